@@ -1,0 +1,324 @@
+//! What does the configuration mean? The checked model: everything here is valid by construction.
+//!
+//! `raw` says what the user wrote; `check` turns it into these types. Nothing here keeps spans or file names: what is
+//! wrong has been reported by then.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use crate::matcher::LinkMatch;
+use crate::name::DomainName;
+
+/// The whole configuration, immutable.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Config {
+    /// `[resolver]`.
+    pub resolver: ResolverConfig,
+    /// `[links]`.
+    pub links: LinksConfig,
+    /// `profiles/*.toml`, by id.
+    pub profiles: BTreeMap<ProfileId, Profile>,
+}
+
+/// `[resolver]`: the stub, and the default scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResolverConfig {
+    /// Whether the stub listens at all.
+    pub enabled: bool,
+    /// Where the stub listens, UDP and TCP.
+    pub listen: Vec<SocketAddr>,
+    /// Where the bypass stub listens: no search, no synthesis, no validation.
+    pub listen_bypass: Vec<SocketAddr>,
+    /// Who writes `/etc/resolv.conf`.
+    pub resolv_conf: ResolvConfMode,
+    /// Upstreams of the default scope; they come before those of any link.
+    pub upstreams: Vec<Upstream>,
+    /// Search suffixes of the whole machine, tried after those of the links.
+    pub search: Vec<DomainName>,
+    /// How an upstream is chosen, where a profile does not say.
+    pub selection: Selection,
+    /// Validation, where a profile does not say.
+    pub dnssec: DnssecMode,
+    /// The least that a transport must give, where a profile does not say.
+    pub transport: TransportFloor,
+    /// Whether `/etc/hosts` answers.
+    pub hosts: bool,
+    /// Bytes that all caches together may take.
+    pub cache_size: u64,
+    /// Directory or file of trust anchors that replaces the built-in ones.
+    pub trust_anchors: Option<String>,
+}
+
+impl Default for ResolverConfig {
+    fn default() -> Self {
+        let port = crate::DNS_PORT;
+        Self {
+            enabled: true,
+            listen: vec![SocketAddr::from((Ipv4Addr::new(127, 0, 0, 53), port))],
+            listen_bypass: vec![SocketAddr::from((Ipv4Addr::new(127, 0, 0, 54), port))],
+            resolv_conf: ResolvConfMode::Unmanaged,
+            upstreams: Vec::new(),
+            search: Vec::new(),
+            selection: Selection::Ordered,
+            dnssec: DnssecMode::Off,
+            transport: TransportFloor::Any,
+            hosts: true,
+            cache_size: 8 << 20,
+            trust_anchors: None,
+        }
+    }
+}
+
+/// Who writes `/etc/resolv.conf`, and what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResolvConfMode {
+    /// Never touched; read only to learn the machine's own servers.
+    #[default]
+    Unmanaged,
+    /// It names the stub.
+    Stub,
+    /// It names the upstreams of the default scope.
+    Uplink,
+}
+
+/// How an upstream is chosen within a scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Selection {
+    /// The first of the list that works; an earlier one that recovers is taken again.
+    #[default]
+    Ordered,
+    /// The one with the least round-trip time.
+    Fastest,
+}
+
+/// What validation does in a scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DnssecMode {
+    /// Bogus answers are refused.
+    Enforce,
+    /// Verdicts are counted and reported; answers are served.
+    Observe,
+    /// No validation.
+    #[default]
+    Off,
+}
+
+/// The least that a transport must give before a scope uses an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TransportFloor {
+    /// Plain UDP and TCP will do.
+    #[default]
+    Any,
+    /// Only TLS, HTTPS and QUIC.
+    Encrypted,
+}
+
+/// `[links]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LinksConfig {
+    /// Which links linnet may write to.
+    pub manage: Manage,
+}
+
+/// Which links linnet may write to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Manage {
+    /// Links that a profile matches.
+    #[default]
+    Matched,
+    /// None: observe only.
+    None,
+}
+
+/// A profile's id: its file's name without `.toml`.
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(transparent)]
+pub struct ProfileId(pub Arc<str>);
+
+impl fmt::Display for ProfileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What the user wants for the links that match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// The file's name.
+    pub id: ProfileId,
+    /// Which links it governs; `None` for a profile of names alone, tied to no link.
+    pub matches: Option<LinkMatch>,
+    /// `[dns]`.
+    pub dns: DnsSettings,
+    /// `addresses`, `dhcp4`, `dhcp6`, `ra`, `[[routes]]`: checked here, applied by the link manager.
+    pub network: NetworkSettings,
+}
+
+/// What one owner wants of DNS: `[dns]` of a profile, or a claim made at run time.
+///
+/// The same type whoever says it, so that `policy` has one rule for all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DnsSettings {
+    /// Whom to ask, in order.
+    pub upstreams: Vec<Upstream>,
+    /// Suffixes that are asked here and nowhere else.
+    pub claims: Vec<DomainName>,
+    /// Suffixes appended to single labels.
+    pub search: Vec<DomainName>,
+    /// Suffixes that go where they would go without these settings.
+    pub exclude: Vec<DomainName>,
+    /// Whether names that nobody claims may come here.
+    pub default: DefaultUse,
+    /// What happens to the claims while the link is down or absent.
+    pub when_down: WhenDown,
+    /// Higher wins among equal suffixes.
+    pub priority: i32,
+    /// Validation; `None` as `[resolver]` says.
+    pub dnssec: Option<DnssecMode>,
+    /// Transport floor; `None` as `[resolver]` says.
+    pub transport: Option<TransportFloor>,
+    /// Selection; `None` as `[resolver]` says.
+    pub selection: Option<Selection>,
+}
+
+/// Whether names that nobody claims may come to a scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DefaultUse {
+    /// As the claims say: no when there are any, else yes.
+    #[default]
+    Auto,
+    /// Yes, when the link's rank is the best.
+    Yes,
+    /// No: claimed names only.
+    No,
+    /// All of them: a full tunnel.
+    Exclusive,
+}
+
+/// What happens to claims while their link is down or absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenDown {
+    /// As [`WhenDown::Refuse`] for claims, and for an exclusive default while the link is there but down; an exclusive
+    /// default whose link is absent is let go, so that a laptop without its VPN still resolves.
+    #[default]
+    Auto,
+    /// Claimed names, and all names of an exclusive default, are refused: a kill switch.
+    Refuse,
+    /// They go where they would go without the claim.
+    Release,
+}
+
+/// One resolver to forward to, with transport and identity.
+///
+/// Written `192.0.2.1`, `192.0.2.1:5353`, `[2001:db8::1]:53`, `fe80::1%eth0`, `tls://192.0.2.1#dns.example`,
+/// `https://dns.example/dns-query@192.0.2.1`, `quic://192.0.2.1#dns.example`; `Display` writes the same.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Upstream {
+    /// The address; encrypted upstreams are given by address too, so that no name must be looked up first.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// The link of a link-local address.
+    pub zone: Option<Arc<str>>,
+    /// How to speak to it.
+    pub transport: Transport,
+    /// The name in its certificate.
+    pub server_name: Option<Arc<str>>,
+    /// The path of an HTTPS upstream.
+    pub path: Option<Arc<str>>,
+}
+
+impl Upstream {
+    /// Makes a plain upstream at port 53.
+    pub fn plain(address: IpAddr) -> Self {
+        Self {
+            address,
+            port: Transport::Plain.default_port(),
+            zone: None,
+            transport: Transport::Plain,
+            server_name: None,
+            path: None,
+        }
+    }
+}
+
+/// How to speak to an upstream.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// UDP, and TCP when an answer is truncated.
+    Plain,
+    /// DNS over TLS (RFC 7858).
+    Tls,
+    /// DNS over HTTPS (RFC 8484).
+    Https,
+    /// DNS over QUIC (RFC 9250).
+    Quic,
+}
+
+impl Transport {
+    /// Returns the port where none is written.
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Plain => crate::DNS_PORT,
+            Self::Tls | Self::Quic => 853,
+            Self::Https => 443,
+        }
+    }
+
+    /// Whether nobody on the way can read it.
+    pub const fn is_encrypted(self) -> bool {
+        match self {
+            Self::Plain => false,
+            Self::Tls | Self::Https | Self::Quic => true,
+        }
+    }
+}
+
+/// An address with the length of its network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Prefix {
+    /// The address, host bits kept.
+    pub address: IpAddr,
+    /// The length of the network part, in bits.
+    pub length: u8,
+}
+
+/// The part of a profile that the link manager applies.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NetworkSettings {
+    /// Static addresses.
+    pub addresses: Vec<Prefix>,
+    /// DHCPv4.
+    pub dhcp4: bool,
+    /// DHCPv6.
+    pub dhcp6: bool,
+    /// Router advertisements.
+    pub ra: bool,
+    /// `[[routes]]`.
+    pub routes: Vec<Route>,
+}
+
+/// One of `[[routes]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Where to.
+    pub to: Prefix,
+    /// Through which neighbour; `None` on the link itself.
+    pub via: Option<IpAddr>,
+    /// The metric; lower wins.
+    pub metric: Option<u32>,
+}

@@ -1,0 +1,242 @@
+//! What goes into the resolver and what comes out of it: plain values, no sockets.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::model::Upstream;
+use config::name::DomainName;
+use policy::plan::ScopeLink;
+use policy::{Route, ScopeId};
+
+/// Who asked; opaque to the core, handed back with the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub u64);
+
+/// One message to one upstream on behalf of a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ExchangeId(pub u64);
+
+/// A client's question, as it arrived.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientQuery<'a> {
+    /// Who asked.
+    pub client: ClientId,
+    /// Where.
+    pub stub: Stub,
+    /// How; decides truncation.
+    pub channel: Channel,
+    /// The message.
+    pub wire: &'a [u8],
+}
+
+/// Which stub was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stub {
+    /// 127.0.0.53: search, synthesis, validation.
+    Main,
+    /// 127.0.0.54: routing and the upstream's answer, nothing else.
+    Bypass,
+}
+
+/// How a message travels between client and stub, or stub and upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Channel {
+    /// A datagram.
+    Udp,
+    /// A stream, with length prefixes (RFC 7766).
+    Tcp,
+}
+
+/// The answer to a client; always one for every question that is a question, in time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// For whom.
+    pub client: ClientId,
+    /// The message.
+    pub wire: Vec<u8>,
+}
+
+/// A message that the shell must send, on a new socket with a random port, bound to the link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transmit {
+    /// Comes back with the reply or the failure.
+    pub exchange: ExchangeId,
+    /// Whom to ask.
+    pub upstream: Upstream,
+    /// How.
+    pub channel: Channel,
+    /// The link to bind to; `None` leaves the choice to the kernel's routes.
+    pub link: Option<ScopeLink>,
+    /// The message; its id is random.
+    pub wire: Vec<u8>,
+}
+
+/// Why an exchange ended without a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Failure {
+    /// Connection refused (ICMP port unreachable, RST).
+    Refused,
+    /// No route, host or network unreachable, administratively prohibited.
+    Unreachable,
+    /// The link is gone, or may not be bound to.
+    NoLink,
+    /// The connection ended before a whole message.
+    Closed,
+    /// Our own system is out of sockets or memory.
+    Resources,
+}
+
+/// A thing worth telling; the shell logs it, counts it, and passes it to subscribers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A question was answered.
+    Answered(Box<Trace>),
+}
+
+/// What became of one question: the reasons, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trace {
+    /// Who asked.
+    pub client: ClientId,
+    /// The name asked for.
+    pub name: DomainName,
+    /// The record type asked for.
+    pub record_type: u16,
+    /// What happened, in order.
+    pub steps: Vec<Step>,
+    /// The answer's code, extended codes included (RFC 6891 §6.1.3).
+    pub rcode: u16,
+    /// The Extended DNS Error of the answer.
+    pub extended_error: Option<ExtendedError>,
+    /// From question to answer.
+    pub elapsed: Duration,
+}
+
+/// One thing that happened to a question.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// It was answered without a scope: hosts, localhost, a special-use name.
+    Synthesized(&'static str),
+    /// A search suffix was appended.
+    Searched(DomainName),
+    /// The name (or the target of an alias) was routed.
+    Routed(DomainName, Route),
+    /// The scope's cache had it.
+    CacheHit(ScopeId),
+    /// An upstream was asked.
+    Asked(ScopeId, Upstream, Channel),
+    /// It replied.
+    Replied {
+        /// Who.
+        upstream: Upstream,
+        /// How.
+        channel: Channel,
+        /// From question to reply.
+        rtt: Duration,
+        /// Its code.
+        rcode: u16,
+    },
+    /// It did not.
+    Failed(Upstream, Channel, Failure),
+    /// Its reply was dropped, and why.
+    Dropped(Upstream, &'static str),
+    /// An alias led on.
+    Alias(DomainName),
+}
+
+/// An Extended DNS Error (RFC 8914).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtendedError {
+    /// INFO-CODE.
+    pub code: u16,
+    /// EXTRA-TEXT.
+    pub text: String,
+}
+
+/// What the machine itself is called, and where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LocalNames {
+    /// The host's name, as one label or more.
+    pub hostname: Option<DomainName>,
+    /// Its addresses, those of the best link first, loopback and link-local left out when there are others.
+    pub addresses: Vec<IpAddr>,
+    /// Gateways of the default routes, the best first: `_gateway`.
+    pub gateways: Vec<IpAddr>,
+    /// Source addresses of the default routes, the best first: `_outbound`.
+    pub outbound: Vec<IpAddr>,
+}
+
+/// When the resolver wants to be called, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// When to ask a second upstream beside the first.
+    Hedge,
+    /// When to give up on an exchange.
+    Exchange,
+    /// When to answer a client with an error, because the total budget is spent.
+    Budget,
+    /// When to try an upstream of higher rank again.
+    Probe,
+}
+
+/// What the resolver has done since it started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Counters {
+    /// Questions received.
+    pub queries: u64,
+    /// Answered from a cache.
+    pub cache_hits: u64,
+    /// Answered without a scope.
+    pub synthesized: u64,
+    /// Refused, because their scope is not ready.
+    pub refused: u64,
+    /// Messages sent to upstreams.
+    pub exchanges: u64,
+    /// Second messages, sent beside a slow first.
+    pub hedges: u64,
+    /// Exchanges without reply.
+    pub lost: u64,
+    /// Replies dropped: wrong id, wrong question, malformed.
+    pub dropped: u64,
+    /// Questions whose budget ended.
+    pub timed_out: u64,
+    /// Expansions of claimed names by a search suffix that were kept at home.
+    pub leaks_prevented: u64,
+}
+
+/// What a scope is doing, for `status`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScopeStatus {
+    /// The scope.
+    pub id: ScopeId,
+    /// Its upstreams, in the order of the plan.
+    pub upstreams: Vec<UpstreamStatus>,
+    /// Entries in its cache.
+    pub cache_entries: usize,
+    /// Bytes of its cache.
+    pub cache_bytes: usize,
+    /// Hits of its cache.
+    pub cache_hits: u64,
+    /// Misses of its cache.
+    pub cache_misses: u64,
+}
+
+/// What an upstream is doing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UpstreamStatus {
+    /// Which.
+    pub upstream: Upstream,
+    /// Whether questions go to it now.
+    pub current: bool,
+    /// Smoothed round-trip time; `None` before the first reply.
+    pub srtt: Option<Duration>,
+    /// Messages sent.
+    pub sent: u64,
+    /// Exchanges without reply.
+    pub lost: u64,
+    /// The last failure, when nothing has succeeded since.
+    pub failing: Option<Arc<str>>,
+}

@@ -1,0 +1,158 @@
+//! What is the daemon doing? The result of `Status`.
+
+use serde::{Deserialize, Serialize};
+
+/// Everything at a glance.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The daemon's version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// Milliseconds since it started.
+    pub uptime_ms: u64,
+    /// The number of the plan in force.
+    pub generation: u64,
+    /// Where it listens.
+    pub listen: Vec<ListenStatus>,
+    /// Who writes `/etc/resolv.conf`.
+    pub resolv_conf: ResolvConfStatus,
+    /// Links of the kernel.
+    pub links: Vec<LinkStatus>,
+    /// Scopes.
+    pub scopes: Vec<ScopeStatus>,
+    /// The scope of names that nobody claims; absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_scope: Option<String>,
+    /// Search suffixes, in order.
+    pub search: Vec<String>,
+    /// Claims made at run time.
+    pub claims: Vec<ClaimStatus>,
+    /// What is wrong with the configuration; errors mean that an older one, or the rest, is in force.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Things to know: contradicting claims, unusable upstreams.
+    pub notes: Vec<String>,
+    /// Counters of the resolver.
+    pub counters: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A listener.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenStatus {
+    /// Address and port.
+    pub address: String,
+    /// `main` or `bypass`.
+    pub stub: String,
+}
+
+/// Who writes `/etc/resolv.conf`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolvConfStatus {
+    /// `unmanaged`, `stub` or `uplink`: what the configuration asks for.
+    pub mode: String,
+    /// `untouched`, `ours`, `overwritten` or `failed`.
+    pub state: String,
+    /// Who overwrote it, when, or why it could not be taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// A link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkStatus {
+    /// `ifindex`.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// Whether it can carry packets.
+    pub up: bool,
+    /// Its addresses with prefix lengths.
+    pub addresses: Vec<String>,
+    /// The profile that governs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// Whether it has an IP default route, and its metric.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_route_metric: Option<u32>,
+}
+
+/// A scope.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScopeStatus {
+    /// Its id.
+    pub id: String,
+    /// Who made it.
+    pub owner: String,
+    /// Its link's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// `ready`, `link-down`, `link-absent`, `no-upstreams`.
+    pub state: String,
+    /// What it claims.
+    pub claims: Vec<String>,
+    /// Whom it asks.
+    pub upstreams: Vec<UpstreamStatus>,
+    /// Entries in its cache.
+    pub cache_entries: u64,
+    /// Bytes of its cache.
+    pub cache_bytes: u64,
+    /// Hits.
+    pub cache_hits: u64,
+    /// Misses.
+    pub cache_misses: u64,
+}
+
+/// An upstream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UpstreamStatus {
+    /// As written in the configuration.
+    pub upstream: String,
+    /// Whether questions go to it now.
+    pub current: bool,
+    /// Smoothed round-trip time, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub srtt_ms: Option<f64>,
+    /// Messages sent.
+    pub sent: u64,
+    /// Exchanges without reply.
+    pub lost: u64,
+    /// The last failure, when nothing has succeeded since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<String>,
+}
+
+/// A claim made at run time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimStatus {
+    /// The claim's name.
+    pub owner: String,
+    /// Its link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// What it claims.
+    pub claims: Vec<String>,
+    /// Whether it outlives the caller's connection.
+    pub persistent: bool,
+    /// Who made it: `uid 0, pid 812`.
+    pub caller: String,
+}
+
+/// A finding about the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diagnostic {
+    /// `error` or `warning`.
+    pub severity: String,
+    /// The file.
+    pub file: String,
+    /// The line, from 1; 0 for the whole file.
+    pub line: u64,
+    /// The column, from 1; 0 for the whole line.
+    pub column: u64,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}

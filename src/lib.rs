@@ -1,0 +1,5 @@
+//! The client's side of linnet: the types of its control interface.
+//!
+//! See [`api`].
+
+pub mod api;
