@@ -1,2 +1,92 @@
-//! skeleton
-fn main() {}
+//! `linnet`: the command. Talks to linnetd over its control socket; knows nothing of how linnetd works.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a command reads files and the environment; it has no core whose time or input could be simulated"
+)]
+
+mod cmd;
+mod connection;
+mod options;
+mod output;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use linnet::api::CONTROL_SOCKET;
+
+use connection::{CallError, Connection};
+use options::{ConfigVerb, Options, Verb};
+use output::Output;
+
+/// How the command ends: 0, or 1 for "looked, and it is not well". Wrong usage is 2, a failure to look is 3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    Success,
+    Failure,
+}
+
+/// Why the command could not do its work.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("cannot write the result")]
+    Output(#[from] io::Error),
+    #[error("{0}")]
+    Demo(String),
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    match run(options) {
+        Ok(Exit::Success) => ExitCode::SUCCESS,
+        Ok(Exit::Failure) => ExitCode::from(1),
+        Err(Failed::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(failed) => {
+            let _written = writeln!(io::stderr(), "linnet: {}", chain(&failed));
+            ExitCode::from(3)
+        }
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+fn run(options: Options) -> Result<Exit, Failed> {
+    let socket = match (options.socket, options.runtime_dir) {
+        (Some(path), _) => path,
+        (None, Some(dir)) => dir.join("control"),
+        (None, None) => PathBuf::from(CONTROL_SOCKET),
+    };
+    let connect = || Connection::open(&socket);
+    let out = &mut Output::new(io::stdout().lock(), options.json);
+    match options.verb {
+        Verb::Status => cmd::status::run(&mut connect()?, out),
+        Verb::Query(query) => cmd::query::run(&mut connect()?, query, out),
+        Verb::Explain { name } => cmd::explain::run(&mut connect()?, name, out),
+        Verb::Monitor => cmd::monitor::run(&mut connect()?, out),
+        Verb::Flush(flush) => cmd::flush::run(&mut connect()?, flush, out),
+        Verb::Claim(claim) => cmd::claim::run(&mut connect()?, claim, out),
+        Verb::Withdraw { owner } => cmd::claim::withdraw(&mut connect()?, owner, out),
+        Verb::Config {
+            verb: ConfigVerb::Check { dir },
+        } => cmd::config::check(dir.as_deref(), out),
+        Verb::Config {
+            verb: ConfigVerb::Reload,
+        } => cmd::config::reload(&mut connect()?, out),
+        Verb::Doctor { resolv_conf } => cmd::doctor::run(&socket, &resolv_conf, out),
+        Verb::Demo => cmd::demo::run(out),
+    }
+}

@@ -1,0 +1,81 @@
+//! `linnet explain`: where a name goes, every claim that was weighed, and why.
+
+use std::fmt::Write as _;
+use std::io::Write;
+
+use linnet::api::{ExplainParameters, Explanation};
+
+use super::query::steps;
+use crate::connection::Connection;
+use crate::output::{Output, columns};
+use crate::{Exit, Failed};
+
+/// Runs the verb.
+pub(crate) fn run(
+    connection: &mut Connection,
+    name: String,
+    out: &mut Output<impl Write>,
+) -> Result<Exit, Failed> {
+    let explanation: Explanation = connection.call("Explain", ExplainParameters { name })?;
+    out.show(&explanation, text)?;
+    Ok(Exit::Success)
+}
+
+fn text(explanation: &Explanation) -> String {
+    let mut text = format!("{}\n", explanation.name);
+    let target = &explanation.target;
+    match (&explanation.local, target.action.as_str()) {
+        (Some(local), _) => {
+            let _ = writeln!(text, "  is answered here: {local}");
+        }
+        (None, "ask") => {
+            let _ = write!(
+                text,
+                "  is asked in scope {}",
+                target.scope.as_deref().unwrap_or("-")
+            );
+            if let Some(link) = &target.link {
+                let _ = write!(text, " on link {link}");
+            }
+            let _ = writeln!(text, ", of {}", target.upstreams.join(", "));
+        }
+        (None, _) => {
+            let _ = writeln!(
+                text,
+                "  is refused: {}",
+                target.refusal.as_deref().unwrap_or("no reason is known")
+            );
+        }
+    }
+    let _ = writeln!(
+        text,
+        "  because {} (rule {})",
+        explanation.because.text, explanation.because.rule
+    );
+    if !explanation.searched.is_empty() {
+        let _ = writeln!(text, "searched as\n  {}", explanation.searched.join(", "));
+    }
+    if !explanation.candidates.is_empty() {
+        text.push_str("claims weighed\n");
+        let rows: Vec<Vec<String>> = explanation
+            .candidates
+            .iter()
+            .map(|candidate| {
+                vec![
+                    candidate.outcome.clone(),
+                    candidate.suffix.clone(),
+                    candidate.owner.clone(),
+                    format!("scope {}", candidate.scope),
+                    format!("priority {}", candidate.priority),
+                    candidate.detail.clone(),
+                ]
+            })
+            .collect();
+        text.push_str(&columns(&rows));
+    }
+    if let Some(trace) = &explanation.last {
+        let _ = writeln!(text, "last asked for {}", trace.record_type);
+        text.push_str(&steps(trace));
+    }
+    text
+}

@@ -1,0 +1,96 @@
+//! `linnet query`: ask for a name as a client would, and show what happened on the way.
+
+use std::fmt::Write as _;
+use std::io::Write;
+
+use linnet::api::{QueryParameters, QueryReply, Step, Trace};
+
+use crate::connection::Connection;
+use crate::options::Query;
+use crate::output::{Output, columns};
+use crate::{Exit, Failed};
+
+/// Runs the verb; exit 1 when the answer is not NOERROR.
+pub(crate) fn run(
+    connection: &mut Connection,
+    query: Query,
+    out: &mut Output<impl Write>,
+) -> Result<Exit, Failed> {
+    let parameters = QueryParameters {
+        name: query.name,
+        record_type: Some(query.record_type),
+        dnssec: query.dnssec,
+        checking_disabled: query.checking_disabled,
+    };
+    let reply: QueryReply = connection.call("Query", parameters)?;
+    out.show(&reply, text)?;
+    Ok(if reply.rcode == "NOERROR" {
+        Exit::Success
+    } else {
+        Exit::Failure
+    })
+}
+
+fn text(reply: &QueryReply) -> String {
+    let mut text = String::new();
+    let rows: Vec<Vec<String>> = reply
+        .answers
+        .iter()
+        .map(|record| {
+            vec![
+                record.name.clone(),
+                record.ttl.to_string(),
+                record.record_type.clone(),
+                record.data.clone(),
+            ]
+        })
+        .collect();
+    text.push_str(&columns(&rows));
+    if rows.is_empty() && reply.rcode == "NOERROR" {
+        text.push_str("  the name has no such record\n");
+    }
+    let _ = write!(text, "{}", reply.rcode);
+    if let Some(error) = &reply.extended_error {
+        let _ = write!(text, ": {error}");
+    }
+    let _ = writeln!(
+        text,
+        ", {}",
+        if reply.authentic {
+            "validated"
+        } else {
+            "not validated"
+        }
+    );
+    text.push_str(&steps(&reply.trace));
+    text
+}
+
+/// Lays out what happened to a question, a step a line.
+pub(crate) fn steps(trace: &Trace) -> String {
+    let mut text = String::new();
+    for step in &trace.steps {
+        let _ = writeln!(text, "  - {}", sentence(step));
+    }
+    let _ = writeln!(text, "  = {} after {:.1} ms", trace.rcode, trace.elapsed_ms);
+    text
+}
+
+fn sentence(step: &Step) -> String {
+    let mut words = vec![step.what.clone()];
+    words.extend(step.name.clone());
+    words.extend(step.scope.as_ref().map(|scope| format!("in scope {scope}")));
+    words.extend(
+        step.upstream
+            .as_ref()
+            .map(|upstream| format!("upstream {upstream}")),
+    );
+    words.extend(
+        step.channel
+            .as_ref()
+            .map(|channel| format!("over {channel}")),
+    );
+    words.extend(step.rtt_ms.map(|rtt| format!("in {rtt:.1} ms")));
+    words.extend(step.detail.as_ref().map(|detail| format!("({detail})")));
+    words.join(" ")
+}

@@ -1,0 +1,166 @@
+//! `linnet status`: links, scopes, upstreams, claims, and what is wrong.
+
+use std::fmt::Write as _;
+use std::io::Write;
+
+use linnet::api::{ScopeStatus, Status};
+
+use crate::connection::Connection;
+use crate::output::{Output, columns};
+use crate::{Exit, Failed};
+
+/// Runs the verb.
+pub(crate) fn run(
+    connection: &mut Connection,
+    out: &mut Output<impl Write>,
+) -> Result<Exit, Failed> {
+    let status: Status = connection.call("Status", serde_json::json!({}))?;
+    out.show(&status, text)?;
+    Ok(Exit::Success)
+}
+
+fn text(status: &Status) -> String {
+    let mut text = format!(
+        "linnetd {} (pid {}), up {} s, plan {}\n",
+        status.version,
+        status.pid,
+        status.uptime_ms / 1000,
+        status.generation
+    );
+    let listen: Vec<String> = status
+        .listen
+        .iter()
+        .map(|listen| format!("{} ({})", listen.address, listen.stub))
+        .collect();
+    let _ = writeln!(
+        text,
+        "listens at {}",
+        if listen.is_empty() {
+            "nothing".to_owned()
+        } else {
+            listen.join(", ")
+        }
+    );
+    let keeper = &status.resolv_conf;
+    let _ = write!(text, "resolv.conf {}, {}", keeper.mode, keeper.state);
+    let _ = match &keeper.detail {
+        Some(detail) => writeln!(text, ": {detail}"),
+        None => writeln!(text),
+    };
+    let _ = writeln!(
+        text,
+        "default scope {}",
+        status
+            .default_scope
+            .as_deref()
+            .unwrap_or("none: other names are refused")
+    );
+    if !status.search.is_empty() {
+        let _ = writeln!(text, "search {}", status.search.join(" "));
+    }
+    links(status, &mut text);
+    for scope in &status.scopes {
+        describe(scope, &mut text);
+    }
+    if !status.claims.is_empty() {
+        text.push_str("claims made at run time\n");
+        let rows: Vec<Vec<String>> = status
+            .claims
+            .iter()
+            .map(|claim| {
+                let life = if claim.persistent {
+                    "persistent"
+                } else {
+                    "while connected"
+                };
+                vec![
+                    claim.owner.clone(),
+                    claim.link.clone().unwrap_or_else(|| "-".to_owned()),
+                    claim.claims.join(" "),
+                    life.to_owned(),
+                    claim.caller.clone(),
+                ]
+            })
+            .collect();
+        text.push_str(&columns(&rows));
+    }
+    for note in &status.notes {
+        let _ = writeln!(text, "note: {note}");
+    }
+    for found in &status.diagnostics {
+        let _ = writeln!(
+            text,
+            "{}: {}:{}:{}: {}",
+            found.severity, found.file, found.line, found.column, found.message
+        );
+        if let Some(help) = &found.help {
+            let _ = writeln!(text, "  help: {help}");
+        }
+    }
+    text
+}
+
+fn links(status: &Status, text: &mut String) {
+    text.push_str("links\n");
+    let rows: Vec<Vec<String>> = status
+        .links
+        .iter()
+        .map(|link| {
+            vec![
+                link.name.clone(),
+                link.kind.clone(),
+                if link.up { "up" } else { "down" }.to_owned(),
+                link.profile.as_ref().map_or_else(
+                    || "no profile".to_owned(),
+                    |profile| format!("profile {profile}"),
+                ),
+                link.default_route_metric.map_or_else(
+                    || "-".to_owned(),
+                    |metric| format!("default route, metric {metric}"),
+                ),
+                link.addresses.join(" "),
+            ]
+        })
+        .collect();
+    text.push_str(&columns(&rows));
+}
+
+fn describe(scope: &ScopeStatus, text: &mut String) {
+    let _ = write!(
+        text,
+        "scope {}: {}, by {}",
+        scope.id, scope.state, scope.owner
+    );
+    if let Some(link) = &scope.link {
+        let _ = write!(text, ", link {link}");
+    }
+    let asked = scope.cache_hits + scope.cache_misses;
+    if asked > 0 {
+        let _ = write!(
+            text,
+            ", {} cached, {} % hits",
+            scope.cache_entries,
+            scope.cache_hits * 100 / asked
+        );
+    }
+    text.push('\n');
+    if !scope.claims.is_empty() {
+        let _ = writeln!(text, "  claims {}", scope.claims.join(" "));
+    }
+    let rows: Vec<Vec<String>> = scope
+        .upstreams
+        .iter()
+        .map(|upstream| {
+            vec![
+                if upstream.current { "* " } else { "  " }.to_owned() + &upstream.upstream,
+                upstream
+                    .srtt_ms
+                    .map_or_else(|| "-".to_owned(), |srtt| format!("{srtt:.1} ms")),
+                format!("{} sent", upstream.sent),
+                format!("{} lost", upstream.lost),
+                upstream.failing.clone().unwrap_or_default(),
+            ]
+        })
+        .collect();
+    text.push_str(&columns(&rows));
+}

@@ -1,0 +1,132 @@
+//! What can one ask on the command line?
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Shows and steers linnetd, the split-DNS connectivity manager.
+#[derive(Debug, Parser)]
+#[command(name = "linnet", version, disable_help_subcommand = true)]
+pub(crate) struct Options {
+    /// Print JSON, one document (monitor: one a line)
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// The daemon's control socket
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+    /// The daemon's runtime directory; the socket is DIR/control
+    #[arg(long, global = true, value_name = "DIR", conflicts_with = "socket")]
+    pub(crate) runtime_dir: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Show links, scopes, upstreams, claims and what is wrong
+    Status,
+    /// Ask for a name as a client would, and show what happened on the way
+    Query(Query),
+    /// Show where a name goes, every claim that was weighed, and why
+    Explain {
+        /// The name
+        name: String,
+    },
+    /// Watch questions, plans and resolv.conf as they change
+    Monitor,
+    /// Forget cached answers
+    Flush(Flush),
+    /// Claim names for a link until the command ends, or for good
+    Claim(Claim),
+    /// Withdraw a claim
+    Withdraw {
+        /// The claim's name
+        owner: String,
+    },
+    /// Check or reload the configuration
+    Config {
+        #[command(subcommand)]
+        verb: ConfigVerb,
+    },
+    /// Look for what keeps names from resolving on this machine
+    Doctor {
+        /// The file to look at
+        #[arg(long, value_name = "PATH", default_value = "/etc/resolv.conf")]
+        resolv_conf: PathBuf,
+    },
+    /// Show linnet at work in a small world of its own, without touching this machine
+    Demo,
+}
+
+/// `query`.
+#[derive(Debug, Args)]
+pub(crate) struct Query {
+    /// The name
+    pub(crate) name: String,
+    /// The record type
+    #[arg(value_name = "TYPE", default_value = "A")]
+    pub(crate) record_type: String,
+    /// Ask for signatures
+    #[arg(long)]
+    pub(crate) dnssec: bool,
+    /// Switch validation off for this question
+    #[arg(long)]
+    pub(crate) checking_disabled: bool,
+}
+
+/// `flush`.
+#[derive(Debug, Args)]
+pub(crate) struct Flush {
+    /// This name and all below it; everything when absent
+    pub(crate) suffix: Option<String>,
+    /// One scope
+    #[arg(long, conflicts_with = "suffix")]
+    pub(crate) scope: Option<String>,
+}
+
+/// `claim`.
+#[derive(Debug, Args)]
+pub(crate) struct Claim {
+    /// The claim's name; claiming again under it replaces it
+    pub(crate) owner: String,
+    /// The link; the claim outlives it
+    #[arg(long)]
+    pub(crate) link: Option<String>,
+    /// An upstream, as in the configuration; may be given again
+    #[arg(long = "upstream", value_name = "UPSTREAM")]
+    pub(crate) upstreams: Vec<String>,
+    /// A suffix that is asked there and nowhere else; may be given again
+    #[arg(long = "domain", value_name = "SUFFIX")]
+    pub(crate) claims: Vec<String>,
+    /// A search suffix; may be given again
+    #[arg(long, value_name = "SUFFIX")]
+    pub(crate) search: Vec<String>,
+    /// A suffix that goes where it would go without the claim; may be given again
+    #[arg(long, value_name = "SUFFIX")]
+    pub(crate) exclude: Vec<String>,
+    /// Names that nobody claims
+    #[arg(long, value_parser = ["auto", "yes", "no", "exclusive"])]
+    pub(crate) default: Option<String>,
+    /// What happens to the claims while the link is down or absent
+    #[arg(long, value_parser = ["auto", "refuse", "release"])]
+    pub(crate) when_down: Option<String>,
+    /// Higher wins among equal suffixes
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) priority: Option<i32>,
+    /// Keep it when the command ends, and over a restart of the daemon
+    #[arg(long)]
+    pub(crate) persistent: bool,
+}
+
+/// `config`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigVerb {
+    /// Print every mistake of every file; exit 1 when there is an error
+    Check {
+        /// A directory with linnet.toml, conf.d and profiles; the system's own when absent
+        dir: Option<PathBuf>,
+    },
+    /// Put the configuration on disk in force
+    Reload,
+}
