@@ -11,7 +11,14 @@
 //!
 //! `now` never goes back between calls.
 
+pub mod cache;
 pub mod event;
+pub mod hosts;
+pub mod present;
+pub mod record;
+pub mod synthesize;
+pub mod template;
+pub mod wire;
 
 use std::sync::Arc;
 
