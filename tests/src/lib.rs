@@ -1,1 +1,23 @@
-//! skeleton
+//! What do the suites share? Where things are, and how a test says that it cannot run.
+
+use std::path::{Path, PathBuf};
+
+/// Returns the project's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ lies in the root")
+        .to_owned()
+}
+
+/// Returns the folder of test data beside the project, when it is there.
+pub fn shared() -> Option<PathBuf> {
+    let path = root().parent()?.join("shared");
+    path.is_dir().then_some(path)
+}
+
+/// Says that a test cannot run here, in the form that `tests/run` counts.
+#[expect(clippy::print_stdout, reason = "the runner reads it")]
+pub fn skip(test: &str, reason: &str) {
+    println!("SKIP {test}: {reason}");
+}
