@@ -1,5 +1,9 @@
 //! What do the suites share? Where things are, and how a test says that it cannot run.
 
+pub mod namespace;
+pub mod office;
+pub mod peer;
+
 use std::path::{Path, PathBuf};
 
 /// Returns the project's root.

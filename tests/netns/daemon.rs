@@ -1,0 +1,261 @@
+//! Does the daemon start, reload, complain and end as an administrator expects?
+
+use std::fs;
+
+use tests::namespace::{has_other_users, isolated};
+use tests::office::{Office, dig};
+use tests::peer::{Peer, until};
+use tests::skip;
+
+use crate::{LINNET, LINNETD, json};
+
+#[test]
+fn a_broken_drop_in_leaves_the_rest_running_and_is_reported() {
+    isolated(
+        "daemon::a_broken_drop_in_leaves_the_rest_running_and_is_reported",
+        || {
+            let office = Office::raise();
+            office.configure_usual("");
+            office.configure(
+                "conf.d/10-broken.toml",
+                "[resolver]\nlissen = [\"127.0.0.53:53\"]\nhosts = \"maybe\"\n",
+            );
+            let _linnetd = office.linnetd(LINNETD, &[]);
+            assert!(dig("+short git.corp.test").contains("10.8.0.80"));
+            let status = json(&office, &["status"]);
+            let found = status["diagnostics"].as_array().unwrap();
+            assert!(found.len() >= 2, "{status}");
+            assert!(
+                found
+                    .iter()
+                    .all(|found| found["file"].as_str().unwrap().ends_with("10-broken.toml")),
+                "{status}"
+            );
+            assert!(
+                found.iter().any(|found| found["help"]
+                    .as_str()
+                    .is_some_and(|help| help.contains("listen"))),
+                "{status}"
+            );
+        },
+    );
+}
+
+#[test]
+fn a_reload_takes_a_good_file_and_keeps_the_old_one_for_a_bad() {
+    isolated(
+        "daemon::a_reload_takes_a_good_file_and_keeps_the_old_one_for_a_bad",
+        || {
+            let office = Office::raise();
+            office.configure_usual("");
+            let linnetd = office.linnetd(LINNETD, &[]);
+            office.configure(
+                "profiles/office.toml",
+                &tests::office::OFFICE.replace("corp.test", "other.test"),
+            );
+            linnetd.signal(libc::SIGHUP);
+            until("the claim has moved", || {
+                json(&office, &["explain", "x.other.test"])["because"]["profile"] == "office"
+            });
+            assert_ne!(
+                json(&office, &["explain", "git.corp.test"])["because"]["profile"],
+                "office"
+            );
+            office.configure("linnet.toml", "[resolver\n");
+            let (code, text) = office.linnet(LINNET, &["config", "reload"]);
+            assert_eq!(code, 1, "{text}");
+            assert!(text.contains("linnet.toml:1"), "{text}");
+            assert_eq!(
+                json(&office, &["explain", "x.other.test"])["because"]["profile"],
+                "office",
+                "the old one stays"
+            );
+            assert!(dig("+short www.example.test").contains("192.0.2.80"));
+        },
+    );
+}
+
+#[test]
+fn a_busy_port_is_told_with_its_holder() {
+    isolated("daemon::a_busy_port_is_told_with_its_holder", || {
+        let office = Office::raise();
+        office.configure_usual("resolv-conf = \"stub\"");
+        let path = office.path("resolv.conf");
+        fs::write(&path, "nameserver 192.0.2.53\n").unwrap();
+        let _dnsmasq = Peer::start(
+            office.dir(),
+            "dnsmasq",
+            None,
+            &[
+                "dnsmasq",
+                "--keep-in-foreground",
+                "--conf-file=/dev/null",
+                "--pid-file=",
+                "--bind-interfaces",
+                "--listen-address=127.0.0.53",
+                "--no-resolv",
+                "--user=root",
+            ],
+        );
+        until("dnsmasq listens", || dig("localhost").contains("status:"));
+        let (etc, run, state) = (office.path("etc"), office.path("run"), office.path("state"));
+        let command = [
+            LINNETD,
+            "--config-dir",
+            &etc,
+            "--runtime-dir",
+            &run,
+            "--state-dir",
+            &state,
+            "--resolv-conf",
+            &path,
+        ];
+        let mut linnetd = Peer::start(office.dir(), "linnetd", None, &command);
+        assert_eq!(linnetd.wait(), Some(1));
+        assert!(
+            linnetd.log().contains("127.0.0.53:53") && linnetd.log().contains("dnsmasq"),
+            "{}",
+            linnetd.log()
+        );
+        assert_eq!(
+            fs::read_to_string(&path).unwrap(),
+            "nameserver 192.0.2.53\n",
+            "resolv.conf is untouched"
+        );
+    });
+}
+
+#[test]
+fn every_thread_holds_two_capabilities_and_no_way_back() {
+    const NAME: &str = "daemon::every_thread_holds_two_capabilities_and_no_way_back";
+    isolated(NAME, || {
+        if !has_other_users() {
+            return skip(NAME, "no other user to become: not root of the machine");
+        }
+        let office = Office::raise();
+        office.configure_usual("");
+        let linnetd = office.linnetd(LINNETD, &[]);
+        let field = |status: &str, name: &str| {
+            status
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .unwrap_or_default()
+                .trim()
+                .to_owned()
+        };
+        // CAP_NET_BIND_SERVICE is bit 10, CAP_NET_RAW bit 13.
+        let two = format!("{:016x}", (1 << 10) | (1 << 13));
+        let mut threads = 0;
+        for thread in fs::read_dir(format!("/proc/{}/task", linnetd.pid()))
+            .unwrap()
+            .flatten()
+        {
+            let status = fs::read_to_string(thread.path().join("status")).unwrap();
+            assert!(
+                !field(&status, "Uid:")
+                    .split_whitespace()
+                    .any(|uid| uid == "0"),
+                "{status}"
+            );
+            assert!(
+                !field(&status, "Gid:")
+                    .split_whitespace()
+                    .any(|gid| gid == "0"),
+                "{status}"
+            );
+            assert_eq!(field(&status, "Groups:"), "", "{status}");
+            assert_eq!(field(&status, "CapEff:"), two, "{status}");
+            assert_eq!(field(&status, "CapPrm:"), two, "{status}");
+            assert_eq!(field(&status, "CapInh:"), format!("{:016x}", 0), "{status}");
+            assert_eq!(field(&status, "CapAmb:"), format!("{:016x}", 0), "{status}");
+            assert_eq!(field(&status, "CapBnd:"), format!("{:016x}", 0), "{status}");
+            assert_eq!(field(&status, "NoNewPrivs:"), "1", "{status}");
+            assert_eq!(field(&status, "Seccomp:"), "2", "{status}");
+            threads += 1;
+        }
+        assert!(threads > 0);
+        let children =
+            fs::read_to_string(format!("/proc/{0}/task/{0}/children", linnetd.pid())).unwrap();
+        let helper = children
+            .split_whitespace()
+            .next()
+            .expect("the root helper runs");
+        let status = fs::read_to_string(format!("/proc/{helper}/status")).unwrap();
+        assert_eq!(field(&status, "NoNewPrivs:"), "1", "{status}");
+        assert_eq!(field(&status, "Seccomp:"), "2", "{status}");
+        let held = u64::from_str_radix(&field(&status, "CapEff:"), 16).unwrap();
+        assert_eq!(
+            held & (1 << 21 | 1 << 12 | 1 << 13),
+            0,
+            "no SYS_ADMIN, NET_ADMIN, NET_RAW: {status}"
+        );
+    });
+}
+
+#[test]
+fn a_second_daemon_says_that_one_runs() {
+    isolated("daemon::a_second_daemon_says_that_one_runs", || {
+        let office = Office::raise();
+        office.configure_usual("");
+        let _first = office.linnetd(LINNETD, &[]);
+        let (etc, run, state) = (office.path("etc"), office.path("run"), office.path("state"));
+        let mut second = Peer::start(
+            office.dir(),
+            "second",
+            None,
+            &[
+                LINNETD,
+                "--config-dir",
+                &etc,
+                "--runtime-dir",
+                &run,
+                "--state-dir",
+                &state,
+            ],
+        );
+        assert_eq!(second.wait(), Some(1));
+        assert!(second.log().contains("linnetd"), "{}", second.log());
+        assert!(
+            dig("+short git.corp.test").contains("10.8.0.80"),
+            "the first goes on"
+        );
+    });
+}
+
+#[test]
+fn the_doctor_and_the_monitor_see_what_happens() {
+    isolated(
+        "daemon::the_doctor_and_the_monitor_see_what_happens",
+        || {
+            let office = Office::raise();
+            office.configure_usual("");
+            let _linnetd = office.linnetd(LINNETD, &[]);
+            let run = office.path("run");
+            let monitor = Peer::start(
+                office.dir(),
+                "monitor",
+                None,
+                &[LINNET, "--runtime-dir", &run, "--json", "monitor"],
+            );
+            until("the monitor is ready", || monitor.log().contains("ready"));
+            assert!(dig("+short git.corp.test").contains("10.8.0.80"));
+            until("the question is told", || {
+                monitor.log().contains("git.corp.test")
+            });
+            let told = monitor.log();
+            assert!(
+                told.contains("10.8.0.1") && told.contains("office@vpn0"),
+                "{told}"
+            );
+            let (code, text) = office.linnet(LINNET, &["doctor"]);
+            assert!(text.contains("127.0.0.53:53 answers"), "{code} {text}");
+            let (code, text) = office.linnet(LINNET, &["query", "git.corp.test"]);
+            assert!(
+                code == 0 && text.contains("10.8.0.80") && text.contains("office@vpn0"),
+                "{text}"
+            );
+            let (code, text) = office.linnet(LINNET, &["flush", "corp.test"]);
+            assert!(code == 0 && text.contains("forgotten"), "{text}");
+        },
+    );
+}

@@ -1,0 +1,25 @@
+//! Do the real programs do what the issue of every user says, among real peers, on real links? One story a test.
+//!
+//! Each story runs in namespaces of its own with unbound at home and knot behind the VPN (`tests::office`), the built
+//! `linnetd` and `linnet`, and dig or the C library as clients.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail at any line")]
+
+mod claims;
+mod daemon;
+mod leak;
+mod names;
+mod resolv_conf;
+
+/// The built daemon.
+const LINNETD: &str = env!("CARGO_BIN_EXE_linnetd");
+/// The built command.
+const LINNET: &str = env!("CARGO_BIN_EXE_linnet");
+
+/// Runs the command with `--json`, and returns its document.
+fn json(office: &tests::office::Office, arguments: &[&str]) -> serde_json::Value {
+    let mut all = vec!["--json"];
+    all.extend(arguments);
+    let (_, text) = office.linnet(LINNET, &all);
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {text}"))
+}
