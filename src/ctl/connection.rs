@@ -158,11 +158,15 @@ impl Connection {
                 name,
                 parameters: reply.parameters,
             }),
-            None => serde_json::from_value(match reply.parameters {
-                serde_json::Value::Null => serde_json::json!({}),
-                parameters => parameters,
-            })
-            .map_err(CallError::NotUnderstood),
+            None => {
+                let absent = reply.parameters.is_null();
+                let parameters = if absent {
+                    serde_json::json!({})
+                } else {
+                    reply.parameters
+                };
+                serde_json::from_value(parameters).map_err(CallError::NotUnderstood)
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ mod connection;
 mod options;
 mod output;
 
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 

@@ -32,6 +32,15 @@ impl<W: Write> Output<W> {
         self.writer.flush()
     }
 
+    /// Prints a remark on the way to a result; nothing when the result is JSON.
+    pub(crate) fn remark(&mut self, text: &str) -> io::Result<()> {
+        if self.json {
+            return Ok(());
+        }
+        self.writer.write_all(text.as_bytes())?;
+        self.writer.flush()
+    }
+
     fn document<T: Serialize>(&mut self, document: &T) -> io::Result<()> {
         #[derive(Serialize)]
         struct Versioned<'a, T> {

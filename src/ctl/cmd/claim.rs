@@ -6,6 +6,7 @@
 use std::io::Write;
 
 use linnet::api::{ClaimParameters, WithdrawParameters};
+use serde::de::IgnoredAny;
 
 use crate::connection::{CallError, Connection};
 use crate::options::Claim;
@@ -31,7 +32,7 @@ pub(crate) fn run(
         priority: claim.priority,
         persistent,
     };
-    let _: serde_json::Value = connection.call("Claim", &parameters)?;
+    connection.call::<IgnoredAny>("Claim", &parameters)?;
     out.show(&parameters, |claim| match persistent {
         true => format!("{} claims until it is withdrawn\n", claim.owner),
         false => format!("{} claims until this command ends\n", claim.owner),
@@ -49,7 +50,7 @@ pub(crate) fn withdraw(
     out: &mut Output<impl Write>,
 ) -> Result<Exit, Failed> {
     let parameters = WithdrawParameters { owner };
-    let _: serde_json::Value = connection.call("Withdraw", &parameters)?;
+    connection.call::<IgnoredAny>("Withdraw", &parameters)?;
     out.show(&parameters, |parameters| {
         format!("{} is withdrawn\n", parameters.owner)
     })?;

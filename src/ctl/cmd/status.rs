@@ -135,13 +135,8 @@ fn describe(scope: &ScopeStatus, text: &mut String) {
         let _ = write!(text, ", link {link}");
     }
     let asked = scope.cache_hits + scope.cache_misses;
-    if asked > 0 {
-        let _ = write!(
-            text,
-            ", {} cached, {} % hits",
-            scope.cache_entries,
-            scope.cache_hits * 100 / asked
-        );
+    if let Some(percent) = (scope.cache_hits * 100).checked_div(asked) {
+        let _ = write!(text, ", {} cached, {percent} % hits", scope.cache_entries);
     }
     text.push('\n');
     if !scope.claims.is_empty() {
