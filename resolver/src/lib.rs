@@ -15,6 +15,7 @@ pub mod cache;
 pub mod event;
 pub mod hosts;
 pub mod present;
+mod reader;
 pub mod record;
 pub mod synthesize;
 pub mod template;

@@ -3,31 +3,109 @@
 //! Sending copies it and patches what differs between clients: id, spelling of the question, TTLs, OPT, truncation.
 //! Does not decide what the answer is, and does not keep time: the caller says how old it is.
 
-use crate::event::ExtendedError;
-use crate::record::RawRecord;
-use crate::wire::{Envelope, Question};
+use config::name::wire_suffixes;
+
+use crate::event::{Channel, ExtendedError};
+use crate::record::{Field, MAX_MESSAGE, RawRecord, layout, soa_minimum};
+use crate::wire::{Envelope, HEADER, Question, Rejection, flag, option, push_opt, rcode, rtype};
+
+/// The most that a client without EDNS takes by UDP, in octets (RFC 1035 §4.2.1).
+const PLAIN_UDP_SIZE: usize = 512;
+/// The largest datagram of IPv6 without extension headers, in octets; clients are on loopback, whose MTU it fits.
+const MAX_UDP_SIZE: usize = 65535 - 8;
+/// What is kept free behind the records for OPT, in octets.
+const OPT_ROOM: usize = 512;
+/// An OPT record without options, in octets.
+const OPT_SIZE: usize = 11;
+/// The most octets of EXTRA-TEXT that are sent (RFC 8914 §3 asks for brevity, as it costs records their place).
+const MAX_EXTRA_TEXT: usize = 240;
+/// The first offset that a compression pointer cannot express (RFC 1035 §4.1.4).
+const POINTER_END: usize = 0x4000;
+/// The most names that are looked through when compressing; bounds the work for hostile answers.
+const MAX_TARGETS: usize = 64;
 
 /// An encoded answer without OPT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     wire: Box<[u8]>,
+    marks: Box<[Mark]>,
+    question_end: u16,
     rcode: u16,
     authoritative: bool,
+    /// Records were left out already.
+    cut: bool,
+}
+
+/// Where a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    ttl_at: u16,
+    end: u16,
+    section: Section,
+    /// Whether another RRset than the record before.
+    starts: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Section {
+    Answer,
+    Authority,
+    Additional,
 }
 
 impl Template {
-    /// Encodes an answer; `rcode` includes extended bits. Records that do not fit into 64 KiB are left out, with TC.
+    /// Encodes an answer; `rcode` includes extended bits. RRsets that do not fit into a message are left out, with TC.
+    ///
+    /// A SOA record in the authority section is given the TTL that RFC 2308 §3 asks for: no more than its MINIMUM.
     pub fn build(
-        _question: &Question,
+        question: &Question,
         rcode: u16,
-        _answers: &[RawRecord],
-        _authority: &[RawRecord],
-        _additional: &[RawRecord],
+        answers: &[RawRecord],
+        authority: &[RawRecord],
+        additional: &[RawRecord],
     ) -> Self {
+        let mut writer = Writer::new(question);
+        let question_end = writer.wire.len();
+        let mut marks: Vec<Mark> =
+            Vec::with_capacity(answers.len() + authority.len() + additional.len());
+        let mut cut = false;
+        let sections = [
+            (Section::Answer, answers),
+            (Section::Authority, authority),
+            (Section::Additional, additional),
+        ];
+        'sections: for (section, records) in sections {
+            let mut before = None;
+            for record in records {
+                let starts = before.is_none_or(|before| !is_same_set(before, record));
+                before = Some(record);
+                let Some((ttl_at, end)) = writer.push(record, section) else {
+                    let set = marks.iter().rposition(|mark| mark.starts);
+                    marks.truncate(if starts {
+                        marks.len()
+                    } else {
+                        set.unwrap_or(0)
+                    });
+                    cut = section != Section::Additional;
+                    break 'sections;
+                };
+                marks.push(Mark {
+                    ttl_at,
+                    end,
+                    section,
+                    starts,
+                });
+            }
+        }
+        let end = marks.last().map_or(question_end, |mark| mark.end.into());
+        writer.wire.truncate(end);
         Self {
-            wire: Box::default(),
+            wire: writer.wire.into(),
+            marks: marks.into(),
+            question_end: u16::try_from(question_end).unwrap_or(u16::MAX),
             rcode,
             authoritative: false,
+            cut,
         }
     }
 
@@ -47,28 +125,346 @@ impl Template {
 
     /// Returns the bytes it takes on the heap, its own size not included.
     pub fn heap_size(&self) -> usize {
-        self.wire.len()
+        self.wire.len() + size_of_val(&*self.marks)
     }
 
     /// Writes the answer over `out`, with TTLs lowered by `age` seconds; allocates only when `out` is too small.
+    ///
+    /// Truncates to what the client takes: whole RRsets, with TC when an answer or authority record is missing
+    /// (RFC 2181 §9). An extended error that does not fit is left out.
     pub fn emit(
         &self,
-        _envelope: &Envelope<'_>,
-        _age: u32,
-        _extended_error: Option<&ExtendedError>,
+        envelope: &Envelope<'_>,
+        age: u32,
+        extended_error: Option<&ExtendedError>,
         out: &mut Vec<u8>,
     ) {
+        let limit = size_limit(envelope);
+        let base = usize::from(self.question_end);
+        let opt = envelope.edns.map(|edns| {
+            let text = extended_error.map(|error| (error.code, brief(&error.text)));
+            let fits = |&(_, text): &(u16, &str)| base + OPT_SIZE + 6 + text.len() <= limit;
+            (edns.dnssec_ok, text.filter(fits))
+        });
+        let room = limit.saturating_sub(opt.map_or(0, |(_, error)| opt_size(error)));
+        let kept = self.fitting(room);
+        let end = kept.last().map_or(base, |mark| mark.end.into());
+        let dropped = self.marks.get(kept.len());
+        let truncated = self.cut || dropped.is_some_and(|mark| mark.section != Section::Additional);
+
         out.clear();
-        out.extend_from_slice(&self.wire);
+        out.extend_from_slice(self.wire.get(..end).unwrap_or_default());
+        let mut flags = flag::QR | flag::RD | flag::RA | header_rcode(self.rcode, opt.is_some());
+        flags |= if self.authoritative { flag::AA } else { 0 };
+        flags |= if truncated { flag::TC } else { 0 };
+        flags |= checking(envelope.checking_disabled);
+        let mut counts = [0u16; 3];
+        for mark in kept {
+            let section = match mark.section {
+                Section::Answer => &mut counts[0],
+                Section::Authority => &mut counts[1],
+                Section::Additional => &mut counts[2],
+            };
+            *section += 1;
+        }
+        let [answers, authority, additional] = counts;
+        let additional = additional + u16::from(opt.is_some());
+        patch_header(out, [envelope.id, flags, 1, answers, authority, additional]);
+        if let Some(question) = out.get_mut(HEADER..base)
+            && question.len() == envelope.question_wire.len()
+        {
+            question.copy_from_slice(envelope.question_wire);
+        }
+        if age > 0 {
+            for mark in kept {
+                lower_ttl(out, usize::from(mark.ttl_at), age);
+            }
+        }
+        if let Some((dnssec_ok, error)) = opt {
+            push_answer_opt(out, self.rcode, dnssec_ok, error);
+        }
+    }
+
+    /// Returns the marks of those first RRsets that end within `room`.
+    fn fitting(&self, room: usize) -> &[Mark] {
+        if self.wire.len() <= room {
+            return &self.marks;
+        }
+        let over = self
+            .marks
+            .partition_point(|mark| usize::from(mark.end) <= room);
+        // The RRset that the first record over the border belongs to goes as a whole.
+        let whole = self.marks.get(..=over).unwrap_or(&self.marks);
+        let set = whole.iter().rposition(|mark| mark.starts).unwrap_or(0);
+        self.marks.get(..set).unwrap_or_default()
     }
 }
 
 /// Writes an answer without records over `out`.
 pub fn error_answer(
-    _envelope: &Envelope<'_>,
-    _rcode: u16,
-    _extended_error: Option<&ExtendedError>,
+    envelope: &Envelope<'_>,
+    rcode: u16,
+    extended_error: Option<&ExtendedError>,
+    out: &mut Vec<u8>,
+) {
+    let opt = envelope.edns.map(|edns| {
+        let error = extended_error.map(|error| (error.code, brief(&error.text)));
+        (edns.dnssec_ok, error)
+    });
+    let flags = flag::RD | checking(envelope.checking_disabled);
+    emit_empty(envelope.id, flags, envelope.question_wire, rcode, opt, out);
+}
+
+/// Writes the answer to a query that is not answered from a scope over `out`.
+pub(crate) fn emit_rejection(rejection: &Rejection<'_>, out: &mut Vec<u8>) {
+    let mut flags = u16::from(rejection.opcode) << 11 | checking(rejection.checking_disabled);
+    flags |= if rejection.recursion_desired {
+        flag::RD
+    } else {
+        0
+    };
+    let opt = rejection.edns.map(|edns| (edns.dnssec_ok, None));
+    emit_empty(
+        rejection.id,
+        flags,
+        rejection.question_wire,
+        rejection.rcode,
+        opt,
+        out,
+    );
+}
+
+/// Code and text of an Extended DNS Error (RFC 8914 §2).
+type Error<'a> = (u16, &'a str);
+
+fn emit_empty(
+    id: u16,
+    flags: u16,
+    question_wire: &[u8],
+    rcode: u16,
+    opt: Option<(bool, Option<Error<'_>>)>,
     out: &mut Vec<u8>,
 ) {
     out.clear();
+    let flags = flags | flag::QR | flag::RA | header_rcode(rcode, opt.is_some());
+    let questions = u16::from(!question_wire.is_empty());
+    for word in [id, flags, questions, 0, 0, u16::from(opt.is_some())] {
+        out.extend_from_slice(&word.to_be_bytes());
+    }
+    out.extend_from_slice(question_wire);
+    if let Some((dnssec_ok, error)) = opt {
+        push_answer_opt(out, rcode, dnssec_ok, error);
+    }
 }
+
+/// The client's size counts, within what it may say (RFC 6891 §6.2.3: below 512 counts as 512).
+fn size_limit(envelope: &Envelope<'_>) -> usize {
+    match (envelope.channel, envelope.edns) {
+        (Channel::Tcp, _) => MAX_MESSAGE,
+        (Channel::Udp, None) => PLAIN_UDP_SIZE,
+        (Channel::Udp, Some(edns)) => {
+            usize::from(edns.udp_size).clamp(PLAIN_UDP_SIZE, MAX_UDP_SIZE)
+        }
+    }
+}
+
+/// Without OPT there is no place for the upper bits, and the lower alone would say something else.
+fn header_rcode(full: u16, has_opt: bool) -> u16 {
+    if full > flag::RCODE && !has_opt {
+        rcode::SERVFAIL
+    } else {
+        full & flag::RCODE
+    }
+}
+
+fn checking(disabled: bool) -> u16 {
+    if disabled { flag::CD } else { 0 }
+}
+
+fn brief(text: &str) -> &str {
+    let mut end = text.len().min(MAX_EXTRA_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
+fn opt_size(error: Option<Error<'_>>) -> usize {
+    OPT_SIZE + error.map_or(0, |(_, text)| 6 + text.len())
+}
+
+fn push_answer_opt(out: &mut Vec<u8>, full: u16, dnssec_ok: bool, error: Option<Error<'_>>) {
+    let high = (full >> 4).to_be_bytes()[1];
+    // `brief` bounds the text.
+    let length = |text: &str, more: usize| u16::try_from(text.len() + more).unwrap_or(0);
+    let options = error.map_or(0, |(_, text)| length(text, 6));
+    push_opt(out, high, dnssec_ok, options);
+    if let Some((code, text)) = error {
+        for word in [option::EXTENDED_ERROR, length(text, 2), code] {
+            out.extend_from_slice(&word.to_be_bytes());
+        }
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+fn patch_header(out: &mut [u8], words: [u16; 6]) {
+    for (place, word) in out.chunks_exact_mut(2).zip(words) {
+        place.copy_from_slice(&word.to_be_bytes());
+    }
+}
+
+fn lower_ttl(out: &mut [u8], at: usize, age: u32) {
+    if let Some(ttl) = out
+        .get_mut(at..)
+        .and_then(|rest| rest.first_chunk_mut::<4>())
+    {
+        *ttl = u32::from_be_bytes(*ttl).saturating_sub(age).to_be_bytes();
+    }
+}
+
+/// A signature belongs to the set it covers, when it follows it (RFC 4035 §3.1.1).
+fn is_same_set(before: &RawRecord, record: &RawRecord) -> bool {
+    let covered = |record: &RawRecord| match record.rdata.first_chunk::<2>() {
+        Some(&covered) if record.record_type == rtype::RRSIG => u16::from_be_bytes(covered),
+        _ => record.record_type,
+    };
+    covered(before) == covered(record)
+        && before.class == record.class
+        && before.name.eq_ignore_ascii_case(&record.name)
+}
+
+/// A message under construction, and the names that later ones may point to.
+struct Writer<'a> {
+    wire: Vec<u8>,
+    question: &'a [u8],
+    targets: Vec<(&'a [u8], u16)>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(question: &'a Question) -> Self {
+        let name = question.name.as_wire();
+        let mut wire = Vec::with_capacity(PLAIN_UDP_SIZE);
+        wire.resize(HEADER, 0);
+        wire.extend_from_slice(name);
+        wire.extend_from_slice(&question.record_type.to_be_bytes());
+        wire.extend_from_slice(&question.class.to_be_bytes());
+        Self {
+            wire,
+            question: name,
+            targets: Vec::new(),
+        }
+    }
+
+    /// Appends a record; returns where its TTL and its end are, or `None` when it does not fit.
+    fn push(&mut self, record: &'a RawRecord, section: Section) -> Option<(u16, u16)> {
+        self.push_name(&record.name);
+        self.wire
+            .extend_from_slice(&record.record_type.to_be_bytes());
+        self.wire.extend_from_slice(&record.class.to_be_bytes());
+        let ttl_at = self.wire.len();
+        let bound = match section {
+            Section::Authority => soa_minimum(record),
+            Section::Answer | Section::Additional => None,
+        };
+        let ttl = record.ttl.min(bound.unwrap_or(u32::MAX));
+        self.wire.extend_from_slice(&ttl.to_be_bytes());
+        let length_at = self.wire.len();
+        self.wire.extend_from_slice(&[0, 0]);
+        self.push_rdata(record);
+        let length = u16::try_from(self.wire.len() - length_at - 2).ok()?;
+        self.wire
+            .get_mut(length_at..length_at + 2)?
+            .copy_from_slice(&length.to_be_bytes());
+        if self.wire.len() > MAX_MESSAGE - OPT_ROOM {
+            return None;
+        }
+        Some((
+            u16::try_from(ttl_at).ok()?,
+            u16::try_from(self.wire.len()).ok()?,
+        ))
+    }
+
+    /// Names in rdata are compressed for the types of RFC 1035 alone (RFC 3597 §4).
+    fn push_rdata(&mut self, record: &'a RawRecord) {
+        let fields = match record.record_type {
+            rtype::NS | rtype::CNAME | rtype::SOA | rtype::PTR | rtype::MX => {
+                layout(record.record_type)
+            }
+            _ => &[],
+        };
+        let mut rest = record.rdata.as_slice();
+        for field in fields {
+            let length = match field {
+                Field::Name => name_length(rest),
+                Field::Octets(length) => Some(*length),
+                Field::Text | Field::Rest => None,
+            };
+            let Some((part, tail)) = length.and_then(|length| rest.split_at_checked(length)) else {
+                break;
+            };
+            match field {
+                Field::Name => self.push_name(part),
+                Field::Octets(_) | Field::Text | Field::Rest => self.wire.extend_from_slice(part),
+            }
+            rest = tail;
+        }
+        self.wire.extend_from_slice(rest);
+    }
+
+    /// Appends a whole name, its end as a pointer where one is known.
+    fn push_name(&mut self, name: &'a [u8]) {
+        for suffix in wire_suffixes(name) {
+            if suffix.len() <= 1 {
+                break;
+            }
+            if let Some(offset) = self.find(suffix) {
+                let head = name.len() - suffix.len();
+                self.register(name, head);
+                self.wire.extend_from_slice(&name[..head]);
+                self.wire
+                    .extend_from_slice(&(0xc000 | offset).to_be_bytes());
+                return;
+            }
+        }
+        self.register(name, name.len().saturating_sub(1));
+        self.wire.extend_from_slice(name);
+    }
+
+    /// Remembers the suffixes of a name that begin in its first `head` octets, which are about to be written.
+    fn register(&mut self, name: &'a [u8], head: usize) {
+        for suffix in wire_suffixes(name) {
+            let within = name.len() - suffix.len();
+            let offset = self.wire.len() + within;
+            if within >= head || offset >= POINTER_END || self.targets.len() >= MAX_TARGETS {
+                break;
+            }
+            if let Ok(offset) = u16::try_from(offset) {
+                self.targets.push((suffix, offset));
+            }
+        }
+    }
+
+    /// In the question any spelling will do, as it is the client's in the end; elsewhere the spelling is kept.
+    fn find(&self, suffix: &[u8]) -> Option<u16> {
+        let within = self.question.len().checked_sub(suffix.len());
+        if let Some(within) = within
+            && wire_suffixes(self.question)
+                .any(|known| known.len() == suffix.len() && known.eq_ignore_ascii_case(suffix))
+        {
+            return u16::try_from(HEADER + within).ok();
+        }
+        self.targets
+            .iter()
+            .find(|(known, _)| *known == suffix)
+            .map(|&(_, offset)| offset)
+    }
+}
+
+/// Returns the length of the uncompressed name that `wire` begins with.
+fn name_length(wire: &[u8]) -> Option<usize> {
+    let root = wire_suffixes(wire).find(|rest| rest.first() == Some(&0))?;
+    Some(wire.len() - root.len() + 1)
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,9 +3,11 @@
 //! [`QueryView`] borrows and allocates nothing, for the path of cache hits; [`ParsedQuery`] owns. A message that is not
 //! answered from a scope gets a [`Rejection`] or silence. Does not read replies (`record`) nor write answers (`template`).
 
-use config::name::DomainName;
+use config::name::{DomainName, MAX_LABEL, MAX_NAME};
 
 use crate::event::Channel;
+use crate::reader::{Header, Reader};
+use crate::template;
 
 /// Length of a message header, in octets (RFC 1035 §4.1.1).
 pub const HEADER: usize = 12;
@@ -42,6 +44,10 @@ pub mod rtype {
     pub const SOA: u16 = 6;
     /// Pointer.
     pub const PTR: u16 = 12;
+    /// Mail destination (obsolete, RFC 1035 §3.3.4).
+    pub const MD: u16 = 3;
+    /// Mail forwarder (obsolete, RFC 1035 §3.3.5).
+    pub const MF: u16 = 4;
     /// Mail exchange.
     pub const MX: u16 = 15;
     /// IPv6 address (RFC 3596).
@@ -54,8 +60,50 @@ pub mod rtype {
     pub const RRSIG: u16 = 46;
     /// Service binding (RFC 9460).
     pub const SVCB: u16 = 64;
+    /// Key exchange (RFC 2930).
+    pub const TKEY: u16 = 249;
+    /// Transaction signature (RFC 8945).
+    pub const TSIG: u16 = 250;
+    /// Incremental transfer (RFC 1995).
+    pub const IXFR: u16 = 251;
+    /// Transfer of a zone (RFC 5936).
+    pub const AXFR: u16 = 252;
+    /// Mailbox records (obsolete, RFC 1035 §3.2.3).
+    pub const MAILB: u16 = 253;
+    /// Mail agent records (obsolete, RFC 1035 §3.2.3).
+    pub const MAILA: u16 = 254;
     /// Any type.
     pub const ANY: u16 = 255;
+}
+
+/// EDNS option codes (RFC 6891 §9).
+pub(crate) mod option {
+    /// Identity of the server (RFC 5001).
+    pub(crate) const NSID: u16 = 3;
+    /// Extended DNS Error (RFC 8914).
+    pub(crate) const EXTENDED_ERROR: u16 = 15;
+}
+
+/// Bits of the second header word (RFC 1035 §4.1.1, RFC 4035 §3), and of OPT's TTL field.
+pub(crate) mod flag {
+    /// It is a reply.
+    pub(crate) const QR: u16 = 0x8000;
+    /// Authoritative answer.
+    pub(crate) const AA: u16 = 0x0400;
+    /// Truncated.
+    pub(crate) const TC: u16 = 0x0200;
+    /// Recursion desired.
+    pub(crate) const RD: u16 = 0x0100;
+    /// Recursion available.
+    pub(crate) const RA: u16 = 0x0080;
+    /// Authentic data.
+    pub(crate) const AD: u16 = 0x0020;
+    /// Checking disabled.
+    pub(crate) const CD: u16 = 0x0010;
+    /// RCODE's four bits.
+    pub(crate) const RCODE: u16 = 0x000f;
+    /// DO, in the low word of OPT's TTL (RFC 6891 §6.1.4).
+    pub(crate) const DO: u16 = 0x8000;
 }
 
 /// Classes (RFC 1035 §3.2.4).
@@ -183,10 +231,92 @@ impl<'a> QueryView<'a> {
     /// [`QueryError`] says what to do with a message that is not to be answered from a scope.
     pub fn parse(
         wire: &'a [u8],
-        _buffer: &'a mut NameBuffer,
+        buffer: &'a mut NameBuffer,
     ) -> Result<QueryView<'a>, QueryError<'a>> {
-        let _ = wire;
-        Err(QueryError::Silence)
+        let mut reader = Reader::new(wire);
+        let header = Header::parse(&mut reader).ok_or(QueryError::Silence)?;
+        if header.flags & flag::QR != 0 {
+            return Err(QueryError::Silence);
+        }
+        let mut rejection = Rejection {
+            rcode: rcode::FORMERR,
+            reason: "the message cannot be read",
+            id: header.id,
+            opcode: header.opcode(),
+            recursion_desired: header.flags & flag::RD != 0,
+            checking_disabled: header.flags & flag::CD != 0,
+            question_wire: &[],
+            edns: None,
+        };
+        if header.opcode() != 0 {
+            return Err(rejection.because(rcode::NOTIMP, "the opcode is not QUERY"));
+        }
+        // RFC 9619 §4: a message with several questions is answered with FORMERR.
+        if header.questions != 1 {
+            return Err(rejection.because(rcode::FORMERR, "there is not exactly one question"));
+        }
+        let Some((length, record_type, class)) = read_question(&mut reader, buffer) else {
+            return Err(rejection.because(rcode::FORMERR, "the question cannot be read"));
+        };
+        rejection.question_wire = wire.get(HEADER..reader.at).unwrap_or_default();
+        let transfer = matches!(record_type, rtype::AXFR | rtype::IXFR);
+        // Only IXFR has a record before the additional section (RFC 1995 §3).
+        if !transfer && (header.answers != 0 || header.authority != 0) {
+            return Err(rejection.because(rcode::FORMERR, "a query carries no answers"));
+        }
+        for _ in 0..u32::from(header.answers) + u32::from(header.authority) {
+            if reader.skip_record().is_none() {
+                return Err(rejection.because(rcode::FORMERR, "a record cannot be read"));
+            }
+        }
+        let mut version = 0;
+        for _ in 0..header.additional {
+            let Some(record) = reader.skip_record() else {
+                return Err(rejection.because(rcode::FORMERR, "a record cannot be read"));
+            };
+            if record.record_type != rtype::OPT {
+                continue;
+            }
+            // RFC 6891 §6.1.1: one OPT at most, and its name is the root.
+            if rejection.edns.is_some() || !record.root {
+                return Err(rejection.because(rcode::FORMERR, "OPT is wrong"));
+            }
+            let Some(nsid) = find_nsid(record.rdata) else {
+                return Err(rejection.because(rcode::FORMERR, "an EDNS option cannot be read"));
+            };
+            version = record.ttl.to_be_bytes()[1];
+            rejection.edns = Some(ClientEdns {
+                udp_size: record.class,
+                dnssec_ok: record.ttl & u32::from(flag::DO) != 0,
+                nsid,
+            });
+        }
+        // As systemd-resolved does; what follows a query is not a part of any protocol.
+        if !reader.is_done() {
+            return Err(rejection.because(rcode::FORMERR, "octets follow the message"));
+        }
+        if version > 0 {
+            return Err(rejection.because(rcode::BADVERS, "the EDNS version is not 0"));
+        }
+        if !matches!(class, class::IN | class::ANY) {
+            return Err(rejection.because(rcode::REFUSED, "the class is not IN"));
+        }
+        if !rejection.recursion_desired {
+            return Err(rejection.because(rcode::REFUSED, "recursion is not desired"));
+        }
+        if is_refused_type(record_type) {
+            return Err(rejection.because(rcode::REFUSED, "the type cannot be asked for"));
+        }
+        Ok(QueryView {
+            id: header.id,
+            authentic_data: header.flags & flag::AD != 0,
+            checking_disabled: rejection.checking_disabled,
+            name: buffer.get(..length).unwrap_or_default(),
+            record_type,
+            class,
+            question_wire: rejection.question_wire,
+            edns: rejection.edns,
+        })
     }
 
     /// Whether DO is set.
@@ -212,7 +342,7 @@ impl<'a> QueryView<'a> {
             authentic_data: self.authentic_data,
             checking_disabled: self.checking_disabled,
             question: Question {
-                name: DomainName::from_wire(self.name).unwrap_or_else(|_| DomainName::root()),
+                name: DomainName::from_wire(self.name).expect("parse put a whole name here"),
                 record_type: self.record_type,
                 class: self.class,
             },
@@ -240,27 +370,105 @@ impl ParsedQuery {
     }
 }
 
-impl Rejection<'_> {
+impl<'a> Rejection<'a> {
     /// Writes the error answer over `out`.
     pub fn emit(&self, out: &mut Vec<u8>) {
-        out.clear();
+        template::emit_rejection(self, out);
+    }
+
+    fn because(self, rcode: u16, reason: &'static str) -> QueryError<'a> {
+        QueryError::Reject(Self {
+            rcode,
+            reason,
+            ..self
+        })
     }
 }
 
 /// Reads a client's message; see [`QueryView::parse`].
 ///
 /// # Errors
-/// [`QueryError`] says what to do with a message that is not to be answered from a scope.
-pub fn parse_query(_wire: &[u8]) -> Result<ParsedQuery, QueryError<'_>> {
-    Err(QueryError::Silence)
+/// The code to answer with, when it is not to be answered from a scope; `None` for silence.
+pub fn parse_query(wire: &[u8]) -> Result<ParsedQuery, Option<u16>> {
+    let mut buffer = [0; MAX_NAME];
+    match QueryView::parse(wire, &mut buffer) {
+        Ok(view) => Ok(view.to_parsed()),
+        Err(QueryError::Silence) => Err(None),
+        Err(QueryError::Reject(rejection)) => Err(Some(rejection.rcode)),
+    }
 }
 
-/// Writes a query for an upstream: RD set, EDNS with [`EDNS_UDP_SIZE`].
+/// Writes a query for an upstream: RD set, EDNS with [`EDNS_UDP_SIZE`], AD not set.
 pub fn build_query(
-    _question: &Question,
-    _id: u16,
-    _checking_disabled: bool,
-    _dnssec_ok: bool,
+    question: &Question,
+    id: u16,
+    checking_disabled: bool,
+    dnssec_ok: bool,
 ) -> Vec<u8> {
-    Vec::new()
+    let mut wire = Vec::with_capacity(HEADER + question.name.as_wire().len() + 15);
+    let checking = if checking_disabled { flag::CD } else { 0 };
+    for word in [id, flag::RD | checking, 1, 0, 0, 1] {
+        wire.extend_from_slice(&word.to_be_bytes());
+    }
+    wire.extend_from_slice(question.name.as_wire());
+    wire.extend_from_slice(&question.record_type.to_be_bytes());
+    wire.extend_from_slice(&question.class.to_be_bytes());
+    push_opt(&mut wire, 0, dnssec_ok, 0);
+    wire
 }
+
+/// Appends an OPT record that advertises [`EDNS_UDP_SIZE`]; `options` octets of options are to follow.
+pub(crate) fn push_opt(wire: &mut Vec<u8>, extended_rcode: u8, dnssec_ok: bool, options: u16) {
+    wire.push(0);
+    wire.extend_from_slice(&rtype::OPT.to_be_bytes());
+    wire.extend_from_slice(&EDNS_UDP_SIZE.to_be_bytes());
+    wire.extend_from_slice(&[extended_rcode, 0]);
+    let flags = if dnssec_ok { flag::DO } else { 0 };
+    wire.extend_from_slice(&flags.to_be_bytes());
+    wire.extend_from_slice(&options.to_be_bytes());
+}
+
+/// Types that a stub does not ask for: transfers, pseudo-records, and what RFC 1035 calls obsolete.
+fn is_refused_type(record_type: u16) -> bool {
+    use rtype::{AXFR, IXFR, MAILA, MAILB, MD, MF, OPT, TKEY, TSIG};
+    matches!(
+        record_type,
+        0 | AXFR | IXFR | MAILA | MAILB | MD | MF | OPT | TKEY | TSIG
+    )
+}
+
+/// Puts the question's name into `buffer` in lower case; returns its length, the type and the class.
+fn read_question(reader: &mut Reader<'_>, buffer: &mut NameBuffer) -> Option<(usize, u16, u16)> {
+    let start = reader.at;
+    loop {
+        let length = usize::from(reader.byte()?);
+        // A pointer could only point into the header.
+        if length > MAX_LABEL {
+            return None;
+        }
+        reader.take(length)?;
+        if length == 0 {
+            break;
+        }
+    }
+    let name = reader.wire.get(start..reader.at)?;
+    let lower = buffer.get_mut(..name.len())?;
+    lower.copy_from_slice(name);
+    lower.make_ascii_lowercase();
+    Some((name.len(), reader.word()?, reader.word()?))
+}
+
+/// Walks EDNS options: whether NSID is among them; `None` when they are cut short.
+fn find_nsid(rdata: &[u8]) -> Option<bool> {
+    let mut found = false;
+    let mut options = Reader::new(rdata);
+    while !options.is_done() {
+        found |= options.word()? == option::NSID;
+        let length = options.word()?;
+        options.take(usize::from(length))?;
+    }
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests;
