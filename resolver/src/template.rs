@@ -11,8 +11,8 @@ use crate::wire::{Envelope, HEADER, Question, Rejection, flag, option, push_opt,
 
 /// The most that a client without EDNS takes by UDP, in octets (RFC 1035 §4.2.1).
 const PLAIN_UDP_SIZE: usize = 512;
-/// The largest datagram of IPv6 without extension headers, in octets; clients are on loopback, whose MTU it fits.
-const MAX_UDP_SIZE: usize = 65535 - 8;
+/// The largest payload of a datagram over IPv4, in octets: headers of 20 and 8 taken off.
+const MAX_UDP_SIZE: usize = 65535 - 28;
 /// What is kept free behind the records for OPT, in octets.
 const OPT_ROOM: usize = 512;
 /// An OPT record without options, in octets.
@@ -337,7 +337,24 @@ fn is_same_set(before: &RawRecord, record: &RawRecord) -> bool {
 struct Writer<'a> {
     wire: Vec<u8>,
     question: &'a [u8],
-    targets: Vec<(&'a [u8], u16)>,
+    targets: Vec<Target<'a>>,
+}
+
+/// A name in the message that later ones may end in.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    name: &'a [u8],
+    offset: u16,
+    spelling: Spelling,
+}
+
+/// Whose spelling a name has: the question takes the client's whenever the answer is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spelling {
+    /// The upstream's.
+    Kept,
+    /// The client's, in the part that it shares with the question.
+    Client,
 }
 
 impl<'a> Writer<'a> {
@@ -357,7 +374,7 @@ impl<'a> Writer<'a> {
 
     /// Appends a record; returns where its TTL and its end are, or `None` when it does not fit.
     fn push(&mut self, record: &'a RawRecord, section: Section) -> Option<(u16, u16)> {
-        self.push_name(&record.name);
+        self.push_name(&record.name, Spelling::Client);
         self.wire
             .extend_from_slice(&record.record_type.to_be_bytes());
         self.wire.extend_from_slice(&record.class.to_be_bytes());
@@ -403,7 +420,7 @@ impl<'a> Writer<'a> {
                 break;
             };
             match field {
-                Field::Name => self.push_name(part),
+                Field::Name => self.push_name(part, Spelling::Kept),
                 Field::Octets(_) | Field::Text | Field::Rest => self.wire.extend_from_slice(part),
             }
             rest = tail;
@@ -411,27 +428,29 @@ impl<'a> Writer<'a> {
         self.wire.extend_from_slice(rest);
     }
 
-    /// Appends a whole name, its end as a pointer where one is known.
-    fn push_name(&mut self, name: &'a [u8]) {
+    /// Appends a whole name, its end as a pointer where one is known that does not worsen the spelling asked for.
+    ///
+    /// Owners may take the client's spelling; what rdata says is left as the upstream said it.
+    fn push_name(&mut self, name: &'a [u8], spelling: Spelling) {
         for suffix in wire_suffixes(name) {
             if suffix.len() <= 1 {
                 break;
             }
-            if let Some(offset) = self.find(suffix) {
-                let head = name.len() - suffix.len();
-                self.register(name, head);
-                self.wire.extend_from_slice(&name[..head]);
-                self.wire
-                    .extend_from_slice(&(0xc000 | offset).to_be_bytes());
+            if let Some(target) = self.find(suffix, spelling) {
+                let (head, _) = name.split_at(name.len() - suffix.len());
+                self.register(name, head.len(), target.spelling);
+                self.wire.extend_from_slice(head);
+                let pointer = 0xc000 | target.offset;
+                self.wire.extend_from_slice(&pointer.to_be_bytes());
                 return;
             }
         }
-        self.register(name, name.len().saturating_sub(1));
+        self.register(name, name.len().saturating_sub(1), Spelling::Kept);
         self.wire.extend_from_slice(name);
     }
 
     /// Remembers the suffixes of a name that begin in its first `head` octets, which are about to be written.
-    fn register(&mut self, name: &'a [u8], head: usize) {
+    fn register(&mut self, name: &'a [u8], head: usize, spelling: Spelling) {
         for suffix in wire_suffixes(name) {
             let within = name.len() - suffix.len();
             let offset = self.wire.len() + within;
@@ -439,24 +458,30 @@ impl<'a> Writer<'a> {
                 break;
             }
             if let Ok(offset) = u16::try_from(offset) {
-                self.targets.push((suffix, offset));
+                self.targets.push(Target {
+                    name: suffix,
+                    offset,
+                    spelling,
+                });
             }
         }
     }
 
-    /// In the question any spelling will do, as it is the client's in the end; elsewhere the spelling is kept.
-    fn find(&self, suffix: &[u8]) -> Option<u16> {
-        let within = self.question.len().checked_sub(suffix.len());
-        if let Some(within) = within
-            && wire_suffixes(self.question)
-                .any(|known| known.len() == suffix.len() && known.eq_ignore_ascii_case(suffix))
-        {
-            return u16::try_from(HEADER + within).ok();
+    fn find(&self, suffix: &'a [u8], spelling: Spelling) -> Option<Target<'a>> {
+        let lenient = spelling == Spelling::Client;
+        let asked = wire_suffixes(self.question).find(|known| known.len() == suffix.len());
+        if lenient && asked.is_some_and(|asked| asked.eq_ignore_ascii_case(suffix)) {
+            let within = self.question.len() - suffix.len();
+            return Some(Target {
+                name: suffix,
+                offset: u16::try_from(HEADER + within).ok()?,
+                spelling: Spelling::Client,
+            });
         }
-        self.targets
-            .iter()
-            .find(|(known, _)| *known == suffix)
-            .map(|&(_, offset)| offset)
+        let fits = |target: &&Target<'_>| {
+            target.name == suffix && (lenient || target.spelling == Spelling::Kept)
+        };
+        self.targets.iter().find(fits).copied()
     }
 }
 
