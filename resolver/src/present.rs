@@ -295,7 +295,7 @@ impl Part {
             Self::Base64 => {
                 let octets = rest(reader)?;
                 let mut text = base_text(octets, 6, BASE64);
-                while text.len() % 4 != 0 {
+                while !text.len().is_multiple_of(4) {
                     text.push('=');
                 }
                 text

@@ -229,10 +229,7 @@ impl<'a> QueryView<'a> {
     ///
     /// # Errors
     /// [`QueryError`] says what to do with a message that is not to be answered from a scope.
-    pub fn parse(
-        wire: &'a [u8],
-        buffer: &'a mut NameBuffer,
-    ) -> Result<QueryView<'a>, QueryError<'a>> {
+    pub fn parse(wire: &'a [u8], buffer: &'a mut NameBuffer) -> Result<Self, QueryError<'a>> {
         let mut reader = Reader::new(wire);
         let header = Header::parse(&mut reader).ok_or(QueryError::Silence)?;
         if header.flags & flag::QR != 0 {
@@ -336,7 +333,7 @@ impl<'a> QueryView<'a> {
     }
 
     /// Returns the same query, owned.
-    pub fn to_parsed(&self) -> ParsedQuery {
+    pub fn to_parsed(self) -> ParsedQuery {
         ParsedQuery {
             id: self.id,
             authentic_data: self.authentic_data,

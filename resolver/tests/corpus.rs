@@ -7,7 +7,7 @@ use std::process::Command;
 
 use config::name::DomainName;
 use hickory_proto::op::Message;
-use hickory_proto::rr::{RData, Record};
+use hickory_proto::rr::{RData, Record, RecordType};
 use hickory_proto::serialize::binary::BinDecodable as _;
 use resolver::Channel;
 use resolver::present::record_text;
@@ -16,7 +16,7 @@ use resolver::template::Template;
 use resolver::wire::{ClientEdns, Envelope, QueryError, QueryView, Question, build_query};
 
 /// Damaged copies that are made of every packet.
-const COPIES: usize = 6;
+const COPIES: usize = 20;
 
 /// Returns the packets of the corpus, or nothing, with the reason printed.
 #[expect(clippy::print_stderr, reason = "a skipped test says why")]
@@ -45,7 +45,7 @@ fn untar(archive: &[u8]) -> Vec<Vec<u8>> {
     let mut files = Vec::new();
     let mut rest = archive;
     while let Some((header, tail)) = rest.split_at_checked(512) {
-        let size = std::str::from_utf8(&header[124..135]).unwrap();
+        let size = std::str::from_utf8(&header[124..135]).unwrap_or_default();
         let size = usize::from_str_radix(size.trim_end_matches('\0').trim(), 8).unwrap_or(0);
         let Some((padded, after)) = tail.split_at_checked(size.next_multiple_of(512)) else {
             break;
@@ -142,6 +142,12 @@ fn exercise(packet: &[u8]) {
     }
 }
 
+fn flip(packet: &mut [u8], at: usize, bits: u8) {
+    if let Some(octet) = packet.get_mut(at) {
+        *octet ^= bits;
+    }
+}
+
 #[test]
 fn no_packet_and_no_damaged_packet_is_too_much() {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
@@ -159,17 +165,11 @@ fn no_packet_and_no_damaged_packet_is_too_much() {
                 let at = random(copy.len());
                 match random(6) {
                     0 => copy.truncate(at),
-                    1 => copy.insert(at.min(copy.len()), 0xc0),
-                    2 => copy.extend_from_within(at.min(copy.len())..),
-                    3 => {
-                        copy.get_mut(at).map(|octet| *octet ^= 1 << random(8));
-                    }
-                    4 => {
-                        copy.get_mut(at).map(|octet| *octet = 0xff);
-                    }
-                    _ => {
-                        copy.get_mut(2).map(|flags| *flags ^= 0x80);
-                    }
+                    1 => copy.insert(at, 0xc0),
+                    2 => copy.extend_from_within(at..),
+                    3 => flip(&mut copy, at, 1 << random(8)),
+                    4 => flip(&mut copy, at, 0xff),
+                    _ => flip(&mut copy, 2, 0x80),
                 }
             }
             exercise(&copy);
@@ -188,7 +188,14 @@ fn library_record(record: &RawRecord) -> Option<Record<RData>> {
 }
 
 fn assert_same(ours: &[RawRecord], theirs: &[Record<RData>], packet: usize) {
-    assert_eq!(ours.len(), theirs.len(), "packet {packet}");
+    // Not taken over here, as it is hop by hop.
+    let is_content = |record: &&Record<RData>| record.record_type() != RecordType::TSIG;
+    let theirs: Vec<&Record<RData>> = theirs.iter().filter(is_content).collect();
+    assert_eq!(
+        ours.len(),
+        theirs.len(),
+        "packet {packet} {ours:?} {theirs:?}"
+    );
     for (our, their) in ours.iter().zip(theirs) {
         let mut our = library_record(our).expect("the library read it when it was compressed");
         // RFC 2181 §8; the library leaves such TTLs as they are.
@@ -197,6 +204,10 @@ fn assert_same(ours: &[RawRecord], theirs: &[Record<RData>], packet: usize) {
         } else {
             their.ttl
         };
+        // The library leaves names compressed in types it does not know.
+        if matches!(their.data, RData::Unknown { .. }) {
+            our.data = their.data.clone();
+        }
         assert_eq!(&our, their, "packet {packet}");
         assert_eq!(
             (our.ttl, &our.name),
