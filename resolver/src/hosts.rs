@@ -32,7 +32,7 @@ impl Hosts {
     /// `0.0.0.0` and `::` are answered like any address, but have no canonical name.
     pub fn parse(text: &str) -> Self {
         let mut table = Self::default();
-        for line in text.lines() {
+        for line in text.trim_start_matches('\u{feff}').lines() {
             table.add_line(line);
         }
         table
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
     use crate::record::cname_target;
 
-    const TABLE: &str = "\u{feff}
+    const TABLE: &str = "\u{feff}127.0.0.1 first.test
 127.0.0.1 localhost
 # 10.0.0.9 commented
 10.0.0.1\tDB.corp.test db   # the database
@@ -157,6 +157,7 @@ not-an-address x.test
         assert_eq!(ask("db.corp.test", rtype::ANY).unwrap().len(), 2);
         assert_eq!(ask("router", rtype::AAAA).unwrap().len(), 1);
         assert_eq!(ask("second.test", rtype::A), Some(vec![vec![10, 0, 0, 1]]));
+        assert_eq!(ask("first.test", rtype::A).unwrap().len(), 1);
     }
 
     #[test]
