@@ -1,0 +1,58 @@
+//! What can one say on linnetd's command line?
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// The directories of the configuration, the weakest first.
+const CONFIG_DIRS: [&str; 3] = ["/usr/lib/linnet", "/etc/linnet", "/run/linnet"];
+
+/// Asks every name where it belongs: the daemon of the split-DNS connectivity manager.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "linnetd", version)]
+pub(crate) struct Options {
+    /// The one directory of the configuration, instead of the system's three
+    #[arg(long, value_name = "DIR")]
+    pub(crate) config_dir: Option<PathBuf>,
+    /// Where the control socket is made
+    #[arg(long, value_name = "DIR", default_value = "/run/linnet")]
+    pub(crate) runtime_dir: PathBuf,
+    /// Where the journal and persistent claims are kept
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/linnet")]
+    pub(crate) state_dir: PathBuf,
+    /// The file that tells programs whom to ask
+    #[arg(long, value_name = "PATH", default_value = "/etc/resolv.conf")]
+    pub(crate) resolv_conf: PathBuf,
+    /// The hosts table
+    #[arg(long, value_name = "PATH", default_value = "/etc/hosts")]
+    pub(crate) hosts: PathBuf,
+    /// The user to become, when started as root
+    #[arg(long, value_name = "NAME", default_value = "linnet")]
+    pub(crate) user: String,
+    /// What to log: error, warn, info, debug, trace, or target=level pairs
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    pub(crate) log: String,
+    /// Check the configuration and end: 1 when it has errors
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+impl Options {
+    /// Returns the directories of the configuration, the weakest first.
+    pub(crate) fn config_dirs(&self) -> Vec<PathBuf> {
+        match &self.config_dir {
+            Some(dir) => vec![dir.clone()],
+            None => CONFIG_DIRS.iter().map(PathBuf::from).collect(),
+        }
+    }
+
+    /// Returns the path of the control socket.
+    pub(crate) fn control_socket(&self) -> PathBuf {
+        self.runtime_dir.join("control")
+    }
+
+    /// Returns the file of the persistent claims.
+    pub(crate) fn claims_file(&self) -> PathBuf {
+        self.state_dir.join("claims.json")
+    }
+}
