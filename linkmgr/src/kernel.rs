@@ -1,5 +1,6 @@
 //! What does the kernel tell? [`KernelEvent`]: typed, no netlink bytes.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use config::matcher::Mac;
@@ -36,7 +37,10 @@ pub enum KernelEvent {
     },
     /// A default route of the main table is there (a destination of length 0, or one half of 0/1 and 128/1).
     Route(RouteMessage),
-    /// It is gone.
+    /// These default routes are there, all of one destination and one metric, in the place of all others of the same
+    /// destination and metric on any link; the kernel does not tell that those are gone.
+    RoutesReplaced(Vec<RouteMessage>),
+    /// A default route is gone.
     RouteGone(RouteMessage),
 }
 
@@ -59,7 +63,7 @@ pub struct LinkMessage {
     pub mac: Option<Mac>,
     /// `IFF_UP`.
     pub admin_up: bool,
-    /// `IFF_LOWER_UP`.
+    /// `IFF_LOWER_UP`, and an operational state (RFC 2863) that is not down.
     pub carrier: bool,
     /// `IFF_LOOPBACK`.
     pub loopback: bool,
@@ -74,4 +78,6 @@ pub struct RouteMessage {
     pub to: Prefix,
     /// Metric and gateway.
     pub route: DefaultRoute,
+    /// The preferred source address: the kernel drops an IPv4 route without a word when this address goes.
+    pub source: Option<IpAddr>,
 }

@@ -1,25 +1,19 @@
 //! Netlink events for the link manager. Reads only.
+//!
+//! [`Monitor`] subscribes first and lists then, so that nothing falls between; events that come during a listing are
+//! told after it. When the kernel says that it lost notices (`ENOBUFS`), what is queued is thrown away and all is listed
+//! anew. [`parse_message`] is the whole of the wire format, without a socket.
+//!
+//! No capability is needed; with `CAP_NET_ADMIN` the receive buffer is as large as asked.
+//!
+//! # Limitations
+//! Routes through nexthop objects (`ip nexthop`) are seen while `net.ipv4.nexthop_compat_mode` is 1, its default; an IPv4
+//! route that vanishes because its nexthop object is deleted is noticed at the next listing only.
 
-use linkmgr::KernelEvent;
+pub mod message;
+mod monitor;
+mod socket;
+mod sysfs;
 
-/// The monitor: one netlink socket, subscribed to links, addresses and default routes.
-#[derive(Debug)]
-pub struct Monitor {}
-
-impl Monitor {
-    /// Opens the socket and asks for a whole listing, which comes first out of [`Monitor::next`].
-    ///
-    /// # Errors
-    /// When the kernel refuses the socket.
-    pub fn open() -> std::io::Result<Self> {
-        Ok(Self {})
-    }
-
-    /// Waits for the next events, in order; a loss of messages shows as a new listing. Cancel-safe.
-    ///
-    /// # Errors
-    /// When the socket itself is broken.
-    pub async fn next(&mut self) -> std::io::Result<Vec<KernelEvent>> {
-        std::future::pending().await
-    }
-}
+pub use message::parse_message;
+pub use monitor::Monitor;

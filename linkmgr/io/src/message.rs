@@ -1,0 +1,357 @@
+//! What do these netlink bytes say? [`parse_message`], from bytes to [`KernelEvent`]s, without panics.
+//!
+//! Only the few attributes that facts are made of are read, so that a kernel with new attributes is no surprise. Routes
+//! that are no default route are passed over before anything is built from them. Nothing here reads sysfs: the kind of a
+//! wireless link is `ethernet` as far as netlink tells.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use config::matcher::Mac;
+use config::model::Prefix;
+use linkmgr::{KernelEvent, LinkMessage, RouteMessage};
+use policy::facts::DefaultRoute;
+
+/// Length of `struct nlmsghdr`.
+pub(crate) const HEADER_LENGTH: usize = 16;
+const LINK_HEADER_LENGTH: usize = 16;
+const ADDRESS_HEADER_LENGTH: usize = 8;
+const ROUTE_HEADER_LENGTH: usize = 12;
+const NEXT_HOP_HEADER_LENGTH: usize = 8;
+const ATTRIBUTE_HEADER_LENGTH: usize = 4;
+/// The bits of an attribute's kind; the others are flags.
+const ATTRIBUTE_KIND: u16 = 0x3fff;
+/// `NLMSG_DONE` and `NLMSG_ERROR`, as wide as the field that holds them.
+const DONE: u16 = 3;
+const ERROR: u16 = 2;
+
+/// Length of the longest destination that is told: 0, or 1 for half of everywhere.
+pub(crate) const LONGEST_DESTINATION: u8 = 1;
+
+const IFLA_PARENT_DEV_NAME: u16 = 56;
+const IFLA_PARENT_DEV_BUS_NAME: u16 = 57;
+const IFLA_WIRELESS: u16 = 11;
+
+// RFC 2863 §6 as in linux/if.h: not present, down, lower layer down.
+const OPERATIONAL_STATES_DOWN: [u8; 3] = [1, 2, 3];
+
+/// Kinds of links that have no `IFLA_INFO_KIND`, by `ARPHRD_*`.
+const KIND_BY_HARDWARE: [(u16, &str); 7] = [
+    (libc::ARPHRD_ETHER, "ethernet"),
+    (libc::ARPHRD_LOOPBACK, "loopback"),
+    (libc::ARPHRD_INFINIBAND, "infiniband"),
+    (libc::ARPHRD_PPP, "ppp"),
+    (libc::ARPHRD_IEEE80211, "wifi"),
+    (libc::ARPHRD_IEEE80211_PRISM, "wifi"),
+    (libc::ARPHRD_IEEE80211_RADIOTAP, "wifi"),
+];
+
+/// Reads one datagram of an rtnetlink socket: any number of messages, those of no interest or no sense left out.
+pub fn parse_message(bytes: &[u8]) -> Vec<KernelEvent> {
+    let mut events = Vec::new();
+    parse_into(bytes, &mut events);
+    events
+}
+
+/// How a datagram of a listing ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Ending {
+    /// The listing is complete, or has failed with this `errno`.
+    pub(crate) done: Option<Result<(), i32>>,
+    /// The tables changed meanwhile: something may be missing (`NLM_F_DUMP_INTR`).
+    pub(crate) interrupted: bool,
+}
+
+/// As [`parse_message`], and tells how far a listing is.
+pub(crate) fn parse_into(mut bytes: &[u8], events: &mut Vec<KernelEvent>) -> Ending {
+    let mut ending = Ending::default();
+    while let Some(message) = Message::split(&mut bytes) {
+        ending.interrupted |= i32::from(message.flags) & libc::NLM_F_DUMP_INTR != 0;
+        match message.kind {
+            DONE | ERROR => ending.done = Some(result(message.body)),
+            libc::RTM_NEWLINK => events.extend(link(message.body)),
+            libc::RTM_DELLINK => events.extend(link_gone(message.body)),
+            libc::RTM_NEWADDR => events.extend(address(message.body, Presence::There)),
+            libc::RTM_DELADDR => events.extend(address(message.body, Presence::Gone)),
+            libc::RTM_NEWROUTE => routes_there(message.body, message.flags, events),
+            libc::RTM_DELROUTE => {
+                events.extend(routes(message.body).into_iter().map(KernelEvent::RouteGone));
+            }
+            _ => {}
+        }
+    }
+    ending
+}
+
+struct Message<'a> {
+    kind: u16,
+    flags: u16,
+    body: &'a [u8],
+}
+
+impl<'a> Message<'a> {
+    /// Takes the first message off `bytes`; `None` at the end and where the lengths make no sense.
+    fn split(bytes: &mut &'a [u8]) -> Option<Self> {
+        let length = usize::try_from(word(bytes, 0)?).ok()?;
+        let kind = half(bytes, 4)?;
+        let flags = half(bytes, 6)?;
+        let body = bytes.get(HEADER_LENGTH..length)?;
+        *bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some(Self { kind, flags, body })
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    There,
+    Gone,
+}
+
+/// `NLMSG_ERROR` and `NLMSG_DONE` begin with a negated `errno`, or 0.
+fn result(body: &[u8]) -> Result<(), i32> {
+    match word(body, 0).map_or(0, u32::cast_signed) {
+        0.. => Ok(()),
+        negated => Err(negated.saturating_neg()),
+    }
+}
+
+fn link(body: &[u8]) -> Option<KernelEvent> {
+    let (header, attributes) = body.split_at_checked(LINK_HEADER_LENGTH)?;
+    let index = link_index(header)?;
+    let hardware = half(header, 2)?;
+    let flags = word(header, 8)?.cast_signed();
+    let mut message = LinkMessage {
+        index,
+        kind: kind_of_hardware(hardware).into(),
+        admin_up: flags & libc::IFF_UP != 0,
+        carrier: flags & libc::IFF_LOWER_UP != 0,
+        loopback: flags & libc::IFF_LOOPBACK != 0,
+        ..LinkMessage::default()
+    };
+    let (mut parent, mut bus) = (None, None);
+    for (kind, value) in attributes_of(attributes) {
+        match kind {
+            // An event of the old wireless extensions: not a whole description of the link.
+            IFLA_WIRELESS => return None,
+            libc::IFLA_IFNAME => message.name = text(value)?,
+            libc::IFLA_ADDRESS => message.mac = value.try_into().ok().map(Mac),
+            libc::IFLA_OPERSTATE => {
+                message.carrier &= !value
+                    .first()
+                    .is_some_and(|state| OPERATIONAL_STATES_DOWN.contains(state));
+            }
+            libc::IFLA_LINKINFO => {
+                let kind = attributes_of(value).find(|(kind, _)| *kind == libc::IFLA_INFO_KIND);
+                if let Some(kind) = kind.and_then(|(_, value)| text(value)) {
+                    message.kind = kind;
+                }
+            }
+            libc::IFLA_PROP_LIST => {
+                message.alt_names = attributes_of(value)
+                    .filter(|(kind, _)| *kind == libc::IFLA_ALT_IFNAME)
+                    .filter_map(|(_, value)| text(value))
+                    .collect();
+            }
+            IFLA_PARENT_DEV_NAME => parent = text(value),
+            IFLA_PARENT_DEV_BUS_NAME => bus = text(value),
+            _ => {}
+        }
+    }
+    if message.name.is_empty() {
+        return None;
+    }
+    if let (Some(parent), Some("pci")) = (parent, bus.as_deref()) {
+        message.path = Some(format!("pci-{parent}").into());
+    }
+    Some(KernelEvent::Link(message))
+}
+
+fn link_gone(body: &[u8]) -> Option<KernelEvent> {
+    let header = body.get(..LINK_HEADER_LENGTH)?;
+    Some(KernelEvent::LinkGone {
+        index: link_index(header)?,
+    })
+}
+
+/// Returns the index in `struct ifinfomsg`; `None` in messages about bridge ports (`AF_BRIDGE`), which say that a link
+/// has left its bridge, not that it is gone.
+fn link_index(header: &[u8]) -> Option<u32> {
+    let family = *header.first()?;
+    if i32::from(family) != libc::AF_UNSPEC {
+        return None;
+    }
+    word(header, 4).filter(|index| *index != 0)
+}
+
+fn kind_of_hardware(hardware: u16) -> &'static str {
+    KIND_BY_HARDWARE
+        .iter()
+        .find_map(|(number, kind)| (*number == hardware).then_some(*kind))
+        .unwrap_or("other")
+}
+
+fn address(body: &[u8], presence: Presence) -> Option<KernelEvent> {
+    let (header, attributes) = body.split_at_checked(ADDRESS_HEADER_LENGTH)?;
+    let [family, length, flags, ..] = *header else {
+        return None;
+    };
+    let index = word(header, 4)?;
+    let mut flags = u32::from(flags);
+    let (mut own, mut other) = (None, None);
+    for (kind, value) in attributes_of(attributes) {
+        match kind {
+            // On a point-to-point link IFA_ADDRESS is the other end's.
+            libc::IFA_LOCAL => own = ip(family, value),
+            libc::IFA_ADDRESS => other = ip(family, value),
+            libc::IFA_FLAGS => flags = word(value, 0)?,
+            _ => {}
+        }
+    }
+    let address = prefix(own.or(other)?, length)?;
+    Some(match presence {
+        Presence::There if is_usable(flags) => KernelEvent::Address { index, address },
+        Presence::There | Presence::Gone => KernelEvent::AddressGone { index, address },
+    })
+}
+
+/// Whether an address may be used: its uniqueness is proven (RFC 4862 §5.4) or it is optimistic (RFC 4429).
+const fn is_usable(flags: u32) -> bool {
+    if flags & libc::IFA_F_DADFAILED != 0 {
+        return false;
+    }
+    flags & libc::IFA_F_TENTATIVE == 0 || flags & libc::IFA_F_OPTIMISTIC != 0
+}
+
+fn routes_there(body: &[u8], flags: u16, events: &mut Vec<KernelEvent>) {
+    let routes = routes(body);
+    if routes.is_empty() {
+        return;
+    }
+    if i32::from(flags) & libc::NLM_F_REPLACE != 0 {
+        events.push(KernelEvent::RoutesReplaced(routes));
+        return;
+    }
+    events.extend(routes.into_iter().map(KernelEvent::Route));
+}
+
+/// Reads a route: one message for each next hop, none when it is no default route.
+fn routes(body: &[u8]) -> Vec<RouteMessage> {
+    default_routes(body).unwrap_or_default()
+}
+
+fn default_routes(body: &[u8]) -> Option<Vec<RouteMessage>> {
+    let (header, attributes) = body.split_at_checked(ROUTE_HEADER_LENGTH)?;
+    let [family, length, from_length, service, table, _, _, kind, ..] = *header else {
+        return None;
+    };
+    // Routes for some sources or some types of service are no default routes.
+    let is_plain = from_length == 0 && service == 0 && kind == libc::RTN_UNICAST;
+    if length > LONGEST_DESTINATION || table != libc::RT_TABLE_MAIN || !is_plain {
+        return None;
+    }
+    if word(header, 8)? & libc::RTM_F_CLONED != 0 {
+        return None;
+    }
+    let mut to = unspecified(family)?;
+    let (mut index, mut metric, mut gateway, mut source, mut hops) = (None, 0, None, None, None);
+    for (kind, value) in attributes_of(attributes) {
+        match kind {
+            libc::RTA_DST => to = ip(family, value)?,
+            libc::RTA_OIF => index = word(value, 0),
+            libc::RTA_PRIORITY => metric = word(value, 0)?,
+            libc::RTA_GATEWAY => gateway = ip(family, value),
+            libc::RTA_VIA => gateway = via(value),
+            libc::RTA_PREFSRC => source = ip(family, value),
+            libc::RTA_MULTIPATH => hops = Some(value),
+            _ => {}
+        }
+    }
+    let to = prefix(to, length)?;
+    let message = |index, gateway| RouteMessage {
+        index,
+        to,
+        route: DefaultRoute { metric, gateway },
+        source,
+    };
+    Some(match (hops, index) {
+        (Some(hops), _) => next_hops(family, hops)
+            .map(|(index, gateway)| message(index, gateway))
+            .collect(),
+        (None, Some(index)) => vec![message(index, gateway)],
+        (None, None) => Vec::new(),
+    })
+}
+
+/// Walks the `struct rtnexthop`s of `RTA_MULTIPATH`: link and gateway of each.
+fn next_hops(family: u8, mut hops: &[u8]) -> impl Iterator<Item = (u32, Option<IpAddr>)> {
+    std::iter::from_fn(move || {
+        let length = usize::from(half(hops, 0)?);
+        let index = word(hops, 4)?;
+        let attributes = hops.get(NEXT_HOP_HEADER_LENGTH..length)?;
+        hops = hops.get(length.next_multiple_of(4)..).unwrap_or_default();
+        let gateway = attributes_of(attributes).find_map(|(kind, value)| match kind {
+            libc::RTA_GATEWAY => ip(family, value),
+            libc::RTA_VIA => via(value),
+            _ => None,
+        });
+        Some((index, gateway))
+    })
+}
+
+/// Reads `struct rtvia`: a gateway of the other family (RFC 5549).
+fn via(value: &[u8]) -> Option<IpAddr> {
+    let family = u8::try_from(half(value, 0)?).ok()?;
+    ip(family, value.get(2..)?)
+}
+
+/// Walks attributes, as kind and value, up to the first whose length makes no sense.
+fn attributes_of(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let length = usize::from(half(bytes, 0)?);
+        let kind = half(bytes, 2)? & ATTRIBUTE_KIND;
+        let value = bytes.get(ATTRIBUTE_HEADER_LENGTH..length)?;
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
+fn ip(family: u8, value: &[u8]) -> Option<IpAddr> {
+    match i32::from(family) {
+        libc::AF_INET => Some(IpAddr::from(<[u8; 4]>::try_from(value).ok()?)),
+        libc::AF_INET6 => Some(IpAddr::from(<[u8; 16]>::try_from(value).ok()?)),
+        _ => None,
+    }
+}
+
+fn unspecified(family: u8) -> Option<IpAddr> {
+    match i32::from(family) {
+        libc::AF_INET => Some(Ipv4Addr::UNSPECIFIED.into()),
+        libc::AF_INET6 => Some(Ipv6Addr::UNSPECIFIED.into()),
+        _ => None,
+    }
+}
+
+fn prefix(address: IpAddr, length: u8) -> Option<Prefix> {
+    let longest = if address.is_ipv4() { 32 } else { 128 };
+    (length <= longest).then_some(Prefix { address, length })
+}
+
+/// Reads a text that ends with NUL.
+fn text(value: &[u8]) -> Option<Arc<str>> {
+    let end = value.iter().position(|octet| *octet == 0);
+    let text = value.get(..end.unwrap_or(value.len()))?;
+    std::str::from_utf8(text).ok().map(Into::into)
+}
+
+fn half(bytes: &[u8], offset: usize) -> Option<u16> {
+    let octets = bytes.get(offset..)?.first_chunk()?;
+    Some(u16::from_ne_bytes(*octets))
+}
+
+fn word(bytes: &[u8], offset: usize) -> Option<u32> {
+    let octets = bytes.get(offset..)?.first_chunk()?;
+    Some(u32::from_ne_bytes(*octets))
+}
+
+#[cfg(test)]
+mod tests;

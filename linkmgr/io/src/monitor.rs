@@ -1,0 +1,261 @@
+//! When is what read? [`Monitor`]: notices as they come, a listing when something was missed.
+//!
+//! What events mean is the core's; how bytes are read is [`crate::message`]'s.
+
+use std::io;
+
+use linkmgr::KernelEvent;
+use netlink_sys::Socket;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::message::parse_into;
+use crate::socket::{self, Received, Table};
+use crate::sysfs;
+
+/// Bytes of unread notices that the kernel keeps before it drops any: about 10 000 of them.
+const RECEIVE_BUFFER: usize = 8 << 20;
+/// Datagrams that are read before others have their turn.
+const DATAGRAMS_PER_BATCH: usize = 32;
+/// Datagrams that are thrown away before a listing.
+const MOST_DISCARDED: usize = 1 << 16;
+/// How often a table is listed again because it changed meanwhile.
+const LISTING_ATTEMPTS: u32 = 16;
+/// A kernel without the table (a new namespace has no main one), or without IPv6.
+const TABLE_IS_ABSENT: [i32; 3] = [libc::ENOENT, libc::EOPNOTSUPP, libc::EAFNOSUPPORT];
+/// A loss alone is told as an error of the socket, with nothing to read.
+const INTEREST: Interest = Interest::READABLE.add(Interest::ERROR);
+
+/// The monitor: one netlink socket, subscribed to links, addresses and default routes.
+#[derive(Debug)]
+pub struct Monitor {
+    notices: AsyncFd<Socket>,
+    stage: Stage,
+    buffer: Vec<u8>,
+}
+
+/// ```text
+///  Missed ── socket emptied, ListingBegins ──► Listing ── last table, ListingEnds ──► Listening
+///    ▲                                            │                                      │
+///    └──────────── the listing breaks ────────────┴──────────── ENOBUFS ─────────────────┘
+/// ```
+#[derive(Debug)]
+enum Stage {
+    /// Something was missed, or nothing is known yet.
+    Missed,
+    /// A listing is under way.
+    Listing(Listing),
+    /// All is known but what the socket holds.
+    Listening,
+}
+
+#[derive(Debug)]
+struct Listing {
+    socket: Socket,
+    table: Table,
+    /// Whether the kernel said that this table changed meanwhile.
+    interrupted: bool,
+    attempts: u32,
+}
+
+impl Monitor {
+    /// Opens the socket and asks for a whole listing, which comes first out of [`Monitor::next`].
+    ///
+    /// # Errors
+    /// When the kernel refuses the socket.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn open() -> io::Result<Self> {
+        Self::with_receive_buffer(RECEIVE_BUFFER)
+    }
+
+    /// Opens as [`Monitor::open`] does, with room for this many bytes of notices that are not read yet.
+    ///
+    /// # Errors
+    /// When the kernel refuses the socket.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn with_receive_buffer(bytes: usize) -> io::Result<Self> {
+        let socket = socket::open_notices(bytes)?;
+        // SAFETY: the socket owns its descriptor and is not closed before it is dropped.
+        let notices = unsafe { AsyncFd::register_with_interest(socket, INTEREST) }?;
+        Ok(Self {
+            notices,
+            stage: Stage::Missed,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Waits for the next events, in order; a loss of messages shows as a new listing. Cancel-safe.
+    ///
+    /// A long listing comes in several batches: the core shows nothing of it before its end.
+    ///
+    /// # Errors
+    /// When the socket itself is broken.
+    pub async fn next(&mut self) -> io::Result<Vec<KernelEvent>> {
+        loop {
+            match &mut self.stage {
+                Stage::Missed => {
+                    discard(self.notices.get_ref(), &mut self.buffer)?;
+                    self.stage = Stage::Listing(Listing::begin()?);
+                    return Ok(vec![KernelEvent::ListingBegins]);
+                }
+                Stage::Listing(listing) => {
+                    let (progress, mut events) = listing.take(&mut self.buffer)?;
+                    match progress {
+                        Progress::Under => {}
+                        Progress::Complete => self.stage = Stage::Listening,
+                        Progress::Broken => self.stage = Stage::Missed,
+                    }
+                    if !events.is_empty() {
+                        describe(&mut events);
+                        return Ok(events);
+                    }
+                    // A million foreign routes are passed over here: the resolver has its turns meanwhile.
+                    tokio::task::yield_now().await;
+                }
+                Stage::Listening => {
+                    let mut ready = self.notices.ready(INTEREST).await?;
+                    let mut events = Vec::new();
+                    match take_notices(self.notices.get_ref(), &mut self.buffer, &mut events)? {
+                        Notices::More => {}
+                        Notices::NoMore => ready.clear_ready(),
+                        Notices::Lost => {
+                            tracing::info!("the kernel dropped notices: all is listed anew");
+                            self.stage = Stage::Missed;
+                            continue;
+                        }
+                    }
+                    if !events.is_empty() {
+                        describe(&mut events);
+                        return Ok(events);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// How far a listing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Under,
+    Complete,
+    Broken,
+}
+
+impl Listing {
+    fn begin() -> io::Result<Self> {
+        let socket = socket::open_listing()?;
+        let table = Table::Links;
+        socket::ask(&socket, table)?;
+        Ok(Self {
+            socket,
+            table,
+            interrupted: false,
+            attempts: 1,
+        })
+    }
+
+    /// Takes what one batch may take. The kernel fills the next datagram while one is read, so that there always is one.
+    fn take(&mut self, buffer: &mut Vec<u8>) -> io::Result<(Progress, Vec<KernelEvent>)> {
+        let mut events = Vec::new();
+        for _ in 0..DATAGRAMS_PER_BATCH {
+            match socket::receive(&self.socket, buffer) {
+                Ok(Received::Datagram) => {}
+                Ok(Received::Foreign) => continue,
+                Ok(Received::Lost) => return Ok((Progress::Broken, Vec::new())),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+            let ending = parse_into(buffer, &mut events);
+            self.interrupted |= ending.interrupted;
+            let Some(result) = ending.done else {
+                continue;
+            };
+            if let Err(errno) = result
+                && !TABLE_IS_ABSENT.contains(&errno)
+            {
+                return Err(io::Error::from_raw_os_error(errno));
+            }
+            if self.go_on()? == Progress::Complete {
+                events.push(KernelEvent::ListingEnds);
+                return Ok((Progress::Complete, events));
+            }
+        }
+        Ok((Progress::Under, events))
+    }
+
+    /// Asks for the next table, or again for one that changed meanwhile: it may have left something out. What it named
+    /// too much is told to be gone by the notices that wait.
+    fn go_on(&mut self) -> io::Result<Progress> {
+        if self.interrupted && self.attempts < LISTING_ATTEMPTS {
+            self.attempts += 1;
+        } else {
+            let Some(next) = self.table.next() else {
+                return Ok(Progress::Complete);
+            };
+            self.table = next;
+            self.attempts = 1;
+        }
+        self.interrupted = false;
+        socket::ask(&self.socket, self.table)?;
+        Ok(Progress::Under)
+    }
+}
+
+/// What one batch of notices left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Notices {
+    /// There may be more.
+    More,
+    /// The socket is empty.
+    NoMore,
+    /// Some were lost: what was read counts for nothing.
+    Lost,
+}
+
+fn take_notices(
+    socket: &Socket,
+    buffer: &mut Vec<u8>,
+    events: &mut Vec<KernelEvent>,
+) -> io::Result<Notices> {
+    for _ in 0..DATAGRAMS_PER_BATCH {
+        match socket::receive(socket, buffer) {
+            Ok(Received::Datagram) => {
+                parse_into(buffer, events);
+            }
+            Ok(Received::Foreign) => {}
+            Ok(Received::Lost) => return Ok(Notices::Lost),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Notices::NoMore),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Notices::More)
+}
+
+/// Empties the socket: the listing that follows knows better. What is left after the most is told after the listing, which
+/// is late but right.
+fn discard(socket: &Socket, buffer: &mut Vec<u8>) -> io::Result<()> {
+    for _ in 0..MOST_DISCARDED {
+        match socket::receive(socket, buffer) {
+            Ok(Received::Datagram | Received::Foreign | Received::Lost) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn describe(events: &mut [KernelEvent]) {
+    for event in events {
+        if let KernelEvent::Link(link) = event {
+            sysfs::describe(link);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,397 @@
+//! The monitor against a real kernel: each test runs itself again in a network namespace of its own.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use linkmgr::LinkManager;
+use policy::{LinkFacts, LinkId};
+
+use super::*;
+
+const INSIDE: &str = "LINNET_TEST_NAMESPACE";
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Runs `story` in a new network namespace; says so when the machine does not allow one.
+fn in_namespace(test: &str, story: impl AsyncFnOnce()) {
+    if std::env::var_os(INSIDE).is_some() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.unwrap().block_on(story());
+        return;
+    }
+    // SAFETY: geteuid has no preconditions.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    let flags = if is_root { "-n" } else { "-Urn" };
+    let unshare = |arguments: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.arg(flags).args(arguments).stdin(Stdio::null());
+        command
+    };
+    let probe = unshare(&["ip", "link", "set", "lo", "up"]).output();
+    match probe {
+        Ok(output) if output.status.success() => {}
+        Ok(output) => return skip(test, String::from_utf8_lossy(&output.stderr).trim()),
+        Err(error) => return skip(test, &error.to_string()),
+    }
+    let this = std::env::current_exe().unwrap();
+    let output = unshare(&[this.to_str().unwrap()])
+        .args(["--exact", &format!("monitor::tests::{test}"), "--nocapture"])
+        .env(INSIDE, "1")
+        .output()
+        .unwrap();
+    let (said, wrong) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    write!(io::stderr(), "{wrong}").unwrap();
+    assert!(output.status.success(), "{said}\n{wrong}");
+    assert!(said.contains("1 passed"), "{test} is not a test's name");
+}
+
+fn skip(test: &str, reason: &str) {
+    writeln!(io::stderr(), "SKIP {test}: {reason}").unwrap();
+}
+
+fn ip(arguments: &str) {
+    let output = Command::new("ip")
+        .args(arguments.split(' '))
+        .output()
+        .unwrap();
+    let wrong = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "ip {arguments}: {wrong}");
+}
+
+/// Starts `ip -batch` on these lines.
+fn ip_batch(lines: impl Iterator<Item = String>) -> std::process::Child {
+    let path = std::env::temp_dir().join(format!("linnet-batch-{}", std::process::id()));
+    let text: String = lines.map(|line| line + "\n").collect();
+    std::fs::write(&path, text).unwrap();
+    let file = std::fs::File::open(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    Command::new("ip")
+        .args(["-batch", "-"])
+        .stdin(file)
+        .spawn()
+        .unwrap()
+}
+
+struct Watcher {
+    monitor: Monitor,
+    links: LinkManager,
+    listings: u32,
+}
+
+impl Watcher {
+    fn open() -> Self {
+        Self::with(Monitor::open().unwrap())
+    }
+
+    fn with(monitor: Monitor) -> Self {
+        Self {
+            monitor,
+            links: LinkManager::default(),
+            listings: 0,
+        }
+    }
+
+    async fn step(&mut self) -> Vec<KernelEvent> {
+        let next = tokio::time::timeout(PATIENCE, self.monitor.next()).await;
+        let events = next
+            .unwrap_or_else(|_| panic!("nothing comes any more: {:#?}", self.links.facts()))
+            .unwrap();
+        for event in &events {
+            self.listings += u32::from(*event == KernelEvent::ListingEnds);
+            self.links.handle_event(event.clone());
+        }
+        events
+    }
+
+    async fn listed(mut self) -> Self {
+        while self.listings == 0 {
+            self.step().await;
+        }
+        self
+    }
+
+    /// Reads until the link of this name is as wanted, and a new listing says the same of all links.
+    async fn until(&mut self, name: &str, is_wanted: impl Fn(&LinkFacts) -> bool) -> LinkId {
+        let id = loop {
+            match self.find(name) {
+                Some((id, facts)) if is_wanted(facts) => break id,
+                Some(_) | None => {}
+            }
+            self.step().await;
+        };
+        self.settle().await;
+        id
+    }
+
+    /// Reads until a new listing says the same of all links.
+    async fn settle(&mut self) {
+        loop {
+            let fresh = Box::pin(Self::open().listed()).await;
+            if fresh.links.facts().values().eq(self.links.facts().values()) {
+                return;
+            }
+            self.step().await;
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<(LinkId, &LinkFacts)> {
+        let mut all = self.links.facts().iter();
+        let (id, facts) = all.find(|(_, facts)| &*facts.name == name)?;
+        Some((*id, facts))
+    }
+
+    fn facts(&self, name: &str) -> &LinkFacts {
+        self.find(name).expect("the link is there").1
+    }
+}
+
+async fn watcher_of_home() -> Watcher {
+    ip("link add home0 type veth peer name peer0");
+    ip("link set peer0 up");
+    ip("link set home0 up");
+    ip("address add 192.0.2.10/24 dev home0");
+    ip("address add 2001:db8::10/64 dev home0 nodad");
+    ip("route add default via 192.0.2.1 metric 100");
+    let mut watcher = Watcher::open().listed().await;
+    watcher.until("home0", |facts| facts.up).await;
+    watcher
+}
+
+fn metric4(facts: &LinkFacts) -> Option<u32> {
+    facts.default_route4.map(|route| route.metric)
+}
+
+fn gateway4(facts: &LinkFacts) -> Option<String> {
+    Some(facts.default_route4?.gateway?.to_string())
+}
+
+fn texts(facts: &LinkFacts) -> Vec<String> {
+    let addresses = facts.addresses.iter();
+    addresses
+        .map(|prefix| format!("{}/{}", prefix.address, prefix.length))
+        .collect()
+}
+
+#[test]
+fn link_is_followed_from_its_birth_to_its_end() {
+    in_namespace("link_is_followed_from_its_birth_to_its_end", async || {
+        let mut watcher = Watcher::open().listed().await;
+        assert!(watcher.facts("lo").loopback);
+        assert_eq!(&*watcher.facts("lo").kind, "loopback");
+        ip("link add home0 type veth peer name peer0");
+        let id = watcher.until("home0", |facts| !facts.up).await;
+        assert_eq!(&*watcher.facts("home0").kind, "veth");
+        assert!(watcher.facts("home0").mac.is_some());
+        ip("link set peer0 up");
+        ip("link set home0 up");
+        watcher.until("home0", |facts| facts.up).await;
+        ip("address add 192.0.2.10/24 dev home0");
+        ip("address add 2001:db8::10/64 dev home0");
+        let has = |wanted: &'static str| {
+            move |facts: &LinkFacts| texts(facts).contains(&wanted.to_owned())
+        };
+        watcher.until("home0", has("192.0.2.10/24")).await;
+        assert!(
+            !has("2001:db8::10/64")(watcher.facts("home0")),
+            "its uniqueness is not proven yet"
+        );
+        watcher.until("home0", has("2001:db8::10/64")).await;
+        ip("link property add dev home0 altname a-name-longer-than-fifteen");
+        watcher
+            .until("home0", |facts| facts.alt_names.len() == 1)
+            .await;
+        ip("link set home0 name uplink0");
+        let renamed = watcher.until("uplink0", |_| true).await;
+        assert_eq!(renamed, id);
+        ip("link del uplink0");
+        while watcher.find("uplink0").is_some() {
+            watcher.step().await;
+        }
+        watcher.settle().await;
+        let index = id.index;
+        ip(&format!(
+            "link add uplink0 index {index} type veth peer name peer0"
+        ));
+        let again = watcher.until("uplink0", |_| true).await;
+        assert_eq!(again.index, id.index);
+        assert!(again.birth > id.birth);
+        assert_eq!(watcher.listings, 1, "nothing was lost");
+    });
+}
+
+#[test]
+fn default_route_is_followed_through_what_the_kernel_does_not_tell() {
+    let test = "default_route_is_followed_through_what_the_kernel_does_not_tell";
+    in_namespace(test, async || {
+        let mut watcher = watcher_of_home().await;
+        let has = |metric: Option<u32>| move |facts: &LinkFacts| metric4(facts) == metric;
+        watcher.until("home0", has(Some(100))).await;
+        ip("route replace default via 192.0.2.2 metric 100");
+        let is_second = |facts: &LinkFacts| gateway4(facts).as_deref() == Some("192.0.2.2");
+        watcher.until("home0", is_second).await;
+        ip("route add default via 192.0.2.3 metric 50");
+        watcher.until("home0", has(Some(50))).await;
+        ip("route del default via 192.0.2.3 metric 50");
+        watcher.until("home0", has(Some(100))).await;
+        ip("-6 route add default via 2001:db8::1 metric 300");
+        let is_v6 = |facts: &LinkFacts| facts.default_route6.is_some_and(|it| it.metric == 300);
+        watcher.until("home0", is_v6).await;
+
+        ip("link set peer0 down");
+        watcher.until("home0", |facts| !facts.up).await;
+        assert_eq!(metric4(watcher.facts("home0")), Some(100));
+        ip("link set peer0 up");
+        watcher.until("home0", |facts| facts.up).await;
+
+        ip("link set home0 down");
+        watcher.until("home0", |facts| !facts.up).await;
+        ip("link set home0 up");
+        watcher.until("home0", |facts| facts.up).await;
+        assert_eq!(metric4(watcher.facts("home0")), None);
+        assert_eq!(watcher.facts("home0").default_route6, None);
+
+        ip("route add default via 192.0.2.1 metric 7");
+        watcher.until("home0", has(Some(7))).await;
+        ip("address add 192.0.2.20/24 dev home0");
+        ip("route add default via 192.0.2.1 src 192.0.2.20 metric 3");
+        watcher.until("home0", has(Some(3))).await;
+        ip("address del 192.0.2.20/24 dev home0");
+        watcher.until("home0", has(Some(7))).await;
+        ip("address del 192.0.2.10/24 dev home0");
+        watcher.until("home0", has(None)).await;
+    });
+}
+
+#[test]
+fn two_halves_are_a_default_route() {
+    in_namespace("two_halves_are_a_default_route", async || {
+        let mut watcher = watcher_of_home().await;
+        ip("route add 0.0.0.0/1 via 192.0.2.8");
+        ip("route add 128.0.0.0/1 via 192.0.2.8");
+        let is_tunnel = |facts: &LinkFacts| gateway4(facts).as_deref() == Some("192.0.2.8");
+        watcher.until("home0", is_tunnel).await;
+        assert_eq!(metric4(watcher.facts("home0")), Some(0));
+        ip("-6 route add ::/1 via 2001:db8::8 metric 50");
+        ip("-6 route add 8000::/1 via 2001:db8::8 metric 60");
+        let is_tunnel6 = |facts: &LinkFacts| facts.default_route6.is_some_and(|it| it.metric == 60);
+        watcher.until("home0", is_tunnel6).await;
+        ip("route del 128.0.0.0/1 via 192.0.2.8");
+        watcher
+            .until("home0", |facts| metric4(facts) == Some(100))
+            .await;
+    });
+}
+
+#[test]
+fn route_over_two_links_is_a_default_route_of_both() {
+    in_namespace(
+        "route_over_two_links_is_a_default_route_of_both",
+        async || {
+            let mut watcher = watcher_of_home().await;
+            ip("address add 198.51.100.10/24 dev peer0");
+            ip("route add default metric 20 nexthop via 192.0.2.1 nexthop via 198.51.100.1");
+            for name in ["home0", "peer0"] {
+                watcher
+                    .until(name, |facts| metric4(facts) == Some(20))
+                    .await;
+            }
+        },
+    );
+}
+
+#[test]
+fn lost_notices_are_made_up_by_a_listing_and_no_link_blinks() {
+    let test = "lost_notices_are_made_up_by_a_listing_and_no_link_blinks";
+    in_namespace(test, async || {
+        const ROUTES: u32 = 20_000;
+        drop(watcher_of_home().await);
+        let monitor = Monitor::with_receive_buffer(8 << 10).unwrap();
+        let mut watcher = Watcher::with(monitor).listed().await;
+        let (id, _) = watcher.find("home0").expect("home0 is there");
+        let lines = (1..=ROUTES).rev();
+        let mut batch = ip_batch(
+            lines.map(|metric| format!("route add default via 192.0.2.1 metric {}", 1000 + metric)),
+        );
+        assert!(batch.wait().unwrap().success());
+        ip("route del default via 192.0.2.1 metric 100");
+        ip("link set peer0 name other0");
+        while metric4(watcher.facts("home0")) != Some(1001) {
+            watcher.step().await;
+            assert_eq!(watcher.find("home0").map(|(id, _)| id), Some(id));
+        }
+        assert!(watcher.listings > 1, "nothing was lost");
+        watcher.until("other0", |_| true).await;
+    });
+}
+
+#[test]
+fn foreign_routes_wake_nobody() {
+    in_namespace("foreign_routes_wake_nobody", async || {
+        let routes: u32 =
+            std::env::var("LINNET_TEST_ROUTES").map_or(20_000, |text| text.parse().unwrap());
+        let mut watcher = watcher_of_home().await;
+        let before = cpu_time();
+        let mut batch = ip_batch((0..routes).map(|number| {
+            let [_, a, b, c] = (number * 4).to_be_bytes();
+            format!("route add 11.{a}.{b}.{c}/30 via 192.0.2.1")
+        }));
+        let mut added = tokio::task::spawn_blocking(move || batch.wait());
+        tokio::select! {
+            status = &mut added => assert!(status.unwrap().unwrap().success()),
+            events = watcher.step() => panic!("{events:?}"),
+        }
+        let spent = cpu_time() - before;
+        ip("link set peer0 name other0");
+        let events = watcher.step().await;
+        assert!(
+            events
+                .iter()
+                .all(|event| matches!(event, KernelEvent::Link(_))),
+            "{events:?}"
+        );
+        assert_eq!(watcher.listings, 1);
+        let begun = std::time::Instant::now();
+        let before = cpu_time();
+        let fresh = Watcher::open().listed().await;
+        let (listed, listing) = (begun.elapsed(), cpu_time() - before);
+        assert_eq!(fresh.links.facts().len(), watcher.links.facts().len());
+        writeln!(
+            io::stderr(),
+            "{routes} foreign routes: {spent:?} of CPU time while they came; first facts after {listed:?} ({listing:?} of CPU time)"
+        )
+        .unwrap();
+    });
+}
+
+#[test]
+fn first_facts_come_at_once() {
+    in_namespace("first_facts_come_at_once", async || {
+        drop(watcher_of_home().await);
+        let begun = std::time::Instant::now();
+        let watcher = Watcher::open().listed().await;
+        let listed = begun.elapsed();
+        assert!(watcher.facts("home0").up);
+        writeln!(io::stderr(), "first facts after {listed:?}").unwrap();
+    });
+}
+
+/// Returns the CPU time of this process, user and system, without its children's.
+fn cpu_time() -> Duration {
+    // SAFETY: rusage is plain numbers, for which zero is a value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: `usage` is writable for the call.
+    let result = unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) };
+    assert_eq!(result, 0);
+    [usage.ru_utime, usage.ru_stime]
+        .map(|time| {
+            Duration::from_secs(time.tv_sec.cast_unsigned())
+                + Duration::from_micros(time.tv_usec.cast_unsigned())
+        })
+        .into_iter()
+        .sum()
+}

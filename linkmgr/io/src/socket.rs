@@ -1,0 +1,216 @@
+//! Which netlink sockets are there? One that hears the kernel's notices, and one for each listing.
+//!
+//! A filter in the kernel drops notices of routes that are no default route: a million of them wake nobody. It looks at
+//! the first message of a datagram, which is the only one in a notice; a listing packs many messages into one datagram,
+//! so the listing's socket has no filter and asks the kernel for one table instead. Nothing is decided here.
+
+use std::io;
+use std::os::fd::AsRawFd as _;
+
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{Socket, SocketAddr};
+use socket2::{SockFilter, SockRef};
+
+use crate::message::{HEADER_LENGTH, LONGEST_DESTINATION};
+
+/// Bytes for one datagram: the kernel makes listings of at most 32 KiB; a notice about a link with hundreds of virtual
+/// functions may be longer.
+pub(crate) const DATAGRAM_LENGTH: usize = 64 << 10;
+
+const GROUPS: [u32; 5] = [
+    libc::RTNLGRP_LINK,
+    libc::RTNLGRP_IPV4_IFADDR,
+    libc::RTNLGRP_IPV6_IFADDR,
+    libc::RTNLGRP_IPV4_ROUTE,
+    libc::RTNLGRP_IPV6_ROUTE,
+];
+
+/// `RTEXT_FILTER_SKIP_STATS`.
+const SKIP_STATISTICS: u32 = 1 << 3;
+
+const KERNEL: u32 = 0;
+
+/// One table of the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Table {
+    /// Links.
+    Links,
+    /// Addresses of both families.
+    Addresses,
+    /// IPv4 routes of the main table.
+    Routes4,
+    /// IPv6 routes of the main table.
+    Routes6,
+}
+
+impl Table {
+    /// Returns the table that is listed after this one.
+    pub(crate) const fn next(self) -> Option<Self> {
+        match self {
+            Self::Links => Some(Self::Addresses),
+            Self::Addresses => Some(Self::Routes4),
+            Self::Routes4 => Some(Self::Routes6),
+            Self::Routes6 => None,
+        }
+    }
+}
+
+/// Opens the socket that hears notices, with room for `receive_buffer` bytes.
+pub(crate) fn open_notices(receive_buffer: usize) -> io::Result<Socket> {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.set_non_blocking(true)?;
+    SockRef::from(&socket).attach_filter(&filter())?;
+    set_receive_buffer(&socket, receive_buffer)?;
+    socket.bind(&SocketAddr::new(0, 0))?;
+    for group in GROUPS {
+        socket.add_membership(group)?;
+    }
+    Ok(socket)
+}
+
+/// Opens a socket for one listing.
+pub(crate) fn open_listing() -> io::Result<Socket> {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.set_non_blocking(true)?;
+    if let Err(error) = socket.set_netlink_get_strict_chk(true) {
+        // Kernels before 4.20: every table comes, and what is not wanted is passed over here.
+        tracing::debug!(%error, "the kernel does not filter listings");
+    }
+    socket.bind(&SocketAddr::new(0, 0))?;
+    socket.connect(&SocketAddr::new(KERNEL, 0))?;
+    Ok(socket)
+}
+
+/// Asks for all of one table.
+pub(crate) fn ask(socket: &Socket, table: Table) -> io::Result<()> {
+    let request = request(table);
+    let sent = socket.send(&request, 0)?;
+    if sent != request.len() {
+        return Err(io::ErrorKind::WriteZero.into());
+    }
+    Ok(())
+}
+
+/// What came out of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// A datagram of the kernel is in the buffer.
+    Datagram,
+    /// One of somebody else, to be left alone.
+    Foreign,
+    /// One that did not fit, or a loss of earlier ones (`ENOBUFS`).
+    Lost,
+}
+
+/// Takes one datagram into `buffer`.
+///
+/// # Errors
+/// `WouldBlock` when there is none.
+pub(crate) fn receive(socket: &Socket, buffer: &mut Vec<u8>) -> io::Result<Received> {
+    buffer.clear();
+    buffer.reserve(DATAGRAM_LENGTH);
+    match socket.recv_from(buffer, libc::MSG_TRUNC) {
+        Ok((_, from)) if from.port_number() != KERNEL => Ok(Received::Foreign),
+        Ok((length, _)) if length > buffer.len() => Ok(Received::Lost),
+        Ok(_) => Ok(Received::Datagram),
+        Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Ok(Received::Lost),
+        Err(error) => Err(error),
+    }
+}
+
+/// Sets the room for notices that are not read yet; the kernel takes memory for what is there only.
+fn set_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<()> {
+    let value = i32::try_from(bytes).unwrap_or(i32::MAX);
+    let length = u32::try_from(size_of::<i32>()).map_err(io::Error::other)?;
+    // SAFETY: the option takes one `int`, which `value` is for the whole call; the descriptor is open.
+    let forced = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_RCVBUFFORCE,
+            (&raw const value).cast(),
+            length,
+        )
+    };
+    if forced == 0 {
+        return Ok(());
+    }
+    // Without CAP_NET_ADMIN: up to net.core.rmem_max.
+    socket.set_rx_buf_sz(value)
+}
+
+/// Classic BPF over the first message: a route goes through when its destination is short enough, its table is the main
+/// one and its type is unicast; everything that is no route goes through.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "an instruction's code is 16 bits wide, its parts are declared wider; the header's length is 16"
+)]
+fn filter() -> [SockFilter; 11] {
+    const LOAD_HALF: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
+    const LOAD_OCTET: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
+    const JUMP_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const JUMP_GREATER: u16 = (libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K) as u16;
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    // BPF loads in network order what netlink writes in the machine's.
+    let message = |kind: u16| u32::from(kind.to_be());
+    let octet = |offset: u8| HEADER_LENGTH as u32 + u32::from(offset);
+    [
+        SockFilter::new(LOAD_HALF, 0, 0, 4),
+        SockFilter::new(JUMP_EQUAL, 1, 0, message(libc::RTM_NEWROUTE)),
+        SockFilter::new(JUMP_EQUAL, 0, 6, message(libc::RTM_DELROUTE)),
+        SockFilter::new(LOAD_OCTET, 0, 0, octet(1)),
+        SockFilter::new(JUMP_GREATER, 5, 0, u32::from(LONGEST_DESTINATION)),
+        SockFilter::new(LOAD_OCTET, 0, 0, octet(4)),
+        SockFilter::new(JUMP_EQUAL, 0, 3, u32::from(libc::RT_TABLE_MAIN)),
+        SockFilter::new(LOAD_OCTET, 0, 0, octet(7)),
+        SockFilter::new(JUMP_EQUAL, 0, 1, u32::from(libc::RTN_UNICAST)),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+        SockFilter::new(RETURN, 0, 0, 0),
+    ]
+}
+
+/// Writes the request for a listing: `struct nlmsghdr`, the family's header, attributes.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "flags are 16 bits wide and declared wider; a request has less than 100 octets"
+)]
+fn request(table: Table) -> Vec<u8> {
+    let (kind, mut body) = match table {
+        Table::Links => (libc::RTM_GETLINK, vec![0; 16]),
+        Table::Addresses => (libc::RTM_GETADDR, vec![0; 8]),
+        Table::Routes4 => (libc::RTM_GETROUTE, route_body(libc::AF_INET)),
+        Table::Routes6 => (libc::RTM_GETROUTE, route_body(libc::AF_INET6)),
+    };
+    match table {
+        Table::Links => put_word(&mut body, libc::IFLA_EXT_MASK, SKIP_STATISTICS),
+        Table::Addresses => {}
+        Table::Routes4 | Table::Routes6 => {
+            put_word(&mut body, libc::RTA_TABLE, u32::from(libc::RT_TABLE_MAIN));
+        }
+    }
+    let flags = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
+    let mut bytes = Vec::with_capacity(HEADER_LENGTH + body.len());
+    bytes.extend(((HEADER_LENGTH + body.len()) as u32).to_ne_bytes());
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(flags.to_ne_bytes());
+    bytes.extend([0; 8]);
+    bytes.extend(body);
+    bytes
+}
+
+/// `struct rtmsg`: with a strict check, every octet but family, table and type must be 0.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "an address family is 8 bits wide here and declared wider"
+)]
+fn route_body(family: libc::c_int) -> Vec<u8> {
+    let mut body = vec![family as u8, 0, 0, 0, libc::RT_TABLE_MAIN, 0, 0];
+    body.extend([libc::RTN_UNICAST, 0, 0, 0, 0]);
+    body
+}
+
+fn put_word(body: &mut Vec<u8>, kind: u16, value: u32) {
+    body.extend(8_u16.to_ne_bytes());
+    body.extend(kind.to_ne_bytes());
+    body.extend(value.to_ne_bytes());
+}

@@ -1,0 +1,142 @@
+//! Which default route does a link have? One to everywhere, or both halves of everywhere, the best metric first.
+//!
+//! VPN programs leave the default route alone and lay two routes over it, 0.0.0.0/1 and 128.0.0.0/1 (for IPv6 ::/1 and
+//! 8000::/1); one half alone is no default route. Which of two links is better is not decided here.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use config::model::Prefix;
+use policy::facts::DefaultRoute;
+
+use crate::kernel::RouteMessage;
+
+const V4: Destinations = Destinations {
+    everywhere: prefix(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+    lower: prefix(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 1),
+    upper: prefix(IpAddr::V4(Ipv4Addr::new(128, 0, 0, 0)), 1),
+};
+const V6: Destinations = Destinations {
+    everywhere: prefix(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
+    lower: prefix(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 1),
+    upper: prefix(IpAddr::V6(Ipv6Addr::new(0x8000, 0, 0, 0, 0, 0, 0, 0)), 1),
+};
+
+/// Up to which length a vector grows by one.
+const SHORT: usize = 4;
+
+/// The default routes of one link: in order, each destination, metric and gateway once.
+#[derive(Debug, Default)]
+pub(crate) struct Routes(Vec<Entry>);
+
+/// A route as it is kept: most links have two, so that a vector costs least.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    to: Prefix,
+    route: DefaultRoute,
+    source: Option<IpAddr>,
+}
+
+struct Destinations {
+    everywhere: Prefix,
+    lower: Prefix,
+    upper: Prefix,
+}
+
+impl Routes {
+    /// Adds a route; routes that differ in metric or gateway are kept apart.
+    pub(crate) fn insert(&mut self, message: &RouteMessage) {
+        let entry = Entry {
+            to: message.to,
+            route: message.route,
+            source: message.source,
+        };
+        match self.place(entry.to, entry.route) {
+            Ok(place) => self.0[place] = entry,
+            Err(place) => insert_exact(&mut self.0, place, entry),
+        }
+    }
+
+    /// Removes a route, whatever its source; returns whether it was there.
+    pub(crate) fn remove(&mut self, message: &RouteMessage) -> bool {
+        let Ok(place) = self.place(message.to, message.route) else {
+            return false;
+        };
+        self.0.remove(place);
+        true
+    }
+
+    /// Removes all routes of one destination and metric; returns whether there were any.
+    pub(crate) fn remove_metric(&mut self, to: Prefix, metric: u32) -> bool {
+        self.remove_where(|entry| entry.to == to && entry.route.metric == metric)
+    }
+
+    /// Removes all routes with this preferred source; returns whether there were any.
+    pub(crate) fn remove_source(&mut self, source: IpAddr) -> bool {
+        self.remove_where(|entry| entry.source == Some(source))
+    }
+
+    /// Removes all IPv4 routes.
+    pub(crate) fn clear_ipv4(&mut self) {
+        self.remove_where(|entry| entry.to.address.is_ipv4());
+    }
+
+    /// Removes all routes.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Returns the best IPv4 default route.
+    pub(crate) fn default_route4(&self) -> Option<DefaultRoute> {
+        self.default_route(&V4)
+    }
+
+    /// Returns the best IPv6 default route.
+    pub(crate) fn default_route6(&self) -> Option<DefaultRoute> {
+        self.default_route(&V6)
+    }
+
+    fn default_route(&self, to: &Destinations) -> Option<DefaultRoute> {
+        let halves = self
+            .best(to.lower)
+            .zip(self.best(to.upper))
+            .map(|(lower, upper)| DefaultRoute {
+                // Everywhere is reached as well as the worse half is.
+                metric: lower.metric.max(upper.metric),
+                gateway: lower.gateway,
+            });
+        self.best(to.everywhere).into_iter().chain(halves).min()
+    }
+
+    fn best(&self, to: Prefix) -> Option<DefaultRoute> {
+        let least = DefaultRoute {
+            metric: 0,
+            gateway: None,
+        };
+        let (Ok(place) | Err(place)) = self.place(to, least);
+        let entry = self.0.get(place)?;
+        (entry.to == to).then_some(entry.route)
+    }
+
+    fn place(&self, to: Prefix, route: DefaultRoute) -> Result<usize, usize> {
+        self.0
+            .binary_search_by_key(&(to, route), |entry| (entry.to, entry.route))
+    }
+
+    fn remove_where(&mut self, is_wanted: impl Fn(&Entry) -> bool) -> bool {
+        let before = self.0.len();
+        self.0.retain(|entry| !is_wanted(entry));
+        self.0.len() != before
+    }
+}
+
+/// Inserts without the spare room that a vector takes at first: there are many short ones.
+pub(crate) fn insert_exact<T>(values: &mut Vec<T>, place: usize, value: T) {
+    if values.len() < SHORT {
+        values.reserve_exact(1);
+    }
+    values.insert(place, value);
+}
+
+const fn prefix(address: IpAddr, length: u8) -> Prefix {
+    Prefix { address, length }
+}
