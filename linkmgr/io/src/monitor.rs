@@ -194,6 +194,9 @@ impl Listing {
         if self.interrupted && self.attempts < LISTING_ATTEMPTS {
             self.attempts += 1;
         } else {
+            if self.interrupted {
+                tracing::warn!(table = ?self.table, "the table never stood still: something may be missing");
+            }
             let Some(next) = self.table.next() else {
                 return Ok(Progress::Complete);
             };
