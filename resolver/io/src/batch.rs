@@ -1,4 +1,5 @@
-//! Which system calls does the standard library lack? Batches of datagrams, integer socket options, a link's index.
+//! Which system calls does the standard library lack? Batches of datagrams, integer socket options, a link's index,
+//! and the runtime's word on a foreign descriptor.
 //!
 //! The only file of the crate with `unsafe`. It moves bytes and knows nothing of DNS, clients or retries.
 
@@ -8,6 +9,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::ptr;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::poller::Set;
 
 /// Datagrams that one system call takes or gives at most.
 pub(crate) const BATCH_MAX: usize = 64;
@@ -147,6 +153,15 @@ pub(crate) fn link_index(name: &str) -> Option<NonZeroU32> {
     let name = CString::new(name).ok()?;
     // SAFETY: the pointer is that of a live string that ends in NUL.
     NonZeroU32::new(unsafe { libc::if_nametoindex(name.as_ptr()) })
+}
+
+/// Lets the runtime wait for a set of sockets.
+///
+/// # Errors
+/// What `epoll_ctl(2)` says.
+pub(crate) fn watch(set: Set) -> io::Result<AsyncFd<Set>> {
+    // SAFETY: a `Set` owns its descriptor, always names the same one, and closes it only when it is dropped.
+    Ok(unsafe { AsyncFd::register_with_interest(set, Interest::READABLE) }?)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "64 and 4 fit")]

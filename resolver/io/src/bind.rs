@@ -142,6 +142,14 @@ pub(crate) fn failure(error: &io::Error) -> Failure {
     }
 }
 
+/// Whether an error says only that there is nothing to do at the moment.
+pub(crate) fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
+
 /// Returns the address to connect to; a link-local one with its link's index.
 fn destination(
     upstream: &Upstream,

@@ -37,6 +37,9 @@ mod upstream;
 mod upstream_tcp;
 mod upstream_udp;
 
+#[cfg(test)]
+mod tests;
+
 /// Bytes read from a stream at once: the longest message with its length.
 const SCRATCH: usize = 2 + u16::MAX as usize;
 

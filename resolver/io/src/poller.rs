@@ -9,9 +9,9 @@ use std::task::{Context, Poll, ready};
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use tokio::io::Interest as Readiness;
 use tokio::io::unix::AsyncFd;
 
+use crate::batch;
 use crate::slots::Key;
 
 /// Sockets reported in one round at most; the others come in the next.
@@ -77,8 +77,9 @@ pub(crate) struct Poller {
     taken: usize,
 }
 
+/// The descriptor of the set; it stays open and the same as long as this lives.
 #[derive(Debug)]
-struct Set(Epoll);
+pub(crate) struct Set(Epoll);
 
 impl AsRawFd for Set {
     fn as_raw_fd(&self) -> RawFd {
@@ -95,7 +96,7 @@ impl Poller {
         tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
         let set = Set(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
         Ok(Self {
-            epoll: AsyncFd::with_interest(set, Readiness::READABLE)?,
+            epoll: batch::watch(set)?,
             events: vec![EpollEvent::empty(); EVENTS_MAX].into_boxed_slice(),
             found: 0,
             taken: 0,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use resolver::{ClientId, Stub};
 
-use crate::bind::Guard;
+use crate::bind::{Guard, is_passing};
 use crate::frame::{self, Frame, Inbound};
 use crate::poller::Interest;
 
@@ -239,11 +239,4 @@ impl Connection {
     fn unsent_octets(&self) -> usize {
         self.outbound.len() - self.sent
     }
-}
-
-fn is_passing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
 }

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use resolver::Stub;
 
 use crate::batch::{self, BATCH_MAX, Received};
-use crate::bind::Guard;
+use crate::bind::{Guard, is_passing};
 
 /// A UDP listener, with answers that wait to be sent.
 #[derive(Debug)]
@@ -75,11 +75,4 @@ impl AsFd for UdpStub {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
-}
-
-fn is_passing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
 }

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use resolver::{Channel, Failure, Transmit};
 
-use crate::bind;
+use crate::bind::{self, is_passing};
 use crate::frame::{self, Frame, Inbound};
 use crate::poller::Interest;
 
@@ -81,11 +81,11 @@ impl TcpExchange {
             match self.stream.write(rest) {
                 Ok(0) => return Err(Failure::Closed),
                 Ok(count) => *sent += count,
-                Err(error) => match error.kind() {
-                    io::ErrorKind::Interrupted => {}
-                    io::ErrorKind::WouldBlock => return Ok(Interest::WRITE),
-                    _ => return Err(bind::failure(&error)),
-                },
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Interest::WRITE);
+                }
+                Err(error) => return Err(bind::failure(&error)),
             }
         }
         match self.stream.read(scratch) {
@@ -95,10 +95,8 @@ impl TcpExchange {
                     .extend(scratch.get(..count).unwrap_or_default());
                 Ok(Interest::READ)
             }
-            Err(error) => match error.kind() {
-                io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => Ok(Interest::READ),
-                _ => Err(bind::failure(&error)),
-            },
+            Err(error) if is_passing(&error) => Ok(Interest::READ),
+            Err(error) => Err(bind::failure(&error)),
         }
     }
 

@@ -10,7 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use resolver::{Channel, Failure, Transmit};
 use socket2::Socket;
 
-use crate::{batch, bind};
+use crate::batch;
+use crate::bind::{self, is_passing};
 
 /// Octets of the longest reply that is taken; we advertise less.
 pub(crate) const REPLY_MAX: usize = 4096;
@@ -45,12 +46,10 @@ impl UdpExchange {
     pub(crate) fn receive(&self, buffer: &mut [u8]) -> Result<Option<usize>, Failure> {
         match self.socket.recv(buffer) {
             Ok(count) => Ok(Some(count)),
-            Err(error) => match (error.kind(), error.raw_os_error()) {
-                (io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted, _) => Ok(None),
-                // "Fragmentation needed" about a message that any path carries: forged, or of no interest.
-                (_, Some(libc::EMSGSIZE)) => Ok(None),
-                _ => Err(bind::failure(&error)),
-            },
+            Err(error) if is_passing(&error) => Ok(None),
+            // "Fragmentation needed" about a message that any path carries: forged, or of no interest.
+            Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => Ok(None),
+            Err(error) => Err(bind::failure(&error)),
         }
     }
 }
