@@ -4,15 +4,71 @@
 //! [`Driver::poll_input`] until there are none, gives them to the core, hands the core's output to [`Driver::answer`],
 //! [`Driver::transmit`] and [`Driver::cancel`], and ends the round with [`Driver::finish_round`], which sends what was batched.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Instant;
 
 use resolver::{Answer, Channel, ClientId, ExchangeId, Failure, Stub, Transmit};
+use tokio::time::Sleep;
 
+use batch::Received;
+use clients::{CLIENTS_MAX, Clients, Origin};
+use poller::{Interest, Poller, Token};
+use rounds::{Batch, Found};
+use slots::{Key, Slots};
+use stub_tcp::{Connection, Listener};
+use stub_udp::UdpStub;
+use upstream::Upstreams;
+
+mod batch;
+mod bind;
+mod clients;
+pub mod frame;
+pub mod holder;
+mod poller;
 pub mod resolv_conf;
+mod rounds;
+mod slots;
+mod stub_tcp;
+mod stub_udp;
+mod upstream;
+mod upstream_tcp;
+mod upstream_udp;
+
+#[cfg(test)]
+mod tests;
+
+/// Bytes read from a stream at once: the longest message with its length.
+const SCRATCH: usize = 2 + u16::MAX as usize;
+
+/// Rounds after which the runtime has its turn, however much there is to do.
+const ROUNDS_MAX: u32 = 16;
 
 /// Every socket of the resolver.
 #[derive(Debug)]
-pub struct Driver {}
+pub struct Driver {
+    poller: Poller,
+    addresses: Vec<Listen>,
+    udp_stubs: Vec<UdpStub>,
+    listeners: Vec<Listener>,
+    connections: Slots<Connection>,
+    clients: Clients,
+    upstreams: Upstreams,
+    received: Received,
+    received_at: Instant,
+    batch: Option<Batch>,
+    scratch: Box<[u8]>,
+    /// Connections with whole questions.
+    askers: VecDeque<Key>,
+    /// Connections with unsent answers.
+    unsent: Vec<Key>,
+    found: VecDeque<Found>,
+    looked: bool,
+    rounds: u32,
+    sweep_at: Option<Pin<Box<Sleep>>>,
+}
 
 /// Where to listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +102,9 @@ pub enum BindError {
         /// What the kernel said.
         source: std::io::Error,
     },
+    /// There is no way to wait for sockets.
+    #[error("cannot wait for sockets")]
+    Poller(#[source] std::io::Error),
 }
 
 /// What a socket brought.
@@ -81,33 +140,144 @@ pub enum Input<'a> {
 }
 
 impl Driver {
-    /// Opens the listeners.
+    /// Opens the listeners; must be called within a tokio runtime that has I/O and time enabled.
+    ///
+    /// With port 0 the kernel chooses one for UDP, and TCP takes the same.
     ///
     /// # Errors
     /// [`BindError`], with the process that holds the port; nothing stays open.
-    pub fn bind(_listen: &[Listen]) -> Result<Self, BindError> {
-        Ok(Self {})
+    pub fn bind(listen: &[Listen]) -> Result<Self, BindError> {
+        let poller = Poller::new().map_err(BindError::Poller)?;
+        let mut udp_stubs = Vec::with_capacity(listen.len());
+        let mut listeners = Vec::with_capacity(listen.len());
+        let mut addresses = Vec::with_capacity(listen.len());
+        for (place, Listen { address, stub }) in listen.iter().copied().enumerate() {
+            let (socket, guard) = bind::udp(address)?;
+            let address = socket.local_addr().unwrap_or(address);
+            poller
+                .add(&socket, Token::UdpStub(place), Interest::READ)
+                .map_err(BindError::Poller)?;
+            udp_stubs.push(UdpStub::new(socket, stub, guard));
+            let (socket, guard) = bind::tcp(address)?;
+            poller
+                .add(&socket, Token::Listener(place), Interest::READ)
+                .map_err(BindError::Poller)?;
+            listeners.push(Listener {
+                socket,
+                stub,
+                guard,
+                paused: false,
+            });
+            addresses.push(Listen { address, stub });
+        }
+        Ok(Self {
+            poller,
+            addresses,
+            udp_stubs,
+            listeners,
+            connections: Slots::new(),
+            clients: Clients::new(CLIENTS_MAX),
+            upstreams: Upstreams::new(),
+            received: Received::new(),
+            received_at: Instant::now(),
+            batch: None,
+            scratch: vec![0; SCRATCH].into_boxed_slice(),
+            askers: VecDeque::new(),
+            unsent: Vec::new(),
+            found: VecDeque::new(),
+            looked: false,
+            rounds: 0,
+            sweep_at: None,
+        })
     }
 
     /// Waits until [`Driver::poll_input`] has something. Cancel-safe.
     pub async fn ready(&mut self) {
-        std::future::pending::<()>().await;
+        self.rounds += 1;
+        if self.rounds >= ROUNDS_MAX {
+            self.rounds = 0;
+            tokio::task::yield_now().await;
+        }
+        poll_fn(|cx| self.poll_ready(cx)).await;
     }
 
-    /// Returns the next input without waiting.
+    /// Returns the next input of this round without waiting; `None` ends the round, even when more is waiting.
     pub fn poll_input(&mut self) -> Option<Input<'_>> {
-        None
+        Some(match self.next_found()? {
+            Found::Query(client, stub, place) => Input::Query {
+                client,
+                stub,
+                channel: Channel::Udp,
+                wire: self.received.get(place).map_or(&[], |(_, wire)| wire),
+            },
+            Found::Question(client, stub, key, range) => Input::Query {
+                client,
+                stub,
+                channel: Channel::Tcp,
+                wire: self
+                    .connections
+                    .get(key)
+                    .map_or(&[], |connection| connection.question(range)),
+            },
+            Found::Datagram(exchange, length) => Input::Reply {
+                exchange,
+                wire: self.upstreams.datagram(length),
+            },
+            Found::Message(exchange, key, range) => Input::Reply {
+                exchange,
+                wire: self.upstreams.message(key, range).unwrap_or_default(),
+            },
+            Found::Failed(exchange, failure) => Input::Failed { exchange, failure },
+            Found::Gone(client) => Input::ClientGone(client),
+        })
     }
 
-    /// Queues an answer for its client.
-    pub fn answer(&mut self, _answer: Answer) {}
+    /// Queues an answer for its client; one for a client that is gone, or answered before, is dropped.
+    pub fn answer(&mut self, answer: Answer) {
+        let Some(client) = self.clients.remove(answer.client) else {
+            return;
+        };
+        match client.origin {
+            Origin::Udp(socket) => {
+                if let Some(stub) = self.udp_stubs.get_mut(socket) {
+                    stub.push(client.peer, answer.wire);
+                }
+            }
+            Origin::Tcp(key) => self.answer_connection(key, answer.client, &answer.wire),
+        }
+    }
 
-    /// Sends a message to an upstream on a socket of its own.
-    pub fn transmit(&mut self, _transmit: Transmit) {}
+    /// Sends a message to an upstream on a socket of its own; what prevents it comes as [`Input::Failed`].
+    ///
+    /// Every datagram of that upstream is handed over, until [`Driver::cancel`]: the first may be forged.
+    pub fn transmit(&mut self, transmit: Transmit) {
+        let Transmit { exchange, .. } = transmit;
+        let started = self
+            .upstreams
+            .start(&self.poller, &transmit, Instant::now());
+        if let Err(failure) = started {
+            self.found.push_back(Found::Failed(exchange, failure));
+        }
+    }
 
     /// Closes the socket of an exchange.
-    pub fn cancel(&mut self, _exchange: ExchangeId) {}
+    pub fn cancel(&mut self, exchange: ExchangeId) {
+        self.upstreams.cancel(exchange);
+    }
 
-    /// Sends the queued answers.
-    pub fn finish_round(&mut self) {}
+    /// Sends the queued answers, and lets the next round look at the sockets again.
+    pub fn finish_round(&mut self) {
+        self.flush();
+        self.looked = false;
+    }
+
+    /// Returns where it listens, with the ports that the kernel chose.
+    pub fn local_addresses(&self) -> &[Listen] {
+        &self.addresses
+    }
+
+    /// Returns the address of a client whose question is open, or was answered a short while ago.
+    pub fn peer_of(&self, client: ClientId) -> Option<SocketAddr> {
+        self.clients.peer_of(client)
+    }
 }

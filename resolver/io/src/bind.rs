@@ -1,0 +1,259 @@
+//! How is a socket tied to an address, a link, the host? Opening listeners and binding upstream sockets.
+//!
+//! Nothing is received or sent here.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6, TcpListener, UdpSocket};
+use std::num::NonZeroU32;
+use std::os::fd::AsFd as _;
+
+use config::model::Upstream;
+use policy::plan::ScopeLink;
+use resolver::{Channel, Failure};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::{BindError, batch, holder};
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 128;
+
+/// Bytes of datagrams that wait while a round lasts.
+const RECEIVE_BUFFER: usize = 1 << 20;
+
+/// The link that only this host can send on.
+const LOOPBACK: &[u8] = b"lo";
+
+/// How a listener knows that a client is on this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guard {
+    /// The socket is bound to the loopback link: nothing else reaches it.
+    Link,
+    /// By the source: a loopback address, or the listener's own, which the kernel drops as a martian from outside.
+    Source(IpAddr),
+}
+
+impl Guard {
+    /// Whether a client with this source is on this host.
+    pub(crate) fn admits(self, source: IpAddr) -> bool {
+        match self {
+            Self::Link => !source.is_unspecified(),
+            Self::Source(own) => source.to_canonical().is_loopback() || source == own,
+        }
+    }
+}
+
+/// Opens a UDP listener; without `SO_REUSEADDR` and `SO_REUSEPORT`, so that a second one fails.
+///
+/// # Errors
+/// [`BindError`].
+pub(crate) fn udp(address: SocketAddr) -> Result<(UdpSocket, Guard), BindError> {
+    let open = || {
+        let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
+        let guard = guard(&socket, address);
+        socket.bind(&address.into())?;
+        // A hint: the kernel caps it.
+        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+        Ok((UdpSocket::from(socket), guard))
+    };
+    open().map_err(|source| explain(address, Channel::Udp, source))
+}
+
+/// Opens a TCP listener; connections of an earlier run that linger do not keep the address.
+///
+/// # Errors
+/// [`BindError`].
+pub(crate) fn tcp(address: SocketAddr) -> Result<(TcpListener, Guard), BindError> {
+    let open = || {
+        let socket = socket(address, Type::STREAM, Protocol::TCP)?;
+        socket.set_reuse_address(true)?;
+        let guard = guard(&socket, address);
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok((TcpListener::from(socket), guard))
+    };
+    open().map_err(|source| explain(address, Channel::Tcp, source))
+}
+
+/// Opens a socket to an upstream, bound to the scope's link, with the address to connect to.
+///
+/// # Errors
+/// Why the exchange cannot be: the link is gone, or we are out of sockets.
+pub(crate) fn upstream(
+    upstream: &Upstream,
+    link: Option<&ScopeLink>,
+    channel: Channel,
+) -> Result<(Socket, SocketAddr), Failure> {
+    let index = match link {
+        None => None,
+        Some(link) => Some(link.id.ok_or(Failure::NoLink)?.index),
+    };
+    let address = destination(upstream, link, index)?;
+    let (kind, protocol) = match channel {
+        Channel::Udp => (Type::DGRAM, Protocol::UDP),
+        Channel::Tcp => (Type::STREAM, Protocol::TCP),
+    };
+    let socket = socket(address, kind, protocol).map_err(|error| failure(&error))?;
+    if let Some(index) = index {
+        // An option that fails leaves a socket that could reach another link: never used.
+        let index = i32::try_from(index).map_err(|_| Failure::NoLink)?;
+        batch::set_option(
+            socket.as_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_BINDTOIFINDEX,
+            index,
+        )
+        .map_err(|_| Failure::NoLink)?;
+    }
+    Ok((socket, address))
+}
+
+/// Connects a socket of [`upstream`]; a TCP connection goes on being made afterwards.
+///
+/// # Errors
+/// Why the exchange cannot be.
+pub(crate) fn connect(socket: &Socket, address: SocketAddr) -> Result<(), Failure> {
+    let Err(error) = socket.connect(&address.into()) else {
+        return Ok(());
+    };
+    if error.raw_os_error() == Some(libc::EINPROGRESS) {
+        return Ok(());
+    }
+    // IPv6 says "no route" for a link that is gone; the name of the bound link tells.
+    if socket
+        .device()
+        .is_err_and(|error| failure(&error) == Failure::NoLink)
+    {
+        return Err(Failure::NoLink);
+    }
+    Err(failure(&error))
+}
+
+/// Tells how an exchange failed.
+pub(crate) fn failure(error: &io::Error) -> Failure {
+    match error.raw_os_error() {
+        Some(libc::ECONNREFUSED) => Failure::Refused,
+        Some(libc::ECONNRESET | libc::EPIPE | libc::ECONNABORTED) => Failure::Closed,
+        Some(libc::ENODEV | libc::ENXIO) => Failure::NoLink,
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EAGAIN) => {
+            Failure::Resources
+        }
+        // EHOSTUNREACH, ENETUNREACH, EACCES, EPERM, EADDRNOTAVAIL, ENETDOWN, ETIMEDOUT and what nobody has seen yet.
+        Some(_) | None => Failure::Unreachable,
+    }
+}
+
+/// Whether an error says only that there is nothing to do at the moment.
+pub(crate) fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
+
+/// Returns the address to connect to; a link-local one with its link's index.
+fn destination(
+    upstream: &Upstream,
+    link: Option<&ScopeLink>,
+    index: Option<u32>,
+) -> Result<SocketAddr, Failure> {
+    let address = match upstream.address {
+        IpAddr::V4(_) => return Ok(SocketAddr::new(upstream.address, upstream.port)),
+        IpAddr::V6(address) => address,
+    };
+    let zone = match &upstream.zone {
+        Some(zone) if link.is_none_or(|link| link.name != *zone) => Some(
+            batch::link_index(zone)
+                .map(NonZeroU32::get)
+                .ok_or(Failure::NoLink)?,
+        ),
+        Some(_) | None => index,
+    };
+    let scope = if address.is_unicast_link_local() {
+        zone.unwrap_or(0)
+    } else {
+        0
+    };
+    Ok(SocketAddrV6::new(address, upstream.port, 0, scope).into())
+}
+
+fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let kind = kind.nonblocking().cloexec();
+    let socket = Socket::new_raw(Domain::for_address(address), kind, Some(protocol))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}
+
+/// Ties a listener at a loopback address to the loopback link.
+fn guard(socket: &Socket, address: SocketAddr) -> Guard {
+    if !address.ip().is_loopback() {
+        return Guard::Source(address.ip());
+    }
+    match socket.bind_device(Some(LOOPBACK)) {
+        Ok(()) => Guard::Link,
+        Err(error) => {
+            tracing::debug!(%error, %address, "listener is not bound to lo; sources are checked");
+            Guard::Source(address.ip())
+        }
+    }
+}
+
+fn explain(address: SocketAddr, channel: Channel, source: io::Error) -> BindError {
+    if source.kind() == io::ErrorKind::AddrInUse {
+        return BindError::InUse {
+            address,
+            channel,
+            holder: holder::find(address, channel),
+        };
+    }
+    BindError::Io {
+        address,
+        channel,
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failure_is_told_by_rows() {
+        let rows = [
+            (libc::ECONNREFUSED, Failure::Refused),
+            (libc::ECONNRESET, Failure::Closed),
+            (libc::EHOSTUNREACH, Failure::Unreachable),
+            (libc::ENETUNREACH, Failure::Unreachable),
+            (libc::EACCES, Failure::Unreachable),
+            (libc::EPERM, Failure::Unreachable),
+            (libc::EADDRNOTAVAIL, Failure::Unreachable),
+            (libc::ENODEV, Failure::NoLink),
+            (libc::ENXIO, Failure::NoLink),
+            (libc::EMFILE, Failure::Resources),
+            (libc::ENOBUFS, Failure::Resources),
+        ];
+        for (code, expected) in rows {
+            let error = io::Error::from_raw_os_error(code);
+            assert_eq!(failure(&error), expected, "{error}");
+        }
+    }
+
+    #[test]
+    fn guard_admits_the_host_and_nobody_else() {
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let own = Guard::Source(address("10.0.0.1"));
+        for (guard, source, expected) in [
+            (own, "127.0.0.1", true),
+            (own, "::1", true),
+            (own, "10.0.0.1", true),
+            (own, "10.0.0.2", false),
+            (own, "192.0.2.1", false),
+            (own, "2001:db8::1", false),
+            (Guard::Link, "192.0.2.1", true),
+            (Guard::Link, "0.0.0.0", false),
+        ] {
+            assert_eq!(guard.admits(address(source)), expected, "{source}");
+        }
+    }
+}

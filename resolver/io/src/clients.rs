@@ -1,0 +1,272 @@
+//! Who asked, and where does the answer go? The open questions of all stubs.
+//!
+//! A bounded slab with generations, shared by UDP and TCP. A question leaves it with its answer; one that never gets an
+//! answer gives its place up when it is older than any answer can be. Nothing here touches a socket.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use resolver::ClientId;
+
+use crate::slots::Key;
+
+/// Open questions of all clients together.
+pub(crate) const CLIENTS_MAX: usize = 32_768;
+
+/// Age at which an open question may be dropped: longer than the core takes for any answer.
+pub(crate) const CLIENT_LIFETIME: Duration = Duration::from_secs(6);
+
+/// Answered questions whose peers are still known, for traces.
+const RECENT: usize = 256;
+
+/// Marks the end of the list of ages.
+const NONE: u32 = u32::MAX;
+
+/// A client with an open question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Client {
+    /// Its address.
+    pub(crate) peer: SocketAddr,
+    /// Where its answer goes.
+    pub(crate) origin: Origin,
+}
+
+/// The socket that a question came by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The UDP stub with this place.
+    Udp(usize),
+    /// This connection.
+    Tcp(Key),
+}
+
+/// What became of an attempt to remember a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Inserted {
+    /// It has an id.
+    Done(ClientId),
+    /// It has an id, in the place of a question that is too old to be answered.
+    Replaced(ClientId, ClientId, Client),
+    /// There is no room; nobody is old enough to be dropped.
+    Full,
+}
+
+/// The open questions.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    entries: Vec<Entry>,
+    free: VecDeque<u32>,
+    oldest: u32,
+    newest: u32,
+    capacity: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    generation: u32,
+    open: bool,
+    client: Client,
+    since: Instant,
+    older: u32,
+    newer: u32,
+}
+
+impl Clients {
+    /// Makes an empty slab with room for `capacity` open questions.
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            entries: Vec::new(),
+            free: VecDeque::new(),
+            oldest: NONE,
+            newest: NONE,
+            capacity,
+        }
+    }
+
+    /// Returns the number of open questions.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+
+    /// Remembers a question.
+    pub(crate) fn insert(&mut self, client: Client, now: Instant) -> Inserted {
+        let room = self.entries.len() < self.capacity.saturating_add(RECENT);
+        if self.len() < self.capacity {
+            let place = if self.free.len() > RECENT || !room {
+                self.free.pop_front()
+            } else {
+                None
+            };
+            let index = place.unwrap_or_else(|| self.grow(client, now));
+            return Inserted::Done(self.open(index, client, now));
+        }
+        let index = self.oldest;
+        let Some(entry) = self.entries.get(index as usize) else {
+            return Inserted::Full;
+        };
+        if now.saturating_duration_since(entry.since) < CLIENT_LIFETIME {
+            return Inserted::Full;
+        }
+        let (old, dropped) = (id(index, entry.generation), entry.client);
+        self.unlink(index);
+        Inserted::Replaced(self.open(index, client, now), old, dropped)
+    }
+
+    /// Takes an open question out; its peer stays known for a while.
+    pub(crate) fn remove(&mut self, client: ClientId) -> Option<Client> {
+        let (index, entry) = self.find(client)?;
+        if !entry.open {
+            return None;
+        }
+        let found = entry.client;
+        self.unlink(index);
+        if let Some(entry) = self.entries.get_mut(index as usize) {
+            entry.open = false;
+        }
+        self.free.push_back(index);
+        Some(found)
+    }
+
+    /// Returns the address of a client whose question is open, or was answered a short while ago.
+    pub(crate) fn peer_of(&self, client: ClientId) -> Option<SocketAddr> {
+        Some(self.find(client)?.1.client.peer)
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the two halves of an id are taken apart"
+    )]
+    fn find(&self, client: ClientId) -> Option<(u32, &Entry)> {
+        let index = client.0 as u32;
+        let entry = self.entries.get(index as usize)?;
+        (entry.generation == (client.0 >> u32::BITS) as u32).then_some((index, entry))
+    }
+
+    fn grow(&mut self, client: Client, now: Instant) -> u32 {
+        let index = u32::try_from(self.entries.len()).expect("the capacity is far below 2^32");
+        self.entries.push(Entry {
+            generation: 0,
+            open: false,
+            client,
+            since: now,
+            older: NONE,
+            newer: NONE,
+        });
+        index
+    }
+
+    /// Puts a client into a free place, as the newest.
+    fn open(&mut self, index: u32, client: Client, now: Instant) -> ClientId {
+        let older = std::mem::replace(&mut self.newest, index);
+        match self.entries.get_mut(older as usize) {
+            Some(entry) => entry.newer = index,
+            None => self.oldest = index,
+        }
+        let Some(entry) = self.entries.get_mut(index as usize) else {
+            return id(index, 0);
+        };
+        *entry = Entry {
+            generation: entry.generation.wrapping_add(1),
+            open: true,
+            client,
+            since: now,
+            older,
+            newer: NONE,
+        };
+        id(index, entry.generation)
+    }
+
+    /// Takes a place out of the list of ages.
+    fn unlink(&mut self, index: u32) {
+        let Some(entry) = self.entries.get(index as usize) else {
+            return;
+        };
+        let (older, newer) = (entry.older, entry.newer);
+        match self.entries.get_mut(older as usize) {
+            Some(entry) => entry.newer = newer,
+            None => self.oldest = newer,
+        }
+        match self.entries.get_mut(newer as usize) {
+            Some(entry) => entry.older = older,
+            None => self.newest = older,
+        }
+    }
+}
+
+fn id(index: u32, generation: u32) -> ClientId {
+    ClientId((u64::from(generation) << u32::BITS) | u64::from(index))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(port: u16) -> Client {
+        Client {
+            peer: SocketAddr::from(([127, 0, 0, 1], port)),
+            origin: Origin::Udp(0),
+        }
+    }
+
+    fn insert(clients: &mut Clients, port: u16, now: Instant) -> ClientId {
+        match clients.insert(client(port), now) {
+            Inserted::Done(id) => id,
+            other @ (Inserted::Replaced(..) | Inserted::Full) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn answered_client_gives_its_place_up_and_its_id_is_dead() {
+        let now = Instant::now();
+        let mut clients = Clients::new(4);
+        let mut seen = Vec::new();
+        for round in 0..10_000_u16 {
+            let id = insert(&mut clients, round, now);
+            assert_eq!(clients.remove(id), Some(client(round)));
+            assert_eq!(clients.remove(id), None);
+            assert!(!seen.contains(&id), "an id came twice");
+            seen.truncate(999);
+            seen.insert(0, id);
+        }
+        assert_eq!(clients.len(), 0);
+        assert!(clients.entries.len() <= 4 + RECENT);
+    }
+
+    #[test]
+    fn peer_stays_known_for_a_while_after_the_answer() {
+        let now = Instant::now();
+        let mut clients = Clients::new(4);
+        let id = insert(&mut clients, 7, now);
+        clients.remove(id);
+        for port in 100..200 {
+            let other = insert(&mut clients, port, now);
+            clients.remove(other);
+        }
+        assert_eq!(clients.peer_of(id), Some(client(7).peer));
+    }
+
+    #[test]
+    fn full_slab_drops_the_oldest_once_it_is_too_old_and_no_earlier() {
+        let start = Instant::now();
+        let mut clients = Clients::new(3);
+        let first = insert(&mut clients, 1, start);
+        let second = insert(&mut clients, 2, start + Duration::from_secs(1));
+        let third = insert(&mut clients, 3, start + Duration::from_secs(2));
+        clients.remove(second);
+        let fourth = insert(&mut clients, 4, start + Duration::from_secs(3));
+        let early = start + CLIENT_LIFETIME - Duration::from_millis(1);
+        assert_eq!(clients.insert(client(5), early), Inserted::Full);
+        let Inserted::Replaced(fifth, dropped, old) =
+            clients.insert(client(5), start + CLIENT_LIFETIME)
+        else {
+            panic!("the oldest stays");
+        };
+        assert_eq!((dropped, old), (first, client(1)));
+        assert_eq!(clients.remove(first), None);
+        assert_eq!(clients.remove(third), Some(client(3)));
+        assert_eq!(clients.remove(fourth), Some(client(4)));
+        assert_eq!(clients.remove(fifth), Some(client(5)));
+        assert_eq!((clients.oldest, clients.newest), (NONE, NONE));
+    }
+}

@@ -1,0 +1,393 @@
+//! What does one round of the driver do? It looks at all sockets once and takes from each a bounded share.
+//!
+//! A round ends even under a flood, so that answers leave and the shell's other work has its turn.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
+use std::os::fd::AsFd as _;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use resolver::{ClientId, ExchangeId, Failure, Stub};
+
+use crate::Driver;
+use crate::clients::{Client, Inserted, Origin};
+use crate::poller::{Interest, Seen, Token};
+use crate::slots::Key;
+use crate::stub_tcp::{ACCEPTS_MAX, CONNECTIONS_MAX, Connection, IDLE_LIFETIME};
+
+/// Time between two looks for what has grown too old.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// An input, by the place of its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// A client's datagram, at a place of the batch.
+    Query(ClientId, Stub, usize),
+    /// A question on a connection.
+    Question(ClientId, Stub, Key, Range<usize>),
+    /// An upstream's datagram, of this length.
+    Datagram(ExchangeId, usize),
+    /// An upstream's reply on a stream.
+    Message(ExchangeId, Key, Range<usize>),
+    /// An exchange failed.
+    Failed(ExchangeId, Failure),
+    /// A client is gone.
+    Gone(ClientId),
+}
+
+/// Datagrams of a UDP stub that are received and not yet handed over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Batch {
+    socket: usize,
+    next: usize,
+    count: usize,
+}
+
+impl Driver {
+    /// Waits for something to take; sweeps by the way.
+    pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.has_found() {
+                return Poll::Ready(());
+            }
+            if !self.needs_sweep() {
+                self.sweep_at = None;
+                break;
+            }
+            let timer = self
+                .sweep_at
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(SWEEP_INTERVAL)));
+            if timer.as_mut().poll(cx).is_pending() {
+                break;
+            }
+            self.sweep_at = None;
+            self.sweep(Instant::now());
+        }
+        ready!(self.poller.poll_seen(cx));
+        self.looked = true;
+        Poll::Ready(())
+    }
+
+    /// Takes the next input of this round.
+    pub(crate) fn next_found(&mut self) -> Option<Found> {
+        loop {
+            if let Some(found) = self.found.pop_front() {
+                if self.is_current(&found) {
+                    return Some(found);
+                }
+                continue;
+            }
+            if let Some(found) = self.next_query() {
+                return Some(found);
+            }
+            if let Some(found) = self.next_question() {
+                return Some(found);
+            }
+            if let Some(seen) = self.poller.next() {
+                self.handle_seen(seen);
+                continue;
+            }
+            if self.looked {
+                return None;
+            }
+            self.looked = true;
+            self.poller.look();
+        }
+    }
+
+    /// Sends what is kept for clients.
+    pub(crate) fn flush(&mut self) {
+        for stub in &mut self.udp_stubs {
+            stub.flush();
+        }
+        if self.unsent.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        for key in std::mem::take(&mut self.unsent) {
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.unsent = false;
+                let flushed = connection.flush(now);
+                self.settle(key, flushed.is_err());
+            }
+        }
+    }
+
+    /// Keeps an answer for a connection.
+    pub(crate) fn answer_connection(&mut self, key: Key, client: ClientId, wire: &[u8]) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        connection.close(client);
+        if connection.push(wire, Instant::now()).is_err() {
+            self.close(key);
+            return;
+        }
+        if !connection.unsent {
+            connection.unsent = true;
+            self.unsent.push(key);
+        }
+    }
+
+    fn has_found(&self) -> bool {
+        !self.found.is_empty()
+            || self.batch.is_some()
+            || !self.askers.is_empty()
+            || self.poller.has_seen()
+    }
+
+    /// Whether the bytes of an input are still there: the core may have cancelled meanwhile.
+    fn is_current(&self, found: &Found) -> bool {
+        match found {
+            Found::Message(_, key, range) => self.upstreams.message(*key, range.clone()).is_some(),
+            Found::Query(..)
+            | Found::Question(..)
+            | Found::Datagram(..)
+            | Found::Failed(..)
+            | Found::Gone(_) => true,
+        }
+    }
+
+    /// Takes the next datagram of the batch.
+    fn next_query(&mut self) -> Option<Found> {
+        while let Some(batch) = &mut self.batch {
+            let place = batch.next;
+            batch.next += 1;
+            let socket = batch.socket;
+            if batch.next >= batch.count {
+                self.batch = None;
+            }
+            let stub = self.udp_stubs.get(socket)?;
+            let Some((peer, _)) = self.received.get(place) else {
+                continue;
+            };
+            if !stub.guard.admits(peer.ip()) {
+                tracing::debug!("a question from outside the host is dropped");
+                continue;
+            }
+            let stub = stub.stub;
+            let origin = Origin::Udp(socket);
+            if let Some(client) = self.remember(Client { peer, origin }, self.received_at) {
+                return Some(Found::Query(client, stub, place));
+            }
+        }
+        None
+    }
+
+    /// Takes the next question of the connections that have one.
+    fn next_question(&mut self) -> Option<Found> {
+        while let Some(key) = self.askers.front().copied() {
+            let now = Instant::now();
+            if let Some(connection) = self.connections.get_mut(key) {
+                let (peer, stub) = (connection.peer, connection.stub);
+                match connection.next_question(now) {
+                    Ok(Some(range)) => {
+                        let origin = Origin::Tcp(key);
+                        let Some(client) = self.remember(Client { peer, origin }, now) else {
+                            self.close(key);
+                            continue;
+                        };
+                        if let Some(connection) = self.connections.get_mut(key) {
+                            connection.open(client);
+                        }
+                        return Some(Found::Question(client, stub, key, range));
+                    }
+                    Ok(None) => {
+                        connection.queued = false;
+                        self.askers.pop_front();
+                        self.settle(key, false);
+                    }
+                    Err(_) => self.close(key),
+                }
+            } else {
+                self.askers.pop_front();
+            }
+        }
+        None
+    }
+
+    /// Gives a question an id; `None` when there is no room.
+    fn remember(&mut self, client: Client, now: Instant) -> Option<ClientId> {
+        match self.clients.insert(client, now) {
+            Inserted::Done(id) => Some(id),
+            Inserted::Replaced(id, dropped, old) => {
+                if let Origin::Tcp(key) = old.origin
+                    && let Some(connection) = self.connections.get_mut(key)
+                {
+                    connection.close(dropped);
+                }
+                self.found.push_back(Found::Gone(dropped));
+                Some(id)
+            }
+            Inserted::Full => {
+                tracing::debug!("too many open questions; one is dropped");
+                None
+            }
+        }
+    }
+
+    fn handle_seen(&mut self, seen: Seen) {
+        match seen.token {
+            Token::UdpStub(socket) => {
+                if let Some(stub) = self.udp_stubs.get(socket) {
+                    let count = stub.receive(&mut self.received);
+                    self.received_at = Instant::now();
+                    self.batch = (count > 0).then_some(Batch {
+                        socket,
+                        next: 0,
+                        count,
+                    });
+                }
+            }
+            Token::Listener(place) => self.accept(place),
+            Token::Connection(key) => {
+                if let Some(connection) = self.connections.get_mut(key) {
+                    let broken = seen.broken
+                        || seen.writable && connection.flush(Instant::now()).is_err()
+                        || seen.readable && connection.fill(&mut self.scratch).is_err();
+                    self.settle(key, broken);
+                }
+            }
+            Token::Exchange(key) => {
+                self.upstreams
+                    .handle_seen(key, &self.poller, &mut self.scratch, &mut self.found);
+            }
+        }
+    }
+
+    fn accept(&mut self, place: usize) {
+        for _ in 0..ACCEPTS_MAX {
+            let Some(listener) = self.listeners.get_mut(place) else {
+                return;
+            };
+            let error = match listener.socket.accept() {
+                Ok((stream, peer)) => {
+                    if listener.guard.admits(peer.ip()) {
+                        let stub = listener.stub;
+                        self.admit(stream, peer, stub);
+                    }
+                    continue;
+                }
+                Err(error) => error,
+            };
+            match error.raw_os_error() {
+                Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
+                    // It would be seen again and again; the next sweep takes it up.
+                    tracing::warn!(%error, "connections wait");
+                    listener.paused = true;
+                    let idle = Interest {
+                        read: false,
+                        write: false,
+                    };
+                    warn(
+                        self.poller
+                            .change(listener.socket.as_fd(), Token::Listener(place), idle),
+                    );
+                    return;
+                }
+                Some(libc::EAGAIN) => return,
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    /// Takes a connection, in the place of the one that has been idle for longest when there are many (RFC 7766 §6.2.3).
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr, stub: Stub) {
+        if self.connections.len() >= CONNECTIONS_MAX {
+            let idle = self
+                .connections
+                .iter()
+                .filter(|(_, connection)| connection.is_idle())
+                .min_by_key(|(_, connection)| connection.active_at)
+                .map(|(key, _)| key);
+            let Some(idle) = idle else {
+                return;
+            };
+            self.close(idle);
+        }
+        let Ok(connection) = Connection::new(stream, peer, stub, Instant::now()) else {
+            return;
+        };
+        let key = self.connections.insert(connection);
+        let watched = self.connections.get(key).map(|connection| {
+            let stream = connection.stream.as_fd();
+            self.poller
+                .add(stream, Token::Connection(key), connection.watched)
+        });
+        if let Some(Err(error)) = watched {
+            tracing::warn!(%error, "a connection is not taken");
+            self.close(key);
+        }
+    }
+
+    /// Decides what becomes of a connection after something happened to it.
+    fn settle(&mut self, key: Key, broken: bool) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        if broken || connection.is_done() {
+            self.close(key);
+            return;
+        }
+        if connection.is_ready() && !connection.queued {
+            connection.queued = true;
+            self.askers.push_back(key);
+        }
+        let wanted = connection.interest();
+        if wanted != connection.watched {
+            connection.watched = wanted;
+            let stream = connection.stream.as_fd();
+            warn(self.poller.change(stream, Token::Connection(key), wanted));
+        }
+    }
+
+    /// Closes a connection; its open questions need no answer any more.
+    fn close(&mut self, key: Key) {
+        let Some(connection) = self.connections.remove(key) else {
+            return;
+        };
+        for client in connection.clients() {
+            self.clients.remove(*client);
+            self.found.push_back(Found::Gone(*client));
+        }
+    }
+
+    fn needs_sweep(&self) -> bool {
+        !self.connections.is_empty()
+            || !self.upstreams.is_empty()
+            || self.listeners.iter().any(|listener| listener.paused)
+    }
+
+    /// Closes what has grown too old, and takes up listeners that waited.
+    fn sweep(&mut self, now: Instant) {
+        let idle: Vec<Key> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| {
+                now.saturating_duration_since(connection.active_at) >= IDLE_LIFETIME
+            })
+            .map(|(key, _)| key)
+            .collect();
+        for key in idle {
+            self.close(key);
+        }
+        self.upstreams.expire(now);
+        for (place, listener) in self.listeners.iter_mut().enumerate() {
+            if std::mem::take(&mut listener.paused) {
+                let socket = listener.socket.as_fd();
+                warn(
+                    self.poller
+                        .change(socket, Token::Listener(place), Interest::READ),
+                );
+            }
+        }
+    }
+}
+
+fn warn(watched: io::Result<()>) {
+    if let Err(error) = watched {
+        tracing::warn!(%error, "cannot watch a socket");
+    }
+}
