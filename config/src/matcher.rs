@@ -1,5 +1,7 @@
 //! Which links does a profile govern? [`LinkMatch`], a conjunction of globs and values.
 
+use std::fmt;
+
 /// The predicate that binds a profile to links; every part that is given must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LinkMatch {
@@ -51,6 +53,21 @@ impl LinkMatch {
     }
 }
 
+impl fmt::Display for LinkMatch {
+    /// Writes the match as a person would call the links: the globs on names, or what else there is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<&str> = [&self.name, &self.kind, &self.driver, &self.path]
+            .into_iter()
+            .flatten()
+            .map(|glob| glob.0.as_str())
+            .collect();
+        if parts.is_empty() {
+            return f.write_str("by hardware address");
+        }
+        f.write_str(&parts.join("|"))
+    }
+}
+
 /// A hardware address of six octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac(pub [u8; 6]);
@@ -58,6 +75,14 @@ pub struct Mac(pub [u8; 6]);
 /// A shell-like pattern: `*`, `?`, `[a-z]`, `[!a]`; a leading `!` negates the whole.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Glob(pub(crate) String);
+
+impl std::str::FromStr for Glob {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
 
 impl Glob {
     /// Whether the whole of `text` fits the pattern.

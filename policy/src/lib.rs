@@ -7,19 +7,173 @@
 //!
 //! No state, no clock, no error type: every configuration and every set of facts has a plan.
 
+pub mod diff;
 pub mod domains;
 pub mod explain;
 pub mod facts;
+pub mod leak;
 pub mod plan;
+mod profile;
+mod resolv_conf;
+mod scope;
+#[cfg(test)]
+mod tests;
+mod upstream;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use config::Config;
+use config::model::{DefaultUse, DnsSettings};
+use config::name::DomainName;
 
 pub use domains::{DomainTable, Refusal, Route, Target};
 pub use explain::{Because, Candidate, Explanation, Outcome, Rule};
 pub use facts::{Facts, LinkFacts, LinkId, Owner};
 pub use plan::{DnsPlan, Plan, ScopeId, ScopePlan, ScopeState};
 
-use config::Config;
+use plan::{Note, SearchSuffix};
+use scope::Scopes;
 
 /// Computes everything we intend.
-pub fn plan(_config: &Config, _facts: &Facts) -> Plan {
-    Plan::default()
+pub fn plan(config: &Config, facts: &Facts) -> Plan {
+    let own = own_layers(config, facts);
+    let scopes = scope::make(config, facts, &own);
+    let search = search(config, facts, &scopes);
+    let known = known_search(config, facts);
+    let mut notes = scopes.notes;
+    shadowed(config, facts, &mut notes);
+
+    let domains = DomainTable::new(scopes.entries, scopes.exclusions, known);
+    let scopes_by_id = scopes
+        .made
+        .into_iter()
+        .map(|made| (made.id, made.plan))
+        .collect();
+    let mut dns = DnsPlan {
+        scopes: scopes_by_id,
+        domains,
+        search,
+        notes: Vec::new(),
+    };
+    let resolv_conf = resolv_conf::plan(config, &dns, &mut notes);
+    dns.notes = notes;
+    let plan = Plan {
+        dns: Arc::new(dns),
+        resolv_conf,
+        profiles_by_link: scopes.profiles_by_link,
+    };
+    debug_assert_eq!(
+        leak::first_breach(config, &plan),
+        None,
+        "a promise is broken"
+    );
+    plan
+}
+
+/// The layers that are not profiles and not claims made at run time.
+fn own_layers(config: &Config, facts: &Facts) -> Vec<(Owner, DnsSettings)> {
+    let mut own = Vec::new();
+    if !config.resolver.upstreams.is_empty() {
+        let dns = DnsSettings {
+            upstreams: config.resolver.upstreams.clone(),
+            default: DefaultUse::Yes,
+            ..DnsSettings::default()
+        };
+        own.push((Owner::Resolver, dns));
+    }
+    if let Some(foreign) = facts
+        .foreign_resolv_conf
+        .as_ref()
+        .filter(|foreign| !foreign.upstreams.is_empty())
+    {
+        let dns = DnsSettings {
+            upstreams: foreign.upstreams.clone(),
+            default: DefaultUse::Yes,
+            ..DnsSettings::default()
+        };
+        own.push((Owner::ForeignResolvConf, dns));
+    }
+    own
+}
+
+/// The search list: scopes that can be asked, by the rank of their links; then `[resolver]`; a foreign resolv.conf only when
+/// nobody else names any.
+fn search(config: &Config, facts: &Facts, scopes: &Scopes) -> Vec<SearchSuffix> {
+    let mut ready: Vec<_> = scopes
+        .made
+        .iter()
+        .filter(|made| made.plan.state == ScopeState::Ready)
+        .collect();
+    ready.sort_by(|one, other| (&one.rank, &one.id).cmp(&(&other.rank, &other.id)));
+    let linked = ready.iter().flat_map(|made| {
+        made.search
+            .iter()
+            .map(|suffix| (suffix, made.plan.owner.clone()))
+    });
+    let own = config
+        .resolver
+        .search
+        .iter()
+        .map(|suffix| (suffix, Owner::Resolver));
+    let mut list = unique(linked.chain(own));
+    if list.is_empty() {
+        let foreign = facts
+            .foreign_resolv_conf
+            .iter()
+            .flat_map(|foreign| &foreign.search);
+        list = unique(foreign.map(|suffix| (suffix, Owner::ForeignResolvConf)));
+    }
+    list
+}
+
+fn unique<'a>(suffixes: impl Iterator<Item = (&'a DomainName, Owner)>) -> Vec<SearchSuffix> {
+    let mut seen = BTreeSet::new();
+    suffixes
+        .filter(|(suffix, _)| !suffix.is_root() && seen.insert(*suffix))
+        .map(|(suffix, owner)| SearchSuffix {
+            suffix: suffix.clone(),
+            owner,
+        })
+        .collect()
+}
+
+/// Every suffix that somebody on this machine might append, whether or not its scope can be asked.
+fn known_search(config: &Config, facts: &Facts) -> BTreeSet<DomainName> {
+    let profiles = config
+        .profiles
+        .values()
+        .flat_map(|profile| &profile.dns.search);
+    let layers = facts.layers.values().flat_map(|layer| &layer.dns.search);
+    let foreign = facts
+        .foreign_resolv_conf
+        .iter()
+        .flat_map(|foreign| &foreign.search);
+    profiles
+        .chain(layers)
+        .chain(foreign)
+        .chain(&config.resolver.search)
+        .chain(&facts.host_domain)
+        .cloned()
+        .collect()
+}
+
+/// Notes profiles whose links are all governed by others.
+fn shadowed(config: &Config, facts: &Facts, notes: &mut Vec<Note>) {
+    for link in facts.links.values().filter(|link| !link.loopback) {
+        let mut matching = profile::matching(config, link);
+        let Some(first) = matching.next() else {
+            continue;
+        };
+        for other in matching {
+            let text = format!(
+                "link {} is governed by profile {first}, which matches too and comes first",
+                link.name
+            );
+            notes.push(Note {
+                owner: Owner::Profile(other),
+                text,
+            });
+        }
+    }
 }

@@ -5,10 +5,11 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use config::model::{DnssecMode, ResolvConfMode, Selection, Upstream};
+use config::model::{DnssecMode, ProfileId, ResolvConfMode, Selection, Upstream};
 use config::name::DomainName;
 
-use crate::domains::DomainTable;
+use crate::domains::{DomainTable, Refusal, Target};
+use crate::explain::Because;
 use crate::facts::{LinkId, Owner};
 
 /// Everything we intend.
@@ -18,6 +19,8 @@ pub struct Plan {
     pub dns: Arc<DnsPlan>,
     /// What `/etc/resolv.conf` should say; `None` when it is not ours.
     pub resolv_conf: Option<ResolvConfPlan>,
+    /// The profile that governs each link.
+    pub profiles_by_link: BTreeMap<LinkId, ProfileId>,
 }
 
 /// Where names are asked.
@@ -31,6 +34,43 @@ pub struct DnsPlan {
     pub search: Vec<SearchSuffix>,
     /// Things an administrator should know: claims that contradict each other, upstreams that cannot be used.
     pub notes: Vec<Note>,
+}
+
+impl DnsPlan {
+    /// Returns the scope of names that nobody claims, when it can be asked.
+    pub fn default_scope(&self) -> Option<ScopeId> {
+        match self.domains.default_target() {
+            Target::Ask(scope) => Some(scope),
+            Target::Refuse(_) => None,
+        }
+    }
+
+    /// Says in one sentence why a name goes nowhere, for people and for Extended DNS Errors.
+    pub fn refusal_text(&self, refusal: &Refusal, because: &Because) -> String {
+        match refusal {
+            Refusal::ScopeNotReady { scope, state } => {
+                let link = self.scopes.get(scope).and_then(|scope| scope.link.as_ref());
+                let link = link.map_or_else(String::new, |link| format!(" {}", link.name));
+                let claim = match because.suffix.is_root() {
+                    true => format!("all names are claimed by {}", because.owner),
+                    false => format!("{} is claimed by {}", because.suffix, because.owner),
+                };
+                match state {
+                    ScopeState::Ready => format!("{claim}, whose scope {scope} is ready"),
+                    ScopeState::LinkDown => format!("{claim}, and its link{link} is down"),
+                    ScopeState::LinkAbsent => format!("{claim}, and its link{link} is absent"),
+                    ScopeState::NoUpstreams => format!("{claim}, which has no usable upstream"),
+                }
+            }
+            Refusal::SearchExpansion { inner } => {
+                format!(
+                    "a search suffix was appended to {inner}, which is claimed by {}",
+                    because.owner
+                )
+            }
+            Refusal::NoScope => "nobody claims the name, and there is no default scope".to_owned(),
+        }
+    }
 }
 
 /// The id of a scope: owner and link, as `office@vpn0`. Stable from plan to plan.
@@ -82,6 +122,17 @@ pub enum ScopeState {
     LinkAbsent,
     /// It has no upstream that it may use.
     NoUpstreams,
+}
+
+impl fmt::Display for ScopeState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ready => "ready",
+            Self::LinkDown => "link-down",
+            Self::LinkAbsent => "link-absent",
+            Self::NoUpstreams => "no-upstreams",
+        })
+    }
 }
 
 /// A suffix appended to single labels.

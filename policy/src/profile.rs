@@ -1,0 +1,73 @@
+//! Which profile governs which link, and which reverse zones are a link's own?
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use config::Config;
+use config::matcher::LinkTraits;
+use config::model::{Prefix, ProfileId};
+use config::name::DomainName;
+
+use crate::facts::{Facts, LinkFacts, LinkId};
+
+/// Most reverse zones for one prefix; a longer list says nothing that a person would have said.
+const MAX_ZONES: usize = 256;
+
+/// Assigns each link to the first profile, in the order of their ids, that matches it. Loopback links have none.
+pub(crate) fn by_link(config: &Config, facts: &Facts) -> BTreeMap<LinkId, ProfileId> {
+    let mut profiles_by_link = BTreeMap::new();
+    for (id, link) in &facts.links {
+        if link.loopback {
+            continue;
+        }
+        if let Some(profile) = matching(config, link).next() {
+            profiles_by_link.insert(*id, profile);
+        }
+    }
+    profiles_by_link
+}
+
+/// Returns every profile that matches a link, in the order of their ids.
+pub(crate) fn matching<'a>(
+    config: &'a Config,
+    link: &'a LinkFacts,
+) -> impl Iterator<Item = ProfileId> + 'a {
+    let names: Vec<&str> = std::iter::once(&link.name)
+        .chain(&link.alt_names)
+        .map(|name| &**name)
+        .collect();
+    config
+        .profiles
+        .values()
+        .filter(move |profile| {
+            let traits = LinkTraits {
+                names: &names,
+                mac: link.mac,
+                kind: &link.kind,
+                driver: link.driver.as_deref(),
+                path: link.path.as_deref(),
+            };
+            profile
+                .matches
+                .as_ref()
+                .is_some_and(|matches| matches.matches(&traits))
+        })
+        .map(|profile| profile.id.clone())
+}
+
+/// Returns the reverse zones of a prefix that a link has; none for host routes, loopback, link-local and the whole space.
+pub(crate) fn reverse_zones(prefix: Prefix) -> Vec<DomainName> {
+    let (host, local) = match prefix.address {
+        IpAddr::V4(address) => (32, address.is_link_local() || address.is_loopback()),
+        IpAddr::V6(address) => (
+            128,
+            address.is_unicast_link_local() || address.is_loopback(),
+        ),
+    };
+    if local || prefix.length == 0 || prefix.length >= host {
+        return Vec::new();
+    }
+    let mut zones = DomainName::reverse_zones(prefix.address, prefix.length);
+    zones.truncate(MAX_ZONES);
+    zones
+}

@@ -1,0 +1,370 @@
+//! Which scopes are there, and what does each claim? Layers of DNS settings times links.
+//!
+//! A layer is what one owner wants: `[resolver]`, a profile, a claim made at run time, a foreign resolv.conf. Each layer has a
+//! scope for every link that it governs, or one scope without a link when it is tied to none, or when its links are absent:
+//! its claims hold all the same. Nothing else makes a scope.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use config::Config;
+use config::model::{DefaultUse, DnsSettings, ProfileId, WhenDown};
+use config::name::DomainName;
+
+use crate::domains::{Class, Entry, Hold, Order, Rank};
+use crate::explain::{Because, Rule};
+use crate::facts::{Facts, LinkFacts, LinkId, Owner, Trust};
+use crate::plan::{Note, ScopeId, ScopeLink, ScopePlan, ScopeState};
+use crate::upstream;
+
+/// What one owner wants, and for which links.
+#[derive(Debug)]
+struct Layer<'a> {
+    owner: Owner,
+    /// The first part of its scopes' ids.
+    name: String,
+    trust: Trust,
+    dns: &'a DnsSettings,
+    governs: Governs<'a>,
+}
+
+/// Which links a layer governs.
+#[derive(Debug)]
+enum Governs<'a> {
+    /// It is tied to no link.
+    Nothing,
+    /// These; never empty.
+    Links(Vec<(LinkId, &'a LinkFacts)>),
+    /// None is there; how the links would be called.
+    Absent(Arc<str>),
+}
+
+/// A scope with all that it claims.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) id: ScopeId,
+    pub(crate) plan: ScopePlan,
+    pub(crate) rank: Rank,
+    pub(crate) search: Vec<DomainName>,
+}
+
+/// All scopes and claims, and what is to be said about them.
+#[derive(Debug, Default)]
+pub(crate) struct Scopes {
+    pub(crate) made: Vec<Made>,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) exclusions: Vec<(Owner, DomainName)>,
+    pub(crate) notes: Vec<Note>,
+    pub(crate) profiles_by_link: BTreeMap<LinkId, ProfileId>,
+}
+
+/// Makes every scope of a configuration and these facts.
+pub(crate) fn make(config: &Config, facts: &Facts, own: &[(Owner, DnsSettings)]) -> Scopes {
+    let mut scopes = Scopes {
+        profiles_by_link: crate::profile::by_link(config, facts),
+        ..Scopes::default()
+    };
+    for layer in layers(config, facts, own, &scopes.profiles_by_link) {
+        for suffix in &layer.dns.exclude {
+            scopes
+                .exclusions
+                .push((layer.owner.clone(), suffix.clone()));
+        }
+        match &layer.governs {
+            Governs::Nothing => scopes.add(config, &layer, None, None),
+            Governs::Absent(name) => {
+                let link = ScopeLink {
+                    name: Arc::clone(name),
+                    id: None,
+                };
+                scopes.add(config, &layer, Some(link), None);
+            }
+            Governs::Links(links) => {
+                for (id, link) in links {
+                    let scope_link = ScopeLink {
+                        name: Arc::clone(&link.name),
+                        id: Some(*id),
+                    };
+                    scopes.add(config, &layer, Some(scope_link), Some(link));
+                }
+            }
+        }
+    }
+    scopes.claim_prefixes(facts);
+    scopes
+}
+
+fn layers<'a>(
+    config: &'a Config,
+    facts: &'a Facts,
+    own: &'a [(Owner, DnsSettings)],
+    profiles_by_link: &BTreeMap<LinkId, ProfileId>,
+) -> Vec<Layer<'a>> {
+    let mut layers = Vec::new();
+    for (owner, dns) in own {
+        let (name, trust) = match owner {
+            Owner::ForeignResolvConf => ("resolv.conf", Trust::Network),
+            Owner::Resolver
+            | Owner::Profile(_)
+            | Owner::Claim(_)
+            | Owner::Link(_)
+            | Owner::Builtin => ("resolver", Trust::Administrator),
+        };
+        layers.push(Layer {
+            owner: owner.clone(),
+            name: name.to_owned(),
+            trust,
+            dns,
+            governs: Governs::Nothing,
+        });
+    }
+    for profile in config.profiles.values() {
+        let governs = match &profile.matches {
+            None => Governs::Nothing,
+            Some(matches) => {
+                let links: Vec<_> = facts
+                    .links
+                    .iter()
+                    .filter(|(id, _)| profiles_by_link.get(id) == Some(&profile.id))
+                    .map(|(id, link)| (*id, link))
+                    .collect();
+                if links.is_empty() {
+                    Governs::Absent(matches.to_string().into())
+                } else {
+                    Governs::Links(links)
+                }
+            }
+        };
+        let owner = Owner::Profile(profile.id.clone());
+        let name = profile.id.to_string();
+        layers.push(Layer {
+            owner,
+            name,
+            trust: Trust::Administrator,
+            dns: &profile.dns,
+            governs,
+        });
+    }
+    for (owner, layer) in &facts.layers {
+        let governs = match &layer.link {
+            None => Governs::Nothing,
+            Some(name) => {
+                let named = |link: &LinkFacts| link.name == *name || link.alt_names.contains(name);
+                let links: Vec<_> = facts
+                    .links
+                    .iter()
+                    .filter(|(_, link)| named(link))
+                    .map(|(id, link)| (*id, link))
+                    .collect();
+                if links.is_empty() {
+                    Governs::Absent(Arc::clone(name))
+                } else {
+                    Governs::Links(links)
+                }
+            }
+        };
+        let name = match owner {
+            Owner::Claim(name) => format!("claim:{name}"),
+            Owner::Resolver
+            | Owner::Profile(_)
+            | Owner::Link(_)
+            | Owner::ForeignResolvConf
+            | Owner::Builtin => {
+                format!("claim:{owner}")
+            }
+        };
+        layers.push(Layer {
+            owner: owner.clone(),
+            name,
+            trust: layer.trust,
+            dns: &layer.dns,
+            governs,
+        });
+    }
+    layers
+}
+
+impl Scopes {
+    fn add(
+        &mut self,
+        config: &Config,
+        layer: &Layer<'_>,
+        link: Option<ScopeLink>,
+        facts: Option<&LinkFacts>,
+    ) {
+        let dns = layer.dns;
+        let silent = dns.upstreams.is_empty() && dns.claims.is_empty();
+        if silent && !matches!(dns.default, DefaultUse::Yes | DefaultUse::Exclusive) {
+            return;
+        }
+        let id = ScopeId(match &link {
+            None => layer.name.clone().into(),
+            Some(ScopeLink { id: None, .. }) => format!("{}@-", layer.name).into(),
+            Some(link) => format!("{}@{}", layer.name, link.name).into(),
+        });
+        let floor = dns.transport.unwrap_or(config.resolver.transport);
+        let upstreams = upstream::usable(&layer.owner, &dns.upstreams, floor, &mut self.notes);
+        let state = match (&link, facts) {
+            (Some(_), None) => ScopeState::LinkAbsent,
+            (Some(_), Some(facts)) if !facts.up => ScopeState::LinkDown,
+            (None, _) | (Some(_), Some(_)) if upstreams.is_empty() => ScopeState::NoUpstreams,
+            (None, _) | (Some(_), Some(_)) => ScopeState::Ready,
+        };
+        let rank = rank(facts);
+        self.claim(layer, &id, state, &rank);
+        let plan = ScopePlan {
+            owner: layer.owner.clone(),
+            link,
+            state,
+            upstreams,
+            selection: dns.selection.unwrap_or(config.resolver.selection),
+            dnssec: dns.dnssec.unwrap_or(config.resolver.dnssec),
+        };
+        self.made.push(Made {
+            id,
+            plan,
+            rank,
+            search: dns.search.clone(),
+        });
+    }
+
+    fn claim(&mut self, layer: &Layer<'_>, id: &ScopeId, state: ScopeState, rank: &Rank) {
+        let dns = layer.dns;
+        let entry = |suffix: DomainName, class: Class, hold: Hold| Entry {
+            order: Order {
+                class,
+                priority: std::cmp::Reverse(dns.priority),
+                state,
+                rank: rank.clone(),
+                owner: layer.owner.clone(),
+                scope: id.clone(),
+            },
+            trust: layer.trust,
+            because: Arc::new(Because {
+                owner: layer.owner.clone(),
+                rule: Rule::LongestSuffix,
+                suffix: suffix.clone(),
+            }),
+            suffix,
+            scope: id.clone(),
+            state,
+            hold,
+        };
+        for suffix in &dns.claims {
+            self.entries.push(entry(
+                suffix.clone(),
+                Class::Claim,
+                hold_claim(dns.when_down, state),
+            ));
+        }
+        let class = match layer.owner {
+            Owner::Resolver | Owner::Builtin => Class::ResolverDefault,
+            Owner::Profile(_) | Owner::Link(_) => Class::ProfileDefault,
+            Owner::Claim(_) => Class::RuntimeDefault,
+            Owner::ForeignResolvConf => Class::ForeignDefault,
+        };
+        let hold = if state == ScopeState::Ready {
+            Hold::Ask
+        } else {
+            Hold::Release
+        };
+        match dns.default {
+            DefaultUse::Exclusive => {
+                self.entries.push(entry(
+                    DomainName::root(),
+                    Class::Exclusive,
+                    hold_exclusive(dns.when_down, state),
+                ));
+            }
+            DefaultUse::Yes => self.entries.push(entry(DomainName::root(), class, hold)),
+            DefaultUse::Auto if dns.claims.is_empty() => {
+                self.entries.push(entry(DomainName::root(), class, hold));
+            }
+            DefaultUse::Auto | DefaultUse::No => {}
+        }
+    }
+
+    /// Gives every link's own prefixes to the best scope of that link that can be asked.
+    fn claim_prefixes(&mut self, facts: &Facts) {
+        for (id, link) in &facts.links {
+            let on_link = |made: &&Made| {
+                made.plan
+                    .link
+                    .as_ref()
+                    .is_some_and(|link| link.id == Some(*id))
+            };
+            let ready = |made: &&Made| made.plan.state == ScopeState::Ready;
+            if link.loopback {
+                continue;
+            }
+            let Some(made) = self.made.iter().filter(on_link).find(ready) else {
+                continue;
+            };
+            let owner = Owner::Link(Arc::clone(&link.name));
+            for zone in link
+                .addresses
+                .iter()
+                .flat_map(|prefix| crate::profile::reverse_zones(*prefix))
+            {
+                self.entries.push(Entry {
+                    order: Order {
+                        class: Class::Prefix,
+                        priority: std::cmp::Reverse(0),
+                        state: ScopeState::Ready,
+                        rank: made.rank.clone(),
+                        owner: owner.clone(),
+                        scope: made.id.clone(),
+                    },
+                    trust: Trust::Administrator,
+                    because: Arc::new(Because {
+                        owner: owner.clone(),
+                        rule: Rule::LinkPrefix,
+                        suffix: zone.clone(),
+                    }),
+                    suffix: zone,
+                    scope: made.id.clone(),
+                    state: ScopeState::Ready,
+                    hold: Hold::Ask,
+                });
+            }
+        }
+    }
+}
+
+/// Ranks a link; a scope tied to none comes last.
+fn rank(facts: Option<&LinkFacts>) -> Rank {
+    let best = facts.filter(|facts| facts.up).and_then(|facts| {
+        [facts.default_route4, facts.default_route6]
+            .into_iter()
+            .flatten()
+            .map(|route| route.metric)
+            .min()
+    });
+    Rank {
+        no_default_route: best.is_none(),
+        metric: best.unwrap_or(u32::MAX),
+        link: facts.map_or_else(|| "".into(), |facts| Arc::clone(&facts.name)),
+    }
+}
+
+const fn hold_claim(when_down: WhenDown, state: ScopeState) -> Hold {
+    match (state, when_down) {
+        (ScopeState::Ready, _) => Hold::Ask,
+        (ScopeState::LinkDown | ScopeState::LinkAbsent, WhenDown::Release) => Hold::Release,
+        (ScopeState::LinkDown | ScopeState::LinkAbsent, WhenDown::Auto | WhenDown::Refuse) => {
+            Hold::Refuse
+        }
+        (ScopeState::NoUpstreams, _) => Hold::Refuse,
+    }
+}
+
+const fn hold_exclusive(when_down: WhenDown, state: ScopeState) -> Hold {
+    match (state, when_down) {
+        (ScopeState::Ready, _) => Hold::Ask,
+        (ScopeState::LinkAbsent, WhenDown::Auto | WhenDown::Release) => Hold::Release,
+        (ScopeState::LinkDown, WhenDown::Release) => Hold::Release,
+        (ScopeState::LinkDown | ScopeState::LinkAbsent, WhenDown::Refuse) => Hold::Refuse,
+        (ScopeState::LinkDown, WhenDown::Auto) => Hold::Refuse,
+        (ScopeState::NoUpstreams, _) => Hold::Refuse,
+    }
+}
