@@ -10,7 +10,7 @@ use linnet::api::{
 use tokio::sync::{mpsc, oneshot};
 
 use crate::control::Caller;
-use crate::keeper;
+use crate::errands::Outcome;
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -21,8 +21,8 @@ pub(crate) enum Input {
     Hosts(String),
     /// What is at the path of resolv.conf is this; `None` when there is nothing, or nothing that can be read.
     ResolvConf(Option<String>),
-    /// The root helper has answered.
-    Keeper(keeper::Reply),
+    /// An errand is done, or could not be.
+    Errand(Outcome),
     /// A caller of the control interface asks for something.
     Control(Box<ControlCall>),
     /// A connection of the control interface has ended.

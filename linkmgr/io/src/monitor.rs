@@ -194,12 +194,9 @@ impl Listing {
         if self.interrupted && self.attempts < LISTING_ATTEMPTS {
             self.attempts += 1;
         } else {
-<<<<<<< HEAD
-=======
             if self.interrupted {
                 tracing::warn!(table = ?self.table, "the table never stood still: something may be missing");
             }
->>>>>>> main
             let Some(next) = self.table.next() else {
                 return Ok(Progress::Complete);
             };
