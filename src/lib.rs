@@ -1,5 +1,6 @@
-//! The client's side of linnet: the types of its control interface.
+//! What the two binaries share: the types of the control interface, and reading the configuration's directories.
 //!
-//! See [`api`].
+//! See [`api`] for clients.
 
 pub mod api;
+pub mod config_dirs;

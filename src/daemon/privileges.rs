@@ -1,0 +1,253 @@
+//! Who is linnetd, and what may it do? [`start`], to be called before the first thread and before anything is opened.
+//!
+//! ```text
+//! root: directories -> witness -> fork -> daemon: user, two capabilities, nothing to regain, seccomp
+//!                                     \-> helper: root, three capabilities, nothing to regain, seccomp, no sockets
+//! else: nothing to regain, seccomp; one process serves its own requests
+//! ```
+
+mod capabilities;
+mod directories;
+mod seccomp;
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use linnet::config_dirs::Believe;
+use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::unistd::{ForkResult, Gid, Pid, Uid, User, fork};
+use resolver_io::resolv_conf::Witness;
+
+use crate::helper::{Custody, HelperClient, Keeper, Paths, Understand, serve};
+
+pub(crate) use directories::DirectoryError;
+
+/// The user that linnetd becomes when `--user` is not given.
+pub(crate) const DEFAULT_USER: &str = "linnet";
+/// The user that it becomes when there is no [`DEFAULT_USER`].
+const FALLBACK_USER: &str = "nobody";
+/// The signals that a service manager or a terminal sends to the whole group: they are the daemon's to handle, and the
+/// helper ends when the daemon has.
+const NOT_FOR_HELPER: [Signal; 7] = [
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGTERM,
+    Signal::SIGQUIT,
+    Signal::SIGPIPE,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+];
+
+/// What the command line says.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    /// `--user`.
+    pub(crate) user: Option<String>,
+    /// `--runtime-dir`.
+    pub(crate) runtime_dir: PathBuf,
+    /// Where configuration, state and resolv.conf are.
+    pub(crate) paths: Paths,
+}
+
+/// linnetd as it will be until it ends.
+#[derive(Debug)]
+pub(crate) struct Started {
+    /// Serves what needs root; make it a [`Keeper`] inside the runtime.
+    pub(crate) keeper: KeeperSeed,
+    /// The helper's process; it is reaped by waiting for this id.
+    pub(crate) helper: Option<Pid>,
+    /// What an administrator should know.
+    pub(crate) warnings: Vec<Warning>,
+}
+
+/// A [`Keeper`] before there is a runtime.
+#[derive(Debug)]
+pub(crate) enum KeeperSeed {
+    /// The daemon's end of the socket pair.
+    Helper(OwnedFd),
+    /// No helper.
+    Here(Box<Custody>),
+}
+
+/// What an administrator should know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Warning {
+    /// The user is missing.
+    #[error(
+        "there is no user {DEFAULT_USER}; linnetd runs as {FALLBACK_USER}: add the user (systemd-sysusers)"
+    )]
+    NoUser,
+    /// A capability is missing.
+    #[error("linnetd was started without the capability {0}")]
+    NoCapability(&'static str),
+    /// `--user root`.
+    #[error("linnetd keeps running as root, as it was told")]
+    StaysRoot,
+}
+
+/// Why linnetd does not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PrivilegeError {
+    /// `--user` names nobody.
+    #[error("there is no user {0}: add it, or name another with --user")]
+    UnknownUser(String),
+    /// A directory cannot be had.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// A step of the way down failed.
+    #[error("cannot {step}")]
+    Step {
+        /// What was tried.
+        step: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A filter was refused.
+    #[error("cannot install the seccomp filter")]
+    Seccomp(#[from] seccomp::SeccompError),
+}
+
+/// Makes the directories, forks the helper, and gives up everything else.
+///
+/// As root this becomes [`DEFAULT_USER`] (or `--user`). Without root, or where no other user exists (a user namespace with
+/// one id), nothing is forked and the user stays.
+///
+/// # Errors
+/// [`PrivilegeError`]; linnetd must end then.
+pub(crate) fn start(options: &Options, understand: Understand) -> Result<Started, PrivilegeError> {
+    let mut warnings = Vec::new();
+    let becomes = becomes(options.user.as_deref(), &mut warnings)?;
+    let Some(user) = becomes else {
+        directories::make(options, None)?;
+        capabilities::renounce(&mut warnings)?;
+        seccomp::confine(seccomp::Role::Alone)?;
+        let custody = Custody::new(options.paths.clone(), Believe::Everything, understand);
+        return Ok(Started {
+            keeper: KeeperSeed::Here(Box::new(custody)),
+            helper: None,
+            warnings,
+        });
+    };
+    directories::make(options, Some((user.uid, user.gid)))?;
+    let (daemon_end, helper_end) = socketpair(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    )
+    .map_err(step("make a socket pair"))?;
+    // SAFETY: there is one thread, as the caller promises.
+    let forked = unsafe { fork() }.map_err(step("fork the root helper"))?;
+    let helper = match forked {
+        ForkResult::Child => {
+            drop(daemon_end);
+            let code = match be_helper(options, understand, &helper_end) {
+                Ok(()) => 0,
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "no root helper");
+                    1
+                }
+            };
+            // SAFETY: _exit has no preconditions; the daemon's exit handlers are not for this process.
+            unsafe { libc::_exit(code) }
+        }
+        ForkResult::Parent { child } => child,
+    };
+    drop(helper_end);
+    capabilities::drop_to_user(&user, &mut warnings)?;
+    seccomp::confine(seccomp::Role::Daemon)?;
+    Ok(Started {
+        keeper: KeeperSeed::Helper(daemon_end),
+        helper: Some(helper),
+        warnings,
+    })
+}
+
+impl KeeperSeed {
+    /// Makes the keeper. Call it inside a tokio runtime.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(crate) fn keeper(self) -> io::Result<Keeper> {
+        Ok(match self {
+            Self::Helper(socket) => Keeper::Helper(HelperClient::new(socket)?),
+            Self::Here(custody) => Keeper::Here(custody),
+        })
+    }
+}
+
+/// Finds the user to become; `None` to stay.
+fn becomes(
+    wanted: Option<&str>,
+    warnings: &mut Vec<Warning>,
+) -> Result<Option<User>, PrivilegeError> {
+    if !Uid::effective().is_root() {
+        return Ok(None);
+    }
+    let find = |name: &str| User::from_name(name).map_err(step("look up the user"));
+    let user = match wanted {
+        Some(name) => {
+            let user = find(name)?;
+            user.ok_or_else(|| PrivilegeError::UnknownUser(name.to_owned()))?
+        }
+        None => match find(DEFAULT_USER)? {
+            Some(user) => user,
+            None => match find(FALLBACK_USER)? {
+                Some(user) if capabilities::can_become(user.uid, user.gid) => {
+                    warnings.push(Warning::NoUser);
+                    user
+                }
+                Some(_) => return Ok(None),
+                None => return Err(PrivilegeError::UnknownUser(DEFAULT_USER.to_owned())),
+            },
+        },
+    };
+    if user.uid.is_root() {
+        warnings.push(Warning::StaysRoot);
+        return Ok(None);
+    }
+    Ok(capabilities::can_become(user.uid, user.gid).then_some(user))
+}
+
+/// The helper's life, from the fork on.
+fn be_helper(
+    options: &Options,
+    understand: Understand,
+    socket: &OwnedFd,
+) -> Result<(), PrivilegeError> {
+    let root = Uid::effective().as_raw();
+    let mut custody = Custody::new(options.paths.clone(), Believe::Only(root), understand);
+    // Only CAP_SYS_ADMIN gets a witness, and it is dropped next.
+    match Witness::new() {
+        Ok(witness) => custody.call_witness(witness),
+        Err(error) => tracing::debug!(%error, "nobody will see who overwrites resolv.conf"),
+    }
+    let name = CString::new("linnetd-helper").unwrap_or_default();
+    // SAFETY: PR_SET_NAME reads a string that ends in a NUL.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+    for signal_number in NOT_FOR_HELPER {
+        // SAFETY: to ignore a signal runs no code.
+        unsafe { signal(signal_number, SigHandler::SigIgn) }.map_err(step("ignore a signal"))?;
+    }
+    capabilities::keep_for_helper()?;
+    seccomp::confine(seccomp::Role::Helper)?;
+    serve(custody, socket);
+    Ok(())
+}
+
+/// Names the step that failed.
+fn step<E: Into<io::Error>>(step: &'static str) -> impl Fn(E) -> PrivilegeError {
+    move |source| PrivilegeError::Step {
+        step,
+        source: source.into(),
+    }
+}
+
+/// The owner of the daemon's directories.
+type Owner = (Uid, Gid);
+
+#[cfg(test)]
+mod tests;
