@@ -64,10 +64,14 @@ impl Claims {
         self.insert(parameters, connection, caller.to_string())
     }
 
-    /// Ends a claim; returns whether there was one, and if so whether it was persistent.
-    pub(crate) fn withdraw(&mut self, name: &str) -> Option<bool> {
-        let claim = self.claim_by_name.remove(name)?;
-        Some(claim.parameters.persistent)
+    /// Ends a claim; returns whether there was one.
+    pub(crate) fn withdraw(&mut self, name: &str) -> bool {
+        self.claim_by_name.remove(name).is_some()
+    }
+
+    /// Returns how many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.claim_by_name.len()
     }
 
     /// Ends the claims of a connection; returns whether there were any.

@@ -31,10 +31,8 @@ pub(crate) enum Errand {
 pub(crate) enum Outcome {
     /// Of [`Errand::ReadConfig`].
     Config(Result<Vec<ConfigText>, KeeperError>),
-    /// Of [`Errand::Take`] and [`Errand::GiveBack`].
+    /// Of the others.
     ResolvConf(Result<ResolvConfReport, KeeperError>),
-    /// Of [`Errand::Look`].
-    Seen(Result<ResolvConfReport, KeeperError>),
 }
 
 /// The errands that wait, and the outcomes that come.
@@ -112,7 +110,7 @@ async fn run(
                 Outcome::ResolvConf(taken.await)
             }
             Errand::GiveBack => Outcome::ResolvConf(keeper.give_back_resolv_conf().await),
-            Errand::Look => Outcome::Seen(keeper.resolv_conf_status().await),
+            Errand::Look => Outcome::ResolvConf(keeper.resolv_conf_status().await),
         };
         if outcomes.send(outcome).await.is_err() {
             break;

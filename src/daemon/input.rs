@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::control::Caller;
 use crate::errands::Outcome;
+use crate::host::HostName;
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(crate) enum Input {
     ResolvConf(Option<String>),
     /// An errand is done, or could not be.
     Errand(Outcome),
+    /// The host's name is this.
+    Host(HostName),
     /// A caller of the control interface asks for something.
     Control(Box<ControlCall>),
     /// A connection of the control interface has ended.

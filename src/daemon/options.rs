@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-/// The directories of the configuration, the weakest first.
-const CONFIG_DIRS: [&str; 3] = ["/usr/lib/linnet", "/etc/linnet", "/run/linnet"];
+use crate::helper::Paths;
+use crate::privileges;
 
 /// Asks every name where it belongs: the daemon of the split-DNS connectivity manager.
 #[derive(Debug, Clone, Parser)]
@@ -26,9 +26,9 @@ pub(crate) struct Options {
     /// The hosts table
     #[arg(long, value_name = "PATH", default_value = "/etc/hosts")]
     pub(crate) hosts: PathBuf,
-    /// The user to become, when started as root
-    #[arg(long, value_name = "NAME", default_value = "linnet")]
-    pub(crate) user: String,
+    /// The user to become, when started as root; linnet when absent
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
     /// What to log: error, warn, info, debug, trace, or target=level pairs
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub(crate) log: String,
@@ -38,11 +38,16 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Returns the directories of the configuration, the weakest first.
-    pub(crate) fn config_dirs(&self) -> Vec<PathBuf> {
-        match &self.config_dir {
-            Some(dir) => vec![dir.clone()],
-            None => CONFIG_DIRS.iter().map(PathBuf::from).collect(),
+    /// Returns what the start as root needs.
+    pub(crate) fn privileges(&self) -> privileges::Options {
+        privileges::Options {
+            user: self.user.clone(),
+            runtime_dir: self.runtime_dir.clone(),
+            paths: Paths {
+                config_dir: self.config_dir.clone(),
+                state_dir: self.state_dir.clone(),
+                resolv_conf: self.resolv_conf.clone(),
+            },
         }
     }
 
