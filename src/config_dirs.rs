@@ -9,6 +9,11 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use config::diagnostic::{Diagnostic, Severity};
+use config::layer::{self, Layer, LayerKind, Origin};
+use config::model::ProfileId;
 
 /// Where packages put their configuration.
 pub const VENDOR_DIR: &str = "/usr/lib/linnet";
@@ -60,6 +65,44 @@ pub struct ConfigText {
     pub path: PathBuf,
     /// What it says, or why it cannot be read, in words.
     pub text: Result<String, String>,
+}
+
+impl ConfigText {
+    /// Makes a layer of the file, without its text when it cannot be read; the finding says why.
+    pub fn layer(&self) -> (Layer, Option<Diagnostic>) {
+        let path: Arc<str> = self.path.to_string_lossy().into();
+        let part = |pick: Option<&OsStr>| -> Arc<str> {
+            pick.unwrap_or_default().to_string_lossy().into()
+        };
+        let kind = match self.kind {
+            Kind::Main => LayerKind::Main,
+            Kind::DropIn => LayerKind::DropIn(part(self.path.file_name())),
+            Kind::Profile => LayerKind::Profile(ProfileId(part(self.path.file_stem()))),
+        };
+        let rank = match self.rank {
+            Rank::Vendor => layer::Rank::Vendor,
+            Rank::Admin => layer::Rank::Admin,
+            Rank::Runtime => layer::Rank::Runtime,
+        };
+        let unreadable = self.text.as_ref().err().map(|why| Diagnostic {
+            severity: Severity::Error,
+            file: Arc::clone(&path),
+            line: 0,
+            column: 0,
+            message: format!("cannot be read: {why}"),
+            help: None,
+            span: None,
+        });
+        let text = self.text.clone().unwrap_or_default();
+        (
+            Layer {
+                origin: Origin { rank, path },
+                text,
+                kind,
+            },
+            unreadable,
+        )
+    }
 }
 
 /// Whom a reader with more rights than its caller believes.

@@ -6,11 +6,21 @@
 //!
 //! Reads no file, no environment, no clock: the shell hands over the texts.
 
+mod check;
+pub mod diagnostic;
+pub mod layer;
 pub mod matcher;
 pub mod model;
 pub mod name;
+mod raw;
+pub mod reference;
+pub mod resolv_conf;
+mod secret;
 pub mod time;
+pub mod units;
+pub mod upstream;
 
+pub use layer::load;
 pub use model::Config;
 
 /// The port of DNS (RFC 1035 §4.2).

@@ -35,6 +35,8 @@ enum Failed {
     Call(#[from] CallError),
     #[error("cannot write the result")]
     Output(#[from] io::Error),
+    #[error("{} is not a directory", .0.display())]
+    NoDirectory(PathBuf),
     #[error("{0}")]
     Demo(String),
 }

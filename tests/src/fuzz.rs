@@ -3,6 +3,8 @@
 //! `tests/fuzz` runs each target under the fuzzer; the replay test runs each over its corpus, and over damaged copies of it, on
 //! stable. A target returns nothing: it must end, and not panic.
 
+use config::diagnostic::Colour;
+use config::layer::{Layer, LayerKind, Origin, Rank};
 use resolver::wire::{Question, class, rtype};
 
 /// A target: its name, which is its corpus' folder, and what to do with the bytes.
@@ -99,11 +101,33 @@ fn netlink(bytes: &[u8]) {
 }
 
 fn config_file(bytes: &[u8]) {
-    let _bytes = bytes;
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    for path in ["linnet.toml", "conf.d/10-a.toml", "profiles/office.toml"] {
+        let origin = Origin {
+            rank: Rank::Admin,
+            path: path.into(),
+        };
+        let kind = LayerKind::of(path).expect("a path that is read");
+        let loaded = config::load(&[Layer {
+            origin,
+            text: text.clone(),
+            kind,
+        }]);
+        for found in &loaded.diagnostics {
+            assert!(
+                !found.render(&text, Colour::Plain).is_empty(),
+                "a finding is shown"
+            );
+        }
+    }
 }
 
 fn resolv_conf(bytes: &[u8]) {
-    let _bytes = bytes;
+    let parsed = config::resolv_conf::parse(bytes);
+    assert!(
+        parsed.nameservers.len() <= bytes.len(),
+        "servers come from the text"
+    );
 }
 
 fn call(bytes: &[u8]) {

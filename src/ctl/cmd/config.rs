@@ -1,18 +1,79 @@
 //! `linnet config check` and `linnet config reload`.
 
 use std::fmt::Write as _;
-use std::io::Write;
+use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
 
+use config::diagnostic::{Colour, Severity};
 use linnet::api::{Diagnostic, ReloadReply};
+use linnet::config_dirs::{Believe, directories, read};
+use serde::Serialize;
 
 use crate::connection::Connection;
 use crate::output::Output;
 use crate::{Exit, Failed};
 
+/// What was found.
+#[derive(Debug, Serialize)]
+struct Report {
+    files: usize,
+    errors: usize,
+    warnings: usize,
+    diagnostics: Vec<config::diagnostic::Diagnostic>,
+    #[serde(skip)]
+    shown: String,
+}
+
 /// Checks a directory, or the system's own; exit 1 when there is an error.
-pub(crate) fn check(_dir: Option<&Path>, _out: &mut Output<impl Write>) -> Result<Exit, Failed> {
-    Ok(Exit::Failure)
+pub(crate) fn check(dir: Option<&Path>, out: &mut Output<impl Write>) -> Result<Exit, Failed> {
+    if let Some(dir) = dir.filter(|dir| !dir.is_dir()) {
+        return Err(Failed::NoDirectory(dir.to_owned()));
+    }
+    let files = read(&directories(dir), Believe::Everything);
+    let (mut layers, mut diagnostics) = (Vec::new(), Vec::new());
+    for file in &files {
+        match file.layer() {
+            (layer, None) => layers.push(layer),
+            (_, Some(unreadable)) => diagnostics.push(unreadable),
+        }
+    }
+    diagnostics.extend(config::load(&layers).diagnostics);
+    let colour = if io::stdout().is_terminal() {
+        Colour::Ansi
+    } else {
+        Colour::Plain
+    };
+    let mut shown = String::new();
+    for found in &diagnostics {
+        let source = layers.iter().find(|layer| layer.origin.path == found.file);
+        shown.push_str(&found.render(source.map_or("", |layer| layer.text.as_str()), colour));
+        shown.push('\n');
+    }
+    let count = |severity| {
+        diagnostics
+            .iter()
+            .filter(|found| found.severity == severity)
+            .count()
+    };
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let report = Report {
+        files: files.len(),
+        errors,
+        warnings,
+        diagnostics,
+        shown,
+    };
+    out.show(&report, |report| {
+        format!(
+            "{}{} files, {} errors, {} warnings\n",
+            report.shown, report.files, report.errors, report.warnings
+        )
+    })?;
+    Ok(if errors == 0 {
+        Exit::Success
+    } else {
+        Exit::Failure
+    })
 }
 
 /// Puts the configuration on disk in force; exit 1 when it is too broken for that and the old one stays.

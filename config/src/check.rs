@@ -1,0 +1,156 @@
+//! What does a file mean, and does it make sense? Raw to model: every mistake of meaning in a file is found.
+//!
+//! One file at a time, in the light of what lower layers said; what only shows between files is in [`between`].
+
+pub(crate) mod between;
+pub(crate) mod closed;
+mod profile;
+mod values;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+pub(crate) use profile::{Checked, profile};
+
+use crate::diagnostic::Findings;
+use crate::model::{Config, DnssecMode, LinksConfig, ResolverConfig, TransportFloor, Upstream};
+use crate::raw::{Span, Table, Text};
+use crate::upstream::is_link_local;
+
+/// Checks `linnet.toml` or a drop-in, and lays what it says over `config`.
+///
+/// When there are errors, `config` is of no use.
+pub(crate) fn main_file(top: &Table, config: &mut Config, findings: &mut Findings<'_>) {
+    if let Some(resolver) = top.table("resolver") {
+        self::resolver(resolver, &mut config.resolver, findings);
+    }
+    if let Some(links) = top.table("links") {
+        self::links(links, &mut config.links);
+    }
+}
+
+fn links(said: &Table, links: &mut LinksConfig) {
+    if let Some(manage) = said.word("manage") {
+        links.manage = manage;
+    }
+}
+
+fn resolver(said: &Table, resolver: &mut ResolverConfig, findings: &mut Findings<'_>) {
+    lay(said.boolean("enabled"), &mut resolver.enabled);
+    if let Some(texts) = said.texts("listen") {
+        resolver.listen = values::listens(texts, findings);
+    }
+    if let Some(texts) = said.texts("listen-bypass") {
+        resolver.listen_bypass = values::listens(texts, findings);
+        for (text, place) in texts.iter().zip(&resolver.listen_bypass) {
+            if said.key("listen").is_some() && resolver.listen.contains(place) {
+                let message = format!("{place} is in `listen` already");
+                let help = Some("give the bypass an address of its own".to_owned());
+                findings.error(Some(text.span()), message, help);
+            }
+        }
+    }
+    lay(said.word("resolv-conf"), &mut resolver.resolv_conf);
+    lay(said.word("selection"), &mut resolver.selection);
+    lay(said.word("transport"), &mut resolver.transport);
+    lay(said.boolean("hosts"), &mut resolver.hosts);
+    lay(said.size("cache-size"), &mut resolver.cache_size);
+    if let Some(texts) = said.texts("search") {
+        resolver.search = values::search(texts, findings);
+    }
+    if let Some(mode) = said.word("dnssec") {
+        resolver.dnssec = mode;
+        unvalidated(mode, said.key("dnssec"), findings);
+    }
+    if let Some([path]) = said.texts("trust-anchors") {
+        if path.get_ref().is_empty() {
+            let help = Some("leave it out for the built-in anchors".to_owned());
+            findings.error(Some(path.span()), "the path is empty", help);
+        }
+        resolver.trust_anchors = Some(path.get_ref().clone());
+        let message = "this version does not validate; the trust anchors are not read";
+        findings.warn(said.key("trust-anchors"), message, None);
+    }
+    if let Some(texts) = said.texts("upstreams") {
+        let place = Place {
+            own: own_stubs(resolver),
+            floor: resolver.transport,
+            has_link: false,
+        };
+        resolver.upstreams = upstreams(texts, &place, findings);
+    }
+}
+
+fn lay<T>(said: Option<T>, held: &mut T) {
+    if let Some(said) = said {
+        *held = said;
+    }
+}
+
+fn unvalidated(mode: DnssecMode, span: Option<Span>, findings: &mut Findings<'_>) {
+    match mode {
+        DnssecMode::Off => {}
+        DnssecMode::Enforce | DnssecMode::Observe => {
+            let message = "this version does not validate; answers are served unvalidated";
+            findings.warn(span, message, None);
+        }
+    }
+}
+
+/// Where upstreams are named.
+pub(crate) struct Place {
+    /// Where our own stub listens.
+    own: Vec<SocketAddr>,
+    /// The least that a transport must give.
+    floor: TransportFloor,
+    /// Whether a link is behind them, so that a link-local address needs no zone.
+    has_link: bool,
+}
+
+/// Returns where the stub listens, and where one usually does: an upstream there would ask itself.
+pub(crate) fn own_stubs(resolver: &ResolverConfig) -> Vec<SocketAddr> {
+    let usual = [53, 54].map(|last| {
+        let address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, last));
+        SocketAddr::new(address, crate::DNS_PORT)
+    });
+    let listens = resolver.listen.iter().chain(&resolver.listen_bypass);
+    usual.iter().chain(listens).copied().collect()
+}
+
+/// Whether an upstream can be asked by this version, in a scope with this floor.
+pub(crate) fn is_usable(upstream: &Upstream, floor: TransportFloor) -> bool {
+    !upstream.transport.is_encrypted() && floor == TransportFloor::Any
+}
+
+fn upstreams(texts: &[Text], place: &Place, findings: &mut Findings<'_>) -> Vec<Upstream> {
+    let mut upstreams: Vec<Upstream> = Vec::with_capacity(texts.len());
+    for text in texts {
+        let Some(upstream) = values::upstream(text, findings) else {
+            continue;
+        };
+        let span = Some(text.span());
+        let socket = SocketAddr::new(upstream.address, upstream.port);
+        let needs_zone = matches!(upstream.address, IpAddr::V6(v6) if is_link_local(v6));
+        if place.own.contains(&socket) {
+            let message = format!("{socket} is the stub itself; it would ask itself for ever");
+            let help = "name the server that is to be asked; without upstreams here, those of profiles and of a foreign resolv.conf are asked";
+            findings.error(span, message, Some(help.to_owned()));
+        } else if needs_zone && upstream.zone.is_none() && !place.has_link {
+            let message = "a link-local address needs its link here";
+            let help = format!("write {}%LINK, as {0}%eth0", upstream.address);
+            findings.error(span, message, Some(help));
+        } else if upstreams.contains(&upstream) {
+            findings.warn(span, format!("{upstream} is in the list already"), None);
+            continue;
+        } else if upstream.transport.is_encrypted() {
+            let scheme = upstream.transport.as_str();
+            let message = format!("this version cannot speak {scheme}; the upstream is not used");
+            findings.warn(span, message, None);
+        } else if !is_usable(&upstream, place.floor) {
+            let message =
+                "the upstream is not encrypted, and `transport` asks for that; it is not used";
+            findings.warn(span, message, None);
+        }
+        upstreams.push(upstream);
+    }
+    upstreams
+}

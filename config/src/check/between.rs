@@ -1,0 +1,72 @@
+//! What is wrong between files that are each right? Upstreams that another file makes our own stub, and rival claims.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use super::own_stubs;
+use crate::diagnostic::Findings;
+use crate::model::{Profile, ResolverConfig};
+use crate::name::DomainName;
+use crate::raw::Span;
+
+/// Takes what cannot be out of the merged `[resolver]`; `at` is where the last file that said something of it says so.
+pub(crate) fn resolver(
+    resolver: &mut ResolverConfig,
+    at: Option<Span>,
+    findings: &mut Findings<'_>,
+) {
+    let own = own_stubs(resolver);
+    resolver.upstreams.retain(|upstream| {
+        let is_own = own.contains(&SocketAddr::new(upstream.address, upstream.port));
+        if is_own {
+            let message = format!(
+                "the upstream {upstream} of another file is the stub itself; it is not used"
+            );
+            let help = "name another upstream, or listen elsewhere".to_owned();
+            findings.warn(at.clone(), message, Some(help));
+        }
+        !is_own
+    });
+    let listen = resolver.listen.clone();
+    resolver.listen_bypass.retain(|place| {
+        let is_taken = listen.contains(place);
+        if is_taken {
+            let message = format!(
+                "{place} is in both `listen` and `listen-bypass`; the bypass does not listen there"
+            );
+            let help = "set `listen-bypass` too".to_owned();
+            findings.warn(at.clone(), message, Some(help));
+        }
+        !is_taken
+    });
+}
+
+/// Who claims a suffix with which priority, in the order of the files.
+#[derive(Default)]
+pub(crate) struct Claimants<'a> {
+    file_by_claim: BTreeMap<(DomainName, i32), &'a str>,
+}
+
+impl<'a> Claimants<'a> {
+    /// Notes the claims of a profile, and reports those that another one makes with equal priority.
+    pub(crate) fn add(
+        &mut self,
+        profile: &Profile,
+        claims_at: &[Span],
+        file: &'a str,
+        findings: &mut Findings<'_>,
+    ) {
+        for (claim, span) in profile.dns.claims.iter().zip(claims_at) {
+            let key = (claim.clone(), profile.dns.priority);
+            let Some(first) = self.file_by_claim.get(&key) else {
+                self.file_by_claim.insert(key, file);
+                continue;
+            };
+            let message = format!(
+                "{claim} is claimed in {first} too, with equal priority; the better link wins"
+            );
+            let help = "give one of them a higher `priority` in [dns]".to_owned();
+            findings.warn(Some(span.clone()), message, Some(help));
+        }
+    }
+}

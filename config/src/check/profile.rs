@@ -1,0 +1,283 @@
+//! What does a profile mean? One file of `profiles/` to a [`Profile`].
+
+use std::net::IpAddr;
+
+use super::{Place, is_usable, own_stubs, unvalidated, upstreams, values};
+use crate::diagnostic::Findings;
+use crate::matcher::LinkMatch;
+use crate::model::{
+    DefaultUse, DnsSettings, NetworkSettings, Profile, ProfileId, ResolverConfig, Route,
+};
+use crate::name::DomainName;
+use crate::raw::{Span, Table};
+
+/// The longest id of a profile, in octets.
+const MAX_ID: usize = 64;
+/// Ids that would be taken for scopes that are no profile's.
+const RESERVED_IDS: [&str; 2] = ["resolver", "resolv.conf"];
+/// Keys of a profile that say what is to be done to a link.
+const LINK_KEYS: [&str; 5] = ["addresses", "dhcp4", "dhcp6", "ra", "routes"];
+
+/// A profile as far as it can be read, and where its claims stand.
+pub(crate) struct Checked {
+    pub(crate) profile: Profile,
+    /// Where each of [`DnsSettings::claims`] stands.
+    pub(crate) claims_at: Vec<Span>,
+    /// Whether the links that it governs are known for certain.
+    pub(crate) is_match_sure: bool,
+}
+
+/// Checks a profile in the light of `resolver`; returns what could be read even when there are errors.
+pub(crate) fn profile(
+    id: &ProfileId,
+    top: &Table,
+    resolver: &ResolverConfig,
+    findings: &mut Findings<'_>,
+) -> Checked {
+    check_id(id, findings);
+    let errors_before = findings.errors();
+    let matches = link_match(top, findings);
+    let is_match_sure = findings.errors() == errors_before && !top.is_faulty("match");
+    let network = network(top, findings);
+    let mut claims_at = Vec::new();
+    let dns = top
+        .table("dns")
+        .map(|dns| self::dns(dns, resolver, &mut claims_at, findings))
+        .unwrap_or_default();
+    let profile = Profile {
+        id: id.clone(),
+        matches,
+        dns,
+        network,
+    };
+    Checked {
+        profile,
+        claims_at,
+        is_match_sure,
+    }
+}
+
+fn check_id(id: &ProfileId, findings: &mut Findings<'_>) {
+    if RESERVED_IDS.contains(&&*id.0) {
+        let message = format!("a profile cannot be called {id}: scopes of linnet's own are");
+        findings.error(None, message, Some("rename the file".to_owned()));
+    } else if !is_good_id(&id.0) {
+        let message = "the file's name cannot be a profile's id";
+        let help = format!(
+            "rename it: letters, digits, '.', '_' and '-', a letter or digit first, at most {MAX_ID}"
+        );
+        findings.error(None, message, Some(help));
+    }
+}
+
+/// Whether an id is one that a scope can carry.
+pub(super) fn is_good_id(id: &str) -> bool {
+    let usual = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    !RESERVED_IDS.contains(&id)
+        && id.len() <= MAX_ID
+        && id.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && id.bytes().all(usual)
+}
+
+fn link_match(top: &Table, findings: &mut Findings<'_>) -> Option<LinkMatch> {
+    let Some(said) = top.table("match") else {
+        let named = LINK_KEYS.iter().find_map(|name| {
+            let span = top.key(name).filter(|_| !top.is_off(name));
+            span.map(|span| (name, span))
+        });
+        if let Some((name, span)) = named.filter(|_| !top.is_faulty("match")) {
+            let message = format!("`{name}` is for links, and the profile matches none");
+            let help = "add match = { name = \"…\" } at the top of the file".to_owned();
+            findings.error(Some(span), message, Some(help));
+        }
+        return None;
+    };
+    if said.is_empty() {
+        let message = "the match is empty, and would take every link";
+        let help = "say which: match = { name = \"vpn*\" }; { name = \"*\" } takes all";
+        findings.error(top.key("match"), message, Some(help.to_owned()));
+        return None;
+    }
+    Some(LinkMatch {
+        name: values::globs(said.texts("name"), findings),
+        mac: values::macs(said.texts("mac"), findings),
+        kind: values::globs(said.texts("kind"), findings),
+        driver: values::globs(said.texts("driver"), findings),
+        path: values::globs(said.texts("path"), findings),
+    })
+}
+
+fn network(top: &Table, findings: &mut Findings<'_>) -> NetworkSettings {
+    let mut addresses = Vec::new();
+    for text in top.texts("addresses").unwrap_or_default() {
+        let Some(address) = values::own_address(text, findings) else {
+            continue;
+        };
+        if addresses.contains(&address) {
+            findings.warn(
+                Some(text.span()),
+                format!("{address} is in the list already"),
+                None,
+            );
+        } else {
+            addresses.push(address);
+        }
+    }
+    let routes = top.tables("routes").unwrap_or_default();
+    NetworkSettings {
+        addresses,
+        dhcp4: top.boolean("dhcp4").unwrap_or_default(),
+        dhcp6: top.boolean("dhcp6").unwrap_or_default(),
+        ra: top.boolean("ra").unwrap_or_default(),
+        routes: routes
+            .iter()
+            .filter_map(|(span, said)| route(span, said, findings))
+            .collect(),
+    }
+}
+
+fn route(span: &Span, said: &Table, findings: &mut Findings<'_>) -> Option<Route> {
+    let to = match said.texts("to") {
+        Some([to]) => values::route_network(to, findings),
+        Some(_) | None => {
+            if !said.is_faulty("to") {
+                let help = Some("add to = \"10.0.0.0/8\"".to_owned());
+                findings.error(Some(span.clone()), "the route leads nowhere", help);
+            }
+            None
+        }
+    };
+    let via_text = said.texts("via").and_then(<[_]>::first);
+    let via = via_text.and_then(|text| values::address(text, findings));
+    if let (Some(to), Some(via), Some(text)) = (to, via, via_text)
+        && to.address.is_ipv4() != via.is_ipv4()
+    {
+        let family = |address: IpAddr| if address.is_ipv4() { "IPv4" } else { "IPv6" };
+        let message = format!(
+            "{to} is {}, and {via} is {}",
+            family(to.address),
+            family(via)
+        );
+        let help = Some(format!(
+            "name a neighbour with an {} address",
+            family(to.address)
+        ));
+        findings.error(Some(text.span()), message, help);
+    }
+    let metric = said.integer("metric");
+    Some(Route {
+        to: to?,
+        via,
+        metric: metric.and_then(|metric| u32::try_from(metric).ok()),
+    })
+}
+
+fn dns(
+    said: &Table,
+    resolver: &ResolverConfig,
+    claims_at: &mut Vec<Span>,
+    findings: &mut Findings<'_>,
+) -> DnsSettings {
+    let mut dns = DnsSettings {
+        default: said.word("default").unwrap_or_default(),
+        when_down: said.word("when-down").unwrap_or_default(),
+        dnssec: said.word("dnssec"),
+        transport: said.word("transport"),
+        selection: said.word("selection"),
+        ..DnsSettings::default()
+    };
+    let priority = said.integer("priority").unwrap_or_default();
+    dns.priority = i32::try_from(priority).unwrap_or_default();
+    if let Some(mode) = dns.dnssec {
+        unvalidated(mode, said.key("dnssec"), findings);
+    }
+    let floor = dns.transport.unwrap_or(resolver.transport);
+    let place = Place {
+        own: own_stubs(resolver),
+        floor,
+        has_link: true,
+    };
+    dns.upstreams = upstreams(
+        said.texts("upstreams").unwrap_or_default(),
+        &place,
+        findings,
+    );
+    claims(said, &mut dns, claims_at, findings);
+    dns.search = values::search(said.texts("search").unwrap_or_default(), findings);
+    dns.exclude = exclude(said, &dns, findings);
+    let is_usable = dns
+        .upstreams
+        .iter()
+        .any(|upstream| is_usable(upstream, floor));
+    let is_faulty = said.is_faulty("upstreams");
+    if !is_usable && !is_faulty {
+        let nobody = if dns.upstreams.is_empty() {
+            "the profile has no upstreams"
+        } else {
+            "the profile has no upstream that is used"
+        };
+        if dns.default == DefaultUse::Exclusive {
+            let message = format!("{nobody}: while it is in force all names are refused");
+            findings.warn(said.key("default"), message, None);
+        } else if !dns.claims.is_empty() {
+            let message = format!("{nobody}: the names that it claims are refused");
+            findings.warn(said.key("claims"), message, None);
+        }
+    }
+    dns
+}
+
+fn claims(
+    said: &Table,
+    dns: &mut DnsSettings,
+    claims_at: &mut Vec<Span>,
+    findings: &mut Findings<'_>,
+) {
+    for text in said.texts("claims").unwrap_or_default() {
+        for name in values::domains(text, findings) {
+            if name.is_root() {
+                let help = Some("for all names write default = \"exclusive\"".to_owned());
+                findings.error(Some(text.span()), "the root cannot be claimed", help);
+                dns.default = DefaultUse::Exclusive;
+            } else if dns.claims.contains(&name) {
+                findings.warn(
+                    Some(text.span()),
+                    format!("{name} is claimed already"),
+                    None,
+                );
+            } else {
+                dns.claims.push(name);
+                claims_at.push(text.span());
+            }
+        }
+    }
+}
+
+fn exclude(said: &Table, dns: &DnsSettings, findings: &mut Findings<'_>) -> Vec<DomainName> {
+    let mut names = Vec::new();
+    for text in said.texts("exclude").unwrap_or_default() {
+        for name in values::domains(text, findings) {
+            let span = Some(text.span());
+            let is_covered = dns.default == DefaultUse::Exclusive
+                || dns.claims.iter().any(|claim| name.is_in(claim));
+            if name.is_root() {
+                let help = Some("for no names at all write default = \"no\"".to_owned());
+                findings.error(span, "the root cannot be excluded", help);
+            } else if names.contains(&name) {
+                findings.warn(span, format!("{name} is excluded already"), None);
+            } else {
+                if dns.claims.contains(&name) {
+                    let message = format!("{name} is claimed and excluded; the exclusion wins");
+                    let help = Some("leave out one of the two".to_owned());
+                    findings.warn(span, message, help);
+                } else if !is_covered {
+                    let message =
+                        format!("{name} is in no claim of this profile; excluding it does nothing");
+                    findings.warn(span, message, None);
+                }
+                names.push(name);
+            }
+        }
+    }
+    names
+}

@@ -1,0 +1,406 @@
+use super::*;
+use crate::model::{Manage, ResolvConfMode, WhenDown};
+
+const OFFICE: &str =
+    "match = { name = \"vpn*\" }\n[dns]\nupstreams = [\"10.8.0.1\"]\nclaims = [\"corp.test\"]\n";
+
+fn layer(rank: Rank, path: &str, text: &str) -> Layer {
+    let directory = match rank {
+        Rank::Builtin => "builtin",
+        Rank::Vendor => "/usr/lib/linnet",
+        Rank::Admin => "/etc/linnet",
+        Rank::Runtime => "/run/linnet",
+    };
+    Layer {
+        origin: Origin {
+            rank,
+            path: format!("{directory}/{path}").into(),
+        },
+        text: text.to_owned(),
+        kind: LayerKind::of(path).unwrap(),
+    }
+}
+
+fn cache_size(layers: &[Layer]) -> u64 {
+    let loaded = load(layers);
+    assert_eq!(loaded.diagnostics, []);
+    loaded.config.resolver.cache_size >> 20
+}
+
+fn size(mib: u64) -> String {
+    format!("[resolver]\ncache-size = \"{mib}MiB\"\n")
+}
+
+fn messages(loaded: &Loaded) -> Vec<&str> {
+    loaded
+        .diagnostics
+        .iter()
+        .map(|found| found.message.as_str())
+        .collect()
+}
+
+#[test]
+fn later_layers_win_key_by_key_in_whatever_order_they_come() {
+    let mut layers = vec![
+        layer(Rank::Runtime, "linnet.toml", &size(1)),
+        layer(Rank::Admin, "conf.d/20-b.toml", &size(2)),
+        layer(Rank::Runtime, "conf.d/10-a.toml", &size(3)),
+        layer(Rank::Admin, "linnet.toml", &size(4)),
+        layer(Rank::Vendor, "linnet.toml", &size(5)),
+        layer(Rank::Builtin, "linnet.toml", &size(6)),
+    ];
+    for winner in 1..=6 {
+        assert_eq!(cache_size(&layers), winner);
+        layers.reverse();
+        assert_eq!(cache_size(&layers), winner);
+        layers.reverse();
+        layers.remove(0);
+    }
+    assert_eq!(cache_size(&layers), 8, "the default");
+    let both = [
+        layer(
+            Rank::Vendor,
+            "linnet.toml",
+            "[resolver]\nhosts = false\n[links]\nmanage = \"none\"",
+        ),
+        layer(
+            Rank::Admin,
+            "linnet.toml",
+            "[resolver]\nresolv-conf = \"stub\"",
+        ),
+    ];
+    let config = load(&both).config;
+    assert!(!config.resolver.hosts);
+    assert_eq!(config.resolver.resolv_conf, ResolvConfMode::Stub);
+    assert_eq!(config.links.manage, Manage::None);
+}
+
+#[test]
+fn a_file_of_the_same_name_replaces_and_an_empty_one_masks() {
+    let vendor = layer(Rank::Vendor, "conf.d/10-a.toml", &size(1));
+    let masked = layer(Rank::Admin, "conf.d/10-a.toml", " \n");
+    assert_eq!(cache_size(&[masked, vendor.clone()]), 8);
+    let replaced = layer(
+        Rank::Admin,
+        "conf.d/10-a.toml",
+        "[resolver]\nhosts = true\n",
+    );
+    assert_eq!(cache_size(&[replaced, vendor]), 8);
+    let profiles = |admin: &str| {
+        let loaded = load(&[
+            layer(Rank::Admin, "profiles/office.toml", admin),
+            layer(Rank::Vendor, "profiles/office.toml", OFFICE),
+        ]);
+        loaded.config.profiles.len()
+    };
+    assert_eq!(profiles(""), 0);
+    assert_eq!(profiles(OFFICE), 1);
+    assert_eq!(cache_size(&[layer(Rank::Admin, "linnet.toml", "")]), 8);
+}
+
+#[test]
+fn a_broken_file_is_left_out_whole_and_the_rest_holds() {
+    let loaded = load(&[
+        layer(Rank::Admin, "linnet.toml", &size(2)),
+        layer(
+            Rank::Admin,
+            "conf.d/10-a.toml",
+            "[resolver]\nhosts = false\nlissen = []\n",
+        ),
+        layer(Rank::Admin, "profiles/office.toml", OFFICE),
+    ]);
+    assert!(!loaded.main_broken && loaded.has_errors());
+    assert!(loaded.config.resolver.hosts);
+    assert_eq!(loaded.config.resolver.cache_size, 2 << 20);
+    assert_eq!(loaded.config.profiles.len(), 1);
+    assert_eq!(
+        messages(&loaded),
+        [
+            "unknown key `lissen` in [resolver]",
+            "the file is left out whole until its errors are mended"
+        ]
+    );
+    assert_eq!(
+        loaded.diagnostics[0].help.as_deref(),
+        Some("did you mean `listen`?")
+    );
+    let main = load(&[layer(Rank::Admin, "linnet.toml", "[resolver]\nhosts = 1")]);
+    assert!(main.main_broken);
+}
+
+#[test]
+fn a_broken_profile_keeps_its_claims_closed() {
+    for (name, text, claims) in [
+        (
+            "a wrong key",
+            format!("{OFFICE}nonsense = 1\n"),
+            "corp.test",
+        ),
+        (
+            "a wrong upstream",
+            OFFICE.replace("10.8.0.1", "10.8.0"),
+            "corp.test",
+        ),
+        (
+            "a misspelt key",
+            OFFICE.replace("claims", "cliams"),
+            "corp.test",
+        ),
+        (
+            "a misspelt table",
+            OFFICE.replace("[dns]", "[dsn]"),
+            "corp.test",
+        ),
+        ("no table", OFFICE.replace("[dns]\n", ""), "corp.test"),
+        (
+            "not a list",
+            OFFICE.replace("[\"corp.test\"]", "\"corp.test\""),
+            "corp.test",
+        ),
+        (
+            "a wildcard",
+            OFFICE.replace("corp.test", "*.corp.test"),
+            "corp.test",
+        ),
+        (
+            "one bad of two",
+            OFFICE.replace("[\"corp", "[7, \"corp"),
+            "corp.test",
+        ),
+        (
+            "not toml",
+            OFFICE.replace("[\"corp", "[\"corp.test\" \"corp"),
+            "corp.test",
+        ),
+        (
+            "a claim twice",
+            format!("{OFFICE}claims = [\"lab.test\"]"),
+            "corp.test lab.test",
+        ),
+        (
+            "no quote",
+            OFFICE.replace("corp.test\"", "corp.test"),
+            "corp.test",
+        ),
+    ] {
+        let loaded = load(&[layer(Rank::Admin, "profiles/office.toml", &text)]);
+        assert!(loaded.has_errors(), "{name}");
+        let id = ProfileId("office".into());
+        let profile = loaded
+            .config
+            .profiles
+            .get(&id)
+            .unwrap_or_else(|| panic!("{name}"));
+        let held: Vec<String> = profile.dns.claims.iter().map(ToString::to_string).collect();
+        assert_eq!(held.join(" "), claims, "{name}");
+        assert!(profile.dns.upstreams.is_empty(), "{name}");
+        assert_eq!(loaded.closed, [id], "{name}");
+        assert!(
+            messages(&loaded).last().unwrap().contains("corp.test"),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_broken_profile_never_opens_a_door_on_a_guess() {
+    let down = |more: &str, from: &str, to: &str| {
+        let text = format!("{OFFICE}{more}").replace(from, to);
+        let loaded = load(&[layer(Rank::Admin, "profiles/office.toml", &text)]);
+        assert_eq!(loaded.closed.len(), 1, "{text}");
+        let profile = loaded.config.profiles.into_values().next().unwrap();
+        (profile.dns.default, profile.dns.when_down)
+    };
+    let release = "when-down = \"release\"\n";
+    for (more, from, to, default, when_down) in [
+        (release, "10.8.0.1", "x", DefaultUse::No, WhenDown::Release),
+        (
+            release,
+            "release",
+            "relaese",
+            DefaultUse::No,
+            WhenDown::Refuse,
+        ),
+        (
+            release,
+            "when-down",
+            "wen-down",
+            DefaultUse::No,
+            WhenDown::Refuse,
+        ),
+        (release, "vpn*", "vpn[", DefaultUse::No, WhenDown::Refuse),
+        (release, "match", "mtach", DefaultUse::No, WhenDown::Refuse),
+        (
+            release,
+            "\"release\"",
+            "\"release",
+            DefaultUse::No,
+            WhenDown::Refuse,
+        ),
+        (
+            "default = \"exclusiv\"",
+            "",
+            "",
+            DefaultUse::Exclusive,
+            WhenDown::Auto,
+        ),
+        (
+            "default = \"exclusive",
+            "",
+            "",
+            DefaultUse::Exclusive,
+            WhenDown::Refuse,
+        ),
+        ("", "corp.test", ".", DefaultUse::Exclusive, WhenDown::Auto),
+        (
+            "default = \"yes\"\nx = 1",
+            "",
+            "",
+            DefaultUse::No,
+            WhenDown::Auto,
+        ),
+    ] {
+        let from = if from.is_empty() {
+            "no such text"
+        } else {
+            from
+        };
+        assert_eq!(down(more, from, to), (default, when_down), "{more} {to}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_said_to_be_unread() {
+    let loaded = load(&[layer(Rank::Admin, "profiles/office.toml", "match = {\n[[[")]);
+    assert_eq!(loaded.unread, [ProfileId("office".into())]);
+    assert!(loaded.config.profiles.is_empty());
+    assert!(messages(&loaded).last().unwrap().contains("cannot be read"));
+}
+
+#[test]
+fn rival_claims_are_reported_with_both_files() {
+    let rivals = |second: &str| {
+        let loaded = load(&[
+            layer(Rank::Admin, "profiles/a.toml", OFFICE),
+            layer(Rank::Vendor, "profiles/b.toml", second),
+        ]);
+        assert!(!loaded.has_errors());
+        loaded.diagnostics
+    };
+    let found = rivals(OFFICE);
+    assert_eq!(found.len(), 1);
+    assert_eq!(&*found[0].file, "/usr/lib/linnet/profiles/b.toml");
+    assert!(found[0].message.contains("/etc/linnet/profiles/a.toml"));
+    assert_eq!(found[0].line, 4);
+    assert_eq!(rivals(&format!("{OFFICE}priority = 1\n")), []);
+}
+
+#[test]
+fn files_that_make_an_upstream_the_stub_are_found_together() {
+    let loaded = load(&[
+        layer(
+            Rank::Vendor,
+            "linnet.toml",
+            "[resolver]\nupstreams = [\"127.0.0.1\", \"192.0.2.1\"]",
+        ),
+        layer(
+            Rank::Admin,
+            "linnet.toml",
+            "[resolver]\nlisten = [\"127.0.0.1\", \"127.0.0.54\"]",
+        ),
+    ]);
+    assert_eq!(loaded.config.resolver.upstreams.len(), 1);
+    assert_eq!(loaded.config.resolver.listen_bypass, []);
+    assert_eq!(loaded.diagnostics.len(), 2);
+    let own = "[resolver]\nlisten = [\"127.0.0.1:5300\"]\nupstreams = [\"127.0.0.1:5300\"]";
+    assert!(load(&[layer(Rank::Admin, "linnet.toml", own)]).main_broken);
+}
+
+#[test]
+fn the_sort_of_a_file_shows_in_its_path() {
+    for (path, kind) in [
+        ("linnet.toml", Some(LayerKind::Main)),
+        (
+            "conf.d/10-a.toml",
+            Some(LayerKind::DropIn("10-a.toml".into())),
+        ),
+        (
+            "profiles/office.toml",
+            Some(LayerKind::Profile(ProfileId("office".into()))),
+        ),
+        ("conf.d/10-a.toml~", None),
+        ("conf.d/.10-a.toml", None),
+        ("conf.d/.toml", None),
+        ("conf.d/a/b.toml", None),
+        ("other/a.toml", None),
+        ("office.toml", None),
+    ] {
+        assert_eq!(LayerKind::of(path), kind, "{path}");
+    }
+}
+
+#[test]
+fn defaults_of_the_reference_are_those_of_the_model() {
+    use crate::reference::{KEYS, Section};
+
+    let mut main = String::from("[resolver]\n");
+    let mut links = String::from("[links]\n");
+    let mut dns = String::from("[dns]\n");
+    let mut profile = String::new();
+    for key in KEYS {
+        let Some(default) = key.default else {
+            continue;
+        };
+        let text = match key.section {
+            Section::Main | Section::Match | Section::Routes => continue,
+            Section::Resolver => &mut main,
+            Section::Links => &mut links,
+            Section::Profile => &mut profile,
+            Section::Dns => &mut dns,
+        };
+        *text += &format!("{} = {default}\n", key.name);
+    }
+    let matched = "match = { name = \"*\" }\n";
+    let loaded = load(&[
+        layer(Rank::Admin, "linnet.toml", &(main + &links)),
+        layer(
+            Rank::Admin,
+            "profiles/said.toml",
+            &(matched.to_owned() + &profile + &dns),
+        ),
+        layer(Rank::Admin, "profiles/unsaid.toml", matched),
+    ]);
+    assert_eq!(loaded.diagnostics, []);
+    let default = Config::default();
+    assert_eq!(loaded.config.resolver, default.resolver);
+    assert_eq!(loaded.config.links, default.links);
+    let mut profiles = loaded.config.profiles.into_values();
+    let (said, unsaid) = (profiles.next().unwrap(), profiles.next().unwrap());
+    assert_eq!((said.dns, said.network), (unsaid.dns, unsaid.network));
+}
+
+#[test]
+fn every_choice_of_the_table_is_a_value_of_the_model() {
+    use crate::model::{DnssecMode, Selection, TransportFloor};
+    use crate::raw::from_word;
+    use crate::reference::{KEYS, Syntax};
+
+    for key in KEYS {
+        let Syntax::Choice(words) = key.syntax else {
+            continue;
+        };
+        for word in words {
+            let is_read = match key.name {
+                "resolv-conf" => from_word::<ResolvConfMode>(word).is_some(),
+                "selection" => from_word::<Selection>(word).is_some(),
+                "dnssec" => from_word::<DnssecMode>(word).is_some(),
+                "transport" => from_word::<TransportFloor>(word).is_some(),
+                "manage" => from_word::<Manage>(word).is_some(),
+                "default" => from_word::<DefaultUse>(word).is_some(),
+                "when-down" => from_word::<WhenDown>(word).is_some(),
+                other => panic!("{other} is a choice that nothing reads"),
+            };
+            assert!(is_read, "{} = {word}", key.name);
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Which keys are there? One table, [`KEYS`]: key checking, suggestions, `docs/config.md` and the JSON schema come from it.
+//!
+//! Says what a key looks like and what it is for; what its value means is decided in `check`.
+
+mod keys;
+mod schema;
+mod text;
+
+pub use keys::KEYS;
+pub use schema::json_schema;
+pub(crate) use text::describe;
+pub use text::markdown;
+
+/// The kinds of file that have keys of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// `linnet.toml` and `conf.d/*.toml`.
+    Main,
+    /// `profiles/*.toml`.
+    Profile,
+}
+
+/// A table that holds keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Section {
+    /// The top of `linnet.toml`.
+    Main,
+    /// `[resolver]`.
+    Resolver,
+    /// `[links]`.
+    Links,
+    /// The top of a profile.
+    Profile,
+    /// `match` of a profile.
+    Match,
+    /// `[dns]` of a profile.
+    Dns,
+    /// One of `[[routes]]` of a profile.
+    Routes,
+}
+
+impl Section {
+    /// All sections, in the order of the reference.
+    pub const ALL: [Self; 7] = [
+        Self::Main,
+        Self::Resolver,
+        Self::Links,
+        Self::Profile,
+        Self::Match,
+        Self::Dns,
+        Self::Routes,
+    ];
+
+    /// Returns the kind of file that it stands in.
+    pub const fn file(self) -> FileKind {
+        match self {
+            Self::Main | Self::Resolver | Self::Links => FileKind::Main,
+            Self::Profile | Self::Match | Self::Dns | Self::Routes => FileKind::Profile,
+        }
+    }
+
+    /// Returns how a diagnostic calls it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Main => "linnet.toml",
+            Self::Resolver => "[resolver]",
+            Self::Links => "[links]",
+            Self::Profile => "a profile",
+            Self::Match => "match",
+            Self::Dns => "[dns]",
+            Self::Routes => "[[routes]]",
+        }
+    }
+
+    /// Returns where a key that belongs here is to be written.
+    pub const fn place(self) -> &'static str {
+        match self {
+            Self::Main => "at the top of linnet.toml",
+            Self::Resolver => "in [resolver] of linnet.toml",
+            Self::Links => "in [links] of linnet.toml",
+            Self::Profile => "at the top of a profile, before any [section]",
+            Self::Match => "in `match` of a profile, as match = { … }",
+            Self::Dns => "in [dns] of a profile",
+            Self::Routes => "in [[routes]] of a profile",
+        }
+    }
+
+    /// Returns its keys.
+    pub fn keys(self) -> impl Iterator<Item = &'static Key> {
+        KEYS.iter().filter(move |key| key.section == self)
+    }
+}
+
+/// What a text in a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A path.
+    Path,
+    /// An upstream.
+    Upstream,
+    /// A domain name.
+    Domain,
+    /// An address to listen at, with or without port.
+    Listen,
+    /// An address with the length of its network.
+    Prefix,
+    /// A network: a prefix without host bits.
+    Network,
+    /// An address.
+    Address,
+    /// A glob.
+    Glob,
+    /// A hardware address.
+    Mac,
+}
+
+/// What a value looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Syntax {
+    /// `true` or `false`.
+    Boolean,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A whole number.
+    Integer {
+        /// The least.
+        min: i64,
+        /// The greatest.
+        max: i64,
+    },
+    /// A size in bytes, as `"8MiB"`.
+    Size {
+        /// The least, in bytes.
+        min: u64,
+        /// The greatest, in bytes.
+        max: u64,
+    },
+    /// One text.
+    Text(Form),
+    /// A list of texts.
+    List(Form),
+    /// One text, or a list.
+    OneOrMore(Form),
+    /// A table.
+    Table(Section),
+    /// A list of tables.
+    Tables(Section),
+}
+
+/// One key.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// The table that it stands in.
+    pub section: Section,
+    /// Its name.
+    pub name: &'static str,
+    /// What its value looks like.
+    pub syntax: Syntax,
+    /// What holds without it, as TOML; `None` when nothing does.
+    pub default: Option<&'static str>,
+    /// What it is for, in one sentence.
+    pub doc: &'static str,
+    /// Whether its value must never be shown.
+    pub secret: bool,
+    /// The version that brought it.
+    pub since: &'static str,
+}
+
+/// Finds a key of a section.
+pub fn find(section: Section, name: &str) -> Option<&'static Key> {
+    section.keys().find(|key| key.name == name)
+}
+
+/// Finds the section, of whatever file, that a name which is unknown in `section` belongs to; the same file first.
+pub(crate) fn home(section: Section, name: &str) -> Option<&'static Key> {
+    let mut homes: Vec<&Key> = KEYS
+        .iter()
+        .filter(|key| key.name == name && key.section != section)
+        .collect();
+    homes.sort_by_key(|key| key.section.file() != section.file());
+    homes.first().copied()
+}
+
+/// Names longer than this get no suggestion: comparing costs the product of the lengths.
+const LONGEST_COMPARED: usize = 64;
+/// How alike two words must be, from 0 to 1, for one to be suggested for the other.
+const ALIKE: f64 = 0.75;
+
+/// Returns the known word that `said` most likely means.
+pub(crate) fn nearest<'a>(said: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    if said.len() > LONGEST_COMPARED {
+        return None;
+    }
+    let said = said.to_lowercase().replace('_', "-");
+    known
+        .map(|word| (strsim::jaro_winkler(&said, word), word))
+        .filter(|(alike, _)| *alike >= ALIKE)
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .map(|(_, word)| word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_word_finds_its_neighbour_and_a_strange_one_none() {
+        let keys = || Section::Resolver.keys().map(|key| key.name);
+        for (said, meant) in [
+            ("lissen", Some("listen")),
+            ("upstream", Some("upstreams")),
+            ("resolv_conf", Some("resolv-conf")),
+            ("Cache-Size", Some("cache-size")),
+            ("frobnicate", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(said, keys()), meant, "{said}");
+        }
+        assert_eq!(nearest(&"listen".repeat(100), keys()), None);
+    }
+
+    #[test]
+    fn every_key_is_unique_and_documented_in_one_sentence() {
+        for (at, key) in KEYS.iter().enumerate() {
+            assert!(key.doc.ends_with('.') && !key.doc.contains(". "), "{key:?}");
+            assert!(
+                KEYS[at + 1..]
+                    .iter()
+                    .all(|other| (other.section, other.name) != (key.section, key.name)),
+                "{key:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_in_the_wrong_place_finds_its_home() {
+        assert_eq!(
+            home(Section::Profile, "claims").map(|key| key.section),
+            Some(Section::Dns)
+        );
+        assert_eq!(
+            home(Section::Profile, "upstreams").map(|key| key.section),
+            Some(Section::Dns)
+        );
+        assert_eq!(
+            home(Section::Main, "dns").map(|key| key.section),
+            Some(Section::Profile)
+        );
+        assert!(home(Section::Main, "frobnicate").is_none());
+    }
+}

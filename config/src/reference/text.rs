@@ -1,0 +1,129 @@
+//! How does the reference read? `docs/config.md`, from the table.
+
+use std::fmt::Write as _;
+
+use super::{Form, Section, Syntax};
+use crate::units::size_text;
+
+const INTRODUCTION: &str = "# Configuration
+
+Generated from the table in `config/src/reference/keys.rs`; `LINNET_BLESS=1 cargo test -p config` writes it anew.
+
+linnet reads TOML from `/usr/lib/linnet/`, `/etc/linnet/` and `/run/linnet/`, each with `linnet.toml`, `conf.d/*.toml` and `profiles/*.toml`.
+`--config-dir DIR` replaces all three. Later files override earlier ones key by key, in this order: the built-in defaults, `linnet.toml` of
+`/usr/lib`, `linnet.toml` of `/etc`, all drop-ins of `conf.d/` sorted by file name, `linnet.toml` of `/run`. A drop-in or profile replaces
+the one of the same name in a lower directory; an empty file, or a symbolic link to `/dev/null`, removes it.
+
+A file with an error is left out whole and the rest holds. Two things are kept all the same: a reload with a broken `linnet.toml` keeps
+the old configuration, and what a broken profile claims is refused, not asked elsewhere. `linnet config check` shows all errors of all
+files at once.
+";
+
+/// Writes the reference for people.
+pub fn markdown() -> String {
+    let mut text = INTRODUCTION.to_owned();
+    for section in Section::ALL {
+        let (title, about) = heading(section);
+        if title.is_empty() {
+            continue;
+        }
+        let _ = write!(
+            text,
+            "\n## {title}\n\n{about}\n\n| key | value | default | meaning | since |\n|---|---|---|---|---|\n"
+        );
+        for key in section.keys() {
+            let default = key
+                .default
+                .map_or_else(|| "–".to_owned(), |default| format!("`{default}`"));
+            let secret = if key.secret { " Never shown." } else { "" };
+            let _ = writeln!(
+                text,
+                "| `{}` | {} | {default} | {}{secret} | {} |",
+                key.name,
+                describe(key.syntax),
+                key.doc,
+                key.since
+            );
+        }
+    }
+    text
+}
+
+fn heading(section: Section) -> (&'static str, &'static str) {
+    match section {
+        Section::Main => ("", ""),
+        Section::Resolver => (
+            "`[resolver]` in linnet.toml and conf.d",
+            "The stub, and the default scope: where names go that nobody claims.",
+        ),
+        Section::Links => (
+            "`[links]` in linnet.toml and conf.d",
+            "What linnet may do to links.",
+        ),
+        Section::Profile => (
+            "The top of `profiles/ID.toml`",
+            "The file's name is the profile's id: letters, digits, `.`, `_` and `-`.",
+        ),
+        Section::Match => (
+            "`match` in a profile",
+            "Every part that is given must hold; of the values of one part, one must. Globs know `*`, `?`, `[a-z]` and `[!a]`; a `!` before a glob negates it.",
+        ),
+        Section::Dns => (
+            "`[dns]` in a profile",
+            "Whom to ask, and for which names. A claimed name is asked here or refused.",
+        ),
+        Section::Routes => ("`[[routes]]` in a profile", "Once for each route."),
+    }
+}
+
+/// Says what a value looks like.
+pub(crate) fn describe(syntax: Syntax) -> String {
+    match syntax {
+        Syntax::Boolean => "`true` or `false`".to_owned(),
+        Syntax::Choice(words) => {
+            let words: Vec<String> = words.iter().map(|word| format!("`\"{word}\"`")).collect();
+            words.join(", ")
+        }
+        Syntax::Integer { min, max } => format!("a whole number from {min} to {max}"),
+        Syntax::Size { min, max } => format!(
+            "a size from `\"{}\"` to `\"{}\"`",
+            size_text(min),
+            size_text(max)
+        ),
+        Syntax::Text(form) => one(form).to_owned(),
+        Syntax::List(form) => format!("a list of {}", many(form)),
+        Syntax::OneOrMore(form) => format!("{}, or a list of them", one(form)),
+        Syntax::Table(section) => format!("a table: see `{}`", section.label()),
+        Syntax::Tables(section) => format!("tables: see `{}`", section.label()),
+    }
+}
+
+fn one(form: Form) -> &'static str {
+    match form {
+        Form::Path => "a path",
+        Form::Upstream => "an upstream",
+        Form::Domain => "a domain name",
+        Form::Listen => "an address and port",
+        Form::Prefix => "an address and length, as `\"10.8.0.2/24\"`",
+        Form::Network => "a network, as `\"10.0.0.0/8\"`",
+        Form::Address => "an address",
+        Form::Glob => "a glob",
+        Form::Mac => "a hardware address, as `\"00:53:00:a1:b2:c3\"`",
+    }
+}
+
+fn many(form: Form) -> &'static str {
+    match form {
+        Form::Path => "paths",
+        Form::Upstream => {
+            "upstreams: `\"192.0.2.1\"`, `\"192.0.2.1:5353\"`, `\"[2001:db8::1]:53\"`, `\"fe80::1%eth0\"`, `\"tls://192.0.2.1#dns.example\"`, `\"https://dns.example/dns-query@192.0.2.1\"`, `\"quic://192.0.2.1#dns.example\"`"
+        }
+        Form::Domain => "domain names",
+        Form::Listen => "addresses, as `\"127.0.0.53:53\"` or `\"[::1]:53\"`",
+        Form::Prefix => "addresses with length, as `\"10.8.0.2/24\"`",
+        Form::Network => "networks, as `\"10.0.0.0/8\"`",
+        Form::Address => "addresses",
+        Form::Glob => "globs",
+        Form::Mac => "hardware addresses",
+    }
+}
