@@ -70,7 +70,7 @@ fn check(options: &Options) -> ExitCode {
         let file = texts.iter().find(|text| *text.path.to_string_lossy() == *found.file);
         let source = file.and_then(|file| file.text.as_deref().ok()).unwrap_or_default();
         // Nobody reads: the exit code still tells.
-        let _written = writeln!(out, "{}", found.render(source, Colour::Never));
+        let _written = writeln!(out, "{}", found.render(source, Colour::Plain));
     }
     if understood.has_errors() {
         return ExitCode::FAILURE;

@@ -284,9 +284,11 @@ impl<'a> Running<'a> {
                     }
                 }
                 Effect::Announce(announcement) => announce(&announcement),
-                Effect::ReadHostName => {
-                    // Within the loop's own turn: it becomes an input like any other.
-                    let again = self.world.on(Input::Host(host::read()), clock::now());
+                Effect::LookAgain => {
+                    let mut again = self.world.on(Input::Host(host::read()), clock::now());
+                    if let Some(hosts) = self.hosts.as_mut().and_then(|watch| text(watch.contents())) {
+                        again.extend(self.world.on(Input::Hosts(hosts), clock::now()));
+                    }
                     Box::pin(self.execute(again)).await;
                 }
                 Effect::Stop => self.stopping = true,

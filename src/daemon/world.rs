@@ -57,7 +57,7 @@ pub(crate) struct World {
     links: LinkManager,
     host: HostName,
     local_names: LocalNames,
-    hosts: Option<Hosts>,
+    hosts: Hosts,
     claims: Claims,
     kept_claims: String,
     keeping: Keeping,
@@ -87,8 +87,8 @@ pub(crate) enum Effect {
     KeepClaims(String),
     /// Tell the service manager.
     Announce(Announcement),
-    /// Read the host's name again.
-    ReadHostName,
+    /// Read the host's name and the hosts table again.
+    LookAgain,
     /// End.
     Stop,
 }
@@ -153,7 +153,7 @@ impl World {
             links: LinkManager::default(),
             host,
             local_names: LocalNames::default(),
-            hosts: None,
+            hosts: Hosts::default(),
             kept_claims: claims.to_file(),
             claims,
             keeping,
@@ -182,10 +182,13 @@ impl World {
         match input {
             Input::Kernel(events) => self.handle_kernel(events, now, &mut effects),
             Input::Hosts(text) => {
-                if self.config.resolver.hosts {
-                    self.resolver.apply_hosts(&text);
-                    self.hosts = Some(Hosts::parse(&text));
-                }
+                let text = if self.config.resolver.hosts {
+                    text.as_str()
+                } else {
+                    ""
+                };
+                self.resolver.apply_hosts(text);
+                self.hosts = Hosts::parse(text);
             }
             Input::ResolvConf(text) => {
                 let errand = self.keeping.handle_text(text);
@@ -268,6 +271,7 @@ impl World {
             Outcome::Config(texts) => {
                 self.apply_config(texts, effects);
                 self.replan(now, effects);
+                effects.push(Effect::LookAgain);
             }
             Outcome::ResolvConf(report) => {
                 let before = self.keeping.status(self.mode());
@@ -289,7 +293,6 @@ impl World {
         }
         self.reloading = true;
         effects.push(Effect::Announce(Announcement::Reloading));
-        effects.push(Effect::ReadHostName);
         effects.push(Effect::Errand(Errand::ReadConfig));
     }
 

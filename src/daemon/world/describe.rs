@@ -5,7 +5,6 @@ use config::time::Instant;
 use linnet::api::{Explanation, Status};
 use policy::{Owner, ScopeState};
 use resolver::Stub;
-use resolver::hosts::Hosts;
 use resolver::synthesize::synthesize;
 use resolver::wire::{Question, class, rtype};
 
@@ -98,10 +97,7 @@ impl World {
             record_type: rtype::A,
             class: class::IN,
         };
-        let hosts = self.hosts.as_ref().filter(|_| self.config.resolver.hosts);
-        let none = Hosts::default();
-        let hosts = hosts.unwrap_or(&none);
-        let made = synthesize(&question, &self.local_names, hosts, Stub::Main, claimed)?;
+        let made = synthesize(&question, &self.local_names, &self.hosts, Stub::Main, claimed)?;
         Some(made.kind)
     }
 

@@ -1,0 +1,1 @@
+//! Does the world draw the right conclusions?
