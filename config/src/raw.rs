@@ -232,10 +232,7 @@ impl Walk<'_, '_> {
         let home = reference::home(section, said);
         let near = reference::nearest(said, known).and_then(|near| reference::find(section, near));
         let (help, meant) = match (home, near) {
-            (Some(home), _) => (
-                Some(format!("`{said}` belongs {}", home.section.place())),
-                Some(home),
-            ),
+            (Some(home), _) => (Some(belongs(home)), Some(home)),
             (None, Some(near)) => (Some(format!("did you mean `{}`?", near.name)), Some(near)),
             (None, None) => {
                 let known: Vec<&str> = section.keys().map(|key| key.name).collect();
@@ -420,6 +417,27 @@ impl Walk<'_, '_> {
             self.findings.error(Some(item.span()), message, help);
         }
         tables
+    }
+}
+
+fn belongs(key: &Key) -> String {
+    match (key.syntax, key.section.file()) {
+        (Syntax::Table(_) | Syntax::Tables(_), FileKind::Main) => {
+            format!("`{}` belongs in linnet.toml or conf.d", key.name)
+        }
+        (Syntax::Table(_) | Syntax::Tables(_), FileKind::Profile) => {
+            format!("`{}` belongs in a profile: profiles/NAME.toml", key.name)
+        }
+        (
+            Syntax::Boolean
+            | Syntax::Choice(_)
+            | Syntax::Integer { .. }
+            | Syntax::Size { .. }
+            | Syntax::Text(_)
+            | Syntax::List(_)
+            | Syntax::OneOrMore(_),
+            FileKind::Main | FileKind::Profile,
+        ) => format!("`{}` belongs {}", key.name, key.section.place()),
     }
 }
 
