@@ -192,7 +192,18 @@ pub(crate) struct Findings<'a> {
     pub(crate) list: Vec<Diagnostic>,
     /// Whether there is an error among them.
     pub(crate) broken: bool,
+    /// The lines with a syntax error; these come first in `list`.
+    syntax_lines: Vec<usize>,
+    /// The line from which on nothing that is read can be relied on.
+    unreliable_from: usize,
 }
+
+/// Syntax errors after which the parser goes on where the writer does; after all others it may take keys for parts of a list.
+const LOCAL_SYNTAX_ERRORS: [&str; 3] = [
+    "string values must be quoted",
+    "duplicate key",
+    "invalid unquoted key",
+];
 
 impl<'a> Findings<'a> {
     pub(crate) fn new(file: &'a Arc<str>, source: &'a str) -> Self {
@@ -203,7 +214,29 @@ impl<'a> Findings<'a> {
             line_starts: std::iter::once(0).chain(newlines).collect(),
             list: Vec::new(),
             broken: false,
+            syntax_lines: Vec::new(),
+            unreliable_from: usize::MAX,
         }
+    }
+
+    /// Notes a syntax error; of several in one line the first tells the cause. To be called before all else.
+    pub(crate) fn syntax_error(&mut self, span: Range<usize>, message: &str) {
+        let (line, _) = self.position(span.start);
+        let is_local = LOCAL_SYNTAX_ERRORS
+            .iter()
+            .any(|local| message.starts_with(local));
+        if !is_local {
+            self.unreliable_from = self.unreliable_from.min(line);
+        }
+        if !self.syntax_lines.contains(&line) {
+            self.syntax_lines.push(line);
+            self.error(Some(span), message, None);
+        }
+    }
+
+    /// Whether the file is TOML.
+    pub(crate) fn is_toml(&self) -> bool {
+        self.syntax_lines.is_empty()
     }
 
     pub(crate) fn error(
@@ -264,8 +297,15 @@ impl<'a> Findings<'a> {
         (line, before.chars().count() + 1)
     }
 
-    /// Returns the findings by place, those about the whole file last.
+    /// Returns the findings by place, those about the whole file last, without those that a syntax error drew after it.
     pub(crate) fn into_sorted(mut self) -> Vec<Diagnostic> {
+        let meant = self
+            .list
+            .split_off(self.syntax_lines.len().min(self.list.len()));
+        let is_reliable = |found: &Diagnostic| {
+            found.line < self.unreliable_from && !self.syntax_lines.contains(&found.line)
+        };
+        self.list.extend(meant.into_iter().filter(is_reliable));
         self.list
             .sort_by_key(|found| found.span.as_ref().map_or(usize::MAX, |span| span.start));
         self.list

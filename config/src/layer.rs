@@ -239,13 +239,13 @@ impl<'a> Loading<'a> {
             return;
         };
         let names = if profile.dns.default == DefaultUse::Exclusive {
-            "all names, as by an exclusive default,".to_owned()
+            "all names, as by an exclusive default".to_owned()
         } else {
             let claims: Vec<String> = profile.dns.claims.iter().map(ToString::to_string).collect();
             claims.join(", ")
         };
         let message = format!(
-            "the profile is left out until its errors are mended, but not its claims: {names} refused until then"
+            "the profile is left out until its errors are mended, but what it claims is refused until then: {names}"
         );
         findings.warn(None, message, None);
         let id = self.put(profile);

@@ -61,14 +61,28 @@ impl Table {
         self.said.is_empty() && self.unread.is_empty()
     }
 
+    /// Takes a guess; texts are added to those that stand there, anything else stays as it is.
+    fn settle(&mut self, name: &'static str, guess: Said) {
+        let Some(held) = self.said.get_mut(name) else {
+            self.said.insert(name, guess);
+            return;
+        };
+        if let (Value::Texts(held_texts), Value::Texts(texts)) = (&mut held.value, guess.value) {
+            held_texts.extend(texts);
+            held.is_guess = true;
+        }
+    }
+
     fn value(&self, name: &str) -> Option<&Value> {
         self.said.get(name).map(|said| &said.value)
     }
 
     pub(crate) fn boolean(&self, name: &str) -> Option<bool> {
-        match self.value(name)? {
-            Value::Boolean(value) => Some(*value),
-            other => mismatch(name, other),
+        let value = self.value(name)?;
+        if let Value::Boolean(value) = value {
+            Some(*value)
+        } else {
+            mismatch(name, value)
         }
     }
 
@@ -78,46 +92,58 @@ impl Table {
     }
 
     pub(crate) fn integer(&self, name: &str) -> Option<i64> {
-        match self.value(name)? {
-            Value::Integer(value) => Some(*value),
-            other => mismatch(name, other),
+        let value = self.value(name)?;
+        if let Value::Integer(value) = value {
+            Some(*value)
+        } else {
+            mismatch(name, value)
         }
     }
 
     pub(crate) fn size(&self, name: &str) -> Option<u64> {
-        match self.value(name)? {
-            Value::Size(value) => Some(*value),
-            other => mismatch(name, other),
+        let value = self.value(name)?;
+        if let Value::Size(value) = value {
+            Some(*value)
+        } else {
+            mismatch(name, value)
         }
     }
 
     /// Returns the value of a choice.
     pub(crate) fn word<T: serde::de::DeserializeOwned>(&self, name: &str) -> Option<T> {
-        match self.value(name)? {
-            Value::Word(word) => from_word(word),
-            other => mismatch(name, other),
+        let value = self.value(name)?;
+        if let Value::Word(word) = value {
+            from_word(word)
+        } else {
+            mismatch(name, value)
         }
     }
 
     /// Returns the texts of a list, or the one text.
     pub(crate) fn texts(&self, name: &str) -> Option<&[Text]> {
-        match self.value(name)? {
-            Value::Texts(texts) => Some(texts),
-            other => mismatch(name, other),
+        let value = self.value(name)?;
+        if let Value::Texts(texts) = value {
+            Some(texts)
+        } else {
+            mismatch(name, value)
         }
     }
 
     pub(crate) fn table(&self, name: &str) -> Option<&Self> {
-        match self.value(name)? {
-            Value::Table(table) => Some(table),
-            other => mismatch(name, other),
+        let value = self.value(name)?;
+        if let Value::Table(table) = value {
+            Some(table)
+        } else {
+            mismatch(name, value)
         }
     }
 
     pub(crate) fn tables(&self, name: &str) -> Option<&[(Span, Self)]> {
-        match self.value(name)? {
-            Value::Tables(tables) => Some(tables),
-            other => mismatch(name, other),
+        let value = self.value(name)?;
+        if let Value::Tables(tables) = value {
+            Some(tables)
+        } else {
+            mismatch(name, value)
         }
     }
 }
@@ -143,9 +169,10 @@ pub(crate) struct Document {
 
 /// Reads a file.
 pub(crate) fn read(kind: FileKind, findings: &mut Findings<'_>) -> Document {
-    let (document, errors) = DeTable::parse_recoverable(findings.source);
+    let (document, mut errors) = DeTable::parse_recoverable(findings.source);
+    errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
     for error in &errors {
-        findings.error(error.span().or(Some(0..0)), error.message(), None);
+        findings.syntax_error(error.span().unwrap_or(0..0), error.message());
     }
     let section = match kind {
         FileKind::Main => Section::Main,
@@ -205,10 +232,7 @@ impl Walk<'_, '_> {
         let home = reference::home(section, said);
         let near = reference::nearest(said, known).and_then(|near| reference::find(section, near));
         let (help, meant) = match (home, near) {
-            (Some(home), _) => (
-                Some(format!("`{said}` belongs {}", home.section.place())),
-                Some(home),
-            ),
+            (Some(home), _) => (Some(belongs(home)), Some(home)),
             (None, Some(near)) => (Some(format!("did you mean `{}`?", near.name)), Some(near)),
             (None, None) => {
                 let known: Vec<&str> = section.keys().map(|key| key.name).collect();
@@ -396,6 +420,27 @@ impl Walk<'_, '_> {
     }
 }
 
+fn belongs(key: &Key) -> String {
+    match (key.syntax, key.section.file()) {
+        (Syntax::Table(_) | Syntax::Tables(_), FileKind::Main) => {
+            format!("`{}` belongs in linnet.toml or conf.d", key.name)
+        }
+        (Syntax::Table(_) | Syntax::Tables(_), FileKind::Profile) => {
+            format!("`{}` belongs in a profile: profiles/NAME.toml", key.name)
+        }
+        (
+            Syntax::Boolean
+            | Syntax::Choice(_)
+            | Syntax::Integer { .. }
+            | Syntax::Size { .. }
+            | Syntax::Text(_)
+            | Syntax::List(_)
+            | Syntax::OneOrMore(_),
+            FileKind::Main | FileKind::Profile,
+        ) => format!("`{}` belongs {}", key.name, key.section.place()),
+    }
+}
+
 fn type_name(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a text",
@@ -408,11 +453,11 @@ fn type_name(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-/// Puts strays where they belong, unless something stands there.
+/// Puts strays where they belong.
 fn settle(top: &mut Table, section: Section, strays: Vec<(&'static Key, Said)>) {
     for (key, said) in strays {
         if key.section == section {
-            top.said.entry(key.name).or_insert(said);
+            top.settle(key.name, said);
             continue;
         }
         let owner = section
@@ -428,7 +473,7 @@ fn settle(top: &mut Table, section: Section, strays: Vec<(&'static Key, Said)>) 
             is_guess: true,
         });
         if let Value::Table(table) = &mut table.value {
-            table.said.entry(key.name).or_insert(said);
+            table.settle(key.name, said);
         }
     }
 }

@@ -233,6 +233,13 @@ mod tests {
     }
 
     #[test]
+    fn every_secret_key_is_masked_by_its_name() {
+        for key in KEYS {
+            assert_eq!(key.secret, crate::secret::looks_secret(key.name), "{key:?}");
+        }
+    }
+
+    #[test]
     fn a_key_in_the_wrong_place_finds_its_home() {
         assert_eq!(
             home(Section::Profile, "claims").map(|key| key.section),

@@ -28,7 +28,7 @@ pub(crate) fn looks_secret(key: &str) -> bool {
 
 /// Returns the spans that must not be shown, in ascending order of their starts.
 pub(crate) fn spans(source: &str) -> Vec<Range<usize>> {
-    let mut spans = url_spans(source);
+    let mut spans = url_spans(source, |c| matches!(c, '"' | '\'' | '`' | '\n'));
     spans.extend(value_spans(source));
     spans.sort_by_key(|span| (span.start, std::cmp::Reverse(span.end)));
     spans
@@ -38,7 +38,8 @@ pub(crate) fn spans(source: &str) -> Vec<Range<usize>> {
 pub(crate) fn mask_urls(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut shown_to = 0;
-    for span in url_spans(text) {
+    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`');
+    for span in url_spans(text, ends) {
         masked.push_str(text.get(shown_to..span.start).unwrap_or_default());
         masked.push_str(MASK);
         shown_to = span.end;
@@ -47,8 +48,8 @@ pub(crate) fn mask_urls(text: &str) -> String {
     masked
 }
 
-/// Finds `secret` of each `scheme://user:secret@`.
-fn url_spans(text: &str) -> Vec<Range<usize>> {
+/// Finds `secret` of each `scheme://user:secret@`, a URL going on until a character that `ends` it.
+fn url_spans(text: &str, ends: impl Fn(char) -> bool) -> Vec<Range<usize>> {
     let mut spans: Vec<Range<usize>> = Vec::new();
     for (at, found) in text.match_indices("://") {
         let start = at + found.len();
@@ -56,30 +57,34 @@ fn url_spans(text: &str) -> Vec<Range<usize>> {
             continue;
         }
         let rest = text.get(start..).unwrap_or_default();
-        let end = rest
-            .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`'))
-            .unwrap_or(rest.len());
+        let end = rest.find(&ends).unwrap_or(rest.len());
         let url = rest.get(..end).unwrap_or_default();
-        let Some(at_sign) = url.rfind('@') else {
-            continue;
+        let is_cut = !rest
+            .get(end..)
+            .is_some_and(|rest| rest.starts_with(['"', '\'', '`']));
+        // A URL that its line cuts short may end within the secret, before the @.
+        let until = match url.rfind('@') {
+            Some(at_sign) => at_sign,
+            None if is_cut => url.len(),
+            None => continue,
         };
         let host = if url.starts_with('[') {
             url.find(']').unwrap_or(0)
         } else {
             0
         };
-        let colon = url.get(host..at_sign).and_then(|part| part.find(':'));
+        let colon = url.get(host..until).and_then(|part| part.find(':'));
         let Some(colon) = colon.map(|colon| host + colon) else {
             continue;
         };
-        let after = url.get(colon + 1..at_sign).unwrap_or_default();
+        let after = url.get(colon + 1..until).unwrap_or_default();
         let digits = after.bytes().take_while(u8::is_ascii_digit).count();
         let is_port = digits > 0
-            && after
-                .get(digits..)
-                .is_some_and(|rest| rest.starts_with('/'));
-        if !is_port {
-            spans.push(start + colon + 1..start + at_sign);
+            && after.get(digits..).is_some_and(|rest| {
+                rest.is_empty() && until == url.len() || rest.starts_with(['/', '#'])
+            });
+        if !is_port && !after.is_empty() {
+            spans.push(start + colon + 1..start + until);
         }
     }
     spans
@@ -249,7 +254,7 @@ mod tests {
             ),
             ("secret = \"\"\"abc\ndef", "secret = ***"),
             ("secret = \"abc\ndef=\"\n[x]", "secret = ***\n[x]"),
-            ("psk =\n\"abc\"\n[x]", "psk =\n***\n[x]"),
+            ("psk =\n\"abc\"\n[x]", "psk =***\n[x]"),
             ("a = { b = \"x, psk = \"abc\" }", "a = { b = \"x, psk = ***"),
             ("# \"\"\"\npsk = \"abc\"", "# \"\"\"\npsk = ***"),
             ("secret = \"abc\"def\"\nx = 1", "secret = ***\nx = 1"),
@@ -260,10 +265,7 @@ mod tests {
                 "[wifi.secrets]\nhome = ***\n[x]\ny = 1",
             ),
             ("# psk = \"abc\"", "# psk = ***"),
-            (
-                "name = \"psk = 1\"\nx = \"y\"",
-                "name = \"psk = ***\nx = \"y\"",
-            ),
+            ("name = \"psk = 1\"\nx = \"y\"", "name = \"psk = ***"),
             ("x = \"token\"", "x = \"token\""),
         ] {
             assert_eq!(masked(source), shown, "{source}");
@@ -291,6 +293,7 @@ mod tests {
                 "tls://192.0.2.1:853#dns.example",
                 "tls://192.0.2.1:853#dns.example",
             ),
+            ("x = \"https://me:ab", "x = \"https://me:***"),
             ("x = \"https://me:a/b@x", "x = \"https://me:***@x"),
         ] {
             assert_eq!(masked(source), shown, "{source}");

@@ -166,7 +166,7 @@ fn over_stream(text: Part<'_>, transport: Transport) -> Result<Upstream, Upstrea
     let server_name = name.map(server_name).transpose()?;
     Ok(Upstream {
         address,
-        port: port.unwrap_or(transport.default_port()),
+        port: port.unwrap_or_else(|| transport.default_port()),
         zone,
         transport,
         server_name,
@@ -212,7 +212,7 @@ fn https(text: Part<'_>) -> Result<Upstream, UpstreamError> {
         let Ok((address, zone, port)) = socket(authority) else {
             return authority.wrong(UpstreamFault::MissingAddress);
         };
-        let port = port.unwrap_or(transport.default_port());
+        let port = port.unwrap_or_else(|| transport.default_port());
         return Ok(Upstream {
             address,
             port,
@@ -226,7 +226,7 @@ fn https(text: Part<'_>) -> Result<Upstream, UpstreamError> {
     let port = port.map(self::port).transpose()?;
     let server_name = Some(server_name(host)?);
     let (address, zone) = zoned(address)?;
-    let port = port.unwrap_or(transport.default_port());
+    let port = port.unwrap_or_else(|| transport.default_port());
     Ok(Upstream {
         address,
         port,

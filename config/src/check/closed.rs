@@ -1,20 +1,20 @@
 //! What is kept of a broken profile? Its claims, without upstreams: the names are refused, and do not leak.
 //!
 //! Guesses in the safe direction only: rather one suffix too many than one too few. An open door is never guessed:
-//! `when-down = "release"` holds only in a profile whose match and `when-down` are right.
+//! `when-down = "release"` holds only in a profile whose match and `when-down` are right, `exclude` only when it is right.
 
 use super::profile::is_good_id;
 use super::{Checked, values};
 use crate::model::{DefaultUse, DnsSettings, NetworkSettings, Profile, ProfileId, WhenDown};
 use crate::name::DomainName;
-use crate::raw::Document;
+use crate::raw::{Document, Span};
 
 /// Makes the closed form of a broken profile; `None` when it claims nothing that can be read.
 pub(crate) fn close(checked: Checked, document: &Document, source: &str) -> Option<Profile> {
     let Checked {
         profile,
+        claims_at,
         is_match_sure,
-        ..
     } = checked;
     let Profile {
         id,
@@ -22,6 +22,13 @@ pub(crate) fn close(checked: Checked, document: &Document, source: &str) -> Opti
         mut dns,
         ..
     } = profile;
+    // Behind a syntax error keys may have been taken for members of the list: those have no quotes.
+    let is_quoted = |at: &Span| {
+        let written = source.get(at.start..);
+        written.is_some_and(|text| text.starts_with(['"', '\'']))
+    };
+    let mut quoted = claims_at.iter().map(is_quoted);
+    dns.claims.retain(|_| quoted.next().unwrap_or(true));
     for claim in claims_in(source) {
         if claim.is_root() {
             dns.default = DefaultUse::Exclusive;
@@ -35,10 +42,14 @@ pub(crate) fn close(checked: Checked, document: &Document, source: &str) -> Opti
     if dns.claims.is_empty() && dns.default != DefaultUse::Exclusive {
         return None;
     }
-    let is_down_sure = document
-        .top
-        .table("dns")
-        .is_none_or(|said| !said.is_faulty("when-down"));
+    let is_faulty = |name| {
+        let said = document.top.table("dns");
+        said.is_some_and(|said| said.is_faulty(name))
+    };
+    let is_down_sure = !is_faulty("when-down");
+    if is_faulty("exclude") || !document.is_toml {
+        dns.exclude.clear();
+    }
     let is_sure = document.is_toml && is_match_sure && is_down_sure;
     Some(Profile {
         id: good_id(&id),
@@ -99,10 +110,17 @@ fn claims_in(source: &str) -> Vec<DomainName> {
             .filter(|word| !word.is_empty())
             .map(|word| word.strip_prefix("*.").unwrap_or(word))
             .map(|word| word.trim_start_matches('~'))
-            .filter_map(values::plain_domain);
+            .filter_map(values::plain_domain)
+            .filter(|name| !is_number(name));
         names.extend(words);
     }
     names
+}
+
+/// Whether the top label begins with a digit, as that of an address does and that of no name.
+fn is_number(name: &DomainName) -> bool {
+    let top = name.labels().last();
+    top.is_some_and(|label| label.first().is_some_and(u8::is_ascii_digit))
 }
 
 /// Returns the text up to the `]` that ends a list, or up to the next line that looks like a key or a table.

@@ -270,6 +270,25 @@ fn a_broken_profile_never_opens_a_door_on_a_guess() {
 }
 
 #[test]
+fn a_profile_with_a_bad_id_is_closed_under_a_good_one() {
+    for (path, id) in [
+        ("profiles/resolver.toml", "broken-resolver"),
+        ("profiles/resolv.conf.toml", "broken-resolv.conf"),
+        ("profiles/my office@x.toml", "broken-my-office-x"),
+        ("profiles/-x.toml", "broken--x"),
+    ] {
+        let loaded = load(&[layer(Rank::Admin, path, OFFICE)]);
+        assert_eq!(loaded.closed, [ProfileId(id.into())], "{path}");
+        assert_eq!(loaded.config.profiles.len(), 1);
+    }
+    let both = load(&[
+        layer(Rank::Admin, "profiles/a b.toml", OFFICE),
+        layer(Rank::Admin, "profiles/a@b.toml", OFFICE),
+    ]);
+    assert_eq!(both.config.profiles.len(), 2);
+}
+
+#[test]
 fn what_cannot_be_read_is_said_to_be_unread() {
     let loaded = load(&[layer(Rank::Admin, "profiles/office.toml", "match = {\n[[[")]);
     assert_eq!(loaded.unread, [ProfileId("office".into())]);
