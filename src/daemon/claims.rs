@@ -129,7 +129,8 @@ impl Claims {
     /// # Errors
     /// What could not be taken up; the rest is in force.
     pub(crate) fn restore(&mut self, text: &str) -> Result<(), Mistakes> {
-        let kept: Vec<Kept> = serde_json::from_str(text).map_err(|error| vec![error.to_string()])?;
+        let kept: Vec<Kept> =
+            serde_json::from_str(text).map_err(|error| vec![error.to_string()])?;
         let mut mistakes = Vec::new();
         for Kept { caller, claim } in kept {
             let owner = claim.owner.clone();
@@ -137,7 +138,11 @@ impl Claims {
                 mistakes.extend(found.iter().map(|mistake| format!("{owner}: {mistake}")));
             }
         }
-        if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+        if mistakes.is_empty() {
+            Ok(())
+        } else {
+            Err(mistakes)
+        }
     }
 
     fn insert(
@@ -177,7 +182,10 @@ fn check(parameters: &ClaimParameters) -> Result<RuntimeLayer, Mistakes> {
         priority,
         persistent: _,
     } = parameters;
-    if owner.is_empty() || owner.len() > MAX_OWNER || owner.contains(|c: char| !c.is_ascii_graphic()) {
+    if owner.is_empty()
+        || owner.len() > MAX_OWNER
+        || owner.contains(|c: char| !c.is_ascii_graphic())
+    {
         mistakes.push(format!(
             "owner: a name of 1 to {MAX_OWNER} printable ASCII characters without spaces is needed"
         ));
@@ -266,7 +274,10 @@ fn choice<T: Copy + Default>(
 mod tests {
     use super::*;
 
-    const CALLER: Caller = Caller { uid: 0, pid: Some(812) };
+    const CALLER: Caller = Caller {
+        uid: 0,
+        pid: Some(812),
+    };
 
     fn office() -> ClaimParameters {
         ClaimParameters {
@@ -290,7 +301,11 @@ mod tests {
         claims.make(kept, ConnectionId(1), &CALLER).unwrap();
         assert!(!claims.withdraw_connection(ConnectionId(2)));
         assert!(claims.withdraw_connection(ConnectionId(1)));
-        let left: Vec<String> = claims.status().into_iter().map(|claim| claim.owner).collect();
+        let left: Vec<String> = claims
+            .status()
+            .into_iter()
+            .map(|claim| claim.owner)
+            .collect();
         assert_eq!(left, ["kept"]);
     }
 
@@ -304,7 +319,10 @@ mod tests {
         };
         claims.make(other, ConnectionId(2), &CALLER).unwrap();
         assert_eq!(claims.status()[0].claims, ["other.test"]);
-        assert!(!claims.withdraw_connection(ConnectionId(1)), "it is the other's by now");
+        assert!(
+            !claims.withdraw_connection(ConnectionId(1)),
+            "it is the other's by now"
+        );
     }
 
     #[test]

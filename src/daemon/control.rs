@@ -310,7 +310,7 @@ impl Connection {
 
     async fn tell(&mut self, notice: &Notice) -> Result<(), Ended> {
         let reply = Reply {
-            parameters: method::to_value(notice),
+            parameters: to_value(notice),
             continues: true,
             error: None,
         };

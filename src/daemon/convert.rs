@@ -21,7 +21,11 @@ pub(crate) fn trace(trace: &Trace, plan: &DnsPlan, client: Option<String>) -> ap
         extended_error: trace.extended_error.as_ref().map(extended_error),
         elapsed_ms: milliseconds(trace.elapsed),
         client,
-        steps: trace.steps.iter().map(|step| self::step(step, plan)).collect(),
+        steps: trace
+            .steps
+            .iter()
+            .map(|step| self::step(step, plan))
+            .collect(),
     }
 }
 
@@ -211,7 +215,11 @@ pub(crate) fn link(index: u32, link: &LinkFacts, profile: Option<String>) -> api
 }
 
 /// Converts a scope: what is intended, and what is going on there.
-pub(crate) fn scope(id: &ScopeId, plan: &DnsPlan, status: Option<&ScopeStatus>) -> Option<api::ScopeStatus> {
+pub(crate) fn scope(
+    id: &ScopeId,
+    plan: &DnsPlan,
+    status: Option<&ScopeStatus>,
+) -> Option<api::ScopeStatus> {
     let planned = plan.scopes.get(id)?;
     let upstreams = match status {
         Some(status) => status.upstreams.iter().map(upstream).collect(),

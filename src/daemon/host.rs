@@ -18,7 +18,10 @@ pub(crate) fn read() -> HostName {
 }
 
 fn parse(text: &str) -> HostName {
-    let name: Option<DomainName> = text.parse().ok().filter(|name: &DomainName| !name.is_root());
+    let name: Option<DomainName> = text
+        .parse()
+        .ok()
+        .filter(|name: &DomainName| !name.is_root());
     let domain = name
         .as_ref()
         .and_then(DomainName::parent)
@@ -34,7 +37,11 @@ mod tests {
     fn the_domain_is_what_follows_the_first_label() {
         let rows = [
             ("laptop", Some("laptop"), None),
-            ("laptop.home.test", Some("laptop.home.test"), Some("home.test")),
+            (
+                "laptop.home.test",
+                Some("laptop.home.test"),
+                Some("home.test"),
+            ),
             ("", None, None),
             ("(none)..", None, None),
         ];

@@ -67,8 +67,12 @@ fn check(options: &Options) -> ExitCode {
     let understood = reload::understand(&texts, None);
     let mut out = std::io::stderr().lock();
     for found in &understood.diagnostics {
-        let file = texts.iter().find(|text| *text.path.to_string_lossy() == *found.file);
-        let source = file.and_then(|file| file.text.as_deref().ok()).unwrap_or_default();
+        let file = texts
+            .iter()
+            .find(|text| *text.path.to_string_lossy() == *found.file);
+        let source = file
+            .and_then(|file| file.text.as_deref().ok())
+            .unwrap_or_default();
         // Nobody reads: the exit code still tells.
         let _written = writeln!(out, "{}", found.render(source, Colour::Plain));
     }

@@ -41,7 +41,10 @@ pub(crate) fn understand(texts: &[ConfigText], old: Option<&Config>) -> Understo
     for text in texts {
         let (layer, said) = layer(text);
         match said {
-            Ok(said) => layers.push(Layer { text: said, ..layer }),
+            Ok(said) => layers.push(Layer {
+                text: said,
+                ..layer
+            }),
             Err(found) => {
                 match layer.kind {
                     LayerKind::Main => main_unreadable = true,
@@ -147,7 +150,11 @@ mod tests {
     const OFFICE: &str = "match = { name = \"vpn*\" }\n[dns]\nupstreams = [\"10.8.0.1\"]\nclaims = [\"corp.test\"]\n";
 
     fn good() -> Config {
-        let main = file(Kind::Main, "/e/linnet.toml", Ok("[resolver]\nsearch = [\"home.test\"]\n"));
+        let main = file(
+            Kind::Main,
+            "/e/linnet.toml",
+            Ok("[resolver]\nsearch = [\"home.test\"]\n"),
+        );
         let office = file(Kind::Profile, "/e/profiles/office.toml", Ok(OFFICE));
         let understood = understand(&[main, office], None);
         assert_eq!(understood.diagnostics, []);
@@ -183,7 +190,11 @@ mod tests {
 
     #[test]
     fn a_broken_drop_in_leaves_the_rest() {
-        let broken = file(Kind::DropIn, "/e/conf.d/10-x.toml", Ok("[resolver]\nlissen = []\n"));
+        let broken = file(
+            Kind::DropIn,
+            "/e/conf.d/10-x.toml",
+            Ok("[resolver]\nlissen = []\n"),
+        );
         let office = file(Kind::Profile, "/e/profiles/office.toml", Ok(OFFICE));
         let understood = understand(&[broken, office], None);
         assert!(understood.applied && understood.has_errors());

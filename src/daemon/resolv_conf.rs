@@ -99,7 +99,9 @@ impl Keeping {
                 match report.state {
                     State::Untouched => Ownership::Untouched,
                     State::Ours => Ownership::Ours,
-                    State::Overwritten(overwritten) => Ownership::Overwritten(overwritten.to_string()),
+                    State::Overwritten(overwritten) => {
+                        Ownership::Overwritten(overwritten.to_string())
+                    }
                 }
             }
             Err(error) => Ownership::Failed(describe(&error)),
@@ -151,7 +153,8 @@ fn read(text: &str, own: &[SocketAddr]) -> ForeignResolvConf {
         search,
     } = config::resolv_conf::parse(text.as_bytes());
     nameservers.retain(|upstream| {
-        let listens = |own: &SocketAddr| own.ip() == upstream.address && own.port() == upstream.port;
+        let listens =
+            |own: &SocketAddr| own.ip() == upstream.address && own.port() == upstream.port;
         !own.iter().any(listens) && upstream.address != MAIN_STUB && upstream.address != BYPASS_STUB
     });
     ForeignResolvConf {
@@ -192,7 +195,9 @@ mod tests {
     }
 
     fn servers(keeping: &Keeping) -> usize {
-        keeping.foreign().map_or(0, |foreign| foreign.upstreams.len())
+        keeping
+            .foreign()
+            .map_or(0, |foreign| foreign.upstreams.len())
     }
 
     #[test]
@@ -232,12 +237,19 @@ mod tests {
         assert_eq!(keeping.errand_for(None), Some(Errand::GiveBack));
         assert_eq!(keeping.errand_for(None), None);
         keeping.insist();
-        assert_eq!(keeping.errand_for(None), None, "there is nothing to insist on");
+        assert_eq!(
+            keeping.errand_for(None),
+            None,
+            "there is nothing to insist on"
+        );
     }
 
     #[test]
     fn our_own_stub_is_nobody_to_ask() {
-        let own = ["10.0.0.1:53".parse().unwrap(), "10.0.0.2:5353".parse().unwrap()];
+        let own = [
+            "10.0.0.1:53".parse().unwrap(),
+            "10.0.0.2:5353".parse().unwrap(),
+        ];
         let text = "nameserver 127.0.0.53\nnameserver 127.0.0.54\nnameserver 10.0.0.1\nnameserver 10.0.0.2\n";
         let addresses: Vec<String> = read(text, &own)
             .upstreams

@@ -130,8 +130,7 @@ impl<'a> Running<'a> {
             subscribers: Subscribers::default(),
             hosts: watch(&options.hosts),
             resolv_conf: watch(&options.resolv_conf),
-            signals: Signals::open()
-                .map_err(|error| RunError::System("handle signals", error))?,
+            signals: Signals::open().map_err(|error| RunError::System("handle signals", error))?,
             watchdog: notify::watchdog_period().map(|period| {
                 let mut interval = tokio::time::interval(period);
                 interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -247,7 +246,10 @@ impl<'a> Running<'a> {
         }
         while let Some(event) = self.world.resolver.poll_event() {
             let Event::Answered(trace) = event;
-            let client = self.driver.peer_of(trace.client).map(|peer| peer.to_string());
+            let client = self
+                .driver
+                .peer_of(trace.client)
+                .map(|peer| peer.to_string());
             if let Some(notice) = self.world.take_trace(trace, client) {
                 self.tell(&notice);
             }
@@ -286,7 +288,9 @@ impl<'a> Running<'a> {
                 Effect::Announce(announcement) => announce(&announcement),
                 Effect::LookAgain => {
                     let mut again = self.world.on(Input::Host(host::read()), clock::now());
-                    if let Some(hosts) = self.hosts.as_mut().and_then(|watch| text(watch.contents())) {
+                    if let Some(hosts) =
+                        self.hosts.as_mut().and_then(|watch| text(watch.contents()))
+                    {
                         again.extend(self.world.on(Input::Hosts(hosts), clock::now()));
                     }
                     Box::pin(self.execute(again)).await;
@@ -322,7 +326,10 @@ impl<'a> Running<'a> {
                 }
             }
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "resolv.conf is not given back");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "resolv.conf is not given back"
+                );
             }
         }
         // Last, so that names resolve until programs are told to ask elsewhere.
@@ -336,7 +343,12 @@ fn listen(config: &Config) -> Vec<Listen> {
     if !resolver.enabled {
         return Vec::new();
     }
-    let place = |stub| move |address: &std::net::SocketAddr| Listen { address: *address, stub };
+    let place = |stub| {
+        move |address: &std::net::SocketAddr| Listen {
+            address: *address,
+            stub,
+        }
+    };
     let main = resolver.listen.iter().map(place(Stub::Main));
     let bypass = resolver.listen_bypass.iter().map(place(Stub::Bypass));
     main.chain(bypass).collect()
@@ -366,7 +378,10 @@ fn watch(path: &Path) -> Option<FileWatch> {
     match FileWatch::new(path) {
         Ok(watch) => Some(watch),
         Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a file is not followed");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a file is not followed"
+            );
             None
         }
     }

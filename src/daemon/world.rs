@@ -20,7 +20,7 @@ use config::diagnostic::Diagnostic;
 use config::model::ResolvConfMode;
 use config::time::Instant;
 use linkmgr::{KernelEvent, LinkManager};
-use linnet::api::{ListenStatus, Notice, Reply, ReloadReply};
+use linnet::api::{ListenStatus, Notice, ReloadReply, Reply};
 use policy::{Facts, Plan};
 use resolver::event::{LocalNames, Trace};
 use resolver::hosts::Hosts;
@@ -229,7 +229,11 @@ impl World {
     }
 
     /// Takes what became of a question; `client` says who asked, when that is known.
-    pub(crate) fn take_trace(&mut self, trace: Box<Trace>, client: Option<String>) -> Option<Notice> {
+    pub(crate) fn take_trace(
+        &mut self,
+        trace: Box<Trace>,
+        client: Option<String>,
+    ) -> Option<Notice> {
         let mut client = client;
         if let Some(asking) = self.asking_by_client.get_mut(&trace.client) {
             client = Some(asking.caller());
@@ -322,7 +326,10 @@ impl World {
                 }
             }
             Err(failure) => {
-                tracing::error!(error = &failure as &dyn std::error::Error, "the configuration is not read");
+                tracing::error!(
+                    error = &failure as &dyn std::error::Error,
+                    "the configuration is not read"
+                );
                 error("Busy", failure.to_string())
             }
         };
@@ -343,7 +350,9 @@ impl World {
             resolver.enabled.then_some(listen)
         };
         if places(old) != places(new) || old.cache_size != new.cache_size {
-            tracing::warn!("enabled, listen, listen-bypass and cache-size take effect when linnetd is restarted");
+            tracing::warn!(
+                "enabled, listen, listen-bypass and cache-size take effect when linnetd is restarted"
+            );
         }
     }
 
@@ -363,7 +372,11 @@ impl World {
             self.plan = plan;
             self.generation += 1;
             self.resolver.apply_plan(Arc::clone(&self.plan.dns), now);
-            tracing::debug!(generation = self.generation, ?changes, "a new plan is in force");
+            tracing::debug!(
+                generation = self.generation,
+                ?changes,
+                "a new plan is in force"
+            );
             effects.push(Effect::Announce(Announcement::Status(self.headline())));
             effects.push(Effect::Notice(Notice::PlanChanged {
                 generation: self.generation,

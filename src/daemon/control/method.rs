@@ -87,7 +87,10 @@ fn ask(call: Call, privileged: bool) -> Result<Asked, Reply> {
             }
             ours(method, call.parameters, call.more)
         }
-        other => Err(service_error("InterfaceNotFound", json!({ "interface": other }))),
+        other => Err(service_error(
+            "InterfaceNotFound",
+            json!({ "interface": other }),
+        )),
     }
 }
 

@@ -54,14 +54,26 @@ fn a_call_without_end_is_cut_off() {
 #[test]
 fn every_error_of_the_service_has_its_name_and_parameter() {
     let rows = [
-        (call("nodots", Value::Null), "MethodNotFound", json!({"method": "nodots"})),
-        (call("com.example.X", Value::Null), "InterfaceNotFound", json!({"interface": "com.example"})),
+        (
+            call("nodots", Value::Null),
+            "MethodNotFound",
+            json!({"method": "nodots"}),
+        ),
+        (
+            call("com.example.X", Value::Null),
+            "InterfaceNotFound",
+            json!({"interface": "com.example"}),
+        ),
         (
             call("org.linnet.Manager.Nope", Value::Null),
             "MethodNotFound",
             json!({"method": "org.linnet.Manager.Nope"}),
         ),
-        (call("org.linnet.Manager.Explain", Value::Null), "InvalidParameter", json!({"parameter": "name"})),
+        (
+            call("org.linnet.Manager.Explain", Value::Null),
+            "InvalidParameter",
+            json!({"parameter": "name"}),
+        ),
         (
             call("org.linnet.Manager.Explain", json!({"name": 5})),
             "InvalidParameter",
@@ -73,13 +85,23 @@ fn every_error_of_the_service_has_its_name_and_parameter() {
             json!({"parameter": "typo"}),
         ),
         (
-            call("org.linnet.Manager.Query", json!({"name": "a", "dnssec": "yes"})),
+            call(
+                "org.linnet.Manager.Query",
+                json!({"name": "a", "dnssec": "yes"}),
+            ),
             "InvalidParameter",
             json!({"parameter": "dnssec"}),
         ),
-        (call("org.linnet.Manager.Subscribe", Value::Null), "ExpectedMore", Value::Null),
         (
-            call("org.varlink.service.GetInterfaceDescription", json!({"interface": "com.example"})),
+            call("org.linnet.Manager.Subscribe", Value::Null),
+            "ExpectedMore",
+            Value::Null,
+        ),
+        (
+            call(
+                "org.varlink.service.GetInterfaceDescription",
+                json!({"interface": "com.example"}),
+            ),
             "InterfaceNotFound",
             json!({"interface": "com.example"}),
         ),
@@ -87,7 +109,11 @@ fn every_error_of_the_service_has_its_name_and_parameter() {
     for (call, name, parameters) in rows {
         let words = format!("{call:?}");
         let reply = replied(understand(call, true));
-        assert_eq!(reply.error, Some(format!("org.varlink.service.{name}")), "{words}");
+        assert_eq!(
+            reply.error,
+            Some(format!("org.varlink.service.{name}")),
+            "{words}"
+        );
         assert_eq!(reply.parameters, parameters, "{words}");
     }
 }
@@ -98,7 +124,10 @@ fn what_changes_something_is_for_the_privileged_only() {
         let name = format!("{INTERFACE}.{method}");
         let parameters = json!({"owner": "x"});
         let reply = replied(understand(call(&name, parameters), false));
-        assert_eq!(reply.error.as_deref(), Some("org.varlink.service.PermissionDenied"));
+        assert_eq!(
+            reply.error.as_deref(),
+            Some("org.varlink.service.PermissionDenied")
+        );
     }
     for method in ["Status", "Query", "Explain"] {
         let name = format!("{INTERFACE}.{method}");
@@ -110,8 +139,14 @@ fn what_changes_something_is_for_the_privileged_only() {
 
 #[test]
 fn the_service_describes_itself() {
-    let info = replied(understand(call("org.varlink.service.GetInfo", Value::Null), false));
-    assert_eq!(info.parameters["interfaces"], json!(["org.varlink.service", INTERFACE]));
+    let info = replied(understand(
+        call("org.varlink.service.GetInfo", Value::Null),
+        false,
+    ));
+    assert_eq!(
+        info.parameters["interfaces"],
+        json!(["org.varlink.service", INTERFACE])
+    );
     let parameters = json!({"interface": INTERFACE});
     let described = call("org.varlink.service.GetInterfaceDescription", parameters);
     let reply = replied(understand(described, false));
@@ -120,7 +155,19 @@ fn the_service_describes_itself() {
 
 #[test]
 fn the_definition_names_every_method() {
-    for method in ["Status", "Query", "Explain", "Claim", "Withdraw", "Flush", "Reload", "Subscribe"] {
-        assert!(DEFINITION.contains(&format!("method {method}(")), "{method}");
+    for method in [
+        "Status",
+        "Query",
+        "Explain",
+        "Claim",
+        "Withdraw",
+        "Flush",
+        "Reload",
+        "Subscribe",
+    ] {
+        assert!(
+            DEFINITION.contains(&format!("method {method}(")),
+            "{method}"
+        );
     }
 }

@@ -97,7 +97,13 @@ impl World {
             record_type: rtype::A,
             class: class::IN,
         };
-        let made = synthesize(&question, &self.local_names, &self.hosts, Stub::Main, claimed)?;
+        let made = synthesize(
+            &question,
+            &self.local_names,
+            &self.hosts,
+            Stub::Main,
+            claimed,
+        )?;
         Some(made.kind)
     }
 
