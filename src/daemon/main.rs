@@ -1,8 +1,109 @@
-//! linnetd.
+//! linnetd: asks every name where it belongs.
+//!
+//! Which way in? Arguments, logging, privileges (before there is a thread), then the one event loop in [`run`].
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the event loop will call it"))]
+mod claims;
+mod clock;
+mod control;
+mod convert;
+mod errands;
 mod helper;
-#[cfg_attr(not(test), expect(dead_code, reason = "the event loop will call it"))]
+mod host;
+mod input;
+mod notify;
+mod options;
 mod privileges;
+mod reload;
+mod resolv_conf;
+mod run;
+mod store;
+mod subscribers;
+mod trace_log;
+mod world;
 
-fn main() {}
+use std::error::Error;
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use config::diagnostic::Colour;
+use linnet::config_dirs::{self, Believe};
+use tracing_subscriber::EnvFilter;
+
+use options::Options;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    log_to_stderr(&options.log);
+    if options.check {
+        return check(&options);
+    }
+    match daemon(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{}", chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn daemon(options: &Options) -> Result<(), Box<dyn Error>> {
+    let started_by = nix::unistd::getuid().as_raw();
+    let started = privileges::start(&options.privileges(), reload::config_of)?;
+    for warning in &started.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(run::run(options, started.keeper, started_by))?;
+    Ok(())
+}
+
+/// Prints what is wrong with the configuration.
+fn check(options: &Options) -> ExitCode {
+    let directories = config_dirs::directories(options.config_dir.as_deref());
+    let texts = config_dirs::read(&directories, Believe::Everything);
+    let understood = reload::understand(&texts, None);
+    let mut out = std::io::stderr().lock();
+    for found in &understood.diagnostics {
+        let file = texts
+            .iter()
+            .find(|text| *text.path.to_string_lossy() == *found.file);
+        let source = file
+            .and_then(|file| file.text.as_deref().ok())
+            .unwrap_or_default();
+        // Nobody reads: the exit code still tells.
+        let _written = writeln!(out, "{}", found.render(source, Colour::Plain));
+    }
+    if understood.has_errors() {
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+/// Logs to stderr; the journal adds the time by itself.
+fn log_to_stderr(filter: &str) {
+    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    let log = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(EnvFilter::new(filter))
+        .with_ansi(!journal && std::io::stderr().is_terminal());
+    if journal {
+        log.without_time().init();
+    } else {
+        log.init();
+    }
+}
+
+/// Writes an error with its causes.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

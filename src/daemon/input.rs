@@ -1,0 +1,84 @@
+//! What can happen to the daemon? [`Input`], closed: everything that is not here cannot happen.
+//!
+//! Questions and replies are not here: they go from the driver to the resolver without a stop, in [`crate::run`].
+
+use linkmgr::KernelEvent;
+use linnet::api::{
+    ClaimParameters, ExplainParameters, FlushParameters, Notice, QueryParameters, Reply,
+    WithdrawParameters,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::control::Caller;
+use crate::errands::Outcome;
+use crate::host::HostName;
+
+/// One thing that happened.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// The kernel said something about links, addresses or default routes.
+    Kernel(Vec<KernelEvent>),
+    /// The hosts table is this.
+    Hosts(String),
+    /// What is at the path of resolv.conf is this; `None` when there is nothing, or nothing that can be read.
+    ResolvConf(Option<String>),
+    /// An errand is done, or could not be.
+    Errand(Outcome),
+    /// The host's name is this.
+    Host(HostName),
+    /// A caller of the control interface asks for something.
+    Control(Box<ControlCall>),
+    /// A connection of the control interface has ended.
+    ControlGone(ConnectionId),
+    /// The system, or a person, sent a signal.
+    Signal(Signal),
+    /// A deadline of the resolver has passed.
+    Timer,
+}
+
+/// One connection of the control interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ConnectionId(pub(crate) u64);
+
+/// A call that wants an answer.
+#[derive(Debug)]
+pub(crate) struct ControlCall {
+    /// On which connection.
+    pub(crate) connection: ConnectionId,
+    /// Who.
+    pub(crate) caller: Caller,
+    /// What.
+    pub(crate) method: Method,
+    /// Where the answer goes.
+    pub(crate) answer: oneshot::Sender<Reply>,
+}
+
+/// The methods of the control interface, with their parameters.
+#[derive(Debug)]
+pub(crate) enum Method {
+    /// What the daemon is doing.
+    Status,
+    /// A question, as a client of the stub would ask it.
+    Query(QueryParameters),
+    /// Where a name goes.
+    Explain(ExplainParameters),
+    /// A claim.
+    Claim(ClaimParameters),
+    /// A claim's end.
+    Withdraw(WithdrawParameters),
+    /// Cached answers are to be forgotten.
+    Flush(FlushParameters),
+    /// The configuration is to be read again.
+    Reload,
+    /// What happens is to be told here.
+    Subscribe(mpsc::Sender<Notice>),
+}
+
+/// A signal that means something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// SIGHUP: read the configuration again.
+    Hangup,
+    /// SIGTERM or SIGINT: end.
+    Terminate,
+}

@@ -1,0 +1,63 @@
+//! What can one say on linnetd's command line?
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::helper::Paths;
+use crate::privileges;
+
+/// Asks every name where it belongs: the daemon of the split-DNS connectivity manager.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "linnetd", version)]
+pub(crate) struct Options {
+    /// The one directory of the configuration, instead of the system's three
+    #[arg(long, value_name = "DIR")]
+    pub(crate) config_dir: Option<PathBuf>,
+    /// Where the control socket is made
+    #[arg(long, value_name = "DIR", default_value = "/run/linnet")]
+    pub(crate) runtime_dir: PathBuf,
+    /// Where the journal and persistent claims are kept
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/linnet")]
+    pub(crate) state_dir: PathBuf,
+    /// The file that tells programs whom to ask
+    #[arg(long, value_name = "PATH", default_value = "/etc/resolv.conf")]
+    pub(crate) resolv_conf: PathBuf,
+    /// The hosts table
+    #[arg(long, value_name = "PATH", default_value = "/etc/hosts")]
+    pub(crate) hosts: PathBuf,
+    /// The user to become, when started as root; linnet when absent
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// What to log: error, warn, info, debug, trace, or target=level pairs
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    pub(crate) log: String,
+    /// Check the configuration and end: 1 when it has errors
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+impl Options {
+    /// Returns what the start as root needs.
+    pub(crate) fn privileges(&self) -> privileges::Options {
+        privileges::Options {
+            user: self.user.clone(),
+            runtime_dir: self.runtime_dir.clone(),
+            paths: Paths {
+                config_dir: self.config_dir.clone(),
+                state_dir: self.state_dir.clone(),
+                resolv_conf: self.resolv_conf.clone(),
+            },
+        }
+    }
+
+    /// Returns the path of the control socket.
+    pub(crate) fn control_socket(&self) -> PathBuf {
+        self.runtime_dir.join("control")
+    }
+
+    /// Returns the file of the persistent claims.
+    pub(crate) fn claims_file(&self) -> PathBuf {
+        self.state_dir.join("claims.json")
+    }
+}

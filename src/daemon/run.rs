@@ -1,0 +1,445 @@
+//! When does what happen? The one event loop: waits, hands inputs to the [`World`], does what it says.
+//!
+//! A question takes the short way: driver, resolver, driver. Nothing else is touched for a cache hit. Decides nothing about
+//! names, links or files.
+
+use std::io;
+use std::path::Path;
+
+use config::Config;
+use linkmgr::KernelEvent;
+use linkmgr_io::Monitor;
+use linnet::api::{ListenStatus, Notice};
+use resolver::{ClientQuery, Event, Stub};
+use resolver_io::resolv_conf::{Contents, FileWatch};
+use resolver_io::{BindError, Driver, Input as Wire, Listen};
+use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{Interval, MissedTickBehavior};
+
+use crate::clock::{self, Alarm};
+use crate::control::{ControlError, ControlSocket};
+use crate::errands::Errands;
+use crate::helper::KeeperError;
+use crate::host;
+use crate::input::{Input, Signal};
+use crate::notify::{self, Announcement, announce, keep_alive};
+use crate::options::Options;
+use crate::privileges::KeeperSeed;
+use crate::reload;
+use crate::store;
+use crate::subscribers::Subscribers;
+use crate::world::{Beginning, Effect, World};
+
+/// Calls of the control interface that wait for the loop.
+const WAITING_CALLS: usize = 64;
+
+/// Why linnetd cannot start, or cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    /// The stub's port is taken.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// There is no control socket.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The configuration cannot be read at all.
+    #[error("cannot read the configuration")]
+    Config(#[source] KeeperError),
+    /// The kernel does not tell of links.
+    #[error("cannot hear of links")]
+    Monitor(#[source] io::Error),
+    /// The kernel gives no timer, signal handler or random numbers.
+    #[error("cannot {0}")]
+    System(&'static str, #[source] io::Error),
+}
+
+/// Runs until a signal says otherwise; resolv.conf is as it was when this returns.
+///
+/// # Errors
+/// [`RunError`]: nothing was taken, or it has been given back.
+pub(crate) async fn run(
+    options: &Options,
+    keeper: KeeperSeed,
+    started_by: u32,
+) -> Result<(), RunError> {
+    let mut keeper = keeper
+        .keeper()
+        .map_err(|error| RunError::System("reach the root helper", error))?;
+    let socket = ControlSocket::prepare(&options.control_socket(), started_by)?;
+    let texts = keeper.read_config().await.map_err(RunError::Config)?;
+    let understood = reload::understand(&texts, None);
+    let driver = Driver::bind(&listen(&understood.config))?;
+    let now = clock::now();
+    let beginning = Beginning {
+        listen: driver.local_addresses().iter().map(listen_status).collect(),
+        kept_claims: store::read(&options.claims_file()),
+        host: host::read(),
+        seed: seed().map_err(|error| RunError::System("get random numbers", error))?,
+        understood,
+    };
+    let world = World::new(beginning, now);
+    let errands = Errands::start(keeper);
+    let mut running = Running::new(options, driver, world, errands, socket)?;
+    let ended = match running.start().await {
+        Ok(()) => running.turn().await,
+        Err(error) => Err(error),
+    };
+    running.end().await;
+    ended
+}
+
+/// Everything that the loop waits for, and what it drives.
+struct Running<'a> {
+    options: &'a Options,
+    driver: Driver,
+    world: World,
+    monitor: Monitor,
+    alarm: Alarm,
+    errands: Errands,
+    socket: ControlSocket,
+    calls: mpsc::Receiver<Input>,
+    caller: mpsc::Sender<Input>,
+    subscribers: Subscribers,
+    hosts: Option<FileWatch>,
+    resolv_conf: Option<FileWatch>,
+    signals: Signals,
+    watchdog: Option<Interval>,
+    stopping: bool,
+}
+
+impl<'a> Running<'a> {
+    fn new(
+        options: &'a Options,
+        driver: Driver,
+        world: World,
+        errands: Errands,
+        socket: ControlSocket,
+    ) -> Result<Self, RunError> {
+        let (caller, calls) = mpsc::channel(WAITING_CALLS);
+        Ok(Self {
+            options,
+            driver,
+            world,
+            monitor: Monitor::open().map_err(RunError::Monitor)?,
+            alarm: Alarm::open().map_err(|error| RunError::System("get a timer", error))?,
+            errands,
+            socket,
+            calls,
+            caller,
+            subscribers: Subscribers::default(),
+            hosts: watch(&options.hosts),
+            resolv_conf: watch(&options.resolv_conf),
+            signals: Signals::open().map_err(|error| RunError::System("handle signals", error))?,
+            watchdog: notify::watchdog_period().map(|period| {
+                let mut interval = tokio::time::interval(period);
+                interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                interval
+            }),
+            stopping: false,
+        })
+    }
+
+    /// Takes in what there is, makes the first plan, and says that we are ready.
+    async fn start(&mut self) -> Result<(), RunError> {
+        if let Some(watch) = &mut self.hosts
+            && let Some(text) = text(watch.contents())
+        {
+            self.feed(Input::Hosts(text)).await;
+        }
+        if let Some(watch) = &mut self.resolv_conf {
+            let text = text(watch.contents());
+            self.feed(Input::ResolvConf(text)).await;
+        }
+        loop {
+            let events = self.monitor.next().await.map_err(RunError::Monitor)?;
+            let complete = events.contains(&KernelEvent::ListingEnds);
+            self.feed(Input::Kernel(events)).await;
+            if complete {
+                break;
+            }
+        }
+        let effects = self.world.begin(clock::now());
+        self.execute(effects).await;
+        self.socket.publish()?;
+        announce(&Announcement::Ready);
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), "linnetd is ready");
+        Ok(())
+    }
+
+    /// Goes round until something says stop.
+    async fn turn(&mut self) -> Result<(), RunError> {
+        while !self.stopping {
+            let deadline = self.world.resolver.poll_timeout().map(|(at, _)| at);
+            // Biased: questions first. The driver itself lets the others have their turn.
+            let input = tokio::select! {
+                biased;
+                () = self.driver.ready() => None,
+                rung = sleep(&mut self.alarm, deadline) => {
+                    rung.map_err(|error| RunError::System("wait for a deadline", error))?;
+                    Some(Input::Timer)
+                }
+                events = self.monitor.next() => Some(Input::Kernel(events.map_err(RunError::Monitor)?)),
+                signal = self.signals.next() => Some(Input::Signal(signal)),
+                outcome = self.errands.next() => Some(Input::Errand(outcome)),
+                Some(call) = self.calls.recv() => Some(call),
+                () = self.socket.accept(&self.caller) => continue,
+                contents = changed(&mut self.resolv_conf) => Some(Input::ResolvConf(text(contents))),
+                contents = changed(&mut self.hosts) => Some(Input::Hosts(text(contents).unwrap_or_default())),
+                () = tick(&mut self.watchdog) => {
+                    keep_alive();
+                    continue;
+                }
+            };
+            match input {
+                Some(input) => self.feed(input).await,
+                None => self.pump(),
+            }
+            self.drain().await;
+        }
+        Ok(())
+    }
+
+    /// Hands the resolver what the sockets brought.
+    fn pump(&mut self) {
+        let now = clock::now();
+        let resolver = &mut self.world.resolver;
+        while let Some(input) = self.driver.poll_input() {
+            match input {
+                Wire::Query {
+                    client,
+                    stub,
+                    channel,
+                    wire,
+                } => {
+                    let query = ClientQuery {
+                        client,
+                        stub,
+                        channel,
+                        wire,
+                    };
+                    resolver.handle_query(query, now);
+                }
+                Wire::Reply { exchange, wire } => resolver.handle_reply(exchange, wire, now),
+                Wire::Failed { exchange, failure } => {
+                    resolver.handle_failure(exchange, failure, now);
+                }
+                Wire::ClientGone(client) => resolver.handle_client_gone(client),
+            }
+        }
+    }
+
+    /// Hands on what the resolver has to say.
+    async fn drain(&mut self) {
+        while let Some(answer) = self.world.resolver.poll_answer() {
+            if World::is_mine(answer.client) {
+                self.world.take_answer(&answer);
+            } else {
+                self.driver.answer(answer);
+            }
+        }
+        while let Some(transmit) = self.world.resolver.poll_transmit() {
+            self.driver.transmit(transmit);
+        }
+        while let Some(exchange) = self.world.resolver.poll_cancel() {
+            self.driver.cancel(exchange);
+        }
+        while let Some(event) = self.world.resolver.poll_event() {
+            let Event::Answered(trace) = event;
+            let client = self
+                .driver
+                .peer_of(trace.client)
+                .map(|peer| peer.to_string());
+            if let Some(notice) = self.world.take_trace(trace, client) {
+                self.tell(&notice);
+            }
+        }
+        self.driver.finish_round();
+        let mut effects = Vec::new();
+        self.world.settle(clock::now(), &mut effects);
+        if !effects.is_empty() {
+            self.execute(effects).await;
+        }
+    }
+
+    async fn feed(&mut self, input: Input) {
+        let effects = self.world.on(input, clock::now());
+        self.execute(effects).await;
+    }
+
+    async fn execute(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Reply(caller, reply) => {
+                    // A caller that went away hears nothing.
+                    let _heard = caller.send(reply);
+                }
+                Effect::Notice(notice) => self.tell(&notice),
+                Effect::Subscribe(notices) => {
+                    self.subscribers.add(notices);
+                    self.world.watch(true);
+                }
+                Effect::Errand(errand) => self.errands.send(errand).await,
+                Effect::KeepClaims(text) => {
+                    if let Err(error) = store::write(&self.options.claims_file(), &text) {
+                        tracing::error!(%error, "persistent claims are not kept");
+                    }
+                }
+                Effect::Announce(announcement) => announce(&announcement),
+                Effect::LookAgain => {
+                    let mut again = self.world.on(Input::Host(host::read()), clock::now());
+                    if let Some(hosts) =
+                        self.hosts.as_mut().and_then(|watch| text(watch.contents()))
+                    {
+                        again.extend(self.world.on(Input::Hosts(hosts), clock::now()));
+                    }
+                    Box::pin(self.execute(again)).await;
+                }
+                Effect::Stop => self.stopping = true,
+            }
+        }
+    }
+
+    fn tell(&mut self, notice: &Notice) {
+        if self.subscribers.is_empty() {
+            return;
+        }
+        self.subscribers.tell(notice);
+        if self.subscribers.is_empty() {
+            self.world.watch(false);
+        }
+    }
+
+    /// Gives back what was taken.
+    async fn end(self) {
+        let Self {
+            errands,
+            socket,
+            driver,
+            ..
+        } = self;
+        drop(socket);
+        match errands.quit().await {
+            Ok(report) => {
+                for message in report.messages {
+                    tracing::warn!("{message}");
+                }
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "resolv.conf is not given back"
+                );
+            }
+        }
+        // Last, so that names resolve until programs are told to ask elsewhere.
+        drop(driver);
+        tracing::info!("linnetd ends");
+    }
+}
+
+fn listen(config: &Config) -> Vec<Listen> {
+    let resolver = &config.resolver;
+    if !resolver.enabled {
+        return Vec::new();
+    }
+    let place = |stub| {
+        move |address: &std::net::SocketAddr| Listen {
+            address: *address,
+            stub,
+        }
+    };
+    let main = resolver.listen.iter().map(place(Stub::Main));
+    let bypass = resolver.listen_bypass.iter().map(place(Stub::Bypass));
+    main.chain(bypass).collect()
+}
+
+fn listen_status(listen: &Listen) -> ListenStatus {
+    ListenStatus {
+        address: listen.address.to_string(),
+        stub: match listen.stub {
+            Stub::Main => "main",
+            Stub::Bypass => "bypass",
+        }
+        .to_owned(),
+    }
+}
+
+fn seed() -> io::Result<[u8; 32]> {
+    use rand::TryRng as _;
+    let mut seed = [0; 32];
+    rand::rngs::SysRng
+        .try_fill_bytes(&mut seed)
+        .map_err(io::Error::other)?;
+    Ok(seed)
+}
+
+fn watch(path: &Path) -> Option<FileWatch> {
+    match FileWatch::new(path) {
+        Ok(watch) => Some(watch),
+        Err(error) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a file is not followed"
+            );
+            None
+        }
+    }
+}
+
+async fn changed(watch: &mut Option<FileWatch>) -> Contents {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Returns what a file says; what is not UTF-8 is replaced, as comments may be in any encoding.
+fn text(contents: Contents) -> Option<String> {
+    match contents {
+        Contents::Bytes(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Contents::Missing | Contents::Unreadable(_) => None,
+    }
+}
+
+async fn sleep(alarm: &mut Alarm, deadline: Option<config::time::Instant>) -> io::Result<()> {
+    match deadline {
+        Some(deadline) => alarm.sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn tick(watchdog: &mut Option<Interval>) {
+    match watchdog {
+        Some(interval) => {
+            interval.tick().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// The signals that mean something.
+struct Signals {
+    hangup: SignalStream,
+    terminate: SignalStream,
+    interrupt: SignalStream,
+}
+
+impl Signals {
+    fn open() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next. Cancel-safe.
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.hangup.recv() => Signal::Hangup,
+            _ = self.terminate.recv() => Signal::Terminate,
+            _ = self.interrupt.recv() => Signal::Terminate,
+        }
+    }
+}

@@ -1,0 +1,437 @@
+//! What is the daemon's whole state, and what follows from an input? [`World`]: facts to plan, calls to answers.
+//!
+//! ```text
+//! Input -> facts -> policy::plan -> changed? -> resolver, resolv.conf, subscribers, service manager
+//!       -> call -> reply
+//! ```
+//!
+//! What has to be done outside comes back as [`Effect`]s; nothing here opens, reads, waits or knows the time by itself.
+
+mod calls;
+mod describe;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use config::Config;
+use config::diagnostic::Diagnostic;
+use config::model::ResolvConfMode;
+use config::time::Instant;
+use linkmgr::{KernelEvent, LinkManager};
+use linnet::api::{ListenStatus, Notice, ReloadReply, Reply};
+use policy::{Facts, Plan};
+use resolver::event::{LocalNames, Trace};
+use resolver::hosts::Hosts;
+use resolver::{Answer, ClientId, Resolver, Settings};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::claims::Claims;
+use crate::control::{error, to_value};
+use crate::convert;
+use crate::errands::{Errand, Outcome};
+use crate::helper::KeeperError;
+use crate::host::HostName;
+use crate::input::{Input, Signal};
+use crate::notify::Announcement;
+use crate::reload::{self, Understood};
+use crate::resolv_conf::Keeping;
+use crate::trace_log::TraceLog;
+use calls::Asking;
+
+/// The daemon's whole state.
+///
+/// Things that happen go into [`World::on`]; between [`World::new`] and [`World::begin`] they are only taken in. Questions
+/// of clients go to [`World::resolver`] directly; its answers to [`World::is_mine`] clients and its traces come back here.
+#[derive(Debug)]
+pub(crate) struct World {
+    /// The resolver.
+    pub(crate) resolver: Resolver,
+    config: Config,
+    diagnostics: Vec<Diagnostic>,
+    facts: Facts,
+    plan: Plan,
+    generation: u64,
+    begun: bool,
+    links: LinkManager,
+    host: HostName,
+    local_names: LocalNames,
+    hosts: Hosts,
+    claims: Claims,
+    kept_claims: String,
+    keeping: Keeping,
+    listen: Vec<ListenStatus>,
+    traces: TraceLog,
+    asking_by_client: BTreeMap<ClientId, Asking>,
+    asked: u32,
+    watched: bool,
+    reloads: Vec<oneshot::Sender<Reply>>,
+    reloading: bool,
+    started_at: Instant,
+}
+
+/// What is to be done outside.
+#[derive(Debug)]
+#[must_use]
+pub(crate) enum Effect {
+    /// Answer a call.
+    Reply(oneshot::Sender<Reply>, Reply),
+    /// Tell the subscribers.
+    Notice(Notice),
+    /// Tell what happens to this one too.
+    Subscribe(mpsc::Sender<Notice>),
+    /// Have this done by the keeper.
+    Errand(Errand),
+    /// Keep the persistent claims: the text of their file.
+    KeepClaims(String),
+    /// Tell the service manager.
+    Announce(Announcement),
+    /// Read the host's name and the hosts table again.
+    LookAgain,
+    /// End.
+    Stop,
+}
+
+/// What a world begins with.
+#[derive(Debug)]
+pub(crate) struct Beginning {
+    /// The configuration and what is wrong with it.
+    pub(crate) understood: Understood,
+    /// Where the stub listens.
+    pub(crate) listen: Vec<ListenStatus>,
+    /// The text of the file of persistent claims, when there is one.
+    pub(crate) kept_claims: Option<String>,
+    /// The host's name.
+    pub(crate) host: HostName,
+    /// Seed of the resolver's random numbers.
+    pub(crate) seed: [u8; 32],
+}
+
+impl World {
+    /// Makes a world that refuses every question until it begins.
+    pub(crate) fn new(beginning: Beginning, now: Instant) -> Self {
+        let Beginning {
+            understood,
+            listen,
+            kept_claims,
+            host,
+            seed,
+        } = beginning;
+        let Understood {
+            config,
+            diagnostics,
+            applied: _,
+        } = understood;
+        let mut claims = Claims::default();
+        if let Some(text) = &kept_claims
+            && let Err(mistakes) = claims.restore(text)
+        {
+            for mistake in mistakes {
+                tracing::error!("a persistent claim is lost: {mistake}");
+            }
+        }
+        let settings = Settings {
+            cache_size: usize::try_from(config.resolver.cache_size).unwrap_or(usize::MAX),
+            seed,
+        };
+        let own = config
+            .resolver
+            .listen
+            .iter()
+            .chain(&config.resolver.listen_bypass);
+        let keeping = Keeping::new(own.copied().collect());
+        tell_findings(&diagnostics);
+        Self {
+            resolver: Resolver::new(settings),
+            config,
+            diagnostics,
+            facts: Facts::default(),
+            plan: Plan::default(),
+            generation: 0,
+            begun: false,
+            links: LinkManager::default(),
+            host,
+            local_names: LocalNames::default(),
+            hosts: Hosts::default(),
+            kept_claims: claims.to_file(),
+            claims,
+            keeping,
+            listen,
+            traces: TraceLog::default(),
+            asking_by_client: BTreeMap::new(),
+            asked: 0,
+            watched: false,
+            reloads: Vec::new(),
+            reloading: false,
+            started_at: now,
+        }
+    }
+
+    /// Makes the first plan from what was taken in.
+    pub(crate) fn begin(&mut self, now: Instant) -> Vec<Effect> {
+        self.begun = true;
+        let mut effects = Vec::new();
+        self.replan(now, &mut effects);
+        effects
+    }
+
+    /// Takes what happened; returns what is to be done.
+    pub(crate) fn on(&mut self, input: Input, now: Instant) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match input {
+            Input::Kernel(events) => self.handle_kernel(events, now, &mut effects),
+            Input::Hosts(text) => {
+                let text = if self.config.resolver.hosts {
+                    text.as_str()
+                } else {
+                    ""
+                };
+                self.resolver.apply_hosts(text);
+                self.hosts = Hosts::parse(text);
+            }
+            Input::ResolvConf(text) => {
+                let errand = self.keeping.handle_text(text);
+                effects.extend(errand.map(Effect::Errand));
+                self.replan(now, &mut effects);
+            }
+            Input::Errand(outcome) => self.handle_outcome(outcome, now, &mut effects),
+            Input::Host(host) => {
+                self.host = host;
+                self.replan(now, &mut effects);
+            }
+            Input::Control(call) => self.handle_call(*call, now, &mut effects),
+            Input::ControlGone(connection) => {
+                if self.claims.withdraw_connection(connection) {
+                    self.replan(now, &mut effects);
+                }
+            }
+            Input::Signal(Signal::Hangup) => self.reload(None, &mut effects),
+            Input::Signal(Signal::Terminate) => {
+                effects.push(Effect::Announce(Announcement::Stopping));
+                effects.push(Effect::Stop);
+            }
+            Input::Timer => self.resolver.handle_timeout(now),
+        }
+        effects
+    }
+
+    /// Whether an answer of the resolver is for a caller of the control interface: give it to [`World::take_answer`].
+    pub(crate) fn is_mine(client: ClientId) -> bool {
+        calls::is_mine(client)
+    }
+
+    /// Takes an answer to a caller's question.
+    pub(crate) fn take_answer(&mut self, answer: &Answer) {
+        if let Some(asking) = self.asking_by_client.get_mut(&answer.client) {
+            asking.wire = Some(answer.wire.clone());
+        }
+    }
+
+    /// Takes what became of a question; `client` says who asked, when that is known.
+    pub(crate) fn take_trace(
+        &mut self,
+        trace: Box<Trace>,
+        client: Option<String>,
+    ) -> Option<Notice> {
+        let mut client = client;
+        if let Some(asking) = self.asking_by_client.get_mut(&trace.client) {
+            client = Some(asking.caller());
+            asking.trace = Some(trace.clone());
+        }
+        let notice = self.watched.then(|| Notice::Answered {
+            trace: convert::trace(&trace, &self.plan.dns, client),
+        });
+        self.traces.push(trace);
+        notice
+    }
+
+    /// Returns the replies to callers whose questions have been answered.
+    pub(crate) fn settle(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if !self.asking_by_client.is_empty() {
+            self.answer_callers(now, effects);
+        }
+    }
+
+    /// Says whether anybody subscribes: traces of cache hits are made for them only.
+    pub(crate) fn watch(&mut self, watched: bool) {
+        self.watched = watched;
+        self.resolver.trace_hits(watched);
+    }
+
+    fn handle_kernel(&mut self, events: Vec<KernelEvent>, now: Instant, effects: &mut Vec<Effect>) {
+        let mut changed = false;
+        for event in events {
+            changed |= self.links.handle_event(event);
+        }
+        if changed {
+            self.facts.links.clone_from(self.links.facts());
+            self.replan(now, effects);
+        }
+    }
+
+    fn handle_outcome(&mut self, outcome: Outcome, now: Instant, effects: &mut Vec<Effect>) {
+        match outcome {
+            Outcome::Config(texts) => {
+                self.apply_config(texts, effects);
+                self.replan(now, effects);
+                effects.push(Effect::LookAgain);
+            }
+            Outcome::ResolvConf(report) => {
+                let before = self.keeping.status(self.mode());
+                self.keeping.handle_report(report);
+                let status = self.keeping.status(self.mode());
+                if status != before {
+                    effects.push(Effect::Notice(Notice::ResolvConf { status }));
+                }
+                self.replan(now, effects);
+            }
+        }
+    }
+
+    /// Begins to read the configuration anew.
+    fn reload(&mut self, caller: Option<oneshot::Sender<Reply>>, effects: &mut Vec<Effect>) {
+        self.reloads.extend(caller);
+        if self.reloading {
+            return;
+        }
+        self.reloading = true;
+        effects.push(Effect::Announce(Announcement::Reloading));
+        effects.push(Effect::Errand(Errand::ReadConfig));
+    }
+
+    fn apply_config(
+        &mut self,
+        texts: Result<Vec<linnet::config_dirs::ConfigText>, KeeperError>,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.reloading = false;
+        let reply = match texts {
+            Ok(texts) => {
+                let understood = reload::understand(&texts, Some(&self.config));
+                tell_findings(&understood.diagnostics);
+                tracing::info!(applied = understood.applied, "the configuration was read");
+                if understood.applied {
+                    self.note_restart(&understood.config);
+                    self.keeping.insist();
+                }
+                self.config = understood.config;
+                self.diagnostics = understood.diagnostics;
+                Reply {
+                    parameters: to_value(&ReloadReply {
+                        applied: understood.applied,
+                        diagnostics: self.diagnostics.iter().map(convert::diagnostic).collect(),
+                    }),
+                    ..Reply::default()
+                }
+            }
+            Err(failure) => {
+                tracing::error!(
+                    error = &failure as &dyn std::error::Error,
+                    "the configuration is not read"
+                );
+                error("Busy", failure.to_string())
+            }
+        };
+        let callers = std::mem::take(&mut self.reloads);
+        effects.extend(
+            callers
+                .into_iter()
+                .map(|caller| Effect::Reply(caller, reply.clone())),
+        );
+        effects.push(Effect::Announce(Announcement::Ready));
+    }
+
+    /// Says which changes wait for the next start.
+    fn note_restart(&self, new: &Config) {
+        let (old, new) = (&self.config.resolver, &new.resolver);
+        let places = |resolver: &config::model::ResolverConfig| {
+            let listen = (resolver.listen.clone(), resolver.listen_bypass.clone());
+            resolver.enabled.then_some(listen)
+        };
+        if places(old) != places(new) || old.cache_size != new.cache_size {
+            tracing::warn!(
+                "enabled, listen, listen-bypass and cache-size take effect when linnetd is restarted"
+            );
+        }
+    }
+
+    /// Makes a plan of what is known, and puts it in force when it is another one.
+    fn replan(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if !self.begun {
+            return;
+        }
+        self.facts.layers = self.claims.layers();
+        self.facts.foreign_resolv_conf = self.keeping.foreign();
+        self.facts.host_domain.clone_from(&self.host.domain);
+        self.keep_claims(effects);
+        self.apply_local_names();
+        let plan = policy::plan(&self.config, &self.facts);
+        if plan != self.plan || self.generation == 0 {
+            let changes = policy::diff::changes(&self.plan, &plan);
+            self.plan = plan;
+            self.generation += 1;
+            self.resolver.apply_plan(Arc::clone(&self.plan.dns), now);
+            tracing::debug!(
+                generation = self.generation,
+                ?changes,
+                "a new plan is in force"
+            );
+            effects.push(Effect::Announce(Announcement::Status(self.headline())));
+            effects.push(Effect::Notice(Notice::PlanChanged {
+                generation: self.generation,
+                changes,
+            }));
+        }
+        let resolv_conf = self.plan.resolv_conf.as_ref();
+        let wanted = resolv_conf.filter(|_| !self.listen.is_empty());
+        effects.extend(self.keeping.errand_for(wanted).map(Effect::Errand));
+    }
+
+    fn keep_claims(&mut self, effects: &mut Vec<Effect>) {
+        let text = self.claims.to_file();
+        if text != self.kept_claims {
+            self.kept_claims.clone_from(&text);
+            effects.push(Effect::KeepClaims(text));
+        }
+    }
+
+    fn apply_local_names(&mut self) {
+        let linkmgr::LocalAddresses {
+            addresses,
+            gateways,
+            outbound,
+        } = linkmgr::local_names(&self.facts.links);
+        let names = LocalNames {
+            hostname: self.host.name.clone(),
+            addresses,
+            gateways,
+            outbound,
+        };
+        if names != self.local_names {
+            self.local_names = names.clone();
+            self.resolver.apply_local_names(names);
+        }
+    }
+
+    /// What the configuration says of resolv.conf.
+    fn mode(&self) -> ResolvConfMode {
+        self.config.resolver.resolv_conf
+    }
+}
+
+/// Logs what is wrong with the configuration; file and line only below debug, as messages may quote names.
+fn tell_findings(diagnostics: &[Diagnostic]) {
+    for found in diagnostics {
+        let Diagnostic {
+            severity,
+            file,
+            line,
+            message,
+            ..
+        } = found;
+        let severity = severity.as_str();
+        tracing::warn!(%file, line, severity, "the configuration has a mistake: see linnet config check");
+        tracing::debug!(%file, line, %message);
+    }
+}

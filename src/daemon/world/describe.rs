@@ -1,0 +1,138 @@
+//! How does the world describe itself? Status, and why a name goes where it goes.
+
+use config::name::DomainName;
+use config::time::Instant;
+use linnet::api::{Explanation, Status};
+use policy::{Owner, ScopeState};
+use resolver::Stub;
+use resolver::synthesize::synthesize;
+use resolver::wire::{Question, class, rtype};
+
+use super::World;
+use crate::convert;
+
+impl World {
+    /// Tells everything at a glance.
+    pub(super) fn status(&self, now: Instant) -> Status {
+        let plan = &self.plan.dns;
+        let scopes = self.resolver.status(now);
+        let counters = serde_json::to_value(self.resolver.counters());
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime_ms: u64::try_from(now.since(self.started_at).as_millis()).unwrap_or(u64::MAX),
+            generation: self.generation,
+            listen: self.listen.clone(),
+            resolv_conf: self.keeping.status(self.mode()),
+            links: self
+                .facts
+                .links
+                .iter()
+                .map(|(id, link)| {
+                    let profile = self.plan.profiles_by_link.get(id);
+                    convert::link(id.index, link, profile.map(ToString::to_string))
+                })
+                .collect(),
+            scopes: plan
+                .scopes
+                .keys()
+                .filter_map(|id| {
+                    let status = scopes.iter().find(|status| status.id == *id);
+                    convert::scope(id, plan, status)
+                })
+                .collect(),
+            default_scope: plan.default_scope().map(|id| id.to_string()),
+            search: plan
+                .search
+                .iter()
+                .map(|search| search.suffix.to_string())
+                .collect(),
+            claims: self.claims.status(),
+            diagnostics: self.diagnostics.iter().map(convert::diagnostic).collect(),
+            notes: plan
+                .notes
+                .iter()
+                .map(|note| format!("{}: {}", note.owner, note.text))
+                .collect(),
+            counters: match counters {
+                Ok(serde_json::Value::Object(counters)) => counters,
+                Ok(_) | Err(_) => serde_json::Map::new(),
+            },
+        }
+    }
+
+    /// Tells where a name goes. A single label is told as its first search expansion, which is what is tried first.
+    pub(super) fn explain(&self, name: &DomainName) -> Explanation {
+        let plan = &self.plan.dns;
+        let local = self.local(name);
+        let searched = match local {
+            Some(_) => Vec::new(),
+            None => self.searched(name),
+        };
+        let routed = searched.first().unwrap_or(name);
+        let mut told = convert::explanation(&plan.domains.explain(routed), plan);
+        told.name = name.to_string();
+        told.searched = searched.iter().map(ToString::to_string).collect();
+        if let Some(kind) = local {
+            told.target = linnet::api::Target {
+                action: "local".to_owned(),
+                ..linnet::api::Target::default()
+            };
+            told.because.owner = Owner::Builtin.to_string();
+            told.because.profile = None;
+            told.because.text = format!("it is answered here: {kind}");
+            kind.clone_into(&mut told.because.rule);
+            told.local = Some(kind.to_owned());
+        }
+        let last = self.traces.last(name);
+        told.last = last.map(|trace| convert::trace(trace, plan, None));
+        told
+    }
+
+    /// Returns the rule by which a name is answered without a scope.
+    fn local(&self, name: &DomainName) -> Option<&'static str> {
+        let claimed = self.plan.dns.domains.is_claimed(name.as_wire());
+        let question = Question {
+            name: name.clone(),
+            record_type: rtype::A,
+            class: class::IN,
+        };
+        let made = synthesize(
+            &question,
+            &self.local_names,
+            &self.hosts,
+            Stub::Main,
+            claimed,
+        )?;
+        Some(made.kind)
+    }
+
+    /// Returns the names that are tried for a single label.
+    fn searched(&self, name: &DomainName) -> Vec<DomainName> {
+        if name.label_count() != 1 {
+            return Vec::new();
+        }
+        let search = self.plan.dns.search.iter();
+        search
+            .filter_map(|search| name.join(&search.suffix).ok())
+            .collect()
+    }
+
+    /// Says in one line how things are; no name and no address, as it goes to the journal.
+    pub(super) fn headline(&self) -> String {
+        let scopes = &self.plan.dns.scopes;
+        let ready = scopes
+            .values()
+            .filter(|scope| scope.state == ScopeState::Ready)
+            .count();
+        let default = match self.plan.dns.default_scope() {
+            Some(_) => "with",
+            None => "without",
+        };
+        format!(
+            "{ready} of {} scopes ready, {default} a default scope, {} claims made at run time",
+            scopes.len(),
+            self.claims.len()
+        )
+    }
+}

@@ -1,0 +1,352 @@
+//! Does the world draw the right conclusions? Inputs in, effects out; nothing is opened.
+
+use config::time::Instant;
+use linkmgr::{KernelEvent, LinkMessage};
+use linnet::api::{
+    ClaimParameters, ExplainParameters, FlushParameters, ListenStatus, Notice, QueryParameters,
+    Reply, WithdrawParameters,
+};
+use linnet::config_dirs::{ConfigText, Kind, Rank};
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use super::{Beginning, Effect, World};
+use crate::control::Caller;
+use crate::errands::{Errand, Outcome};
+use crate::host::HostName;
+use crate::input::{ConnectionId, ControlCall, Input, Method, Signal};
+use crate::notify::Announcement;
+use crate::reload;
+
+const NOW: Instant = Instant::ZERO;
+const OFFICE: &str = "match = { name = \"vpn*\" }\n[dns]\nupstreams = [\"10.8.0.1\"]\nclaims = [\"corp.test\"]\nsearch = [\"corp.test\"]\n";
+
+fn file(kind: Kind, path: &str, text: &str) -> ConfigText {
+    ConfigText {
+        rank: Rank::Admin,
+        kind,
+        path: path.into(),
+        text: Ok(text.to_owned()),
+    }
+}
+
+fn files(main: &str, office: &str) -> Vec<ConfigText> {
+    vec![
+        file(Kind::Main, "/e/linnet.toml", main),
+        file(Kind::Profile, "/e/profiles/office.toml", office),
+    ]
+}
+
+fn vpn0(up: bool) -> LinkMessage {
+    LinkMessage {
+        index: 3,
+        name: "vpn0".into(),
+        kind: "tun".into(),
+        admin_up: up,
+        carrier: up,
+        ..LinkMessage::default()
+    }
+}
+
+/// A world with the office's profile and its link, begun.
+fn office(main: &str) -> (World, Vec<Effect>) {
+    let beginning = Beginning {
+        understood: reload::understand(&files(main, OFFICE), None),
+        listen: vec![ListenStatus {
+            address: "127.0.0.53:53".to_owned(),
+            stub: "main".to_owned(),
+        }],
+        kept_claims: None,
+        host: HostName::default(),
+        seed: [7; 32],
+    };
+    let mut world = World::new(beginning, NOW);
+    let listing = vec![
+        KernelEvent::ListingBegins,
+        KernelEvent::Link(vpn0(true)),
+        KernelEvent::ListingEnds,
+    ];
+    let early = world.on(Input::Kernel(listing), NOW);
+    assert!(early.is_empty(), "nothing happens before the beginning");
+    let effects = world.begin(NOW);
+    (world, effects)
+}
+
+fn call(world: &mut World, connection: u64, method: Method) -> (Vec<Effect>, Option<Reply>) {
+    let (answer, mut answered) = oneshot::channel();
+    let call = ControlCall {
+        connection: ConnectionId(connection),
+        caller: Caller { uid: 0, pid: None },
+        method,
+        answer,
+    };
+    let mut others = Vec::new();
+    for effect in world.on(Input::Control(Box::new(call)), NOW) {
+        match effect {
+            Effect::Reply(caller, reply) => caller.send(reply).unwrap(),
+            Effect::Notice(_)
+            | Effect::Subscribe(_)
+            | Effect::Errand(_)
+            | Effect::KeepClaims(_)
+            | Effect::Announce(_)
+            | Effect::LookAgain
+            | Effect::Stop => others.push(effect),
+        }
+    }
+    (others, answered.try_recv().ok())
+}
+
+fn explain(world: &mut World, name: &str) -> Value {
+    let parameters = ExplainParameters {
+        name: name.to_owned(),
+    };
+    let (_, reply) = call(world, 1, Method::Explain(parameters));
+    reply.expect("explanations come at once").parameters
+}
+
+fn status(world: &mut World) -> Value {
+    let (_, reply) = call(world, 1, Method::Status);
+    reply.expect("status comes at once").parameters
+}
+
+fn myvpn(persistent: bool) -> ClaimParameters {
+    ClaimParameters {
+        owner: "myvpn".to_owned(),
+        upstreams: vec!["10.9.0.1".to_owned()],
+        claims: vec!["lab.test".to_owned()],
+        persistent,
+        ..ClaimParameters::default()
+    }
+}
+
+#[test]
+fn the_first_plan_is_told_and_an_equal_one_is_not() {
+    let (mut world, effects) = office("");
+    assert!(effects.iter().any(|effect| matches!(
+        effect,
+        Effect::Notice(Notice::PlanChanged { generation: 1, .. })
+    )));
+    let same = world.on(Input::Kernel(vec![KernelEvent::Link(vpn0(true))]), NOW);
+    assert!(same.is_empty(), "{same:?}");
+}
+
+#[test]
+fn a_link_that_goes_down_changes_the_plan_and_its_names_are_refused() {
+    let (mut world, _) = office("");
+    assert_eq!(
+        explain(&mut world, "git.corp.test")["target"]["action"],
+        "ask"
+    );
+    let effects = world.on(Input::Kernel(vec![KernelEvent::Link(vpn0(false))]), NOW);
+    assert!(effects.iter().any(|effect| matches!(
+        effect,
+        Effect::Notice(Notice::PlanChanged { generation: 2, .. })
+    )));
+    let told = explain(&mut world, "git.corp.test");
+    assert_eq!(told["target"]["action"], "refuse");
+    assert_eq!(told["because"]["profile"], "office");
+    let refusal = told["target"]["refusal"].as_str().unwrap();
+    assert!(
+        refusal.contains("vpn0") && refusal.contains("down"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn resolv_conf_is_asked_for_once_and_only_when_it_is_to_be_ours() {
+    let errands = |effects: &[Effect]| -> Vec<Errand> {
+        let errand = |effect: &Effect| match effect {
+            Effect::Errand(errand) => Some(errand.clone()),
+            Effect::Reply(..)
+            | Effect::Notice(_)
+            | Effect::Subscribe(_)
+            | Effect::KeepClaims(_)
+            | Effect::Announce(_)
+            | Effect::LookAgain
+            | Effect::Stop => None,
+        };
+        effects.iter().filter_map(errand).collect()
+    };
+    let (mut world, effects) = office("[resolver]\nresolv-conf = \"stub\"\n");
+    assert!(
+        matches!(errands(&effects)[..], [Errand::Take(..)]),
+        "{effects:?}"
+    );
+    let again = world.on(Input::Kernel(vec![KernelEvent::LinkGone { index: 9 }]), NOW);
+    assert_eq!(errands(&again), []);
+    let (_, effects) = office("");
+    assert_eq!(
+        errands(&effects),
+        [Errand::GiveBack],
+        "what an earlier life left"
+    );
+}
+
+#[test]
+fn a_claim_holds_before_its_caller_hears_of_it_and_goes_with_the_connection() {
+    let (mut world, _) = office("");
+    let (effects, reply) = call(&mut world, 7, Method::Claim(myvpn(false)));
+    assert_eq!(reply.unwrap().error, None);
+    assert!(
+        matches!(effects.first(), Some(Effect::Announce(_))),
+        "{effects:?}"
+    );
+    assert_eq!(
+        explain(&mut world, "x.lab.test")["because"]["owner"],
+        "claim myvpn"
+    );
+    let _other = world.on(Input::ControlGone(ConnectionId(8)), NOW);
+    assert_eq!(status(&mut world)["claims"][0]["owner"], "myvpn");
+    let _gone = world.on(Input::ControlGone(ConnectionId(7)), NOW);
+    assert_eq!(status(&mut world)["claims"], serde_json::json!([]));
+    assert_ne!(
+        explain(&mut world, "x.lab.test")["because"]["owner"],
+        "claim myvpn"
+    );
+}
+
+#[test]
+fn a_persistent_claim_is_kept_and_forgotten_when_it_is_withdrawn() {
+    let (mut world, _) = office("");
+    let kept = |effects: &[Effect]| {
+        effects.iter().find_map(|effect| match effect {
+            Effect::KeepClaims(text) => Some(text.contains("lab.test")),
+            Effect::Reply(..)
+            | Effect::Notice(_)
+            | Effect::Subscribe(_)
+            | Effect::Errand(_)
+            | Effect::Announce(_)
+            | Effect::LookAgain
+            | Effect::Stop => None,
+        })
+    };
+    let (effects, _) = call(&mut world, 7, Method::Claim(myvpn(true)));
+    assert_eq!(kept(&effects), Some(true));
+    let gone = world.on(Input::ControlGone(ConnectionId(7)), NOW);
+    assert_eq!(kept(&gone), None);
+    let withdraw = || {
+        Method::Withdraw(WithdrawParameters {
+            owner: "myvpn".to_owned(),
+        })
+    };
+    let (effects, reply) = call(&mut world, 8, withdraw());
+    assert_eq!((kept(&effects), reply.unwrap().error), (Some(false), None));
+    let (_, reply) = call(&mut world, 8, withdraw());
+    assert_eq!(
+        reply.unwrap().error.as_deref(),
+        Some("org.linnet.Manager.NoSuchClaim")
+    );
+}
+
+#[test]
+fn a_reload_answers_its_callers_and_keeps_the_old_when_the_new_is_broken() {
+    let (mut world, _) = office("");
+    let (effects, reply) = call(&mut world, 1, Method::Reload);
+    assert!(reply.is_none(), "the files are to be read first");
+    let asked = effects
+        .iter()
+        .filter(|effect| matches!(effect, Effect::Errand(Errand::ReadConfig)))
+        .count();
+    assert_eq!(asked, 1);
+    assert!(matches!(
+        effects[0],
+        Effect::Announce(Announcement::Reloading)
+    ));
+    let second = world.on(Input::Signal(Signal::Hangup), NOW);
+    assert!(second.is_empty(), "one reading serves both: {second:?}");
+    let texts = Ok(files("[resolver\n", &OFFICE.replace("corp", "other")));
+    let effects = world.on(Input::Errand(Outcome::Config(texts)), NOW);
+    let replies: Vec<&Reply> = effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Reply(_, reply) => Some(reply),
+            Effect::Notice(_)
+            | Effect::Subscribe(_)
+            | Effect::Errand(_)
+            | Effect::KeepClaims(_)
+            | Effect::Announce(_)
+            | Effect::LookAgain
+            | Effect::Stop => None,
+        })
+        .collect();
+    assert_eq!(replies.len(), 1);
+    assert_eq!(replies[0].parameters["applied"], false);
+    assert_eq!(
+        explain(&mut world, "git.corp.test")["because"]["profile"],
+        "office"
+    );
+    assert_eq!(
+        status(&mut world)["diagnostics"][0]["file"],
+        "/e/linnet.toml"
+    );
+    let texts = Ok(files("", &OFFICE.replace("corp", "other")));
+    let _read = world.on(Input::Signal(Signal::Hangup), NOW);
+    let _applied = world.on(Input::Errand(Outcome::Config(texts)), NOW);
+    assert_eq!(
+        explain(&mut world, "git.other.test")["because"]["profile"],
+        "office"
+    );
+    assert_eq!(status(&mut world)["diagnostics"], serde_json::json!([]));
+}
+
+#[test]
+fn names_answered_here_and_single_labels_are_explained() {
+    let (mut world, _) = office("");
+    let _hosts = world.on(Input::Hosts("192.0.2.9 printer\n".to_owned()), NOW);
+    let local = explain(&mut world, "printer");
+    assert_eq!(
+        (&local["target"]["action"], &local["local"]),
+        (&"local".into(), &"hosts".into())
+    );
+    let single = explain(&mut world, "git");
+    assert_eq!(single["searched"], serde_json::json!(["git.corp.test"]));
+    assert_eq!(single["name"], "git");
+    assert_eq!(single["because"]["profile"], "office");
+}
+
+#[test]
+fn a_bad_parameter_is_named() {
+    let (mut world, _) = office("");
+    let rows = [
+        (
+            Method::Explain(ExplainParameters {
+                name: "a..b".to_owned(),
+            }),
+            "name",
+        ),
+        (
+            Method::Query(QueryParameters {
+                name: "a.test".to_owned(),
+                record_type: Some("NOPE".to_owned()),
+                dnssec: false,
+                checking_disabled: false,
+            }),
+            "type",
+        ),
+        (
+            Method::Flush(FlushParameters {
+                suffix: Some("a..b".to_owned()),
+                scope: None,
+            }),
+            "suffix",
+        ),
+    ];
+    for (method, parameter) in rows {
+        let reply = call(&mut world, 1, method).1.unwrap();
+        assert_eq!(
+            reply.error.as_deref(),
+            Some("org.varlink.service.InvalidParameter")
+        );
+        assert_eq!(reply.parameters["parameter"], parameter);
+    }
+}
+
+#[test]
+fn a_termination_is_told_before_the_end() {
+    let (mut world, _) = office("");
+    let effects = world.on(Input::Signal(Signal::Terminate), NOW);
+    assert!(matches!(
+        effects[..],
+        [Effect::Announce(Announcement::Stopping), Effect::Stop]
+    ));
+}
