@@ -133,6 +133,7 @@ impl ResolvConf {
     /// [`GiveBackError`] when the journal cannot be used; it is not changed then.
     pub fn recover(path: &Path, journal: Journal) -> Result<(Self, GivenBack), GiveBackError> {
         let record = journal.read()?;
+        journal.sweep()?;
         let mut recovered = Self {
             path: path.to_owned(),
             journal,

@@ -87,6 +87,12 @@ impl Journal {
         self.directory.join(NAME)
     }
 
+    /// Removes a record that was never finished.
+    pub(super) fn sweep(&self) -> Result<(), JournalError> {
+        let path = self.directory.join(TEMPORARY);
+        remove_if_there(&path).map_err(|source| JournalError::Io { path, source })
+    }
+
     pub(super) fn read(&self) -> Result<Option<Record>, JournalError> {
         let path = self.path();
         let file = File::options()

@@ -68,7 +68,10 @@ pub struct Bytes(pub Vec<u8>);
 
 impl Original {
     /// Reads what is at `path` without following a link.
-    pub(super) fn read(path: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// `InvalidInput` for what is neither file nor link, `FileTooLarge` above [`MAX_ORIGINAL`], and what the kernel says.
+    pub fn read(path: &Path) -> io::Result<Self> {
         let metadata = match fs::symlink_metadata(path) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::Missing),

@@ -96,7 +96,8 @@ impl FileWatch {
         let inotify = Inotify::init().map_err(failed)?;
         let mut watch = Self {
             path: path.to_owned(),
-            inotify: AsyncFd::new(inotify).map_err(failed)?,
+            // SAFETY: an inotify instance owns one descriptor from its birth to its drop.
+            inotify: unsafe { AsyncFd::register(inotify) }.map_err(|error| failed(error.into()))?,
             names_by_watch: BTreeMap::new(),
             watches: Vec::new(),
             last: None,
