@@ -11,21 +11,46 @@
 //!
 //! `now` never goes back between calls.
 
+mod answer;
+mod ask;
 pub mod cache;
+mod chain;
 pub mod event;
+mod exchange;
 pub mod hosts;
+mod lookup;
+mod passes;
 pub mod present;
+mod query;
 mod reader;
 pub mod record;
+mod refusal;
+mod scope;
+mod search;
 pub mod synthesize;
 pub mod template;
+mod timer;
+mod upstream;
 pub mod wire;
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use config::name::DomainName;
 use config::time::Instant;
 use policy::{DnsPlan, ScopeId};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+use cache::{Cache, Forget};
+use event::ExtendedError;
+use exchange::Exchanges;
+use hosts::Hosts;
+use lookup::Lookups;
+use passes::Passes;
+use query::Query;
+use scope::Scopes;
+use timer::Timers;
 
 pub use event::{
     Answer, Channel, ClientId, ClientQuery, Counters, Event, ExchangeId, Failure, LocalNames,
@@ -34,7 +59,28 @@ pub use event::{
 
 /// The split-DNS stub resolver; see the crate's page for how to drive it.
 #[derive(Debug)]
-pub struct Resolver {}
+pub struct Resolver {
+    rng: StdRng,
+    plan: Arc<DnsPlan>,
+    scopes: Scopes,
+    cache: Cache,
+    passes: Passes,
+    hosts: Hosts,
+    local_names: LocalNames,
+    queries: BTreeMap<u64, Query>,
+    queries_by_client: BTreeMap<(ClientId, u64), u64>,
+    last_query: u64,
+    lookups: Lookups,
+    exchanges: Exchanges,
+    timers: Timers,
+    answers: VecDeque<Answer>,
+    transmits: VecDeque<Transmit>,
+    cancels: VecDeque<ExchangeId>,
+    events: VecDeque<Event>,
+    counters: Counters,
+    cached_error: ExtendedError,
+    trace_hits: bool,
+}
 
 /// What a resolver needs to know before its first plan.
 #[derive(Debug, Clone)]
@@ -58,75 +104,147 @@ pub enum Flush {
 
 impl Resolver {
     /// Makes a resolver that refuses everything until a plan is applied.
-    pub fn new(_settings: Settings) -> Self {
-        Self {}
+    pub fn new(settings: Settings) -> Self {
+        let mut rng = StdRng::from_seed(settings.seed);
+        Self {
+            // Whoever learns ids must not learn how names are hashed.
+            cache: Cache::new(settings.cache_size, rng.random()),
+            passes: Passes::new(rng.random()),
+            rng,
+            plan: Arc::new(DnsPlan::default()),
+            scopes: Scopes::default(),
+            hosts: Hosts::default(),
+            local_names: LocalNames::default(),
+            queries: BTreeMap::new(),
+            queries_by_client: BTreeMap::new(),
+            last_query: 0,
+            lookups: Lookups::default(),
+            exchanges: Exchanges::default(),
+            timers: Timers::default(),
+            answers: VecDeque::new(),
+            transmits: VecDeque::new(),
+            cancels: VecDeque::new(),
+            events: VecDeque::new(),
+            counters: Counters::default(),
+            cached_error: refusal::cached_error(),
+            trace_hits: false,
+        }
     }
 
     /// Puts a new plan in force: scopes that are gone or whose link is another one lose their cache, and their
     /// questions in flight are answered with an error.
-    pub fn apply_plan(&mut self, _plan: Arc<DnsPlan>, _now: Instant) {}
+    pub fn apply_plan(&mut self, plan: Arc<DnsPlan>, now: Instant) {
+        self.scopes.apply(&plan, &mut self.cache);
+        self.plan = plan;
+        self.passes.clear();
+        self.reroute(now);
+        self.retract(now);
+    }
 
     /// Replaces the hosts table; `text` is in the form of hosts(5).
-    pub fn apply_hosts(&mut self, _text: &str) {}
+    pub fn apply_hosts(&mut self, text: &str) {
+        self.hosts = Hosts::parse(text);
+        self.passes.clear();
+    }
 
     /// Replaces the names of the machine itself.
-    pub fn apply_local_names(&mut self, _names: LocalNames) {}
+    pub fn apply_local_names(&mut self, names: LocalNames) {
+        self.local_names = names;
+        self.passes.clear();
+    }
 
     /// Takes a client's question; the answer may be ready at once (cache, hosts, refusal).
-    pub fn handle_query(&mut self, _query: ClientQuery<'_>, _now: Instant) {}
+    pub fn handle_query(&mut self, query: ClientQuery<'_>, now: Instant) {
+        self.receive(query, now);
+    }
 
     /// Takes an upstream's reply.
-    pub fn handle_reply(&mut self, _exchange: ExchangeId, _wire: &[u8], _now: Instant) {}
+    pub fn handle_reply(&mut self, exchange: ExchangeId, wire: &[u8], now: Instant) {
+        self.take_reply(exchange, wire, now);
+    }
 
     /// Takes the news that an exchange failed.
-    pub fn handle_failure(&mut self, _exchange: ExchangeId, _failure: Failure, _now: Instant) {}
+    pub fn handle_failure(&mut self, exchange: ExchangeId, failure: Failure, now: Instant) {
+        self.take_failure(exchange, failure, now);
+    }
 
     /// Acts on every deadline up to `now`.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((timer, key)) = self.timers.pop(now) {
+            match timer {
+                Timer::Budget => self.take_budget(key, now),
+                Timer::Hedge | Timer::Exchange | Timer::Probe => self.take_timeout(timer, key, now),
+            }
+        }
+    }
 
     /// Forgets a client that went away; its question is not answered.
-    pub fn handle_client_gone(&mut self, _client: ClientId) {}
+    pub fn handle_client_gone(&mut self, client: ClientId) {
+        let own = self
+            .queries_by_client
+            .range((client, 0)..=(client, u64::MAX));
+        let ids: Vec<u64> = own.map(|(_, &id)| id).collect();
+        for id in ids {
+            self.queries_by_client.remove(&(client, id));
+            self.timers.clear(Timer::Budget, id);
+            if let Some(query) = self.queries.remove(&id)
+                && let Some(lookup) = query.lookup
+            {
+                // Without the time, no exchange is old enough to count as lost.
+                self.leave(lookup, id, Instant::ZERO);
+            }
+        }
+    }
 
     /// Returns the next answer to send to a client.
     pub fn poll_answer(&mut self) -> Option<Answer> {
-        None
+        self.answers.pop_front()
     }
 
     /// Returns the next message to send to an upstream.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        None
+        self.transmits.pop_front()
     }
 
     /// Returns the next exchange whose reply is of no use any more; the shell closes its socket.
     pub fn poll_cancel(&mut self) -> Option<ExchangeId> {
-        None
+        self.cancels.pop_front()
     }
 
     /// Returns the next thing worth telling.
     pub fn poll_event(&mut self) -> Option<Event> {
-        None
+        self.events.pop_front()
     }
 
     /// Returns the next deadline and its reason.
     pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
-        None
+        self.timers.next()
     }
 
     /// Makes traces for cache hits too, while somebody watches; off, a hit leaves counters only.
-    pub fn trace_hits(&mut self, _on: bool) {}
+    pub fn trace_hits(&mut self, on: bool) {
+        self.trace_hits = on;
+    }
 
     /// Forgets; returns the number of entries dropped.
-    pub fn flush(&mut self, _what: &Flush) -> usize {
-        0
+    pub fn flush(&mut self, what: &Flush) -> usize {
+        match what {
+            Flush::All => self.cache.flush(Forget::All),
+            Flush::Suffix(suffix) => self.cache.flush(Forget::Suffix(suffix)),
+            Flush::Scope(id) => match self.scopes.get(id) {
+                Some(scope) => self.cache.flush(Forget::Slot(scope.slot)),
+                None => 0,
+            },
+        }
     }
 
     /// Returns what every scope is doing.
     pub fn status(&self, _now: Instant) -> Vec<ScopeStatus> {
-        Vec::new()
+        self.scopes.status(&self.cache)
     }
 
     /// Returns what has been done since the start.
     pub fn counters(&self) -> Counters {
-        Counters::default()
+        self.counters
     }
 }

@@ -56,8 +56,12 @@ pub mod rtype {
     pub const DNAME: u16 = 39;
     /// EDNS pseudo-record (RFC 6891).
     pub const OPT: u16 = 41;
+    /// Delegation signer (RFC 4034 §5).
+    pub const DS: u16 = 43;
     /// Signature (RFC 4034 §3).
     pub const RRSIG: u16 = 46;
+    /// Key of a zone (RFC 4034 §2).
+    pub const DNSKEY: u16 = 48;
     /// Service binding (RFC 9460).
     pub const SVCB: u16 = 64;
     /// Key exchange (RFC 2930).

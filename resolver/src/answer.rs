@@ -1,0 +1,173 @@
+//! How does a query end? Its answer is written, kept for the next who asks, and told.
+//!
+//! A reply is kept under its question in the slot of the scope that gave it, as far as it is believed. An answer put together
+//! from several replies is not kept: each of its parts is, and it is put together again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::time::Instant;
+
+use crate::Resolver;
+use crate::cache::{self, Key};
+use crate::chain::{End, Hop};
+use crate::event::{Answer, Event, ExtendedError, Timer, Trace};
+use crate::exchange::Asking;
+use crate::query::{Found, Outcome, Query};
+use crate::template::{Template, error_answer};
+use crate::wire::rcode;
+
+/// The most events that wait to be taken; when nobody takes them, later ones are dropped.
+const EVENTS_MAX: usize = 4096;
+/// How long an alias that leads out of its scope is kept at most.
+const ALIAS_LIFETIME_MAX: Duration = Duration::from_secs(3600);
+
+impl Resolver {
+    /// Keeps what a reply says; returns it encoded.
+    pub(crate) fn store(&mut self, asking: &Asking, hop: &Hop, now: Instant) -> Arc<Template> {
+        let question = &asking.question;
+        let template = Arc::new(Template::build(
+            question,
+            hop.rcode,
+            &hop.answers,
+            &hop.authority,
+            &hop.additional,
+        ));
+        let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation) else {
+            return template;
+        };
+        let key = Key {
+            slot: scope.slot,
+            name: question.name.as_wire(),
+            record_type: question.record_type,
+            class: question.class,
+            dnssec_ok: asking.dnssec_ok,
+            checking_disabled: asking.checking_disabled,
+        };
+        let lifetime = match &hop.end {
+            End::Final => cache::lifetime(question, hop.rcode, &hop.answers, &hop.authority),
+            End::Goto(_) | End::Refused(..) => {
+                let shortest = hop.answers.iter().map(|record| record.ttl).min();
+                shortest.map(|ttl| Duration::from_secs(ttl.into()).min(ALIAS_LIFETIME_MAX))
+            }
+            End::Loop => None,
+        };
+        match &hop.end {
+            End::Final => {}
+            // Not the whole answer: it must be put together.
+            End::Goto(_) | End::Refused(..) | End::Loop => self.passes.revoke(&key),
+        }
+        if let Some(lifetime) = lifetime {
+            self.cache
+                .insert(&key, Arc::clone(&template), lifetime, now);
+        }
+        template
+    }
+
+    /// Answers a query.
+    pub(crate) fn finish(&mut self, query: Query, outcome: Outcome, now: Instant) {
+        self.timers.clear(Timer::Budget, query.id);
+        self.queries_by_client.remove(&(query.client, query.id));
+        let envelope = query.parsed.envelope(query.channel);
+        let mut wire = Vec::new();
+        let (rcode, extended_error) = match outcome {
+            Outcome::Refused(refused) => {
+                error_answer(
+                    &envelope,
+                    refused.rcode,
+                    Some(&refused.extended_error),
+                    &mut wire,
+                );
+                if refused.rcode == rcode::REFUSED {
+                    self.counters.refused += 1;
+                }
+                (refused.rcode, Some(refused.extended_error))
+            }
+            Outcome::Found(found) => {
+                if query.chain.visits.is_empty() {
+                    self.counters.synthesized += 1;
+                }
+                let error = found.extended_error.as_ref();
+                match &found.template {
+                    Some((template, age)) => {
+                        self.let_pass(&query);
+                        template.emit(&envelope, *age, error, &mut wire);
+                    }
+                    None => assemble(&query, &found).emit(&envelope, 0, error, &mut wire),
+                }
+                (found.rcode, found.extended_error)
+            }
+        };
+        self.answers.push_back(Answer {
+            client: query.client,
+            wire,
+        });
+        let is_hit = query.is_hit();
+        self.counters.cache_hits += u64::from(is_hit);
+        if !is_hit || self.trace_hits {
+            self.tell(query, rcode, extended_error, now);
+        }
+    }
+
+    /// Lets the same question go straight to the cache next time.
+    fn let_pass(&mut self, query: &Query) {
+        let [visit] = query.chain.visits.as_slice() else {
+            return;
+        };
+        let question = &query.parsed.question;
+        if query.searching.is_some() || visit.name != question.name {
+            return;
+        }
+        let Some(scope) = self.scopes.living(&visit.scope, visit.incarnation) else {
+            return;
+        };
+        let key = Key {
+            slot: scope.slot,
+            name: question.name.as_wire(),
+            record_type: question.record_type,
+            class: question.class,
+            dnssec_ok: query.parsed.dnssec_ok(),
+            checking_disabled: query.parsed.checking_disabled,
+        };
+        self.passes.insert(&key, query.stub);
+    }
+
+    fn tell(
+        &mut self,
+        query: Query,
+        rcode: u16,
+        extended_error: Option<ExtendedError>,
+        now: Instant,
+    ) {
+        if self.events.len() >= EVENTS_MAX {
+            return;
+        }
+        let trace = Trace {
+            client: query.client,
+            name: query.parsed.question.name,
+            record_type: query.parsed.question.record_type,
+            steps: query.steps,
+            rcode,
+            extended_error,
+            elapsed: now.since(query.asked_at),
+        };
+        self.events.push_back(Event::Answered(Box::new(trace)));
+    }
+}
+
+/// Puts an answer together from the records of a chain.
+fn assemble(query: &Query, found: &Found) -> Template {
+    let question = &query.parsed.question;
+    let template = Template::build(
+        question,
+        found.rcode,
+        &query.chain.answers,
+        &found.authority,
+        &found.additional,
+    );
+    if found.authoritative {
+        template.authoritative()
+    } else {
+        template
+    }
+}

@@ -1,0 +1,127 @@
+//! What is being asked of upstreams, and for whom? Identical questions in flight share one [`Lookup`].
+//!
+//! A lookup is at home in one scope for its whole life and knows no other. This file keeps the books; `ask` drives.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use config::model::Upstream;
+use config::time::Instant;
+
+use crate::event::{ExchangeId, Failure, Step};
+use crate::exchange::Asking;
+use crate::record::ParsedReply;
+use crate::wire::Question;
+
+/// How long a lookup takes in more queries; then a new one starts, so that none waits on attempts long past.
+const JOIN_LIFETIME: Duration = Duration::from_secs(4);
+
+/// A question on its way to the upstreams of a scope.
+#[derive(Debug)]
+pub(crate) struct Lookup {
+    pub(crate) asking: Asking,
+    pub(crate) started_at: Instant,
+    pub(crate) sent_at: Instant,
+    /// Messages sent, repetitions by TCP or without EDNS included.
+    pub(crate) attempts: u8,
+    /// How often all upstreams have been gone through.
+    pub(crate) round: u8,
+    pub(crate) waiters: Vec<u64>,
+    pub(crate) exchanges: Vec<ExchangeId>,
+    /// Asked in this round.
+    pub(crate) tried: Vec<Upstream>,
+    /// Asked at all, in order.
+    pub(crate) asked: Vec<Upstream>,
+    /// Those that called a query with EDNS an error.
+    pub(crate) plain: Vec<Upstream>,
+    pub(crate) failures: Vec<(Upstream, Failure)>,
+    /// The best of the replies that are errors.
+    pub(crate) bad: Option<(Upstream, ParsedReply)>,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// All lookups.
+#[derive(Debug, Default)]
+pub(crate) struct Lookups {
+    lookup_by_id: BTreeMap<u64, Lookup>,
+    id_by_key: BTreeMap<Key, u64>,
+    last: u64,
+}
+
+/// What makes questions identical; the incarnation stands for the scope.
+type Key = (u64, Question, bool, bool);
+
+impl Lookups {
+    /// Returns the lookup that a query may join.
+    pub(crate) fn joinable(&self, asking: &Asking, now: Instant) -> Option<u64> {
+        let id = *self.id_by_key.get(&key(asking))?;
+        let lookup = self.lookup_by_id.get(&id)?;
+        (now.since(lookup.started_at) < JOIN_LIFETIME).then_some(id)
+    }
+
+    pub(crate) fn start(&mut self, asking: Asking, now: Instant) -> u64 {
+        self.last += 1;
+        self.id_by_key.insert(key(&asking), self.last);
+        let lookup = Lookup {
+            asking,
+            started_at: now,
+            sent_at: now,
+            attempts: 0,
+            round: 0,
+            waiters: Vec::new(),
+            exchanges: Vec::new(),
+            tried: Vec::new(),
+            asked: Vec::new(),
+            plain: Vec::new(),
+            failures: Vec::new(),
+            bad: None,
+            steps: Vec::new(),
+        };
+        self.lookup_by_id.insert(self.last, lookup);
+        self.last
+    }
+
+    pub(crate) fn get(&self, id: u64) -> Option<&Lookup> {
+        self.lookup_by_id.get(&id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: u64) -> Option<&mut Lookup> {
+        self.lookup_by_id.get_mut(&id)
+    }
+
+    pub(crate) fn remove(&mut self, id: u64) -> Option<Lookup> {
+        let lookup = self.lookup_by_id.remove(&id)?;
+        let key = key(&lookup.asking);
+        if self.id_by_key.get(&key) == Some(&id) {
+            self.id_by_key.remove(&key);
+        }
+        Some(lookup)
+    }
+
+    pub(crate) fn ids(&self) -> Vec<u64> {
+        self.lookup_by_id.keys().copied().collect()
+    }
+}
+
+impl Lookup {
+    /// Keeps an error reply if it is better than the one that is kept: one that says why is.
+    pub(crate) fn keep_bad(&mut self, upstream: Upstream, reply: ParsedReply) {
+        let says_why = |reply: &ParsedReply| !reply.extended_errors.is_empty();
+        let better = self
+            .bad
+            .as_ref()
+            .is_none_or(|(_, kept)| !says_why(kept) && says_why(&reply));
+        if better {
+            self.bad = Some((upstream, reply));
+        }
+    }
+}
+
+fn key(asking: &Asking) -> Key {
+    (
+        asking.incarnation,
+        asking.question.clone(),
+        asking.dnssec_ok,
+        asking.checking_disabled,
+    )
+}

@@ -1,0 +1,606 @@
+//! What becomes of one client's question? From its arrival to its answer.
+//!
+//! ```text
+//! handle_query ─ pass → cache ──────────────────────────────────────────────► answered
+//!      │
+//!      └► synthesized? ─► single label? ─► routed ─► cache ─► waiting for a lookup ─► answered
+//!              ▲          (next candidate)    │                      │
+//!              └──────────────────────────────┴──── alias leads on ◄─┘
+//! ```
+//!
+//! The scope of a name is fixed when the name is routed. A query whose name routes elsewhere under a later plan ends with an
+//! error: it is never asked in two scopes. Does not choose upstreams (`ask`) and does not write answers (`answer`).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::model::Upstream;
+use config::name::DomainName;
+use config::time::Instant;
+use policy::{Refusal, Route, ScopeId, Target};
+
+use crate::Resolver;
+use crate::ask::{Conclusion, failed};
+use crate::cache::Key;
+use crate::chain::{self, ALIASES_MAX, End, Hop, is_claimed};
+use crate::event::{Answer, Channel, ClientId, ClientQuery, ExtendedError, Step, Stub, Timer};
+use crate::exchange::Asking;
+use crate::record::{RawRecord, parse_reply};
+use crate::refusal::Refused;
+use crate::search::{self, Search, search};
+use crate::synthesize::synthesize;
+use crate::template::Template;
+use crate::wire::{
+    ClientEdns, EDNS_UDP_SIZE, Envelope, NameBuffer, ParsedQuery, QueryError, QueryView, Question,
+    rcode, rtype,
+};
+
+/// How long a client waits for its answer at most. The promise is 4.5 s; the rest is for the way through the shell.
+pub(crate) const BUDGET: Duration = Duration::from_millis(4400);
+/// The most questions in flight.
+pub(crate) const QUERIES_MAX: usize = 4096;
+/// Room for an answer, in octets; larger ones grow.
+const ANSWER_ROOM: usize = 512;
+
+/// A client's question on its way.
+#[derive(Debug)]
+pub(crate) struct Query {
+    pub(crate) id: u64,
+    pub(crate) client: ClientId,
+    pub(crate) stub: Stub,
+    pub(crate) channel: Channel,
+    pub(crate) parsed: ParsedQuery,
+    pub(crate) asked_at: Instant,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) chain: Chain,
+    pub(crate) searching: Option<Searching>,
+    pub(crate) lookup: Option<u64>,
+}
+
+/// How far the aliases of a name have been followed.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    pub(crate) start: DomainName,
+    /// The name to ask for.
+    pub(crate) name: DomainName,
+    pub(crate) visits: Vec<Visit>,
+    pub(crate) answers: Vec<RawRecord>,
+    aliases: Vec<DomainName>,
+}
+
+/// A name that was asked for in a scope, or found in its cache.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    pub(crate) name: DomainName,
+    pub(crate) scope: ScopeId,
+    pub(crate) incarnation: u64,
+}
+
+/// Which completions of a single label are left, and what the others came to.
+#[derive(Debug)]
+pub(crate) struct Searching {
+    pub(crate) rest: VecDeque<DomainName>,
+    pub(crate) tried: Vec<DomainName>,
+    failed: Option<Refused>,
+    exists: bool,
+}
+
+/// The answer to a query, as far as it is decided.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The chain's records, with this.
+    Found(Found),
+    /// An error.
+    Refused(Refused),
+}
+
+/// The end of a chain.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) rcode: u16,
+    pub(crate) authority: Vec<RawRecord>,
+    pub(crate) additional: Vec<RawRecord>,
+    pub(crate) extended_error: Option<ExtendedError>,
+    /// The same answer, encoded, with its age in seconds; of use when the chain is one hop.
+    pub(crate) template: Option<(Arc<Template>, u32)>,
+    pub(crate) authoritative: bool,
+}
+
+/// What comes next for a query.
+enum Next {
+    /// Go on with the chain's name.
+    Advance,
+    /// It is decided.
+    Done(Outcome),
+}
+
+impl Resolver {
+    pub(crate) fn receive(&mut self, query: ClientQuery<'_>, now: Instant) {
+        self.counters.queries += 1;
+        let mut buffer: NameBuffer = [0; 255];
+        let view = match QueryView::parse(query.wire, &mut buffer) {
+            Ok(view) => view,
+            Err(QueryError::Silence) => return,
+            Err(QueryError::Reject(rejection)) => {
+                let mut wire = Vec::new();
+                rejection.emit(&mut wire);
+                if rejection.rcode == rcode::REFUSED {
+                    self.counters.refused += 1;
+                }
+                self.answers.push_back(Answer {
+                    client: query.client,
+                    wire,
+                });
+                return;
+            }
+        };
+        if !self.trace_hits && self.answer_hit(&query, &view, now) {
+            return;
+        }
+        let parsed = view.to_parsed();
+        if self.is_duplicate(&query, &parsed) {
+            return;
+        }
+        self.last_query += 1;
+        let query = Query {
+            id: self.last_query,
+            client: query.client,
+            stub: query.stub,
+            channel: query.channel,
+            asked_at: now,
+            steps: Vec::new(),
+            chain: Chain::new(parsed.question.name.clone()),
+            parsed,
+            searching: None,
+            lookup: None,
+        };
+        if self.queries.len() >= QUERIES_MAX {
+            self.finish(query, Outcome::Refused(Refused::too_many()), now);
+            return;
+        }
+        self.advance(query, now);
+    }
+
+    /// Hands a waiting query what its lookup came to.
+    pub(crate) fn resume(&mut self, id: u64, conclusion: Conclusion, steps: &[Step], now: Instant) {
+        let Some(mut query) = self.queries.remove(&id) else {
+            return;
+        };
+        query.lookup = None;
+        query.steps.extend_from_slice(steps);
+        let next = match conclusion {
+            Conclusion::Refused(refused) => Next::Done(Outcome::Refused(refused)),
+            Conclusion::Reply {
+                hop,
+                template,
+                extended_error,
+            } => {
+                let found = Found {
+                    extended_error,
+                    template: Some((template, 0)),
+                    ..Found::default()
+                };
+                query.take(&hop, found, &self.plan)
+            }
+        };
+        match next {
+            Next::Advance => self.advance(query, now),
+            Next::Done(outcome) => self.settle(query, outcome, now),
+        }
+    }
+
+    /// The client has waited long enough.
+    pub(crate) fn take_budget(&mut self, id: u64, now: Instant) {
+        let Some(mut query) = self.queries.remove(&id) else {
+            return;
+        };
+        self.counters.timed_out += 1;
+        let lookup = query.lookup.take();
+        let refused = match lookup.and_then(|id| self.lookups.get(id)) {
+            Some(lookup) => {
+                query.steps.extend_from_slice(&lookup.steps);
+                failed(lookup)
+            }
+            None => Refused::no_reply(&ScopeId("no scope".into()), &[] as &[Upstream]),
+        };
+        if let Some(lookup) = lookup {
+            self.leave(lookup, id, now);
+        }
+        self.finish(query, Outcome::Refused(refused), now);
+    }
+
+    /// Ends queries whose names belong elsewhere since the plan changed.
+    pub(crate) fn reroute(&mut self, now: Instant) {
+        let ids: Vec<u64> = self.queries.keys().copied().collect();
+        for id in ids {
+            let Some(query) = self.queries.get(&id) else {
+                continue;
+            };
+            let moved = query.chain.visits.iter().find_map(|visit| {
+                let route = self.plan.domains.route(&visit.name);
+                let stays = matches!(&route.target, Target::Ask(scope) if *scope == visit.scope)
+                    && self
+                        .scopes
+                        .living(&visit.scope, visit.incarnation)
+                        .is_some();
+                (!stays).then(|| match &route.target {
+                    Target::Ask(_) => Refused::scope_lost(&visit.name, &visit.scope),
+                    Target::Refuse(_) => Refused::by_route(&visit.name, &route, &self.plan),
+                })
+            });
+            let Some(refused) = moved else {
+                continue;
+            };
+            let Some(mut query) = self.queries.remove(&id) else {
+                continue;
+            };
+            if let Some(lookup) = query.lookup.take() {
+                if let Some(lookup) = self.lookups.get(lookup) {
+                    query.steps.extend_from_slice(&lookup.steps);
+                }
+                self.leave(lookup, id, now);
+            }
+            self.finish(query, Outcome::Refused(refused), now);
+        }
+    }
+
+    /// Answers from the cache when this very question went the long way before.
+    fn answer_hit(&mut self, query: &ClientQuery<'_>, view: &QueryView<'_>, now: Instant) -> bool {
+        let Some(slot) = self.passes.slot(view, query.stub) else {
+            return false;
+        };
+        let key = Key {
+            slot,
+            name: view.name,
+            record_type: view.record_type,
+            class: view.class,
+            dnssec_ok: view.dnssec_ok(),
+            checking_disabled: view.checking_disabled,
+        };
+        let Some(hit) = self.cache.get(&key, now) else {
+            return false;
+        };
+        let error = (hit.template.rcode() == rcode::SERVFAIL).then_some(&self.cached_error);
+        let mut wire = Vec::with_capacity(ANSWER_ROOM);
+        hit.template
+            .emit(&view.envelope(query.channel), hit.age, error, &mut wire);
+        self.counters.cache_hits += 1;
+        self.answers.push_back(Answer {
+            client: query.client,
+            wire,
+        });
+        true
+    }
+
+    fn is_duplicate(&self, query: &ClientQuery<'_>, parsed: &ParsedQuery) -> bool {
+        let first = (query.client, 0);
+        let last = (query.client, u64::MAX);
+        self.queries_by_client.range(first..=last).any(|(_, id)| {
+            self.queries
+                .get(id)
+                .is_some_and(|other| other.parsed == *parsed && other.stub == query.stub)
+        })
+    }
+
+    /// Takes a query as far as it gets without waiting.
+    fn advance(&mut self, mut query: Query, now: Instant) {
+        loop {
+            let question = query.question();
+            let route = self.plan.domains.route(&question.name);
+            let next = match self.without_scope(&mut query, &question, &route) {
+                Some(next) => next,
+                None => {
+                    query
+                        .steps
+                        .push(Step::Routed(question.name.clone(), route.clone()));
+                    match &route.target {
+                        Target::Refuse(refusal) => {
+                            if matches!(refusal, Refusal::SearchExpansion { .. }) {
+                                self.counters.leaks_prevented += 1;
+                            }
+                            let refused = Refused::by_route(&question.name, &route, &self.plan);
+                            Next::Done(Outcome::Refused(refused))
+                        }
+                        Target::Ask(scope) => match self.look_up(&mut query, &question, scope, now)
+                        {
+                            Some(next) => next,
+                            None => {
+                                self.wait(query, now);
+                                return;
+                            }
+                        },
+                    }
+                }
+            };
+            match next {
+                Next::Advance => {}
+                Next::Done(outcome) => {
+                    if let Some(outcome) = query.settle(outcome) {
+                        self.finish(query, outcome, now);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, mut query: Query, outcome: Outcome, now: Instant) {
+        match query.settle(outcome) {
+            Some(outcome) => self.finish(query, outcome, now),
+            None => self.advance(query, now),
+        }
+    }
+
+    /// What can be said of a name before it is routed: synthesis, and the search for single labels.
+    fn without_scope(&self, query: &mut Query, question: &Question, route: &Route) -> Option<Next> {
+        let claimed = is_claimed(route);
+        if let Some(made) = synthesize(
+            question,
+            &self.local_names,
+            &self.hosts,
+            query.stub,
+            claimed,
+        ) {
+            query.steps.push(Step::Synthesized(made.kind));
+            query.chain.answers.extend(made.answers);
+            let found = Found {
+                rcode: made.rcode,
+                authority: made.authority,
+                extended_error: made.extended_error,
+                authoritative: query.chain.visits.is_empty(),
+                ..Found::default()
+            };
+            return Some(Next::Done(Outcome::Found(found)));
+        }
+        if query.stub == Stub::Bypass {
+            return None;
+        }
+        if query.searching.is_none() && query.chain.is_at_start() {
+            let Search::Candidates(candidates) = search(question, &self.plan.search, claimed)
+            else {
+                return None;
+            };
+            query.searching = Some(Searching {
+                rest: candidates.into(),
+                tried: Vec::new(),
+                failed: None,
+                exists: false,
+            });
+            return Some(match query.search_on() {
+                true => Next::Advance,
+                false => Next::Done(Outcome::Refused(Refused::single_label(&question.name))),
+            });
+        }
+        // The target of an alias, without dots: nobody above the root's servers could know it.
+        if !claimed && !search::may_be_asked(&question.name, question.record_type) {
+            return Some(Next::Done(Outcome::Refused(Refused::single_label(
+                &question.name,
+            ))));
+        }
+        None
+    }
+
+    /// Looks into the scope's cache; `None` when the query must wait, and its visit is noted.
+    fn look_up(
+        &mut self,
+        query: &mut Query,
+        question: &Question,
+        id: &ScopeId,
+        now: Instant,
+    ) -> Option<Next> {
+        let incarnation = self.scopes.get(id).map_or(0, |scope| scope.incarnation);
+        let Some(scope) = self.scopes.living(id, incarnation) else {
+            return Some(Next::Done(Outcome::Refused(Refused::scope_lost(
+                &question.name,
+                id,
+            ))));
+        };
+        let slot = scope.slot;
+        query.chain.visits.push(Visit {
+            name: question.name.clone(),
+            scope: id.clone(),
+            incarnation,
+        });
+        let key = Key {
+            slot,
+            name: question.name.as_wire(),
+            record_type: question.record_type,
+            class: question.class,
+            dnssec_ok: query.parsed.dnssec_ok(),
+            checking_disabled: query.parsed.checking_disabled,
+        };
+        let hit = self.cache.get(&key, now)?;
+        let (template, age) = (Arc::clone(hit.template), hit.age);
+        let hop = self.reread(&template, age, question, query, id)?;
+        query.steps.push(Step::CacheHit(id.clone()));
+        let failure = hop.rcode == rcode::SERVFAIL;
+        let found = Found {
+            extended_error: failure.then(|| self.cached_error.clone()),
+            template: Some((template, age)),
+            ..Found::default()
+        };
+        Some(query.take(&hop, found, &self.plan))
+    }
+
+    /// Reads a kept answer as if it came anew: which of it is believed depends on the plan in force.
+    fn reread(
+        &self,
+        template: &Template,
+        age: u32,
+        question: &Question,
+        query: &Query,
+        id: &ScopeId,
+    ) -> Option<Hop> {
+        let mut question_wire = question.name.as_wire().to_vec();
+        question_wire.extend_from_slice(&question.record_type.to_be_bytes());
+        question_wire.extend_from_slice(&question.class.to_be_bytes());
+        let envelope = Envelope {
+            id: 0,
+            checking_disabled: query.parsed.checking_disabled,
+            question_wire: &question_wire,
+            edns: Some(ClientEdns {
+                udp_size: EDNS_UDP_SIZE,
+                dnssec_ok: query.parsed.dnssec_ok(),
+                nsid: false,
+            }),
+            channel: Channel::Tcp,
+        };
+        let mut wire = Vec::with_capacity(ANSWER_ROOM);
+        template.emit(&envelope, age, None, &mut wire);
+        let reply = parse_reply(&wire, 0, question).ok()?;
+        let route = |name: &DomainName| self.plan.domains.route(name);
+        Some(chain::follow(question, id, reply, route))
+    }
+
+    fn wait(&mut self, mut query: Query, now: Instant) {
+        let Some(visit) = query.chain.visits.last() else {
+            return;
+        };
+        let asking = Asking {
+            scope: visit.scope.clone(),
+            incarnation: visit.incarnation,
+            question: query.question(),
+            dnssec_ok: query.parsed.dnssec_ok(),
+            checking_disabled: query.parsed.checking_disabled,
+        };
+        let id = query.id;
+        query.lookup = Some(self.ask(id, asking, now));
+        self.queries_by_client.insert((query.client, id), id);
+        self.timers
+            .set_earlier(Timer::Budget, id, query.asked_at + BUDGET);
+        self.queries.insert(id, query);
+    }
+}
+
+impl Query {
+    /// Returns what is to be asked now.
+    pub(crate) fn question(&self) -> Question {
+        Question {
+            name: self.chain.name.clone(),
+            ..self.parsed.question.clone()
+        }
+    }
+
+    /// Takes what one reply says into the chain; `found` is completed from it.
+    fn take(&mut self, hop: &Hop, found: Found, plan: &policy::DnsPlan) -> Next {
+        self.chain.answers.extend_from_slice(&hop.answers);
+        for alias in &hop.aliases {
+            self.steps.push(Step::Alias(alias.clone()));
+            let known = *alias == self.chain.start || self.chain.aliases.contains(alias);
+            if known || self.chain.aliases.len() >= ALIASES_MAX {
+                return Next::Done(Outcome::Refused(Refused::alias_loop(&self.chain.start)));
+            }
+            self.chain.aliases.push(alias.clone());
+        }
+        match &hop.end {
+            End::Goto(target) => {
+                self.chain.name = target.clone();
+                Next::Advance
+            }
+            End::Refused(name, route) => {
+                self.steps.push(Step::Routed(name.clone(), route.clone()));
+                Next::Done(Outcome::Refused(Refused::by_route(name, route, plan)))
+            }
+            End::Loop => Next::Done(Outcome::Refused(Refused::alias_loop(&self.chain.start))),
+            End::Final => {
+                let whole =
+                    self.chain.answers.len() == hop.answers.len() && self.chain.visits.len() == 1;
+                Next::Done(Outcome::Found(Found {
+                    rcode: hop.rcode,
+                    authority: hop.authority.clone(),
+                    additional: hop.additional.clone(),
+                    template: found.template.filter(|_| whole),
+                    ..found
+                }))
+            }
+        }
+    }
+
+    /// Returns the outcome for the question as it was asked; `None` when another candidate comes first.
+    fn settle(&mut self, outcome: Outcome) -> Option<Outcome> {
+        let exists = match &outcome {
+            Outcome::Found(found) => found.rcode == rcode::NOERROR,
+            Outcome::Refused(_) => false,
+        };
+        let found = exists && self.has_answer();
+        let Some(searching) = &mut self.searching else {
+            return Some(outcome);
+        };
+        if searching.tried.is_empty() {
+            return Some(outcome);
+        }
+        match outcome {
+            Outcome::Found(outcome) if found => {
+                let alias = search::alias(
+                    &self.parsed.question.name,
+                    &self.chain.start,
+                    &self.chain.answers,
+                );
+                self.chain.answers.insert(0, alias);
+                return Some(Outcome::Found(Found {
+                    template: None,
+                    ..outcome
+                }));
+            }
+            Outcome::Refused(refused) if refused.rcode != rcode::NXDOMAIN => {
+                searching.failed.get_or_insert(refused);
+            }
+            Outcome::Found(_) | Outcome::Refused(_) => searching.exists |= exists,
+        }
+        if self.search_on() {
+            return None;
+        }
+        let searching = self.searching.take()?;
+        let label = &self.parsed.question.name;
+        self.chain = Chain::new(label.clone());
+        Some(Outcome::Refused(searching.failed.unwrap_or_else(|| {
+            Refused::not_found(label, &searching.tried, searching.exists)
+        })))
+    }
+
+    /// Goes on to the next candidate, if there is one.
+    fn search_on(&mut self) -> bool {
+        let Some(searching) = &mut self.searching else {
+            return false;
+        };
+        let Some(candidate) = searching.rest.pop_front() else {
+            return false;
+        };
+        searching.tried.push(candidate.clone());
+        self.steps.push(Step::Searched(candidate.clone()));
+        self.chain = Chain::new(candidate);
+        true
+    }
+
+    /// Whether nobody had to be asked, and the cache was.
+    pub(crate) fn is_hit(&self) -> bool {
+        let asked = |step: &Step| matches!(step, Step::Asked(..));
+        let hit = |step: &Step| matches!(step, Step::CacheHit(_));
+        self.steps.iter().any(hit) && !self.steps.iter().any(asked)
+    }
+
+    fn has_answer(&self) -> bool {
+        let asked = self.parsed.question.record_type;
+        self.chain
+            .answers
+            .iter()
+            .any(|record| record.record_type == asked || asked == rtype::ANY)
+    }
+}
+
+impl Chain {
+    fn new(start: DomainName) -> Self {
+        Self {
+            name: start.clone(),
+            start,
+            visits: Vec::new(),
+            answers: Vec::new(),
+            aliases: Vec::new(),
+        }
+    }
+
+    fn is_at_start(&self) -> bool {
+        self.visits.is_empty() && self.aliases.is_empty()
+    }
+}

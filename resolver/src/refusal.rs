@@ -1,0 +1,204 @@
+//! Why does a question fail, in words for its client? Codes and texts of Extended DNS Errors (RFC 8914 §4).
+//!
+//! Says what was decided elsewhere; decides nothing but how to say it.
+
+use config::DNS_PORT;
+use config::model::Upstream;
+use config::name::DomainName;
+use policy::{DnsPlan, Refusal, Route, ScopeId, ScopeState, Target};
+
+use crate::event::{ExtendedError, Failure};
+use crate::record::ParsedReply;
+use crate::wire::rcode;
+
+/// Codes of Extended DNS Errors.
+mod code {
+    pub(super) const OTHER: u16 = 0;
+    pub(super) const CACHED_ERROR: u16 = 13;
+    pub(super) const BLOCKED: u16 = 15;
+    pub(super) const NO_REACHABLE_AUTHORITY: u16 = 22;
+    pub(super) const NETWORK_ERROR: u16 = 23;
+}
+
+/// An answer that is an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) rcode: u16,
+    pub(crate) extended_error: ExtendedError,
+}
+
+impl Refused {
+    /// The name may not be asked for.
+    pub(crate) fn by_route(name: &DomainName, route: &Route, plan: &DnsPlan) -> Self {
+        let owner = &route.because.owner;
+        let suffix = &route.because.suffix;
+        let refusal = match &route.target {
+            Target::Ask(scope) => return Self::scope_lost(name, scope),
+            Target::Refuse(refusal) => refusal,
+        };
+        match refusal {
+            Refusal::ScopeNotReady { scope, state } => {
+                let what = if suffix.is_root() {
+                    "every other name".to_owned()
+                } else {
+                    suffix.to_string()
+                };
+                let link = plan.scopes.get(scope).and_then(|scope| scope.link.as_ref());
+                let link = link.map_or_else(
+                    || "its link".to_owned(),
+                    |link| format!("its link {}", link.name),
+                );
+                let reason = match state {
+                    ScopeState::LinkDown => format!("{link} is down"),
+                    ScopeState::LinkAbsent => format!("{link} is not there"),
+                    ScopeState::NoUpstreams => "it has no upstream that can be used".to_owned(),
+                    ScopeState::Ready => "it is getting ready".to_owned(),
+                };
+                Self::new(
+                    rcode::REFUSED,
+                    code::BLOCKED,
+                    format!("{what} is claimed by {owner} and {reason}"),
+                )
+            }
+            Refusal::SearchExpansion { inner } => {
+                let text =
+                    format!("{inner} is claimed by {owner}, and {name} would tell others about it");
+                Self::new(rcode::NXDOMAIN, code::BLOCKED, text)
+            }
+            Refusal::NoScope => {
+                let text = format!("nobody claims {name}, and there is no default scope");
+                Self::new(rcode::REFUSED, code::NO_REACHABLE_AUTHORITY, text)
+            }
+        }
+    }
+
+    /// The scope of a name is another one than when the name was asked for.
+    pub(crate) fn scope_lost(name: &DomainName, scope: &ScopeId) -> Self {
+        let text = format!("where {name} belongs changed while it was asked in {scope}; ask again");
+        Self::new(rcode::SERVFAIL, code::NETWORK_ERROR, text)
+    }
+
+    /// Nobody replied in time.
+    pub(crate) fn no_reply(scope: &ScopeId, tried: &[Upstream]) -> Self {
+        let text = format!("no reply in time from {} in {scope}", list(tried));
+        Self::new(rcode::SERVFAIL, code::NO_REACHABLE_AUTHORITY, text)
+    }
+
+    /// Nobody could be reached.
+    pub(crate) fn unreachable(scope: &ScopeId, failures: &[(Upstream, Failure)]) -> Self {
+        let mut texts: Vec<String> = Vec::new();
+        for (upstream, failure) in failures {
+            let text = format!("{} {}", address(upstream), failure_text(*failure));
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+        let text = format!("{} in {scope}", texts.join(", "));
+        Self::new(rcode::SERVFAIL, code::NETWORK_ERROR, text)
+    }
+
+    /// Every upstream replied with an error; this is the best of them.
+    pub(crate) fn by_reply(upstream: &Upstream, reply: &ParsedReply) -> Self {
+        let own = || ExtendedError {
+            code: code::OTHER,
+            text: format!(
+                "{} answered {}",
+                address(upstream),
+                crate::present::rcode_name(reply.rcode)
+            ),
+        };
+        Self {
+            // A code that speaks of the message between us and the upstream says nothing to the client.
+            rcode: match reply.rcode {
+                rcode::REFUSED | rcode::NOTIMP => reply.rcode,
+                _ => rcode::SERVFAIL,
+            },
+            extended_error: reply.extended_errors.first().cloned().unwrap_or_else(own),
+        }
+    }
+
+    /// Aliases lead in a circle or too far.
+    pub(crate) fn alias_loop(name: &DomainName) -> Self {
+        let text = format!(
+            "the aliases of {name} lead in a circle, or are more than {}",
+            crate::chain::ALIASES_MAX
+        );
+        Self::new(rcode::SERVFAIL, code::OTHER, text)
+    }
+
+    /// A single label that no search suffix completes.
+    pub(crate) fn single_label(name: &DomainName) -> Self {
+        let text = format!(
+            "{name} is a single label and there is no search suffix; single labels are not asked for"
+        );
+        Self::new(rcode::NXDOMAIN, code::OTHER, text)
+    }
+
+    /// A single label that does not exist below any search suffix.
+    pub(crate) fn not_found(name: &DomainName, tried: &[DomainName], exists: bool) -> Self {
+        let tried: Vec<String> = tried.iter().map(DomainName::to_string).collect();
+        let text = format!("{name} was looked for as {}", tried.join(", "));
+        let code = if exists {
+            rcode::NOERROR
+        } else {
+            rcode::NXDOMAIN
+        };
+        Self::new(code, code::OTHER, text)
+    }
+
+    /// There are too many questions.
+    pub(crate) fn too_many() -> Self {
+        Self::new(
+            rcode::SERVFAIL,
+            code::OTHER,
+            "too many questions at once".to_owned(),
+        )
+    }
+
+    fn new(rcode: u16, code: u16, text: String) -> Self {
+        Self {
+            rcode,
+            extended_error: ExtendedError { code, text },
+        }
+    }
+}
+
+/// Returns what is said with a failure that comes from the cache.
+pub(crate) fn cached_error() -> ExtendedError {
+    ExtendedError {
+        code: code::CACHED_ERROR,
+        text: "this failed a moment ago".to_owned(),
+    }
+}
+
+fn failure_text(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Refused => "refuses connections",
+        Failure::Unreachable => "is unreachable",
+        Failure::NoLink => "cannot be asked: the link is gone",
+        Failure::Closed => "closed the connection",
+        Failure::Resources => "cannot be asked: this system is out of sockets",
+    }
+}
+
+fn list(upstreams: &[Upstream]) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    for upstream in upstreams {
+        let text = address(upstream);
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
+    }
+    if texts.is_empty() {
+        "anyone".to_owned()
+    } else {
+        texts.join(", ")
+    }
+}
+
+fn address(upstream: &Upstream) -> String {
+    match (upstream.address, upstream.port) {
+        (address, DNS_PORT) => address.to_string(),
+        (address, port) => std::net::SocketAddr::new(address, port).to_string(),
+    }
+}

@@ -1,0 +1,224 @@
+//! What is a scope while it runs? Its place in the cache, its upstreams, and which of them is asked first.
+//!
+//! A scope keeps its incarnation as long as a question that was sent into it may still be answered from it: a scope with
+//! another owner or link, or one that was not ready in between, is another one. Does not route names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use config::model::{Selection, Upstream};
+use config::time::Instant;
+use policy::{DnsPlan, ScopeId, ScopePlan, ScopeState};
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+
+use crate::cache::{Cache, Slot};
+use crate::event::ScopeStatus;
+use crate::upstream::UpstreamState;
+
+/// How often a real question is copied to failing upstreams of higher rank.
+pub(crate) const PROBE_INTERVAL: Duration = Duration::from_secs(30);
+/// Of so many questions one goes to an upstream that is not known to be the fastest.
+const EXPLORE_ONE_IN: u32 = 32;
+
+/// The running side of a scope.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    /// Never that of another scope, and never that of this one before its link was lost.
+    pub(crate) incarnation: u64,
+    pub(crate) slot: Slot,
+    pub(crate) plan: ScopePlan,
+    upstreams: Vec<UpstreamState>,
+    probe_at: Instant,
+}
+
+/// All scopes.
+#[derive(Debug, Default)]
+pub(crate) struct Scopes {
+    scope_by_id: BTreeMap<ScopeId, Scope>,
+    incarnations: u64,
+}
+
+impl Scopes {
+    pub(crate) fn get(&self, id: &ScopeId) -> Option<&Scope> {
+        self.scope_by_id.get(id)
+    }
+
+    /// Returns a scope that can be asked, if it still is the one with this incarnation.
+    pub(crate) fn living(&mut self, id: &ScopeId, incarnation: u64) -> Option<&mut Scope> {
+        let scope = self.scope_by_id.get_mut(id)?;
+        (scope.incarnation == incarnation && scope.plan.state == ScopeState::Ready).then_some(scope)
+    }
+
+    /// Follows a plan. What must be forgotten is gone from the cache afterwards.
+    pub(crate) fn apply(&mut self, plan: &DnsPlan, cache: &mut Cache) {
+        let mut before = std::mem::take(&mut self.scope_by_id);
+        for (id, planned) in &plan.scopes {
+            let scope = match before.remove(id) {
+                Some(scope) if scope.stays(planned) => scope.follow(planned, cache),
+                gone => {
+                    if let Some(gone) = gone {
+                        cache.close(gone.slot);
+                    }
+                    self.incarnations += 1;
+                    Scope::new(self.incarnations, planned, cache)
+                }
+            };
+            self.scope_by_id.insert(id.clone(), scope);
+        }
+        for gone in before.into_values() {
+            cache.close(gone.slot);
+        }
+    }
+
+    /// Returns what every scope is doing.
+    pub(crate) fn status(&self, cache: &Cache) -> Vec<ScopeStatus> {
+        let scopes = self.scope_by_id.iter();
+        scopes
+            .map(|(id, scope)| {
+                let usage = cache.usage(scope.slot);
+                let current = scope.current();
+                ScopeStatus {
+                    id: id.clone(),
+                    upstreams: scope
+                        .upstreams
+                        .iter()
+                        .map(|state| state.status(Some(&state.upstream) == current))
+                        .collect(),
+                    cache_entries: usage.entries,
+                    cache_bytes: usage.bytes,
+                    cache_hits: usage.hits,
+                    cache_misses: usage.misses,
+                }
+            })
+            .collect()
+    }
+}
+
+impl Scope {
+    fn new(incarnation: u64, plan: &ScopePlan, cache: &mut Cache) -> Self {
+        Self {
+            incarnation,
+            slot: cache.open(),
+            plan: plan.clone(),
+            upstreams: speakable(plan).map(UpstreamState::new).collect(),
+            probe_at: Instant::ZERO,
+        }
+    }
+
+    pub(crate) fn state(&self, upstream: &Upstream) -> Option<&UpstreamState> {
+        self.upstreams
+            .iter()
+            .find(|state| state.upstream == *upstream)
+    }
+
+    /// Notes what became of an exchange; the first probe of one that has come to fail is an interval away.
+    pub(crate) fn note(
+        &mut self,
+        upstream: &Upstream,
+        now: Instant,
+        note: impl FnOnce(&mut UpstreamState),
+    ) {
+        let Some(state) = self
+            .upstreams
+            .iter_mut()
+            .find(|state| state.upstream == *upstream)
+        else {
+            return;
+        };
+        let failed_before = state.is_failing();
+        note(state);
+        if state.is_failing() && !failed_before {
+            self.probe_at = now + PROBE_INTERVAL;
+        }
+    }
+
+    /// Returns the upstream to ask next, those in `tried` left out: the working ones first, the failing ones after them.
+    pub(crate) fn choose(&self, tried: &[Upstream], rng: &mut StdRng) -> Option<Upstream> {
+        let fresh = |state: &&UpstreamState| !tried.contains(&state.upstream);
+        let working: Vec<&UpstreamState> = self
+            .upstreams
+            .iter()
+            .filter(fresh)
+            .filter(|state| !state.is_failing())
+            .collect();
+        let chosen = match self.plan.selection {
+            Selection::Ordered => working.first().copied(),
+            Selection::Fastest if working.len() > 1 && rng.random_ratio(1, EXPLORE_ONE_IN) => {
+                working.get(rng.random_range(0..working.len())).copied()
+            }
+            // One whose time is unknown comes first, so that it becomes known.
+            Selection::Fastest => working.into_iter().min_by_key(|state| state.srtt()),
+        };
+        let chosen = chosen.or_else(|| self.upstreams.iter().find(fresh));
+        chosen.map(|state| state.upstream.clone())
+    }
+
+    /// Whether an upstream is left that is not in `tried`.
+    pub(crate) fn has_untried(&self, tried: &[Upstream]) -> bool {
+        self.upstreams
+            .iter()
+            .any(|state| !tried.contains(&state.upstream))
+    }
+
+    /// Returns the failing upstreams that rank before `asked`, when it is time to try them again; starts the next interval.
+    pub(crate) fn probes(&mut self, asked: &Upstream, now: Instant) -> Vec<Upstream> {
+        if self.plan.selection != Selection::Ordered || now < self.probe_at {
+            return Vec::new();
+        }
+        let before = self
+            .upstreams
+            .iter()
+            .take_while(|state| state.upstream != *asked);
+        let failing: Vec<Upstream> = before
+            .filter(|state| state.is_failing())
+            .map(|state| state.upstream.clone())
+            .collect();
+        if !failing.is_empty() {
+            self.probe_at = now + PROBE_INTERVAL;
+        }
+        failing
+    }
+
+    /// Whether questions in flight and cached answers outlive a change to `planned`.
+    fn stays(&self, planned: &ScopePlan) -> bool {
+        let link = |plan: &ScopePlan| plan.link.as_ref().map(|link| link.id);
+        let ready = |plan: &ScopePlan| plan.state == ScopeState::Ready;
+        // A link that was down in between may lead to another network.
+        self.plan.owner == planned.owner
+            && link(&self.plan) == link(planned)
+            && ready(&self.plan) == ready(planned)
+    }
+
+    fn follow(mut self, planned: &ScopePlan, cache: &mut Cache) -> Self {
+        let set = |plan: &ScopePlan| plan.upstreams.iter().cloned().collect::<BTreeSet<_>>();
+        if set(&self.plan) != set(planned) {
+            cache.close(self.slot);
+            self.slot = cache.open();
+        }
+        let mut before = std::mem::take(&mut self.upstreams);
+        for upstream in speakable(planned) {
+            let known = before.iter().position(|state| state.upstream == upstream);
+            let state = known.map(|at| before.swap_remove(at));
+            self.upstreams
+                .push(state.unwrap_or_else(|| UpstreamState::new(upstream)));
+        }
+        self.plan = planned.clone();
+        self
+    }
+
+    fn current(&self) -> Option<&Upstream> {
+        let working = self.upstreams.iter().filter(|state| !state.is_failing());
+        let best = match self.plan.selection {
+            Selection::Ordered => working.into_iter().next(),
+            Selection::Fastest => working.min_by_key(|state| state.srtt().unwrap_or(Duration::MAX)),
+        };
+        best.map(|state| &state.upstream)
+    }
+}
+
+/// Returns the upstreams whose transport is spoken here; an encrypted one is never asked in the clear.
+fn speakable(plan: &ScopePlan) -> impl Iterator<Item = Upstream> {
+    let plain = |upstream: &&Upstream| !upstream.transport.is_encrypted();
+    plan.upstreams.iter().filter(plain).cloned()
+}
