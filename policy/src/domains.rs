@@ -190,9 +190,8 @@ impl DomainTable {
     /// Routes a name in wire form, in lower case, uncompressed and whole.
     pub fn route_wire(&self, wire: &[u8]) -> Route {
         let Some(winner) = self.winner(wire) else {
-            let target = Target::Refuse(Refusal::NoScope);
-            return self.guard(wire, None).unwrap_or(Route {
-                target,
+            return self.guard(wire, None).unwrap_or_else(|| Route {
+                target: Target::Refuse(Refusal::NoScope),
                 because: Arc::clone(&self.nobody),
             });
         };

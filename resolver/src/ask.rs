@@ -193,7 +193,7 @@ impl Resolver {
             return;
         };
         scope.note(upstream, now, |state| {
-            state.note_reply(exchange.channel, rtt)
+            state.note_reply(exchange.channel, rtt);
         });
         let Purpose::Lookup(id) = exchange.purpose else {
             return;
@@ -315,7 +315,7 @@ impl Resolver {
 
     fn take_loss(&mut self, exchange: &Exchange, failure: Failure, now: Instant) {
         self.note(exchange, now, |state| {
-            state.note_failure(exchange.channel, failure)
+            state.note_failure(exchange.channel, failure);
         });
         let Purpose::Lookup(id) = exchange.purpose else {
             return;

@@ -49,6 +49,15 @@ pub enum Channel {
     Tcp,
 }
 
+impl std::fmt::Display for Channel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+        })
+    }
+}
+
 /// The answer to a client; always one for every question that is a question, in time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {

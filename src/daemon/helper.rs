@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use config::model::ResolvConfMode;
 use config::name::DomainName;
 use linnet::config_dirs::ConfigText;
-use resolver_io::resolv_conf::{Insist, Overwritten, State};
+use resolver_io::resolv_conf::{Insist, State};
 
 /// What the daemon may ask for.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -155,16 +155,6 @@ impl Keeper {
         match self {
             Self::Helper(client) => client.call(&request).await,
             Self::Here(custody) => Ok(custody.handle_request(request)),
-        }
-    }
-}
-
-impl ResolvConfReport {
-    /// Returns who overwrote the file, and when.
-    pub(crate) fn overwritten(&self) -> Option<&Overwritten> {
-        match &self.state {
-            State::Overwritten(overwritten) => Some(overwritten),
-            State::Untouched | State::Ours => None,
         }
     }
 }

@@ -49,7 +49,14 @@ fn main() -> ExitCode {
 
 fn daemon(options: &Options) -> Result<(), Box<dyn Error>> {
     let started_by = nix::unistd::getuid().as_raw();
+    let directories = config_dirs::directories(options.config_dir.as_deref());
+    let texts = config_dirs::read(&directories, Believe::Only(started_by));
+    resolver_io::try_listen(&run::listen(&reload::config_of(&texts)))?;
     let started = privileges::start(&options.privileges(), reload::config_of)?;
+    tracing::debug!(
+        helper = started.helper.map(nix::unistd::Pid::as_raw),
+        "privileges are dropped"
+    );
     for warning in &started.warnings {
         tracing::warn!("{warning}");
     }

@@ -4,13 +4,12 @@
 //! the old configuration in force, and a broken profile its old form, so that no claim is let go by a typing mistake.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use config::Config;
 use config::diagnostic::{Diagnostic, Severity};
-use config::layer::{Layer, LayerKind, Loaded, Origin, Rank};
+use config::layer::{LayerKind, Loaded};
 use config::model::ProfileId;
-use linnet::config_dirs::{self, ConfigText, Kind};
+use linnet::config_dirs::ConfigText;
 
 /// What came of reading.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,13 +38,9 @@ pub(crate) fn understand(texts: &[ConfigText], old: Option<&Config>) -> Understo
     let mut main_unreadable = false;
     let mut unread = BTreeSet::new();
     for text in texts {
-        let (layer, said) = layer(text);
-        match said {
-            Ok(said) => layers.push(Layer {
-                text: said,
-                ..layer
-            }),
-            Err(found) => {
+        match text.layer() {
+            (layer, None) => layers.push(layer),
+            (layer, Some(found)) => {
                 match layer.kind {
                     LayerKind::Main => main_unreadable = true,
                     LayerKind::Profile(id) => {
@@ -101,41 +96,10 @@ fn keep(unread: &BTreeSet<ProfileId>, old: &Config, config: &mut Config) {
     }
 }
 
-/// Makes a layer without its text, and the text or what is to be told instead.
-fn layer(file: &ConfigText) -> (Layer, Result<String, Diagnostic>) {
-    let path: Arc<str> = file.path.to_string_lossy().into();
-    let part = |pick: Option<&std::ffi::OsStr>| -> Arc<str> {
-        pick.unwrap_or_default().to_string_lossy().into()
-    };
-    let kind = match file.kind {
-        Kind::Main => LayerKind::Main,
-        Kind::DropIn => LayerKind::DropIn(part(file.path.file_name())),
-        Kind::Profile => LayerKind::Profile(ProfileId(part(file.path.file_stem()))),
-    };
-    let rank = match file.rank {
-        config_dirs::Rank::Vendor => Rank::Vendor,
-        config_dirs::Rank::Admin => Rank::Admin,
-        config_dirs::Rank::Runtime => Rank::Runtime,
-    };
-    let said = file.text.clone().map_err(|why| Diagnostic {
-        severity: Severity::Error,
-        file: Arc::clone(&path),
-        line: 0,
-        column: 0,
-        message: format!("cannot be read: {why}"),
-        help: None,
-        span: None,
-    });
-    let layer = Layer {
-        origin: Origin { rank, path },
-        text: String::new(),
-        kind,
-    };
-    (layer, said)
-}
-
 #[cfg(test)]
 mod tests {
+    use linnet::config_dirs::{self, Kind};
+
     use super::*;
 
     fn file(kind: Kind, path: &str, text: Result<&str, &str>) -> ConfigText {

@@ -338,7 +338,8 @@ impl<'a> Running<'a> {
     }
 }
 
-fn listen(config: &Config) -> Vec<Listen> {
+/// Returns where the configuration has us listen.
+pub(crate) fn listen(config: &Config) -> Vec<Listen> {
     let resolver = &config.resolver;
     if !resolver.enabled {
         return Vec::new();

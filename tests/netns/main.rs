@@ -4,6 +4,10 @@
 //! `linnetd` and `linnet`, and dig or the C library as clients.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail at any line")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests look at files and wait for programs"
+)]
 
 mod claims;
 mod daemon;

@@ -53,6 +53,10 @@ impl Office {
             ));
         }
         shell("ip route add default via 192.0.2.53");
+        // The kernel sends nothing over a link before it has looked at its carrier, which takes up to a second.
+        for link in ["home0", "vpn0"] {
+            until(&format!("{link} carries"), || carries(link));
+        }
         let home = unbound(&dir, "home", "192.0.2.53");
         let vpn = knot(&dir, "vpn", "10.8.0.1");
         Self { dir, home, vpn }
@@ -116,6 +120,12 @@ impl Office {
     pub fn path(&self, name: &str) -> String {
         self.dir.join(name).display().to_string()
     }
+}
+
+/// Whether the kernel says that a link is up.
+pub fn carries(link: &str) -> bool {
+    fs::read_to_string(format!("/sys/class/net/{link}/operstate"))
+        .is_ok_and(|state| state == "up\n")
 }
 
 /// Asks the stub with dig, and returns all that it printed.

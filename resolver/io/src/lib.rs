@@ -83,7 +83,7 @@ pub struct Listen {
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Another program has the port.
-    #[error("{address} ({channel:?}) is in use{}", holder.as_ref().map(|holder| format!(" by {holder}")).unwrap_or_default())]
+    #[error("{address} ({channel}) is in use{}", holder.as_ref().map(|holder| format!(" by {holder}")).unwrap_or_default())]
     InUse {
         /// The address.
         address: SocketAddr,
@@ -93,7 +93,7 @@ pub enum BindError {
         holder: Option<String>,
     },
     /// Anything else.
-    #[error("cannot listen at {address} ({channel:?})")]
+    #[error("cannot listen at {address} ({channel})")]
     Io {
         /// The address.
         address: SocketAddr,
@@ -137,6 +137,24 @@ pub enum Input<'a> {
     },
     /// A client closed its connection; its open questions need no answer.
     ClientGone(ClientId),
+}
+
+/// Opens and closes the listeners, to find out which program has an address that we want: to be called while we may
+/// look at every process, which the daemon itself may not.
+///
+/// # Errors
+/// [`BindError::InUse`] only; whatever else is wrong, [`Driver::bind`] finds.
+pub fn try_listen(listen: &[Listen]) -> Result<(), BindError> {
+    for Listen { address, .. } in listen {
+        let errors = [bind::udp(*address).err(), bind::tcp(*address).err()];
+        for error in errors.into_iter().flatten() {
+            match error {
+                BindError::InUse { .. } => return Err(error),
+                BindError::Io { .. } | BindError::Poller(_) => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Driver {

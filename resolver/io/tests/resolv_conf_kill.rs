@@ -1,5 +1,7 @@
 //! Does resolv.conf survive SIGKILL at any moment? A child takes, updates and gives back in a loop; it is killed a thousand times.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail at any line")]
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};

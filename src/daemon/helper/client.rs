@@ -96,11 +96,10 @@ impl HelperClient {
 }
 
 fn gone(error: io::Error) -> KeeperError {
-    match error.kind() {
-        io::ErrorKind::BrokenPipe
-        | io::ErrorKind::ConnectionReset
-        | io::ErrorKind::ConnectionRefused
-        | io::ErrorKind::NotConnected => KeeperError::Gone,
-        _ => KeeperError::Io(error),
+    match error.raw_os_error() {
+        Some(libc::EPIPE | libc::ECONNRESET | libc::ECONNREFUSED | libc::ENOTCONN) => {
+            KeeperError::Gone
+        }
+        Some(_) | None => KeeperError::Io(error),
     }
 }

@@ -73,10 +73,10 @@ fn next(
             Ok(length) => length,
             Err(_) => {
                 let error = io::Error::last_os_error();
-                match error.kind() {
-                    io::ErrorKind::Interrupted => continue,
-                    io::ErrorKind::ConnectionReset => return Ok(None),
-                    _ => return Err(error),
+                match error.raw_os_error() {
+                    Some(libc::EINTR) => continue,
+                    Some(libc::ECONNRESET) => return Ok(None),
+                    Some(_) | None => return Err(error),
                 }
             }
         };

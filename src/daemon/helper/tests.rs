@@ -5,7 +5,6 @@ use std::os::unix::fs::symlink;
 use linnet::config_dirs::{Believe, Kind, MAX_CONFIG_FILE, directories, read};
 
 use super::frame::{Assembly, MAX_PIECE, Numbered, packets};
-use super::*;
 
 #[test]
 fn a_message_longer_than_a_packet_arrives_whole() {

@@ -1,5 +1,10 @@
 //! Which capabilities remain, and how is all else given up for good?
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the kernel tells what it maps in files, before anything else is opened"
+)]
+
 use std::io;
 
 use caps::{CapSet, Capability, CapsHashSet};

@@ -178,7 +178,7 @@ fn skip(test: &str, reason: &str) {
 /// Starts a thread after the drop, tells the test, and waits to be let go.
 fn wait_with_a_thread(started: Started, line: &mut UnixStream) {
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
-    let thread = std::thread::spawn(move || drop(stopped.recv()));
+    let thread = std::thread::spawn(move || stopped.recv().is_ok());
     line.write_all(&[1]).unwrap();
     let mut octet = [0];
     drop(line.read(&mut octet));
@@ -342,7 +342,7 @@ fn a_daemon_that_is_killed_leaves_the_old_resolv_conf() {
         with_keeper(started, async |mut keeper| {
             take(&mut keeper).await.unwrap();
             line.write_all(&[1]).unwrap();
-            std::future::pending().await
+            std::future::pending::<()>().await;
         });
     });
     daemon.wait_for_octet();

@@ -181,7 +181,7 @@ pub(super) fn prepare(text: &str, temporary: &Path) -> io::Result<()> {
 
 /// Makes the entry of `path` in its directory durable.
 pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    File::open(path.parent().unwrap_or_else(|| Path::new("/")))?.sync_all()
 }
 
 fn create(temporary: &Path) -> io::Result<File> {

@@ -85,7 +85,7 @@ impl Obstacle {
     pub fn of(path: &Path, error: &io::Error) -> Self {
         match error.raw_os_error() {
             Some(libc::EPERM | libc::EACCES) => {
-                let directory = path.parent().unwrap_or(Path::new("/"));
+                let directory = path.parent().unwrap_or_else(|| Path::new("/"));
                 if is_fixed(path) {
                     Self::Immutable
                 } else if is_fixed(directory) {
@@ -99,12 +99,10 @@ impl Obstacle {
             Some(libc::ENOENT | libc::ENOTDIR) => Self::NoDirectory,
             Some(libc::EISDIR | libc::ELOOP | libc::ENXIO) => Self::NotAFile,
             Some(_) => Self::Other,
-            None => match error.kind() {
-                io::ErrorKind::InvalidInput => Self::NotAFile,
-                io::ErrorKind::FileTooLarge => Self::TooLong,
-                io::ErrorKind::ResourceBusy => Self::Contended,
-                _ => Self::Other,
-            },
+            None if error.kind() == io::ErrorKind::InvalidInput => Self::NotAFile,
+            None if error.kind() == io::ErrorKind::FileTooLarge => Self::TooLong,
+            None if error.kind() == io::ErrorKind::ResourceBusy => Self::Contended,
+            None => Self::Other,
         }
     }
 }

@@ -299,11 +299,16 @@ fn read(path: &Path) -> Contents {
     };
     match read() {
         Ok(bytes) => Contents::Bytes(bytes),
-        Err(error) => match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Contents::Missing,
-            other => Contents::Unreadable(other),
-        },
+        Err(error) if is_missing(&error) => Contents::Missing,
+        Err(error) => Contents::Unreadable(error.kind()),
     }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 /// The directories and names that decide what a path leads to.
@@ -325,12 +330,9 @@ impl Way {
             let (Some(parent), Some(name)) = (next.parent(), next.file_name()) else {
                 break;
             };
-            let parent = match parent.canonicalize() {
-                Ok(parent) => parent,
-                Err(_) => {
-                    way.note_missing(parent);
-                    break;
-                }
+            let Ok(parent) = parent.canonicalize() else {
+                way.note_missing(parent);
+                break;
             };
             way.note(&parent, name);
             let here = parent.join(name);

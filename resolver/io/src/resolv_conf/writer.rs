@@ -204,7 +204,7 @@ impl Witness {
     }
 
     fn mark(&self, what: libc::c_uint, path: &Path) -> io::Result<()> {
-        let directory = path.parent().unwrap_or(Path::new("/"));
+        let directory = path.parent().unwrap_or_else(|| Path::new("/"));
         let directory = CString::new(directory.as_os_str().as_bytes())?;
         // SAFETY: the path ends in a NUL.
         let result = unsafe {
