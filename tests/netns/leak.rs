@@ -51,10 +51,11 @@ fn ask(id: u16, name: &str) -> Seen {
             && answer.windows(2).any(|window| window == [0, 15]);
         return Seen::Error { rcode, explained };
     }
+    // Type A, class IN, a TTL, four octets.
     let address = answer
-        .windows(6)
-        .find(|window| window[..2] == [0, 4])
-        .map(|window| [window[2], window[3], window[4], window[5]]);
+        .windows(14)
+        .find(|window| window[..4] == [0, 1, 0, 1] && window[8..10] == [0, 4])
+        .map(|window| [window[10], window[11], window[12], window[13]]);
     address.map_or(Seen::Nothing, Seen::Address)
 }
 
@@ -109,12 +110,11 @@ fn no_vpn_name_is_seen_at_home_while_the_vpn_flaps() {
                                     wrong.fetch_add(1, Ordering::Relaxed)
                                 }
                             };
-                            assert!(
-                                matches!(
-                                    ask(id, &format!("h{at}.pub.test")),
-                                    Seen::Address([192, 0, 2, 82])
-                                ),
-                                "a public name"
+                            let public = ask(id, &format!("h{at}.pub.test"));
+                            assert_eq!(
+                                public,
+                                Seen::Address([192, 0, 2, 82]),
+                                "a public name, whatever the VPN does"
                             );
                         }
                     });

@@ -17,6 +17,9 @@ pub struct Peer {
     log: PathBuf,
 }
 
+/// Lines of a log that a failed story shows.
+const SHOWN_LINES: usize = 60;
+
 impl Peer {
     /// Starts a program, in a network namespace when one is named; what it prints goes to `DIR/NAME.log`.
     ///
@@ -88,7 +91,7 @@ impl Drop for Peer {
                 std::io::stderr(),
                 "--- {}\n{}",
                 self.log.display(),
-                self.log()
+                last_lines(&self.log())
             );
         }
     }
@@ -178,4 +181,9 @@ pub fn occurrences(packets: &[u8], name: &str) -> usize {
         .windows(wire.len())
         .filter(|window| *window == wire)
         .count()
+}
+
+fn last_lines(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
 }
