@@ -11,6 +11,7 @@
 
 mod claims;
 mod daemon;
+mod kill;
 mod leak;
 mod names;
 mod resolv_conf;
