@@ -13,7 +13,7 @@ use crate::cache::{self, Key};
 use crate::chain::{End, Hop};
 use crate::event::{Answer, Event, ExtendedError, Timer, Trace};
 use crate::exchange::Asking;
-use crate::query::{Found, Outcome, Query};
+use crate::progress::{Found, Outcome, Query};
 use crate::template::{Template, error_answer};
 use crate::wire::rcode;
 

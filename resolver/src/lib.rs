@@ -21,6 +21,7 @@ pub mod hosts;
 mod lookup;
 mod passes;
 pub mod present;
+mod progress;
 mod query;
 mod reader;
 pub mod record;
@@ -48,7 +49,8 @@ use exchange::Exchanges;
 use hosts::Hosts;
 use lookup::Lookups;
 use passes::Passes;
-use query::Query;
+use progress::Query;
+
 use scope::Scopes;
 use timer::Timers;
 

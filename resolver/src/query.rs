@@ -9,9 +9,9 @@
 //! ```
 //!
 //! The scope of a name is fixed when the name is routed. A query whose name routes elsewhere under a later plan ends with an
-//! error: it is never asked in two scopes. Does not choose upstreams (`ask`) and does not write answers (`answer`).
+//! error: it is never asked in two scopes. How far it is stands in `progress`. Does not choose upstreams (`ask`) and does not write
+//! answers (`answer`).
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,17 +23,18 @@ use policy::{Refusal, Route, ScopeId, Target};
 use crate::Resolver;
 use crate::ask::{Conclusion, failed};
 use crate::cache::Key;
-use crate::chain::{self, ALIASES_MAX, End, Hop, is_claimed};
-use crate::event::{Answer, Channel, ClientId, ClientQuery, ExtendedError, Step, Stub, Timer};
+use crate::chain::{self, Hop, is_claimed};
+use crate::event::{Answer, Channel, ClientQuery, Step, Stub, Timer};
 use crate::exchange::Asking;
-use crate::record::{RawRecord, parse_reply};
+use crate::progress::{Chain, Found, Next, Outcome, Query, Searching, Visit};
+use crate::record::parse_reply;
 use crate::refusal::Refused;
 use crate::search::{self, Search, search};
 use crate::synthesize::synthesize;
 use crate::template::Template;
 use crate::wire::{
     ClientEdns, EDNS_UDP_SIZE, Envelope, NameBuffer, ParsedQuery, QueryError, QueryView, Question,
-    rcode, rtype,
+    rcode,
 };
 
 /// How long a client waits for its answer at most. The promise is 4.5 s; the rest is for the way through the shell.
@@ -42,78 +43,6 @@ pub(crate) const BUDGET: Duration = Duration::from_millis(4400);
 pub(crate) const QUERIES_MAX: usize = 4096;
 /// Room for an answer, in octets; larger ones grow.
 const ANSWER_ROOM: usize = 512;
-
-/// A client's question on its way.
-#[derive(Debug)]
-pub(crate) struct Query {
-    pub(crate) id: u64,
-    pub(crate) client: ClientId,
-    pub(crate) stub: Stub,
-    pub(crate) channel: Channel,
-    pub(crate) parsed: ParsedQuery,
-    pub(crate) asked_at: Instant,
-    pub(crate) steps: Vec<Step>,
-    pub(crate) chain: Chain,
-    pub(crate) searching: Option<Searching>,
-    pub(crate) lookup: Option<u64>,
-}
-
-/// How far the aliases of a name have been followed.
-#[derive(Debug)]
-pub(crate) struct Chain {
-    pub(crate) start: DomainName,
-    /// The name to ask for.
-    pub(crate) name: DomainName,
-    pub(crate) visits: Vec<Visit>,
-    pub(crate) answers: Vec<RawRecord>,
-    aliases: Vec<DomainName>,
-}
-
-/// A name that was asked for in a scope, or found in its cache.
-#[derive(Debug)]
-pub(crate) struct Visit {
-    pub(crate) name: DomainName,
-    pub(crate) scope: ScopeId,
-    pub(crate) incarnation: u64,
-}
-
-/// Which completions of a single label are left, and what the others came to.
-#[derive(Debug)]
-pub(crate) struct Searching {
-    pub(crate) rest: VecDeque<DomainName>,
-    pub(crate) tried: Vec<DomainName>,
-    failed: Option<Refused>,
-    exists: bool,
-}
-
-/// The answer to a query, as far as it is decided.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// The chain's records, with this.
-    Found(Found),
-    /// An error.
-    Refused(Refused),
-}
-
-/// The end of a chain.
-#[derive(Debug, Default)]
-pub(crate) struct Found {
-    pub(crate) rcode: u16,
-    pub(crate) authority: Vec<RawRecord>,
-    pub(crate) additional: Vec<RawRecord>,
-    pub(crate) extended_error: Option<ExtendedError>,
-    /// The same answer, encoded, with its age in seconds; of use when the chain is one hop.
-    pub(crate) template: Option<(Arc<Template>, u32)>,
-    pub(crate) authoritative: bool,
-}
-
-/// What comes next for a query.
-enum Next {
-    /// Go on with the chain's name.
-    Advance,
-    /// It is decided.
-    Done(Outcome),
-}
 
 impl Resolver {
     pub(crate) fn receive(&mut self, query: ClientQuery<'_>, now: Instant) {
@@ -470,137 +399,5 @@ impl Resolver {
         self.timers
             .set_earlier(Timer::Budget, id, query.asked_at + BUDGET);
         self.queries.insert(id, query);
-    }
-}
-
-impl Query {
-    /// Returns what is to be asked now.
-    pub(crate) fn question(&self) -> Question {
-        Question {
-            name: self.chain.name.clone(),
-            ..self.parsed.question.clone()
-        }
-    }
-
-    /// Takes what one reply says into the chain; `found` is completed from it.
-    fn take(&mut self, hop: &Hop, found: Found, plan: &policy::DnsPlan) -> Next {
-        self.chain.answers.extend_from_slice(&hop.answers);
-        for alias in &hop.aliases {
-            self.steps.push(Step::Alias(alias.clone()));
-            let known = *alias == self.chain.start || self.chain.aliases.contains(alias);
-            if known || self.chain.aliases.len() >= ALIASES_MAX {
-                return Next::Done(Outcome::Refused(Refused::alias_loop(&self.chain.start)));
-            }
-            self.chain.aliases.push(alias.clone());
-        }
-        match &hop.end {
-            End::Goto(target) => {
-                self.chain.name = target.clone();
-                Next::Advance
-            }
-            End::Refused(name, route) => {
-                self.steps.push(Step::Routed(name.clone(), route.clone()));
-                Next::Done(Outcome::Refused(Refused::by_route(name, route, plan)))
-            }
-            End::Loop => Next::Done(Outcome::Refused(Refused::alias_loop(&self.chain.start))),
-            End::Final => {
-                let whole =
-                    self.chain.answers.len() == hop.answers.len() && self.chain.visits.len() == 1;
-                Next::Done(Outcome::Found(Found {
-                    rcode: hop.rcode,
-                    authority: hop.authority.clone(),
-                    additional: hop.additional.clone(),
-                    template: found.template.filter(|_| whole),
-                    ..found
-                }))
-            }
-        }
-    }
-
-    /// Returns the outcome for the question as it was asked; `None` when another candidate comes first.
-    fn settle(&mut self, outcome: Outcome) -> Option<Outcome> {
-        let exists = match &outcome {
-            Outcome::Found(found) => found.rcode == rcode::NOERROR,
-            Outcome::Refused(_) => false,
-        };
-        let found = exists && self.has_answer();
-        let Some(searching) = &mut self.searching else {
-            return Some(outcome);
-        };
-        if searching.tried.is_empty() {
-            return Some(outcome);
-        }
-        match outcome {
-            Outcome::Found(outcome) if found => {
-                let alias = search::alias(
-                    &self.parsed.question.name,
-                    &self.chain.start,
-                    &self.chain.answers,
-                );
-                self.chain.answers.insert(0, alias);
-                return Some(Outcome::Found(Found {
-                    template: None,
-                    ..outcome
-                }));
-            }
-            Outcome::Refused(refused) if refused.rcode != rcode::NXDOMAIN => {
-                searching.failed.get_or_insert(refused);
-            }
-            Outcome::Found(_) | Outcome::Refused(_) => searching.exists |= exists,
-        }
-        if self.search_on() {
-            return None;
-        }
-        let searching = self.searching.take()?;
-        let label = &self.parsed.question.name;
-        self.chain = Chain::new(label.clone());
-        Some(Outcome::Refused(searching.failed.unwrap_or_else(|| {
-            Refused::not_found(label, &searching.tried, searching.exists)
-        })))
-    }
-
-    /// Goes on to the next candidate, if there is one.
-    fn search_on(&mut self) -> bool {
-        let Some(searching) = &mut self.searching else {
-            return false;
-        };
-        let Some(candidate) = searching.rest.pop_front() else {
-            return false;
-        };
-        searching.tried.push(candidate.clone());
-        self.steps.push(Step::Searched(candidate.clone()));
-        self.chain = Chain::new(candidate);
-        true
-    }
-
-    /// Whether nobody had to be asked, and the cache was.
-    pub(crate) fn is_hit(&self) -> bool {
-        let asked = |step: &Step| matches!(step, Step::Asked(..));
-        let hit = |step: &Step| matches!(step, Step::CacheHit(_));
-        self.steps.iter().any(hit) && !self.steps.iter().any(asked)
-    }
-
-    fn has_answer(&self) -> bool {
-        let asked = self.parsed.question.record_type;
-        self.chain
-            .answers
-            .iter()
-            .any(|record| record.record_type == asked || asked == rtype::ANY)
-    }
-}
-
-impl Chain {
-    fn new(start: DomainName) -> Self {
-        Self {
-            name: start.clone(),
-            start,
-            visits: Vec::new(),
-            answers: Vec::new(),
-            aliases: Vec::new(),
-        }
-    }
-
-    fn is_at_start(&self) -> bool {
-        self.visits.is_empty() && self.aliases.is_empty()
     }
 }

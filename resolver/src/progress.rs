@@ -1,0 +1,222 @@
+//! How far is a client's question? The aliases followed, the scopes visited, the completions left, and what came of it.
+//!
+//! Taking a reply in, and judging whether it is the end, is here; where a name goes next is `query`'s.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use config::name::DomainName;
+use config::time::Instant;
+use policy::ScopeId;
+
+use crate::chain::{ALIASES_MAX, End, Hop};
+use crate::event::{Channel, ClientId, ExtendedError, Step, Stub};
+use crate::record::RawRecord;
+use crate::refusal::Refused;
+use crate::search;
+use crate::template::Template;
+use crate::wire::{ParsedQuery, Question, rcode, rtype};
+
+/// A client's question on its way.
+#[derive(Debug)]
+pub(crate) struct Query {
+    pub(crate) id: u64,
+    pub(crate) client: ClientId,
+    pub(crate) stub: Stub,
+    pub(crate) channel: Channel,
+    pub(crate) parsed: ParsedQuery,
+    pub(crate) asked_at: Instant,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) chain: Chain,
+    pub(crate) searching: Option<Searching>,
+    pub(crate) lookup: Option<u64>,
+}
+
+/// How far the aliases of a name have been followed.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    pub(crate) start: DomainName,
+    /// The name to ask for.
+    pub(crate) name: DomainName,
+    pub(crate) visits: Vec<Visit>,
+    pub(crate) answers: Vec<RawRecord>,
+    pub(crate) aliases: Vec<DomainName>,
+}
+
+/// A name that was asked for in a scope, or found in its cache.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    pub(crate) name: DomainName,
+    pub(crate) scope: ScopeId,
+    pub(crate) incarnation: u64,
+}
+
+/// Which completions of a single label are left, and what the others came to.
+#[derive(Debug)]
+pub(crate) struct Searching {
+    pub(crate) rest: VecDeque<DomainName>,
+    pub(crate) tried: Vec<DomainName>,
+    pub(crate) failed: Option<Refused>,
+    pub(crate) exists: bool,
+}
+
+/// The answer to a query, as far as it is decided.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The chain's records, with this.
+    Found(Found),
+    /// An error.
+    Refused(Refused),
+}
+
+/// The end of a chain.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) rcode: u16,
+    pub(crate) authority: Vec<RawRecord>,
+    pub(crate) additional: Vec<RawRecord>,
+    pub(crate) extended_error: Option<ExtendedError>,
+    /// The same answer, encoded, with its age in seconds; of use when the chain is one hop.
+    pub(crate) template: Option<(Arc<Template>, u32)>,
+    pub(crate) authoritative: bool,
+}
+
+/// What comes next for a query.
+pub(crate) enum Next {
+    /// Go on with the chain's name.
+    Advance,
+    /// It is decided.
+    Done(Outcome),
+}
+
+impl Query {
+    /// Returns what is to be asked now.
+    pub(crate) fn question(&self) -> Question {
+        Question {
+            name: self.chain.name.clone(),
+            ..self.parsed.question.clone()
+        }
+    }
+
+    /// Takes what one reply says into the chain; `found` is completed from it.
+    pub(crate) fn take(&mut self, hop: &Hop, found: Found, plan: &policy::DnsPlan) -> Next {
+        self.chain.answers.extend_from_slice(&hop.answers);
+        for alias in &hop.aliases {
+            self.steps.push(Step::Alias(alias.clone()));
+            let known = *alias == self.chain.start || self.chain.aliases.contains(alias);
+            if known || self.chain.aliases.len() >= ALIASES_MAX {
+                return Next::Done(Outcome::Refused(Refused::alias_loop(&self.chain.start)));
+            }
+            self.chain.aliases.push(alias.clone());
+        }
+        match &hop.end {
+            End::Goto(target) => {
+                self.chain.name = target.clone();
+                Next::Advance
+            }
+            End::Refused(name, route) => {
+                self.steps.push(Step::Routed(name.clone(), route.clone()));
+                Next::Done(Outcome::Refused(Refused::by_route(name, route, plan)))
+            }
+            End::Loop => Next::Done(Outcome::Refused(Refused::alias_loop(&self.chain.start))),
+            End::Final => {
+                let whole =
+                    self.chain.answers.len() == hop.answers.len() && self.chain.visits.len() == 1;
+                Next::Done(Outcome::Found(Found {
+                    rcode: hop.rcode,
+                    authority: hop.authority.clone(),
+                    additional: hop.additional.clone(),
+                    template: found.template.filter(|_| whole),
+                    ..found
+                }))
+            }
+        }
+    }
+
+    /// Returns the outcome for the question as it was asked; `None` when another candidate comes first.
+    pub(crate) fn settle(&mut self, outcome: Outcome) -> Option<Outcome> {
+        let exists = match &outcome {
+            Outcome::Found(found) => found.rcode == rcode::NOERROR,
+            Outcome::Refused(_) => false,
+        };
+        let found = exists && self.has_answer();
+        let Some(searching) = &mut self.searching else {
+            return Some(outcome);
+        };
+        if searching.tried.is_empty() {
+            return Some(outcome);
+        }
+        match outcome {
+            Outcome::Found(outcome) if found => {
+                let alias = search::alias(
+                    &self.parsed.question.name,
+                    &self.chain.start,
+                    &self.chain.answers,
+                );
+                self.chain.answers.insert(0, alias);
+                return Some(Outcome::Found(Found {
+                    template: None,
+                    ..outcome
+                }));
+            }
+            Outcome::Refused(refused) if refused.rcode != rcode::NXDOMAIN => {
+                searching.failed.get_or_insert(refused);
+            }
+            Outcome::Found(_) | Outcome::Refused(_) => searching.exists |= exists,
+        }
+        if self.search_on() {
+            return None;
+        }
+        let searching = self.searching.take()?;
+        let label = &self.parsed.question.name;
+        self.chain = Chain::new(label.clone());
+        Some(Outcome::Refused(searching.failed.unwrap_or_else(|| {
+            Refused::not_found(label, &searching.tried, searching.exists)
+        })))
+    }
+
+    /// Goes on to the next candidate, if there is one.
+    pub(crate) fn search_on(&mut self) -> bool {
+        let Some(searching) = &mut self.searching else {
+            return false;
+        };
+        let Some(candidate) = searching.rest.pop_front() else {
+            return false;
+        };
+        searching.tried.push(candidate.clone());
+        self.steps.push(Step::Searched(candidate.clone()));
+        self.chain = Chain::new(candidate);
+        true
+    }
+
+    /// Whether nobody had to be asked, and the cache was.
+    pub(crate) fn is_hit(&self) -> bool {
+        let asked = |step: &Step| matches!(step, Step::Asked(..));
+        let hit = |step: &Step| matches!(step, Step::CacheHit(_));
+        self.steps.iter().any(hit) && !self.steps.iter().any(asked)
+    }
+
+    fn has_answer(&self) -> bool {
+        let asked = self.parsed.question.record_type;
+        self.chain
+            .answers
+            .iter()
+            .any(|record| record.record_type == asked || asked == rtype::ANY)
+    }
+}
+
+impl Chain {
+    pub(crate) fn new(start: DomainName) -> Self {
+        Self {
+            name: start.clone(),
+            start,
+            visits: Vec::new(),
+            answers: Vec::new(),
+            aliases: Vec::new(),
+        }
+    }
+
+    pub(crate) fn is_at_start(&self) -> bool {
+        self.visits.is_empty() && self.aliases.is_empty()
+    }
+}
