@@ -1,6 +1,6 @@
 //! What is wrong with the configuration, where, and what to do? [`Diagnostic`], and how it is shown.
 //!
-//! Decides nothing about right and wrong. Shows no secret: see [`crate::secret`].
+//! Decides nothing about right and wrong. Shows no secret: `secret` sees to that.
 
 use std::fmt::Write as _;
 use std::ops::Range;

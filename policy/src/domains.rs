@@ -24,7 +24,7 @@ use crate::explain::{Because, Candidate, Explanation, Outcome, Rule};
 use crate::facts::{Owner, Trust};
 use crate::plan::{ScopeId, ScopeState};
 
-/// Name to route. Made by [`crate::plan`], immutable; looking a name up allocates nothing.
+/// Name to route. Made by [`crate::plan()`], immutable; looking a name up allocates nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DomainTable {
     entries_by_suffix: BTreeMap<Box<[u8]>, Vec<Entry>>,

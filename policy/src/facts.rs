@@ -1,4 +1,4 @@
-//! What has the outside told us? Immutable values, collected by the shell, read by [`crate::plan`].
+//! What has the outside told us? Immutable values, collected by the shell, read by [`crate::plan()`].
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_suffix_that_makes_the_name_too_long_is_passed_over() {
-        let label = "a".repeat(60);
+        let label = "a".repeat(62);
         let long = vec!["b".repeat(63); 3].join(".");
         assert_eq!(
             candidates(&label, rtype::A, &[&long, "c.test"], false),
