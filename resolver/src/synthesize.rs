@@ -70,6 +70,24 @@ pub fn synthesize(
         .or_else(|| special(question, claimed))
 }
 
+/// Says in words why a name is answered here; `kind` is that of [`Synthesized`].
+pub fn reason(kind: &str) -> String {
+    let text = match kind {
+        "localhost" => "it is this machine's loopback address (RFC 6761 §6.3)",
+        "hosts" => "the hosts table has it",
+        "hostname" => "it is this machine's own name",
+        "gateway" => "it means the gateways of the default routes",
+        "outbound" => "it means this machine's addresses on the links of the default routes",
+        "stub" => "it means linnet's own addresses",
+        kind => {
+            let row = SPECIALS.iter().find(|row| row.kind == kind);
+            let rfc = row.map_or("RFC 6761", |row| row.rfc);
+            return format!("a name of the kind {kind} is nobody's to be asked ({rfc})");
+        }
+    };
+    text.to_owned()
+}
+
 /// What becomes of a special-use name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {

@@ -62,11 +62,11 @@ pub(crate) enum Verb {
 /// `query`.
 #[derive(Debug, Args)]
 pub(crate) struct Query {
-    /// The name
+    /// The name, or an address to find its name
     pub(crate) name: String,
-    /// The record type
-    #[arg(value_name = "TYPE", default_value = "A")]
-    pub(crate) record_type: String,
+    /// The record type; without it A, or PTR for an address
+    #[arg(value_name = "TYPE")]
+    pub(crate) record_type: Option<String>,
     /// Ask for signatures
     #[arg(long)]
     pub(crate) dnssec: bool,

@@ -231,3 +231,26 @@ fn the_bypass_stub_neither_searches_nor_synthesizes() {
         },
     );
 }
+
+#[test]
+fn an_address_is_looked_up_on_its_own_link() {
+    isolated("names::an_address_is_looked_up_on_its_own_link", || {
+        let office = Office::raise();
+        office.configure_usual("");
+        let _linnetd = office.linnetd(LINNETD, &[]);
+        let told = json(&office, &["explain", "10.8.0.80"]);
+        assert_eq!(told["name"], "80.0.8.10.in-addr.arpa", "{told}");
+        assert_eq!(told["target"]["scope"], "office@vpn0", "{told}");
+        assert_eq!(
+            json(&office, &["explain", "11.0.0.1"])["target"]["scope"],
+            "home@home0"
+        );
+        // knot has no such zone and says so itself.
+        let (code, text) = office.linnet(LINNET, &["query", "10.8.0.80"]);
+        assert_eq!(code, 1, "{text}");
+        assert!(
+            text.contains("REFUSED") && text.contains("10.8.0.1"),
+            "{text}"
+        );
+    });
+}

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use linnet::api::{ExplainParameters, Explanation};
 
-use super::query::steps;
+use super::query::{reversed, steps};
 use crate::connection::Connection;
 use crate::output::{Output, columns};
 use crate::{Exit, Failed};
@@ -16,6 +16,7 @@ pub(crate) fn run(
     name: String,
     out: &mut Output<impl Write>,
 ) -> Result<Exit, Failed> {
+    let name = reversed(&name).unwrap_or(name);
     let explanation: Explanation = connection.call("Explain", ExplainParameters { name })?;
     out.show(&explanation, text)?;
     Ok(Exit::Success)
@@ -26,7 +27,7 @@ fn text(explanation: &Explanation) -> String {
     let target = &explanation.target;
     match (&explanation.local, target.action.as_str()) {
         (Some(local), _) => {
-            let _ = writeln!(text, "  is answered here: {local}");
+            let _ = writeln!(text, "  is answered on this machine ({local})");
         }
         (None, "ask") => {
             let _ = write!(

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write;
 
+use config::name::DomainName;
 use linnet::api::{QueryParameters, QueryReply, Step, Trace};
 
 use crate::connection::Connection;
@@ -16,9 +17,11 @@ pub(crate) fn run(
     query: Query,
     out: &mut Output<impl Write>,
 ) -> Result<Exit, Failed> {
+    let reversed = reversed(&query.name);
+    let default_type = if reversed.is_some() { "PTR" } else { "A" };
     let parameters = QueryParameters {
-        name: query.name,
-        record_type: Some(query.record_type),
+        name: reversed.unwrap_or(query.name),
+        record_type: Some(query.record_type.unwrap_or_else(|| default_type.to_owned())),
         dnssec: query.dnssec,
         checking_disabled: query.checking_disabled,
     };
@@ -29,6 +32,12 @@ pub(crate) fn run(
     } else {
         Exit::Failure
     })
+}
+
+/// Returns the name under which an address is looked up; `None` when the text is no address.
+pub(crate) fn reversed(text: &str) -> Option<String> {
+    let address = text.parse().ok()?;
+    Some(DomainName::reverse_of(address).to_string())
 }
 
 fn text(reply: &QueryReply) -> String {

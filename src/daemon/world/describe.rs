@@ -5,7 +5,7 @@ use config::time::Instant;
 use linnet::api::{Explanation, Status};
 use policy::{Owner, ScopeState};
 use resolver::Stub;
-use resolver::synthesize::synthesize;
+use resolver::synthesize::{reason, synthesize};
 use resolver::wire::{Question, class, rtype};
 
 use super::World;
@@ -80,7 +80,12 @@ impl World {
             };
             told.because.owner = Owner::Builtin.to_string();
             told.because.profile = None;
-            told.because.text = format!("it is answered here: {kind}");
+            told.because.text = reason(kind);
+            for candidate in &mut told.candidates {
+                "lost".clone_into(&mut candidate.outcome);
+                "the name is answered on this machine, before claims are weighed"
+                    .clone_into(&mut candidate.detail);
+            }
             kind.clone_into(&mut told.because.rule);
             told.local = Some(kind.to_owned());
         }

@@ -298,6 +298,10 @@ fn names_answered_here_and_single_labels_are_explained() {
         (&local["target"]["action"], &local["local"]),
         (&"local".into(), &"hosts".into())
     );
+    assert_eq!(local["because"]["text"], "the hosts table has it");
+    let onion = explain(&mut world, "x.onion");
+    let text = onion["because"]["text"].as_str().unwrap();
+    assert!(text.contains("RFC 7686"), "{text}");
     let single = explain(&mut world, "git");
     assert_eq!(single["searched"], serde_json::json!(["git.corp.test"]));
     assert_eq!(single["name"], "git");
