@@ -1,8 +1,10 @@
 //! Does the daemon start, reload, complain and end as an administrator expects?
 
 use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
 
-use tests::namespace::{has_other_users, isolated};
+use tests::namespace::{has_other_users, isolated, shell};
 use tests::office::{Office, dig};
 use tests::peer::{Peer, until};
 use tests::skip;
@@ -98,19 +100,7 @@ fn a_busy_port_is_told_with_its_holder() {
             ],
         );
         until("dnsmasq listens", || dig("localhost").contains("status:"));
-        let (etc, run, state) = (office.path("etc"), office.path("run"), office.path("state"));
-        let command = [
-            LINNETD,
-            "--config-dir",
-            &etc,
-            "--runtime-dir",
-            &run,
-            "--state-dir",
-            &state,
-            "--resolv-conf",
-            &path,
-        ];
-        let mut linnetd = Peer::start(office.dir(), "linnetd", None, &command);
+        let mut linnetd = office.start(&[LINNETD], &["--resolv-conf", &path]);
         assert_eq!(linnetd.wait(), Some(1));
         assert!(
             linnetd.log().contains("127.0.0.53:53") && linnetd.log().contains("dnsmasq"),
@@ -258,4 +248,44 @@ fn the_doctor_and_the_monitor_see_what_happens() {
             assert!(code == 0 && text.contains("forgotten"), "{text}");
         },
     );
+}
+
+#[test]
+fn a_service_manager_is_told_of_every_turn() {
+    isolated("daemon::a_service_manager_is_told_of_every_turn", || {
+        let office = Office::raise();
+        office.configure_usual("");
+        let path = office.path("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        shell(&format!("chmod 777 {path}"));
+        socket
+            .set_read_timeout(Some(Duration::from_millis(100)))
+            .unwrap();
+        let notify = format!("NOTIFY_SOCKET={path}");
+        let mut linnetd = office.start(&["env", &notify, "WATCHDOG_USEC=400000", LINNETD], &[]);
+        let hear = |what: &str| {
+            let mut heard = String::new();
+            until(&format!("linnetd says {what}"), || {
+                let mut message = [0; 4096];
+                let length = socket.recv(&mut message).unwrap_or(0);
+                heard = String::from_utf8_lossy(&message[..length]).into_owned();
+                heard.lines().any(|line| line.starts_with(what))
+            });
+            heard
+        };
+        hear("READY=1");
+        hear("WATCHDOG=1");
+        linnetd.signal(libc::SIGHUP);
+        let reloading = hear("RELOADING=1");
+        assert!(
+            reloading.contains("MONOTONIC_USEC="),
+            "Type=notify-reload needs the time: {reloading}"
+        );
+        hear("READY=1");
+        shell("ip link set vpn0 down");
+        assert!(hear("STATUS=").contains("1 of 2 scopes ready"));
+        linnetd.signal(libc::SIGTERM);
+        hear("STOPPING=1");
+        assert_eq!(linnetd.wait(), Some(0), "{}", linnetd.log());
+    });
 }

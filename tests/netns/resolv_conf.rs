@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
 use tests::namespace::{isolated, shell};
 use tests::office::Office;
-use tests::peer::{Peer, until};
+use tests::peer::until;
 
 use crate::{LINNETD, json};
 
@@ -14,29 +14,19 @@ fn unmanaged_means_no_write_near_it() {
     isolated("resolv_conf::unmanaged_means_no_write_near_it", || {
         let office = Office::raise();
         office.configure_usual("resolv-conf = \"unmanaged\"");
-        let (etc, run, state) = (office.path("etc"), office.path("run"), office.path("state"));
+        let run = office.path("run");
         let trace = office.path("strace");
-        let mut daemon = Peer::start(
-            office.dir(),
-            "linnetd",
-            None,
-            &[
-                "strace",
-                "-f",
-                "-qq",
-                "-o",
-                &trace,
-                "-e",
-                "trace=%file,%desc",
-                LINNETD,
-                "--config-dir",
-                &etc,
-                "--runtime-dir",
-                &run,
-                "--state-dir",
-                &state,
-            ],
-        );
+        let strace = [
+            "strace",
+            "-f",
+            "-qq",
+            "-o",
+            &trace,
+            "-e",
+            "trace=%file,%desc",
+            LINNETD,
+        ];
+        let mut daemon = office.start(&strace, &[]);
         until("linnetd listens", || {
             std::path::Path::new(&run).join("control").exists() && daemon.runs()
         });

@@ -84,24 +84,23 @@ impl Office {
 
     /// Starts linnetd, and waits until it answers at its control socket.
     pub fn linnetd(&self, program: &str, more: &[&str]) -> Peer {
-        let (etc, run, state) = (self.path("etc"), self.path("run"), self.path("state"));
-        let mut command = vec![
-            program,
-            "--config-dir",
-            &etc,
-            "--runtime-dir",
-            &run,
-            "--state-dir",
-            &state,
-        ];
-        command.extend(more);
-        let mut daemon = Peer::start(&self.dir, "linnetd", None, &command);
+        let mut daemon = self.start(&[program], more);
         let control = self.dir.join("run/control");
         until("linnetd listens", || {
             assert!(daemon.runs(), "linnetd ended: {}", daemon.log());
             std::os::unix::net::UnixStream::connect(&control).is_ok()
         });
         daemon
+    }
+
+    /// Starts linnetd by this command, with the story's folders, and does not wait for it.
+    pub fn start(&self, program: &[&str], more: &[&str]) -> Peer {
+        let (etc, run, state) = (self.path("etc"), self.path("run"), self.path("state"));
+        let mut command = program.to_vec();
+        command.extend(["--config-dir", &etc, "--runtime-dir", &run]);
+        command.extend(["--state-dir", &state]);
+        command.extend(more);
+        Peer::start(&self.dir, "linnetd", None, &command)
     }
 
     /// Runs the command, and returns its exit code and what it printed.

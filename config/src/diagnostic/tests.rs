@@ -1,3 +1,5 @@
+//! Is a mistake shown where it is, and no secret with it?
+
 use super::*;
 
 fn render(source: &str, span: Range<usize>) -> String {

@@ -1,3 +1,5 @@
+//! What do layers come to, and is every mistake in them found?
+
 use super::*;
 use crate::model::{Manage, ResolvConfMode, WhenDown};
 

@@ -1,3 +1,5 @@
+//! Which links does a match take?
+
 use super::*;
 
 fn glob(text: &str) -> Glob {

@@ -1,3 +1,5 @@
+//! Are names read, written, compared and reversed as RFC 1035 says?
+
 use super::*;
 
 fn name(text: &str) -> DomainName {

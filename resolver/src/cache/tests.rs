@@ -1,3 +1,5 @@
+//! Does the cache keep, age, evict and forget what it should, scope by scope?
+
 use super::*;
 use crate::wire::class;
 

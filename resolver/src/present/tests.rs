@@ -1,3 +1,5 @@
+//! Are records shown as zone files write them?
+
 use super::*;
 
 fn record(record_type: u16, rdata: &[u8]) -> RawRecord {

@@ -1,3 +1,5 @@
+//! Is a reply read whole or not at all?
+
 use super::*;
 
 fn question() -> Question {

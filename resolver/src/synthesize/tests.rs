@@ -1,3 +1,5 @@
+//! Which names are answered here, and with what?
+
 use super::*;
 
 fn names() -> LocalNames {

@@ -1,3 +1,5 @@
+//! Is a kept answer the same as a fresh one but for id, flags, spelling and TTLs?
+
 use super::*;
 use crate::record::{ParsedReply, parse_reply};
 use crate::wire::{ClientEdns, class};

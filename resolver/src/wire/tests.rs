@@ -1,3 +1,5 @@
+//! Are questions read, and answers written, as RFC 1035 and RFC 6891 say?
+
 use super::*;
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::RecordType;

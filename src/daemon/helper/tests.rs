@@ -1,3 +1,5 @@
+//! Does the helper read what it is sent, and believe only whom it may?
+
 #![expect(clippy::disallowed_methods, reason = "tests read and write files")]
 
 use std::os::unix::fs::symlink;

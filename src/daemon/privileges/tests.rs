@@ -1,3 +1,5 @@
+//! What is left of root, in the daemon and in the helper?
+
 #![expect(clippy::disallowed_methods, reason = "tests read and write files")]
 
 use std::io::{Read as _, Write as _};

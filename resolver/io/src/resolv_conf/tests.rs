@@ -1,3 +1,5 @@
+//! Is resolv.conf taken and given back whole, whatever it is?
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;

@@ -1,3 +1,5 @@
+//! Is every way noticed in which a watched file can change?
+
 use std::fs;
 use std::os::unix::fs::symlink;
 
