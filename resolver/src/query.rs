@@ -367,6 +367,7 @@ impl Resolver {
         let envelope = Envelope {
             id: 0,
             checking_disabled: query.parsed.checking_disabled,
+            understands_authentic: false,
             question_wire: &question_wire,
             edns: Some(ClientEdns {
                 udp_size: EDNS_UDP_SIZE,

@@ -32,6 +32,7 @@ pub struct Template {
     question_end: u16,
     rcode: u16,
     authoritative: bool,
+    authentic: bool,
     /// Records were left out already.
     cut: bool,
 }
@@ -105,6 +106,7 @@ impl Template {
             question_end: u16::try_from(question_end).unwrap_or(u16::MAX),
             rcode,
             authoritative: false,
+            authentic: false,
             cut,
         }
     }
@@ -116,6 +118,20 @@ impl Template {
             authoritative: true,
             ..self
         }
+    }
+
+    /// Lets AD be set for clients that understand it: every record is Secure by our own verdict (RFC 6840 §5.8).
+    #[must_use]
+    pub fn authentic(self) -> Self {
+        Self {
+            authentic: true,
+            ..self
+        }
+    }
+
+    /// Whether every record is Secure.
+    pub fn is_authentic(&self) -> bool {
+        self.authentic
     }
 
     /// Returns the answer's code, extended bits included.
@@ -157,6 +173,11 @@ impl Template {
         let mut flags = flag::QR | flag::RD | flag::RA | header_rcode(self.rcode, opt.is_some());
         flags |= if self.authoritative { flag::AA } else { 0 };
         flags |= if truncated { flag::TC } else { 0 };
+        flags |= if self.authentic && envelope.understands_authentic {
+            flag::AD
+        } else {
+            0
+        };
         flags |= checking(envelope.checking_disabled);
         let mut counts = [0u16; 3];
         for mark in kept {

@@ -188,6 +188,8 @@ pub struct Envelope<'a> {
     pub id: u16,
     /// CD, copied.
     pub checking_disabled: bool,
+    /// Whether the client said by AD or DO that it understands AD (RFC 6840 §5.7, RFC 4035 §3.2.3).
+    pub understands_authentic: bool,
     /// The question section as the client spelled it; empty when it could not be read.
     pub question_wire: &'a [u8],
     /// OPT, if there is one.
@@ -330,6 +332,7 @@ impl<'a> QueryView<'a> {
         Envelope {
             id: self.id,
             checking_disabled: self.checking_disabled,
+            understands_authentic: self.authentic_data || self.dnssec_ok(),
             question_wire: self.question_wire,
             edns: self.edns,
             channel,
@@ -364,6 +367,7 @@ impl ParsedQuery {
         Envelope {
             id: self.id,
             checking_disabled: self.checking_disabled,
+            understands_authentic: self.authentic_data || self.dnssec_ok(),
             question_wire: &self.question_wire,
             edns: self.edns,
             channel,

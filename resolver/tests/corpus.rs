@@ -94,6 +94,7 @@ fn envelope(question_wire: &[u8], channel: Channel, udp_size: u16) -> Envelope<'
     Envelope {
         id: 99,
         checking_disabled: true,
+        understands_authentic: true,
         question_wire,
         edns: Some(ClientEdns {
             udp_size,

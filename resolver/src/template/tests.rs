@@ -20,6 +20,7 @@ fn envelope(question_wire: &[u8], udp_size: Option<u16>, channel: Channel) -> En
     Envelope {
         id: 0xbeef,
         checking_disabled: false,
+        understands_authentic: true,
         question_wire,
         edns: udp_size.map(|udp_size| ClientEdns {
             udp_size,
@@ -289,4 +290,27 @@ fn sending_again_allocates_nothing_more() {
         );
     }
     assert_eq!((out.as_ptr(), out.capacity()), (place, 4096));
+}
+
+#[test]
+fn authentic_is_told_to_those_who_understand_it() {
+    let template = Template::build(&question(), 0, &addresses(1), &[], &[]);
+    let spelled = spelled();
+    for (authentic, understands, told) in [
+        (true, true, true),
+        (true, false, false),
+        (false, true, false),
+    ] {
+        let template = match authentic {
+            true => template.clone().authentic(),
+            false => template.clone(),
+        };
+        let envelope = Envelope {
+            understands_authentic: understands,
+            ..envelope(&spelled, Some(1232), Channel::Udp)
+        };
+        let mut out = Vec::new();
+        template.emit(&envelope, 0, None, &mut out);
+        assert_eq!(read(&out).authentic_data, told);
+    }
 }
