@@ -14,6 +14,7 @@ use rand::rngs::StdRng;
 
 use crate::cache::{Cache, Slot};
 use crate::event::ScopeStatus;
+use crate::proof::Proof;
 use crate::upstream::UpstreamState;
 
 /// How often a real question is copied to failing upstreams of higher rank.
@@ -28,6 +29,8 @@ pub(crate) struct Scope {
     pub(crate) incarnation: u64,
     pub(crate) slot: Slot,
     pub(crate) plan: ScopePlan,
+    /// Whether it can validate.
+    pub(crate) proof: Proof,
     upstreams: Vec<UpstreamState>,
     probe_at: Instant,
 }
@@ -80,6 +83,7 @@ impl Scopes {
                 let current = scope.current();
                 ScopeStatus {
                     id: id.clone(),
+                    dnssec: scope.proof.describe(scope.plan.dnssec),
                     upstreams: scope
                         .upstreams
                         .iter()
@@ -101,6 +105,7 @@ impl Scope {
             incarnation,
             slot: cache.open(),
             plan: plan.clone(),
+            proof: Proof::Unknown,
             upstreams: speakable(plan).map(UpstreamState::new).collect(),
             probe_at: Instant::ZERO,
         }
@@ -195,6 +200,7 @@ impl Scope {
         if set(&self.plan) != set(planned) {
             cache.close(self.slot);
             self.slot = cache.open();
+            self.proof = Proof::Unknown;
         }
         let mut before = std::mem::take(&mut self.upstreams);
         for upstream in speakable(planned) {

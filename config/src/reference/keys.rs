@@ -2,7 +2,7 @@
 
 use super::{Form, Key, Section, Syntax};
 
-const DNSSEC: Syntax = Syntax::Choice(&["enforce", "observe", "off"]);
+const DNSSEC: Syntax = Syntax::Choice(&["auto", "enforce", "observe", "off"]);
 const TRANSPORT: Syntax = Syntax::Choice(&["any", "encrypted"]);
 const SELECTION: Syntax = Syntax::Choice(&["ordered", "fastest"]);
 const KIB: u64 = 1 << 10;
@@ -95,8 +95,8 @@ pub static KEYS: &[Key] = &[
         Section::Resolver,
         "dnssec",
         DNSSEC,
-        Some("\"off\""),
-        "Whether answers are validated: bogus ones refused, only counted, or not looked at.",
+        Some("\"auto\""),
+        "Whether answers are validated: bogus ones refused, only counted, or not looked at; auto refuses where the upstreams have proven that they let signatures through.",
     ),
     key(
         Section::Resolver,
