@@ -6,8 +6,11 @@
 //! # Limitations
 //! The validator itself is not here: no answer is Secure, and the resolver never sets AD.
 
+pub mod anchors;
+pub mod clock;
 pub mod stub;
 pub mod verdict;
 
+pub use anchors::TrustAnchors;
 pub use stub::*;
 pub use verdict::{BogusReason, IndeterminateReason, Verdict};
