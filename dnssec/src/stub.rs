@@ -5,13 +5,7 @@ use crate::verdict::*;
 pub struct Validator;
 #[derive(Debug, Default)]
 pub struct Settings;
-#[derive(Debug, Default)]
-pub struct TrustAnchors;
-impl TrustAnchors {
-    pub fn built_in() -> Self {
-        Self
-    }
-}
+use crate::anchors::TrustAnchors;
 #[derive(Debug)]
 pub struct Validation;
 #[derive(Debug, Clone, PartialEq, Eq)]
