@@ -6,12 +6,15 @@
 //! form nor IANA's XML, which it says.
 
 mod record;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use hickory_proto::rr::Name;
 
 use super::Anchor;
 use record::Reader;
+pub(super) use record::key_rdata;
 
 /// The longest piece of a file that a diagnostic repeats, in characters.
 const SHOWN_MAX: usize = 40;

@@ -6,7 +6,7 @@
 use std::str::FromStr;
 
 use hickory_proto::dnssec::rdata::{DNSKEY, DS};
-use hickory_proto::dnssec::{Algorithm, DigestType, PublicKeyBuf};
+use hickory_proto::dnssec::{Algorithm, DigestType, PublicKey as _, PublicKeyBuf};
 use hickory_proto::rr::Name;
 
 use super::token::Entry;
@@ -153,27 +153,10 @@ fn ds<'t>(mut words: impl Iterator<Item = &'t str>) -> Result<Anchor, Problem> {
 
 fn dnskey<'t>(mut words: impl Iterator<Item = &'t str>) -> Result<Anchor, Problem> {
     let key = key_rdata(&mut words)?;
-    if !key.zone_key() {
-        return Err(Problem::NoZoneKey);
-    }
-    if key.revoke() {
-        return Err(Problem::Revoked);
-    }
-    Ok(Anchor::Key(key))
-}
-
-/// Reads the rdata of a DNSKEY (RFC 4034 §2.2), whatever its flags.
-pub(in crate::anchors) fn key_rdata<'t>(
-    words: &mut impl Iterator<Item = &'t str>,
-) -> Result<DNSKEY, Problem> {
-    let flags = number(words.next(), Field::Flags)?;
-    if number::<u8>(words.next(), Field::Protocol)? != 3 {
-        return Err(Problem::Protocol);
-    }
-    let algorithm = algorithm(words.next())?;
-    let text: String = words.collect();
-    let public_key = bytes(&text, Field::PublicKey, decode_base64)?;
-    let (number, found) = (u8::from(algorithm), public_key.len());
+    let (number, found) = (
+        u8::from(key.public_key().algorithm()),
+        key.public_key().public_bytes().len(),
+    );
     // RFC 3110 §2, RFC 6605 §4, RFC 8080 §3.
     let fits = match number {
         5 | 7 | 8 | 10 => (RSA_MIN..=RSA_MAX).contains(&found),
@@ -189,6 +172,26 @@ pub(in crate::anchors) fn key_rdata<'t>(
             found,
         });
     }
+    if !key.zone_key() {
+        return Err(Problem::NoZoneKey);
+    }
+    if key.revoke() {
+        return Err(Problem::Revoked);
+    }
+    Ok(Anchor::Key(key))
+}
+
+/// Reads the rdata of a DNSKEY (RFC 4034 §2.2), whatever its flags and however long its key.
+pub(in crate::anchors) fn key_rdata<'t>(
+    words: &mut impl Iterator<Item = &'t str>,
+) -> Result<DNSKEY, Problem> {
+    let flags = number(words.next(), Field::Flags)?;
+    if number::<u8>(words.next(), Field::Protocol)? != 3 {
+        return Err(Problem::Protocol);
+    }
+    let algorithm = algorithm(words.next())?;
+    let text: String = words.collect();
+    let public_key = bytes(&text, Field::PublicKey, decode_base64)?;
     Ok(DNSKEY::with_flags(
         flags,
         PublicKeyBuf::new(public_key, algorithm),
