@@ -101,8 +101,13 @@ pub enum Because {
     /// It may still become synchronised.
     #[error("the clock is not synchronised yet")]
     Waiting,
+    /// Signatures speak against it.
+    #[error("the clock is not synchronised, and the signatures of the trust anchors contradict it")]
+    Contradicted,
     /// Nothing speaks for it.
-    #[error("the clock is not synchronised, and no signature of a trust anchor agrees with it")]
+    #[error(
+        "the clock is not synchronised, and no signature of a trust anchor was seen that agrees with it"
+    )]
     Uncorroborated,
 }
 
@@ -138,10 +143,18 @@ enum State {
     Excepted {
         /// From which time since boot on nothing spoke against the clock, in seconds.
         since: u64,
-        /// Whether evidence agreed since.
-        is_corroborated: bool,
+        /// What signatures said since.
+        standing: Standing,
     },
     Trusted(Basis),
+}
+
+/// What the signatures of a trust point said of a clock that is not trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Unknown,
+    Agrees,
+    Contradicts,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,7 +172,7 @@ impl Clock {
             last: None,
             state: State::Excepted {
                 since: 0,
-                is_corroborated: false,
+                standing: Standing::Unknown,
             },
         }
     }
@@ -171,7 +184,7 @@ impl Clock {
         if has_jumped {
             self.state = State::Excepted {
                 since: reading.uptime,
-                is_corroborated: false,
+                standing: Standing::Unknown,
             };
         }
         let forget = self.judge(reading);
@@ -184,33 +197,22 @@ impl Clock {
 
     /// Takes up what the signatures of a trust point say.
     pub fn handle_evidence(&mut self, evidence: Evidence) -> Forget {
-        let (
-            Some(reading),
-            State::Excepted {
-                since,
-                is_corroborated,
-            },
-        ) = (self.last, self.state)
-        else {
+        let (Some(reading), State::Excepted { since, .. }) = (self.last, self.state) else {
             return Forget::Nothing;
         };
         let agrees = (evidence.inception..=evidence.expiration).contains(&reading.wall);
-        self.state = match agrees {
-            true => State::Excepted {
+        self.state = if agrees {
+            State::Excepted {
                 since,
-                is_corroborated: true,
-            },
-            false => State::Excepted {
-                since: reading.uptime,
-                is_corroborated: false,
-            },
-        };
-        // A reading alone decides nothing that it did not decide before, so without news there is nothing to judge.
-        if is_corroborated && agrees {
-            Forget::Nothing
+                standing: Standing::Agrees,
+            }
         } else {
-            self.judge(reading)
-        }
+            State::Excepted {
+                since: reading.uptime,
+                standing: Standing::Contradicts,
+            }
+        };
+        self.judge(reading)
     }
 
     /// Notes that `time`, in Unix seconds, was saved.
@@ -239,6 +241,10 @@ impl Clock {
             State::Trusted(Basis::Evidence) => Because::Corroborated,
             State::Excepted { .. } if reading.wall < self.floor() => Because::BelowFloor,
             State::Excepted { .. } if !self.is_plausible(reading) => Because::Implausible,
+            State::Excepted {
+                standing: Standing::Contradicts,
+                ..
+            } => Because::Contradicted,
             State::Excepted { since, .. } if reading.uptime.saturating_sub(since) < GRACE => {
                 Because::Waiting
             }
@@ -273,7 +279,7 @@ impl Clock {
         let was_excepted = matches!(self.state, State::Excepted { .. });
         if let State::Excepted {
             since,
-            is_corroborated: true,
+            standing: Standing::Agrees,
         } = self.state
         {
             let lasted = reading.uptime.saturating_sub(since);
@@ -291,7 +297,7 @@ impl Clock {
             }
             State::Excepted {
                 since,
-                is_corroborated: true,
+                standing: Standing::Agrees,
             } if is_possible && reading.uptime.saturating_sub(since) >= GRACE => {
                 State::Trusted(Basis::Evidence)
             }

@@ -238,7 +238,7 @@ fn server_without_ntp_and_with_a_wrong_clock_stays_excepted() {
         );
         assert_eq!(clock.handle_evidence(GENUINE), Forget::Nothing);
     }
-    assert_eq!(clock.because(), Because::Waiting);
+    assert_eq!(clock.because(), Because::Contradicted);
     assert!(!clock.judgement().dates_count());
 }
 
@@ -261,7 +261,7 @@ fn one_contradiction_outweighs_the_agreement_before_it() {
         clock.handle_reading(unsynchronised(slow + GRACE, 20 + GRACE)),
         Forget::Nothing
     );
-    assert_eq!(clock.because(), Because::Uncorroborated);
+    assert_eq!(clock.because(), Because::Contradicted);
 }
 
 #[test]
