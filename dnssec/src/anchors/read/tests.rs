@@ -62,9 +62,8 @@ fn every_form_of_a_record_reads() {
         format!("; a comment\n# another\n\n. DS {DS_2024} # end"),
         format!(". DS 38696 RSASHA256 2 {}", &DS_2024[10..]),
         format!(". DS ({split}\n)"),
-        format!(
-            ". (\n IN DS ; comment (\n 38696 8 2 \n 683D2D0ACB8C9B712A1948B27F741219 ; half\n 298D0A450D612C483AF444A4C0FB2B16 )"
-        ),
+        ". (\n IN DS ; comment (\n 38696 8 2 \n 683D2D0ACB8C9B712A1948B27F741219 ; half\n 298D0A450D612C483AF444A4C0FB2B16 )"
+            .to_owned(),
         format!("$TTL 1d\n$ORIGIN .\n@ DS {DS_2024}"),
         format!("\u{feff}. DS {DS_2024}"),
     ];
