@@ -262,6 +262,17 @@ fn one_contradiction_outweighs_the_agreement_before_it() {
         Forget::Nothing
     );
     assert_eq!(clock.because(), Because::Contradicted);
+    // Agreement after it has to last as long again.
+    let later = |uptime| unsynchronised(slow + uptime, uptime);
+    assert_eq!(clock.handle_reading(later(DAY)), Forget::Nothing);
+    assert_eq!(clock.handle_evidence(GENUINE), Forget::Nothing);
+    assert_eq!(clock.handle_evidence(replayed), Forget::Nothing);
+    assert_eq!(
+        clock.handle_reading(later(DAY + GRACE - 1)),
+        Forget::Nothing
+    );
+    assert_eq!(clock.because(), Because::Waiting);
+    assert_eq!(clock.handle_reading(later(DAY + GRACE)), Forget::Excepted);
 }
 
 #[test]
@@ -449,5 +460,9 @@ fn saved_time_that_was_wrong_is_let_go_after_a_day_of_agreement() {
         );
         assert_eq!(clock.handle_reading(next), Forget::Nothing);
         assert_eq!(clock.because(), Because::BelowFloor);
+        assert_eq!(
+            clock.judgement(),
+            Judgement::Unsynchronised { floor: LATE - JUMP }
+        );
     }
 }

@@ -1,4 +1,6 @@
 use super::*;
+use crate::anchors::negative::parse_negatives;
+use crate::anchors::rollover::Rollover;
 use crate::anchors::tests::{KSK_2017, KSK_2024};
 use crate::anchors::{Match, TrustAnchors, key_tag};
 
@@ -365,6 +367,16 @@ fn whatever_the_text_is_it_reads_without_panic_and_within_its_lines() {
                 text.push(' ');
             }
         }
+        // The state files are read by the same rule: anything may stand in them.
+        assert!(!Rollover::default().restore(&text).is_empty(), "{text:?}");
+        let negatives = parse_negatives(&text);
+        assert!(
+            negatives
+                .anchors
+                .iter()
+                .all(|anchor| !anchor.holds(u64::MAX)),
+            "{text:?}"
+        );
         let parsed = parse_anchors(&text);
         let lines = text.split('\n').count();
         assert!(
