@@ -1,3 +1,5 @@
+//! Do the anchors in force match the keys they mean, and which one covers a name?
+
 use hickory_proto::dnssec::PublicKeyBuf;
 
 use super::*;

@@ -1,8 +1,11 @@
-//! Simulated years: a zone that publishes keys by the day, and resolvers that look when they are told to.
+//! Are keys trusted when they may be, over simulated years?
+//!
+//! Here are the zone and the resolver; the rules are in `machine`, whole rolls in `rolls`, the text form in `saved`.
 
 mod machine;
 mod rolls;
 mod saved;
+mod walk;
 
 use hickory_proto::dnssec::rdata::DNSKEY;
 use hickory_proto::dnssec::{Algorithm, PublicKeyBuf};

@@ -1,4 +1,4 @@
-//! One key, one trust point: the table of §4, the timers of §2, the rules of §2.1, §2.2 and §5.
+//! Does one trust point keep the table of RFC 5011 §4, the timers of §2, and the rules of §2.1, §2.2 and §5?
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Whole rolls, day by day: those of the root as they happened, and those that go wrong.
+//! Are whole rolls followed, those of the root as they happened, and those that go wrong?
 
 use super::*;
 

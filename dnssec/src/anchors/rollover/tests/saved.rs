@@ -1,4 +1,4 @@
-//! State as text: what it looks like, that it reads back, and that damage is known.
+//! Does state read back from its text, and is damage known?
 
 use super::*;
 
