@@ -6,6 +6,8 @@
 //! # Limitations
 //! The validator itself is not here: no answer is Secure, and the resolver never sets AD.
 
+pub mod anchors;
+pub mod clock;
 pub mod verdict;
 
 pub use verdict::{BogusReason, IndeterminateReason, Verdict};
