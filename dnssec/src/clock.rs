@@ -101,8 +101,18 @@ pub enum Because {
     /// It may still become synchronised.
     #[error("the clock is not synchronised yet")]
     Waiting,
+<<<<<<< HEAD
     /// Nothing speaks for it.
     #[error("the clock is not synchronised, and no signature of a trust anchor agrees with it")]
+=======
+    /// Signatures speak against it.
+    #[error("the clock is not synchronised, and the signatures of the trust anchors contradict it")]
+    Contradicted,
+    /// Nothing speaks for it.
+    #[error(
+        "the clock is not synchronised, and no signature of a trust anchor was seen that agrees with it"
+    )]
+>>>>>>> main
     Uncorroborated,
 }
 
@@ -138,12 +148,28 @@ enum State {
     Excepted {
         /// From which time since boot on nothing spoke against the clock, in seconds.
         since: u64,
+<<<<<<< HEAD
         /// Whether evidence agreed since.
         is_corroborated: bool,
+=======
+        /// What signatures said since.
+        standing: Standing,
+>>>>>>> main
     },
     Trusted(Basis),
 }
 
+<<<<<<< HEAD
+=======
+/// What the signatures of a trust point said of a clock that is not trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Unknown,
+    Agrees,
+    Contradicts,
+}
+
+>>>>>>> main
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Basis {
     Kernel,
@@ -159,7 +185,11 @@ impl Clock {
             last: None,
             state: State::Excepted {
                 since: 0,
+<<<<<<< HEAD
                 is_corroborated: false,
+=======
+                standing: Standing::Unknown,
+>>>>>>> main
             },
         }
     }
@@ -171,7 +201,11 @@ impl Clock {
         if has_jumped {
             self.state = State::Excepted {
                 since: reading.uptime,
+<<<<<<< HEAD
                 is_corroborated: false,
+=======
+                standing: Standing::Unknown,
+>>>>>>> main
             };
         }
         let forget = self.judge(reading);
@@ -184,6 +218,7 @@ impl Clock {
 
     /// Takes up what the signatures of a trust point say.
     pub fn handle_evidence(&mut self, evidence: Evidence) -> Forget {
+<<<<<<< HEAD
         let (
             Some(reading),
             State::Excepted {
@@ -211,6 +246,24 @@ impl Clock {
         } else {
             self.judge(reading)
         }
+=======
+        let (Some(reading), State::Excepted { since, .. }) = (self.last, self.state) else {
+            return Forget::Nothing;
+        };
+        let agrees = (evidence.inception..=evidence.expiration).contains(&reading.wall);
+        self.state = if agrees {
+            State::Excepted {
+                since,
+                standing: Standing::Agrees,
+            }
+        } else {
+            State::Excepted {
+                since: reading.uptime,
+                standing: Standing::Contradicts,
+            }
+        };
+        self.judge(reading)
+>>>>>>> main
     }
 
     /// Notes that `time`, in Unix seconds, was saved.
@@ -239,6 +292,13 @@ impl Clock {
             State::Trusted(Basis::Evidence) => Because::Corroborated,
             State::Excepted { .. } if reading.wall < self.floor() => Because::BelowFloor,
             State::Excepted { .. } if !self.is_plausible(reading) => Because::Implausible,
+<<<<<<< HEAD
+=======
+            State::Excepted {
+                standing: Standing::Contradicts,
+                ..
+            } => Because::Contradicted,
+>>>>>>> main
             State::Excepted { since, .. } if reading.uptime.saturating_sub(since) < GRACE => {
                 Because::Waiting
             }
@@ -273,7 +333,11 @@ impl Clock {
         let was_excepted = matches!(self.state, State::Excepted { .. });
         if let State::Excepted {
             since,
+<<<<<<< HEAD
             is_corroborated: true,
+=======
+            standing: Standing::Agrees,
+>>>>>>> main
         } = self.state
         {
             let lasted = reading.uptime.saturating_sub(since);
@@ -291,7 +355,11 @@ impl Clock {
             }
             State::Excepted {
                 since,
+<<<<<<< HEAD
                 is_corroborated: true,
+=======
+                standing: Standing::Agrees,
+>>>>>>> main
             } if is_possible && reading.uptime.saturating_sub(since) >= GRACE => {
                 State::Trusted(Basis::Evidence)
             }

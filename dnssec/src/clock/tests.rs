@@ -1,3 +1,8 @@
+<<<<<<< HEAD
+=======
+//! Is a clock believed when it may be, and what it let in dropped when it may not?
+
+>>>>>>> main
 use super::*;
 
 const DAY: u64 = 24 * 60 * 60;
@@ -238,7 +243,11 @@ fn server_without_ntp_and_with_a_wrong_clock_stays_excepted() {
         );
         assert_eq!(clock.handle_evidence(GENUINE), Forget::Nothing);
     }
+<<<<<<< HEAD
     assert_eq!(clock.because(), Because::Waiting);
+=======
+    assert_eq!(clock.because(), Because::Contradicted);
+>>>>>>> main
     assert!(!clock.judgement().dates_count());
 }
 
@@ -261,7 +270,22 @@ fn one_contradiction_outweighs_the_agreement_before_it() {
         clock.handle_reading(unsynchronised(slow + GRACE, 20 + GRACE)),
         Forget::Nothing
     );
+<<<<<<< HEAD
     assert_eq!(clock.because(), Because::Uncorroborated);
+=======
+    assert_eq!(clock.because(), Because::Contradicted);
+    // Agreement after it has to last as long again.
+    let later = |uptime| unsynchronised(slow + uptime, uptime);
+    assert_eq!(clock.handle_reading(later(DAY)), Forget::Nothing);
+    assert_eq!(clock.handle_evidence(GENUINE), Forget::Nothing);
+    assert_eq!(clock.handle_evidence(replayed), Forget::Nothing);
+    assert_eq!(
+        clock.handle_reading(later(DAY + GRACE - 1)),
+        Forget::Nothing
+    );
+    assert_eq!(clock.because(), Because::Waiting);
+    assert_eq!(clock.handle_reading(later(DAY + GRACE)), Forget::Excepted);
+>>>>>>> main
 }
 
 #[test]
@@ -449,5 +473,87 @@ fn saved_time_that_was_wrong_is_let_go_after_a_day_of_agreement() {
         );
         assert_eq!(clock.handle_reading(next), Forget::Nothing);
         assert_eq!(clock.because(), Because::BelowFloor);
+<<<<<<< HEAD
     }
 }
+=======
+        assert_eq!(
+            clock.judgement(),
+            Judgement::Unsynchronised { floor: LATE - JUMP }
+        );
+    }
+}
+
+fn pick<T: Copy>(from: &[T], at: u64) -> T {
+    from[usize::try_from(at).unwrap() % from.len()]
+}
+
+#[test]
+fn whatever_is_read_the_judge_keeps_its_promises() {
+    let mut seed = 11_u64;
+    let mut random = |below: u64| {
+        // xorshift64
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed % below
+    };
+    let mut trusted = 0;
+    for _ in 0..2_000 {
+        let saved_at = pick(&[None, Some(NOW - DAY), Some(LATE)], random(60));
+        let mut clock = Clock::new(BUILT, saved_at);
+        let (mut wall, mut uptime) = (
+            pick(&[0, BUILT - 1, NOW, LATE, BUILT + PLAUSIBLE], random(60)),
+            random(DAY),
+        );
+        // Whether anything at all spoke for the clock since it last jumped.
+        let mut has_support = false;
+        for _ in 0..40 {
+            let was_trusted = clock.judgement().dates_count();
+            let forget = if random(3) == 0 {
+                let inception = wall.saturating_sub(random(2 * DAY));
+                let evidence = Evidence {
+                    inception,
+                    expiration: inception + random(4 * DAY),
+                };
+                has_support |= (inception..=evidence.expiration).contains(&wall);
+                clock.handle_evidence(evidence)
+            } else {
+                let passed = random(1200);
+                uptime += passed;
+                let jumps = random(10) == 0;
+                wall = if jumps {
+                    pick(&[5, NOW, LATE], random(60)) + uptime
+                } else {
+                    wall + passed
+                };
+                let is_synchronised = random(4) == 0;
+                let before = clock.last;
+                let forget = clock.handle_reading(reading(wall, uptime, is_synchronised));
+                let has_jumped =
+                    before.is_some_and(|last| last.wall.abs_diff(wall).abs_diff(passed) > JUMP);
+                has_support = is_synchronised || (has_support && !has_jumped);
+                assert_eq!(forget == Forget::Everything, has_jumped);
+                forget
+            };
+            let is_trusted = clock.judgement().dates_count();
+            trusted += u64::from(is_trusted);
+            assert!(
+                !is_trusted || wall >= BUILT,
+                "no time before the build is trusted"
+            );
+            assert!(!is_trusted || has_support, "nothing is trusted for nothing");
+            assert!(
+                was_trusted || !is_trusted || forget != Forget::Nothing,
+                "the exception leaves nothing behind"
+            );
+            assert!(
+                !was_trusted || is_trusted || forget == Forget::Everything,
+                "trust is lost by a jump only"
+            );
+            assert!(is_trusted || clock.to_save().is_none());
+        }
+    }
+    assert!(trusted > 10_000, "{trusted}");
+}
+>>>>>>> main
