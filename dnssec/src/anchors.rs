@@ -155,11 +155,8 @@ impl TrustAnchors {
     }
 
     /// Adds a negative anchor, in place of one at the same name.
-<<<<<<< HEAD
-=======
     ///
     /// What was cached at and below the name is to be dropped, here and when the anchor goes (RFC 7646).
->>>>>>> main
     pub fn add_negative(&mut self, anchor: NegativeAnchor) {
         self.negative_by_name
             .insert(absolute(anchor.name()), anchor);
@@ -199,11 +196,7 @@ impl TrustAnchors {
 
     /// Returns the anchor that covers `name` most closely at `now`, in Unix seconds.
     ///
-<<<<<<< HEAD
-    /// The longest match counts, and at the same name a negative anchor goes before a positive one (RFC 7646 §2). `None`
-=======
     /// The longest match counts, and at the same name a negative anchor goes before a positive one (RFC 7646). `None`
->>>>>>> main
     /// means that nothing says how to validate the name: indeterminate (RFC 4035 §4.3). DS records belong to the parent
     /// (RFC 4035 §3.1.4.1): for them the caller asks with the parent's name.
     pub fn deepest(&self, name: &Name, now: u64) -> Option<Match<'_>> {

@@ -101,10 +101,6 @@ pub enum Because {
     /// It may still become synchronised.
     #[error("the clock is not synchronised yet")]
     Waiting,
-<<<<<<< HEAD
-    /// Nothing speaks for it.
-    #[error("the clock is not synchronised, and no signature of a trust anchor agrees with it")]
-=======
     /// Signatures speak against it.
     #[error("the clock is not synchronised, and the signatures of the trust anchors contradict it")]
     Contradicted,
@@ -112,7 +108,6 @@ pub enum Because {
     #[error(
         "the clock is not synchronised, and no signature of a trust anchor was seen that agrees with it"
     )]
->>>>>>> main
     Uncorroborated,
 }
 
@@ -148,19 +143,12 @@ enum State {
     Excepted {
         /// From which time since boot on nothing spoke against the clock, in seconds.
         since: u64,
-<<<<<<< HEAD
-        /// Whether evidence agreed since.
-        is_corroborated: bool,
-=======
         /// What signatures said since.
         standing: Standing,
->>>>>>> main
     },
     Trusted(Basis),
 }
 
-<<<<<<< HEAD
-=======
 /// What the signatures of a trust point said of a clock that is not trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
@@ -169,7 +157,6 @@ enum Standing {
     Contradicts,
 }
 
->>>>>>> main
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Basis {
     Kernel,
@@ -185,11 +172,7 @@ impl Clock {
             last: None,
             state: State::Excepted {
                 since: 0,
-<<<<<<< HEAD
-                is_corroborated: false,
-=======
                 standing: Standing::Unknown,
->>>>>>> main
             },
         }
     }
@@ -201,11 +184,7 @@ impl Clock {
         if has_jumped {
             self.state = State::Excepted {
                 since: reading.uptime,
-<<<<<<< HEAD
-                is_corroborated: false,
-=======
                 standing: Standing::Unknown,
->>>>>>> main
             };
         }
         let forget = self.judge(reading);
@@ -218,35 +197,6 @@ impl Clock {
 
     /// Takes up what the signatures of a trust point say.
     pub fn handle_evidence(&mut self, evidence: Evidence) -> Forget {
-<<<<<<< HEAD
-        let (
-            Some(reading),
-            State::Excepted {
-                since,
-                is_corroborated,
-            },
-        ) = (self.last, self.state)
-        else {
-            return Forget::Nothing;
-        };
-        let agrees = (evidence.inception..=evidence.expiration).contains(&reading.wall);
-        self.state = match agrees {
-            true => State::Excepted {
-                since,
-                is_corroborated: true,
-            },
-            false => State::Excepted {
-                since: reading.uptime,
-                is_corroborated: false,
-            },
-        };
-        // A reading alone decides nothing that it did not decide before, so without news there is nothing to judge.
-        if is_corroborated && agrees {
-            Forget::Nothing
-        } else {
-            self.judge(reading)
-        }
-=======
         let (Some(reading), State::Excepted { since, .. }) = (self.last, self.state) else {
             return Forget::Nothing;
         };
@@ -263,7 +213,6 @@ impl Clock {
             }
         };
         self.judge(reading)
->>>>>>> main
     }
 
     /// Notes that `time`, in Unix seconds, was saved.
@@ -292,13 +241,10 @@ impl Clock {
             State::Trusted(Basis::Evidence) => Because::Corroborated,
             State::Excepted { .. } if reading.wall < self.floor() => Because::BelowFloor,
             State::Excepted { .. } if !self.is_plausible(reading) => Because::Implausible,
-<<<<<<< HEAD
-=======
             State::Excepted {
                 standing: Standing::Contradicts,
                 ..
             } => Because::Contradicted,
->>>>>>> main
             State::Excepted { since, .. } if reading.uptime.saturating_sub(since) < GRACE => {
                 Because::Waiting
             }
@@ -333,11 +279,7 @@ impl Clock {
         let was_excepted = matches!(self.state, State::Excepted { .. });
         if let State::Excepted {
             since,
-<<<<<<< HEAD
-            is_corroborated: true,
-=======
             standing: Standing::Agrees,
->>>>>>> main
         } = self.state
         {
             let lasted = reading.uptime.saturating_sub(since);
@@ -355,11 +297,7 @@ impl Clock {
             }
             State::Excepted {
                 since,
-<<<<<<< HEAD
-                is_corroborated: true,
-=======
                 standing: Standing::Agrees,
->>>>>>> main
             } if is_possible && reading.uptime.saturating_sub(since) >= GRACE => {
                 State::Trusted(Basis::Evidence)
             }

@@ -17,8 +17,8 @@ use config::model::Upstream;
 use config::name::{DomainName, wire_suffixes};
 use config::time::Instant;
 use dnssec::{
-    Fetch, FetchFailure, IndeterminateReason, Settings, Step as Stage, TrustAnchors, Validation,
-    Validator, Verdict, WallClock,
+    Fetch, FetchFailure, IndeterminateReason, Record, Reply, Settings, Step as Stage, TrustAnchors,
+    Validation, Validator, Verdict, WallClock,
 };
 use policy::ScopeId;
 
@@ -31,7 +31,7 @@ use crate::event::{Channel, ExtendedError, Step, Timer};
 use crate::exchange::Asking;
 use crate::lookup::Waiter;
 use crate::proof::Stance;
-use crate::record::RawRecord;
+use crate::record::{RawRecord, parse_reply};
 use crate::refusal::Refused;
 use crate::template::Template;
 use crate::wire::{ClientEdns, EDNS_UDP_SIZE, Envelope, Question, rcode, rtype};
@@ -82,9 +82,10 @@ impl Resolver {
             return;
         };
         let (hop, asked) = first_alias(hop, &lookup.asking.question);
-        let wire = message(&asked, &encode(&asked, &hop), 0);
-        let wall = self.wall(now);
-        let validation = self.trust.validator.begin(&wire, wall);
+        let Some(question) = judged_question(&asked) else {
+            return;
+        };
+        let validation = self.trust.validator.begin(question, &judged_reply(&hop));
         let Some(lookup) = self.lookups.get_mut(id) else {
             return;
         };
@@ -129,25 +130,14 @@ impl Resolver {
 
     /// Fetches a link of a chain; returns whether it is there already, or never will be.
     fn fetch(&mut self, id: u64, asking: &Asking, fetch: Fetch, now: Instant) -> bool {
-        let wall = self.wall(now);
-        let question = DomainName::from_wire(&fetch.name)
-            .ok()
-            .map(|name| Question {
-                name,
-                record_type: fetch.record_type,
-                class: asking.question.class,
-            });
+        let question = fetched_question(&fetch, asking.question.class);
         let allowed = question
             .as_ref()
             .is_some_and(|question| self.may_fetch(question, &asking.scope));
         let (Some(question), true) = (question, allowed) else {
-            if let Some(lookup) = self.lookups.get_mut(id)
-                && let Some(judging) = &mut lookup.judging
-            {
+            if let Some(judging) = self.judging(id) {
                 let nothing = Err(FetchFailure::NotAllowed);
-                judging
-                    .validation
-                    .handle_fetch(&mut self.trust.validator, &fetch, nothing, wall);
+                judging.validation.handle_fetch(&fetch, nothing);
             }
             return true;
         };
@@ -158,20 +148,14 @@ impl Resolver {
             validate: false,
             ..asking.clone()
         };
-        if let Some(wire) = self.kept_wire(&asking, now) {
-            if let Some(lookup) = self.lookups.get_mut(id)
-                && let Some(judging) = &mut lookup.judging
-            {
-                judging
-                    .validation
-                    .handle_fetch(&mut self.trust.validator, &fetch, Ok(&wire), wall);
+        if let Some(reply) = self.kept_reply(&asking, now) {
+            if let Some(judging) = self.judging(id) {
+                judging.validation.handle_fetch(&fetch, Ok(&reply));
             }
             return true;
         }
         let lookup = self.ask(Waiter::Judging(id), asking, now);
-        if let Some(judged) = self.lookups.get_mut(id)
-            && let Some(judging) = &mut judged.judging
-        {
+        if let Some(judging) = self.judging(id) {
             judging
                 .fetch_by_lookup
                 .entry(lookup)
@@ -179,6 +163,10 @@ impl Resolver {
                 .push(fetch);
         }
         false
+    }
+
+    fn judging(&mut self, id: u64) -> Option<&mut Judging> {
+        self.lookups.get_mut(id)?.judging.as_deref_mut()
     }
 
     /// A fetch must go where its name routes, or be about a name above the scope's own that nobody claims.
@@ -198,37 +186,19 @@ impl Resolver {
         conclusion: &Conclusion,
         now: Instant,
     ) {
-        let wall = self.wall(now);
-        let Some(lookup) = self.lookups.get_mut(id) else {
-            return;
-        };
-        let Some(judging) = &mut lookup.judging else {
+        let Some(judging) = self.judging(id) else {
             return;
         };
         let Some(fetches) = judging.fetch_by_lookup.remove(&fetched) else {
             return;
         };
+        let reply = match conclusion {
+            Conclusion::Reply { signed, .. } => Ok(judged_reply(&signed.hop)),
+            Conclusion::Refused(_) => Err(FetchFailure::NoReply),
+        };
         for fetch in fetches {
-            let wire = match conclusion {
-                Conclusion::Reply { signed, .. } => {
-                    let question = DomainName::from_wire(&fetch.name).map(|name| Question {
-                        name,
-                        record_type: fetch.record_type,
-                        class: lookup.asking.question.class,
-                    });
-                    question
-                        .map(|question| message(&question, &signed.template, 0))
-                        .map_err(|_| FetchFailure::NoReply)
-                }
-                Conclusion::Refused(_) => Err(FetchFailure::NoReply),
-            };
-            let brought = match &wire {
-                Ok(wire) => Ok(wire.as_slice()),
-                Err(failure) => Err(*failure),
-            };
-            judging
-                .validation
-                .handle_fetch(&mut self.trust.validator, &fetch, brought, wall);
+            let brought = reply.as_ref().map_err(|failure| *failure);
+            judging.validation.handle_fetch(&fetch, brought);
         }
         self.go_on_judging(id, now);
     }
@@ -269,6 +239,15 @@ impl Resolver {
                 }
                 extended_error = extended_error.or_else(|| told(outcome, &upstream));
             }
+        }
+        if let Some(target) = outcome.leads_to.as_ref()
+            && let Ok(target) = DomainName::from_wire(target.as_wire())
+        {
+            // The reply says nothing of the name that its aliases lead to, or nothing that is proven.
+            hop.rcode = rcode::NOERROR;
+            hop.authority.clear();
+            hop.additional.clear();
+            hop.end = End::Goto(target);
         }
         let authentic = outcome.verdict.is_authentic() && self.clock.dates_count;
         let signed = self.hand_on(&asking, hop.clone(), true, authentic, now);
@@ -342,20 +321,29 @@ impl Resolver {
         self.conclude(id, &Conclusion::Refused(refused), now);
     }
 
-    /// Returns a kept reply as a whole message.
-    fn kept_wire(&mut self, asking: &Asking, now: Instant) -> Option<Vec<u8>> {
+    /// Returns a reply that was kept before.
+    fn kept_reply(&mut self, asking: &Asking, now: Instant) -> Option<Reply> {
         let slot = self.scopes.get(&asking.scope)?.slot;
+        let question = &asking.question;
         let key = Key {
             slot,
-            name: asking.question.name.as_wire(),
-            record_type: asking.question.record_type,
-            class: asking.question.class,
+            name: question.name.as_wire(),
+            record_type: question.record_type,
+            class: question.class,
             dnssec_ok: true,
             checking_disabled: true,
         };
         let hit = self.cache.get(&key, now)?;
-        (hit.template.rcode() != rcode::SERVFAIL)
-            .then(|| message(&asking.question, hit.template, hit.age))
+        if hit.template.rcode() == rcode::SERVFAIL {
+            return None;
+        }
+        let wire = message(question, hit.template, hit.age);
+        let reply = parse_reply(&wire, 0, question).ok()?;
+        Some(Reply {
+            rcode: reply.rcode,
+            answers: records(&reply.answers),
+            authority: records(&reply.authority),
+        })
     }
 
     /// Returns what the time is, and whether it is believed.
@@ -388,9 +376,9 @@ impl Trust {
 
     /// Returns the name of the positive anchor that covers a name most closely.
     pub(crate) fn anchor_of(&self, name: &DomainName, at: u64) -> Option<DomainName> {
-        self.validator
-            .anchor_of(name.as_wire(), at)
-            .and_then(|owner| DomainName::from_wire(&owner).ok())
+        let name = dnssec::Name::from_wire(name.as_wire())?;
+        let owner = self.validator.anchor_of(&name, at)?;
+        DomainName::from_wire(owner.as_wire()).ok()
     }
 }
 
@@ -445,6 +433,42 @@ fn without_signatures(mut hop: Hop, question: &Question) -> Hop {
     hop.authority.retain(plain);
     hop.additional.retain(plain);
     hop
+}
+
+fn judged_question(question: &Question) -> Option<dnssec::Question> {
+    Some(dnssec::Question {
+        name: dnssec::Name::from_wire(question.name.as_wire())?,
+        record_type: question.record_type,
+    })
+}
+
+fn fetched_question(fetch: &Fetch, class: u16) -> Option<Question> {
+    Some(Question {
+        name: DomainName::from_wire(fetch.name.as_wire()).ok()?,
+        record_type: fetch.record_type,
+        class,
+    })
+}
+
+fn judged_reply(hop: &Hop) -> Reply {
+    Reply {
+        rcode: hop.rcode,
+        answers: records(&hop.answers),
+        authority: records(&hop.authority),
+    }
+}
+
+fn records(records: &[RawRecord]) -> Vec<Record> {
+    records
+        .iter()
+        .map(|record| Record {
+            name: record.name.clone(),
+            record_type: record.record_type,
+            class: record.class,
+            ttl: record.ttl,
+            rdata: record.rdata.clone(),
+        })
+        .collect()
 }
 
 /// Writes a template as the message of an upstream.

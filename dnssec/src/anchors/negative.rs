@@ -3,21 +3,13 @@
 //! Knows one negative anchor and its text form, one per line, for the state directory. Which anchor counts for a name is
 //! [`TrustAnchors::deepest`](super::TrustAnchors::deepest)'s business.
 
-<<<<<<< HEAD
-use std::str::FromStr;
-=======
 use std::str::FromStr as _;
->>>>>>> main
 
 use hickory_proto::rr::Name;
 
 /// How long a negative anchor holds when nothing is said, in seconds.
 pub const LIFETIME_DEFAULT: u64 = 60 * 60;
-<<<<<<< HEAD
-/// How long a negative anchor may hold at most, in seconds (RFC 7646 §2 wants a week at most).
-=======
 /// How long a negative anchor may hold at most, in seconds (RFC 7646 wants a week at most).
->>>>>>> main
 pub const LIFETIME_MAX: u64 = 7 * 24 * 60 * 60;
 
 /// A name at and below which nothing is validated for a while (RFC 7646).

@@ -1,8 +1,5 @@
-<<<<<<< HEAD
-=======
 //! Do the anchors in force match the keys they mean, and which one covers a name?
 
->>>>>>> main
 use hickory_proto::dnssec::PublicKeyBuf;
 
 use super::*;

@@ -1,8 +1,5 @@
-<<<<<<< HEAD
-=======
 //! Is a clock believed when it may be, and what it let in dropped when it may not?
 
->>>>>>> main
 use super::*;
 
 const DAY: u64 = 24 * 60 * 60;
@@ -243,11 +240,7 @@ fn server_without_ntp_and_with_a_wrong_clock_stays_excepted() {
         );
         assert_eq!(clock.handle_evidence(GENUINE), Forget::Nothing);
     }
-<<<<<<< HEAD
-    assert_eq!(clock.because(), Because::Waiting);
-=======
     assert_eq!(clock.because(), Because::Contradicted);
->>>>>>> main
     assert!(!clock.judgement().dates_count());
 }
 
@@ -270,9 +263,6 @@ fn one_contradiction_outweighs_the_agreement_before_it() {
         clock.handle_reading(unsynchronised(slow + GRACE, 20 + GRACE)),
         Forget::Nothing
     );
-<<<<<<< HEAD
-    assert_eq!(clock.because(), Because::Uncorroborated);
-=======
     assert_eq!(clock.because(), Because::Contradicted);
     // Agreement after it has to last as long again.
     let later = |uptime| unsynchronised(slow + uptime, uptime);
@@ -285,7 +275,6 @@ fn one_contradiction_outweighs_the_agreement_before_it() {
     );
     assert_eq!(clock.because(), Because::Waiting);
     assert_eq!(clock.handle_reading(later(DAY + GRACE)), Forget::Excepted);
->>>>>>> main
 }
 
 #[test]
@@ -473,10 +462,6 @@ fn saved_time_that_was_wrong_is_let_go_after_a_day_of_agreement() {
         );
         assert_eq!(clock.handle_reading(next), Forget::Nothing);
         assert_eq!(clock.because(), Because::BelowFloor);
-<<<<<<< HEAD
-    }
-}
-=======
         assert_eq!(
             clock.judgement(),
             Judgement::Unsynchronised { floor: LATE - JUMP }
@@ -556,4 +541,3 @@ fn whatever_is_read_the_judge_keeps_its_promises() {
     }
     assert!(trusted > 10_000, "{trusted}");
 }
->>>>>>> main

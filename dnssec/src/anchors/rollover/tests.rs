@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-
-=======
 //! Are keys trusted when they may be, over simulated years?
 //!
 //! Here are the zone and the resolver; the rules are in `machine`, whole rolls in `rolls`, the text form in `saved`.
@@ -96,4 +93,3 @@ fn see(point: &mut TrustPoint, keys: impl IntoIterator<Item = SeenKey>, now: u64
     assert_eq!(observed.is_deleted, point.is_deleted());
     observed.is_authenticated
 }
->>>>>>> main

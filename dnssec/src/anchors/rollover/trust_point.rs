@@ -14,11 +14,8 @@ use super::{
 use crate::anchors::{Anchor, is_same_key, key_tag};
 
 /// The DNSKEY RRset of a trust point as it came, with what is known of its signatures.
-<<<<<<< HEAD
-=======
 ///
 /// Fetched for the purpose or otherwise fresh, never from a cache: a cached RRset was seen before.
->>>>>>> main
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Observation {
     /// All keys of the RRset.
