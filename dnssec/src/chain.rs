@@ -364,7 +364,11 @@ impl Pass<'_> {
                 "the root has no parent".to_owned(),
             );
         };
-        if let Some(zone) = self.denier(reply, name, true) {
+        for (zone, _) in self
+            .deniers(reply, name, true)
+            .into_iter()
+            .filter(|(_, is_within)| *is_within)
+        {
             let (state, until) = self.zone(&zone)?;
             let keys = match state {
                 Zone::Insecure(why) => return Ok(Delegation::Unsigned(why, until)),
@@ -511,24 +515,34 @@ impl Pass<'_> {
         }
     }
 
-    /// Finds the zone whose denials a reply carries; of those that could speak of a name, the closest.
-    pub(crate) fn denier(&self, reply: &Sections, name: &Name, of_parent: bool) -> Option<Name> {
+    /// Finds the zones whose denials a reply carries, the closest to a name first, and whether its anchor covers them.
+    pub(crate) fn deniers(
+        &self,
+        reply: &Sections,
+        name: &Name,
+        of_parent: bool,
+    ) -> Vec<(Name, bool)> {
         let trust = self.trust(name);
         let within = |signer: &Name| match &trust {
             Trust::Point(owner, _) => signer.is_in(owner),
             Trust::Off(_) | Trust::None => true,
         };
-        reply
+        let mut found: Vec<(Name, bool)> = Vec::new();
+        for sig in reply
             .authority
             .iter()
             .filter(|set| matches!(set.record_type, rtype::NSEC | rtype::NSEC3))
             .flat_map(|set| &set.sigs)
-            .map(|sig| &sig.signer)
-            .filter(|signer| {
-                name.is_in(signer) && !(of_parent && *signer == name) && within(signer)
-            })
-            .max_by_key(|signer| signer.count())
-            .cloned()
+        {
+            let signer = &sig.signer;
+            let may = name.is_in(signer) && !(of_parent && signer == name);
+            if may && found.iter().all(|(known, _)| known != signer) {
+                found.push((signer.clone(), within(signer)));
+            }
+        }
+        found.sort_by_key(|(signer, _)| std::cmp::Reverse(signer.count()));
+        found.truncate(SIGS_PER_SET);
+        found
     }
 
     /// Verifies the denials of a zone that a reply carries; those that do not fit count as not there.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::chain::{Checked, Pass, Proofs, bogus, type_name};
 use crate::memory::Zone;
 use crate::name::Name;
-use crate::nsec::Nsecs;
+use crate::nsec::{NoDs, Nsecs};
 use crate::nsec3::{Nsec3s, Proof};
 use crate::record::{Key, rtype};
 use crate::rrset::{Set, find};
@@ -25,6 +25,7 @@ use crate::verdict::{BogusReason, IndeterminateReason, Verdict};
 
 /// The most aliases that are followed.
 const ALIASES_MAX: usize = 12;
+const NOERROR: u16 = 0;
 const NXDOMAIN: u16 = 3;
 
 /// What was found out so far.
@@ -34,6 +35,7 @@ struct Findings {
     answers: BTreeSet<usize>,
     authority: BTreeSet<usize>,
     leads_to: Option<Name>,
+    rcode: u16,
 }
 
 /// Judges as far as what was fetched allows.
@@ -63,6 +65,7 @@ pub(crate) fn run(
             Some(_) => Verdict::Insecure,
             None => Verdict::Secure,
         },
+        rcode: findings.rcode,
         answers: mark(reply.answer_count, &findings.answers),
         authority: mark(reply.authority_count, &findings.authority),
         why: findings
@@ -96,6 +99,7 @@ impl Pass<'_> {
             answers: BTreeSet::new(),
             authority: BTreeSet::new(),
             leads_to: None,
+            rcode: reply.rcode,
         };
         match self.validator.trust(&question.name, self.now.seconds) {
             Trust::None => {
@@ -195,6 +199,16 @@ impl Pass<'_> {
         let mut above = name.parent();
         while let Some(owner) = above {
             if let Some(set) = find(&reply.answers, &owner, rtype::DNAME) {
+                if let Checked::Secure {
+                    expanded: Some(_), ..
+                } = self.check(set)?
+                {
+                    // RFC 4592 §4.4 leaves open what that would mean.
+                    return bogus(
+                        BogusReason::SignatureInvalid,
+                        format!("the DNAME at {owner} comes from a wildcard"),
+                    );
+                }
                 self.take_set(reply, set, findings)?;
                 let target = set.rdatas.first().and_then(|rdata| Name::from_wire(rdata));
                 let renamed = target.and_then(|target| name.renamed(&owner, &target));
@@ -210,6 +224,9 @@ impl Pass<'_> {
                     if record_type == rtype::CNAME {
                         return Ok(Some(None));
                     }
+                }
+                if renamed.is_none() {
+                    findings.note_insecure("the DNAME makes no name");
                 }
                 return Ok(Some(renamed));
             }
@@ -271,17 +288,21 @@ impl Pass<'_> {
     ) -> Result<(), Halt> {
         let record_type = self.validation.question.record_type;
         let of_parent = record_type == rtype::DS && !name.is_root();
-        if let Some(zone) = self.denier(reply, name, of_parent) {
-            match self.zone(&zone)?.0 {
-                Zone::Insecure(why) => {
+        for (zone, is_within) in self.deniers(reply, name, of_parent) {
+            match self.zone(&zone) {
+                Ok((Zone::Insecure(why), _)) if is_within => {
                     findings.note_insecure(&why);
                     return Ok(());
                 }
-                Zone::Secure(keys) => {
+                Ok((Zone::Secure(keys), _)) => {
                     if self.deny(reply, name, &zone, &keys, findings)? {
                         return Ok(());
                     }
                 }
+                // A zone above the anchor says something of what is below it only when it is Secure itself.
+                Ok((Zone::Insecure(_), _)) => {}
+                Err(Halt::Fail(..)) if !is_within => {}
+                Err(halt) => return Err(halt),
             }
         }
         let place = match of_parent {
@@ -329,21 +350,36 @@ impl Pass<'_> {
             zone,
             records: &proofs.nsecs,
         };
-        let no_name = reply.rcode == NXDOMAIN;
-        let by_nsec = match no_name {
-            true => nsecs.prove_no_name(name),
-            false => nsecs.prove_no_records(name, record_type),
-        };
-        if !by_nsec {
-            let proof = self.by_nsec3(zone, &proofs, |nsec3s| match no_name {
-                true => nsec3s.prove_no_name(name),
-                false => nsec3s.prove_no_records(name, record_type),
-            })?;
-            match proof {
-                Worth::Whole => {}
-                Worth::Less(why) => findings.note_insecure(&why),
-                Worth::Nothing => return Ok(false),
+        let mut no_name = reply.rcode == NXDOMAIN;
+        let mut worth = Worth::Nothing;
+        if no_name {
+            worth = match nsecs.prove_no_name(name) {
+                true => Worth::Whole,
+                false => self.by_nsec3(zone, &proofs, |nsec3s| nsec3s.prove_no_name(name))?,
+            };
+        }
+        if matches!(worth, Worth::Nothing) {
+            // Names on the way to others exist; some servers say of them that they do not.
+            worth = match nsecs.prove_no_records(name, record_type) {
+                true => Worth::Whole,
+                false => self.by_nsec3(zone, &proofs, |nsec3s| {
+                    nsec3s.prove_no_records(name, record_type)
+                })?,
+            };
+            match worth {
+                Worth::Whole if no_name => {
+                    no_name = false;
+                    findings.rcode = NOERROR;
+                }
+                // An opt-out says nothing of what is there.
+                Worth::Less(_) if no_name => worth = Worth::Nothing,
+                Worth::Whole | Worth::Less(_) | Worth::Nothing => {}
             }
+        }
+        match worth {
+            Worth::Whole => {}
+            Worth::Less(why) => findings.note_insecure(&why),
+            Worth::Nothing => return self.is_below_cut(name, zone, &proofs, findings),
         }
         self.validation.links.push(match no_name {
             true => format!("{name}: {zone} proves that it does not exist"),
@@ -353,13 +389,39 @@ impl Pass<'_> {
             ),
         });
         self.keep(reply, &proofs, findings);
-        if let Some(soa) = find(&reply.authority, zone, rtype::SOA)
-            && let Ok(checked @ Checked::Secure { .. }) = self.check(soa)
-        {
+        if let Some(soa) = find(&reply.authority, zone, rtype::SOA) {
+            let checked = self.check(soa)?;
             findings.take(&checked);
             findings.authority.extend(&soa.places);
         }
         Ok(true)
+    }
+
+    /// Whether the proofs say that a name is at or below a delegation that is not signed.
+    fn is_below_cut(
+        &mut self,
+        name: &Name,
+        zone: &Name,
+        proofs: &Proofs,
+        findings: &mut Findings,
+    ) -> Result<bool, Halt> {
+        let nsecs = Nsecs {
+            zone,
+            records: &proofs.nsecs,
+        };
+        for count in zone.count() + 1..=name.count() {
+            let cut = name.suffix(count);
+            let mut found = nsecs.prove_no_ds(&cut);
+            if let Some(first) = proofs.nsec3s.first().filter(|_| found.is_none()) {
+                let left = &mut self.validation.left.hash_rounds;
+                found = Nsec3s::like(first, zone, &proofs.nsec3s, left).prove_no_ds(&cut)?;
+            }
+            if found == Some(NoDs::Delegation) {
+                findings.note_insecure(&format!("{zone} proves that {cut} has no DS"));
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn by_nsec3(

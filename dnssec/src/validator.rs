@@ -107,6 +107,8 @@ pub enum Step {
 pub struct Outcome {
     /// The verdict.
     pub verdict: Verdict,
+    /// RCODE as it is proven: NOERROR for a name that has no records, whatever the reply calls it.
+    pub rcode: u16,
     /// The reason, in words.
     pub why: String,
     /// The chain of trust, link by link, as far as it was walked.
@@ -264,6 +266,7 @@ impl Validation {
             }
             Err(Halt::Fail(verdict, why)) => Step::Done(Box::new(Outcome {
                 verdict,
+                rcode: self.reply.rcode,
                 why,
                 links: std::mem::take(&mut self.links),
                 ttl: 0,

@@ -230,7 +230,10 @@ impl Resolver {
         self.counters.count(outcome.verdict);
         let stance = self.stance(&asking.scope);
         match outcome.verdict {
-            Verdict::Secure => trim(&mut hop, outcome),
+            Verdict::Secure => {
+                hop.rcode = outcome.rcode;
+                trim(&mut hop, outcome);
+            }
             Verdict::Insecure | Verdict::Indeterminate(IndeterminateReason::NoAnchor) => {}
             Verdict::Bogus(_) | Verdict::Indeterminate(_) => {
                 if stance == Stance::Enforce {
