@@ -167,6 +167,12 @@ impl<'a> Nsec3s<'a> {
         }))
     }
 
+    /// Whether a record of its own says that an unsigned zone begins at a name.
+    pub(crate) fn names_unsigned_cut(&mut self, name: &Name) -> Result<bool, Spent> {
+        let own = self.at(name)?;
+        Ok(own.is_some_and(|nsec3| nsec3.types.is_delegation() && !nsec3.types.has(rtype::DS)))
+    }
+
     /// RFC 5155 §8.8.
     pub(crate) fn prove_expansion(&mut self, name: &Name, labels: usize) -> Result<Proof, Spent> {
         let next = name.suffix(labels + 1);
