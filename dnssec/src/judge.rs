@@ -11,7 +11,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::chain::{Checked, Pass, Proofs, bogus, type_name};
+use crate::chain::{Pass, Proofs, bogus};
+use crate::check::{Checked, type_name};
 use crate::memory::Zone;
 use crate::name::Name;
 use crate::nsec::{NoDs, Nsecs};
@@ -450,7 +451,7 @@ impl Pass<'_> {
         Ok(Worth::Nothing)
     }
 
-    fn keep(&mut self, reply: &Sections, proofs: &Proofs, findings: &mut Findings) {
+    fn keep(&self, reply: &Sections, proofs: &Proofs, findings: &mut Findings) {
         findings.until = findings.until.min(proofs.until);
         for at in &proofs.sets {
             if let Some(set) = reply.authority.get(*at) {

@@ -11,6 +11,7 @@
 pub mod anchors;
 pub mod budget;
 mod chain;
+mod check;
 pub mod clock;
 pub mod crypto;
 mod judge;

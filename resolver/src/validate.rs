@@ -240,7 +240,7 @@ impl Resolver {
                     self.reject(id, &asking, &upstream, outcome, now);
                     return;
                 }
-                extended_error = extended_error.or_else(|| told(outcome, &upstream));
+                extended_error = extended_error.or_else(|| Some(told(outcome, &upstream)));
             }
         }
         if let Some(target) = outcome.leads_to.as_ref()
@@ -496,7 +496,6 @@ fn message(question: &Question, template: &Template, age: u32) -> Vec<u8> {
     wire
 }
 
-fn told(outcome: &dnssec::Outcome, upstream: &Upstream) -> Option<ExtendedError> {
-    let refused = Refused::not_believed(upstream, outcome.verdict, &outcome.why);
-    Some(refused.extended_error)
+fn told(outcome: &dnssec::Outcome, upstream: &Upstream) -> ExtendedError {
+    Refused::not_believed(upstream, outcome.verdict, &outcome.why).extended_error
 }
