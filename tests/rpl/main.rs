@@ -3,7 +3,11 @@
 //!
 //! The scenarios lie beside the project (`shared/rpl`); without them the test says that it was skipped.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail at any line")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::unwrap_in_result,
+    reason = "a test may fail at any line"
+)]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -180,7 +184,7 @@ fn ask(
         }
         match outcome.leads_to {
             Some(target) => {
-                question.name = config::name::DomainName::from_wire(target.as_wire()).unwrap()
+                question.name = config::name::DomainName::from_wire(target.as_wire()).unwrap();
             }
             None => break,
         }
