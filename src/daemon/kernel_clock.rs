@@ -125,7 +125,10 @@ fn wall() -> u64 {
 }
 
 /// Asks the kernel whether the clock is synchronised.
-fn synchronised() -> io::Result<bool> {
+///
+/// # Errors
+/// What the kernel says; some containers deny the question.
+pub(crate) fn synchronised() -> io::Result<bool> {
     // SAFETY: timex is numbers only, for which zeros are values.
     let mut timex: libc::timex = unsafe { std::mem::zeroed() };
     // Not libc's adjtimex: that is clock_adjtime in newer ones, which stays denied.

@@ -107,10 +107,7 @@ impl Trust {
     ///
     /// When anything in them is wrong, the anchors in force stay as they are. Returns whether they are others now.
     pub(crate) fn handle_texts(&mut self, texts: Option<&[AnchorText]>) -> bool {
-        let understood = texts.map_or_else(
-            || (TrustAnchors::built_in(), Vec::new()),
-            |texts| understand(texts),
-        );
+        let understood = texts.map_or_else(|| (TrustAnchors::built_in(), Vec::new()), understand);
         let (mut anchors, findings) = understood;
         let is_good = findings
             .iter()
@@ -243,7 +240,7 @@ impl Trust {
     }
 
     /// Returns the new text of the file of negative anchors when it has to be another one.
-    pub(crate) fn to_keep(&mut self) -> Option<String> {
+    pub(crate) fn take_text(&mut self) -> Option<String> {
         let text = emit_negatives(self.anchors.negatives());
         if text == self.kept {
             return None;

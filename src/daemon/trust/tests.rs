@@ -129,14 +129,14 @@ fn negative_anchors_outlive_a_change_of_files_and_a_restart() {
         negatives(&trust),
         [("broken.test.".to_owned(), BUILT + 610)]
     );
-    let kept = trust.to_keep().expect("there is something to keep");
-    assert_eq!(trust.to_keep(), None, "it is kept already");
+    let kept = trust.take_text().expect("there is something to keep");
+    assert_eq!(trust.take_text(), None, "it is kept already");
     let mut later = synchronised(Some(&kept));
     assert_eq!(negatives(&later), negatives(&trust));
-    assert_eq!(later.to_keep(), None);
+    assert_eq!(later.take_text(), None);
     assert!(later.remove_negative(&name("broken.test.")));
     assert!(!later.remove_negative(&name("broken.test.")));
-    assert_eq!(later.to_keep().as_deref(), Some(""));
+    assert_eq!(later.take_text().as_deref(), Some(""));
 }
 
 #[test]
@@ -253,13 +253,13 @@ fn an_anchor_kept_from_a_right_clock_waits_for_it() {
     trust
         .add_negative(&name("a.test"), Some(LIFETIME_MAX), "", at(0))
         .unwrap();
-    let kept = trust.to_keep();
+    let kept = trust.take_text();
     // After a restart at 1970, with the clock right only later.
     let built_before = BUILT - 100_000_000;
     let mut later = Trust::new(Clock::new(built_before, None), kept.as_deref());
     let judged = later.handle_reading(reading(0, 5, false), at(5));
     assert!(!judged.changed);
-    assert_eq!(later.to_keep(), None);
+    assert_eq!(later.take_text(), None);
     assert!(later.look_at() > at(5));
     let judged = later.handle_reading(reading(BUILT + 60, 10, true), at(10));
     assert!(!judged.changed);

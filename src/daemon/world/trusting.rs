@@ -111,7 +111,7 @@ impl World {
     /// Has the resolver trust what is trusted now, which makes it forget all else, and keeps the negative anchors.
     fn apply_trust(&mut self, effects: &mut Vec<Effect>) {
         self.resolver.apply_trust(self.trust.anchors().clone());
-        let text = self.trust.to_keep();
+        let text = self.trust.take_text();
         effects.extend(text.map(|text| Effect::Keep(Kept::NegativeAnchors, text)));
     }
 }
