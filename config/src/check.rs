@@ -66,8 +66,6 @@ fn resolver(said: &Table, resolver: &mut ResolverConfig, findings: &mut Findings
             findings.error(Some(path.span()), "the path is empty", help);
         }
         resolver.trust_anchors = Some(path.get_ref().clone());
-        let message = "this version does not validate; the trust anchors are not read";
-        findings.warn(said.key("trust-anchors"), message, None);
     }
     if let Some(texts) = said.texts("upstreams") {
         let place = Place {

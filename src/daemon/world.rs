@@ -11,6 +11,7 @@ mod calls;
 mod describe;
 #[cfg(test)]
 mod tests;
+mod trusting;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ use crate::notify::Announcement;
 use crate::reload::{self, Understood};
 use crate::resolv_conf::Keeping;
 use crate::trace_log::TraceLog;
+use crate::trust::Trust;
 use calls::Asking;
 
 /// The daemon's whole state.
@@ -61,6 +63,7 @@ pub(crate) struct World {
     claims: Claims,
     kept_claims: String,
     keeping: Keeping,
+    trust: Trust,
     listen: Vec<ListenStatus>,
     traces: TraceLog,
     asking_by_client: BTreeMap<ClientId, Asking>,
@@ -83,14 +86,25 @@ pub(crate) enum Effect {
     Subscribe(mpsc::Sender<Notice>),
     /// Have this done by the keeper.
     Errand(Errand),
-    /// Keep the persistent claims: the text of their file.
-    KeepClaims(String),
+    /// Replace the text of the file in which something is kept.
+    Keep(Kept, String),
     /// Tell the service manager.
     Announce(Announcement),
     /// Read the host's name and the hosts table again.
     LookAgain,
     /// End.
     Stop,
+}
+
+/// What outlives the daemon, each in a file of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// The persistent claims.
+    Claims,
+    /// The negative anchors.
+    NegativeAnchors,
+    /// The last time that was believed.
+    Time,
 }
 
 /// What a world begins with.
@@ -102,6 +116,8 @@ pub(crate) struct Beginning {
     pub(crate) listen: Vec<ListenStatus>,
     /// The text of the file of persistent claims, when there is one.
     pub(crate) kept_claims: Option<String>,
+    /// What is trusted.
+    pub(crate) trust: Trust,
     /// The host's name.
     pub(crate) host: HostName,
     /// Seed of the resolver's random numbers.
@@ -115,6 +131,7 @@ impl World {
             understood,
             listen,
             kept_claims,
+            trust,
             host,
             seed,
         } = beginning;
@@ -142,8 +159,10 @@ impl World {
             .chain(&config.resolver.listen_bypass);
         let keeping = Keeping::new(own.copied().collect());
         tell_findings(&diagnostics);
+        let mut resolver = Resolver::new(settings);
+        resolver.apply_trust(trust.anchors().clone());
         Self {
-            resolver: Resolver::new(settings),
+            resolver,
             config,
             diagnostics,
             facts: Facts::default(),
@@ -157,6 +176,7 @@ impl World {
             kept_claims: claims.to_file(),
             claims,
             keeping,
+            trust,
             listen,
             traces: TraceLog::default(),
             asking_by_client: BTreeMap::new(),
@@ -212,6 +232,8 @@ impl World {
                 effects.push(Effect::Stop);
             }
             Input::Timer => self.resolver.handle_timeout(now),
+            Input::Clock(reading) => self.handle_reading(reading, now, &mut effects),
+            Input::Anchors(texts) => self.handle_anchors(texts.as_deref()),
         }
         effects
     }
@@ -392,7 +414,7 @@ impl World {
         let text = self.claims.to_file();
         if text != self.kept_claims {
             self.kept_claims.clone_from(&text);
-            effects.push(Effect::KeepClaims(text));
+            effects.push(Effect::Keep(Kept::Claims, text));
         }
     }
 

@@ -103,7 +103,7 @@ pub static KEYS: &[Key] = &[
         "trust-anchors",
         Syntax::Text(Form::Path),
         None,
-        "A directory or file of DS or DNSKEY records that replaces the built-in root anchors.",
+        "A file of DS or DNSKEY records, or a directory of such files, that replaces the built-in root anchors; within the administrator's directory when it is not absolute.",
     ),
     key(
         Section::Resolver,

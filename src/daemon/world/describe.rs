@@ -2,7 +2,7 @@
 
 use config::name::DomainName;
 use config::time::Instant;
-use linnet::api::{Explanation, Status};
+use linnet::api::{ClockStatus, Explanation, Status};
 use policy::{Owner, ScopeState};
 use resolver::Stub;
 use resolver::synthesize::{reason, synthesize};
@@ -48,7 +48,18 @@ impl World {
                 .map(|search| search.suffix.to_string())
                 .collect(),
             claims: self.claims.status(),
-            diagnostics: self.diagnostics.iter().map(convert::diagnostic).collect(),
+            clock: ClockStatus {
+                dates_count: self.trust.dates_count(),
+                because: self.trust.because().to_string(),
+            },
+            trust_anchors: convert::trust_anchors(self.trust.anchors()),
+            negative_anchors: convert::negative_anchors(self.trust.anchors()),
+            diagnostics: self
+                .diagnostics
+                .iter()
+                .chain(self.trust.findings())
+                .map(convert::diagnostic)
+                .collect(),
             notes: plan
                 .notes
                 .iter()
