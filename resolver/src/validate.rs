@@ -424,13 +424,14 @@ fn trim(hop: &mut Hop, outcome: &dnssec::Outcome) {
 
 /// Leaves out what only DNSSEC needs (RFC 4035 §3.2.1), unless it was asked for.
 fn without_signatures(mut hop: Hop, question: &Question) -> Hop {
-    const NSEC: u16 = 47;
-    const NSEC3: u16 = 50;
     let asked = question.record_type;
     let plain = |record: &RawRecord| {
         asked == rtype::ANY
             || record.record_type == asked
-            || !matches!(record.record_type, rtype::RRSIG | NSEC | NSEC3)
+            || !matches!(
+                record.record_type,
+                rtype::RRSIG | rtype::NSEC | rtype::NSEC3
+            )
     };
     hop.answers.retain(plain);
     hop.authority.retain(plain);
