@@ -53,7 +53,11 @@ impl World {
                 because: self.trust.because().to_string(),
             },
             trust_anchors: convert::trust_anchors(self.trust.anchors()),
-            negative_anchors: convert::negative_anchors(self.trust.anchors()),
+            negative_anchors: self
+                .trust
+                .negatives()
+                .map(convert::negative_anchor)
+                .collect(),
             diagnostics: self
                 .diagnostics
                 .iter()
