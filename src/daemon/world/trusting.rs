@@ -52,10 +52,15 @@ impl World {
         effects.extend(save.map(|time| Effect::Keep(Kept::Time, format!("{time}\n"))));
     }
 
-    pub(super) fn handle_anchors(&mut self, texts: Option<&[AnchorText]>) {
+    pub(super) fn handle_anchors(
+        &mut self,
+        texts: Option<&[AnchorText]>,
+        effects: &mut Vec<Effect>,
+    ) {
         if self.trust.handle_texts(texts) {
-            self.resolver.apply_trust(self.trust.anchors().clone());
+            self.apply_trust(effects);
         }
+        self.finish_reload(effects);
     }
 
     pub(super) fn add_negative_anchor(

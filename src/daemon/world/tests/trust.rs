@@ -185,7 +185,19 @@ fn bad_anchor_files_are_told_and_the_built_in_anchors_stay() {
         path: "/e/root.key".into(),
         text: Ok(". IN DS 1 8 2 beef\n".to_owned()),
     };
-    let _effects = world.on(Input::Anchors(Some(vec![text])), NOW);
+    let _reloading = call(&mut world, 1, Method::Reload);
+    let texts = Ok(files("", OFFICE));
+    let _read = world.on(Input::Errand(Outcome::Config(texts)), NOW);
+    let effects = world.on(Input::Anchors(Some(vec![text])), NOW);
+    let [
+        Effect::Reply(_, reply),
+        Effect::Announce(Announcement::Ready),
+    ] = &effects[..]
+    else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(reply.parameters["applied"], true);
+    assert_eq!(reply.parameters["diagnostics"][0]["file"], "/e/root.key");
     let told = status(&mut world);
     assert_eq!(told["trust_anchors"], built_in);
     assert_eq!(told["diagnostics"][0]["file"], "/e/root.key");
