@@ -19,7 +19,7 @@ use config::time::{Instant, WallTime};
 use dnssec::TrustAnchors;
 use dnssec::anchors::negative::{LIFETIME_DEFAULT, emit_negatives, parse_negatives};
 use dnssec::anchors::{NegativeAnchor, NegativeError, parse_anchors};
-use dnssec::clock::{Because, Clock, Forget, JUMP, Judgement, Reading};
+use dnssec::clock::{Because, Clock, Evidence, Forget, JUMP, Judgement, Reading};
 use hickory_proto::rr::Name;
 
 /// How often the clock is looked at while dates do not count.
@@ -136,9 +136,6 @@ impl Trust {
         let before = self.time(now);
         let because = self.clock.because();
         let forget = self.clock.handle_reading(reading);
-        if self.clock.because() != because {
-            tracing::info!(dates_count = self.dates_count(), "{}", self.clock.because());
-        }
         self.looked_at = now;
         self.time = match self.clock.judgement() {
             Judgement::Trusted(time) => time,
@@ -149,6 +146,20 @@ impl Trust {
             }
             Judgement::Unsynchronised { .. } => reading.wall,
         };
+        self.conclude(forget, before, because)
+    }
+
+    /// Takes up what signatures say of the time. Which time it is stays as it was; whether it is believed may change.
+    pub(crate) fn handle_evidence(&mut self, evidence: Evidence) -> Judged {
+        let because = self.clock.because();
+        let forget = self.clock.handle_evidence(evidence);
+        self.conclude(forget, self.time, because)
+    }
+
+    fn conclude(&mut self, forget: Forget, before: u64, because: Because) -> Judged {
+        if self.clock.because() != because {
+            tracing::info!(dates_count = self.dates_count(), "{}", self.clock.because());
+        }
         let mut changed = self.time.abs_diff(before) > JUMP && self.date_anew(before);
         if self.dates_count() {
             self.provisional.clear();

@@ -236,6 +236,7 @@ impl World {
             }
             Input::Timer => self.resolver.handle_timeout(now),
             Input::Clock(reading) => self.handle_reading(reading, now, &mut effects),
+            Input::Evidence(evidence) => self.handle_evidence(evidence, &mut effects),
             Input::Anchors(texts) => self.handle_anchors(texts.as_deref(), &mut effects),
         }
         effects
