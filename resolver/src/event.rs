@@ -8,6 +8,7 @@ use config::model::Upstream;
 use config::name::DomainName;
 use config::time::{Instant, WallTime};
 use dnssec::Verdict;
+use dnssec::clock::Evidence;
 use policy::plan::ScopeLink;
 use policy::{Route, ScopeId};
 
@@ -105,6 +106,8 @@ pub enum Failure {
 pub enum Event {
     /// A question was answered.
     Answered(Box<Trace>),
+    /// A trust point's own keys verified, freshly fetched: what their signatures say of the time.
+    Evidence(Evidence),
 }
 
 /// What became of one question: the reasons, in order.

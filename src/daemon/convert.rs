@@ -281,11 +281,6 @@ pub(crate) fn trust_anchors(anchors: &TrustAnchors) -> Vec<api::TrustAnchor> {
         .collect()
 }
 
-/// Converts the negative anchors.
-pub(crate) fn negative_anchors(anchors: &TrustAnchors) -> Vec<api::NegativeAnchor> {
-    anchors.negatives().map(negative_anchor).collect()
-}
-
 /// Converts a negative anchor.
 pub(crate) fn negative_anchor(anchor: &NegativeAnchor) -> api::NegativeAnchor {
     api::NegativeAnchor {

@@ -2,7 +2,7 @@
 //!
 //! Questions and replies are not here: they go from the driver to the resolver without a stop, in [`crate::run`].
 
-use dnssec::clock::Reading;
+use dnssec::clock::{Evidence, Reading};
 use linkmgr::KernelEvent;
 use linnet::api::{
     AddNegativeAnchorParameters, ClaimParameters, ExplainParameters, FlushParameters, Notice,
@@ -38,6 +38,8 @@ pub(crate) enum Input {
     Timer,
     /// The kernel says this of the time of day.
     Clock(Reading),
+    /// Signatures of a trust point's own keys say this of the time of day.
+    Evidence(Evidence),
     /// The configured files of trust anchors say this; `None` when none are configured.
     Anchors(Option<Vec<AnchorText>>),
 }

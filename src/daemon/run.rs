@@ -263,13 +263,17 @@ impl<'a> Running<'a> {
             self.driver.cancel(exchange);
         }
         while let Some(event) = self.world.resolver.poll_event() {
-            let Event::Answered(trace) = event;
-            let client = self
-                .driver
-                .peer_of(trace.client)
-                .map(|peer| peer.to_string());
-            if let Some(notice) = self.world.take_trace(trace, client) {
-                self.tell(&notice);
+            match event {
+                Event::Answered(trace) => {
+                    let client = self
+                        .driver
+                        .peer_of(trace.client)
+                        .map(|peer| peer.to_string());
+                    if let Some(notice) = self.world.take_trace(trace, client) {
+                        self.tell(&notice);
+                    }
+                }
+                Event::Evidence(evidence) => self.feed(Input::Evidence(evidence)).await,
             }
         }
         self.driver.finish_round();

@@ -4,8 +4,9 @@
 //! keeps them. Nothing here opens a file, reads a clock or validates: texts and readings come in, and the
 //! [`world`](crate::world) hands the outcome to the resolver.
 //!
-//! While dates do not count, the time by which negative anchors end goes on from the earliest time it can be, as fast as
-//! the machine runs; they get what is left of their lives anew when the clock comes to be trusted.
+//! While dates do not count, negative anchors end by the clock if it can be right, else by the time that goes on from the
+//! earliest it can be. Those that were added then get what is left of their lives anew when that time jumps; the others
+//! wait for a clock that is believed before they are dropped.
 
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,7 @@ use config::time::{Instant, WallTime};
 use dnssec::TrustAnchors;
 use dnssec::anchors::negative::{LIFETIME_DEFAULT, emit_negatives, parse_negatives};
 use dnssec::anchors::{NegativeAnchor, NegativeError, parse_anchors};
-use dnssec::clock::{Because, Clock, Forget, Reading};
+use dnssec::clock::{Because, Clock, Evidence, Forget, JUMP, Judgement, Reading};
 use hickory_proto::rr::Name;
 
 /// How often the clock is looked at while dates do not count.
@@ -74,6 +75,8 @@ pub(crate) struct Trust {
     /// What the time was when the clock was last looked at.
     looked_at: Instant,
     time: u64,
+    /// When it is to be looked at again.
+    look_at: Instant,
     /// Negative anchors that were added while dates did not count.
     provisional: Vec<Name>,
     /// What the file of negative anchors says.
@@ -98,6 +101,7 @@ impl Trust {
             clock,
             looked_at: Instant::ZERO,
             time: 0,
+            look_at: Instant::ZERO,
             provisional: Vec::new(),
             kept: kept.to_owned(),
         }
@@ -132,19 +136,36 @@ impl Trust {
         let before = self.time(now);
         let because = self.clock.because();
         let forget = self.clock.handle_reading(reading);
+        self.looked_at = now;
+        self.time = match self.clock.judgement() {
+            Judgement::Trusted(time) => time,
+            Judgement::Unsynchronised { floor }
+                if reading.wall < floor || self.clock.because() == Because::Implausible =>
+            {
+                before.max(floor)
+            }
+            Judgement::Unsynchronised { .. } => reading.wall,
+        };
+        self.conclude(forget, before, because)
+    }
+
+    /// Takes up what signatures say of the time. Which time it is stays as it was; whether it is believed may change.
+    pub(crate) fn handle_evidence(&mut self, evidence: Evidence) -> Judged {
+        let because = self.clock.because();
+        let forget = self.clock.handle_evidence(evidence);
+        self.conclude(forget, self.time, because)
+    }
+
+    fn conclude(&mut self, forget: Forget, before: u64, because: Because) -> Judged {
         if self.clock.because() != because {
             tracing::info!(dates_count = self.dates_count(), "{}", self.clock.because());
         }
-        let mut changed = false;
-        self.looked_at = now;
-        self.time = match self.clock.judgement() {
-            dnssec::clock::Judgement::Trusted(time) => {
-                changed |= self.date_anew(before, time);
-                time
-            }
-            dnssec::clock::Judgement::Unsynchronised { floor } => before.max(floor),
-        };
-        changed |= self.expire(now);
+        let mut changed = self.time.abs_diff(before) > JUMP && self.date_anew(before);
+        if self.dates_count() {
+            self.provisional.clear();
+        }
+        changed |= self.expire();
+        self.plan_look();
         let save = self.clock.to_save();
         if let Some(time) = save {
             self.clock.handle_saved(time);
@@ -184,6 +205,7 @@ impl Trust {
             self.provisional.push(anchor.name().clone());
         }
         self.anchors.add_negative(anchor.clone());
+        self.plan_look();
         Ok(anchor)
     }
 
@@ -193,6 +215,7 @@ impl Trust {
         if let Some(anchor) = &removed {
             self.provisional.retain(|name| name != anchor.name());
         }
+        self.plan_look();
         removed.is_some()
     }
 
@@ -226,17 +249,15 @@ impl Trust {
     }
 
     /// Returns when the clock is to be looked at again: soon while dates do not count, and when a negative anchor ends.
-    pub(crate) fn look_at(&self) -> Instant {
-        let pause = if self.dates_count() {
-            LOOK_LATER
-        } else {
-            LOOK_SOON
-        };
-        let left = self.anchors.next_expiry().map(|at| {
-            // One that is over already goes with the next look, which must not be at once and again at once.
-            Duration::from_secs(at.saturating_sub(self.time).max(1))
-        });
-        self.looked_at + left.map_or(pause, |left| left.min(pause))
+    pub(crate) const fn look_at(&self) -> Instant {
+        self.look_at
+    }
+
+    /// Returns the negative anchors that count.
+    pub(crate) fn negatives(&self) -> impl Iterator<Item = &NegativeAnchor> {
+        self.anchors
+            .negatives()
+            .filter(|anchor| anchor.holds(self.time))
     }
 
     /// Returns the new text of the file of negative anchors when it has to be another one.
@@ -255,41 +276,51 @@ impl Trust {
             .saturating_add(now.since(self.looked_at).as_secs())
     }
 
+    fn plan_look(&mut self) {
+        let pause = if self.dates_count() {
+            LOOK_LATER
+        } else {
+            LOOK_SOON
+        };
+        let ends = self.negatives().map(NegativeAnchor::expires_at).min();
+        let left = ends.map(|at| Duration::from_secs(at.saturating_sub(self.time)));
+        self.look_at = self.looked_at + left.map_or(pause, |left| left.min(pause));
+    }
+
     /// Gives the negative anchors that were added by another clock what is left of their lives by this one.
-    fn date_anew(&mut self, before: u64, time: u64) -> bool {
-        let provisional = std::mem::take(&mut self.provisional);
+    fn date_anew(&mut self, before: u64) -> bool {
         let old: Vec<NegativeAnchor> = self
             .anchors
             .negatives()
-            .filter(|anchor| provisional.contains(anchor.name()))
+            .filter(|anchor| self.provisional.contains(anchor.name()))
             .cloned()
             .collect();
-        let changed = !old.is_empty();
-        for anchor in old {
+        for anchor in &old {
             self.anchors.remove_negative(anchor.name());
             let left = anchor.expires_at().saturating_sub(before);
             // One that has nothing left is over.
-            if let Ok(anchor) = NegativeAnchor::new(anchor.name(), left, anchor.reason(), time) {
+            let anew = NegativeAnchor::new(anchor.name(), left, anchor.reason(), self.time);
+            if let Ok(anchor) = anew {
                 self.anchors.add_negative(anchor);
             }
         }
-        changed
+        !old.is_empty()
     }
 
-    fn expire(&mut self, now: Instant) -> bool {
-        let time = self.time(now);
+    fn expire(&mut self) -> bool {
         if self.dates_count() {
-            return !self.anchors.drop_expired(time).is_empty();
+            return !self.anchors.drop_expired(self.time).is_empty();
         }
-        // One that seems to end too late may be right: the clock is known to be wrong.
         let over: Vec<Name> = self
             .anchors
             .negatives()
-            .filter(|anchor| anchor.expires_at() <= time)
+            .filter(|anchor| {
+                anchor.expires_at() <= self.time && self.provisional.contains(anchor.name())
+            })
             .map(|anchor| anchor.name().clone())
             .collect();
         for name in &over {
-            self.anchors.remove_negative(name);
+            self.remove_negative(name);
         }
         !over.is_empty()
     }

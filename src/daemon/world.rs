@@ -71,6 +71,8 @@ pub(crate) struct World {
     watched: bool,
     reloads: Vec<oneshot::Sender<Reply>>,
     reloading: bool,
+    /// What became of a reload whose anchor files are being read: whether it is in force.
+    reloaded: Option<Result<bool, Reply>>,
     started_at: Instant,
 }
 
@@ -90,7 +92,7 @@ pub(crate) enum Effect {
     Keep(Kept, String),
     /// Tell the service manager.
     Announce(Announcement),
-    /// Read the host's name and the hosts table again.
+    /// Read the host's name, the hosts table and the anchor files again.
     LookAgain,
     /// End.
     Stop,
@@ -184,6 +186,7 @@ impl World {
             watched: false,
             reloads: Vec::new(),
             reloading: false,
+            reloaded: None,
             started_at: now,
         }
     }
@@ -233,7 +236,8 @@ impl World {
             }
             Input::Timer => self.resolver.handle_timeout(now),
             Input::Clock(reading) => self.handle_reading(reading, now, &mut effects),
-            Input::Anchors(texts) => self.handle_anchors(texts.as_deref()),
+            Input::Evidence(evidence) => self.handle_evidence(evidence, &mut effects),
+            Input::Anchors(texts) => self.handle_anchors(texts.as_deref(), &mut effects),
         }
         effects
     }
@@ -295,7 +299,7 @@ impl World {
     fn handle_outcome(&mut self, outcome: Outcome, now: Instant, effects: &mut Vec<Effect>) {
         match outcome {
             Outcome::Config(texts) => {
-                self.apply_config(texts, effects);
+                self.apply_config(texts);
                 self.replan(now, effects);
                 effects.push(Effect::LookAgain);
             }
@@ -322,13 +326,10 @@ impl World {
         effects.push(Effect::Errand(Errand::ReadConfig));
     }
 
-    fn apply_config(
-        &mut self,
-        texts: Result<Vec<linnet::config_dirs::ConfigText>, KeeperError>,
-        effects: &mut Vec<Effect>,
-    ) {
+    /// Puts a configuration in force; the reload ends when the anchor files that it names have been read too.
+    fn apply_config(&mut self, texts: Result<Vec<linnet::config_dirs::ConfigText>, KeeperError>) {
         self.reloading = false;
-        let reply = match texts {
+        self.reloaded = Some(match texts {
             Ok(texts) => {
                 let understood = reload::understand(&texts, Some(&self.config));
                 tell_findings(&understood.diagnostics);
@@ -339,22 +340,33 @@ impl World {
                 }
                 self.config = understood.config;
                 self.diagnostics = understood.diagnostics;
-                Reply {
-                    parameters: to_value(&ReloadReply {
-                        applied: understood.applied,
-                        diagnostics: self.diagnostics.iter().map(convert::diagnostic).collect(),
-                    }),
-                    ..Reply::default()
-                }
+                Ok(understood.applied)
             }
             Err(failure) => {
                 tracing::error!(
                     error = &failure as &dyn std::error::Error,
                     "the configuration is not read"
                 );
-                error("Busy", failure.to_string())
+                Err(error("Busy", failure.to_string()))
             }
+        });
+    }
+
+    /// Tells everybody who waits for it what a reload came to.
+    fn finish_reload(&mut self, effects: &mut Vec<Effect>) {
+        let Some(outcome) = self.reloaded.take() else {
+            return;
         };
+        let reply = outcome.map_or_else(
+            |failure| failure,
+            |applied| Reply {
+                parameters: to_value(&ReloadReply {
+                    applied,
+                    diagnostics: self.findings(),
+                }),
+                ..Reply::default()
+            },
+        );
         let callers = std::mem::take(&mut self.reloads);
         effects.extend(
             callers

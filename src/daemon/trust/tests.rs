@@ -1,7 +1,6 @@
 //! Does trust follow files, callers and the clock, and nothing else?
 
 use dnssec::anchors::negative::LIFETIME_MAX;
-use dnssec::clock::JUMP;
 
 use super::*;
 
@@ -241,6 +240,10 @@ fn an_anchor_added_by_a_wrong_clock_gets_the_rest_of_its_life_by_the_right_one()
     let judged = trust.handle_reading(reading(100, 100, false), at(100));
     assert!(judged.changed, "b.test ends by the time since boot");
     assert_eq!(negatives(&trust), [("a.test.".to_owned(), BUILT + 610)]);
+    let guessed = BUILT + 50_000_000;
+    let judged = trust.handle_reading(reading(guessed, 105, false), at(105));
+    assert!(judged.changed, "the clock may be right now, says nobody");
+    assert_eq!(negatives(&trust), [("a.test.".to_owned(), guessed + 505)]);
     let years = BUILT + 100_000_000;
     let judged = trust.handle_reading(reading(years, 110, true), at(110));
     assert!(judged.changed);
@@ -267,4 +270,21 @@ fn an_anchor_kept_from_a_right_clock_waits_for_it() {
         negatives(&later),
         [("a.test.".to_owned(), BUILT + LIFETIME_MAX)]
     );
+}
+
+#[test]
+fn an_anchor_kept_from_a_right_clock_does_not_count_by_a_late_one_and_is_not_lost() {
+    let mut trust = synchronised(None);
+    trust
+        .add_negative(&name("a.test"), Some(3600), "", at(0))
+        .unwrap();
+    let kept = trust.take_text();
+    let mut later = Trust::new(Clock::new(BUILT, None), kept.as_deref());
+    let late = reading(BUILT + 400_000_000, 5, false);
+    assert!(!later.handle_reading(late, at(5)).changed);
+    assert_eq!(later.negatives().count(), 0);
+    assert_eq!(later.look_at(), at(5) + LOOK_SOON);
+    let _judged = later.handle_reading(reading(BUILT + 60, 10, true), at(10));
+    assert_eq!(later.negatives().count(), 1);
+    assert_eq!(later.take_text(), None);
 }

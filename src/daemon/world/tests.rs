@@ -261,7 +261,12 @@ fn a_reload_answers_its_callers_and_keeps_the_old_when_the_new_is_broken() {
     let second = world.on(Input::Signal(Signal::Hangup), NOW);
     assert!(second.is_empty(), "one reading serves both: {second:?}");
     let texts = Ok(files("[resolver\n", &OFFICE.replace("corp", "other")));
-    let effects = world.on(Input::Errand(Outcome::Config(texts)), NOW);
+    let read = world.on(Input::Errand(Outcome::Config(texts)), NOW);
+    assert!(
+        matches!(read.last(), Some(Effect::LookAgain)),
+        "the anchor files are to be read too: {read:?}"
+    );
+    let effects = world.on(Input::Anchors(None), NOW);
     let replies: Vec<&Reply> = effects
         .iter()
         .filter_map(|effect| match effect {

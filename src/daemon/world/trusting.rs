@@ -4,7 +4,7 @@
 
 use config::name::DomainName;
 use config::time::Instant;
-use dnssec::clock::{Forget, Reading};
+use dnssec::clock::{Evidence, Forget, Reading};
 use hickory_proto::rr::Name;
 use hickory_proto::serialize::binary::BinDecodable as _;
 use linnet::api::{
@@ -35,11 +35,21 @@ impl World {
         now: Instant,
         effects: &mut Vec<Effect>,
     ) {
+        let judged = self.trust.handle_reading(reading, now);
+        self.apply_judged(judged, effects);
+    }
+
+    pub(super) fn handle_evidence(&mut self, evidence: Evidence, effects: &mut Vec<Effect>) {
+        let judged = self.trust.handle_evidence(evidence);
+        self.apply_judged(judged, effects);
+    }
+
+    fn apply_judged(&mut self, judged: Judged, effects: &mut Vec<Effect>) {
         let Judged {
             forget,
             changed,
             save,
-        } = self.trust.handle_reading(reading, now);
+        } = judged;
         self.resolver.apply_clock(self.trust.clock());
         let forget_all = match forget {
             // The resolver forgets by itself what it learned without dates, when they come to count.
@@ -52,10 +62,15 @@ impl World {
         effects.extend(save.map(|time| Effect::Keep(Kept::Time, format!("{time}\n"))));
     }
 
-    pub(super) fn handle_anchors(&mut self, texts: Option<&[AnchorText]>) {
+    pub(super) fn handle_anchors(
+        &mut self,
+        texts: Option<&[AnchorText]>,
+        effects: &mut Vec<Effect>,
+    ) {
         if self.trust.handle_texts(texts) {
-            self.resolver.apply_trust(self.trust.anchors().clone());
+            self.apply_trust(effects);
         }
+        self.finish_reload(effects);
     }
 
     pub(super) fn add_negative_anchor(

@@ -7,7 +7,7 @@ use linnet::api::{AddNegativeAnchorParameters, RemoveNegativeAnchorParameters};
 use super::*;
 use crate::trust::{AnchorText, LOOK_LATER, LOOK_SOON};
 use crate::world::Kept;
-use dnssec::clock::Reading;
+use dnssec::clock::{Evidence, GRACE, Reading};
 
 const WALL: u64 = BUILT_AT + 1_000_000;
 
@@ -185,11 +185,52 @@ fn bad_anchor_files_are_told_and_the_built_in_anchors_stay() {
         path: "/e/root.key".into(),
         text: Ok(". IN DS 1 8 2 beef\n".to_owned()),
     };
-    let _effects = world.on(Input::Anchors(Some(vec![text])), NOW);
+    let _reloading = call(&mut world, 1, Method::Reload);
+    let texts = Ok(files("", OFFICE));
+    let _read = world.on(Input::Errand(Outcome::Config(texts)), NOW);
+    let effects = world.on(Input::Anchors(Some(vec![text])), NOW);
+    let [
+        Effect::Reply(_, reply),
+        Effect::Announce(Announcement::Ready),
+    ] = &effects[..]
+    else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(reply.parameters["applied"], true);
+    assert_eq!(reply.parameters["diagnostics"][0]["file"], "/e/root.key");
     let told = status(&mut world);
     assert_eq!(told["trust_anchors"], built_in);
     assert_eq!(told["diagnostics"][0]["file"], "/e/root.key");
     assert_eq!(told["diagnostics"][0]["line"], 1);
     let _effects = world.on(Input::Anchors(None), NOW);
     assert_eq!(status(&mut world)["diagnostics"], serde_json::json!([]));
+}
+
+#[test]
+fn a_clock_that_nobody_synchronises_is_believed_when_signatures_agree() {
+    let (mut world, _) = office("");
+    let believed = |world: &mut World| status(world)["clock"]["dates_count"] == true;
+    let evidence = |from: u64, to: u64| {
+        Input::Evidence(Evidence {
+            inception: from,
+            expiration: to,
+        })
+    };
+    let _early = feed(&mut world, reading(WALL, 0, false));
+    let _agrees = world.on(evidence(WALL - 9, WALL + 9000), NOW);
+    assert!(!believed(&mut world), "it may still become synchronised");
+    let late = NOW + Duration::from_secs(GRACE);
+    let _late = feed(&mut world, reading(WALL + GRACE, GRACE, false));
+    assert!(believed(&mut world));
+    let _contradicts = world.on(evidence(0, 9), late);
+    assert!(believed(&mut world), "a replayed signature changes nothing");
+
+    let (mut world, _) = office("");
+    let _late = feed(&mut world, reading(WALL + GRACE, GRACE, false));
+    assert!(!believed(&mut world));
+    let effects = world.on(evidence(WALL - 9, WALL + 9000), late);
+    assert!(believed(&mut world));
+    let saved = format!("{}\n", WALL + GRACE);
+    assert_eq!(kept(&effects, Kept::Time), Some(saved.as_str()));
+    assert_eq!(world.look_at(), late + LOOK_LATER);
 }
