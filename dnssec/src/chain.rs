@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use crate::budget::{SIGS_PER_SET, spend};
 use crate::check::{Checked, type_name};
+use crate::clock::Evidence;
 use crate::crypto::digests;
 use crate::memory::Zone;
 use crate::name::Name;
 use crate::nsec::{NoDs, Nsecs};
 use crate::nsec3::Nsec3s;
 use crate::record::{Ds, Key, Nsec, Nsec3, Sig, rtype};
-use crate::rrset::{Set, find};
+use crate::rrset::find;
 use crate::validator::{
     Halt, MEMORY_MAX, Sections, Trust, Trusted, Validation, Validator, WallClock,
 };
@@ -59,7 +60,7 @@ impl Pass<'_> {
                 Zone::Secure(_) => format!("{name}: signed, known from before"),
                 Zone::Insecure(why) => format!("{name}: insecure, known from before: {why}"),
             };
-            self.validation.links.push(text);
+            self.validation.note(text);
             self.validation
                 .zone_by_name
                 .insert(name.clone(), known.clone());
@@ -78,11 +79,13 @@ impl Pass<'_> {
                 // It may be taken away at any time; then everything is forgotten.
                 forever,
             ),
-            Trust::Point(owner, anchors) if owner == *name => self.keys(name, &anchors, forever)?,
+            Trust::Point(owner, anchors) if owner == *name => {
+                self.keys(name, &anchors, forever, true)?
+            }
             Trust::Point(..) => match self.delegation(name)? {
                 Delegation::Signed(ds, until) => {
                     let trusted: Vec<Trusted> = ds.into_iter().map(Trusted::Ds).collect();
-                    self.keys(name, &trusted, until)?
+                    self.keys(name, &trusted, until, false)?
                 }
                 Delegation::Unsigned(why, until) => (Zone::Insecure(why), until),
                 Delegation::NoCut | Delegation::NoName => {
@@ -94,9 +97,7 @@ impl Pass<'_> {
             },
         };
         if let Zone::Insecure(why) = &found.0 {
-            self.validation
-                .links
-                .push(format!("{name}: insecure: {why}"));
+            self.validation.note(format!("{name}: insecure: {why}"));
         }
         self.validator.memory.keep_zone(name, &found.0, found.1);
         self.validation
@@ -105,8 +106,14 @@ impl Pass<'_> {
         Ok(found)
     }
 
-    /// Fetches a zone's keys, and believes them if one that is trusted signs them.
-    fn keys(&mut self, name: &Name, trusted: &[Trusted], until: u64) -> Result<(Zone, u64), Halt> {
+    /// Fetches a zone's keys (`is_point`: of a trust point), and believes them if one that is trusted signs them.
+    fn keys(
+        &mut self,
+        name: &Name,
+        trusted: &[Trusted],
+        until: u64,
+        is_point: bool,
+    ) -> Result<(Zone, u64), Halt> {
         let algorithms = self.validator.settings.algorithms;
         let mut usable: Vec<&Trusted> = trusted
             .iter()
@@ -160,7 +167,14 @@ impl Pass<'_> {
         }
         let entries: Vec<Key> = entries.into_iter().cloned().collect();
         let sigs = set.sigs.iter().filter(|sig| sig.signer == *name);
-        let (signed_until, tag) = self.any_fits(set, sigs, &entries)?;
+        let (signed_until, sig) = self.any_fits(set, sigs, &entries)?;
+        let tag = sig.key_tag;
+        if is_point {
+            self.validation.evidence.push(Evidence {
+                inception: sig.inception.into(),
+                expiration: sig.expiration.into(),
+            });
+        }
         let all: Arc<[Key]> = keys
             .into_iter()
             .filter(|key| key.may_sign() && algorithms.can_verify(key.algorithm))
@@ -169,7 +183,7 @@ impl Pass<'_> {
             Some(Trusted::Key { .. }) => "trust anchor",
             Some(Trusted::Ds(_)) | None => "DS",
         };
-        self.validation.links.push(format!(
+        self.validation.note(format!(
             "{name}: key {tag} fits its {how} and signs {} keys",
             all.len()
         ));
@@ -227,9 +241,7 @@ impl Pass<'_> {
                         .iter()
                         .filter_map(|rdata| Ds::read(rdata))
                         .collect();
-                    self.validation
-                        .links
-                        .push(format!("{name}: DS signed by {zone}"));
+                    self.validation.note(format!("{name}: DS signed by {zone}"));
                     Delegation::Signed(ds, until)
                 }
             });
@@ -377,7 +389,12 @@ impl Pass<'_> {
                 let until = match self.fits(set, sig, keys)? {
                     Ok(until) => until,
                     Err(found) => {
-                        proofs_reason(&mut self.validation.links, set, found.1);
+                        self.validation.note(format!(
+                            "{} {} {}",
+                            set.name,
+                            type_name(set.record_type),
+                            found.1
+                        ));
                         continue;
                     }
                 };
@@ -406,11 +423,4 @@ pub(crate) struct Proofs {
     pub(crate) nsec3s: Vec<Nsec3>,
     /// Which sets of the authority section they are.
     pub(crate) sets: Vec<usize>,
-}
-
-fn proofs_reason(links: &mut Vec<String>, set: &Set, why: &str) {
-    let text = format!("{} {} {why}", set.name, type_name(set.record_type));
-    if !links.contains(&text) {
-        links.push(text);
-    }
 }

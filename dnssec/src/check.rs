@@ -28,17 +28,17 @@ pub(crate) enum Checked {
 }
 
 impl Pass<'_> {
-    /// Finds a signature that fits; returns until when it counts, and the tag of its key.
+    /// Finds a signature that fits, and until when it counts.
     pub(crate) fn any_fits<'s>(
         &mut self,
         set: &Set,
         sigs: impl Iterator<Item = &'s Sig>,
         keys: &[Key],
-    ) -> Result<(u64, u16), Halt> {
+    ) -> Result<(u64, &'s Sig), Halt> {
         let mut reason = (BogusReason::RrsigsMissing, "is not signed");
         for sig in sigs.take(SIGS_PER_SET) {
             match self.fits(set, sig, keys)? {
-                Ok(until) => return Ok((until, sig.key_tag)),
+                Ok(until) => return Ok((until, sig)),
                 Err(found) => reason = found,
             }
         }

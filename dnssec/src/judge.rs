@@ -45,8 +45,6 @@ pub(crate) fn run(
     validator: &mut Validator,
     now: WallClock,
 ) -> Result<Outcome, Halt> {
-    // Links of a pass that stopped for a fetch are found again.
-    validation.links.clear();
     let reply = Arc::clone(&validation.reply);
     let mut pass = Pass {
         validation,
@@ -55,6 +53,9 @@ pub(crate) fn run(
     };
     let findings = pass.judge(&reply)?;
     let everything = findings.insecure.is_some();
+    if let Some(why) = &findings.insecure {
+        pass.validation.note(format!("insecure: {why}"));
+    }
     let mark = |count: usize, kept: &BTreeSet<usize>| {
         (0..count)
             .map(|place| everything || kept.contains(&place))
@@ -73,6 +74,7 @@ pub(crate) fn run(
             .insecure
             .unwrap_or_else(|| "signed from the trust anchor down".to_owned()),
         links: std::mem::take(&mut pass.validation.links),
+        evidence: std::mem::take(&mut pass.validation.evidence),
         ttl: u32::try_from(left).unwrap_or(u32::MAX),
         leads_to: findings.leads_to,
     })
@@ -176,7 +178,7 @@ impl Pass<'_> {
         findings.take(&checked);
         findings.answers.extend(&set.places);
         if let Checked::Secure { zone, expanded, .. } = checked {
-            self.validation.links.push(format!(
+            self.validation.note(format!(
                 "{} {}: signed by {zone}",
                 set.name,
                 type_name(set.record_type)
@@ -382,7 +384,7 @@ impl Pass<'_> {
             Worth::Less(why) => findings.note_insecure(&why),
             Worth::Nothing => return self.is_below_cut(name, zone, &proofs, findings),
         }
-        self.validation.links.push(match no_name {
+        self.validation.note(match no_name {
             true => format!("{name}: {zone} proves that it does not exist"),
             false => format!(
                 "{name}: {zone} proves that it has no {}",

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::anchors::{Anchor, Match, TrustAnchors};
 use crate::budget::Budget;
 use crate::chain::Delegation;
+use crate::clock::Evidence;
 use crate::crypto::Algorithms;
 use crate::memory::{Memory, Zone};
 use crate::name::Name;
@@ -113,6 +114,8 @@ pub struct Outcome {
     pub why: String,
     /// The chain of trust, link by link, as far as it was walked.
     pub links: Vec<String>,
+    /// Between which times the keys of trust points are signed that were fetched on the way: they speak for a clock.
+    pub evidence: Vec<Evidence>,
     /// How long the verdict holds, in seconds.
     pub ttl: u32,
     /// Which records of the answer section the verdict is about.
@@ -142,6 +145,7 @@ pub struct Validation {
     pub(crate) zone_by_name: BTreeMap<Name, (Zone, u64)>,
     pub(crate) delegation_by_name: BTreeMap<Name, Delegation>,
     pub(crate) links: Vec<String>,
+    pub(crate) evidence: Vec<Evidence>,
 }
 
 /// A reply, grouped.
@@ -232,6 +236,7 @@ impl Validator {
             zone_by_name: BTreeMap::new(),
             delegation_by_name: BTreeMap::new(),
             links: Vec::new(),
+            evidence: Vec::new(),
         }
     }
 
@@ -267,8 +272,12 @@ impl Validation {
             Err(Halt::Fail(verdict, why)) => Step::Done(Box::new(Outcome {
                 verdict,
                 rcode: self.reply.rcode,
-                why,
+                why: {
+                    self.note(why.clone());
+                    why
+                },
                 links: std::mem::take(&mut self.links),
+                evidence: std::mem::take(&mut self.evidence),
                 ttl: 0,
                 answers: vec![false; self.reply.answer_count],
                 authority: vec![false; self.reply.authority_count],
@@ -282,6 +291,13 @@ impl Validation {
         let key = (fetch.name.clone(), fetch.record_type);
         let sections = brought.map(|reply| Arc::new(Sections::new(reply)));
         self.reply_by_fetch.entry(key).or_insert(sections);
+    }
+
+    /// Notes a link of the chain; a pass that stopped for a fetch comes by here again.
+    pub(crate) fn note(&mut self, link: String) {
+        if !self.links.contains(&link) {
+            self.links.push(link);
+        }
     }
 
     /// Returns what was fetched, or says that it is needed.

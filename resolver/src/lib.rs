@@ -262,7 +262,11 @@ impl Resolver {
     /// Forgets; returns the number of entries dropped.
     pub fn flush(&mut self, what: &Flush) -> usize {
         match what {
-            Flush::All => self.cache.flush(Forget::All),
+            Flush::All => {
+                self.trust.forget();
+                self.scopes.doubt();
+                self.cache.flush(Forget::All)
+            }
             Flush::Suffix(suffix) => self.cache.flush(Forget::Suffix(suffix)),
             Flush::Scope(id) => match self.scopes.get(id) {
                 Some(scope) => self.cache.flush(Forget::Slot(scope.slot)),

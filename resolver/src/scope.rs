@@ -74,6 +74,13 @@ impl Scopes {
         }
     }
 
+    /// Forgets what is known of whether scopes can validate: it is asked again.
+    pub(crate) fn doubt(&mut self) {
+        for scope in self.scope_by_id.values_mut() {
+            scope.proof = Proof::Unknown;
+        }
+    }
+
     /// Returns what every scope is doing.
     pub(crate) fn status(&self, cache: &Cache) -> Vec<ScopeStatus> {
         let scopes = self.scope_by_id.iter();

@@ -27,7 +27,7 @@ use crate::answer::encode;
 use crate::cache::Key;
 use crate::chain::{End, Hop, is_claimed};
 use crate::conclude::{Conclusion, Version};
-use crate::event::{Channel, ExtendedError, Step, Timer};
+use crate::event::{Channel, Event, ExtendedError, Step, Timer};
 use crate::exchange::Asking;
 use crate::lookup::Waiter;
 use crate::proof::Stance;
@@ -228,6 +228,10 @@ impl Resolver {
             ..
         } = *judging;
         self.counters.count(outcome.verdict);
+        if !self.clock.dates_count {
+            let evidence = outcome.evidence.iter().copied();
+            self.events.extend(evidence.map(Event::Evidence));
+        }
         let stance = self.stance(&asking.scope);
         match outcome.verdict {
             Verdict::Secure => {

@@ -14,10 +14,10 @@ use crate::peer::{Peer, until};
 #[derive(Debug)]
 pub struct Office {
     dir: PathBuf,
-    /// unbound.
-    pub home: Peer,
-    /// knot.
-    pub vpn: Peer,
+    /// unbound, if it was started.
+    pub home: Option<Peer>,
+    /// knot, if it was started.
+    pub vpn: Option<Peer>,
 }
 
 /// The profile of the office, as a user would write it.
@@ -41,7 +41,30 @@ impl Office {
         let dir = links();
         let home = unbound(&dir, "home", "192.0.2.53");
         let vpn = knot(&dir, "vpn", "10.8.0.1");
-        Self { dir, home, vpn }
+        Self {
+            dir,
+            home: Some(home),
+            vpn: Some(vpn),
+        }
+    }
+
+    /// Takes a folder and links without servers.
+    pub fn bare(dir: PathBuf) -> Self {
+        Self {
+            dir,
+            home: None,
+            vpn: None,
+        }
+    }
+
+    /// Returns what home's server has printed.
+    pub fn home_log(&self) -> String {
+        self.home.as_ref().map(Peer::log).unwrap_or_default()
+    }
+
+    /// Returns what the VPN's server has printed.
+    pub fn vpn_log(&self) -> String {
+        self.vpn.as_ref().map(Peer::log).unwrap_or_default()
     }
 
     /// Returns the story's folder.
