@@ -12,8 +12,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 pub(crate) use profile::{Checked, profile};
 
 use crate::diagnostic::Findings;
-use crate::model::{Config, DnssecMode, LinksConfig, ResolverConfig, TransportFloor, Upstream};
-use crate::raw::{Span, Table, Text};
+use crate::model::{Config, LinksConfig, ResolverConfig, TransportFloor, Upstream};
+use crate::raw::{Table, Text};
 use crate::upstream::is_link_local;
 
 /// Checks `linnet.toml` or a drop-in, and lays what it says over `config`.
@@ -59,7 +59,6 @@ fn resolver(said: &Table, resolver: &mut ResolverConfig, findings: &mut Findings
     }
     if let Some(mode) = said.word("dnssec") {
         resolver.dnssec = mode;
-        unvalidated(mode, said.key("dnssec"), findings);
     }
     if let Some([path]) = said.texts("trust-anchors") {
         if path.get_ref().is_empty() {
@@ -67,8 +66,6 @@ fn resolver(said: &Table, resolver: &mut ResolverConfig, findings: &mut Findings
             findings.error(Some(path.span()), "the path is empty", help);
         }
         resolver.trust_anchors = Some(path.get_ref().clone());
-        let message = "this version does not validate; the trust anchors are not read";
-        findings.warn(said.key("trust-anchors"), message, None);
     }
     if let Some(texts) = said.texts("upstreams") {
         let place = Place {
@@ -83,16 +80,6 @@ fn resolver(said: &Table, resolver: &mut ResolverConfig, findings: &mut Findings
 fn lay<T>(said: Option<T>, held: &mut T) {
     if let Some(said) = said {
         *held = said;
-    }
-}
-
-fn unvalidated(mode: DnssecMode, span: Option<Span>, findings: &mut Findings<'_>) {
-    match mode {
-        DnssecMode::Off => {}
-        DnssecMode::Enforce | DnssecMode::Observe => {
-            let message = "this version does not validate; answers are served unvalidated";
-            findings.warn(span, message, None);
-        }
     }
 }
 

@@ -62,7 +62,7 @@ impl Default for ResolverConfig {
             upstreams: Vec::new(),
             search: Vec::new(),
             selection: Selection::Ordered,
-            dnssec: DnssecMode::Off,
+            dnssec: DnssecMode::Auto,
             transport: TransportFloor::Any,
             hosts: true,
             cache_size: 8 << 20,
@@ -99,12 +99,14 @@ pub enum Selection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DnssecMode {
+    /// [`Self::Enforce`] where the scope's upstreams have proven that they let signatures through, else [`Self::Observe`].
+    #[default]
+    Auto,
     /// Bogus answers are refused.
     Enforce,
     /// Verdicts are counted and reported; answers are served.
     Observe,
     /// No validation.
-    #[default]
     Off,
 }
 

@@ -15,7 +15,7 @@ use crate::event::{Answer, Event, ExtendedError, Timer, Trace};
 use crate::exchange::Asking;
 use crate::progress::{Found, Outcome, Query};
 use crate::template::{Template, error_answer};
-use crate::wire::rcode;
+use crate::wire::{Question, rcode};
 
 /// The most events that wait to be taken; when nobody takes them, later ones are dropped.
 const EVENTS_MAX: usize = 4096;
@@ -25,14 +25,19 @@ const ALIAS_LIFETIME_MAX: Duration = Duration::from_secs(3600);
 impl Resolver {
     /// Keeps what a reply says; returns it encoded.
     pub(crate) fn store(&mut self, asking: &Asking, hop: &Hop, now: Instant) -> Arc<Template> {
+        let template = encode(&asking.question, hop);
+        self.keep(asking, hop, Arc::new(template), now)
+    }
+
+    /// Keeps an encoded reply under its question, DO and CD.
+    pub(crate) fn keep(
+        &mut self,
+        asking: &Asking,
+        hop: &Hop,
+        template: Arc<Template>,
+        now: Instant,
+    ) -> Arc<Template> {
         let question = &asking.question;
-        let template = Arc::new(Template::build(
-            question,
-            hop.rcode,
-            &hop.answers,
-            &hop.authority,
-            &hop.additional,
-        ));
         let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation) else {
             return template;
         };
@@ -155,6 +160,17 @@ impl Resolver {
     }
 }
 
+/// Encodes what a reply says.
+pub(crate) fn encode(question: &Question, hop: &Hop) -> Template {
+    Template::build(
+        question,
+        hop.rcode,
+        &hop.answers,
+        &hop.authority,
+        &hop.additional,
+    )
+}
+
 /// Puts an answer together from the records of a chain.
 fn assemble(query: &Query, found: &Found) -> Template {
     let question = &query.parsed.question;
@@ -165,9 +181,9 @@ fn assemble(query: &Query, found: &Found) -> Template {
         &found.authority,
         &found.additional,
     );
-    if found.authoritative {
-        template.authoritative()
-    } else {
-        template
+    match (found.authoritative, query.chain.authentic) {
+        (true, _) => template.authoritative(),
+        (false, true) => template.authentic(),
+        (false, false) => template,
     }
 }

@@ -19,11 +19,11 @@ use policy::plan::ScopeLink;
 
 use crate::Resolver;
 use crate::chain::{self, Hop};
-use crate::event::{Channel, ExchangeId, ExtendedError, Failure, Step, Timer};
+use crate::conclude::{Conclusion, Version};
+use crate::event::{Channel, ExchangeId, Failure, Step, Timer};
 use crate::exchange::{Asking, Edns, Exchange, Mismatch, Purpose};
+use crate::lookup::Waiter;
 use crate::record::ParsedReply;
-use crate::refusal::Refused;
-use crate::template::Template;
 use crate::wire::{rcode, rtype};
 
 /// The most messages for one lookup.
@@ -39,27 +39,17 @@ const REJECT_ROUNDS: u8 = 1;
 /// How long the reply to a probe is waited for.
 const PROBE_LIFETIME: Duration = Duration::from_secs(3);
 
-/// What a lookup came to.
-#[derive(Debug, Clone)]
-pub(crate) enum Conclusion {
-    /// A reply.
-    Reply {
-        hop: Arc<Hop>,
-        template: Arc<Template>,
-        extended_error: Option<ExtendedError>,
-    },
-    /// None that is any good.
-    Refused(Refused),
-}
-
 impl Resolver {
-    /// Lets a query wait for a question; returns the lookup.
-    pub(crate) fn ask(&mut self, query: u64, asking: Asking, now: Instant) -> u64 {
+    /// Lets somebody wait for a question; returns the lookup.
+    pub(crate) fn ask(&mut self, waiter: Waiter, asking: Asking, now: Instant) -> u64 {
         if let Some(id) = self.lookups.joinable(&asking, now) {
             if let Some(lookup) = self.lookups.get_mut(id) {
-                lookup.waiters.push(query);
+                lookup.waiters.push(waiter);
                 // A client that comes late has not had its chance with a message that was lost long ago.
-                if now.since(lookup.sent_at) >= REPEAT_DELAYS[0] && lookup.attempts < ATTEMPTS_MAX {
+                if now.since(lookup.sent_at) >= REPEAT_DELAYS[0]
+                    && lookup.attempts < ATTEMPTS_MAX
+                    && lookup.judging.is_none()
+                {
                     self.timers.set_earlier(Timer::Exchange, id, now);
                 }
             }
@@ -67,7 +57,7 @@ impl Resolver {
         }
         let id = self.lookups.start(asking, now);
         if let Some(lookup) = self.lookups.get_mut(id) {
-            lookup.waiters.push(query);
+            lookup.waiters.push(waiter);
         }
         if !self.ask_next(id, now) {
             self.timers.set(Timer::Exchange, id, now);
@@ -135,16 +125,16 @@ impl Resolver {
                     self.note_lost(&exchange, now);
                 }
             }
-            Timer::Budget => {}
+            Timer::Budget | Timer::Proof => {}
         }
     }
 
-    /// Takes a query out of a lookup; one that nobody waits for ends.
-    pub(crate) fn leave(&mut self, id: u64, query: u64, now: Instant) {
+    /// Takes a waiter out of a lookup; one that nobody waits for ends.
+    pub(crate) fn leave(&mut self, id: u64, gone: Waiter, now: Instant) {
         let Some(lookup) = self.lookups.get_mut(id) else {
             return;
         };
-        lookup.waiters.retain(|&waiter| waiter != query);
+        lookup.waiters.retain(|&waiter| waiter != gone);
         if lookup.waiters.is_empty() {
             self.end_lookup(id, now);
         }
@@ -198,6 +188,14 @@ impl Resolver {
         let Purpose::Lookup(id) = exchange.purpose else {
             return;
         };
+        if self
+            .lookups
+            .get(id)
+            .is_none_or(|lookup| lookup.judging.is_some())
+        {
+            // Another reply is being judged.
+            return;
+        }
         let (channel, rcode) = (exchange.channel, reply.rcode);
         let step = Step::Replied {
             upstream: upstream.clone(),
@@ -222,16 +220,13 @@ impl Resolver {
                 self.note(exchange, now, |state| state.remember_plain(now));
             }
             let extended_error = reply.extended_errors.into_iter().next();
+            if asking.validate {
+                self.judge(id, upstream, hop, extended_error, now);
+                return;
+            }
             let template = self.store(asking, &hop, now);
-            self.conclude(
-                id,
-                &Conclusion::Reply {
-                    hop: Arc::new(hop),
-                    template,
-                    extended_error,
-                },
-                now,
-            );
+            let version = Version::new(hop, template);
+            self.conclude(id, &Conclusion::whole(version, extended_error), now);
             return;
         }
         let Some(lookup) = self.lookups.get_mut(id) else {
@@ -249,7 +244,7 @@ impl Resolver {
     }
 
     /// Sends to the next upstream of this round; returns whether there was one.
-    fn ask_next(&mut self, id: u64, now: Instant) -> bool {
+    pub(crate) fn ask_next(&mut self, id: u64, now: Instant) -> bool {
         let Some(lookup) = self.lookups.get_mut(id) else {
             return false;
         };
@@ -327,7 +322,7 @@ impl Resolver {
     }
 
     /// Goes on after an exchange that brought nothing to answer with.
-    fn after_exchange(&mut self, id: u64, now: Instant) {
+    pub(crate) fn after_exchange(&mut self, id: u64, now: Instant) {
         let Some(lookup) = self.lookups.get(id) else {
             return;
         };
@@ -447,51 +442,11 @@ impl Resolver {
         Some(id)
     }
 
-    fn conclude_bad(&mut self, id: u64, now: Instant) {
-        let Some(lookup) = self.lookups.get_mut(id) else {
-            return;
-        };
-        let asking = lookup.asking.clone();
-        let Some((upstream, reply)) = lookup.bad.take() else {
-            return;
-        };
-        if reply.rcode == rcode::SERVFAIL {
-            let hop = Hop {
-                rcode: reply.rcode,
-                answers: Vec::new(),
-                authority: Vec::new(),
-                additional: Vec::new(),
-                aliases: Vec::new(),
-                end: chain::End::Final,
-            };
-            drop(self.store(&asking, &hop, now));
-        }
-        self.conclude(
-            id,
-            &Conclusion::Refused(Refused::by_reply(&upstream, &reply)),
-            now,
-        );
-    }
-
-    fn conclude_failed(&mut self, id: u64, now: Instant) {
-        let Some(lookup) = self.lookups.get(id) else {
-            return;
-        };
-        let refused = failed(lookup);
-        self.conclude(id, &Conclusion::Refused(refused), now);
-    }
-
-    fn conclude(&mut self, id: u64, conclusion: &Conclusion, now: Instant) {
-        let Some(lookup) = self.end_lookup(id, now) else {
-            return;
-        };
-        for waiter in lookup.waiters {
-            self.resume(waiter, conclusion.clone(), &lookup.steps, now);
-        }
-    }
-
-    fn end_lookup(&mut self, id: u64, now: Instant) -> Option<crate::lookup::Lookup> {
+    pub(crate) fn end_lookup(&mut self, id: u64, now: Instant) -> Option<crate::lookup::Lookup> {
         let mut lookup = self.lookups.remove(id)?;
+        if let Some(judging) = lookup.judging.take() {
+            self.drop_fetches(id, &judging, now);
+        }
         self.timers.clear(Timer::Hedge, id);
         self.timers.clear(Timer::Exchange, id);
         for exchange in std::mem::take(&mut lookup.exchanges) {
@@ -564,17 +519,6 @@ impl Resolver {
             .get(id)
             .is_some_and(|lookup| lookup.plain.contains(upstream))
     }
-}
-
-/// Says why a lookup has nothing to answer with.
-pub(crate) fn failed(lookup: &crate::lookup::Lookup) -> Refused {
-    if let Some((upstream, reply)) = &lookup.bad {
-        return Refused::by_reply(upstream, reply);
-    }
-    if lookup.exchanges.is_empty() && !lookup.failures.is_empty() {
-        return Refused::unreachable(&lookup.asking.scope, &lookup.failures);
-    }
-    Refused::no_reply(&lookup.asking.scope, &lookup.asked)
 }
 
 fn is_good(hop: &Hop) -> bool {

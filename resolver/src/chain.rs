@@ -119,10 +119,12 @@ pub(crate) fn follow(
 /// Judges a walk that ends at a name without records.
 fn ends(mut hop: Hop, name: DomainName, stays: bool, authority: Vec<RawRecord>) -> Hop {
     let says_so = match hop.rcode {
-        // RFC 2308 §2.2: only SOA tells "no such records" from "no more in this message".
-        rcode::NOERROR => authority
-            .iter()
-            .any(|record| record.record_type == rtype::SOA && name.is_in(&record.owner())),
+        // RFC 2308 §2.2: only SOA tells "no such records" from "no more in this message"; so does a proof.
+        rcode::NOERROR => authority.iter().any(|record| match record.record_type {
+            rtype::SOA => name.is_in(&record.owner()),
+            rtype::NSEC | rtype::NSEC3 => true,
+            _ => false,
+        }),
         _ => true,
     };
     if !hop.aliases.is_empty() && (!stays || !says_so) {

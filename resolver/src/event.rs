@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use config::model::Upstream;
 use config::name::DomainName;
+use config::time::{Instant, WallTime};
+use dnssec::Verdict;
+use dnssec::clock::Evidence;
 use policy::plan::ScopeLink;
 use policy::{Route, ScopeId};
 
@@ -103,6 +106,8 @@ pub enum Failure {
 pub enum Event {
     /// A question was answered.
     Answered(Box<Trace>),
+    /// A trust point's own keys verified, freshly fetched: what their signatures say of the time.
+    Evidence(Evidence),
 }
 
 /// What became of one question: the reasons, in order.
@@ -152,6 +157,8 @@ pub enum Step {
     Failed(Upstream, Channel, Failure),
     /// Its reply was dropped, and why.
     Dropped(Upstream, &'static str),
+    /// Its reply was judged: the verdict, and the chain of trust, link by link.
+    Judged(Verdict, Vec<String>),
     /// An alias led on.
     Alias(DomainName),
 }
@@ -189,6 +196,8 @@ pub enum Timer {
     Budget,
     /// When to try an upstream of higher rank again.
     Probe,
+    /// When not to wait any longer for the proof that a scope can validate.
+    Proof,
 }
 
 /// What the resolver has done since it started.
@@ -212,8 +221,47 @@ pub struct Counters {
     pub dropped: u64,
     /// Questions whose budget ended.
     pub timed_out: u64,
+    /// Replies judged Secure.
+    pub secure: u64,
+    /// Replies judged Insecure.
+    pub insecure: u64,
+    /// Replies judged Bogus.
+    pub bogus: u64,
+    /// Replies of which nothing could be found out.
+    pub indeterminate: u64,
     /// Expansions of claimed names by a search suffix that were kept at home.
     pub leaks_prevented: u64,
+}
+
+impl Counters {
+    /// Counts a verdict.
+    pub(crate) fn count(&mut self, verdict: Verdict) {
+        let counter = match verdict {
+            Verdict::Secure => &mut self.secure,
+            Verdict::Insecure => &mut self.insecure,
+            Verdict::Bogus(_) => &mut self.bogus,
+            Verdict::Indeterminate(_) => &mut self.indeterminate,
+        };
+        *counter += 1;
+    }
+}
+
+/// The time of day, as the shell judges it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Clock {
+    /// When this was so.
+    pub at: Instant,
+    /// Seconds since 1970 then.
+    pub wall: WallTime,
+    /// Whether it is believed; without, signatures count whatever their dates, and AD is withheld.
+    pub dates_count: bool,
+}
+
+impl Clock {
+    /// Returns the time of day at `now`.
+    pub fn read(&self, now: Instant) -> WallTime {
+        WallTime(self.wall.0 + now.since(self.at).as_secs())
+    }
 }
 
 /// What a scope is doing, for `status`.
@@ -221,6 +269,8 @@ pub struct Counters {
 pub struct ScopeStatus {
     /// The scope.
     pub id: ScopeId,
+    /// What is done about verdicts there, and why.
+    pub dnssec: String,
     /// Its upstreams, in the order of the plan.
     pub upstreams: Vec<UpstreamStatus>,
     /// Entries in its cache.

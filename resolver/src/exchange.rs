@@ -49,6 +49,8 @@ pub(crate) struct Asking {
     pub(crate) question: Question,
     pub(crate) dnssec_ok: bool,
     pub(crate) checking_disabled: bool,
+    /// Whether the reply is judged before anybody gets it; then DO and CD are ours.
+    pub(crate) validate: bool,
 }
 
 /// One message on its way.
@@ -189,6 +191,7 @@ mod tests {
             question: question.clone(),
             dnssec_ok: true,
             checking_disabled: false,
+            validate: false,
         };
         let plain = parse_query(&query(&asking, 7, Edns::Without)).unwrap();
         assert_eq!(

@@ -15,6 +15,7 @@ mod answer;
 mod ask;
 pub mod cache;
 mod chain;
+mod conclude;
 pub mod event;
 mod exchange;
 pub mod hosts;
@@ -22,6 +23,7 @@ mod lookup;
 mod passes;
 pub mod present;
 mod progress;
+mod proof;
 mod query;
 mod reader;
 pub mod record;
@@ -32,6 +34,7 @@ pub mod synthesize;
 pub mod template;
 mod timer;
 mod upstream;
+mod validate;
 pub mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -39,6 +42,7 @@ use std::sync::Arc;
 
 use config::name::DomainName;
 use config::time::Instant;
+use dnssec::TrustAnchors;
 use policy::{DnsPlan, ScopeId};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -47,16 +51,17 @@ use cache::{Cache, Forget};
 use event::ExtendedError;
 use exchange::Exchanges;
 use hosts::Hosts;
-use lookup::Lookups;
+use lookup::{Lookups, Waiter};
 use passes::Passes;
 use progress::Query;
 
 use scope::Scopes;
 use timer::Timers;
+use validate::Trust;
 
 pub use event::{
-    Answer, Channel, ClientId, ClientQuery, Counters, Event, ExchangeId, Failure, LocalNames,
-    ScopeStatus, Stub, Timer, Trace, Transmit,
+    Answer, Channel, ClientId, ClientQuery, Clock, Counters, Event, ExchangeId, Failure,
+    LocalNames, ScopeStatus, Stub, Timer, Trace, Transmit,
 };
 
 /// The split-DNS stub resolver; see the crate's page for how to drive it.
@@ -82,6 +87,10 @@ pub struct Resolver {
     counters: Counters,
     cached_error: ExtendedError,
     trace_hits: bool,
+    trust: Trust,
+    clock: Clock,
+    /// Queries that wait for the proof of a scope, by its incarnation.
+    held_by_scope: BTreeMap<u64, Vec<u64>>,
 }
 
 /// What a resolver needs to know before its first plan.
@@ -130,6 +139,9 @@ impl Resolver {
             counters: Counters::default(),
             cached_error: refusal::cached_error(),
             trace_hits: false,
+            trust: Trust::default(),
+            clock: Clock::default(),
+            held_by_scope: BTreeMap::new(),
         }
     }
 
@@ -155,6 +167,24 @@ impl Resolver {
         self.passes.clear();
     }
 
+    /// Replaces the trust anchors; everything that was judged by the old ones is forgotten.
+    pub fn apply_trust(&mut self, anchors: TrustAnchors) {
+        self.trust.replace(anchors);
+        self.cache.flush(Forget::All);
+        self.passes.clear();
+    }
+
+    /// Takes what time it is. When dates come to count, everything that was judged without them is forgotten.
+    pub fn apply_clock(&mut self, clock: Clock) {
+        let believed = clock.dates_count && !self.clock.dates_count;
+        self.clock = clock;
+        if believed {
+            self.trust.forget();
+            self.cache.flush(Forget::All);
+            self.passes.clear();
+        }
+    }
+
     /// Takes a client's question; the answer may be ready at once (cache, hosts, refusal).
     pub fn handle_query(&mut self, query: ClientQuery<'_>, now: Instant) {
         self.receive(query, now);
@@ -176,6 +206,7 @@ impl Resolver {
             match timer {
                 Timer::Budget => self.take_budget(key, now),
                 Timer::Hedge | Timer::Exchange | Timer::Probe => self.take_timeout(timer, key, now),
+                Timer::Proof => self.release(key, now),
             }
         }
     }
@@ -193,7 +224,7 @@ impl Resolver {
                 && let Some(lookup) = query.lookup
             {
                 // Without the time, no exchange is old enough to count as lost.
-                self.leave(lookup, id, Instant::ZERO);
+                self.leave(lookup, Waiter::Query(id), Instant::ZERO);
             }
         }
     }
@@ -231,7 +262,11 @@ impl Resolver {
     /// Forgets; returns the number of entries dropped.
     pub fn flush(&mut self, what: &Flush) -> usize {
         match what {
-            Flush::All => self.cache.flush(Forget::All),
+            Flush::All => {
+                self.trust.forget();
+                self.scopes.doubt();
+                self.cache.flush(Forget::All)
+            }
             Flush::Suffix(suffix) => self.cache.flush(Forget::Suffix(suffix)),
             Flush::Scope(id) => match self.scopes.get(id) {
                 Some(scope) => self.cache.flush(Forget::Slot(scope.slot)),

@@ -11,6 +11,8 @@ use config::time::Instant;
 use crate::event::{ExchangeId, Failure, Step};
 use crate::exchange::Asking;
 use crate::record::ParsedReply;
+use crate::refusal::Refused;
+use crate::validate::Judging;
 use crate::wire::Question;
 
 /// How long a lookup takes in more queries; then a new one starts, so that none waits on attempts long past.
@@ -26,7 +28,7 @@ pub(crate) struct Lookup {
     pub(crate) attempts: u8,
     /// How often all upstreams have been gone through.
     pub(crate) round: u8,
-    pub(crate) waiters: Vec<u64>,
+    pub(crate) waiters: Vec<Waiter>,
     pub(crate) exchanges: Vec<ExchangeId>,
     /// Asked in this round.
     pub(crate) tried: Vec<Upstream>,
@@ -37,7 +39,22 @@ pub(crate) struct Lookup {
     pub(crate) failures: Vec<(Upstream, Failure)>,
     /// The best of the replies that are errors.
     pub(crate) bad: Option<(Upstream, ParsedReply)>,
+    /// A good reply that is being judged.
+    pub(crate) judging: Option<Box<Judging>>,
+    /// What was wrong with the last reply that was judged bogus.
+    pub(crate) bogus: Option<Refused>,
     pub(crate) steps: Vec<Step>,
+}
+
+/// Who waits for a lookup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waiter {
+    /// A client's question.
+    Query(u64),
+    /// The judging of another lookup's reply, which needs this for its chain of trust.
+    Judging(u64),
+    /// The proof that a scope, by its incarnation, can validate.
+    Proof(u64),
 }
 
 /// All lookups.
@@ -49,7 +66,7 @@ pub(crate) struct Lookups {
 }
 
 /// What makes questions identical; the incarnation stands for the scope.
-type Key = (u64, Question, bool, bool);
+type Key = (u64, Question, bool, bool, bool);
 
 impl Lookups {
     /// Returns the lookup that a query may join.
@@ -75,6 +92,8 @@ impl Lookups {
             plain: Vec::new(),
             failures: Vec::new(),
             bad: None,
+            judging: None,
+            bogus: None,
             steps: Vec::new(),
         };
         self.lookup_by_id.insert(self.last, lookup);
@@ -123,5 +142,6 @@ fn key(asking: &Asking) -> Key {
         asking.question.clone(),
         asking.dnssec_ok,
         asking.checking_disabled,
+        asking.validate,
     )
 }

@@ -41,6 +41,8 @@ pub(crate) struct Chain {
     pub(crate) visits: Vec<Visit>,
     pub(crate) answers: Vec<RawRecord>,
     pub(crate) aliases: Vec<DomainName>,
+    /// Whether every reply on the way was judged Secure.
+    pub(crate) authentic: bool,
 }
 
 /// A name that was asked for in a scope, or found in its cache.
@@ -101,6 +103,10 @@ impl Query {
     /// Takes what one reply says into the chain; `found` is completed from it.
     pub(crate) fn take(&mut self, hop: &Hop, found: Found, plan: &policy::DnsPlan) -> Next {
         self.chain.answers.extend_from_slice(&hop.answers);
+        self.chain.authentic &= found
+            .template
+            .as_ref()
+            .is_some_and(|(template, _)| template.is_authentic());
         for alias in &hop.aliases {
             self.steps.push(Step::Alias(alias.clone()));
             let known = *alias == self.chain.start || self.chain.aliases.contains(alias);
@@ -154,6 +160,7 @@ impl Query {
                     &self.chain.answers,
                 );
                 self.chain.answers.insert(0, alias);
+                self.chain.authentic = false;
                 return Some(Outcome::Found(Found {
                     template: None,
                     ..outcome
@@ -213,6 +220,7 @@ impl Chain {
             visits: Vec::new(),
             answers: Vec::new(),
             aliases: Vec::new(),
+            authentic: true,
         }
     }
 

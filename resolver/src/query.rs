@@ -21,12 +21,14 @@ use config::time::Instant;
 use policy::{Refusal, Route, ScopeId, Target};
 
 use crate::Resolver;
-use crate::ask::{Conclusion, failed};
 use crate::cache::Key;
 use crate::chain::{self, Hop, is_claimed};
+use crate::conclude::{Conclusion, failed};
 use crate::event::{Answer, Channel, ClientQuery, Step, Stub, Timer};
 use crate::exchange::Asking;
+use crate::lookup::Waiter;
 use crate::progress::{Chain, Found, Next, Outcome, Query, Searching, Visit};
+use crate::proof::Judged;
 use crate::record::parse_reply;
 use crate::refusal::Refused;
 use crate::search::{self, Search, search};
@@ -101,16 +103,21 @@ impl Resolver {
         let next = match conclusion {
             Conclusion::Refused(refused) => Next::Done(Outcome::Refused(refused)),
             Conclusion::Reply {
-                hop,
-                template,
+                signed,
+                plain,
                 extended_error,
+                verdict: _,
             } => {
+                let version = match query.parsed.dnssec_ok() {
+                    true => signed,
+                    false => plain,
+                };
                 let found = Found {
                     extended_error,
-                    template: Some((template, 0)),
+                    template: Some((version.template, 0)),
                     ..Found::default()
                 };
-                query.take(&hop, found, &self.plan)
+                query.take(&version.hop, found, &self.plan)
             }
         };
         match next {
@@ -134,7 +141,7 @@ impl Resolver {
             None => Refused::no_reply(&ScopeId("no scope".into()), &[] as &[Upstream]),
         };
         if let Some(lookup) = lookup {
-            self.leave(lookup, id, now);
+            self.leave(lookup, Waiter::Query(id), now);
         }
         self.finish(query, Outcome::Refused(refused), now);
     }
@@ -168,7 +175,7 @@ impl Resolver {
                 if let Some(lookup) = self.lookups.get(lookup) {
                     query.steps.extend_from_slice(&lookup.steps);
                 }
-                self.leave(lookup, id, now);
+                self.leave(lookup, Waiter::Query(id), now);
             }
             self.finish(query, Outcome::Refused(refused), now);
         }
@@ -273,6 +280,7 @@ impl Resolver {
         ) {
             query.steps.push(Step::Synthesized(made.kind));
             query.chain.answers.extend(made.answers);
+            query.chain.authentic = false;
             let found = Found {
                 rcode: made.rcode,
                 authority: made.authority,
@@ -383,19 +391,42 @@ impl Resolver {
         Some(chain::follow(question, id, reply, route))
     }
 
-    fn wait(&mut self, mut query: Query, now: Instant) {
+    /// Asks for what a query needs now, or lets it wait until it is known whether the reply must be judged.
+    pub(crate) fn wait(&mut self, mut query: Query, now: Instant) {
         let Some(visit) = query.chain.visits.last() else {
             return;
         };
-        let asking = Asking {
+        let mut asking = Asking {
             scope: visit.scope.clone(),
             incarnation: visit.incarnation,
             question: query.question(),
             dnssec_ok: query.parsed.dnssec_ok(),
             checking_disabled: query.parsed.checking_disabled,
+            validate: false,
         };
+        if !asking.checking_disabled {
+            match self.decide_judging(&asking.question.name.clone(), &asking, now) {
+                Judged::No => {}
+                Judged::NotYet => {
+                    let incarnation = asking.incarnation;
+                    self.hold(query, incarnation, now);
+                    return;
+                }
+                // The signatures are for us, and the upstream's own opinion is not asked for.
+                Judged::Yes => {
+                    asking.dnssec_ok = true;
+                    asking.checking_disabled = true;
+                    asking.validate = true;
+                }
+            }
+        }
+        query.lookup = Some(self.ask(Waiter::Query(query.id), asking, now));
+        self.keep_waiting(query);
+    }
+
+    /// Puts a query where its budget ends it.
+    pub(crate) fn keep_waiting(&mut self, query: Query) {
         let id = query.id;
-        query.lookup = Some(self.ask(id, asking, now));
         self.queries_by_client.insert((query.client, id), id);
         self.timers
             .set_earlier(Timer::Budget, id, query.asked_at + BUDGET);

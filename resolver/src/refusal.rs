@@ -5,6 +5,7 @@
 use config::DNS_PORT;
 use config::model::Upstream;
 use config::name::DomainName;
+use dnssec::Verdict;
 use policy::{DnsPlan, Refusal, Route, ScopeId, ScopeState, Target};
 
 use crate::event::{ExtendedError, Failure};
@@ -115,6 +116,18 @@ impl Refused {
             },
             extended_error: reply.extended_errors.first().cloned().unwrap_or_else(own),
         }
+    }
+
+    /// A reply that was judged and is not to be believed.
+    pub(crate) fn not_believed(upstream: &Upstream, verdict: Verdict, why: &str) -> Self {
+        let reason = match verdict {
+            Verdict::Bogus(reason) => reason.to_string(),
+            Verdict::Indeterminate(reason) => reason.to_string(),
+            Verdict::Secure | Verdict::Insecure => "nothing is wrong".to_owned(),
+        };
+        let text = format!("{reason}: {why} (from {})", address(upstream));
+        let code = verdict.extended_error().unwrap_or(code::OTHER);
+        Self::new(rcode::SERVFAIL, code, text)
     }
 
     /// Aliases lead in a circle or too far.

@@ -14,6 +14,7 @@ use rand::rngs::StdRng;
 
 use crate::cache::{Cache, Slot};
 use crate::event::ScopeStatus;
+use crate::proof::Proof;
 use crate::upstream::UpstreamState;
 
 /// How often a real question is copied to failing upstreams of higher rank.
@@ -28,6 +29,8 @@ pub(crate) struct Scope {
     pub(crate) incarnation: u64,
     pub(crate) slot: Slot,
     pub(crate) plan: ScopePlan,
+    /// Whether it can validate.
+    pub(crate) proof: Proof,
     upstreams: Vec<UpstreamState>,
     probe_at: Instant,
 }
@@ -71,6 +74,13 @@ impl Scopes {
         }
     }
 
+    /// Forgets what is known of whether scopes can validate: it is asked again.
+    pub(crate) fn doubt(&mut self) {
+        for scope in self.scope_by_id.values_mut() {
+            scope.proof = Proof::Unknown;
+        }
+    }
+
     /// Returns what every scope is doing.
     pub(crate) fn status(&self, cache: &Cache) -> Vec<ScopeStatus> {
         let scopes = self.scope_by_id.iter();
@@ -80,6 +90,7 @@ impl Scopes {
                 let current = scope.current();
                 ScopeStatus {
                     id: id.clone(),
+                    dnssec: scope.proof.describe(scope.plan.dnssec),
                     upstreams: scope
                         .upstreams
                         .iter()
@@ -101,6 +112,7 @@ impl Scope {
             incarnation,
             slot: cache.open(),
             plan: plan.clone(),
+            proof: Proof::Unknown,
             upstreams: speakable(plan).map(UpstreamState::new).collect(),
             probe_at: Instant::ZERO,
         }
@@ -195,6 +207,7 @@ impl Scope {
         if set(&self.plan) != set(planned) {
             cache.close(self.slot);
             self.slot = cache.open();
+            self.proof = Proof::Unknown;
         }
         let mut before = std::mem::take(&mut self.upstreams);
         for upstream in speakable(planned) {

@@ -60,6 +60,10 @@ pub mod rtype {
     pub const DS: u16 = 43;
     /// Signature (RFC 4034 §3).
     pub const RRSIG: u16 = 46;
+    /// Denial (RFC 4034 §4).
+    pub const NSEC: u16 = 47;
+    /// Denial by hashes (RFC 5155 §3).
+    pub const NSEC3: u16 = 50;
     /// Key of a zone (RFC 4034 §2).
     pub const DNSKEY: u16 = 48;
     /// Service binding (RFC 9460).

@@ -3,10 +3,15 @@
 //! Varlink: one JSON object and a NUL byte per message. [`INTERFACE`] is the interface's name, [`DEFINITION`] its text, and the
 //! structs here are its parameters. Field names are the wire's names; a field that is absent means "not said".
 
+mod dnssec;
 mod explain;
 mod query;
 mod status;
 
+pub use dnssec::{
+    AddNegativeAnchorParameters, AddNegativeAnchorReply, ClockStatus, NegativeAnchor,
+    RemoveNegativeAnchorParameters, TrustAnchor,
+};
 pub use explain::{Candidate, Explanation, Reason, Target};
 pub use query::{QueryParameters, QueryReply, Record, Step, Trace};
 pub use status::{

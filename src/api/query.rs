@@ -74,7 +74,8 @@ pub struct Trace {
 /// One thing that happened to a question.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Step {
-    /// `synthesized`, `searched`, `routed`, `refused`, `cache-hit`, `asked`, `replied`, `failed`, `dropped`, `alias`.
+    /// `synthesized`, `searched`, `routed`, `refused`, `cache-hit`, `asked`, `replied`, `failed`, `dropped`, `judged`,
+    /// `alias`.
     pub what: String,
     /// The name that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,6 +92,12 @@ pub struct Step {
     /// Round-trip time, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rtt_ms: Option<f64>,
+    /// `secure`, `insecure`, `bogus` or `indeterminate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<String>,
+    /// The chain of trust, link by link.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<String>,
     /// Anything else, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{ClockStatus, NegativeAnchor, TrustAnchor};
+
 /// Everything at a glance.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -28,7 +30,13 @@ pub struct Status {
     pub search: Vec<String>,
     /// Claims made at run time.
     pub claims: Vec<ClaimStatus>,
-    /// What is wrong with the configuration; errors mean that an older one, or the rest, is in force.
+    /// Whether the clock is believed.
+    pub clock: ClockStatus,
+    /// Keys that are trusted without proof.
+    pub trust_anchors: Vec<TrustAnchor>,
+    /// Names at and below which nothing is validated for a while.
+    pub negative_anchors: Vec<NegativeAnchor>,
+    /// What is wrong with the configuration and the trust anchors; errors mean that an older one, or the rest, is in force.
     pub diagnostics: Vec<Diagnostic>,
     /// Things to know: contradicting claims, unusable upstreams.
     pub notes: Vec<String>,
@@ -92,6 +100,8 @@ pub struct ScopeStatus {
     pub state: String,
     /// What it claims.
     pub claims: Vec<String>,
+    /// What is done about verdicts there, and why.
+    pub dnssec: String,
     /// Whom it asks.
     pub upstreams: Vec<UpstreamStatus>,
     /// Entries in its cache.

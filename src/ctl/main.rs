@@ -88,6 +88,7 @@ fn run(options: Options) -> Result<Exit, Failed> {
         Verb::Config {
             verb: ConfigVerb::Reload,
         } => cmd::config::reload(&mut connect()?, out),
+        Verb::Dnssec { verb } => cmd::dnssec::run(&mut connect()?, verb, out),
         Verb::Doctor { resolv_conf } => cmd::doctor::run(&socket, &resolv_conf, out),
         Verb::Demo => cmd::demo::run(out),
     }

@@ -49,6 +49,11 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: ConfigVerb,
     },
+    /// Show the trust anchors, or switch validation off for a name for a while
+    Dnssec {
+        #[command(subcommand)]
+        verb: DnssecVerb,
+    },
     /// Look for what keeps names from resolving on this machine
     Doctor {
         /// The file to look at
@@ -67,7 +72,7 @@ pub(crate) struct Query {
     /// The record type; without it A, or PTR for an address
     #[arg(value_name = "TYPE")]
     pub(crate) record_type: Option<String>,
-    /// Ask for signatures
+    /// Ask for signatures, and show the chain of trust
     #[arg(long)]
     pub(crate) dnssec: bool,
     /// Switch validation off for this question
@@ -119,6 +124,63 @@ pub(crate) struct Claim {
     pub(crate) persistent: bool,
 }
 
+/// `dnssec`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DnssecVerb {
+    /// Print the keys that are trusted without proof
+    Anchors,
+    /// Negative anchors: names at and below which nothing is validated for a while
+    Nta {
+        #[command(subcommand)]
+        verb: NtaVerb,
+    },
+}
+
+/// `dnssec nta`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NtaVerb {
+    /// Validate nothing at and below a name for a while
+    Add {
+        /// The name
+        name: String,
+        /// How long: a number with s, m, h, d or w behind it; at most 1w
+        #[arg(long = "for", value_name = "TIME", value_parser = lifetime, default_value = "1h")]
+        lifetime: u64,
+        /// Why, for those who find it in the status
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Validate at and below a name again
+    Remove {
+        /// The name
+        name: String,
+    },
+    /// Print the negative anchors
+    List,
+}
+
+/// Reads a time as `90s`, `30m`, `1h`, `2d`, `1w` into seconds.
+fn lifetime(text: &str) -> Result<u64, String> {
+    const MISTAKE: &str = "give a number with s, m, h, d or w behind it, as 90s, 30m or 1h";
+    let (number, unit) = text
+        .char_indices()
+        .next_back()
+        .and_then(|(at, _)| text.split_at_checked(at))
+        .ok_or(MISTAKE)?;
+    let seconds: u64 = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        "w" => 7 * 24 * 60 * 60,
+        _ => return Err(MISTAKE.to_owned()),
+    };
+    let digits = number.bytes().all(|c| c.is_ascii_digit());
+    let number: u64 = number.parse().map_err(|_| MISTAKE)?;
+    let whole = number.checked_mul(seconds).ok_or(MISTAKE)?;
+    digits.then_some(whole).ok_or_else(|| MISTAKE.to_owned())
+}
+
 /// `config`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigVerb {
@@ -129,4 +191,30 @@ pub(crate) enum ConfigVerb {
     },
     /// Put the configuration on disk in force
     Reload,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lifetimes_are_numbers_with_a_unit() {
+        for (text, seconds) in [
+            ("90s", Some(90)),
+            ("30m", Some(1800)),
+            ("1h", Some(3600)),
+            ("2d", Some(172_800)),
+            ("1w", Some(604_800)),
+            ("", None),
+            ("h", None),
+            ("10", None),
+            ("+1h", None),
+            ("-1h", None),
+            ("1 h", None),
+            ("1ü", None),
+            ("18446744073709551615w", None),
+        ] {
+            assert_eq!(lifetime(text).ok(), seconds, "{text}");
+        }
+    }
 }

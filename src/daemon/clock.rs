@@ -28,8 +28,9 @@ pub(crate) struct Alarm {
     rings_at: Option<Instant>,
 }
 
+/// A timer of the kernel, for tokio.
 #[derive(Debug)]
-struct Timer(TimerFd);
+pub(crate) struct Timer(pub(crate) TimerFd);
 
 impl AsRawFd for Timer {
     fn as_raw_fd(&self) -> RawFd {

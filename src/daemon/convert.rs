@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use dnssec::anchors::{Anchor, NegativeAnchor};
+use dnssec::{TrustAnchors, Verdict};
+use hickory_proto::rr::Name;
 use linnet::api;
 use policy::domains::Target;
 use policy::explain::Because;
@@ -11,6 +14,8 @@ use resolver::event::{ExtendedError, Step, Trace};
 use resolver::present::{rcode_name, rdata_text, type_name};
 use resolver::record::RawRecord;
 use resolver::{Channel, Failure, ScopeStatus};
+
+use crate::date::rfc3339;
 
 /// Converts what became of a question.
 pub(crate) fn trace(trace: &Trace, plan: &DnsPlan, client: Option<String>) -> api::Trace {
@@ -87,6 +92,12 @@ fn step(step: &Step, plan: &DnsPlan) -> api::Step {
             upstream: Some(upstream.to_string()),
             detail: Some((*why).to_owned()),
             ..what("dropped")
+        },
+        Step::Judged(verdict, links) => api::Step {
+            verdict: Some(verdict_name(*verdict).to_owned()),
+            detail: verdict_reason(*verdict),
+            links: links.clone(),
+            ..what("judged")
         },
         Step::Alias(name) => api::Step {
             name: Some(name.to_string()),
@@ -237,6 +248,7 @@ pub(crate) fn scope(
             .iter()
             .map(ToString::to_string)
             .collect(),
+        dnssec: status.map_or_else(String::new, |status| status.dnssec.clone()),
         upstreams,
         cache_entries: number(|status| wide(status.cache_entries)),
         cache_bytes: number(|status| wide(status.cache_bytes)),
@@ -253,6 +265,55 @@ fn upstream(status: &resolver::event::UpstreamStatus) -> api::UpstreamStatus {
         sent: status.sent,
         lost: status.lost,
         failing: status.failing.as_ref().map(ToString::to_string),
+    }
+}
+
+/// Converts the positive trust anchors.
+pub(crate) fn trust_anchors(anchors: &TrustAnchors) -> Vec<api::TrustAnchor> {
+    let converted = |owner: &Name, anchor: &Anchor| api::TrustAnchor {
+        owner: name_text(owner),
+        key_tag: anchor.key_tag(),
+        algorithm: anchor.algorithm().into(),
+    };
+    anchors
+        .points()
+        .flat_map(|(owner, anchors)| anchors.iter().map(move |anchor| converted(owner, anchor)))
+        .collect()
+}
+
+/// Converts a negative anchor.
+pub(crate) fn negative_anchor(anchor: &NegativeAnchor) -> api::NegativeAnchor {
+    api::NegativeAnchor {
+        name: name_text(anchor.name()),
+        expires_at: anchor.expires_at(),
+        expires: rfc3339(anchor.expires_at()),
+        reason: anchor.reason().to_owned(),
+    }
+}
+
+/// Writes a name as all others are written: without the final dot.
+fn name_text(name: &Name) -> String {
+    let text = name.to_ascii();
+    match text.strip_suffix('.') {
+        Some("") | None => text,
+        Some(relative) => relative.to_owned(),
+    }
+}
+
+const fn verdict_name(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Secure => "secure",
+        Verdict::Insecure => "insecure",
+        Verdict::Bogus(_) => "bogus",
+        Verdict::Indeterminate(_) => "indeterminate",
+    }
+}
+
+fn verdict_reason(verdict: Verdict) -> Option<String> {
+    match verdict {
+        Verdict::Secure | Verdict::Insecure => None,
+        Verdict::Bogus(reason) => Some(reason.to_string()),
+        Verdict::Indeterminate(reason) => Some(reason.to_string()),
     }
 }
 

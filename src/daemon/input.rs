@@ -2,16 +2,18 @@
 //!
 //! Questions and replies are not here: they go from the driver to the resolver without a stop, in [`crate::run`].
 
+use dnssec::clock::{Evidence, Reading};
 use linkmgr::KernelEvent;
 use linnet::api::{
-    ClaimParameters, ExplainParameters, FlushParameters, Notice, QueryParameters, Reply,
-    WithdrawParameters,
+    AddNegativeAnchorParameters, ClaimParameters, ExplainParameters, FlushParameters, Notice,
+    QueryParameters, RemoveNegativeAnchorParameters, Reply, WithdrawParameters,
 };
 use tokio::sync::{mpsc, oneshot};
 
 use crate::control::Caller;
 use crate::errands::Outcome;
 use crate::host::HostName;
+use crate::trust::AnchorText;
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -34,6 +36,12 @@ pub(crate) enum Input {
     Signal(Signal),
     /// A deadline of the resolver has passed.
     Timer,
+    /// The kernel says this of the time of day.
+    Clock(Reading),
+    /// Signatures of a trust point's own keys say this of the time of day.
+    Evidence(Evidence),
+    /// The configured files of trust anchors say this; `None` when none are configured.
+    Anchors(Option<Vec<AnchorText>>),
 }
 
 /// One connection of the control interface.
@@ -68,6 +76,10 @@ pub(crate) enum Method {
     Withdraw(WithdrawParameters),
     /// Cached answers are to be forgotten.
     Flush(FlushParameters),
+    /// Nothing at and below a name is to be validated for a while.
+    AddNegativeAnchor(AddNegativeAnchorParameters),
+    /// It is to be validated again.
+    RemoveNegativeAnchor(RemoveNegativeAnchorParameters),
     /// The configuration is to be read again.
     Reload,
     /// What happens is to be told here.

@@ -2,14 +2,17 @@
 //!
 //! Which way in? Arguments, logging, privileges (before there is a thread), then the one event loop in [`run`].
 
+mod anchor_files;
 mod claims;
 mod clock;
 mod control;
 mod convert;
+mod date;
 mod errands;
 mod helper;
 mod host;
 mod input;
+mod kernel_clock;
 mod notify;
 mod options;
 mod privileges;
@@ -19,6 +22,7 @@ mod run;
 mod store;
 mod subscribers;
 mod trace_log;
+mod trust;
 mod world;
 
 use std::error::Error;
@@ -72,6 +76,12 @@ fn check(options: &Options) -> ExitCode {
     let directories = config_dirs::directories(options.config_dir.as_deref());
     let texts = config_dirs::read(&directories, Believe::Everything);
     let understood = reload::understand(&texts, None);
+    let named = understood.config.resolver.trust_anchors.as_deref();
+    let (_, found) = named.map_or_else(Default::default, |path| {
+        trust::understand(&anchor_files::read(options.config_dir.as_deref(), path))
+    });
+    let mut understood = understood;
+    understood.diagnostics.extend(found);
     let mut out = std::io::stderr().lock();
     for found in &understood.diagnostics {
         let file = texts

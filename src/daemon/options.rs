@@ -6,6 +6,7 @@ use clap::Parser;
 
 use crate::helper::Paths;
 use crate::privileges;
+use crate::world::Kept;
 
 /// Asks every name where it belongs: the daemon of the split-DNS connectivity manager.
 #[derive(Debug, Clone, Parser)]
@@ -17,7 +18,7 @@ pub(crate) struct Options {
     /// Where the control socket is made
     #[arg(long, value_name = "DIR", default_value = "/run/linnet")]
     pub(crate) runtime_dir: PathBuf,
-    /// Where the journal and persistent claims are kept
+    /// Where the journal, persistent claims, negative anchors and the time are kept
     #[arg(long, value_name = "DIR", default_value = "/var/lib/linnet")]
     pub(crate) state_dir: PathBuf,
     /// The file that tells programs whom to ask
@@ -35,6 +36,9 @@ pub(crate) struct Options {
     /// Check the configuration and end: 1 when it has errors
     #[arg(long)]
     pub(crate) check: bool,
+    /// Take this for the time, in seconds since 1970, and believe it; for tests
+    #[arg(long, value_name = "UNIX", hide = true)]
+    pub(crate) clock: Option<u64>,
 }
 
 impl Options {
@@ -56,8 +60,12 @@ impl Options {
         self.runtime_dir.join("control")
     }
 
-    /// Returns the file of the persistent claims.
-    pub(crate) fn claims_file(&self) -> PathBuf {
-        self.state_dir.join("claims.json")
+    /// Returns the file in which something is kept.
+    pub(crate) fn kept_file(&self, kept: Kept) -> PathBuf {
+        self.state_dir.join(match kept {
+            Kept::Claims => "claims.json",
+            Kept::NegativeAnchors => "negative-anchors",
+            Kept::Time => "clock",
+        })
     }
 }

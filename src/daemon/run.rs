@@ -17,19 +17,22 @@ use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 
+use crate::anchor_files;
 use crate::clock::{self, Alarm};
 use crate::control::{ControlError, ControlSocket};
 use crate::errands::Errands;
 use crate::helper::KeeperError;
 use crate::host;
 use crate::input::{Input, Signal};
+use crate::kernel_clock::{BUILT_AT, KernelClock};
 use crate::notify::{self, Announcement, announce, keep_alive};
 use crate::options::Options;
 use crate::privileges::KeeperSeed;
 use crate::reload;
 use crate::store;
 use crate::subscribers::Subscribers;
-use crate::world::{Beginning, Effect, World};
+use crate::trust::{AnchorText, Trust};
+use crate::world::{Beginning, Effect, Kept, World};
 
 /// Calls of the control interface that wait for the loop.
 const WAITING_CALLS: usize = 64;
@@ -73,7 +76,8 @@ pub(crate) async fn run(
     let now = clock::now();
     let beginning = Beginning {
         listen: driver.local_addresses().iter().map(listen_status).collect(),
-        kept_claims: store::read(&options.claims_file()),
+        kept_claims: store::read(&options.kept_file(Kept::Claims)),
+        trust: trust(options, &understood.config),
         host: host::read(),
         seed: seed().map_err(|error| RunError::System("get random numbers", error))?,
         understood,
@@ -96,6 +100,8 @@ struct Running<'a> {
     world: World,
     monitor: Monitor,
     alarm: Alarm,
+    kernel_clock: KernelClock,
+    clock_alarm: Alarm,
     errands: Errands,
     socket: ControlSocket,
     calls: mpsc::Receiver<Input>,
@@ -123,6 +129,9 @@ impl<'a> Running<'a> {
             world,
             monitor: Monitor::open().map_err(RunError::Monitor)?,
             alarm: Alarm::open().map_err(|error| RunError::System("get a timer", error))?,
+            kernel_clock: KernelClock::open(options.clock)
+                .map_err(|error| RunError::System("watch the clock", error))?,
+            clock_alarm: Alarm::open().map_err(|error| RunError::System("get a timer", error))?,
             errands,
             socket,
             calls,
@@ -142,6 +151,7 @@ impl<'a> Running<'a> {
 
     /// Takes in what there is, makes the first plan, and says that we are ready.
     async fn start(&mut self) -> Result<(), RunError> {
+        self.feed(Input::Clock(self.kernel_clock.read())).await;
         if let Some(watch) = &mut self.hosts
             && let Some(text) = text(watch.contents())
         {
@@ -186,6 +196,14 @@ impl<'a> Running<'a> {
                 () = self.socket.accept(&self.caller) => continue,
                 contents = changed(&mut self.resolv_conf) => Some(Input::ResolvConf(text(contents))),
                 contents = changed(&mut self.hosts) => Some(Input::Hosts(text(contents).unwrap_or_default())),
+                rung = self.clock_alarm.sleep_until(self.world.look_at()) => {
+                    rung.map_err(|error| RunError::System("wait for a deadline", error))?;
+                    Some(Input::Clock(self.kernel_clock.read()))
+                }
+                set = self.kernel_clock.set() => {
+                    set.map_err(|error| RunError::System("watch the clock", error))?;
+                    Some(Input::Clock(self.kernel_clock.read()))
+                }
                 () = tick(&mut self.watchdog) => {
                     keep_alive();
                     continue;
@@ -245,13 +263,17 @@ impl<'a> Running<'a> {
             self.driver.cancel(exchange);
         }
         while let Some(event) = self.world.resolver.poll_event() {
-            let Event::Answered(trace) = event;
-            let client = self
-                .driver
-                .peer_of(trace.client)
-                .map(|peer| peer.to_string());
-            if let Some(notice) = self.world.take_trace(trace, client) {
-                self.tell(&notice);
+            match event {
+                Event::Answered(trace) => {
+                    let client = self
+                        .driver
+                        .peer_of(trace.client)
+                        .map(|peer| peer.to_string());
+                    if let Some(notice) = self.world.take_trace(trace, client) {
+                        self.tell(&notice);
+                    }
+                }
+                Event::Evidence(evidence) => self.feed(Input::Evidence(evidence)).await,
             }
         }
         self.driver.finish_round();
@@ -280,9 +302,12 @@ impl<'a> Running<'a> {
                     self.world.watch(true);
                 }
                 Effect::Errand(errand) => self.errands.send(errand).await,
-                Effect::KeepClaims(text) => {
-                    if let Err(error) = store::write(&self.options.claims_file(), &text) {
-                        tracing::error!(%error, "persistent claims are not kept");
+                // What is pretended is not kept.
+                Effect::Keep(Kept::Time, _) if self.options.clock.is_some() => {}
+                Effect::Keep(kept, text) => {
+                    let path = self.options.kept_file(kept);
+                    if let Err(error) = store::write(&path, &text) {
+                        tracing::error!(%error, path = %path.display(), "cannot be kept");
                     }
                 }
                 Effect::Announce(announcement) => announce(&announcement),
@@ -293,6 +318,8 @@ impl<'a> Running<'a> {
                     {
                         again.extend(self.world.on(Input::Hosts(hosts), clock::now()));
                     }
+                    let texts = anchor_texts(self.options, self.world.anchors_path());
+                    again.extend(self.world.on(Input::Anchors(texts), clock::now()));
                     Box::pin(self.execute(again)).await;
                 }
                 Effect::Stop => self.stopping = true,
@@ -353,6 +380,27 @@ pub(crate) fn listen(config: &Config) -> Vec<Listen> {
     let main = resolver.listen.iter().map(place(Stub::Main));
     let bypass = resolver.listen_bypass.iter().map(place(Stub::Bypass));
     main.chain(bypass).collect()
+}
+
+/// Returns what is trusted at the start.
+fn trust(options: &Options, config: &Config) -> Trust {
+    let saved = store::read(&options.kept_file(Kept::Time));
+    let saved = saved.and_then(|text| text.trim().parse().ok());
+    // A pretended time may be any.
+    let clock = match options.clock {
+        Some(_) => dnssec::clock::Clock::new(0, None),
+        None => dnssec::clock::Clock::new(BUILT_AT, saved),
+    };
+    let negatives = store::read(&options.kept_file(Kept::NegativeAnchors));
+    let mut trust = Trust::new(clock, negatives.as_deref());
+    let texts = anchor_texts(options, config.resolver.trust_anchors.as_deref());
+    trust.handle_texts(texts.as_deref());
+    trust
+}
+
+/// Reads the anchor files that the configuration names.
+fn anchor_texts(options: &Options, path: Option<&str>) -> Option<Vec<AnchorText>> {
+    path.map(|path| anchor_files::read(options.config_dir.as_deref(), path))
 }
 
 fn listen_status(listen: &Listen) -> ListenStatus {

@@ -11,6 +11,7 @@ mod calls;
 mod describe;
 #[cfg(test)]
 mod tests;
+mod trusting;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ use crate::notify::Announcement;
 use crate::reload::{self, Understood};
 use crate::resolv_conf::Keeping;
 use crate::trace_log::TraceLog;
+use crate::trust::Trust;
 use calls::Asking;
 
 /// The daemon's whole state.
@@ -61,6 +63,7 @@ pub(crate) struct World {
     claims: Claims,
     kept_claims: String,
     keeping: Keeping,
+    trust: Trust,
     listen: Vec<ListenStatus>,
     traces: TraceLog,
     asking_by_client: BTreeMap<ClientId, Asking>,
@@ -68,6 +71,8 @@ pub(crate) struct World {
     watched: bool,
     reloads: Vec<oneshot::Sender<Reply>>,
     reloading: bool,
+    /// What became of a reload whose anchor files are being read: whether it is in force.
+    reloaded: Option<Result<bool, Reply>>,
     started_at: Instant,
 }
 
@@ -83,14 +88,25 @@ pub(crate) enum Effect {
     Subscribe(mpsc::Sender<Notice>),
     /// Have this done by the keeper.
     Errand(Errand),
-    /// Keep the persistent claims: the text of their file.
-    KeepClaims(String),
+    /// Replace the text of the file in which something is kept.
+    Keep(Kept, String),
     /// Tell the service manager.
     Announce(Announcement),
-    /// Read the host's name and the hosts table again.
+    /// Read the host's name, the hosts table and the anchor files again.
     LookAgain,
     /// End.
     Stop,
+}
+
+/// What outlives the daemon, each in a file of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// The persistent claims.
+    Claims,
+    /// The negative anchors.
+    NegativeAnchors,
+    /// The last time that was believed.
+    Time,
 }
 
 /// What a world begins with.
@@ -102,6 +118,8 @@ pub(crate) struct Beginning {
     pub(crate) listen: Vec<ListenStatus>,
     /// The text of the file of persistent claims, when there is one.
     pub(crate) kept_claims: Option<String>,
+    /// What is trusted.
+    pub(crate) trust: Trust,
     /// The host's name.
     pub(crate) host: HostName,
     /// Seed of the resolver's random numbers.
@@ -115,6 +133,7 @@ impl World {
             understood,
             listen,
             kept_claims,
+            trust,
             host,
             seed,
         } = beginning;
@@ -142,8 +161,10 @@ impl World {
             .chain(&config.resolver.listen_bypass);
         let keeping = Keeping::new(own.copied().collect());
         tell_findings(&diagnostics);
+        let mut resolver = Resolver::new(settings);
+        resolver.apply_trust(trust.anchors().clone());
         Self {
-            resolver: Resolver::new(settings),
+            resolver,
             config,
             diagnostics,
             facts: Facts::default(),
@@ -157,6 +178,7 @@ impl World {
             kept_claims: claims.to_file(),
             claims,
             keeping,
+            trust,
             listen,
             traces: TraceLog::default(),
             asking_by_client: BTreeMap::new(),
@@ -164,6 +186,7 @@ impl World {
             watched: false,
             reloads: Vec::new(),
             reloading: false,
+            reloaded: None,
             started_at: now,
         }
     }
@@ -212,6 +235,9 @@ impl World {
                 effects.push(Effect::Stop);
             }
             Input::Timer => self.resolver.handle_timeout(now),
+            Input::Clock(reading) => self.handle_reading(reading, now, &mut effects),
+            Input::Evidence(evidence) => self.handle_evidence(evidence, &mut effects),
+            Input::Anchors(texts) => self.handle_anchors(texts.as_deref(), &mut effects),
         }
         effects
     }
@@ -273,7 +299,7 @@ impl World {
     fn handle_outcome(&mut self, outcome: Outcome, now: Instant, effects: &mut Vec<Effect>) {
         match outcome {
             Outcome::Config(texts) => {
-                self.apply_config(texts, effects);
+                self.apply_config(texts);
                 self.replan(now, effects);
                 effects.push(Effect::LookAgain);
             }
@@ -300,13 +326,10 @@ impl World {
         effects.push(Effect::Errand(Errand::ReadConfig));
     }
 
-    fn apply_config(
-        &mut self,
-        texts: Result<Vec<linnet::config_dirs::ConfigText>, KeeperError>,
-        effects: &mut Vec<Effect>,
-    ) {
+    /// Puts a configuration in force; the reload ends when the anchor files that it names have been read too.
+    fn apply_config(&mut self, texts: Result<Vec<linnet::config_dirs::ConfigText>, KeeperError>) {
         self.reloading = false;
-        let reply = match texts {
+        self.reloaded = Some(match texts {
             Ok(texts) => {
                 let understood = reload::understand(&texts, Some(&self.config));
                 tell_findings(&understood.diagnostics);
@@ -317,22 +340,33 @@ impl World {
                 }
                 self.config = understood.config;
                 self.diagnostics = understood.diagnostics;
-                Reply {
-                    parameters: to_value(&ReloadReply {
-                        applied: understood.applied,
-                        diagnostics: self.diagnostics.iter().map(convert::diagnostic).collect(),
-                    }),
-                    ..Reply::default()
-                }
+                Ok(understood.applied)
             }
             Err(failure) => {
                 tracing::error!(
                     error = &failure as &dyn std::error::Error,
                     "the configuration is not read"
                 );
-                error("Busy", failure.to_string())
+                Err(error("Busy", failure.to_string()))
             }
+        });
+    }
+
+    /// Tells everybody who waits for it what a reload came to.
+    fn finish_reload(&mut self, effects: &mut Vec<Effect>) {
+        let Some(outcome) = self.reloaded.take() else {
+            return;
         };
+        let reply = outcome.map_or_else(
+            |failure| failure,
+            |applied| Reply {
+                parameters: to_value(&ReloadReply {
+                    applied,
+                    diagnostics: self.findings(),
+                }),
+                ..Reply::default()
+            },
+        );
         let callers = std::mem::take(&mut self.reloads);
         effects.extend(
             callers
@@ -392,7 +426,7 @@ impl World {
         let text = self.claims.to_file();
         if text != self.kept_claims {
             self.kept_claims.clone_from(&text);
-            effects.push(Effect::KeepClaims(text));
+            effects.push(Effect::Keep(Kept::Claims, text));
         }
     }
 

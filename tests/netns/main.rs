@@ -11,6 +11,7 @@
 
 mod claims;
 mod daemon;
+mod dnssec;
 mod kill;
 mod leak;
 mod names;

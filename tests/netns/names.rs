@@ -35,11 +35,11 @@ fn split_names_are_answered_by_their_own_servers() {
                 Some(true),
                 "{explained}"
             );
-            assert!(office.vpn.log().len() + office.home.log().len() > 0);
+            assert!(office.vpn_log().len() + office.home_log().len() > 0);
             assert!(
-                !office.home.log().contains("corp.test. A IN"),
+                !office.home_log().contains("corp.test. A IN"),
                 "home was asked for git.corp.test: {}",
-                office.home.log()
+                office.home_log()
             );
         },
     );
@@ -138,7 +138,7 @@ fn names_with_a_meaning_of_their_own_ask_nobody() {
                 let answer = dig(name);
                 assert!(answer.contains("NXDOMAIN"), "{name}: {answer}");
                 assert!(
-                    !office.home.log().contains(name),
+                    !office.home_log().contains(name),
                     "{name} was asked at home"
                 );
             }

@@ -1,6 +1,7 @@
 //! What do the suites share? Where things are, and how a test says that it cannot run.
 
 pub mod fuzz;
+pub mod lab;
 pub mod namespace;
 pub mod office;
 pub mod peer;

@@ -14,10 +14,10 @@ use crate::peer::{Peer, until};
 #[derive(Debug)]
 pub struct Office {
     dir: PathBuf,
-    /// unbound.
-    pub home: Peer,
-    /// knot.
-    pub vpn: Peer,
+    /// unbound, if it was started.
+    pub home: Option<Peer>,
+    /// knot, if it was started.
+    pub vpn: Option<Peer>,
 }
 
 /// The profile of the office, as a user would write it.
@@ -38,28 +38,33 @@ upstreams = ["192.0.2.53"]
 impl Office {
     /// Raises links and servers; to be called inside [`crate::namespace::isolated`].
     pub fn raise() -> Self {
-        let dir = PathBuf::from("/run/story");
-        fs::create_dir_all(&dir).expect("/run is the test's own");
-        shell("chmod 755 /run/story");
-        for (namespace, link, mine, theirs) in [
-            ("home", "home0", "192.0.2.2", "192.0.2.53"),
-            ("vpn", "vpn0", "10.8.0.2", "10.8.0.1"),
-        ] {
-            shell(&format!(
-                "ip netns add {namespace} && ip -n {namespace} link set lo up && \
-                 ip link add {link} type veth peer name p0 netns {namespace} && \
-                 ip -n {namespace} addr add {theirs}/24 dev p0 && ip -n {namespace} link set p0 up && \
-                 ip addr add {mine}/24 dev {link} && ip link set {link} up"
-            ));
-        }
-        shell("ip route add default via 192.0.2.53");
-        // The kernel sends nothing over a link before it has looked at its carrier, which takes up to a second.
-        for link in ["home0", "vpn0"] {
-            until(&format!("{link} carries"), || carries(link));
-        }
+        let dir = links();
         let home = unbound(&dir, "home", "192.0.2.53");
         let vpn = knot(&dir, "vpn", "10.8.0.1");
-        Self { dir, home, vpn }
+        Self {
+            dir,
+            home: Some(home),
+            vpn: Some(vpn),
+        }
+    }
+
+    /// Takes a folder and links without servers.
+    pub fn bare(dir: PathBuf) -> Self {
+        Self {
+            dir,
+            home: None,
+            vpn: None,
+        }
+    }
+
+    /// Returns what home's server has printed.
+    pub fn home_log(&self) -> String {
+        self.home.as_ref().map(Peer::log).unwrap_or_default()
+    }
+
+    /// Returns what the VPN's server has printed.
+    pub fn vpn_log(&self) -> String {
+        self.vpn.as_ref().map(Peer::log).unwrap_or_default()
     }
 
     /// Returns the story's folder.
@@ -121,6 +126,30 @@ impl Office {
     }
 }
 
+/// Raises the links of the world without servers, and returns the story's folder.
+pub fn links() -> PathBuf {
+    let dir = PathBuf::from("/run/story");
+    fs::create_dir_all(&dir).expect("/run is the test's own");
+    shell("chmod 755 /run/story");
+    for (namespace, link, mine, theirs) in [
+        ("home", "home0", "192.0.2.2", "192.0.2.53"),
+        ("vpn", "vpn0", "10.8.0.2", "10.8.0.1"),
+    ] {
+        shell(&format!(
+            "ip netns add {namespace} && ip -n {namespace} link set lo up && \
+             ip link add {link} type veth peer name p0 netns {namespace} && \
+             ip -n {namespace} addr add {theirs}/24 dev p0 && ip -n {namespace} link set p0 up && \
+             ip addr add {mine}/24 dev {link} && ip link set {link} up"
+        ));
+    }
+    shell("ip route add default via 192.0.2.53");
+    // The kernel sends nothing over a link before it has looked at its carrier, which takes up to a second.
+    for link in ["home0", "vpn0"] {
+        until(&format!("{link} carries"), || carries(link));
+    }
+    dir
+}
+
 /// Whether the kernel says that a link is up.
 pub fn carries(link: &str) -> bool {
     fs::read_to_string(format!("/sys/class/net/{link}/operstate"))
@@ -156,7 +185,7 @@ pub fn unbound(dir: &Path, namespace: &str, address: &str) -> Peer {
         Some(namespace),
         &["unbound", "-d", "-c", &file.display().to_string()],
     );
-    answers(namespace, address, "www.example.test");
+    until_answers(Some(namespace), address, "www.example.test");
     peer
 }
 
@@ -186,13 +215,19 @@ pub fn knot(dir: &Path, namespace: &str, address: &str) -> Peer {
         Some(namespace),
         &["knotd", "-c", &file.display().to_string()],
     );
-    answers(namespace, address, "git.corp.test");
+    until_answers(Some(namespace), address, "git.corp.test");
     peer
 }
 
-fn answers(namespace: &str, address: &str, name: &str) {
+/// Waits until a server answers for a name.
+pub fn until_answers(namespace: Option<&str>, address: &str, name: &str) {
+    let place = namespace.map_or_else(String::new, |namespace| {
+        format!("ip netns exec {namespace} ")
+    });
     until(&format!("{address} answers"), || {
-        shell(&format!("ip netns exec {namespace} dig @{address} +time=1 +tries=1 +short {name} 2>/dev/null; true"))
-            .contains("0.")
+        shell(&format!(
+            "{place}dig @{address} +time=1 +tries=1 +short {name} 2>/dev/null; true"
+        ))
+        .contains("0.")
     });
 }

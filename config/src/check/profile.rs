@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Place, is_usable, own_stubs, unvalidated, upstreams, values};
+use super::{Place, is_usable, own_stubs, upstreams, values};
 use crate::diagnostic::Findings;
 use crate::matcher::LinkMatch;
 use crate::model::{
@@ -188,9 +188,6 @@ fn dns(
     };
     let priority = said.integer("priority").unwrap_or_default();
     dns.priority = i32::try_from(priority).unwrap_or_default();
-    if let Some(mode) = dns.dnssec {
-        unvalidated(mode, said.key("dnssec"), findings);
-    }
     let floor = dns.transport.unwrap_or(resolver.transport);
     let place = Place {
         own: own_stubs(resolver),

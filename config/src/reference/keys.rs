@@ -2,7 +2,7 @@
 
 use super::{Form, Key, Section, Syntax};
 
-const DNSSEC: Syntax = Syntax::Choice(&["enforce", "observe", "off"]);
+const DNSSEC: Syntax = Syntax::Choice(&["auto", "enforce", "observe", "off"]);
 const TRANSPORT: Syntax = Syntax::Choice(&["any", "encrypted"]);
 const SELECTION: Syntax = Syntax::Choice(&["ordered", "fastest"]);
 const KIB: u64 = 1 << 10;
@@ -95,15 +95,15 @@ pub static KEYS: &[Key] = &[
         Section::Resolver,
         "dnssec",
         DNSSEC,
-        Some("\"off\""),
-        "Whether answers are validated: bogus ones refused, only counted, or not looked at.",
+        Some("\"auto\""),
+        "Whether answers are validated: bogus ones refused, only counted, or not looked at; auto refuses where the upstreams have proven that they let signatures through.",
     ),
     key(
         Section::Resolver,
         "trust-anchors",
         Syntax::Text(Form::Path),
         None,
-        "A directory or file of DS or DNSKEY records that replaces the built-in root anchors.",
+        "A file of DS or DNSKEY records, or a directory of such files, that replaces the built-in root anchors; within the administrator's directory when it is not absolute.",
     ),
     key(
         Section::Resolver,

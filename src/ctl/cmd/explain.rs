@@ -5,7 +5,7 @@ use std::io::Write;
 
 use linnet::api::{ExplainParameters, Explanation};
 
-use super::query::{reversed, steps};
+use super::query::{Chain, reversed, steps};
 use crate::connection::Connection;
 use crate::output::{Output, columns};
 use crate::{Exit, Failed};
@@ -76,7 +76,7 @@ fn text(explanation: &Explanation) -> String {
     }
     if let Some(trace) = &explanation.last {
         let _ = writeln!(text, "last asked for {}", trace.record_type);
-        text.push_str(&steps(trace));
+        text.push_str(&steps(trace, Chain::Shown));
     }
     text
 }

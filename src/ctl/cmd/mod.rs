@@ -3,6 +3,7 @@
 pub(crate) mod claim;
 pub(crate) mod config;
 pub(crate) mod demo;
+pub(crate) mod dnssec;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod flush;

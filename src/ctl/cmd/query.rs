@@ -26,7 +26,12 @@ pub(crate) fn run(
         checking_disabled: query.checking_disabled,
     };
     let reply: QueryReply = connection.call("Query", parameters)?;
-    out.show(&reply, text)?;
+    let chain = if query.dnssec {
+        Chain::Shown
+    } else {
+        Chain::LeftOut
+    };
+    out.show(&reply, |reply| text(reply, chain))?;
     Ok(if reply.rcode == "NOERROR" {
         Exit::Success
     } else {
@@ -40,7 +45,7 @@ pub(crate) fn reversed(text: &str) -> Option<String> {
     Some(DomainName::reverse_of(address).to_string())
 }
 
-fn text(reply: &QueryReply) -> String {
+fn text(reply: &QueryReply, chain: Chain) -> String {
     let mut text = String::new();
     let rows: Vec<Vec<String>> = reply
         .answers
@@ -71,15 +76,29 @@ fn text(reply: &QueryReply) -> String {
             "not validated"
         }
     );
-    text.push_str(&steps(&reply.trace));
+    text.push_str(&steps(&reply.trace, chain));
     text
 }
 
+/// Whether chains of trust are shown link by link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Chain {
+    /// They are.
+    Shown,
+    /// Only the verdict is.
+    LeftOut,
+}
+
 /// Lays out what happened to a question, a step a line.
-pub(crate) fn steps(trace: &Trace) -> String {
+pub(crate) fn steps(trace: &Trace, chain: Chain) -> String {
     let mut text = String::new();
     for step in &trace.steps {
         let _ = writeln!(text, "  - {}", sentence(step));
+        if chain == Chain::Shown {
+            for link in &step.links {
+                let _ = writeln!(text, "      {link}");
+            }
+        }
     }
     let _ = writeln!(text, "  = {} after {:.1} ms", trace.rcode, trace.elapsed_ms);
     text
@@ -100,6 +119,36 @@ fn sentence(step: &Step) -> String {
             .map(|channel| format!("over {channel}")),
     );
     words.extend(step.rtt_ms.map(|rtt| format!("in {rtt:.1} ms")));
+    words.extend(step.verdict.clone());
     words.extend(step.detail.as_ref().map(|detail| format!("({detail})")));
     words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chain_is_shown_link_by_link_under_its_verdict_when_it_is_asked_for() {
+        let judged = Step {
+            what: "judged".to_owned(),
+            verdict: Some("bogus".to_owned()),
+            links: vec![". is secure".to_owned(), "test has no DNSKEY".to_owned()],
+            detail: Some("DNSKEY missing".to_owned()),
+            ..Step::default()
+        };
+        let trace = Trace {
+            rcode: "SERVFAIL".to_owned(),
+            steps: vec![judged],
+            ..Trace::default()
+        };
+        assert_eq!(
+            steps(&trace, Chain::Shown),
+            "  - judged bogus (DNSKEY missing)\n      . is secure\n      test has no DNSKEY\n  = SERVFAIL after 0.0 ms\n"
+        );
+        assert_eq!(
+            steps(&trace, Chain::LeftOut),
+            "  - judged bogus (DNSKEY missing)\n  = SERVFAIL after 0.0 ms\n"
+        );
+    }
 }

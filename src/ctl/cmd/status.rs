@@ -5,6 +5,7 @@ use std::io::Write;
 
 use linnet::api::{ScopeStatus, Status};
 
+use super::dnssec::negative_anchors;
 use crate::connection::Connection;
 use crate::output::{Output, columns};
 use crate::{Exit, Failed};
@@ -47,6 +48,13 @@ fn text(status: &Status) -> String {
         Some(detail) => writeln!(text, ": {detail}"),
         None => writeln!(text),
     };
+    if !status.clock.dates_count {
+        let _ = writeln!(
+            text,
+            "clock not believed: {}; signatures count whatever their dates",
+            status.clock.because
+        );
+    }
     let _ = writeln!(
         text,
         "default scope {}",
@@ -83,6 +91,10 @@ fn text(status: &Status) -> String {
             })
             .collect();
         text.push_str(&columns(&rows));
+    }
+    if !status.negative_anchors.is_empty() {
+        text.push_str("not validated for a while\n");
+        text.push_str(&negative_anchors(&status.negative_anchors));
     }
     for note in &status.notes {
         let _ = writeln!(text, "note: {note}");
@@ -139,6 +151,9 @@ fn describe(scope: &ScopeStatus, text: &mut String) {
         let _ = write!(text, ", {} cached, {percent} % hits", scope.cache_entries);
     }
     text.push('\n');
+    if !scope.dnssec.is_empty() {
+        let _ = writeln!(text, "  dnssec {}", scope.dnssec);
+    }
     if !scope.claims.is_empty() {
         let _ = writeln!(text, "  claims {}", scope.claims.join(" "));
     }

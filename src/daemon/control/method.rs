@@ -96,7 +96,10 @@ fn ask(call: Call, privileged: bool) -> Result<Asked, Reply> {
 
 /// Whether only root, the daemon's own user and who started it may call; the others change nothing.
 fn is_for_masters(method: &str) -> bool {
-    matches!(method, "Claim" | "Withdraw" | "Flush" | "Reload")
+    matches!(
+        method,
+        "Claim" | "Withdraw" | "Flush" | "Reload" | "AddNegativeAnchor" | "RemoveNegativeAnchor"
+    )
 }
 
 fn ours(method: &str, parameters: Value, more: bool) -> Result<Asked, Reply> {
@@ -107,6 +110,8 @@ fn ours(method: &str, parameters: Value, more: bool) -> Result<Asked, Reply> {
         "Claim" => Method::Claim(read(parameters)?),
         "Withdraw" => Method::Withdraw(read(parameters)?),
         "Flush" => Method::Flush(read(parameters)?),
+        "AddNegativeAnchor" => Method::AddNegativeAnchor(read(parameters)?),
+        "RemoveNegativeAnchor" => Method::RemoveNegativeAnchor(read(parameters)?),
         "Reload" => Method::Reload,
         "Subscribe" if more => return Ok(Asked::Subscribe),
         "Subscribe" => return Err(service_error("ExpectedMore", Value::Null)),

@@ -120,7 +120,14 @@ fn every_error_of_the_service_has_its_name_and_parameter() {
 
 #[test]
 fn what_changes_something_is_for_the_privileged_only() {
-    for method in ["Claim", "Withdraw", "Flush", "Reload"] {
+    for method in [
+        "Claim",
+        "Withdraw",
+        "Flush",
+        "Reload",
+        "AddNegativeAnchor",
+        "RemoveNegativeAnchor",
+    ] {
         let name = format!("{INTERFACE}.{method}");
         let parameters = json!({"owner": "x"});
         let reply = replied(understand(call(&name, parameters), false));
@@ -163,6 +170,8 @@ fn the_definition_names_every_method() {
         "Withdraw",
         "Flush",
         "Reload",
+        "AddNegativeAnchor",
+        "RemoveNegativeAnchor",
         "Subscribe",
     ] {
         assert!(

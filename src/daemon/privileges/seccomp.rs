@@ -78,14 +78,14 @@ const DENIED: &[libc::c_long] = &[
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
     libc::SYS_io_uring_register,
-    // keys, clocks, names
+    // keys, clocks, names; adjtimex is the daemon's way to learn whether the clock is synchronised, and sets nothing without
+    // CAP_SYS_TIME, which nobody here has
     libc::SYS_keyctl,
     libc::SYS_add_key,
     libc::SYS_request_key,
     libc::SYS_settimeofday,
     libc::SYS_clock_settime,
     libc::SYS_clock_adjtime,
-    libc::SYS_adjtimex,
     libc::SYS_sethostname,
     libc::SYS_setdomainname,
     // devices
@@ -118,8 +118,9 @@ const DENIED_TO_DAEMON: &[libc::c_long] = &[
     libc::SYS_fanotify_init,
 ];
 
-/// Denied to the helper: every socket but the pair that it has, and all processes but itself.
+/// Denied to the helper: the clock, every socket but the pair that it has, and all processes but itself.
 const DENIED_TO_HELPER: &[libc::c_long] = &[
+    libc::SYS_adjtimex,
     libc::SYS_socket,
     libc::SYS_socketpair,
     libc::SYS_connect,

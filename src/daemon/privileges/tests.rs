@@ -17,6 +17,7 @@ use resolver_io::resolv_conf::{Insist, State};
 
 use super::*;
 use crate::helper::HelperReply;
+use crate::kernel_clock::synchronised;
 
 const OLD: &str = "nameserver 192.0.2.53\n";
 /// CAP_NET_BIND_SERVICE and CAP_NET_RAW.
@@ -257,6 +258,7 @@ fn what_is_denied_fails_and_what_is_needed_works() {
             assert!(denied(libc::syscall(libc::SYS_setresuid, 0, 0, 0)));
             assert!(denied(libc::syscall(libc::SYS_io_uring_setup, 1, 0)));
             assert!(denied(libc::syscall(libc::SYS_bpf, 0, 0, 0)));
+            assert!(denied(libc::syscall(libc::SYS_clock_adjtime, 0, 0)));
             let namespace = libc::CLONE_NEWUSER | libc::SIGCHLD;
             assert!(denied(libc::syscall(
                 libc::SYS_clone,
@@ -271,6 +273,25 @@ fn what_is_denied_fails_and_what_is_needed_works() {
         assert!(program.is_err());
         std::thread::spawn(|| ()).join().unwrap();
         std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        drop(started);
+    });
+    let pid = daemon.pid;
+    assert_eq!(daemon.end(), WaitStatus::Exited(pid, 0));
+}
+
+#[test]
+fn the_daemon_may_still_ask_whether_the_clock_is_synchronised() {
+    let test = "privileges::tests::the_daemon_may_still_ask_whether_the_clock_is_synchronised";
+    if !can_become_others(test) {
+        return;
+    }
+    if synchronised().is_err() {
+        skip(test, "the system denies it to everybody");
+        return;
+    }
+    let place = Place::new("");
+    let daemon = daemon(&place.options(), |started, _| {
+        synchronised().unwrap();
         drop(started);
     });
     let pid = daemon.pid;

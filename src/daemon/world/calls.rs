@@ -83,6 +83,12 @@ impl World {
                 }
             }
             Method::Flush(parameters) => self.flush(&parameters),
+            Method::AddNegativeAnchor(parameters) => {
+                self.add_negative_anchor(&parameters, &caller, now, effects)
+            }
+            Method::RemoveNegativeAnchor(parameters) => {
+                self.remove_negative_anchor(&parameters, &caller, effects)
+            }
             Method::Reload => {
                 self.reload(Some(answer), effects);
                 return;
@@ -255,7 +261,7 @@ fn question(parameters: &QueryParameters) -> Result<Question, &'static str> {
     })
 }
 
-fn done(result: &impl Serialize) -> Reply {
+pub(super) fn done(result: &impl Serialize) -> Reply {
     Reply {
         parameters: to_value(result),
         ..Reply::default()

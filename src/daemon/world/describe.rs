@@ -2,7 +2,7 @@
 
 use config::name::DomainName;
 use config::time::Instant;
-use linnet::api::{Explanation, Status};
+use linnet::api::{ClockStatus, Diagnostic, Explanation, Status};
 use policy::{Owner, ScopeState};
 use resolver::Stub;
 use resolver::synthesize::{reason, synthesize};
@@ -48,7 +48,17 @@ impl World {
                 .map(|search| search.suffix.to_string())
                 .collect(),
             claims: self.claims.status(),
-            diagnostics: self.diagnostics.iter().map(convert::diagnostic).collect(),
+            clock: ClockStatus {
+                dates_count: self.trust.dates_count(),
+                because: self.trust.because().to_string(),
+            },
+            trust_anchors: convert::trust_anchors(self.trust.anchors()),
+            negative_anchors: self
+                .trust
+                .negatives()
+                .map(convert::negative_anchor)
+                .collect(),
+            diagnostics: self.findings(),
             notes: plan
                 .notes
                 .iter()
@@ -59,6 +69,12 @@ impl World {
                 Ok(_) | Err(_) => serde_json::Map::new(),
             },
         }
+    }
+
+    /// Tells what is wrong with the configuration and the anchor files.
+    pub(super) fn findings(&self) -> Vec<Diagnostic> {
+        let findings = self.diagnostics.iter().chain(self.trust.findings());
+        findings.map(convert::diagnostic).collect()
     }
 
     /// Tells where a name goes. A single label is told as its first search expansion, which is what is tried first.

@@ -1,6 +1,9 @@
 //! Does the world draw the right conclusions? Inputs in, effects out; nothing is opened.
 
+mod trust;
+
 use config::time::Instant;
+use dnssec::clock::Clock;
 use linkmgr::{KernelEvent, LinkMessage};
 use linnet::api::{
     ClaimParameters, ExplainParameters, FlushParameters, ListenStatus, Notice, QueryParameters,
@@ -15,8 +18,10 @@ use crate::control::Caller;
 use crate::errands::{Errand, Outcome};
 use crate::host::HostName;
 use crate::input::{ConnectionId, ControlCall, Input, Method, Signal};
+use crate::kernel_clock::BUILT_AT;
 use crate::notify::Announcement;
 use crate::reload;
+use crate::trust::Trust;
 
 const NOW: Instant = Instant::ZERO;
 const OFFICE: &str = "match = { name = \"vpn*\" }\n[dns]\nupstreams = [\"10.8.0.1\"]\nclaims = [\"corp.test\"]\nsearch = [\"corp.test\"]\n";
@@ -57,6 +62,7 @@ fn office(main: &str) -> (World, Vec<Effect>) {
             stub: "main".to_owned(),
         }],
         kept_claims: None,
+        trust: Trust::new(Clock::new(BUILT_AT, None), None),
         host: HostName::default(),
         seed: [7; 32],
     };
@@ -87,7 +93,7 @@ fn call(world: &mut World, connection: u64, method: Method) -> (Vec<Effect>, Opt
             Effect::Notice(_)
             | Effect::Subscribe(_)
             | Effect::Errand(_)
-            | Effect::KeepClaims(_)
+            | Effect::Keep(..)
             | Effect::Announce(_)
             | Effect::LookAgain
             | Effect::Stop => others.push(effect),
@@ -160,7 +166,7 @@ fn resolv_conf_is_asked_for_once_and_only_when_it_is_to_be_ours() {
             Effect::Reply(..)
             | Effect::Notice(_)
             | Effect::Subscribe(_)
-            | Effect::KeepClaims(_)
+            | Effect::Keep(..)
             | Effect::Announce(_)
             | Effect::LookAgain
             | Effect::Stop => None,
@@ -210,7 +216,7 @@ fn a_persistent_claim_is_kept_and_forgotten_when_it_is_withdrawn() {
     let (mut world, _) = office("");
     let kept = |effects: &[Effect]| {
         effects.iter().find_map(|effect| match effect {
-            Effect::KeepClaims(text) => Some(text.contains("lab.test")),
+            Effect::Keep(_, text) => Some(text.contains("lab.test")),
             Effect::Reply(..)
             | Effect::Notice(_)
             | Effect::Subscribe(_)
@@ -255,7 +261,12 @@ fn a_reload_answers_its_callers_and_keeps_the_old_when_the_new_is_broken() {
     let second = world.on(Input::Signal(Signal::Hangup), NOW);
     assert!(second.is_empty(), "one reading serves both: {second:?}");
     let texts = Ok(files("[resolver\n", &OFFICE.replace("corp", "other")));
-    let effects = world.on(Input::Errand(Outcome::Config(texts)), NOW);
+    let read = world.on(Input::Errand(Outcome::Config(texts)), NOW);
+    assert!(
+        matches!(read.last(), Some(Effect::LookAgain)),
+        "the anchor files are to be read too: {read:?}"
+    );
+    let effects = world.on(Input::Anchors(None), NOW);
     let replies: Vec<&Reply> = effects
         .iter()
         .filter_map(|effect| match effect {
@@ -263,7 +274,7 @@ fn a_reload_answers_its_callers_and_keeps_the_old_when_the_new_is_broken() {
             Effect::Notice(_)
             | Effect::Subscribe(_)
             | Effect::Errand(_)
-            | Effect::KeepClaims(_)
+            | Effect::Keep(..)
             | Effect::Announce(_)
             | Effect::LookAgain
             | Effect::Stop => None,

@@ -1,0 +1,43 @@
+//! What may one question cost? Every expensive thing is paid for here (KeyTrap CVE-2023-50387, NSEC3 CVE-2023-50868).
+
+/// What may be spent on one reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Signatures checked.
+    pub signatures: u32,
+    /// Signatures that did not fit; an ordinary zone has none.
+    pub failures: u32,
+    /// Rounds of hashing for NSEC3: names times iterations.
+    pub hash_rounds: u32,
+    /// Digests of keys.
+    pub digests: u32,
+    /// Records fetched.
+    pub fetches: u32,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            signatures: 96,
+            failures: 16,
+            hash_rounds: 8192,
+            digests: 64,
+            fetches: 64,
+        }
+    }
+}
+
+/// The most keys of one tag and algorithm that are tried for a signature.
+pub(crate) const KEYS_PER_TAG: usize = 4;
+/// The most signatures of one RRset that are tried.
+pub(crate) const SIGS_PER_SET: usize = 8;
+
+/// Something costs more than is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spent;
+
+/// Takes `cost` off what is left.
+pub(crate) fn spend(left: &mut u32, cost: u32) -> Result<(), Spent> {
+    *left = left.checked_sub(cost).ok_or(Spent)?;
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! What does a lookup come to, and who is told?
+//!
+//! A reply is handed on in two versions: with the records that only DNSSEC needs, and without. Does not judge.
+
+use std::sync::Arc;
+
+use config::time::Instant;
+use dnssec::Verdict;
+
+use crate::Resolver;
+use crate::chain::{self, Hop};
+use crate::event::ExtendedError;
+use crate::lookup::{Lookup, Waiter};
+use crate::refusal::Refused;
+use crate::template::Template;
+use crate::wire::rcode;
+
+/// What a lookup came to.
+#[derive(Debug, Clone)]
+pub(crate) enum Conclusion {
+    /// A reply.
+    Reply {
+        /// For clients that set DO.
+        signed: Version,
+        /// For all others.
+        plain: Version,
+        extended_error: Option<ExtendedError>,
+        /// What it is worth; `None` when it was not judged.
+        verdict: Option<Verdict>,
+    },
+    /// None that is any good.
+    Refused(Refused),
+}
+
+/// A reply as it is handed on, read and encoded.
+#[derive(Debug, Clone)]
+pub(crate) struct Version {
+    pub(crate) hop: Arc<Hop>,
+    pub(crate) template: Arc<Template>,
+}
+
+impl Version {
+    pub(crate) fn new(hop: Hop, template: Arc<Template>) -> Self {
+        Self {
+            hop: Arc::new(hop),
+            template,
+        }
+    }
+}
+
+impl Conclusion {
+    /// Hands on a reply that was asked for as its client wants it.
+    pub(crate) fn whole(version: Version, extended_error: Option<ExtendedError>) -> Self {
+        Self::Reply {
+            signed: version.clone(),
+            plain: version,
+            extended_error,
+            verdict: None,
+        }
+    }
+}
+
+impl Resolver {
+    /// Ends a lookup with the best of the replies that are errors.
+    pub(crate) fn conclude_bad(&mut self, id: u64, now: Instant) {
+        let Some(lookup) = self.lookups.get_mut(id) else {
+            return;
+        };
+        let asking = lookup.asking.clone();
+        let Some((upstream, reply)) = lookup.bad.take() else {
+            return;
+        };
+        if reply.rcode == rcode::SERVFAIL {
+            drop(self.store(&asking, &Hop::failure(), now));
+        }
+        self.conclude(
+            id,
+            &Conclusion::Refused(Refused::by_reply(&upstream, &reply)),
+            now,
+        );
+    }
+
+    /// Ends a lookup that nobody replied to.
+    pub(crate) fn conclude_failed(&mut self, id: u64, now: Instant) {
+        let Some(lookup) = self.lookups.get(id) else {
+            return;
+        };
+        let refused = failed(lookup);
+        self.conclude(id, &Conclusion::Refused(refused), now);
+    }
+
+    /// Ends a lookup, and tells all who wait for it.
+    pub(crate) fn conclude(&mut self, id: u64, conclusion: &Conclusion, now: Instant) {
+        let Some(lookup) = self.end_lookup(id, now) else {
+            return;
+        };
+        for waiter in lookup.waiters {
+            match waiter {
+                Waiter::Query(query) => {
+                    self.resume(query, conclusion.clone(), &lookup.steps, now);
+                }
+                Waiter::Judging(judged) => self.take_fetched(judged, id, conclusion, now),
+                Waiter::Proof(incarnation) => {
+                    self.take_proof(&lookup.asking, incarnation, conclusion, now);
+                }
+            }
+        }
+    }
+}
+
+/// Says why a lookup has nothing to answer with.
+pub(crate) fn failed(lookup: &Lookup) -> Refused {
+    if let Some(bogus) = &lookup.bogus {
+        return bogus.clone();
+    }
+    if let Some((upstream, reply)) = &lookup.bad {
+        return Refused::by_reply(upstream, reply);
+    }
+    if lookup.exchanges.is_empty() && !lookup.failures.is_empty() {
+        return Refused::unreachable(&lookup.asking.scope, &lookup.failures);
+    }
+    Refused::no_reply(&lookup.asking.scope, &lookup.asked)
+}
+
+impl Hop {
+    /// A failure, to be kept for a moment.
+    pub(crate) fn failure() -> Self {
+        Self {
+            rcode: rcode::SERVFAIL,
+            answers: Vec::new(),
+            authority: Vec::new(),
+            additional: Vec::new(),
+            aliases: Vec::new(),
+            end: chain::End::Final,
+        }
+    }
+}

@@ -1,0 +1,506 @@
+//! What is a reply worth, before anybody gets it? Lets the validator judge it, and fetches what that needs.
+//!
+//! ```text
+//! good reply ─► judge ─► fetch DS, DNSKEY in the same scope ─► … ─► verdict
+//!                 secure, insecure · observe ───────────────────────► kept and handed on, with and without signatures
+//!                 bogus, indeterminate · enforce ─► the next upstream, else SERVFAIL with the reason
+//! ```
+//!
+//! A chain of trust never leaves its scope: what it would have to ask elsewhere counts as not fetched. Names that somebody
+//! claims are islands: no question about them goes to their public parents, so they are Insecure unless an anchor lies
+//! within the claim. The logic of DNSSEC is `dnssec`'s; whether a scope can validate at all is `proof`'s.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use config::model::Upstream;
+use config::name::{DomainName, wire_suffixes};
+use config::time::Instant;
+use dnssec::{
+    Fetch, FetchFailure, IndeterminateReason, Record, Reply, Settings, Step as Stage, TrustAnchors,
+    Validation, Validator, Verdict, WallClock,
+};
+use policy::ScopeId;
+
+use crate::Resolver;
+use crate::answer::encode;
+use crate::cache::Key;
+use crate::chain::{End, Hop, is_claimed};
+use crate::conclude::{Conclusion, Version};
+use crate::event::{Channel, Event, ExtendedError, Step, Timer};
+use crate::exchange::Asking;
+use crate::lookup::Waiter;
+use crate::proof::Stance;
+use crate::record::{RawRecord, parse_reply};
+use crate::refusal::Refused;
+use crate::template::Template;
+use crate::wire::{ClientEdns, EDNS_UDP_SIZE, Envelope, Question, rcode, rtype};
+
+/// The validator, and what it trusts.
+#[derive(Debug)]
+pub(crate) struct Trust {
+    validator: Validator,
+}
+
+/// A reply that is being judged.
+#[derive(Debug)]
+pub(crate) struct Judging {
+    upstream: Upstream,
+    hop: Hop,
+    extended_error: Option<ExtendedError>,
+    validation: Validation,
+    /// What is being fetched, by the lookup that fetches it.
+    fetch_by_lookup: BTreeMap<u64, Vec<Fetch>>,
+}
+
+impl Resolver {
+    /// Whether nothing about a name may be asked where public names are: somebody claims it, or a name above it.
+    fn is_island(&self, name: &DomainName) -> bool {
+        wire_suffixes(name.as_wire())
+            .any(|suffix| suffix != [0] && self.plan.domains.is_claimed(suffix))
+    }
+
+    /// Whether a validator has anything to say on a name.
+    pub(crate) fn is_within_trust(&self, name: &DomainName, now: Instant) -> bool {
+        !self.is_island(name)
+            || self
+                .trust
+                .anchor_of(name, self.wall(now).seconds)
+                .is_some_and(|owner| self.is_island(&owner))
+    }
+
+    /// Begins to judge a lookup's reply.
+    pub(crate) fn judge(
+        &mut self,
+        id: u64,
+        upstream: &Upstream,
+        hop: Hop,
+        extended_error: Option<ExtendedError>,
+        now: Instant,
+    ) {
+        let Some(lookup) = self.lookups.get_mut(id) else {
+            return;
+        };
+        let (hop, asked) = first_alias(hop, &lookup.asking.question);
+        let Some(question) = judged_question(&asked) else {
+            return;
+        };
+        let validation = self.trust.validator.begin(question, &judged_reply(&hop));
+        let Some(lookup) = self.lookups.get_mut(id) else {
+            return;
+        };
+        lookup.judging = Some(Box::new(Judging {
+            upstream: upstream.clone(),
+            hop,
+            extended_error,
+            validation,
+            fetch_by_lookup: BTreeMap::new(),
+        }));
+        self.timers.clear(Timer::Hedge, id);
+        self.timers.clear(Timer::Exchange, id);
+        self.go_on_judging(id, now);
+    }
+
+    fn go_on_judging(&mut self, id: u64, now: Instant) {
+        let wall = self.wall(now);
+        loop {
+            let Some(lookup) = self.lookups.get_mut(id) else {
+                return;
+            };
+            let Some(judging) = &mut lookup.judging else {
+                return;
+            };
+            let fetches = match judging.validation.step(&mut self.trust.validator, wall) {
+                Stage::Done(outcome) => {
+                    self.judged(id, &outcome, now);
+                    return;
+                }
+                Stage::Fetch(fetches) => fetches,
+            };
+            let asking = lookup.asking.clone();
+            let mut came = false;
+            for fetch in fetches {
+                came |= self.fetch(id, &asking, fetch, now);
+            }
+            if !came {
+                return;
+            }
+        }
+    }
+
+    /// Fetches a link of a chain; returns whether it is there already, or never will be.
+    fn fetch(&mut self, id: u64, asking: &Asking, fetch: Fetch, now: Instant) -> bool {
+        let question = fetched_question(&fetch, asking.question.class);
+        let allowed = question
+            .as_ref()
+            .is_some_and(|question| self.may_fetch(question, &asking.scope));
+        let (Some(question), true) = (question, allowed) else {
+            if let Some(judging) = self.judging(id) {
+                let nothing = Err(FetchFailure::NotAllowed);
+                judging.validation.handle_fetch(&fetch, nothing);
+            }
+            return true;
+        };
+        let asking = Asking {
+            question,
+            dnssec_ok: true,
+            checking_disabled: true,
+            validate: false,
+            ..asking.clone()
+        };
+        if let Some(reply) = self.kept_reply(&asking, now) {
+            if let Some(judging) = self.judging(id) {
+                judging.validation.handle_fetch(&fetch, Ok(&reply));
+            }
+            return true;
+        }
+        let lookup = self.ask(Waiter::Judging(id), asking, now);
+        if let Some(judging) = self.judging(id) {
+            judging
+                .fetch_by_lookup
+                .entry(lookup)
+                .or_default()
+                .push(fetch);
+        }
+        false
+    }
+
+    fn judging(&mut self, id: u64) -> Option<&mut Judging> {
+        self.lookups.get_mut(id)?.judging.as_deref_mut()
+    }
+
+    /// A fetch must go where its name routes, or be about a name above the scope's own that nobody claims.
+    fn may_fetch(&self, question: &Question, scope: &ScopeId) -> bool {
+        let route = self.plan.domains.route(&question.name);
+        match is_claimed(&route) || self.is_island(&question.name) {
+            true => route.target.scope() == Some(scope),
+            false => true,
+        }
+    }
+
+    /// Takes what a fetch of a chain brought.
+    pub(crate) fn take_fetched(
+        &mut self,
+        id: u64,
+        fetched: u64,
+        conclusion: &Conclusion,
+        now: Instant,
+    ) {
+        let Some(judging) = self.judging(id) else {
+            return;
+        };
+        let Some(fetches) = judging.fetch_by_lookup.remove(&fetched) else {
+            return;
+        };
+        let reply = match conclusion {
+            Conclusion::Reply { signed, .. } => Ok(judged_reply(&signed.hop)),
+            Conclusion::Refused(_) => Err(FetchFailure::NoReply),
+        };
+        for fetch in fetches {
+            let brought = reply.as_ref().map_err(|failure| *failure);
+            judging.validation.handle_fetch(&fetch, brought);
+        }
+        self.go_on_judging(id, now);
+    }
+
+    /// Lets go of what a judging that ends was waiting for.
+    pub(crate) fn drop_fetches(&mut self, id: u64, judging: &Judging, now: Instant) {
+        for lookup in judging.fetch_by_lookup.keys() {
+            self.leave(*lookup, Waiter::Judging(id), now);
+        }
+    }
+
+    fn judged(&mut self, id: u64, outcome: &dnssec::Outcome, now: Instant) {
+        let Some(lookup) = self.lookups.get_mut(id) else {
+            return;
+        };
+        let Some(judging) = lookup.judging.take() else {
+            return;
+        };
+        let links = outcome.links.iter().map(ToString::to_string).collect();
+        lookup.steps.push(Step::Judged(outcome.verdict, links));
+        let asking = lookup.asking.clone();
+        self.drop_fetches(id, &judging, now);
+        let Judging {
+            upstream,
+            mut hop,
+            mut extended_error,
+            ..
+        } = *judging;
+        self.counters.count(outcome.verdict);
+        if !self.clock.dates_count {
+            let evidence = outcome.evidence.iter().copied();
+            self.events.extend(evidence.map(Event::Evidence));
+        }
+        let stance = self.stance(&asking.scope);
+        match outcome.verdict {
+            Verdict::Secure => {
+                hop.rcode = outcome.rcode;
+                trim(&mut hop, outcome);
+            }
+            Verdict::Insecure | Verdict::Indeterminate(IndeterminateReason::NoAnchor) => {}
+            Verdict::Bogus(_) | Verdict::Indeterminate(_) => {
+                if stance == Stance::Enforce {
+                    self.reject(id, &asking, &upstream, outcome, now);
+                    return;
+                }
+                extended_error = extended_error.or_else(|| Some(told(outcome, &upstream)));
+            }
+        }
+        if let Some(target) = outcome.leads_to.as_ref()
+            && let Ok(target) = DomainName::from_wire(target.as_wire())
+        {
+            // The reply says nothing of the name that its aliases lead to, or nothing that is proven.
+            hop.rcode = rcode::NOERROR;
+            hop.authority.clear();
+            hop.additional.clear();
+            hop.end = End::Goto(target);
+        }
+        let authentic = outcome.verdict.is_authentic() && self.clock.dates_count;
+        let signed = self.hand_on(&asking, hop.clone(), true, authentic, now);
+        let plain = self.hand_on(
+            &asking,
+            without_signatures(hop, &asking.question),
+            false,
+            authentic,
+            now,
+        );
+        self.conclude(
+            id,
+            &Conclusion::Reply {
+                signed,
+                plain,
+                extended_error,
+                verdict: Some(outcome.verdict),
+            },
+            now,
+        );
+    }
+
+    /// Keeps one version of a reply that was judged, under the DO that it is for.
+    fn hand_on(
+        &mut self,
+        asking: &Asking,
+        hop: Hop,
+        dnssec_ok: bool,
+        authentic: bool,
+        now: Instant,
+    ) -> Version {
+        let template = encode(&asking.question, &hop);
+        let template = match authentic {
+            true => template.authentic(),
+            false => template,
+        };
+        let asking = Asking {
+            dnssec_ok,
+            checking_disabled: false,
+            ..asking.clone()
+        };
+        let template = self.keep(&asking, &hop, Arc::new(template), now);
+        Version::new(hop, template)
+    }
+
+    /// Turns to the next upstream after a reply that is not to be believed, or says why there is no answer.
+    fn reject(
+        &mut self,
+        id: u64,
+        asking: &Asking,
+        upstream: &Upstream,
+        outcome: &dnssec::Outcome,
+        now: Instant,
+    ) {
+        let refused = Refused::not_believed(upstream, outcome.verdict, &outcome.why);
+        self.doubt(asking, now);
+        if let Some(lookup) = self.lookups.get_mut(id) {
+            lookup.bogus = Some(refused.clone());
+        }
+        if self.ask_next(id, now) {
+            return;
+        }
+        for dnssec_ok in [true, false] {
+            let asking = Asking {
+                dnssec_ok,
+                checking_disabled: false,
+                ..asking.clone()
+            };
+            drop(self.store(&asking, &Hop::failure(), now));
+        }
+        self.conclude(id, &Conclusion::Refused(refused), now);
+    }
+
+    /// Returns a reply that was kept before.
+    fn kept_reply(&mut self, asking: &Asking, now: Instant) -> Option<Reply> {
+        let slot = self.scopes.get(&asking.scope)?.slot;
+        let question = &asking.question;
+        let key = Key {
+            slot,
+            name: question.name.as_wire(),
+            record_type: question.record_type,
+            class: question.class,
+            dnssec_ok: true,
+            checking_disabled: true,
+        };
+        let hit = self.cache.get(&key, now)?;
+        if hit.template.rcode() == rcode::SERVFAIL {
+            return None;
+        }
+        let wire = message(question, hit.template, hit.age);
+        let reply = parse_reply(&wire, 0, question).ok()?;
+        Some(Reply {
+            rcode: reply.rcode,
+            answers: records(&reply.answers),
+            authority: records(&reply.authority),
+        })
+    }
+
+    /// Returns what the time is, and whether it is believed.
+    pub(crate) fn wall(&self, now: Instant) -> WallClock {
+        WallClock {
+            seconds: self.clock.read(now).0,
+            dates_count: self.clock.dates_count,
+        }
+    }
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Self {
+            validator: Validator::new(Settings::default(), TrustAnchors::built_in()),
+        }
+    }
+}
+
+impl Trust {
+    /// Trusts these from now on; all caches are empty then.
+    pub(crate) fn replace(&mut self, anchors: TrustAnchors) {
+        self.validator = Validator::new(Settings::default(), anchors);
+    }
+
+    /// Forgets keys, cuts and verdicts.
+    pub(crate) fn forget(&mut self) {
+        self.validator.forget();
+    }
+
+    /// Returns the name of the positive anchor that covers a name most closely.
+    pub(crate) fn anchor_of(&self, name: &DomainName, at: u64) -> Option<DomainName> {
+        let name = dnssec::Name::from_wire(name.as_wire())?;
+        let owner = self.validator.anchor_of(&name, at)?;
+        DomainName::from_wire(owner.as_wire()).ok()
+    }
+}
+
+/// Cuts a reply that leads elsewhere to its first alias, which can be judged alone; returns what that answers.
+fn first_alias(mut hop: Hop, question: &Question) -> (Hop, Question) {
+    match hop.end {
+        End::Final | End::Loop => return (hop, question.clone()),
+        End::Goto(_) | End::Refused(..) => {}
+    }
+    if hop.aliases.len() > 1
+        && let Some(first) = hop.aliases.first().cloned()
+    {
+        hop.answers.retain(|record| {
+            record.is_at(&question.name)
+                || (question.name.is_in(&record.owner()) && !record.is_at(&first))
+        });
+        hop.aliases.truncate(1);
+        hop.end = End::Goto(first);
+    }
+    let asked = Question {
+        record_type: rtype::CNAME,
+        ..question.clone()
+    };
+    (hop, asked)
+}
+
+/// Leaves of a Secure reply what the verdict is about, for no longer than it holds.
+fn trim(hop: &mut Hop, outcome: &dnssec::Outcome) {
+    let mut keep = outcome.answers.iter();
+    hop.answers
+        .retain(|_| keep.next().copied().unwrap_or_default());
+    let mut keep = outcome.authority.iter();
+    hop.authority
+        .retain(|_| keep.next().copied().unwrap_or_default());
+    hop.additional.clear();
+    for record in hop.answers.iter_mut().chain(&mut hop.authority) {
+        record.ttl = record.ttl.min(outcome.ttl);
+    }
+}
+
+/// Leaves out what only DNSSEC needs (RFC 4035 §3.2.1), unless it was asked for.
+fn without_signatures(mut hop: Hop, question: &Question) -> Hop {
+    let asked = question.record_type;
+    let plain = |record: &RawRecord| {
+        asked == rtype::ANY
+            || record.record_type == asked
+            || !matches!(
+                record.record_type,
+                rtype::RRSIG | rtype::NSEC | rtype::NSEC3
+            )
+    };
+    hop.answers.retain(plain);
+    hop.authority.retain(plain);
+    hop.additional.retain(plain);
+    hop
+}
+
+fn judged_question(question: &Question) -> Option<dnssec::Question> {
+    Some(dnssec::Question {
+        name: dnssec::Name::from_wire(question.name.as_wire())?,
+        record_type: question.record_type,
+    })
+}
+
+fn fetched_question(fetch: &Fetch, class: u16) -> Option<Question> {
+    Some(Question {
+        name: DomainName::from_wire(fetch.name.as_wire()).ok()?,
+        record_type: fetch.record_type,
+        class,
+    })
+}
+
+fn judged_reply(hop: &Hop) -> Reply {
+    Reply {
+        rcode: hop.rcode,
+        answers: records(&hop.answers),
+        authority: records(&hop.authority),
+    }
+}
+
+fn records(records: &[RawRecord]) -> Vec<Record> {
+    records
+        .iter()
+        .map(|record| Record {
+            name: record.name.clone(),
+            record_type: record.record_type,
+            class: record.class,
+            ttl: record.ttl,
+            rdata: record.rdata.clone(),
+        })
+        .collect()
+}
+
+/// Writes a template as the message of an upstream.
+fn message(question: &Question, template: &Template, age: u32) -> Vec<u8> {
+    let mut question_wire = question.name.as_wire().to_vec();
+    question_wire.extend_from_slice(&question.record_type.to_be_bytes());
+    question_wire.extend_from_slice(&question.class.to_be_bytes());
+    let envelope = Envelope {
+        id: 0,
+        checking_disabled: true,
+        understands_authentic: false,
+        question_wire: &question_wire,
+        edns: Some(ClientEdns {
+            udp_size: EDNS_UDP_SIZE,
+            dnssec_ok: true,
+            nsid: false,
+        }),
+        channel: Channel::Tcp,
+    };
+    let mut wire = Vec::new();
+    template.emit(&envelope, age, None, &mut wire);
+    wire
+}
+
+fn told(outcome: &dnssec::Outcome, upstream: &Upstream) -> ExtendedError {
+    Refused::not_believed(upstream, outcome.verdict, &outcome.why).extended_error
+}

@@ -1,0 +1,409 @@
+//! What is trusted, and what may be believed of the clock? [`Trust`]: the anchors in force, and the judge of the clock.
+//!
+//! Positive anchors come from the configuration's files or are built in, negative ones from callers and from the file that
+//! keeps them. Nothing here opens a file, reads a clock or validates: texts and readings come in, and the
+//! [`world`](crate::world) hands the outcome to the resolver.
+//!
+//! While dates do not count, negative anchors end by the clock if it can be right, else by the time that goes on from the
+//! earliest it can be. Those that were added then get what is left of their lives anew when that time jumps; the others
+//! wait for a clock that is believed before they are dropped.
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use config::diagnostic::{Diagnostic, Severity};
+use config::time::{Instant, WallTime};
+use dnssec::TrustAnchors;
+use dnssec::anchors::negative::{LIFETIME_DEFAULT, emit_negatives, parse_negatives};
+use dnssec::anchors::{NegativeAnchor, NegativeError, parse_anchors};
+use dnssec::clock::{Because, Clock, Evidence, Forget, JUMP, Judgement, Reading};
+use hickory_proto::rr::Name;
+
+/// How often the clock is looked at while dates do not count.
+pub(crate) const LOOK_SOON: Duration = Duration::from_secs(5);
+/// How often the clock is looked at otherwise.
+pub(crate) const LOOK_LATER: Duration = Duration::from_secs(10 * 60);
+/// How many negative anchors there may be.
+const NEGATIVE_MAX: usize = 1000;
+/// How long a reason may be, in bytes.
+const REASON_MAX: usize = 500;
+
+/// One anchor file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AnchorText {
+    /// Its path.
+    pub(crate) path: PathBuf,
+    /// What it says, or why it cannot be read, in words.
+    pub(crate) text: Result<String, String>,
+}
+
+/// Why a negative anchor is not added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum AddError {
+    /// It cannot be.
+    #[error(transparent)]
+    Negative(#[from] NegativeError),
+    /// The reason is too long.
+    #[error("the reason is longer than {REASON_MAX} bytes")]
+    Reason,
+    /// There are too many.
+    #[error("there are {NEGATIVE_MAX} negative anchors already; remove one first")]
+    TooMany,
+}
+
+/// What followed from a reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub(crate) struct Judged {
+    /// What of the learned is to be dropped.
+    pub(crate) forget: Forget,
+    /// Whether the anchors are others than before.
+    pub(crate) changed: bool,
+    /// The time to save, in Unix seconds.
+    pub(crate) save: Option<u64>,
+}
+
+/// What is trusted, and what time it is.
+#[derive(Debug)]
+pub(crate) struct Trust {
+    anchors: TrustAnchors,
+    findings: Vec<Diagnostic>,
+    clock: Clock,
+    /// What the time was when the clock was last looked at.
+    looked_at: Instant,
+    time: u64,
+    /// When it is to be looked at again.
+    look_at: Instant,
+    /// Negative anchors that were added while dates did not count.
+    provisional: Vec<Name>,
+    /// What the file of negative anchors says.
+    kept: String,
+}
+
+impl Trust {
+    /// Makes one that trusts the built-in anchors and the negative anchors that were kept.
+    pub(crate) fn new(clock: Clock, negatives: Option<&str>) -> Self {
+        let mut anchors = TrustAnchors::built_in();
+        let kept = negatives.unwrap_or_default();
+        let parsed = parse_negatives(kept);
+        for line in &parsed.bad_lines {
+            tracing::error!(line, "a negative anchor is lost: its line does not read");
+        }
+        for anchor in parsed.anchors {
+            anchors.add_negative(anchor);
+        }
+        Self {
+            anchors,
+            findings: Vec::new(),
+            clock,
+            looked_at: Instant::ZERO,
+            time: 0,
+            look_at: Instant::ZERO,
+            provisional: Vec::new(),
+            kept: kept.to_owned(),
+        }
+    }
+
+    /// Takes what the configured anchor files say; `None` when none are configured: the built-in anchors count then.
+    ///
+    /// When anything in them is wrong, the anchors in force stay as they are. Returns whether they are others now.
+    pub(crate) fn handle_texts(&mut self, texts: Option<&[AnchorText]>) -> bool {
+        let understood = texts.map_or_else(|| (TrustAnchors::built_in(), Vec::new()), understand);
+        let (mut anchors, findings) = understood;
+        let is_good = findings
+            .iter()
+            .all(|found| found.severity == Severity::Warning);
+        if findings != self.findings {
+            tell(&findings, is_good);
+        }
+        self.findings = findings;
+        if !is_good {
+            return false;
+        }
+        for negative in self.anchors.negatives() {
+            anchors.add_negative(negative.clone());
+        }
+        let changed = anchors != self.anchors;
+        self.anchors = anchors;
+        changed
+    }
+
+    /// Takes up what the kernel says of the time; ends the negative anchors whose time is over.
+    pub(crate) fn handle_reading(&mut self, reading: Reading, now: Instant) -> Judged {
+        let before = self.time(now);
+        let because = self.clock.because();
+        let forget = self.clock.handle_reading(reading);
+        self.looked_at = now;
+        self.time = match self.clock.judgement() {
+            Judgement::Trusted(time) => time,
+            Judgement::Unsynchronised { floor }
+                if reading.wall < floor || self.clock.because() == Because::Implausible =>
+            {
+                before.max(floor)
+            }
+            Judgement::Unsynchronised { .. } => reading.wall,
+        };
+        self.conclude(forget, before, because)
+    }
+
+    /// Takes up what signatures say of the time. Which time it is stays as it was; whether it is believed may change.
+    pub(crate) fn handle_evidence(&mut self, evidence: Evidence) -> Judged {
+        let because = self.clock.because();
+        let forget = self.clock.handle_evidence(evidence);
+        self.conclude(forget, self.time, because)
+    }
+
+    fn conclude(&mut self, forget: Forget, before: u64, because: Because) -> Judged {
+        if self.clock.because() != because {
+            tracing::info!(dates_count = self.dates_count(), "{}", self.clock.because());
+        }
+        let mut changed = self.time.abs_diff(before) > JUMP && self.date_anew(before);
+        if self.dates_count() {
+            self.provisional.clear();
+        }
+        changed |= self.expire();
+        self.plan_look();
+        let save = self.clock.to_save();
+        if let Some(time) = save {
+            self.clock.handle_saved(time);
+        }
+        Judged {
+            forget,
+            changed,
+            save,
+        }
+    }
+
+    /// Adds a negative anchor, in place of one at the same name.
+    ///
+    /// # Errors
+    /// [`AddError`]; nothing has changed then.
+    pub(crate) fn add_negative(
+        &mut self,
+        name: &Name,
+        lifetime: Option<u64>,
+        reason: &str,
+        now: Instant,
+    ) -> Result<NegativeAnchor, AddError> {
+        if reason.len() > REASON_MAX {
+            return Err(AddError::Reason);
+        }
+        let lifetime = lifetime.unwrap_or(LIFETIME_DEFAULT);
+        let anchor = NegativeAnchor::new(name, lifetime, reason, self.time(now))?;
+        let is_new = self
+            .anchors
+            .negatives()
+            .all(|old| old.name() != anchor.name());
+        if is_new && self.anchors.negatives().count() >= NEGATIVE_MAX {
+            return Err(AddError::TooMany);
+        }
+        self.provisional.retain(|name| name != anchor.name());
+        if !self.dates_count() {
+            self.provisional.push(anchor.name().clone());
+        }
+        self.anchors.add_negative(anchor.clone());
+        self.plan_look();
+        Ok(anchor)
+    }
+
+    /// Removes the negative anchor at exactly this name; returns whether there was one.
+    pub(crate) fn remove_negative(&mut self, name: &Name) -> bool {
+        let removed = self.anchors.remove_negative(name);
+        if let Some(anchor) = &removed {
+            self.provisional.retain(|name| name != anchor.name());
+        }
+        self.plan_look();
+        removed.is_some()
+    }
+
+    /// Returns the anchors in force.
+    pub(crate) const fn anchors(&self) -> &TrustAnchors {
+        &self.anchors
+    }
+
+    /// Returns what is wrong with the anchor files.
+    pub(crate) fn findings(&self) -> &[Diagnostic] {
+        &self.findings
+    }
+
+    /// Whether the dates of signatures count.
+    pub(crate) fn dates_count(&self) -> bool {
+        self.clock.judgement().dates_count()
+    }
+
+    /// Returns why the clock is believed, or is not.
+    pub(crate) fn because(&self) -> Because {
+        self.clock.because()
+    }
+
+    /// Returns the time of day for the resolver.
+    pub(crate) fn clock(&self) -> resolver::Clock {
+        resolver::Clock {
+            at: self.looked_at,
+            wall: WallTime(self.time),
+            dates_count: self.dates_count(),
+        }
+    }
+
+    /// Returns when the clock is to be looked at again: soon while dates do not count, and when a negative anchor ends.
+    pub(crate) const fn look_at(&self) -> Instant {
+        self.look_at
+    }
+
+    /// Returns the negative anchors that count.
+    pub(crate) fn negatives(&self) -> impl Iterator<Item = &NegativeAnchor> {
+        self.anchors
+            .negatives()
+            .filter(|anchor| anchor.holds(self.time))
+    }
+
+    /// Returns the new text of the file of negative anchors when it has to be another one.
+    pub(crate) fn take_text(&mut self) -> Option<String> {
+        let text = emit_negatives(self.anchors.negatives());
+        if text == self.kept {
+            return None;
+        }
+        self.kept.clone_from(&text);
+        Some(text)
+    }
+
+    /// The time by which negative anchors end, in Unix seconds.
+    fn time(&self, now: Instant) -> u64 {
+        self.time
+            .saturating_add(now.since(self.looked_at).as_secs())
+    }
+
+    fn plan_look(&mut self) {
+        let pause = if self.dates_count() {
+            LOOK_LATER
+        } else {
+            LOOK_SOON
+        };
+        let ends = self.negatives().map(NegativeAnchor::expires_at).min();
+        let left = ends.map(|at| Duration::from_secs(at.saturating_sub(self.time)));
+        self.look_at = self.looked_at + left.map_or(pause, |left| left.min(pause));
+    }
+
+    /// Gives the negative anchors that were added by another clock what is left of their lives by this one.
+    fn date_anew(&mut self, before: u64) -> bool {
+        let old: Vec<NegativeAnchor> = self
+            .anchors
+            .negatives()
+            .filter(|anchor| self.provisional.contains(anchor.name()))
+            .cloned()
+            .collect();
+        for anchor in &old {
+            self.anchors.remove_negative(anchor.name());
+            let left = anchor.expires_at().saturating_sub(before);
+            // One that has nothing left is over.
+            let anew = NegativeAnchor::new(anchor.name(), left, anchor.reason(), self.time);
+            if let Ok(anchor) = anew {
+                self.anchors.add_negative(anchor);
+            }
+        }
+        !old.is_empty()
+    }
+
+    fn expire(&mut self) -> bool {
+        if self.dates_count() {
+            return !self.anchors.drop_expired(self.time).is_empty();
+        }
+        let over: Vec<Name> = self
+            .anchors
+            .negatives()
+            .filter(|anchor| {
+                anchor.expires_at() <= self.time && self.provisional.contains(anchor.name())
+            })
+            .map(|anchor| anchor.name().clone())
+            .collect();
+        for name in &over {
+            self.remove_negative(name);
+        }
+        !over.is_empty()
+    }
+}
+
+/// Makes anchors of files; an error among the findings means that they must not be used.
+pub(crate) fn understand(texts: &[AnchorText]) -> (TrustAnchors, Vec<Diagnostic>) {
+    let mut anchors = TrustAnchors::empty();
+    let mut findings = Vec::new();
+    for AnchorText { path, text } in texts {
+        let mut find = |severity, line, message: String, help: Option<&str>| {
+            findings.push(Diagnostic {
+                severity,
+                file: path.to_string_lossy().into(),
+                line,
+                column: 0,
+                message,
+                help: help.map(str::to_owned),
+                span: None,
+            });
+        };
+        match text {
+            Ok(text) => {
+                let parsed = parse_anchors(text);
+                for found in parsed.diagnostics {
+                    let message = found.problem.to_string();
+                    find(Severity::Error, found.line, message, Some(ANCHORS_STAY));
+                }
+                for (owner, anchor) in parsed.anchors {
+                    anchors.add(&owner, anchor);
+                }
+            }
+            Err(why) => {
+                let message = format!("cannot be read: {why}");
+                find(Severity::Error, 0, message, Some(ANCHORS_STAY));
+            }
+        }
+    }
+    let about = texts.first().map_or_else(
+        || "trust-anchors".into(),
+        |text| text.path.to_string_lossy().into(),
+    );
+    let (severity, message, help) = if anchors.points().next().is_none() {
+        (
+            Severity::Error,
+            "there is no trust anchor in it",
+            ANCHORS_STAY,
+        )
+    } else if anchors.points().all(|(owner, _)| !owner.is_root()) {
+        let message =
+            "no trust anchor is for the root: names outside of the anchors are not validated";
+        (Severity::Warning, message, "add the root's DS records")
+    } else {
+        return (anchors, findings);
+    };
+    if findings.is_empty() {
+        findings.push(Diagnostic {
+            severity,
+            file: about,
+            line: 0,
+            column: 0,
+            message: message.to_owned(),
+            help: Some(help.to_owned()),
+            span: None,
+        });
+    }
+    (anchors, findings)
+}
+
+/// What a bad anchor file comes to.
+const ANCHORS_STAY: &str = "the anchors in force before stay in force until this is mended";
+
+fn tell(findings: &[Diagnostic], is_good: bool) {
+    for found in findings {
+        let Diagnostic {
+            file,
+            line,
+            message,
+            ..
+        } = found;
+        tracing::warn!(%file, line, "{message}");
+    }
+    if !is_good {
+        tracing::error!("the trust anchors of the configuration are not used; {ANCHORS_STAY}");
+    }
+}

@@ -1,0 +1,290 @@
+//! Does trust follow files, callers and the clock, and nothing else?
+
+use dnssec::anchors::negative::LIFETIME_MAX;
+
+use super::*;
+
+/// The time of the build, in Unix seconds.
+const BUILT: u64 = 2_000_000_000;
+const ISLAND: &str =
+    "island.test. IN DS 1 8 2 e06d44b80b8f1d39a95c0b0d7c65d08458e880409bbc683457104237c7f8ec8d\n";
+const ROOT: &str =
+    ". IN DS 20326 8 2 e06d44b80b8f1d39a95c0b0d7c65d08458e880409bbc683457104237c7f8ec8d\n";
+
+fn text(text: Result<&str, &str>) -> AnchorText {
+    AnchorText {
+        path: "/e/anchors".into(),
+        text: text.map(str::to_owned).map_err(str::to_owned),
+    }
+}
+
+fn at(seconds: u64) -> Instant {
+    Instant::ZERO + Duration::from_secs(seconds)
+}
+
+fn name(text: &str) -> Name {
+    Name::from_ascii(text).unwrap()
+}
+
+fn reading(wall: u64, uptime: u64, is_synchronised: bool) -> Reading {
+    Reading {
+        wall,
+        uptime,
+        is_synchronised,
+    }
+}
+
+/// One whose clock was synchronised from the start, `uptime` being 0.
+fn synchronised(negatives: Option<&str>) -> Trust {
+    let mut trust = Trust::new(Clock::new(BUILT, None), negatives);
+    let _judged = trust.handle_reading(reading(BUILT, 0, true), at(0));
+    trust
+}
+
+fn negatives(trust: &Trust) -> Vec<(String, u64)> {
+    let listed = trust.anchors().negatives();
+    listed
+        .map(|anchor| (anchor.name().to_ascii(), anchor.expires_at()))
+        .collect()
+}
+
+fn owners(trust: &Trust) -> Vec<String> {
+    let points = trust.anchors().points();
+    points.map(|(owner, _)| owner.to_ascii()).collect()
+}
+
+#[test]
+fn anchor_files_replace_the_built_in_anchors_and_bad_ones_replace_nothing() {
+    let rows: [(&[AnchorText], &[&str], &[(usize, &str)]); 6] = [
+        (
+            &[text(Ok(ROOT)), text(Ok(ISLAND))],
+            &[".", "island.test."],
+            &[],
+        ),
+        (
+            &[text(Ok(ISLAND))],
+            &["island.test."],
+            &[(0, "no trust anchor is for the root")],
+        ),
+        (
+            &[text(Ok("; none\n"))],
+            &["."],
+            &[(0, "there is no trust anchor")],
+        ),
+        (&[], &["."], &[(0, "there is no trust anchor")]),
+        (
+            &[text(Ok(ISLAND)), text(Err("permission denied"))],
+            &["."],
+            &[(0, "permission denied")],
+        ),
+        (
+            &[text(Ok(&format!("{ISLAND}\nx.test. DS 1 8\n")))],
+            &["."],
+            &[(3, "missing")],
+        ),
+    ];
+    for (texts, points, findings) in rows {
+        let mut trust = synchronised(None);
+        let changed = trust.handle_texts(Some(texts));
+        assert_eq!(owners(&trust), points, "{texts:?}");
+        assert_eq!(changed, points != ["."], "{texts:?}");
+        assert_eq!(
+            trust.findings().len(),
+            findings.len(),
+            "{:?}",
+            trust.findings()
+        );
+        for (found, (line, words)) in trust.findings().iter().zip(findings) {
+            assert!(found.message.contains(words), "{found:?}");
+            assert_eq!(found.line, *line, "{found:?}");
+        }
+    }
+}
+
+#[test]
+fn old_anchors_stay_when_files_go_bad_and_built_in_ones_come_back_without_files() {
+    let mut trust = synchronised(None);
+    let good = [text(Ok(ROOT)), text(Ok(ISLAND))];
+    assert!(trust.handle_texts(Some(&good)));
+    assert!(
+        !trust.handle_texts(Some(&good)),
+        "the same again changes nothing"
+    );
+    assert!(!trust.handle_texts(Some(&[text(Ok("rubbish\n"))])));
+    assert_eq!(owners(&trust), [".", "island.test."]);
+    assert!(!trust.findings().is_empty());
+    assert!(trust.handle_texts(None));
+    assert_eq!(trust.anchors(), &TrustAnchors::built_in());
+    assert_eq!(trust.findings(), []);
+}
+
+#[test]
+fn negative_anchors_outlive_a_change_of_files_and_a_restart() {
+    let mut trust = synchronised(None);
+    let added = trust.add_negative(&name("Broken.Test"), Some(600), "expired", at(10));
+    assert_eq!(added.unwrap().expires_at(), BUILT + 610);
+    assert!(trust.handle_texts(Some(&[text(Ok(ROOT)), text(Ok(ISLAND))])));
+    assert_eq!(
+        negatives(&trust),
+        [("broken.test.".to_owned(), BUILT + 610)]
+    );
+    let kept = trust.take_text().expect("there is something to keep");
+    assert_eq!(trust.take_text(), None, "it is kept already");
+    let mut later = synchronised(Some(&kept));
+    assert_eq!(negatives(&later), negatives(&trust));
+    assert_eq!(later.take_text(), None);
+    assert!(later.remove_negative(&name("broken.test.")));
+    assert!(!later.remove_negative(&name("broken.test.")));
+    assert_eq!(later.take_text().as_deref(), Some(""));
+}
+
+#[test]
+fn a_negative_anchor_that_cannot_be_is_refused_and_changes_nothing() {
+    let long = "x".repeat(REASON_MAX + 1);
+    let rows = [
+        (".", Some(60), "", AddError::Negative(NegativeError::Root)),
+        (
+            "a.test",
+            Some(0),
+            "",
+            AddError::Negative(NegativeError::NoLifetime),
+        ),
+        (
+            "a.test",
+            Some(LIFETIME_MAX + 1),
+            "",
+            AddError::Negative(NegativeError::TooLong),
+        ),
+        ("a.test", None, long.as_str(), AddError::Reason),
+    ];
+    let mut trust = synchronised(None);
+    for (owner, lifetime, reason, error) in rows {
+        let added = trust.add_negative(&name(owner), lifetime, reason, at(0));
+        assert_eq!(added.unwrap_err(), error, "{owner}");
+    }
+    for number in 0..NEGATIVE_MAX {
+        let owner = name(&format!("n{number}.test"));
+        trust.add_negative(&owner, None, "", at(0)).unwrap();
+    }
+    let more = trust.add_negative(&name("more.test"), None, "", at(0));
+    assert_eq!(more.unwrap_err(), AddError::TooMany);
+    assert!(
+        trust
+            .add_negative(&name("n0.test"), Some(7), "", at(0))
+            .is_ok()
+    );
+    assert_eq!(negatives(&trust).len(), NEGATIVE_MAX);
+}
+
+#[test]
+fn the_clock_is_looked_at_soon_while_dates_do_not_count_and_when_an_anchor_ends() {
+    let mut trust = Trust::new(Clock::new(BUILT, None), None);
+    let _judged = trust.handle_reading(reading(0, 100, false), at(100));
+    assert_eq!(trust.look_at(), at(100) + LOOK_SOON);
+    let judged = trust.handle_reading(reading(BUILT + 50, 105, true), at(105));
+    assert_eq!(judged.save, Some(BUILT + 50));
+    assert_eq!(trust.look_at(), at(105) + LOOK_LATER);
+    trust
+        .add_negative(&name("a.test"), Some(60), "", at(115))
+        .unwrap();
+    // The anchor was made ten seconds after the look.
+    assert_eq!(trust.look_at(), at(105 + 70));
+    let early = trust.handle_reading(reading(BUILT + 119, 174, true), at(174));
+    assert!(!early.changed);
+    assert_eq!(trust.look_at(), at(175));
+    let judged = trust.handle_reading(reading(BUILT + 120, 175, true), at(175));
+    assert!(judged.changed && judged.save.is_none());
+    assert_eq!(negatives(&trust), []);
+    assert_eq!(trust.look_at(), at(175) + LOOK_LATER);
+}
+
+#[test]
+fn dates_count_by_rows_of_readings() {
+    // (wall, uptime, synchronised) → (dates count, what is forgotten)
+    let rows = [
+        ((0, 10, false), false, Forget::Nothing),
+        ((5, 15, false), false, Forget::Nothing),
+        ((BUILT + 100, 20, true), true, Forget::Everything),
+        ((BUILT + 700, 620, true), true, Forget::Nothing),
+        ((BUILT + 760, 680, false), true, Forget::Nothing),
+        (
+            (BUILT + 760 + 2 * JUMP, 690, false),
+            false,
+            Forget::Everything,
+        ),
+        ((BUILT + 760 + 2 * JUMP, 690, true), true, Forget::Excepted),
+    ];
+    let mut trust = Trust::new(Clock::new(BUILT, None), None);
+    for ((wall, uptime, is_synchronised), dates_count, forget) in rows {
+        let judged = trust.handle_reading(reading(wall, uptime, is_synchronised), at(uptime));
+        assert_eq!(trust.dates_count(), dates_count, "{wall}");
+        assert_eq!(judged.forget, forget, "{wall}");
+        let clock = trust.clock();
+        assert_eq!((clock.at, clock.dates_count), (at(uptime), dates_count));
+        assert!(
+            clock.wall.0 >= BUILT,
+            "never earlier than the build: {clock:?}"
+        );
+    }
+}
+
+#[test]
+fn an_anchor_added_by_a_wrong_clock_gets_the_rest_of_its_life_by_the_right_one() {
+    let mut trust = Trust::new(Clock::new(BUILT, None), None);
+    let _judged = trust.handle_reading(reading(0, 0, false), at(0));
+    for (owner, lifetime) in [("a.test", 600), ("b.test", 50)] {
+        trust
+            .add_negative(&name(owner), Some(lifetime), "", at(10))
+            .unwrap();
+    }
+    let judged = trust.handle_reading(reading(100, 100, false), at(100));
+    assert!(judged.changed, "b.test ends by the time since boot");
+    assert_eq!(negatives(&trust), [("a.test.".to_owned(), BUILT + 610)]);
+    let guessed = BUILT + 50_000_000;
+    let judged = trust.handle_reading(reading(guessed, 105, false), at(105));
+    assert!(judged.changed, "the clock may be right now, says nobody");
+    assert_eq!(negatives(&trust), [("a.test.".to_owned(), guessed + 505)]);
+    let years = BUILT + 100_000_000;
+    let judged = trust.handle_reading(reading(years, 110, true), at(110));
+    assert!(judged.changed);
+    assert_eq!(negatives(&trust), [("a.test.".to_owned(), years + 500)]);
+}
+
+#[test]
+fn an_anchor_kept_from_a_right_clock_waits_for_it() {
+    let mut trust = synchronised(None);
+    trust
+        .add_negative(&name("a.test"), Some(LIFETIME_MAX), "", at(0))
+        .unwrap();
+    let kept = trust.take_text();
+    // After a restart at 1970, with the clock right only later.
+    let built_before = BUILT - 100_000_000;
+    let mut later = Trust::new(Clock::new(built_before, None), kept.as_deref());
+    let judged = later.handle_reading(reading(0, 5, false), at(5));
+    assert!(!judged.changed);
+    assert_eq!(later.take_text(), None);
+    assert!(later.look_at() > at(5));
+    let judged = later.handle_reading(reading(BUILT + 60, 10, true), at(10));
+    assert!(!judged.changed);
+    assert_eq!(
+        negatives(&later),
+        [("a.test.".to_owned(), BUILT + LIFETIME_MAX)]
+    );
+}
+
+#[test]
+fn an_anchor_kept_from_a_right_clock_does_not_count_by_a_late_one_and_is_not_lost() {
+    let mut trust = synchronised(None);
+    trust
+        .add_negative(&name("a.test"), Some(3600), "", at(0))
+        .unwrap();
+    let kept = trust.take_text();
+    let mut later = Trust::new(Clock::new(BUILT, None), kept.as_deref());
+    let late = reading(BUILT + 400_000_000, 5, false);
+    assert!(!later.handle_reading(late, at(5)).changed);
+    assert_eq!(later.negatives().count(), 0);
+    assert_eq!(later.look_at(), at(5) + LOOK_SOON);
+    let _judged = later.handle_reading(reading(BUILT + 60, 10, true), at(10));
+    assert_eq!(later.negatives().count(), 1);
+    assert_eq!(later.take_text(), None);
+}

@@ -1,0 +1,328 @@
+//! Does linnet judge as others do, and never in the way? On a small signed internet, beside unbound and delv.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::UdpSocket;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use tests::lab::{Lab, REFEREE, UPSTREAM};
+use tests::namespace::{isolated, shell};
+use tests::office::{Office, dig, links};
+use tests::peer::{Tap, occurrences, until};
+
+use crate::{LINNET, LINNETD, json};
+
+/// What a client sees of an answer: its code, and AD.
+type Seen = (String, bool);
+
+fn ask(server: &str, name: &str, record_type: &str) -> Seen {
+    let text = shell(&format!(
+        "dig @{server} +dnssec +time=5 +tries=2 {name} {record_type}; true"
+    ));
+    let field = |start: &str, end: &str| {
+        let from = text.find(start)? + start.len();
+        let length = text[from..].find(end)?;
+        Some(text[from..from + length].to_owned())
+    };
+    let flags = field(";; flags:", ";").unwrap_or_default();
+    (
+        field("status: ", ",").unwrap_or_default(),
+        flags.split_whitespace().any(|flag| flag == "ad"),
+    )
+}
+
+/// The kernel of a test machine may call its clock unsynchronised; this says what time it is.
+fn clock() -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap().as_secs().to_string()
+}
+
+fn questions() -> Vec<(String, &'static str)> {
+    let mut questions = Vec::new();
+    for zone in [
+        "nsec",
+        "nsec3",
+        "optout",
+        "p384",
+        "rsa",
+        "expired",
+        "early",
+        "mismatch",
+        "unknown",
+        "plain",
+        "sub.optout",
+    ] {
+        let zone = format!("{zone}.test");
+        for (name, record_type) in [
+            ("www.", "A"),
+            ("www.", "TXT"),
+            ("nothing.", "A"),
+            ("deep.nothing.", "AAAA"),
+            ("any.wild.", "A"),
+            ("any.wild.", "MX"),
+            ("b.ent.", "A"),
+            ("alias.", "A"),
+            ("alias.", "AAAA"),
+            ("", "SOA"),
+            ("", "DS"),
+            ("", "DNSKEY"),
+        ] {
+            questions.push((format!("{name}{zone}"), record_type));
+        }
+    }
+    for name in [
+        "out",
+        "plain",
+        "nowhere",
+        "stale",
+        "www.old",
+        "nothing.old",
+        "mail",
+    ] {
+        for record_type in ["A", "AAAA", "MX"] {
+            questions.push((format!("{name}.nsec.test"), record_type));
+        }
+    }
+    for (name, record_type) in [
+        (".", "SOA"),
+        (".", "DNSKEY"),
+        ("com", "DS"),
+        ("nothing.com", "A"),
+        ("nothing", "TXT"),
+    ] {
+        questions.push((name.to_owned(), record_type));
+    }
+    questions
+}
+
+#[test]
+fn every_verdict_is_that_of_unbound_and_delv() {
+    isolated("dnssec::every_verdict_is_that_of_unbound_and_delv", || {
+        let dir = links();
+        let lab = Lab::raise(&dir);
+        let office = Office::bare(dir);
+        office.configure(
+            "linnet.toml",
+            &format!(
+                "[resolver]\ndnssec = \"enforce\"\ntrust-anchors = \"{}\"\n",
+                lab.anchor.display()
+            ),
+        );
+        office.configure("profiles/home.toml", tests::office::HOME);
+        let _linnetd = office.linnetd(LINNETD, &["--clock", &clock()]);
+        let anchors = office.path("anchors.conf");
+        let ds = fs::read_to_string(&lab.anchor).unwrap();
+        let fields: Vec<&str> = ds.split_whitespace().skip(3).collect();
+        fs::write(
+            &anchors,
+            format!(
+                "trust-anchors {{ . static-ds {} {} {} \"{}\"; }};\n",
+                fields[0],
+                fields[1],
+                fields[2],
+                fields[3..].concat()
+            ),
+        )
+        .unwrap();
+        let mut wrong = Vec::new();
+        let mut seen: BTreeMap<Seen, usize> = BTreeMap::new();
+        for (name, record_type) in questions() {
+            let ours = ask("127.0.0.54", &name, record_type);
+            let theirs = ask(REFEREE, &name, record_type);
+            let delv = shell(&format!(
+                "delv @{UPSTREAM} -a {anchors} +root=. {name} {record_type} 2>&1; true"
+            ));
+            let refused = delv.contains("resolution failed") && !delv.contains("ncache");
+            if ours != theirs || refused != (ours.0 == "SERVFAIL") {
+                wrong.push(format!(
+                    "{name} {record_type}: {ours:?}, unbound {theirs:?}, delv {}",
+                    delv.lines().next().unwrap_or_default()
+                ));
+            }
+            *seen.entry(ours).or_default() += 1;
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(
+            seen.len() >= 5 && seen.values().sum::<usize>() > 150,
+            "{seen:?}"
+        );
+    });
+}
+
+#[test]
+fn the_chain_is_shown_link_by_link() {
+    isolated("dnssec::the_chain_is_shown_link_by_link", || {
+        let dir = links();
+        let lab = Lab::raise(&dir);
+        let office = Office::bare(dir);
+        let anchor = lab.anchor.display();
+        office.configure(
+            "linnet.toml",
+            &format!("[resolver]\ndnssec = \"enforce\"\ntrust-anchors = \"{anchor}\"\n"),
+        );
+        office.configure("profiles/home.toml", tests::office::HOME);
+        let _linnetd = office.linnetd(LINNETD, &["--clock", &clock()]);
+        for (name, code, words) in [
+            (
+                "www.nsec.test",
+                0,
+                [
+                    "signed by nsec.test",
+                    "DS signed by test",
+                    "NOERROR, validated",
+                ],
+            ),
+            (
+                "www.plain.test",
+                0,
+                ["plain.test has no DS", "insecure", "NOERROR, not validated"],
+            ),
+            (
+                "www.expired.test",
+                1,
+                ["time is over", "signature expired", "SERVFAIL"],
+            ),
+            (
+                "www.mismatch.test",
+                1,
+                [
+                    "no DNSKEY of mismatch.test fits",
+                    "DNSKEY missing",
+                    "SERVFAIL",
+                ],
+            ),
+        ] {
+            let (exit, text) = office.linnet(LINNET, &["query", "--dnssec", name]);
+            assert_eq!(exit, code, "{text}");
+            for word in words {
+                assert!(text.contains(word), "{word:?} is not in\n{text}");
+            }
+        }
+        let (_, text) = office.linnet(
+            LINNET,
+            &["dnssec", "nta", "add", "expired.test", "--for", "1h"],
+        );
+        let (exit, text) = match office.linnet(LINNET, &["query", "www.expired.test"]) {
+            (0, told) => (0, told),
+            (exit, told) => (exit, text + &told),
+        };
+        assert_eq!(exit, 0, "{text}");
+        assert!(
+            ask("127.0.0.53", "www.nsec.test", "A").1,
+            "the rest is judged as before"
+        );
+    });
+}
+
+#[test]
+fn a_private_zone_under_a_signed_parent_asks_its_parent_nothing() {
+    isolated(
+        "dnssec::a_private_zone_under_a_signed_parent_asks_its_parent_nothing",
+        || {
+            let dir = links();
+            let lab = Lab::raise(&dir);
+            let _vpn = tests::office::knot(&dir, "vpn", "10.8.0.1");
+            let office = Office::bare(dir);
+            let anchor = lab.anchor.display();
+            office.configure(
+                "linnet.toml",
+                &format!("[resolver]\ndnssec = \"enforce\"\ntrust-anchors = \"{anchor}\"\n"),
+            );
+            office.configure("profiles/home.toml", tests::office::HOME);
+            office.configure("profiles/office.toml", tests::office::OFFICE);
+            let _linnetd = office.linnetd(LINNETD, &["--clock", &clock()]);
+            let (home, vpn) = (
+                Tap::start(office.dir(), "home0"),
+                Tap::start(office.dir(), "vpn0"),
+            );
+            assert!(dig("+short git.corp.test").contains("10.8.0.80"));
+            assert_eq!(
+                ask("127.0.0.53", "git.corp.test", "A"),
+                ("NOERROR".to_owned(), false)
+            );
+            assert_eq!(ask("127.0.0.53", "nothing.corp.test", "A").0, "NXDOMAIN");
+            assert_eq!(
+                ask("127.0.0.53", "www.nsec.test", "A"),
+                ("NOERROR".to_owned(), true)
+            );
+            let (home, vpn) = (home.stop(), vpn.stop());
+            assert!(occurrences(&home, "nsec.test") > 0, "the tap works");
+            assert_eq!(
+                occurrences(&home, "corp.test"),
+                0,
+                "corp.test was asked at home"
+            );
+            assert!(occurrences(&vpn, "git.corp.test") > 0, "the tap works");
+            assert_eq!(occurrences(&vpn, "nsec.test"), 0);
+            for record_type in [43, 48] {
+                let asked = [0, 0, record_type, 0, 1];
+                assert!(
+                    !vpn.windows(asked.len()).any(|window| window == asked),
+                    "type {record_type} was asked through the VPN"
+                );
+            }
+        },
+    );
+}
+
+/// Hands questions on to unbound, without DO while `strips` is set.
+fn relay(strips: &Arc<AtomicBool>) {
+    let socket = UdpSocket::bind("127.0.0.10:53").unwrap();
+    let strips = Arc::clone(strips);
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok((length, client)) = socket.recv_from(&mut buffer) {
+            let mut query = buffer[..length].to_vec();
+            if strips.load(Ordering::Relaxed) {
+                // The flags of OPT are its TTL's last two octets; there are no options.
+                query[length - 4] &= 0x7f;
+            }
+            let upstream = UdpSocket::bind("0.0.0.0:0").unwrap();
+            upstream
+                .set_read_timeout(Some(Duration::from_secs(2)))
+                .unwrap();
+            upstream.send_to(&query, (UPSTREAM, 53)).unwrap();
+            if let Ok(length) = upstream.recv(&mut buffer) {
+                socket.send_to(&buffer[..length], client).unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn an_upstream_that_strips_signatures_is_seen_and_does_not_break_names() {
+    isolated(
+        "dnssec::an_upstream_that_strips_signatures_is_seen_and_does_not_break_names",
+        || {
+            let dir = links();
+            let lab = Lab::raise(&dir);
+            let office = Office::bare(dir);
+            let strips = Arc::new(AtomicBool::new(true));
+            relay(&strips);
+            let anchor = lab.anchor.display();
+            office.configure(
+                "linnet.toml",
+                &format!(
+                    "[resolver]\nupstreams = [\"127.0.0.10\"]\ntrust-anchors = \"{anchor}\"\n"
+                ),
+            );
+            let _linnetd = office.linnetd(LINNETD, &["--clock", &clock()]);
+            let mode = || json(&office, &["status"])["scopes"][0]["dnssec"].to_string();
+            assert_eq!(
+                ask("127.0.0.53", "www.nsec.test", "A"),
+                ("NOERROR".to_owned(), false)
+            );
+            assert!(mode().contains("observe"), "{}", mode());
+            strips.store(false, Ordering::Relaxed);
+            office.linnet(LINNET, &["flush"]);
+            until("it is seen that signatures come through", || {
+                ask("127.0.0.53", "www.nsec.test", "A") == ("NOERROR".to_owned(), true)
+            });
+            assert!(mode().contains("enforce"), "{}", mode());
+            assert_eq!(ask("127.0.0.53", "www.expired.test", "A").0, "SERVFAIL");
+        },
+    );
+}
