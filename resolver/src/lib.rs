@@ -25,6 +25,7 @@ mod progress;
 mod query;
 mod reader;
 pub mod record;
+pub mod recursion;
 mod refusal;
 mod scope;
 mod search;

@@ -1,0 +1,1 @@
+//! Recursion against a simulated Internet.
