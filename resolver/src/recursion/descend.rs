@@ -406,7 +406,7 @@ impl Walk {
                 }
                 self.wake(*parent, &[]);
             }
-            (Purpose::Host { parent, host }, _) => {
+            (Purpose::Host { parent, host }, result) => {
                 let addresses: Vec<IpAddr> = task
                     .answers
                     .iter()
@@ -414,13 +414,16 @@ impl Walk {
                     .filter(|&address| shared.addresses.permits(address))
                     .collect();
                 let ttl = task.answers.iter().map(|record| record.ttl).min();
-                shared.delegations.insert_addresses(
-                    host,
-                    task.record_type,
-                    addresses.clone(),
-                    ttl.unwrap_or(0),
-                    now,
-                );
+                // A failure may be this walk's alone: a circle, a limit, a loss.
+                if result.is_ok() {
+                    shared.delegations.insert_addresses(
+                        host,
+                        task.record_type,
+                        addresses.clone(),
+                        ttl.unwrap_or(0),
+                        now,
+                    );
+                }
                 let (parent, host) = (*parent, host.clone());
                 if addresses.is_empty() && task.record_type == rtype::A && self.reach.v6 {
                     let purpose = Purpose::Host {
