@@ -527,3 +527,118 @@ fn a_host_that_was_not_found_in_one_walk_is_looked_up_in_the_next() {
     let run = net.resolve_with(&mut recursion, asked, BOTH, Instant::ZERO);
     assert_eq!(addresses(&run), ["9.9.9.4"]);
 }
+
+#[test]
+fn glue_counts_only_when_the_referring_zone_may_speak_for_the_server() {
+    let mut net = with_zone();
+    net.add(
+        "test",
+        &["evil.test NS ns.evil.test", "ns.evil.test A 6.0.0.1"],
+    );
+    net.zone(
+        "evil.test",
+        &["6.0.0.1"],
+        &["s.evil.test NS dns.a.test", "dns.a.test A 6.0.0.9"],
+    );
+    net.add("a.test", &["dns.a.test A 1.3.0.1"]);
+    net.zone(
+        "s.evil.test",
+        &["1.3.0.1", "6.0.0.9"],
+        &["www.s.evil.test A 9.9.9.6"],
+    );
+    let run = net.resolve("www.s.evil.test", rtype::A);
+    assert_eq!(addresses(&run), ["9.9.9.6"]);
+    assert!(
+        run.asks
+            .iter()
+            .all(|ask| ask.server.to_string() != "6.0.0.9")
+    );
+}
+
+#[test]
+fn replies_are_sorted_by_what_the_server_may_say() {
+    #[derive(Debug, PartialEq)]
+    enum Is {
+        Answer,
+        Alias,
+        Referral,
+        Lame,
+        Broken,
+    }
+    let (aa, none) = (0x8400, 0x8000);
+    // Flags, answers, authority, what it is; `www.a.test` A is asked of a server of `a.test`.
+    let rows: Vec<(u16, &[&str], &[&str], Is)> = vec![
+        (aa, &["www.a.test A 9.9.9.1"], &[], Is::Answer),
+        (none, &["www.a.test A 9.9.9.1"], &[], Is::Answer),
+        (none | 0x80, &["www.a.test A 9.9.9.1"], &[], Is::Lame),
+        (aa, &["b.test A 9.9.9.1"], &[], Is::Answer),
+        (none, &["b.test A 9.9.9.1"], &[], Is::Lame),
+        (
+            aa,
+            &["www.a.test CNAME w.a.test", "w.a.test A 9.9.9.1"],
+            &[],
+            Is::Answer,
+        ),
+        (aa, &["www.a.test CNAME w.a.test"], &[], Is::Alias),
+        (
+            aa,
+            &["www.a.test CNAME w.a.test"],
+            &["a.test SOA a.test"],
+            Is::Answer,
+        ),
+        (
+            aa,
+            &["www.a.test CNAME b.test", "b.test A 9.9.9.1"],
+            &[],
+            Is::Alias,
+        ),
+        (aa, &["a.test DNAME b.test"], &[], Is::Alias),
+        (aa, &["test DNAME b.example"], &[], Is::Answer),
+        (aa, &[], &["a.test SOA a.test"], Is::Answer),
+        (aa, &[], &["test SOA test"], Is::Lame),
+        (aa | 3, &[], &[". SOA ."], Is::Lame),
+        (none, &[], &["www.a.test NS ns.b.test"], Is::Referral),
+        (aa, &[], &["www.a.test NS ns.b.test"], Is::Referral),
+        (none, &[], &["a.test NS ns.b.test"], Is::Lame),
+        (none, &[], &["test NS ns.b.test"], Is::Lame),
+        (none, &[], &["w.a.test NS ns.b.test"], Is::Lame),
+        (none, &[], &["x.www.a.test NS ns.b.test"], Is::Lame),
+        (none, &[], &[], Is::Lame),
+        (aa, &[], &[], Is::Answer),
+        (none | 5, &[], &[], Is::Lame),
+        (none | 2, &[], &[], Is::Broken),
+    ];
+    let asked = question("www.a.test", rtype::A);
+    for (flags, answers, authority, expected) in rows {
+        let records =
+            |texts: &[&str]| -> Vec<RawRecord> { texts.iter().map(|text| record(text)).collect() };
+        let wire = encode(&asked, flags, [&records(answers), &records(authority), &[]]);
+        let reply = crate::record::parse_reply(&wire, 0, &asked).unwrap();
+        let found = match sort::sort(&asked, &name("a.test"), Addresses::Any, &reply) {
+            sort::Sorted::Answer(_) => Is::Answer,
+            sort::Sorted::Alias(_) => Is::Alias,
+            sort::Sorted::Referral(_) => Is::Referral,
+            sort::Sorted::Lame(_) => Is::Lame,
+            sort::Sorted::Broken(_) => Is::Broken,
+        };
+        assert_eq!(found, expected, "{flags:x} {answers:?} {authority:?}");
+    }
+}
+
+#[test]
+fn a_referral_to_the_zone_whose_ds_is_asked_for_is_the_answer() {
+    let asked = question("c.a.test", rtype::DS);
+    let authority = [
+        "c.a.test NS ns.b.test",
+        "c.a.test DS 1",
+        "c.a.test RRSIG 43",
+    ]
+    .map(record);
+    let wire = encode(&asked, 0x8000, [&[], &authority, &[]]);
+    let reply = crate::record::parse_reply(&wire, 0, &asked).unwrap();
+    let sorted = sort::sort(&asked, &name("a.test"), Addresses::Any, &reply);
+    let sort::Sorted::Answer(piece) = sorted else {
+        panic!("{sorted:?}");
+    };
+    assert_eq!(piece.answers, authority[1..]);
+}
