@@ -27,6 +27,7 @@ mod proof;
 mod query;
 mod reader;
 pub mod record;
+pub mod recursion;
 mod refusal;
 mod scope;
 mod search;
