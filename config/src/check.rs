@@ -60,6 +60,13 @@ fn resolver(said: &Table, resolver: &mut ResolverConfig, findings: &mut Findings
     if let Some(mode) = said.word("dnssec") {
         resolver.dnssec = mode;
     }
+    lay(said.word("recursion"), &mut resolver.recursion);
+    if let Some(texts) = said.texts("root-servers") {
+        let addresses = texts.iter();
+        resolver.root_servers = addresses
+            .filter_map(|text| values::address(text, findings))
+            .collect();
+    }
     if let Some([path]) = said.texts("trust-anchors") {
         if path.get_ref().is_empty() {
             let help = Some("leave it out for the built-in anchors".to_owned());

@@ -47,6 +47,10 @@ pub struct ResolverConfig {
     pub hosts: bool,
     /// Bytes that all caches together may take.
     pub cache_size: u64,
+    /// When names that nobody claims are resolved from the root down.
+    pub recursion: RecursionMode,
+    /// Servers of a root of one's own; none for the public root's.
+    pub root_servers: Vec<IpAddr>,
     /// Directory or file of trust anchors that replaces the built-in ones.
     pub trust_anchors: Option<String>,
 }
@@ -66,6 +70,8 @@ impl Default for ResolverConfig {
             transport: TransportFloor::Any,
             hosts: true,
             cache_size: 8 << 20,
+            recursion: RecursionMode::Auto,
+            root_servers: Vec::new(),
             trust_anchors: None,
         }
     }
@@ -93,6 +99,19 @@ pub enum Selection {
     Ordered,
     /// The one with the least round-trip time.
     Fastest,
+}
+
+/// When names are resolved from the root down, without upstreams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecursionMode {
+    /// When nobody replies, or what they reply is not to be believed.
+    #[default]
+    Auto,
+    /// First of all; upstreams are asked when that fails.
+    Always,
+    /// Never.
+    Never,
 }
 
 /// What validation does in a scope.

@@ -247,7 +247,7 @@ impl Pass<'_> {
             });
         }
         if let Some(set) = find(&reply.answers, name, rtype::CNAME) {
-            return Ok(match self.check(set)? {
+            return Ok(match self.check_as(set, true)? {
                 Checked::Insecure(why) => Delegation::Unsigned(why, forever),
                 Checked::Secure { .. } => Delegation::NoCut,
             });

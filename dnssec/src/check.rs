@@ -137,6 +137,13 @@ impl Pass<'_> {
     /// Judges an RRset by its signatures, or by the proof that it needs none.
     pub(crate) fn check(&mut self, set: &Set) -> Result<Checked, Halt> {
         let of_parent = set.record_type == rtype::DS && !set.name.is_root();
+        self.check_as(set, of_parent)
+    }
+
+    /// As [`Pass::check`]; `of_parent` says that only a zone above the name can have signed it.
+    ///
+    /// What answers a question for DS is always judged so: else it would be needed to judge itself.
+    pub(crate) fn check_as(&mut self, set: &Set, of_parent: bool) -> Result<Checked, Halt> {
         let trust = self.trust(&set.name);
         let within = |signer: &Name| match &trust {
             Trust::Point(owner, _) => signer.is_in(owner),

@@ -59,7 +59,13 @@ impl Resolver {
         if let Some(lookup) = self.lookups.get_mut(id) {
             lookup.waiters.push(waiter);
         }
-        if !self.ask_next(id, now) {
+        let recurse = self
+            .lookups
+            .get(id)
+            .is_some_and(|lookup| lookup.asking.recurse);
+        if (recurse || self.walks_always()) && self.may_walk(id, now) {
+            self.walk(id, now);
+        } else if recurse || !self.ask_next(id, now) {
             self.timers.set(Timer::Exchange, id, now);
         }
         id
@@ -69,6 +75,10 @@ impl Resolver {
         let Some(exchange) = self.exchanges.get_mut(id) else {
             return;
         };
+        if let Purpose::Walk(..) = exchange.purpose {
+            self.take_walk_reply(id, wire, now);
+            return;
+        }
         match exchange.read(wire) {
             Ok(reply) => {
                 if let Some(exchange) = self.end_exchange(id) {
@@ -104,6 +114,10 @@ impl Resolver {
         };
         self.forget_exchange(id, exchange.purpose);
         self.counters.lost += 1;
+        if let Purpose::Walk(lookup, ask) = exchange.purpose {
+            self.take_walk_failure(lookup, ask, failure, now);
+            return;
+        }
         let step = Step::Failed(exchange.upstream.clone(), exchange.channel, failure);
         self.note_step(exchange.purpose, step);
         self.take_loss(&exchange, failure, now);
@@ -125,6 +139,7 @@ impl Resolver {
                     self.note_lost(&exchange, now);
                 }
             }
+            Timer::Walk => self.take_walk_timeout(key, now),
             Timer::Budget | Timer::Proof => {}
         }
     }
@@ -147,9 +162,10 @@ impl Resolver {
             .iter()
             .filter(|(_, exchange)| {
                 let asking = &exchange.asking;
+                let walks = matches!(exchange.purpose, Purpose::Walk(..));
                 self.scopes
                     .living(&asking.scope, asking.incarnation)
-                    .is_none_or(|scope| scope.state(&exchange.upstream).is_none())
+                    .is_none_or(|scope| !walks && scope.state(&exchange.upstream).is_none())
             })
             .map(|(id, _)| id)
             .collect();
@@ -288,6 +304,13 @@ impl Resolver {
         }
         lookup.round = lookup.round.saturating_add(1);
         lookup.tried.clear();
+        if lookup.asking.recurse {
+            self.conclude_failed(id, now);
+            return;
+        }
+        if self.may_walk(id, now) {
+            self.walk(id, now);
+        }
         if !self.ask_next(id, now) {
             self.after_exchange(id, now);
         }
@@ -449,6 +472,7 @@ impl Resolver {
         }
         self.timers.clear(Timer::Hedge, id);
         self.timers.clear(Timer::Exchange, id);
+        self.timers.clear(Timer::Walk, id);
         for exchange in std::mem::take(&mut lookup.exchanges) {
             let Some(exchange) = self.end_exchange(exchange) else {
                 continue;
@@ -465,7 +489,7 @@ impl Resolver {
     }
 
     /// Ends an exchange whose socket is open; a message that was not yet taken is not sent at all.
-    fn end_exchange(&mut self, id: ExchangeId) -> Option<Exchange> {
+    pub(crate) fn end_exchange(&mut self, id: ExchangeId) -> Option<Exchange> {
         let exchange = self.exchanges.remove(id)?;
         self.forget_exchange(id, exchange.purpose);
         match self
@@ -481,7 +505,7 @@ impl Resolver {
 
     fn forget_exchange(&mut self, id: ExchangeId, purpose: Purpose) {
         match purpose {
-            Purpose::Lookup(lookup) => {
+            Purpose::Lookup(lookup) | Purpose::Walk(lookup, _) => {
                 if let Some(lookup) = self.lookups.get_mut(lookup) {
                     lookup.exchanges.retain(|&other| other != id);
                 }

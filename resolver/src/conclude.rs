@@ -82,6 +82,10 @@ impl Resolver {
 
     /// Ends a lookup that nobody replied to.
     pub(crate) fn conclude_failed(&mut self, id: u64, now: Instant) {
+        if self.may_walk(id, now) {
+            self.walk(id, now);
+            return;
+        }
         let Some(lookup) = self.lookups.get(id) else {
             return;
         };

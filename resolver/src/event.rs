@@ -159,6 +159,8 @@ pub enum Step {
     Dropped(Upstream, &'static str),
     /// Its reply was judged: the verdict, and the chain of trust, link by link.
     Judged(Verdict, Vec<String>),
+    /// It was resolved from the root down; how far that came.
+    Walked(Arc<str>),
     /// An alias led on.
     Alias(DomainName),
 }
@@ -196,6 +198,8 @@ pub enum Timer {
     Budget,
     /// When to try an upstream of higher rank again.
     Probe,
+    /// When to go on with a walk from the root down.
+    Walk,
     /// When not to wait any longer for the proof that a scope can validate.
     Proof,
 }

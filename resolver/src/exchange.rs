@@ -30,6 +30,8 @@ pub(crate) enum Purpose {
     Lookup(u64),
     /// To see whether the upstream works again.
     Probe,
+    /// Of the walk of this lookup, with this number.
+    Walk(u64, u64),
 }
 
 /// Whether a message carries an OPT record.
@@ -51,6 +53,8 @@ pub(crate) struct Asking {
     pub(crate) checking_disabled: bool,
     /// Whether the reply is judged before anybody gets it; then DO and CD are ours.
     pub(crate) validate: bool,
+    /// Whether the upstreams are passed by, because they are not believed.
+    pub(crate) recurse: bool,
 }
 
 /// One message on its way.
@@ -99,28 +103,30 @@ impl Exchanges {
         rng: &mut StdRng,
         now: Instant,
     ) -> Transmit {
-        self.last += 1;
-        let exchange = ExchangeId(self.last);
         let id = rng.random();
         let wire = query(&asking, id, edns);
-        let started = Exchange {
-            asking,
-            purpose,
-            upstream: upstream.clone(),
-            channel,
-            edns,
-            sent_at: now,
-            id,
-            mismatches: 0,
-        };
-        self.exchange_by_id.insert(exchange, started);
-        Transmit {
-            exchange,
-            upstream,
-            channel,
+        let exchange = Exchange::new(asking, purpose, upstream, channel, edns, id, now);
+        self.add(exchange, wire, link)
+    }
+
+    /// Takes an exchange whose message is made.
+    pub(crate) fn add(
+        &mut self,
+        exchange: Exchange,
+        wire: Vec<u8>,
+        link: Option<ScopeLink>,
+    ) -> Transmit {
+        self.last += 1;
+        let id = ExchangeId(self.last);
+        let transmit = Transmit {
+            exchange: id,
+            upstream: exchange.upstream.clone(),
+            channel: exchange.channel,
             link,
             wire,
-        }
+        };
+        self.exchange_by_id.insert(id, exchange);
+        transmit
     }
 
     pub(crate) fn get_mut(&mut self, id: ExchangeId) -> Option<&mut Exchange> {
@@ -139,6 +145,28 @@ impl Exchanges {
 }
 
 impl Exchange {
+    /// Makes an exchange whose message has this id.
+    pub(crate) fn new(
+        asking: Asking,
+        purpose: Purpose,
+        upstream: Upstream,
+        channel: Channel,
+        edns: Edns,
+        id: u16,
+        now: Instant,
+    ) -> Self {
+        Self {
+            asking,
+            purpose,
+            upstream,
+            channel,
+            edns,
+            sent_at: now,
+            id,
+            mismatches: 0,
+        }
+    }
+
     /// Reads what came back.
     pub(crate) fn read(&mut self, wire: &[u8]) -> Result<ParsedReply, Mismatch> {
         let reason = match parse_reply(wire, self.id, &self.asking.question) {
@@ -192,6 +220,7 @@ mod tests {
             dnssec_ok: true,
             checking_disabled: false,
             validate: false,
+            recurse: false,
         };
         let plain = parse_query(&query(&asking, 7, Edns::Without)).unwrap();
         assert_eq!(

@@ -36,11 +36,14 @@ pub mod template;
 mod timer;
 mod upstream;
 mod validate;
+mod walks;
 pub mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use config::model::RecursionMode;
 use config::name::DomainName;
 use config::time::Instant;
 use dnssec::TrustAnchors;
@@ -59,6 +62,7 @@ use progress::Query;
 use scope::Scopes;
 use timer::Timers;
 use validate::Trust;
+use walks::Walks;
 
 pub use event::{
     Answer, Channel, ClientId, ClientQuery, Clock, Counters, Event, ExchangeId, Failure,
@@ -89,6 +93,7 @@ pub struct Resolver {
     cached_error: ExtendedError,
     trace_hits: bool,
     trust: Trust,
+    walks: Walks,
     clock: Clock,
     /// Queries that wait for the proof of a scope, by its incarnation.
     held_by_scope: BTreeMap<u64, Vec<u64>>,
@@ -122,6 +127,7 @@ impl Resolver {
             // Whoever learns ids must not learn how names are hashed.
             cache: Cache::new(settings.cache_size, rng.random()),
             passes: Passes::new(rng.random()),
+            walks: Walks::new(rng.random()),
             rng,
             plan: Arc::new(DnsPlan::default()),
             scopes: Scopes::default(),
@@ -175,6 +181,11 @@ impl Resolver {
         self.passes.clear();
     }
 
+    /// Takes when names are resolved from the root down, and from which servers; none means those of the public root.
+    pub fn apply_recursion(&mut self, mode: RecursionMode, roots: &[IpAddr]) {
+        self.walks.apply(mode, roots);
+    }
+
     /// Takes what time it is. When dates come to count, everything that was judged without them is forgotten.
     pub fn apply_clock(&mut self, clock: Clock) {
         let believed = clock.dates_count && !self.clock.dates_count;
@@ -206,7 +217,9 @@ impl Resolver {
         while let Some((timer, key)) = self.timers.pop(now) {
             match timer {
                 Timer::Budget => self.take_budget(key, now),
-                Timer::Hedge | Timer::Exchange | Timer::Probe => self.take_timeout(timer, key, now),
+                Timer::Hedge | Timer::Exchange | Timer::Probe | Timer::Walk => {
+                    self.take_timeout(timer, key, now);
+                }
                 Timer::Proof => self.release(key, now),
             }
         }
@@ -265,6 +278,7 @@ impl Resolver {
         match what {
             Flush::All => {
                 self.trust.forget();
+                self.walks.flush();
                 self.scopes.doubt();
                 self.cache.flush(Forget::All)
             }

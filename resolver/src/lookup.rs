@@ -8,9 +8,11 @@ use std::time::Duration;
 use config::model::Upstream;
 use config::time::Instant;
 
+use crate::conclude::Conclusion;
 use crate::event::{ExchangeId, Failure, Step};
 use crate::exchange::Asking;
 use crate::record::ParsedReply;
+use crate::recursion::Walk;
 use crate::refusal::Refused;
 use crate::validate::Judging;
 use crate::wire::Question;
@@ -41,6 +43,14 @@ pub(crate) struct Lookup {
     pub(crate) bad: Option<(Upstream, ParsedReply)>,
     /// A good reply that is being judged.
     pub(crate) judging: Option<Box<Judging>>,
+    /// How far it is without its upstreams.
+    pub(crate) walk: Option<Box<Walk>>,
+    /// Whether that was tried.
+    pub(crate) walked: bool,
+    /// Replies that its walk has had.
+    pub(crate) walk_replies: u16,
+    /// What is handed on when it is in vain.
+    pub(crate) second_best: Option<Conclusion>,
     /// What was wrong with the last reply that was judged bogus.
     pub(crate) bogus: Option<Refused>,
     pub(crate) steps: Vec<Step>,
@@ -66,7 +76,7 @@ pub(crate) struct Lookups {
 }
 
 /// What makes questions identical; the incarnation stands for the scope.
-type Key = (u64, Question, bool, bool, bool);
+type Key = (u64, Question, bool, bool, bool, bool);
 
 impl Lookups {
     /// Returns the lookup that a query may join.
@@ -93,6 +103,10 @@ impl Lookups {
             failures: Vec::new(),
             bad: None,
             judging: None,
+            walk: None,
+            walked: false,
+            walk_replies: 0,
+            second_best: None,
             bogus: None,
             steps: Vec::new(),
         };
@@ -143,5 +157,6 @@ fn key(asking: &Asking) -> Key {
         asking.dnssec_ok,
         asking.checking_disabled,
         asking.validate,
+        asking.recurse,
     )
 }

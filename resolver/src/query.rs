@@ -403,6 +403,7 @@ impl Resolver {
             dnssec_ok: query.parsed.dnssec_ok(),
             checking_disabled: query.parsed.checking_disabled,
             validate: false,
+            recurse: false,
         };
         if !asking.checking_disabled {
             match self.decide_judging(&asking.question.name.clone(), &asking, now) {

@@ -55,7 +55,7 @@ pub(crate) struct Judging {
 
 impl Resolver {
     /// Whether nothing about a name may be asked where public names are: somebody claims it, or a name above it.
-    fn is_island(&self, name: &DomainName) -> bool {
+    pub(crate) fn is_island(&self, name: &DomainName) -> bool {
         wire_suffixes(name.as_wire())
             .any(|suffix| suffix != [0] && self.plan.domains.is_claimed(suffix))
     }
@@ -89,6 +89,7 @@ impl Resolver {
         let Some(lookup) = self.lookups.get_mut(id) else {
             return;
         };
+        lookup.walk = None;
         lookup.judging = Some(Box::new(Judging {
             upstream: upstream.clone(),
             hop,
@@ -98,6 +99,7 @@ impl Resolver {
         }));
         self.timers.clear(Timer::Hedge, id);
         self.timers.clear(Timer::Exchange, id);
+        self.timers.clear(Timer::Walk, id);
         self.go_on_judging(id, now);
     }
 
@@ -148,7 +150,8 @@ impl Resolver {
             validate: false,
             ..asking.clone()
         };
-        if let Some(reply) = self.kept_reply(&asking, now) {
+        // What an upstream stripped must not come back by the cache.
+        if let Some(reply) = self.kept_reply(&asking, now).filter(|_| !asking.recurse) {
             if let Some(judging) = self.judging(id) {
                 judging.validation.handle_fetch(&fetch, Ok(&reply));
             }
@@ -232,7 +235,12 @@ impl Resolver {
             let evidence = outcome.evidence.iter().copied();
             self.events.extend(evidence.map(Event::Evidence));
         }
-        let stance = self.stance(&asking.scope);
+        // What was fetched from the root down leaves nobody to blame but the zone.
+        let stance = match asking.recurse {
+            true => Stance::Enforce,
+            false => self.stance(&asking.scope),
+        };
+        let mut doubtful = false;
         match outcome.verdict {
             Verdict::Secure => {
                 hop.rcode = outcome.rcode;
@@ -244,6 +252,7 @@ impl Resolver {
                     self.reject(id, &asking, &upstream, outcome, now);
                     return;
                 }
+                doubtful = self.may_walk(id, now);
                 extended_error = extended_error.or_else(|| Some(told(outcome, &upstream)));
             }
         }
@@ -257,47 +266,38 @@ impl Resolver {
             hop.end = End::Goto(target);
         }
         let authentic = outcome.verdict.is_authentic() && self.clock.dates_count;
-        let signed = self.hand_on(&asking, hop.clone(), true, authentic, now);
-        let plain = self.hand_on(
-            &asking,
-            without_signatures(hop, &asking.question),
-            false,
-            authentic,
-            now,
-        );
-        self.conclude(
-            id,
-            &Conclusion::Reply {
-                signed,
-                plain,
-                extended_error,
-                verdict: Some(outcome.verdict),
-            },
-            now,
-        );
+        let plain = without_signatures(hop.clone(), &asking.question);
+        let conclusion = Conclusion::Reply {
+            signed: version(&asking.question, hop, authentic),
+            plain: version(&asking.question, plain, authentic),
+            extended_error,
+            verdict: Some(outcome.verdict),
+        };
+        if doubtful {
+            if let Some(lookup) = self.lookups.get_mut(id) {
+                lookup.second_best = Some(conclusion);
+            }
+            self.walk(id, now);
+            return;
+        }
+        self.hand_on(&asking, &conclusion, now);
+        self.conclude(id, &conclusion, now);
     }
 
-    /// Keeps one version of a reply that was judged, under the DO that it is for.
-    fn hand_on(
-        &mut self,
-        asking: &Asking,
-        hop: Hop,
-        dnssec_ok: bool,
-        authentic: bool,
-        now: Instant,
-    ) -> Version {
-        let template = encode(&asking.question, &hop);
-        let template = match authentic {
-            true => template.authentic(),
-            false => template,
+    /// Keeps both versions of a reply that was judged, each under the DO that it is for.
+    fn hand_on(&mut self, asking: &Asking, conclusion: &Conclusion, now: Instant) {
+        let Conclusion::Reply { signed, plain, .. } = conclusion else {
+            return;
         };
-        let asking = Asking {
-            dnssec_ok,
-            checking_disabled: false,
-            ..asking.clone()
-        };
-        let template = self.keep(&asking, &hop, Arc::new(template), now);
-        Version::new(hop, template)
+        for (version, dnssec_ok) in [(signed, true), (plain, false)] {
+            let asking = Asking {
+                dnssec_ok,
+                checking_disabled: false,
+                ..asking.clone()
+            };
+            let template = Arc::clone(&version.template);
+            drop(self.keep(&asking, &version.hop, template, now));
+        }
     }
 
     /// Turns to the next upstream after a reply that is not to be believed, or says why there is no answer.
@@ -314,7 +314,18 @@ impl Resolver {
         if let Some(lookup) = self.lookups.get_mut(id) {
             lookup.bogus = Some(refused.clone());
         }
-        if self.ask_next(id, now) {
+        if !asking.recurse && self.ask_next(id, now) {
+            return;
+        }
+        if self.may_walk(id, now) {
+            self.walk(id, now);
+            return;
+        }
+        if let Verdict::Indeterminate(_) = outcome.verdict
+            && let Some(lookup) = self.lookups.get_mut(id)
+            && let Some(second_best) = lookup.second_best.take()
+        {
+            self.conclude(id, &second_best, now);
             return;
         }
         for dnssec_ok in [true, false] {
@@ -387,6 +398,16 @@ impl Trust {
         let owner = self.validator.anchor_of(&name, at)?;
         DomainName::from_wire(owner.as_wire()).ok()
     }
+}
+
+/// Encodes one version of a reply that was judged.
+fn version(question: &Question, hop: Hop, authentic: bool) -> Version {
+    let template = encode(question, &hop);
+    let template = match authentic {
+        true => template.authentic(),
+        false => template,
+    };
+    Version::new(hop, Arc::new(template))
 }
 
 /// Cuts a reply that leads elsewhere to its first alias, which can be judged alone; returns what that answers.

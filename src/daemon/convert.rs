@@ -99,6 +99,10 @@ fn step(step: &Step, plan: &DnsPlan) -> api::Step {
             links: links.clone(),
             ..what("judged")
         },
+        Step::Walked(how) => api::Step {
+            detail: Some(how.to_string()),
+            ..what("recursion")
+        },
         Step::Alias(name) => api::Step {
             name: Some(name.to_string()),
             ..what("alias")

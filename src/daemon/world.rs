@@ -163,6 +163,7 @@ impl World {
         tell_findings(&diagnostics);
         let mut resolver = Resolver::new(settings);
         resolver.apply_trust(trust.anchors().clone());
+        resolver.apply_recursion(config.resolver.recursion, &config.resolver.root_servers);
         Self {
             resolver,
             config,
@@ -337,6 +338,11 @@ impl World {
                 if understood.applied {
                     self.note_restart(&understood.config);
                     self.keeping.insist();
+                }
+                let (old, new) = (&self.config.resolver, &understood.config.resolver);
+                if (old.recursion, &old.root_servers) != (new.recursion, &new.root_servers) {
+                    self.resolver
+                        .apply_recursion(new.recursion, &new.root_servers);
                 }
                 self.config = understood.config;
                 self.diagnostics = understood.diagnostics;

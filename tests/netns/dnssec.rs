@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use tests::lab::{Lab, REFEREE, UPSTREAM};
+use tests::lab::{AUTHORITY, Lab, REFEREE, UPSTREAM};
 use tests::namespace::{isolated, shell};
 use tests::office::{Office, dig, links};
 use tests::peer::{Tap, occurrences, until};
@@ -306,7 +306,7 @@ fn an_upstream_that_strips_signatures_is_seen_and_does_not_break_names() {
             office.configure(
                 "linnet.toml",
                 &format!(
-                    "[resolver]\nupstreams = [\"127.0.0.10\"]\ntrust-anchors = \"{anchor}\"\n"
+                    "[resolver]\nupstreams = [\"127.0.0.10\"]\nrecursion = \"never\"\ntrust-anchors = \"{anchor}\"\n"
                 ),
             );
             let _linnetd = office.linnetd(LINNETD, &["--clock", &clock()]);
@@ -323,6 +323,62 @@ fn an_upstream_that_strips_signatures_is_seen_and_does_not_break_names() {
             });
             assert!(mode().contains("enforce"), "{}", mode());
             assert_eq!(ask("127.0.0.53", "www.expired.test", "A").0, "SERVFAIL");
+        },
+    );
+}
+
+#[test]
+fn own_recursion_validates_where_the_upstream_strips_and_where_it_is_dead() {
+    isolated(
+        "dnssec::own_recursion_validates_where_the_upstream_strips_and_where_it_is_dead",
+        || {
+            let dir = links();
+            let lab = Lab::raise(&dir);
+            let _vpn = tests::office::knot(&dir, "vpn", "10.8.0.1");
+            let office = Office::bare(dir);
+            let strips = Arc::new(AtomicBool::new(true));
+            relay(&strips);
+            let anchor = lab.anchor.display();
+            let resolver = |upstream: &str| {
+                office.configure(
+                    "linnet.toml",
+                    &format!(
+                        "[resolver]\nupstreams = [\"{upstream}\"]\ntrust-anchors = \"{anchor}\"\nroot-servers = [\"{AUTHORITY}\"]\n"
+                    ),
+                );
+            };
+            office.configure("profiles/office.toml", tests::office::OFFICE);
+            // One upstream strips signatures, the other refuses to be asked.
+            for upstream in ["127.0.0.10", "127.0.0.11"] {
+                resolver(upstream);
+                let mut linnetd = office.linnetd(LINNETD, &["--clock", &clock()]);
+                let tap = Tap::start(office.dir(), "home0");
+                for (name, seen) in [
+                    ("www.nsec.test", ("NOERROR", true)),
+                    ("nothing.nsec3.test", ("NXDOMAIN", true)),
+                    ("out.nsec.test", ("NOERROR", true)),
+                    ("www.plain.test", ("NOERROR", false)),
+                    ("www.expired.test", ("SERVFAIL", false)),
+                    ("git.corp.test", ("NOERROR", false)),
+                ] {
+                    let ours = ask("127.0.0.53", name, "A");
+                    assert_eq!((&*ours.0, ours.1), seen, "{name} by {upstream}");
+                }
+                let told = office.linnet(LINNET, &["query", "alias.nsec.test"]).1;
+                assert!(told.contains("recursion"), "{told}");
+                shell("ip link set vpn0 down");
+                assert_eq!(ask("127.0.0.53", "git.corp.test", "A").0, "REFUSED");
+                shell("ip link set vpn0 up");
+                let packets = tap.stop();
+                assert!(occurrences(&packets, "nsec.test") > 0, "the tap works");
+                assert_eq!(
+                    occurrences(&packets, "corp.test"),
+                    0,
+                    "the root was asked for corp.test"
+                );
+                linnetd.signal(libc::SIGTERM);
+                assert_eq!(linnetd.wait(), Some(0), "{}", linnetd.log());
+            }
         },
     );
 }

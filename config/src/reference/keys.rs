@@ -100,6 +100,20 @@ pub static KEYS: &[Key] = &[
     ),
     key(
         Section::Resolver,
+        "recursion",
+        Syntax::Choice(&["auto", "always", "never"]),
+        Some("\"auto\""),
+        "When names that nobody claims are resolved from the root down: when nobody replies or the replies are not to be believed, first of all, or never.",
+    ),
+    key(
+        Section::Resolver,
+        "root-servers",
+        Syntax::List(Form::Address),
+        Some("[]"),
+        "Servers of a root of one's own, for recursion; none for those of the public root.",
+    ),
+    key(
+        Section::Resolver,
         "trust-anchors",
         Syntax::Text(Form::Path),
         None,

@@ -1,0 +1,329 @@
+//! When does the resolver go its own way, and how? A lookup that its upstreams cannot serve is resolved from the root down.
+//!
+//! ```text
+//! nobody replies, or every reply was bogus ─► walk ─► judged, its chain fetched by walks too ─► handed on
+//!                                               └ fails: what the upstreams gave; no walk for a while
+//! ```
+//!
+//! Only where public names go: in the default scope, on its link, for names that nobody claims. How names are resolved from the
+//! root is `recursion`'s; what a reply is worth is `validate`'s.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::model::{RecursionMode, Upstream};
+use config::time::Instant;
+use rand::RngExt as _;
+
+use crate::Resolver;
+use crate::chain;
+use crate::conclude::{Conclusion, Version};
+use crate::event::{ExchangeId, Failure, Step, Timer};
+use crate::exchange::{Asking, Edns, Exchange, Mismatch, Purpose};
+use crate::lookup::Waiter;
+use crate::record::parse_reply;
+use crate::recursion::{Addresses, AskId, Reach, Recursion, Settings, WalkFailure};
+use crate::wire::class;
+
+/// How long one walk may take.
+const WALK_BUDGET: Duration = Duration::from_millis(3500);
+/// How long it may take while an answer is at hand that may be served.
+const REFEREE_BUDGET: Duration = Duration::from_millis(1500);
+/// How long no walk is tried after one that reached nobody.
+const BLOCKED_FOR: Duration = Duration::from_secs(900);
+
+/// Own recursion, for one network at a time.
+#[derive(Debug)]
+pub(crate) struct Walks {
+    mode: RecursionMode,
+    recursion: Recursion,
+    settings: Settings,
+    /// The incarnation of the scope that it has learned in.
+    learned_in: u64,
+    blocked_until: Instant,
+}
+
+impl Walks {
+    pub(crate) fn new(seed: [u8; 32]) -> Self {
+        let settings = Settings::new(seed);
+        Self {
+            mode: RecursionMode::Never,
+            recursion: Recursion::new(settings.clone()),
+            settings,
+            learned_in: 0,
+            blocked_until: Instant::ZERO,
+        }
+    }
+
+    /// Takes when to walk, and from which servers; none means those of the public root.
+    pub(crate) fn apply(&mut self, mode: RecursionMode, roots: &[IpAddr]) {
+        self.mode = mode;
+        let mut settings = Settings::new(self.settings.seed);
+        if let Ok(name) = "root-server.invalid".parse()
+            && !roots.is_empty()
+        {
+            // A root of one's own lies wherever one has put it.
+            settings.addresses = Addresses::Any;
+            settings.hints = vec![(name, roots.to_vec())];
+        }
+        self.recursion = Recursion::new(settings.clone());
+        self.settings = settings;
+        self.blocked_until = Instant::ZERO;
+    }
+
+    /// Forgets what was learned.
+    pub(crate) fn flush(&mut self) {
+        self.recursion.flush();
+        self.blocked_until = Instant::ZERO;
+    }
+}
+
+impl Resolver {
+    /// Whether a lookup may be resolved without its upstreams.
+    pub(crate) fn may_walk(&self, id: u64, now: Instant) -> bool {
+        let Some(lookup) = self.lookups.get(id) else {
+            return false;
+        };
+        let asking = &lookup.asking;
+        self.walks.mode != RecursionMode::Never
+            && !lookup.walked
+            && now >= self.walks.blocked_until
+            // A proof is about the upstreams.
+            && !lookup.waiters.iter().any(|waiter| matches!(waiter, Waiter::Proof(_)))
+            && asking.question.class == class::IN
+            && self.plan.default_scope().as_ref() == Some(&asking.scope)
+            && !self.is_island(&asking.question.name)
+    }
+
+    /// Whether walking is the normal way.
+    pub(crate) fn walks_always(&self) -> bool {
+        self.walks.mode == RecursionMode::Always
+    }
+
+    /// Begins to resolve a lookup's question from the root down.
+    pub(crate) fn walk(&mut self, id: u64, now: Instant) {
+        let Some(lookup) = self.lookups.get_mut(id) else {
+            return;
+        };
+        lookup.walked = true;
+        lookup.steps.push(Step::Walked(Arc::from("begun")));
+        let asking = lookup.asking.clone();
+        let budget = match lookup.second_best {
+            Some(_) => REFEREE_BUDGET,
+            None => WALK_BUDGET,
+        };
+        if self.walks.learned_in != asking.incarnation {
+            self.walks.learned_in = asking.incarnation;
+            self.walks.recursion.flush();
+        }
+        let reach = self.reach();
+        let walk = self.walks.recursion.begin(
+            asking.question,
+            asking.dnssec_ok || asking.validate,
+            reach,
+            budget,
+            now,
+        );
+        if let Some(lookup) = self.lookups.get_mut(id) {
+            lookup.walk = Some(Box::new(walk));
+        }
+        self.go_on_walking(id, now);
+    }
+
+    /// Which kinds of addresses may be tried; the kernel says soon enough which of them lead nowhere.
+    fn reach(&self) -> Reach {
+        let outbound = &self.local_names.outbound;
+        Reach {
+            v4: true,
+            v6: outbound.iter().any(IpAddr::is_ipv6),
+        }
+    }
+
+    fn go_on_walking(&mut self, id: u64, now: Instant) {
+        let Some(mut walk) = self
+            .lookups
+            .get_mut(id)
+            .and_then(|lookup| lookup.walk.take())
+        else {
+            return;
+        };
+        while let Some(ask) = walk.poll_cancel() {
+            self.end_ask(id, ask);
+        }
+        while let Some(ask) = walk.poll_transmit() {
+            let Some(lookup) = self.lookups.get(id) else {
+                return;
+            };
+            let asking = Asking {
+                question: ask.question.clone(),
+                ..lookup.asking.clone()
+            };
+            let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation) else {
+                walk.handle_failure(ask.id, Failure::NoLink, &mut self.walks.recursion, now);
+                continue;
+            };
+            let link = scope.plan.link.clone();
+            let mut wire = ask.wire;
+            let message: u16 = self.rng.random();
+            if let Some(place) = wire.first_chunk_mut::<2>() {
+                *place = message.to_be_bytes();
+            }
+            let exchange = Exchange::new(
+                asking,
+                Purpose::Walk(id, ask.id.0),
+                Upstream::plain(ask.server),
+                ask.channel,
+                Edns::With,
+                message,
+                now,
+            );
+            let transmit = self.exchanges.add(exchange, wire, link);
+            self.counters.exchanges += 1;
+            if let Some(lookup) = self.lookups.get_mut(id) {
+                lookup.exchanges.push(transmit.exchange);
+            }
+            self.transmits.push_back(transmit);
+        }
+        if let Some(done) = walk.poll_done() {
+            self.timers.clear(Timer::Walk, id);
+            self.end_walk(id, done, walk.asks(), now);
+            return;
+        }
+        match walk.poll_timeout() {
+            Some(at) => self.timers.set(Timer::Walk, id, at),
+            None => self.timers.clear(Timer::Walk, id),
+        }
+        if let Some(lookup) = self.lookups.get_mut(id) {
+            lookup.walk = Some(walk);
+        }
+    }
+
+    fn end_ask(&mut self, id: u64, ask: AskId) {
+        let found = self
+            .exchanges
+            .iter()
+            .find(|(_, exchange)| exchange.purpose == Purpose::Walk(id, ask.0))
+            .map(|(exchange, _)| exchange);
+        if let Some(exchange) = found {
+            self.end_exchange(exchange);
+        }
+    }
+
+    /// Takes a reply to a message of a walk.
+    pub(crate) fn take_walk_reply(&mut self, exchange: ExchangeId, wire: &[u8], now: Instant) {
+        let Some(open) = self.exchanges.get_mut(exchange) else {
+            return;
+        };
+        let Purpose::Walk(id, ask) = open.purpose else {
+            return;
+        };
+        let read = open.read(wire);
+        if let Err(Mismatch::WaitOn(_)) = read {
+            self.counters.dropped += 1;
+            return;
+        }
+        self.end_exchange(exchange);
+        let Some(lookup) = self.lookups.get_mut(id) else {
+            return;
+        };
+        lookup.walk_replies = lookup.walk_replies.saturating_add(1);
+        if let Some(walk) = &mut lookup.walk {
+            let recursion = &mut self.walks.recursion;
+            match read {
+                Ok(_) => {
+                    let mut wire = wire.to_vec();
+                    if let Some(place) = wire.first_chunk_mut::<2>() {
+                        *place = [0; 2];
+                    }
+                    walk.handle_reply(AskId(ask), &wire, recursion, now);
+                }
+                Err(_) => walk.handle_failure(AskId(ask), Failure::Closed, recursion, now),
+            }
+        }
+        self.go_on_walking(id, now);
+    }
+
+    /// Takes the news that a message of a walk was in vain.
+    pub(crate) fn take_walk_failure(&mut self, id: u64, ask: u64, failure: Failure, now: Instant) {
+        if let Some(lookup) = self.lookups.get_mut(id)
+            && let Some(walk) = &mut lookup.walk
+        {
+            walk.handle_failure(AskId(ask), failure, &mut self.walks.recursion, now);
+        }
+        self.go_on_walking(id, now);
+    }
+
+    /// Acts on a deadline of a walk.
+    pub(crate) fn take_walk_timeout(&mut self, id: u64, now: Instant) {
+        if let Some(lookup) = self.lookups.get_mut(id)
+            && let Some(walk) = &mut lookup.walk
+        {
+            walk.handle_timeout(&mut self.walks.recursion, now);
+        }
+        self.go_on_walking(id, now);
+    }
+
+    fn end_walk(&mut self, id: u64, done: Result<Vec<u8>, WalkFailure>, asks: u16, now: Instant) {
+        let Some(lookup) = self.lookups.get_mut(id) else {
+            return;
+        };
+        let told = match &done {
+            Ok(_) => format!("an answer after {asks} messages"),
+            Err(failure) => failure.to_string(),
+        };
+        lookup.steps.push(Step::Walked(told.into()));
+        let question = lookup.asking.question.clone();
+        let reply = done
+            .as_ref()
+            .ok()
+            .and_then(|wire| parse_reply(wire, 0, &question).ok());
+        let Some(reply) = reply else {
+            if lookup.walk_replies == 0 {
+                // Nobody is let through to the servers.
+                self.walks.blocked_until = now + BLOCKED_FOR;
+            }
+            self.after_walk(id, now);
+            return;
+        };
+        lookup.asking.recurse = true;
+        let asking = lookup.asking.clone();
+        let plan = Arc::clone(&self.plan);
+        let hop = chain::follow(&asking.question, &asking.scope, reply, |name| {
+            plan.domains.route(name)
+        });
+        if asking.validate {
+            let root = Upstream::plain(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
+            self.judge(id, &root, hop, None, now);
+            return;
+        }
+        let template = self.store(&asking, &hop, now);
+        self.conclude(
+            id,
+            &Conclusion::whole(Version::new(hop, template), None),
+            now,
+        );
+    }
+
+    /// Goes on after a walk that brought nothing: what the upstreams gave, or may still give, is all there is.
+    pub(crate) fn after_walk(&mut self, id: u64, now: Instant) {
+        let Some(lookup) = self.lookups.get_mut(id) else {
+            return;
+        };
+        if let Some(second_best) = lookup.second_best.take() {
+            self.conclude(id, &second_best, now);
+            return;
+        }
+        let untouched = lookup.attempts == 0 && !lookup.asking.recurse;
+        if untouched && self.ask_next(id, now) {
+            return;
+        }
+        let waits = self
+            .lookups
+            .get(id)
+            .is_some_and(|lookup| !lookup.exchanges.is_empty());
+        if !waits {
+            self.conclude_failed(id, now);
+        }
+    }
+}
