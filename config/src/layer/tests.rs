@@ -402,7 +402,7 @@ fn defaults_of_the_reference_are_those_of_the_model() {
 
 #[test]
 fn every_choice_of_the_table_is_a_value_of_the_model() {
-    use crate::model::{DnssecMode, Selection, TransportFloor};
+    use crate::model::{DnssecMode, RecursionMode, Selection, TransportFloor};
     use crate::raw::from_word;
     use crate::reference::{KEYS, Syntax};
 
@@ -415,6 +415,7 @@ fn every_choice_of_the_table_is_a_value_of_the_model() {
                 "resolv-conf" => from_word::<ResolvConfMode>(word).is_some(),
                 "selection" => from_word::<Selection>(word).is_some(),
                 "dnssec" => from_word::<DnssecMode>(word).is_some(),
+                "recursion" => from_word::<RecursionMode>(word).is_some(),
                 "transport" => from_word::<TransportFloor>(word).is_some(),
                 "manage" => from_word::<Manage>(word).is_some(),
                 "default" => from_word::<DefaultUse>(word).is_some(),
