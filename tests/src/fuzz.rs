@@ -185,7 +185,7 @@ fn validator(bytes: &[u8]) {
         return;
     };
     let mut anchors = TrustAnchors::built_in();
-    // The apex that the reply speaks of, so that chains begin somewhere.
+    // Keys that come along are trusted, so that chains begin somewhere.
     for (_, fetched) in &replies {
         let keys = fetched
             .answers

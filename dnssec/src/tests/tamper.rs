@@ -277,7 +277,7 @@ fn nothing_taken_away_makes_a_reply_say_something_else() {
 #[test]
 #[ignore = "takes a minute"]
 fn nothing_at_all_taken_away_makes_a_reply_say_something_else() {
-    take_away(1, 30000);
+    take_away(1, 20_000);
 }
 
 /// Tries every `one_in`th loss.
