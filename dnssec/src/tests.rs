@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_in_result, reason = "a test may fail at any line")]
 
 mod cost;
+mod fetched;
 mod genuine;
 mod known;
 mod memory;
