@@ -12,13 +12,7 @@ fn nothing_fetched_makes_a_forged_answer_insecure() {
     forge_fetches(9, 1000);
 }
 
-#[test]
-#[ignore = "takes a minute"]
-fn nothing_at_all_fetched_makes_a_forged_answer_insecure() {
-    forge_fetches(1, 9000);
-}
-
-/// Tries every `one_in`th reply to a fetch.
+/// Tries every `one_in`th reply to a fetch. All of them, which takes a minute, with 1.
 fn forge_fetches(one_in: usize, least: usize) {
     let world = World::new();
     let mut validator = world.validator(settings());
