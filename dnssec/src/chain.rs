@@ -15,7 +15,7 @@ use crate::name::Name;
 use crate::nsec::{NoDs, Nsecs};
 use crate::nsec3::Nsec3s;
 use crate::record::{Ds, Key, Nsec, Nsec3, Sig, rtype};
-use crate::rrset::find;
+use crate::rrset::{Set, find};
 use crate::validator::{
     Halt, MEMORY_MAX, Sections, Trust, Trusted, Validation, Validator, WallClock,
 };
@@ -246,18 +246,23 @@ impl Pass<'_> {
                 }
             });
         }
-        if let Some(set) = find(&reply.answers, name, rtype::CNAME) {
-            return Ok(match self.check_as(set, true)? {
-                Checked::Insecure(why) => Delegation::Unsigned(why, forever),
-                Checked::Secure { .. } => Delegation::NoCut,
-            });
-        }
         let Some(above) = name.parent() else {
             return bogus(
                 BogusReason::DnskeyMissing,
                 "the root has no parent".to_owned(),
             );
         };
+        // Whatever is said here must come from above: what the name says of itself needs this very answer first.
+        let alias = match self.dname_above(reply, name) {
+            Some(set) => Some(set),
+            None => find(&reply.answers, name, rtype::CNAME),
+        };
+        if let Some(set) = alias {
+            return Ok(match self.check_of(set, set.name == *name)? {
+                Checked::Insecure(why) => Delegation::Unsigned(why, forever),
+                Checked::Secure { .. } => Delegation::NoCut,
+            });
+        }
         for (zone, _) in self
             .deniers(reply, name, true)
             .into_iter()
@@ -306,6 +311,24 @@ impl Pass<'_> {
                 format!("{zone} does not prove that {name} has no DS"),
             ),
         }
+    }
+
+    /// Finds the DNAME that renames a name: the closest that its anchor covers.
+    pub(crate) fn dname_above<'r>(&self, reply: &'r Sections, name: &Name) -> Option<&'r Set> {
+        let trust = self.trust(name);
+        let mut above = name.parent();
+        while let Some(owner) = above {
+            if let Trust::Point(point, _) = &trust
+                && !owner.is_in(point)
+            {
+                return None;
+            }
+            if let Some(set) = find(&reply.answers, &owner, rtype::DNAME) {
+                return Some(set);
+            }
+            above = owner.parent();
+        }
+        None
     }
 
     /// Finds the zone that a name is in, walking down from its anchor as far as zones are secure.

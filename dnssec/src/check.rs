@@ -79,7 +79,7 @@ impl Pass<'_> {
             "is signed by a key that is not there",
         );
         for key in fitting.take(KEYS_PER_TAG) {
-            let content = [&*data, &sig.signature, &key.rdata].concat();
+            let content = content(&data, &sig.signature, key);
             if self
                 .validator
                 .memory
@@ -137,13 +137,11 @@ impl Pass<'_> {
     /// Judges an RRset by its signatures, or by the proof that it needs none.
     pub(crate) fn check(&mut self, set: &Set) -> Result<Checked, Halt> {
         let of_parent = set.record_type == rtype::DS && !set.name.is_root();
-        self.check_as(set, of_parent)
+        self.check_of(set, of_parent)
     }
 
-    /// As [`Pass::check`]; `of_parent` says that only a zone above the name can have signed it.
-    ///
-    /// What answers a question for DS is always judged so: else it would be needed to judge itself.
-    pub(crate) fn check_as(&mut self, set: &Set, of_parent: bool) -> Result<Checked, Halt> {
+    /// Judges an RRset as one of the zone above its name (`of_parent`), or of the closest.
+    pub(crate) fn check_of(&mut self, set: &Set, of_parent: bool) -> Result<Checked, Halt> {
         let trust = self.trust(&set.name);
         let within = |signer: &Name| match &trust {
             Trust::Point(owner, _) => signer.is_in(owner),
@@ -217,6 +215,12 @@ impl Pass<'_> {
             ),
         }
     }
+}
+
+/// Joins what a signature is checked over; no two checks make the same.
+fn content(data: &[u8], signature: &[u8], key: &Key) -> Vec<u8> {
+    let lengths = [data.len(), signature.len()].map(usize::to_be_bytes);
+    [lengths.as_flattened(), data, signature, &key.rdata].concat()
 }
 
 /// Names the types that matter here.

@@ -126,18 +126,22 @@ impl Pass<'_> {
         let mut name = question.name;
         let mut seen = vec![name.clone()];
         loop {
-            if self.take_records(reply, &name, question.record_type, &mut findings)? {
-                return Ok(findings);
-            }
-            let Some(target) =
-                self.take_alias(reply, &name, question.record_type, &mut findings)?
-            else {
-                break;
+            let asked = question.record_type;
+            let target = match self.take_dname(reply, &name, asked, &mut findings)? {
+                Some(target) => target,
+                None if self.take_records(reply, &name, asked, &mut findings)? => {
+                    return Ok(findings);
+                }
+                None => match self.take_cname(reply, &name, asked, &mut findings)? {
+                    Some(target) => target,
+                    None => break,
+                },
             };
             let Some(target) = target else {
                 return Ok(findings);
             };
             if seen.contains(&target) || seen.len() > ALIASES_MAX {
+                findings.rcode = NOERROR;
                 return Ok(findings);
             }
             seen.push(target.clone());
@@ -163,6 +167,8 @@ impl Pass<'_> {
             .collect();
         for set in &sets {
             self.take_set(reply, set, findings)?;
+            // No signature covers the header: what is there proves what it must say.
+            findings.rcode = NOERROR;
         }
         Ok(!sets.is_empty())
     }
@@ -174,7 +180,14 @@ impl Pass<'_> {
         set: &Set,
         findings: &mut Findings,
     ) -> Result<(), Halt> {
-        let checked = self.check(set)?;
+        // An alias in the place of a DS is of the zone above, as the DS is.
+        let of_parent = self.validation.question.record_type == rtype::DS
+            && set.record_type == rtype::CNAME
+            && !set.name.is_root();
+        let checked = match of_parent {
+            true => self.check_of(set, true)?,
+            false => self.check(set)?,
+        };
         findings.take(&checked);
         findings.answers.extend(&set.places);
         if let Checked::Secure { zone, expanded, .. } = checked {
@@ -190,8 +203,54 @@ impl Pass<'_> {
         Ok(())
     }
 
+    /// Follows the DNAME above a name: outer `None` when there is none, inner when nothing is asked of what it makes.
+    fn take_dname(
+        &mut self,
+        reply: &Sections,
+        name: &Name,
+        record_type: u16,
+        findings: &mut Findings,
+    ) -> Result<Option<Option<Name>>, Halt> {
+        let Some(set) = self.dname_above(reply, name) else {
+            return Ok(None);
+        };
+        let owner = &set.name;
+        if let Checked::Secure {
+            expanded: Some(_), ..
+        } = self.check(set)?
+        {
+            // RFC 4592 §4.4 leaves open what that would mean.
+            return bogus(
+                BogusReason::SignatureInvalid,
+                format!("the DNAME at {owner} comes from a wildcard"),
+            );
+        }
+        self.take_set(reply, set, findings)?;
+        let target = set.rdatas.first().and_then(|rdata| Name::from_wire(rdata));
+        let renamed = target.and_then(|target| name.renamed(owner, &target));
+        if let Some(cname) = find(&reply.answers, name, rtype::CNAME) {
+            // RFC 6672 §5.3.1: it is not signed, so it must be what the DNAME makes.
+            if cname.rdatas.len() != 1 || target_of(cname) != renamed {
+                return bogus(
+                    BogusReason::SignatureInvalid,
+                    format!("the alias at {name} is not what the DNAME at {owner} makes"),
+                );
+            }
+            findings.answers.extend(&cname.places);
+        }
+        if renamed.is_none() {
+            findings.note_insecure("the DNAME makes no name");
+            return Ok(Some(None));
+        }
+        if record_type == rtype::CNAME {
+            findings.rcode = NOERROR;
+            return Ok(Some(None));
+        }
+        Ok(Some(renamed))
+    }
+
     /// Follows the alias at a name: outer `None` when there is none, inner when it leads to no name.
-    fn take_alias(
+    fn take_cname(
         &mut self,
         reply: &Sections,
         name: &Name,
@@ -199,42 +258,6 @@ impl Pass<'_> {
         findings: &mut Findings,
     ) -> Result<Option<Option<Name>>, Halt> {
         let cname = find(&reply.answers, name, rtype::CNAME);
-        let mut above = name.parent();
-        while let Some(owner) = above {
-            if let Some(set) = find(&reply.answers, &owner, rtype::DNAME) {
-                if let Checked::Secure {
-                    expanded: Some(_), ..
-                } = self.check(set)?
-                {
-                    // RFC 4592 §4.4 leaves open what that would mean.
-                    return bogus(
-                        BogusReason::SignatureInvalid,
-                        format!("the DNAME at {owner} comes from a wildcard"),
-                    );
-                }
-                self.take_set(reply, set, findings)?;
-                let target = set.rdatas.first().and_then(|rdata| Name::from_wire(rdata));
-                let renamed = target.and_then(|target| name.renamed(&owner, &target));
-                if let Some(cname) = cname {
-                    // RFC 6672 §5.3.1: it is not signed, so it must be what the DNAME makes.
-                    if cname.rdatas.len() != 1 || target_of(cname) != renamed {
-                        return bogus(
-                            BogusReason::SignatureInvalid,
-                            format!("the alias at {name} is not what the DNAME at {owner} makes"),
-                        );
-                    }
-                    findings.answers.extend(&cname.places);
-                    if record_type == rtype::CNAME {
-                        return Ok(Some(None));
-                    }
-                }
-                if renamed.is_none() {
-                    findings.note_insecure("the DNAME makes no name");
-                }
-                return Ok(Some(renamed));
-            }
-            above = owner.parent();
-        }
         let Some(cname) = cname.filter(|_| record_type != rtype::CNAME) else {
             return Ok(None);
         };
@@ -314,6 +337,7 @@ impl Pass<'_> {
         };
         if after_alias && self.validator.trust(&place, self.now.seconds) == Trust::None {
             findings.leads_to = Some(name.clone());
+            findings.rcode = NOERROR;
             return Ok(());
         }
         match self.enclosing(&place)? {
@@ -323,6 +347,7 @@ impl Pass<'_> {
             }
             (_, Zone::Secure(_)) if after_alias => {
                 findings.leads_to = Some(name.clone());
+                findings.rcode = NOERROR;
                 Ok(())
             }
             (zone, Zone::Secure(_)) => bogus(
@@ -370,10 +395,7 @@ impl Pass<'_> {
                 })?,
             };
             match worth {
-                Worth::Whole if no_name => {
-                    no_name = false;
-                    findings.rcode = NOERROR;
-                }
+                Worth::Whole if no_name => no_name = false,
                 // An opt-out says nothing of what is there.
                 Worth::Less(_) if no_name => worth = Worth::Nothing,
                 Worth::Whole | Worth::Less(_) | Worth::Nothing => {}
@@ -384,6 +406,7 @@ impl Pass<'_> {
             Worth::Less(why) => findings.note_insecure(&why),
             Worth::Nothing => return self.is_below_cut(name, zone, &proofs, findings),
         }
+        findings.rcode = if no_name { NXDOMAIN } else { NOERROR };
         self.validation.note(match no_name {
             true => format!("{name}: {zone} proves that it does not exist"),
             false => format!(

@@ -21,6 +21,8 @@ mod nsec;
 mod nsec3;
 pub mod record;
 mod rrset;
+#[cfg(test)]
+mod tests;
 pub mod validator;
 pub mod verdict;
 

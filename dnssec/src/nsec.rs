@@ -113,6 +113,7 @@ fn lacks(nsec: &Nsec, name: &Name, record_type: u16) -> bool {
         return false;
     }
     match record_type {
+        rtype::ANY => types.is_empty(),
         // The zone above speaks of DS, never the zone itself (RFC 4035 §5.4).
         rtype::DS => !types.has(rtype::SOA) || name.is_root(),
         _ => !types.is_delegation(),

@@ -193,6 +193,7 @@ fn lacks(types: &Types, name: &Name, record_type: u16) -> bool {
         return false;
     }
     match record_type {
+        rtype::ANY => types.is_empty(),
         rtype::DS => !types.has(rtype::SOA) || name.is_root(),
         _ => !types.is_delegation(),
     }

@@ -205,6 +205,11 @@ impl Types {
         false
     }
 
+    /// Whether the name has no records at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether the name is where another zone begins, seen from above (RFC 6840 §4.1).
     pub(crate) fn is_delegation(&self) -> bool {
         self.has(rtype::NS) && !self.has(rtype::SOA)
