@@ -79,7 +79,7 @@ impl Pass<'_> {
             "is signed by a key that is not there",
         );
         for key in fitting.take(KEYS_PER_TAG) {
-            let content = content(&data, &sig.signature, key);
+            let content = content(&data, &sig.signature, &key.rdata);
             if self
                 .validator
                 .memory
@@ -137,12 +137,18 @@ impl Pass<'_> {
     /// Judges an RRset by its signatures, or by the proof that it needs none.
     pub(crate) fn check(&mut self, set: &Set) -> Result<Checked, Halt> {
         let of_parent = set.record_type == rtype::DS && !set.name.is_root();
-        self.check_of(set, of_parent)
+        self.check_as(set, of_parent)
     }
 
-    /// Judges an RRset as one of the zone above its name (`of_parent`), or of the closest.
-    pub(crate) fn check_of(&mut self, set: &Set, of_parent: bool) -> Result<Checked, Halt> {
-        let trust = self.trust(&set.name);
+    /// As [`Pass::check`]; `of_parent` says that only a zone above the name can have signed it.
+    ///
+    /// What answers a question for DS is always judged so: else it would be needed to judge itself.
+    pub(crate) fn check_as(&mut self, set: &Set, of_parent: bool) -> Result<Checked, Halt> {
+        let place = speaker_of(&set.name, of_parent);
+        let trust = self.trust(&place);
+        if let Trust::Off(at) = &trust {
+            return Ok(Checked::Insecure(switched_off(at)));
+        }
         let within = |signer: &Name| match &trust {
             Trust::Point(owner, _) => signer.is_in(owner),
             Trust::Off(_) | Trust::None => true,
@@ -199,10 +205,6 @@ impl Pass<'_> {
         if let Some(halt) = failed {
             return Err(halt);
         }
-        let place = match of_parent {
-            true => set.name.parent().unwrap_or_else(Name::root),
-            false => set.name.clone(),
-        };
         match self.enclosing(&place)? {
             (_, Zone::Insecure(why)) => Ok(Checked::Insecure(why)),
             (zone, Zone::Secure(_)) => bogus(
@@ -217,10 +219,23 @@ impl Pass<'_> {
     }
 }
 
-/// Joins what a signature is checked over; no two checks make the same.
-fn content(data: &[u8], signature: &[u8], key: &Key) -> Vec<u8> {
-    let lengths = [data.len(), signature.len()].map(usize::to_be_bytes);
-    [lengths.as_flattened(), data, signature, &key.rdata].concat()
+/// Returns a name in the zone that speaks of `name`: of a delegation, that is the one above.
+pub(crate) fn speaker_of(name: &Name, of_parent: bool) -> Name {
+    match of_parent {
+        true => name.parent().unwrap_or_else(Name::root),
+        false => name.clone(),
+    }
+}
+
+/// Says that nothing is validated below a name.
+pub(crate) fn switched_off(at: &Name) -> Arc<str> {
+    format!("a negative anchor switches validation off at {at}").into()
+}
+
+/// Returns what was checked, in parts that cannot be cut differently.
+fn content(data: &[u8], signature: &[u8], key: &[u8]) -> Vec<u8> {
+    let lengths = [data.len().to_be_bytes(), signature.len().to_be_bytes()];
+    [lengths.as_flattened(), data, signature, key].concat()
 }
 
 /// Names the types that matter here.

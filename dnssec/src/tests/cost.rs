@@ -36,15 +36,7 @@ fn spent(
     for _ in 0..300 {
         match validation.step(validator, CLOCK) {
             Step::Done(outcome) => {
-                let (had, left) = (Budget::default(), validation.left);
-                let cost = Budget {
-                    signatures: had.signatures - left.signatures,
-                    failures: had.failures - left.failures,
-                    hash_rounds: had.hash_rounds - left.hash_rounds,
-                    digests: had.digests - left.digests,
-                    fetches: had.fetches - left.fetches,
-                };
-                return (outcome.verdict, cost);
+                return (outcome.verdict, outcome.spent);
             }
             Step::Fetch(fetches) => {
                 for fetch in fetches {

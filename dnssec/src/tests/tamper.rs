@@ -41,6 +41,7 @@ pub(super) fn settings() -> Settings {
             hash_rounds: 1_000_000,
             digests: 10_000,
             fetches: 200,
+            bytes: 1 << 30,
         },
         ..Settings::default()
     }
