@@ -13,6 +13,8 @@ pub struct Budget {
     pub digests: u32,
     /// Records fetched.
     pub fetches: u32,
+    /// Octets of rdata in what is fetched.
+    pub bytes: u32,
 }
 
 impl Default for Budget {
@@ -23,10 +25,29 @@ impl Default for Budget {
             hash_rounds: 8192,
             digests: 64,
             fetches: 64,
+            bytes: 1 << 20,
         }
     }
 }
 
+impl Budget {
+    /// Returns what is spent when `left` is left.
+    pub(crate) const fn without(self, left: Self) -> Self {
+        Self {
+            signatures: self.signatures.saturating_sub(left.signatures),
+            failures: self.failures.saturating_sub(left.failures),
+            hash_rounds: self.hash_rounds.saturating_sub(left.hash_rounds),
+            digests: self.digests.saturating_sub(left.digests),
+            fetches: self.fetches.saturating_sub(left.fetches),
+            bytes: self.bytes.saturating_sub(left.bytes),
+        }
+    }
+}
+
+/// The most RRsets of one section of a reply that are looked at; a reply with more is not judged.
+pub(crate) const SETS_MAX: usize = 256;
+/// The most signatures of one RRset that are kept.
+pub(crate) const SIGS_KEPT: usize = 64;
 /// The most keys of one tag and algorithm that are tried for a signature.
 pub(crate) const KEYS_PER_TAG: usize = 4;
 /// The most signatures of one RRset that are tried.

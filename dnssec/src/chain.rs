@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::budget::{SIGS_PER_SET, spend};
-use crate::check::{Checked, type_name};
+use crate::check::{Checked, speaker_of, switched_off, type_name};
 use crate::clock::Evidence;
 use crate::crypto::digests;
 use crate::memory::Zone;
@@ -15,11 +15,14 @@ use crate::name::Name;
 use crate::nsec::{NoDs, Nsecs};
 use crate::nsec3::Nsec3s;
 use crate::record::{Ds, Key, Nsec, Nsec3, Sig, rtype};
-use crate::rrset::find;
+use crate::rrset::{Set, find};
 use crate::validator::{
     Halt, MEMORY_MAX, Sections, Trust, Trusted, Validation, Validator, WallClock,
 };
 use crate::verdict::{BogusReason, IndeterminateReason, Verdict};
+
+/// How long it is remembered that a name is below an unsigned zone, in seconds.
+const UNSIGNED_BY_PARENT: u64 = 300;
 
 /// What lies at a name, seen from above.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,14 +78,14 @@ impl Pass<'_> {
                 ));
             }
             Trust::Off(at) => (
-                Zone::Insecure(format!("a negative anchor switches validation off at {at}").into()),
+                Zone::Insecure(switched_off(&at)),
                 // It may be taken away at any time; then everything is forgotten.
                 forever,
             ),
             Trust::Point(owner, anchors) if owner == *name => {
                 self.keys(name, &anchors, forever, true)?
             }
-            Trust::Point(..) => match self.delegation(name)? {
+            Trust::Point(..) => match self.signed_delegation(name)? {
                 Delegation::Signed(ds, until) => {
                     let trusted: Vec<Trusted> = ds.into_iter().map(Trusted::Ds).collect();
                     self.keys(name, &trusted, until, false)?
@@ -203,6 +206,15 @@ impl Pass<'_> {
         })
     }
 
+    /// As [`Pass::delegation`], where something is signed by a zone of this name: its keys will be needed too.
+    fn signed_delegation(&mut self, name: &Name) -> Result<Delegation, Halt> {
+        let found = self.delegation(name);
+        if let Err(Halt::Need(..)) = &found {
+            self.validation.want(name, rtype::DNSKEY);
+        }
+        found
+    }
+
     /// Tells what lies at a name, by a proof of the zone above.
     pub(crate) fn delegation(&mut self, name: &Name) -> Result<Delegation, Halt> {
         if let Some(known) = self.validation.delegation_by_name.get(name) {
@@ -246,18 +258,16 @@ impl Pass<'_> {
                 }
             });
         }
-        if let Some(set) = find(&reply.answers, name, rtype::CNAME) {
-            return Ok(match self.check_as(set, true)? {
-                Checked::Insecure(why) => Delegation::Unsigned(why, forever),
-                Checked::Secure { .. } => Delegation::NoCut,
-            });
-        }
         let Some(above) = name.parent() else {
             return bogus(
                 BogusReason::DnskeyMissing,
                 "the root has no parent".to_owned(),
             );
         };
+        if let Some(found) = self.alias_for_ds(name, reply)? {
+            return Ok(found);
+        }
+        let mut failed = None;
         for (zone, _) in self
             .deniers(reply, name, true)
             .into_iter()
@@ -269,6 +279,7 @@ impl Pass<'_> {
                 Zone::Secure(keys) => keys,
             };
             let proofs = self.proofs(reply, &zone, &keys)?;
+            failed = failed.or(proofs.failed);
             let until = until.min(proofs.until);
             let mut found = Nsecs {
                 zone: &zone,
@@ -299,13 +310,42 @@ impl Pass<'_> {
         match self.enclosing(&above)? {
             (_, Zone::Insecure(why)) => Ok(Delegation::Unsigned(
                 why,
-                forever.min(self.now.seconds + 300),
+                forever.min(self.now.seconds + UNSIGNED_BY_PARENT),
             )),
             (zone, Zone::Secure(_)) => bogus(
-                BogusReason::NsecMissing,
+                failed.unwrap_or(BogusReason::NsecMissing),
                 format!("{zone} does not prove that {name} has no DS"),
             ),
         }
+    }
+
+    /// Judges an alias in place of a DS: a name that has one begins no zone, so that only zones above it speak of it.
+    fn alias_for_ds(&mut self, name: &Name, reply: &Sections) -> Result<Option<Delegation>, Halt> {
+        let short = self.now.seconds + UNSIGNED_BY_PARENT;
+        let set = match self.dname_above(name, &reply.answers) {
+            Some(dname) => dname,
+            None => match find(&reply.answers, name, rtype::CNAME) {
+                Some(cname) => cname,
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(match self.check_as(set, set.name == *name)? {
+            Checked::Insecure(why) => Delegation::Unsigned(why, short),
+            Checked::Secure { .. } => Delegation::NoCut,
+        }))
+    }
+
+    /// Finds a DNAME above a name, not above the anchor that covers it: what is not validated must not lead out of what is.
+    pub(crate) fn dname_above<'s>(&self, name: &Name, answers: &'s [Set]) -> Option<&'s Set> {
+        let trust = self.trust(name);
+        answers
+            .iter()
+            .filter(|set| set.record_type == rtype::DNAME && name.is_below(&set.name))
+            .filter(|set| match &trust {
+                Trust::Point(owner, _) => set.name.is_in(owner),
+                Trust::Off(_) | Trust::None => true,
+            })
+            .max_by_key(|set| set.name.count())
     }
 
     /// Finds the zone that a name is in, walking down from its anchor as far as zones are secure.
@@ -339,7 +379,7 @@ impl Pass<'_> {
         name: &Name,
         of_parent: bool,
     ) -> Vec<(Name, bool)> {
-        let trust = self.trust(name);
+        let trust = self.trust(&speaker_of(name, of_parent));
         let within = |signer: &Name| match &trust {
             Trust::Point(owner, _) => signer.is_in(owner),
             Trust::Off(_) | Trust::None => true,
@@ -374,6 +414,7 @@ impl Pass<'_> {
             nsecs: Vec::new(),
             nsec3s: Vec::new(),
             sets: Vec::new(),
+            failed: None,
         };
         for (at, set) in reply.authority.iter().enumerate() {
             if !matches!(set.record_type, rtype::NSEC | rtype::NSEC3) || !set.name.is_in(zone) {
@@ -395,6 +436,7 @@ impl Pass<'_> {
                             type_name(set.record_type),
                             found.1
                         ));
+                        proofs.failed.get_or_insert(found.0);
                         continue;
                     }
                 };
@@ -423,4 +465,6 @@ pub(crate) struct Proofs {
     pub(crate) nsec3s: Vec<Nsec3>,
     /// Which sets of the authority section they are.
     pub(crate) sets: Vec<usize>,
+    /// Why one of the others does not count.
+    pub(crate) failed: Option<BogusReason>,
 }

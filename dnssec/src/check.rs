@@ -79,7 +79,7 @@ impl Pass<'_> {
             "is signed by a key that is not there",
         );
         for key in fitting.take(KEYS_PER_TAG) {
-            let content = [&*data, &sig.signature, &key.rdata].concat();
+            let content = content(&data, &sig.signature, &key.rdata);
             if self
                 .validator
                 .memory
@@ -144,7 +144,11 @@ impl Pass<'_> {
     ///
     /// What answers a question for DS is always judged so: else it would be needed to judge itself.
     pub(crate) fn check_as(&mut self, set: &Set, of_parent: bool) -> Result<Checked, Halt> {
-        let trust = self.trust(&set.name);
+        let place = speaker_of(&set.name, of_parent);
+        let trust = self.trust(&place);
+        if let Trust::Off(at) = &trust {
+            return Ok(Checked::Insecure(switched_off(at)));
+        }
         let within = |signer: &Name| match &trust {
             Trust::Point(owner, _) => signer.is_in(owner),
             Trust::Off(_) | Trust::None => true,
@@ -201,10 +205,6 @@ impl Pass<'_> {
         if let Some(halt) = failed {
             return Err(halt);
         }
-        let place = match of_parent {
-            true => set.name.parent().unwrap_or_else(Name::root),
-            false => set.name.clone(),
-        };
         match self.enclosing(&place)? {
             (_, Zone::Insecure(why)) => Ok(Checked::Insecure(why)),
             (zone, Zone::Secure(_)) => bogus(
@@ -217,6 +217,25 @@ impl Pass<'_> {
             ),
         }
     }
+}
+
+/// Returns a name in the zone that speaks of `name`: of a delegation, that is the one above.
+pub(crate) fn speaker_of(name: &Name, of_parent: bool) -> Name {
+    match of_parent {
+        true => name.parent().unwrap_or_else(Name::root),
+        false => name.clone(),
+    }
+}
+
+/// Says that nothing is validated below a name.
+pub(crate) fn switched_off(at: &Name) -> Arc<str> {
+    format!("a negative anchor switches validation off at {at}").into()
+}
+
+/// Returns what was checked, in parts that cannot be cut differently.
+fn content(data: &[u8], signature: &[u8], key: &[u8]) -> Vec<u8> {
+    let lengths = [data.len().to_be_bytes(), signature.len().to_be_bytes()];
+    [lengths.as_flattened(), data, signature, key].concat()
 }
 
 /// Names the types that matter here.

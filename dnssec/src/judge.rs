@@ -11,13 +11,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::chain::{Pass, Proofs, bogus};
+use crate::budget::Spent;
+use crate::chain::{Pass, bogus};
 use crate::check::{Checked, type_name};
-use crate::memory::Zone;
+use crate::deny::Worth;
 use crate::name::Name;
-use crate::nsec::{NoDs, Nsecs};
-use crate::nsec3::{Nsec3s, Proof};
-use crate::record::{Key, rtype};
+use crate::nsec::Nsecs;
+use crate::record::rtype;
 use crate::rrset::{Set, find};
 use crate::validator::{
     Halt, MEMORY_MAX, Outcome, Sections, Trust, Validation, Validator, WallClock,
@@ -26,17 +26,19 @@ use crate::verdict::{BogusReason, IndeterminateReason, Verdict};
 
 /// The most aliases that are followed.
 const ALIASES_MAX: usize = 12;
-const NOERROR: u16 = 0;
-const NXDOMAIN: u16 = 3;
+pub(crate) const NOERROR: u16 = 0;
+pub(crate) const NXDOMAIN: u16 = 3;
 
 /// What was found out so far.
-struct Findings {
-    insecure: Option<String>,
-    until: u64,
-    answers: BTreeSet<usize>,
-    authority: BTreeSet<usize>,
-    leads_to: Option<Name>,
-    rcode: u16,
+pub(crate) struct Findings {
+    pub(crate) insecure: Option<String>,
+    pub(crate) until: u64,
+    pub(crate) answers: BTreeSet<usize>,
+    pub(crate) authority: BTreeSet<usize>,
+    pub(crate) leads_to: Option<Name>,
+    pub(crate) rcode: u16,
+    /// Why a denial does not count.
+    pub(crate) failed: Option<BogusReason>,
 }
 
 /// Judges as far as what was fetched allows.
@@ -67,7 +69,11 @@ pub(crate) fn run(
             Some(_) => Verdict::Insecure,
             None => Verdict::Secure,
         },
-        rcode: findings.rcode,
+        // What is proven counts, not what the reply says; what is not proven stays as it came.
+        rcode: match findings.insecure {
+            Some(_) => reply.rcode,
+            None => findings.rcode,
+        },
         answers: mark(reply.answer_count, &findings.answers),
         authority: mark(reply.authority_count, &findings.authority),
         why: findings
@@ -75,20 +81,21 @@ pub(crate) fn run(
             .unwrap_or_else(|| "signed from the trust anchor down".to_owned()),
         links: std::mem::take(&mut pass.validation.links),
         evidence: std::mem::take(&mut pass.validation.evidence),
+        spent: pass.validator.settings.budget.without(pass.validation.left),
         ttl: u32::try_from(left).unwrap_or(u32::MAX),
         leads_to: findings.leads_to,
     })
 }
 
 impl Findings {
-    fn take(&mut self, checked: &Checked) {
+    pub(crate) fn take(&mut self, checked: &Checked) {
         match checked {
             Checked::Secure { until, .. } => self.until = self.until.min(*until),
             Checked::Insecure(why) => self.note_insecure(why),
         }
     }
 
-    fn note_insecure(&mut self, why: &str) {
+    pub(crate) fn note_insecure(&mut self, why: &str) {
         self.insecure.get_or_insert_with(|| why.to_owned());
     }
 }
@@ -96,13 +103,17 @@ impl Findings {
 impl Pass<'_> {
     fn judge(&mut self, reply: &Sections) -> Result<Findings, Halt> {
         let question = self.validation.question.clone();
+        if reply.is_too_much() {
+            return Err(Spent.into());
+        }
         let mut findings = Findings {
             insecure: None,
             until: self.now.seconds + MEMORY_MAX,
             answers: BTreeSet::new(),
             authority: BTreeSet::new(),
             leads_to: None,
-            rcode: reply.rcode,
+            rcode: NOERROR,
+            failed: None,
         };
         match self.validator.trust(&question.name, self.now.seconds) {
             Trust::None => {
@@ -126,7 +137,10 @@ impl Pass<'_> {
         let mut name = question.name;
         let mut seen = vec![name.clone()];
         loop {
-            if self.take_records(reply, &name, question.record_type, &mut findings)? {
+            // The alias that a DNAME makes looks like a record at the name, and is not signed.
+            if self.dname_above(&name, &reply.answers).is_none()
+                && self.take_records(reply, &name, question.record_type, &mut findings)?
+            {
                 return Ok(findings);
             }
             let Some(target) =
@@ -174,7 +188,11 @@ impl Pass<'_> {
         set: &Set,
         findings: &mut Findings,
     ) -> Result<(), Halt> {
-        let checked = self.check(set)?;
+        // An alias in place of a DS is the parent's too: a zone has none at its apex.
+        let of_parent = self.validation.question.record_type == rtype::DS
+            && matches!(set.record_type, rtype::DS | rtype::CNAME)
+            && !set.name.is_root();
+        let checked = self.check_as(set, of_parent)?;
         findings.take(&checked);
         findings.answers.extend(&set.places);
         if let Checked::Secure { zone, expanded, .. } = checked {
@@ -199,47 +217,58 @@ impl Pass<'_> {
         findings: &mut Findings,
     ) -> Result<Option<Option<Name>>, Halt> {
         let cname = find(&reply.answers, name, rtype::CNAME);
-        let mut above = name.parent();
-        while let Some(owner) = above {
-            if let Some(set) = find(&reply.answers, &owner, rtype::DNAME) {
-                if let Checked::Secure {
-                    expanded: Some(_), ..
-                } = self.check(set)?
-                {
-                    // RFC 4592 §4.4 leaves open what that would mean.
-                    return bogus(
-                        BogusReason::SignatureInvalid,
-                        format!("the DNAME at {owner} comes from a wildcard"),
-                    );
-                }
-                self.take_set(reply, set, findings)?;
-                let target = set.rdatas.first().and_then(|rdata| Name::from_wire(rdata));
-                let renamed = target.and_then(|target| name.renamed(&owner, &target));
-                if let Some(cname) = cname {
-                    // RFC 6672 §5.3.1: it is not signed, so it must be what the DNAME makes.
-                    if cname.rdatas.len() != 1 || target_of(cname) != renamed {
-                        return bogus(
-                            BogusReason::SignatureInvalid,
-                            format!("the alias at {name} is not what the DNAME at {owner} makes"),
-                        );
-                    }
-                    findings.answers.extend(&cname.places);
-                    if record_type == rtype::CNAME {
-                        return Ok(Some(None));
-                    }
-                }
-                if renamed.is_none() {
-                    findings.note_insecure("the DNAME makes no name");
-                }
-                return Ok(Some(renamed));
-            }
-            above = owner.parent();
+        if let Some(set) = self.dname_above(name, &reply.answers) {
+            return self.take_dname(reply, name, set, cname, findings).map(Some);
         }
         let Some(cname) = cname.filter(|_| record_type != rtype::CNAME) else {
             return Ok(None);
         };
         self.take_set(reply, cname, findings)?;
         Ok(Some(target_of(cname)))
+    }
+
+    /// Follows a DNAME; returns where it leads, `None` when that is for the client to find out.
+    fn take_dname(
+        &mut self,
+        reply: &Sections,
+        name: &Name,
+        set: &Set,
+        cname: Option<&Set>,
+        findings: &mut Findings,
+    ) -> Result<Option<Name>, Halt> {
+        let owner = &set.name;
+        if let Checked::Secure {
+            expanded: Some(_), ..
+        } = self.check(set)?
+        {
+            // RFC 4592 §4.4 leaves open what that would mean.
+            return bogus(
+                BogusReason::SignatureInvalid,
+                format!("the DNAME at {owner} comes from a wildcard"),
+            );
+        }
+        self.take_set(reply, set, findings)?;
+        let target = set.rdatas.first().and_then(|rdata| Name::from_wire(rdata));
+        let renamed = target.and_then(|target| name.renamed(owner, &target));
+        if let Some(cname) = cname {
+            // RFC 6672 §5.3.1: it is not signed, so it must be what the DNAME makes.
+            if cname.rdatas.len() != 1 || target_of(cname) != renamed {
+                return bogus(
+                    BogusReason::SignatureInvalid,
+                    format!("the alias at {name} is not what the DNAME at {owner} makes"),
+                );
+            }
+            findings.answers.extend(&cname.places);
+        }
+        if renamed.is_none() {
+            findings.note_insecure("the DNAME makes no name");
+        }
+        // Who asks for the alias itself has it by the DNAME, whether or not somebody cut the record that it makes.
+        if self.validation.question.record_type == rtype::CNAME {
+            findings.rcode = NOERROR;
+            return Ok(None);
+        }
+        Ok(renamed)
     }
 
     /// RFC 4035 §5.3.4: a wildcard speaks only where nothing closer exists.
@@ -272,7 +301,7 @@ impl Pass<'_> {
                 Ok(())
             }
             Worth::Nothing => bogus(
-                BogusReason::NsecMissing,
+                proofs.failed.unwrap_or(BogusReason::NsecMissing),
                 format!(
                     "{} comes from a wildcard, and nothing proves that it may",
                     set.name
@@ -280,201 +309,6 @@ impl Pass<'_> {
             ),
         }
     }
-
-    /// Judges that there is nothing at a name.
-    fn take_denial(
-        &mut self,
-        reply: &Sections,
-        name: &Name,
-        after_alias: bool,
-        findings: &mut Findings,
-    ) -> Result<(), Halt> {
-        let record_type = self.validation.question.record_type;
-        let of_parent = record_type == rtype::DS && !name.is_root();
-        for (zone, is_within) in self.deniers(reply, name, of_parent) {
-            match self.zone(&zone) {
-                Ok((Zone::Insecure(why), _)) if is_within => {
-                    findings.note_insecure(&why);
-                    return Ok(());
-                }
-                Ok((Zone::Secure(keys), _)) => {
-                    if self.deny(reply, name, &zone, &keys, findings)? {
-                        return Ok(());
-                    }
-                }
-                // A zone above the anchor says something of what is below it only when it is Secure itself.
-                Ok((Zone::Insecure(_), _)) => {}
-                Err(Halt::Fail(..)) if !is_within => {}
-                Err(halt) => return Err(halt),
-            }
-        }
-        let place = match of_parent {
-            true => name.parent().unwrap_or_else(Name::root),
-            false => name.clone(),
-        };
-        if after_alias && self.validator.trust(&place, self.now.seconds) == Trust::None {
-            findings.leads_to = Some(name.clone());
-            return Ok(());
-        }
-        match self.enclosing(&place)? {
-            (_, Zone::Insecure(why)) => {
-                findings.note_insecure(&why);
-                Ok(())
-            }
-            (_, Zone::Secure(_)) if after_alias => {
-                findings.leads_to = Some(name.clone());
-                Ok(())
-            }
-            (zone, Zone::Secure(_)) => bogus(
-                BogusReason::NsecMissing,
-                match reply.rcode {
-                    NXDOMAIN => format!("{zone} does not prove that {name} does not exist"),
-                    _ => format!(
-                        "{zone} does not prove that {name} has no {}",
-                        type_name(record_type)
-                    ),
-                },
-            ),
-        }
-    }
-
-    /// Whether a secure zone proves that there is nothing at a name.
-    fn deny(
-        &mut self,
-        reply: &Sections,
-        name: &Name,
-        zone: &Name,
-        keys: &[Key],
-        findings: &mut Findings,
-    ) -> Result<bool, Halt> {
-        let record_type = self.validation.question.record_type;
-        let proofs = self.proofs(reply, zone, keys)?;
-        let nsecs = Nsecs {
-            zone,
-            records: &proofs.nsecs,
-        };
-        let mut no_name = reply.rcode == NXDOMAIN;
-        let mut worth = Worth::Nothing;
-        if no_name {
-            worth = match nsecs.prove_no_name(name) {
-                true => Worth::Whole,
-                false => self.by_nsec3(zone, &proofs, |nsec3s| nsec3s.prove_no_name(name))?,
-            };
-        }
-        if matches!(worth, Worth::Nothing) {
-            // Names on the way to others exist; some servers say of them that they do not.
-            worth = match nsecs.prove_no_records(name, record_type) {
-                true => Worth::Whole,
-                false => self.by_nsec3(zone, &proofs, |nsec3s| {
-                    nsec3s.prove_no_records(name, record_type)
-                })?,
-            };
-            match worth {
-                Worth::Whole if no_name => {
-                    no_name = false;
-                    findings.rcode = NOERROR;
-                }
-                // An opt-out says nothing of what is there.
-                Worth::Less(_) if no_name => worth = Worth::Nothing,
-                Worth::Whole | Worth::Less(_) | Worth::Nothing => {}
-            }
-        }
-        match worth {
-            Worth::Whole => {}
-            Worth::Less(why) => findings.note_insecure(&why),
-            Worth::Nothing => return self.is_below_cut(name, zone, &proofs, findings),
-        }
-        self.validation.note(match no_name {
-            true => format!("{name}: {zone} proves that it does not exist"),
-            false => format!(
-                "{name}: {zone} proves that it has no {}",
-                type_name(record_type)
-            ),
-        });
-        self.keep(reply, &proofs, findings);
-        if let Some(soa) = find(&reply.authority, zone, rtype::SOA) {
-            let checked = self.check(soa)?;
-            findings.take(&checked);
-            findings.authority.extend(&soa.places);
-        }
-        Ok(true)
-    }
-
-    /// Whether the proofs say that a name is at or below a delegation that is not signed.
-    fn is_below_cut(
-        &mut self,
-        name: &Name,
-        zone: &Name,
-        proofs: &Proofs,
-        findings: &mut Findings,
-    ) -> Result<bool, Halt> {
-        let nsecs = Nsecs {
-            zone,
-            records: &proofs.nsecs,
-        };
-        for count in zone.count() + 1..=name.count() {
-            let cut = name.suffix(count);
-            let mut found = nsecs.prove_no_ds(&cut) == Some(NoDs::Delegation);
-            if let Some(first) = proofs.nsec3s.first().filter(|_| !found) {
-                let left = &mut self.validation.left.hash_rounds;
-                found = Nsec3s::like(first, zone, &proofs.nsec3s, left).names_unsigned_cut(&cut)?;
-            }
-            if found {
-                findings.note_insecure(&format!("{zone} proves that {cut} has no DS"));
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    fn by_nsec3(
-        &mut self,
-        zone: &Name,
-        proofs: &Proofs,
-        prove: impl Fn(&mut Nsec3s<'_>) -> Result<Proof, crate::budget::Spent>,
-    ) -> Result<Worth, Halt> {
-        for first in &proofs.nsec3s {
-            if first.iterations > self.validator.settings.iterations_max {
-                return Ok(Worth::Less(format!(
-                    "{zone} uses more NSEC3 iterations than count here"
-                )));
-            }
-            let left = &mut self.validation.left.hash_rounds;
-            match prove(&mut Nsec3s::like(first, zone, &proofs.nsec3s, left))? {
-                Proof::Whole => return Ok(Worth::Whole),
-                Proof::OptOut => {
-                    return Ok(Worth::Less(format!(
-                        "{zone} leaves out unsigned delegations there (opt-out)"
-                    )));
-                }
-                Proof::None => {}
-            }
-        }
-        Ok(Worth::Nothing)
-    }
-
-    fn keep(&self, reply: &Sections, proofs: &Proofs, findings: &mut Findings) {
-        findings.until = findings.until.min(proofs.until);
-        for at in &proofs.sets {
-            if let Some(set) = reply.authority.get(*at) {
-                findings.authority.extend(&set.places);
-            }
-        }
-    }
-
-    fn keys_of(&mut self, zone: &Name) -> Result<Arc<[Key]>, Halt> {
-        Ok(match self.zone(zone)?.0 {
-            Zone::Secure(keys) => keys,
-            Zone::Insecure(_) => Arc::default(),
-        })
-    }
-}
-
-/// What a proof by NSEC3 is worth.
-enum Worth {
-    Whole,
-    Less(String),
-    Nothing,
 }
 
 fn target_of(cname: &Set) -> Option<Name> {

@@ -14,6 +14,7 @@ mod chain;
 mod check;
 pub mod clock;
 pub mod crypto;
+mod deny;
 mod judge;
 mod memory;
 pub mod name;
@@ -21,6 +22,10 @@ mod nsec;
 mod nsec3;
 pub mod record;
 mod rrset;
+#[cfg(test)]
+mod stories;
+#[cfg(test)]
+mod tests;
 pub mod validator;
 pub mod verdict;
 

@@ -89,6 +89,12 @@ impl Memory {
         self.shrink();
     }
 
+    /// Forgets zones, but not which signatures fit.
+    #[cfg(test)]
+    pub(crate) fn forget_zones(&mut self) {
+        self.zone_by_name.clear();
+    }
+
     fn shrink(&mut self) {
         while self.bytes > self.capacity {
             let cost = match self.order.pop_front() {

@@ -65,10 +65,16 @@ impl Nsecs<'_> {
         if nsec.next.is_below(name) {
             return true;
         }
-        let wildcard = closest_encloser(name, nsec).wildcard();
-        wildcard
-            .and_then(|wildcard| self.at(&wildcard))
-            .is_some_and(|nsec| lacks(nsec, &nsec.owner.clone(), record_type))
+        let Some(wildcard) = closest_encloser(name, nsec).wildcard() else {
+            return false;
+        };
+        match self.at(&wildcard) {
+            Some(nsec) => lacks(nsec, &wildcard, record_type),
+            // Nothing but a way to other names (RFC 4592 §2.2.2).
+            None => self
+                .covering(&wildcard)
+                .is_some_and(|nsec| nsec.next.is_below(&wildcard)),
+        }
     }
 
     /// Tells why there is no DS.
@@ -113,6 +119,7 @@ fn lacks(nsec: &Nsec, name: &Name, record_type: u16) -> bool {
         return false;
     }
     match record_type {
+        rtype::ANY => types.are_none(),
         // The zone above speaks of DS, never the zone itself (RFC 4035 §5.4).
         rtype::DS => !types.has(rtype::SOA) || name.is_root(),
         _ => !types.is_delegation(),

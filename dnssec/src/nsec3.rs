@@ -135,13 +135,12 @@ impl<'a> Nsec3s<'a> {
         };
         if let Some(wildcard) = encloser.name.wildcard()
             && let Some(nsec3) = self.at(&wildcard)?
+            && lacks(&nsec3.types, &wildcard, record_type)
         {
-            return Ok(match lacks(&nsec3.types, &wildcard, record_type) {
-                true => worth(encloser.next),
-                false => Proof::None,
-            });
+            return Ok(worth(encloser.next));
         }
-        // RFC 5155 §8.6, and names on the way to unsigned delegations, which have no record of their own.
+        // RFC 5155 §8.6, and names on the way to unsigned delegations, which have no record of their own; a wildcard beside
+        // them does not make them.
         Ok(match encloser.next.opt_out {
             true => Proof::OptOut,
             false => Proof::None,
@@ -193,6 +192,7 @@ fn lacks(types: &Types, name: &Name, record_type: u16) -> bool {
         return false;
     }
     match record_type {
+        rtype::ANY => types.are_none(),
         rtype::DS => !types.has(rtype::SOA) || name.is_root(),
         _ => !types.is_delegation(),
     }

@@ -205,6 +205,24 @@ impl Types {
         false
     }
 
+    /// Whether there is nothing but what denials themselves need.
+    pub(crate) fn are_none(&self) -> bool {
+        let of_denial = [rtype::RRSIG, rtype::NSEC]
+            .iter()
+            .filter(|record_type| self.has(**record_type))
+            .count();
+        let mut bytes = &*self.0;
+        let mut count = 0;
+        while let [_, length, rest @ ..] = bytes {
+            let Some((bits, after)) = rest.split_at_checked(usize::from(*length)) else {
+                return false;
+            };
+            count += bits.iter().map(|octet| octet.count_ones()).sum::<u32>();
+            bytes = after;
+        }
+        usize::try_from(count) == Ok(of_denial)
+    }
+
     /// Whether the name is where another zone begins, seen from above (RFC 6840 §4.1).
     pub(crate) fn is_delegation(&self) -> bool {
         self.has(rtype::NS) && !self.has(rtype::SOA)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::budget::SIGS_KEPT;
 use crate::name::Name;
 use crate::record::{Record, Sig, rtype};
 
@@ -56,6 +57,7 @@ pub(crate) fn sets(section: &[Record]) -> Vec<Set> {
     for (name, class, place, sig) in sigs {
         if let Some(at) = at_by_key.get(&(name, sig.covered, class))
             && let Some(set) = sets.get_mut(*at)
+            && set.sigs.len() < SIGS_KEPT
         {
             set.sigs.push(sig);
             set.places.push(place);

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::anchors::{Anchor, Match, TrustAnchors};
-use crate::budget::Budget;
+use crate::budget::{Budget, SETS_MAX, Spent, spend};
 use crate::chain::Delegation;
 use crate::clock::Evidence;
 use crate::crypto::Algorithms;
@@ -116,6 +116,8 @@ pub struct Outcome {
     pub links: Vec<String>,
     /// Between which times the keys of trust points are signed that were fetched on the way: they speak for a clock.
     pub evidence: Vec<Evidence>,
+    /// What was spent on it.
+    pub spent: Budget,
     /// How long the verdict holds, in seconds.
     pub ttl: u32,
     /// Which records of the answer section the verdict is about.
@@ -142,6 +144,8 @@ pub struct Validation {
     pub(crate) left: Budget,
     pub(crate) reply_by_fetch: BTreeMap<(Name, u16), Result<Arc<Sections>, FetchFailure>>,
     asked: Vec<(Name, u16)>,
+    /// What will be needed besides, most likely.
+    wanted: Vec<(Name, u16)>,
     pub(crate) zone_by_name: BTreeMap<Name, (Zone, u64)>,
     pub(crate) delegation_by_name: BTreeMap<Name, Delegation>,
     pub(crate) links: Vec<String>,
@@ -156,6 +160,7 @@ pub(crate) struct Sections {
     pub(crate) authority: Vec<Set>,
     pub(crate) answer_count: usize,
     pub(crate) authority_count: usize,
+    bytes: u32,
 }
 
 /// Why judging stops here.
@@ -193,7 +198,18 @@ impl Sections {
             authority: sets(&reply.authority),
             answer_count: reply.answers.len(),
             authority_count: reply.authority.len(),
+            bytes: reply
+                .answers
+                .iter()
+                .chain(&reply.authority)
+                .map(|record| u32::try_from(record.rdata.len()).unwrap_or(u32::MAX))
+                .fold(0, u32::saturating_add),
         }
+    }
+
+    /// Whether nobody needs so many records to say this.
+    pub(crate) fn is_too_much(&self) -> bool {
+        self.answers.len() > SETS_MAX || self.authority.len() > SETS_MAX
     }
 }
 
@@ -233,6 +249,7 @@ impl Validator {
             left: self.settings.budget,
             reply_by_fetch: BTreeMap::new(),
             asked: Vec::new(),
+            wanted: Vec::new(),
             zone_by_name: BTreeMap::new(),
             delegation_by_name: BTreeMap::new(),
             links: Vec::new(),
@@ -261,13 +278,14 @@ impl Validation {
         match crate::judge::run(self, validator, now) {
             Ok(outcome) => Step::Done(Box::new(outcome)),
             Err(Halt::Need(name, record_type)) => {
-                let key = (name, record_type);
-                if self.asked.contains(&key) {
-                    return Step::Fetch(Vec::new());
-                }
-                self.asked.push(key.clone());
-                let (name, record_type) = key;
-                Step::Fetch(vec![Fetch { name, record_type }])
+                let mut keys = vec![(name, record_type)];
+                keys.append(&mut self.wanted);
+                keys.retain(|key| !self.asked.contains(key));
+                self.asked.extend_from_slice(&keys);
+                let fetches = keys
+                    .into_iter()
+                    .map(|(name, record_type)| Fetch { name, record_type });
+                Step::Fetch(fetches.collect())
             }
             Err(Halt::Fail(verdict, why)) => Step::Done(Box::new(Outcome {
                 verdict,
@@ -278,6 +296,7 @@ impl Validation {
                 },
                 links: std::mem::take(&mut self.links),
                 evidence: std::mem::take(&mut self.evidence),
+                spent: validator.settings.budget.without(self.left),
                 ttl: 0,
                 answers: vec![false; self.reply.answer_count],
                 authority: vec![false; self.reply.authority_count],
@@ -290,6 +309,8 @@ impl Validation {
     pub fn handle_fetch(&mut self, fetch: &Fetch, brought: Result<&Reply, FetchFailure>) {
         let key = (fetch.name.clone(), fetch.record_type);
         let sections = brought.map(|reply| Arc::new(Sections::new(reply)));
+        let bytes = sections.as_ref().map_or(0, |sections| sections.bytes);
+        self.left.bytes = self.left.bytes.saturating_sub(bytes);
         self.reply_by_fetch.entry(key).or_insert(sections);
     }
 
@@ -300,10 +321,22 @@ impl Validation {
         }
     }
 
+    /// Has something fetched along with what is needed, so that it need not be waited for later.
+    pub(crate) fn want(&mut self, name: &Name, record_type: u16) {
+        let key = (name.clone(), record_type);
+        let is_known = self.asked.contains(&key) || self.wanted.contains(&key);
+        if !is_known && spend(&mut self.left.fetches, 1).is_ok() {
+            self.wanted.push(key);
+        }
+    }
+
     /// Returns what was fetched, or says that it is needed.
     pub(crate) fn fetched(&mut self, name: &Name, record_type: u16) -> Result<Arc<Sections>, Halt> {
         let key = (name.clone(), record_type);
         match self.reply_by_fetch.get(&key) {
+            Some(Ok(sections)) if sections.is_too_much() || self.left.bytes == 0 => {
+                Err(Spent.into())
+            }
             Some(Ok(sections)) => Ok(Arc::clone(sections)),
             Some(Err(failure)) => {
                 let kind = if record_type == rtype::DS {
@@ -317,8 +350,8 @@ impl Validation {
                 ))
             }
             None => {
-                if !self.asked.contains(&key) {
-                    crate::budget::spend(&mut self.left.fetches, 1)?;
+                if !self.asked.contains(&key) && !self.wanted.contains(&key) {
+                    spend(&mut self.left.fetches, 1)?;
                 }
                 Err(Halt::Need(name.clone(), record_type))
             }
@@ -326,8 +359,8 @@ impl Validation {
     }
 }
 
-impl From<crate::budget::Spent> for Halt {
-    fn from(_: crate::budget::Spent) -> Self {
+impl From<Spent> for Halt {
+    fn from(_: Spent) -> Self {
         Self::Fail(
             Verdict::Indeterminate(IndeterminateReason::BudgetSpent),
             "validating this costs too much".to_owned(),

@@ -5,13 +5,17 @@
 
 use config::diagnostic::Colour;
 use config::layer::{Layer, LayerKind, Origin, Rank};
+use dnssec::{
+    FetchFailure, Name, Record, Reply, Settings, Step, TrustAnchors, Validator, WallClock,
+};
+use resolver::record::RawRecord;
 use resolver::wire::{Question, class, rtype};
 
 /// A target: its name, which is its corpus' folder, and what to do with the bytes.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("query", query),
     ("reply", reply),
     ("hosts", hosts),
@@ -21,6 +25,7 @@ pub const TARGETS: [Target; 9] = [
     ("config", config_file),
     ("resolv_conf", resolv_conf),
     ("call", call),
+    ("validator", validator),
 ];
 
 /// Runs one target by its name.
@@ -133,4 +138,106 @@ fn resolv_conf(bytes: &[u8]) {
 fn call(bytes: &[u8]) {
     let call: Result<linnet::api::Call, _> = serde_json::from_slice(bytes);
     drop(call);
+}
+
+/// Reads a message as a reply to the question in itself.
+fn reply_in(message: &[u8]) -> Option<(dnssec::Question, Reply)> {
+    let id = u16::from_be_bytes(*message.first_chunk::<2>()?);
+    let (name, length) = Name::read(message.get(12..)?)?;
+    let record_type = message.get(12 + length..)?.first_chunk::<2>()?;
+    let record_type = u16::from_be_bytes(*record_type);
+    let question = Question {
+        name: config::name::DomainName::from_wire(name.as_wire()).ok()?,
+        record_type,
+        class: class::IN,
+    };
+    let reply = resolver::record::parse_reply(message, id, &question).ok()?;
+    let records = |records: &[RawRecord]| {
+        let records = records.iter().map(|record| Record {
+            name: record.name.clone(),
+            record_type: record.record_type,
+            class: record.class,
+            ttl: record.ttl,
+            rdata: record.rdata.clone(),
+        });
+        records.collect()
+    };
+    let reply = Reply {
+        rcode: reply.rcode,
+        answers: records(&reply.answers),
+        authority: records(&reply.authority),
+    };
+    Some((dnssec::Question { name, record_type }, reply))
+}
+
+/// Messages with their lengths before them: a reply, and what is fetched; the clock is between the dates of the seeds.
+fn validator(bytes: &[u8]) {
+    const STEPS_MAX: usize = 300;
+    let mut rest = bytes;
+    let mut replies = Vec::new();
+    while let Some((length, after)) = rest.split_first_chunk::<2>() {
+        let length = usize::from(u16::from_be_bytes(*length));
+        let (message, after) = after.split_at(length.min(after.len()));
+        replies.extend(reply_in(message));
+        rest = after;
+    }
+    let Some((question, reply)) = replies.first() else {
+        return;
+    };
+    let mut anchors = TrustAnchors::built_in();
+    // Keys that come along are trusted, so that chains begin somewhere.
+    for (_, fetched) in &replies {
+        let keys = fetched
+            .answers
+            .iter()
+            .filter(|record| record.record_type == 48);
+        for key in keys {
+            let name = Name::from_wire(&key.name);
+            let owner =
+                name.and_then(|name| hickory_proto::rr::Name::from_labels(name.labels()).ok());
+            let [high, low, 3, algorithm, public @ ..] = &*key.rdata else {
+                continue;
+            };
+            if let Some(owner) = owner {
+                let public = hickory_proto::dnssec::PublicKeyBuf::new(
+                    public.to_vec(),
+                    hickory_proto::dnssec::Algorithm::from_u8(*algorithm),
+                );
+                let flags = u16::from_be_bytes([*high, *low]);
+                let key = hickory_proto::dnssec::rdata::DNSKEY::with_flags(flags, public);
+                anchors.add(&owner, dnssec::anchors::Anchor::Key(key));
+            }
+        }
+    }
+    let mut validator = Validator::new(Settings::default(), anchors);
+    let mut validation = validator.begin(question.clone(), reply);
+    let now = WallClock {
+        seconds: 1_200_000_000,
+        dates_count: bytes.len().is_multiple_of(2),
+    };
+    for _ in 0..STEPS_MAX {
+        let fetches = match validation.step(&mut validator, now) {
+            Step::Fetch(fetches) => fetches,
+            Step::Done(outcome) => {
+                assert_eq!(
+                    outcome.answers.len(),
+                    reply.answers.len(),
+                    "a mark for each"
+                );
+                assert_eq!(
+                    outcome.authority.len(),
+                    reply.authority.len(),
+                    "a mark for each"
+                );
+                return;
+            }
+        };
+        assert!(!fetches.is_empty(), "it waits for nothing");
+        for fetch in fetches {
+            let found = replies.iter().find(|(question, _)| *question == fetch);
+            let brought = found.map(|(_, reply)| reply).ok_or(FetchFailure::NoReply);
+            validation.handle_fetch(&fetch, brought);
+        }
+    }
+    panic!("judging takes more than {STEPS_MAX} steps");
 }
