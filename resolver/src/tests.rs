@@ -3,5 +3,7 @@
 mod aliases;
 mod cached;
 mod message;
+mod promise;
 mod routing;
+mod upstreams;
 mod world;

@@ -247,7 +247,7 @@ fn a_dname_makes_its_alias_here_and_too_long_a_name_is_told() {
 
     let label = "x".repeat(60);
     let long = format!("{label}.{label}.{label}.old.test");
-    let row = format!("old.test 300 DNAME {label}.test");
+    let row = format!("old.test 300 DNAME {label}.{label}.test");
     let question = format!("{long} A");
     let yxdomain = Say::Sections(6, [vec![row], vec![], vec![]]);
     world.server(HOME).says(&question, yxdomain);

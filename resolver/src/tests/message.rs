@@ -99,7 +99,10 @@ impl Ask {
 
     /// Reads what the resolver sent.
     pub(crate) fn read(wire: &[u8], channel: Channel) -> Self {
-        let parsed = crate::wire::parse_query(wire).unwrap();
+        // Authoritative servers are asked without RD, which is no question for a stub.
+        let mut desired = wire.to_vec();
+        desired[2] |= 0x01;
+        let parsed = crate::wire::parse_query(&desired).unwrap();
         Self {
             id: parsed.id,
             name: parsed.question.name.to_string(),

@@ -60,11 +60,11 @@ pub(crate) enum Say {
     /// The exchange fails.
     Fail(Failure),
     /// TC by UDP, and this by TCP.
-    Truncated(Box<Say>),
+    Truncated(Box<Self>),
     /// FORMERR without OPT to a query with OPT, and this to one without.
-    NoEdns(Box<Say>),
+    NoEdns(Box<Self>),
     /// First that, spoiled; then this whole.
-    Spoiled(fn(&mut Vec<u8>), Box<Say>),
+    Spoiled(fn(&mut Vec<u8>), Box<Self>),
 }
 
 /// One upstream server.
