@@ -33,6 +33,8 @@ mod scope;
 mod search;
 pub mod synthesize;
 pub mod template;
+#[cfg(test)]
+mod tests;
 mod timer;
 mod upstream;
 mod validate;
@@ -58,7 +60,6 @@ use hosts::Hosts;
 use lookup::{Lookups, Waiter};
 use passes::Passes;
 use progress::Query;
-
 use scope::Scopes;
 use timer::Timers;
 use validate::Trust;

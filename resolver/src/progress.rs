@@ -169,6 +169,13 @@ impl Query {
             Outcome::Refused(refused) if refused.rcode != rcode::NXDOMAIN => {
                 searching.failed.get_or_insert(refused);
             }
+            // A failure from the cache is one like any other: it denies nothing.
+            Outcome::Found(outcome)
+                if !matches!(outcome.rcode, rcode::NOERROR | rcode::NXDOMAIN) =>
+            {
+                let failed = Refused::again(outcome.rcode, outcome.extended_error);
+                searching.failed.get_or_insert(failed);
+            }
             Outcome::Found(_) | Outcome::Refused(_) => searching.exists |= exists,
         }
         if self.search_on() {

@@ -159,6 +159,14 @@ impl Refused {
         Self::new(code, code::OTHER, text)
     }
 
+    /// What was found is a failure.
+    pub(crate) fn again(rcode: u16, extended_error: Option<ExtendedError>) -> Self {
+        Self {
+            rcode,
+            extended_error: extended_error.unwrap_or_else(cached_error),
+        }
+    }
+
     /// There are too many questions.
     pub(crate) fn too_many() -> Self {
         Self::new(

@@ -152,6 +152,11 @@ impl Resolver {
             self.end_ask(id, ask);
         }
         while let Some(ask) = walk.poll_transmit() {
+            // Neither an alias nor a server's name may lead a claimed name out of its scope.
+            if self.is_island(&ask.question.name) {
+                walk.handle_forbidden(ask.id, &mut self.walks.recursion, now);
+                continue;
+            }
             let Some(lookup) = self.lookups.get(id) else {
                 return;
             };

@@ -68,6 +68,9 @@ pub enum WalkFailure {
     /// Aliases lead in a circle or too far.
     #[error("the aliases of {0} lead nowhere")]
     Aliases(DomainName),
+    /// It leads to a name that may not be asked for in public.
+    #[error("it leads to {0}, which is not asked for in public")]
+    Forbidden(DomainName),
 }
 
 #[derive(Debug)]
@@ -204,6 +207,20 @@ impl Walk {
             Failure::NoLink | Failure::Resources => {}
         }
         self.lose(&flight, trouble, shared, now);
+        self.advance_all(shared, now);
+    }
+
+    /// Takes the news that a name may not be asked for: the aliases that lead to it are the answer, if there are any.
+    pub fn handle_forbidden(&mut self, id: AskId, shared: &mut Recursion, now: Instant) {
+        let Some(flight) = self.flights.remove(&id) else {
+            return;
+        };
+        self.with_task(flight.task, shared, now, |_, task, _| {
+            Turn::End(match task.answers.is_empty() {
+                true => Err(WalkFailure::Forbidden(flight.question.name)),
+                false => Ok(rcode::NOERROR),
+            })
+        });
         self.advance_all(shared, now);
     }
 

@@ -1,0 +1,9 @@
+//! The query machine in a simulated world: clients, a plan, upstream servers, and time that is an argument.
+
+mod aliases;
+mod cached;
+mod message;
+mod promise;
+mod routing;
+mod upstreams;
+mod world;

@@ -1,0 +1,133 @@
+//! Servers that fail: another one is asked, another way is tried, and nothing that is not a reply is taken for one.
+
+use super::world::{HOME, Say, World};
+use crate::event::Failure;
+use crate::wire::rcode;
+
+const SECOND: &str = "192.0.2.54";
+const TWO: (&str, &str) = (
+    "home",
+    "match = { name = \"home*\" }\n[dns]\nupstreams = [\"192.0.2.53\", \"192.0.2.54\"]\n",
+);
+
+fn answer() -> Say {
+    Say::Answer(vec!["a.test 300 A 192.0.2.1".into()])
+}
+
+/// A world with two servers at home, of which the second one answers.
+fn two(first: Say) -> World {
+    let mut world = World::with(super::world::PLAIN, &[TWO]);
+    world.server(HOME).says("a.test A", first);
+    world.server(SECOND).says("a.test A", answer());
+    world
+}
+
+#[test]
+fn whatever_the_first_server_fails_by_the_second_one_answers() {
+    let firsts = [
+        Say::Silence,
+        Say::Code(rcode::SERVFAIL),
+        Say::Code(rcode::REFUSED),
+        Say::Fail(Failure::Refused),
+        Say::Fail(Failure::Unreachable),
+        Say::Fail(Failure::Closed),
+    ];
+    for first in firsts {
+        let mut world = two(first.clone());
+        let began = world.now;
+        let seen = world.ask("a.test A");
+        assert_eq!(seen.answers, ["a.test 300 A 192.0.2.1"], "{first:?}");
+        let took = seen.at.since(began);
+        assert!(took.as_millis() <= 1000, "{first:?}: {took:?}");
+    }
+}
+
+#[test]
+fn when_all_fail_the_client_is_told_so_once_and_in_time() {
+    for say in [Say::Silence, Say::Fail(Failure::Unreachable), Say::Code(2)] {
+        let mut world = two(say.clone());
+        world.server(SECOND).says("a.test A", say.clone());
+        let began = world.now;
+        let client = world.put("a.test A");
+        assert!(!world.has_answer(client), "{say:?}");
+        world.run();
+        let seen = world.answer(client);
+        assert_eq!(seen.rcode, rcode::SERVFAIL, "{say:?}");
+        assert!(seen.error.is_some(), "{say:?}");
+        // glibc gives up after five seconds.
+        assert!(seen.at.since(began).as_secs() < 5, "{say:?}");
+    }
+}
+
+#[test]
+fn what_is_cut_by_udp_is_asked_for_by_tcp() {
+    let mut world = World::new();
+    let cut = Say::Truncated(Box::new(answer()));
+    world.server(HOME).says("a.test A", cut);
+    assert_eq!(world.ask("a.test A").answers, ["a.test 300 A 192.0.2.1"]);
+    assert_eq!(
+        world.take_sent(),
+        ["192.0.2.53 a.test A", "192.0.2.53 a.test A by tcp"]
+    );
+}
+
+#[test]
+fn a_server_that_knows_no_edns_is_asked_without() {
+    let mut world = World::new();
+    let old = Say::NoEdns(Box::new(answer()));
+    world.server(HOME).says("a.test A", old);
+    assert_eq!(world.ask("a.test A").answers, ["a.test 300 A 192.0.2.1"]);
+    let edns: Vec<bool> = world.sent.iter().map(|sent| sent.asked.edns).collect();
+    assert_eq!(edns, [true, false]);
+}
+
+#[test]
+fn what_is_not_the_reply_is_not_taken_for_one() {
+    let spoils: [(&str, fn(&mut Vec<u8>)); 7] = [
+        ("another id", |wire| wire[0] ^= 0x55),
+        ("a question", |wire| wire[2] &= 0x7f),
+        ("another name", |wire| wire[13] ^= 1),
+        ("another type", |wire| wire[21] ^= 0x10),
+        ("no question", |wire| {
+            wire.drain(12..24);
+            wire[5] = 0;
+        }),
+        ("cut in the middle", |wire| wire.truncate(30)),
+        ("two octets", |wire| wire.truncate(2)),
+    ];
+    for (what, spoil) in spoils {
+        let mut world = World::new();
+        let forged = Say::Spoiled(spoil, Box::new(answer()));
+        world.server(HOME).says("a.test A", forged);
+        let seen = world.ask("a.test A");
+        assert_eq!(seen.answers, ["a.test 300 A 192.0.2.1"], "{what}");
+    }
+}
+
+#[test]
+fn a_reply_that_comes_when_nobody_waits_changes_nothing() {
+    let mut world = World::new();
+    world.server(HOME).says("a.test A", answer());
+    let before = world.ask("a.test A");
+    let exchange = world.sent[0].exchange;
+    let mut forged = before.wire.clone();
+    let last = forged.len() - 12;
+    forged[last] ^= 0xff;
+    world.inject(exchange, &forged);
+    assert_eq!(world.ask("a.test A").answers, before.answers);
+    assert_eq!(world.sent.len(), 1);
+}
+
+#[test]
+fn no_server_is_asked_again_before_it_had_time_to_answer() {
+    let mut world = two(Say::Silence);
+    world.server(SECOND).silent = true;
+    world.ask("a.test A");
+    for pair in world.sent.windows(2) {
+        if pair[0].server == pair[1].server {
+            let between = pair[1].at.since(pair[0].at);
+            assert!(between.as_millis() >= 100, "{between:?}");
+        }
+    }
+    assert!(world.sent.len() <= 12, "{}", world.sent.len());
+}
