@@ -67,6 +67,10 @@ fn resolver(said: &Table, resolver: &mut ResolverConfig, findings: &mut Findings
             .filter_map(|text| values::address(text, findings))
             .collect();
     }
+    lay(
+        said.boolean("trust-anchor-rollover"),
+        &mut resolver.trust_anchor_rollover,
+    );
     if let Some([path]) = said.texts("trust-anchors") {
         if path.get_ref().is_empty() {
             let help = Some("leave it out for the built-in anchors".to_owned());

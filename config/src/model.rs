@@ -53,6 +53,8 @@ pub struct ResolverConfig {
     pub root_servers: Vec<IpAddr>,
     /// Directory or file of trust anchors that replaces the built-in ones.
     pub trust_anchors: Option<String>,
+    /// Whether the anchors follow the keys that their zones publish (RFC 5011).
+    pub trust_anchor_rollover: bool,
 }
 
 impl Default for ResolverConfig {
@@ -73,6 +75,7 @@ impl Default for ResolverConfig {
             recursion: RecursionMode::Auto,
             root_servers: Vec::new(),
             trust_anchors: None,
+            trust_anchor_rollover: true,
         }
     }
 }

@@ -20,6 +20,7 @@ mod memory;
 pub mod name;
 mod nsec;
 mod nsec3;
+mod observe;
 pub mod record;
 mod rrset;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub mod verdict;
 
 pub use anchors::TrustAnchors;
 pub use name::Name;
+pub use observe::observe_keys;
 pub use record::Record;
 pub use validator::{
     Fetch, FetchFailure, Outcome, Question, Reply, Settings, Step, Validation, Validator, WallClock,

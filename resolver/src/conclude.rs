@@ -107,6 +107,7 @@ impl Resolver {
                 Waiter::Proof(incarnation) => {
                     self.take_proof(&lookup.asking, incarnation, conclusion, now);
                 }
+                Waiter::Keys => self.take_keys(&lookup.asking, conclusion, now),
             }
         }
     }

@@ -8,6 +8,7 @@ use config::model::Upstream;
 use config::name::DomainName;
 use config::time::{Instant, WallTime};
 use dnssec::Verdict;
+use dnssec::anchors::rollover::Observation;
 use dnssec::clock::Evidence;
 use policy::plan::ScopeLink;
 use policy::{Route, ScopeId};
@@ -108,6 +109,8 @@ pub enum Event {
     Answered(Box<Trace>),
     /// A trust point's own keys verified, freshly fetched: what their signatures say of the time.
     Evidence(Evidence),
+    /// The keys of a trust point, as they are published now; `None` when nobody tells.
+    Keys(DomainName, Option<Observation>),
 }
 
 /// What became of one question: the reasons, in order.

@@ -21,6 +21,7 @@ mod exchange;
 pub mod hosts;
 mod lookup;
 mod passes;
+mod points;
 pub mod present;
 mod progress;
 mod proof;

@@ -65,6 +65,8 @@ pub(crate) enum Waiter {
     Judging(u64),
     /// The proof that a scope, by its incarnation, can validate.
     Proof(u64),
+    /// Whoever keeps the trust points.
+    Keys,
 }
 
 /// All lookups.

@@ -479,7 +479,7 @@ fn fetched_question(fetch: &Fetch, class: u16) -> Option<Question> {
     })
 }
 
-fn judged_reply(hop: &Hop) -> Reply {
+pub(crate) fn judged_reply(hop: &Hop) -> Reply {
     Reply {
         rcode: hop.rcode,
         answers: records(&hop.answers),

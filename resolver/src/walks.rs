@@ -85,12 +85,16 @@ impl Resolver {
         let Some(lookup) = self.lookups.get(id) else {
             return false;
         };
-        let asking = &lookup.asking;
-        self.walks.mode != RecursionMode::Never
-            && !lookup.walked
-            && now >= self.walks.blocked_until
+        !lookup.walked
             // A proof is about the upstreams.
             && !lookup.waiters.iter().any(|waiter| matches!(waiter, Waiter::Proof(_)))
+            && self.may_walk_for(&lookup.asking, now)
+    }
+
+    /// Whether a question may be resolved without the upstreams of its scope.
+    pub(crate) fn may_walk_for(&self, asking: &Asking, now: Instant) -> bool {
+        self.walks.mode != RecursionMode::Never
+            && now >= self.walks.blocked_until
             && asking.question.class == class::IN
             && self.plan.default_scope().as_ref() == Some(&asking.scope)
             && !self.is_island(&asking.question.name)

@@ -44,7 +44,7 @@ pub struct NegativeAnchor {
     pub reason: String,
 }
 
-/// A key that is trusted without proof.
+/// A key of a trust point, which is trusted without proof if its state says so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrustAnchor {
     /// The zone whose key it is.
@@ -53,6 +53,8 @@ pub struct TrustAnchor {
     pub key_tag: u16,
     /// The key's algorithm, as IANA numbers them.
     pub algorithm: u8,
+    /// Where it is on its way, in words (RFC 5011).
+    pub state: String,
 }
 
 /// Whether the clock is believed.

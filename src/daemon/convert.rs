@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use dnssec::anchors::{Anchor, NegativeAnchor};
-use dnssec::{TrustAnchors, Verdict};
+use dnssec::Verdict;
+use dnssec::anchors::NegativeAnchor;
 use hickory_proto::rr::Name;
 use linnet::api;
 use policy::domains::Target;
@@ -16,6 +16,7 @@ use resolver::record::RawRecord;
 use resolver::{Channel, Failure, ScopeStatus};
 
 use crate::date::rfc3339;
+use crate::trust::{PointKey, points};
 
 /// Converts what became of a question.
 pub(crate) fn trace(trace: &Trace, plan: &DnsPlan, client: Option<String>) -> api::Trace {
@@ -272,17 +273,20 @@ fn upstream(status: &resolver::event::UpstreamStatus) -> api::UpstreamStatus {
     }
 }
 
-/// Converts the positive trust anchors.
-pub(crate) fn trust_anchors(anchors: &TrustAnchors) -> Vec<api::TrustAnchor> {
-    let converted = |owner: &Name, anchor: &Anchor| api::TrustAnchor {
+/// Converts a key of a trust point.
+pub(crate) fn trust_anchor(key: &PointKey) -> api::TrustAnchor {
+    let PointKey {
+        owner,
+        key_tag,
+        algorithm,
+        state,
+    } = key;
+    api::TrustAnchor {
         owner: name_text(owner),
-        key_tag: anchor.key_tag(),
-        algorithm: anchor.algorithm().into(),
-    };
-    anchors
-        .points()
-        .flat_map(|(owner, anchors)| anchors.iter().map(move |anchor| converted(owner, anchor)))
-        .collect()
+        key_tag: *key_tag,
+        algorithm: *algorithm,
+        state: points::describe(*state),
+    }
 }
 
 /// Converts a negative anchor.

@@ -2,6 +2,8 @@
 //!
 //! Questions and replies are not here: they go from the driver to the resolver without a stop, in [`crate::run`].
 
+use config::name::DomainName;
+use dnssec::anchors::rollover::Observation;
 use dnssec::clock::{Evidence, Reading};
 use linkmgr::KernelEvent;
 use linnet::api::{
@@ -40,6 +42,8 @@ pub(crate) enum Input {
     Clock(Reading),
     /// Signatures of a trust point's own keys say this of the time of day.
     Evidence(Evidence),
+    /// A trust point publishes these keys; `None` when nobody tells.
+    Keys(DomainName, Option<Observation>),
     /// The configured files of trust anchors say this; `None` when none are configured.
     Anchors(Option<Vec<AnchorText>>),
 }

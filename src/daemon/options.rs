@@ -66,6 +66,7 @@ impl Options {
             Kept::Claims => "claims.json",
             Kept::NegativeAnchors => "negative-anchors",
             Kept::Time => "clock",
+            Kept::TrustPoints => "trust-points",
         })
     }
 }

@@ -274,6 +274,7 @@ impl<'a> Running<'a> {
                     }
                 }
                 Event::Evidence(evidence) => self.feed(Input::Evidence(evidence)).await,
+                Event::Keys(owner, keys) => self.feed(Input::Keys(owner, keys)).await,
             }
         }
         self.driver.finish_round();
@@ -392,9 +393,10 @@ fn trust(options: &Options, config: &Config) -> Trust {
         None => dnssec::clock::Clock::new(BUILT_AT, saved),
     };
     let negatives = store::read(&options.kept_file(Kept::NegativeAnchors));
-    let mut trust = Trust::new(clock, negatives.as_deref());
+    let points = store::read(&options.kept_file(Kept::TrustPoints));
+    let mut trust = Trust::new(clock, negatives.as_deref(), points.as_deref());
     let texts = anchor_texts(options, config.resolver.trust_anchors.as_deref());
-    trust.handle_texts(texts.as_deref());
+    trust.handle_texts(texts.as_deref(), config.resolver.trust_anchor_rollover);
     trust
 }
 

@@ -8,6 +8,7 @@
 //! earliest it can be. Those that were added then get what is left of their lives anew when that time jumps; the others
 //! wait for a clock that is believed before they are dropped.
 
+pub(crate) mod points;
 #[cfg(test)]
 mod tests;
 
@@ -18,9 +19,13 @@ use config::diagnostic::{Diagnostic, Severity};
 use config::time::{Instant, WallTime};
 use dnssec::TrustAnchors;
 use dnssec::anchors::negative::{LIFETIME_DEFAULT, emit_negatives, parse_negatives};
+use dnssec::anchors::rollover::Observation;
 use dnssec::anchors::{NegativeAnchor, NegativeError, parse_anchors};
 use dnssec::clock::{Because, Clock, Evidence, Forget, JUMP, Judgement, Reading};
 use hickory_proto::rr::Name;
+
+pub(crate) use points::PointKey;
+use points::Points;
 
 /// How often the clock is looked at while dates do not count.
 pub(crate) const LOOK_SOON: Duration = Duration::from_secs(5);
@@ -69,7 +74,11 @@ pub(crate) struct Judged {
 /// What is trusted, and what time it is.
 #[derive(Debug)]
 pub(crate) struct Trust {
+    /// What counts now.
     anchors: TrustAnchors,
+    /// What is configured or built in.
+    configured: TrustAnchors,
+    points: Points,
     findings: Vec<Diagnostic>,
     clock: Clock,
     /// What the time was when the clock was last looked at.
@@ -84,8 +93,8 @@ pub(crate) struct Trust {
 }
 
 impl Trust {
-    /// Makes one that trusts the built-in anchors and the negative anchors that were kept.
-    pub(crate) fn new(clock: Clock, negatives: Option<&str>) -> Self {
+    /// Makes one that trusts the built-in anchors, with what was kept of negative anchors and of trust points.
+    pub(crate) fn new(clock: Clock, negatives: Option<&str>, points: Option<&str>) -> Self {
         let mut anchors = TrustAnchors::built_in();
         let kept = negatives.unwrap_or_default();
         let parsed = parse_negatives(kept);
@@ -97,6 +106,8 @@ impl Trust {
         }
         Self {
             anchors,
+            configured: TrustAnchors::built_in(),
+            points: Points::new(points),
             findings: Vec::new(),
             clock,
             looked_at: Instant::ZERO,
@@ -109,10 +120,11 @@ impl Trust {
 
     /// Takes what the configured anchor files say; `None` when none are configured: the built-in anchors count then.
     ///
-    /// When anything in them is wrong, the anchors in force stay as they are. Returns whether they are others now.
-    pub(crate) fn handle_texts(&mut self, texts: Option<&[AnchorText]>) -> bool {
+    /// When anything in them is wrong, the anchors in force stay as they are. With `rolls`, they follow the keys that their
+    /// zones publish. Returns whether they are others now.
+    pub(crate) fn handle_texts(&mut self, texts: Option<&[AnchorText]>, rolls: bool) -> bool {
         let understood = texts.map_or_else(|| (TrustAnchors::built_in(), Vec::new()), understand);
-        let (mut anchors, findings) = understood;
+        let (configured, findings) = understood;
         let is_good = findings
             .iter()
             .all(|found| found.severity == Severity::Warning);
@@ -120,9 +132,18 @@ impl Trust {
             tell(&findings, is_good);
         }
         self.findings = findings;
-        if !is_good {
-            return false;
+        if is_good {
+            self.configured = configured;
         }
+        self.points.configure(&self.configured, rolls);
+        self.plan_look();
+        self.compose()
+    }
+
+    /// Puts together what counts; returns whether it is another than before.
+    fn compose(&mut self) -> bool {
+        let mut anchors = self.configured.clone();
+        self.points.apply_to(&mut anchors);
         for negative in self.anchors.negatives() {
             anchors.add_negative(negative.clone());
         }
@@ -131,12 +152,49 @@ impl Trust {
         changed
     }
 
+    /// Returns the trust point whose keys are to be asked for now; the answer belongs into [`Trust::handle_keys`].
+    pub(crate) fn take_due(&mut self, now: Instant) -> Option<Name> {
+        if !self.dates_count() {
+            return None;
+        }
+        let due = self.points.take_due(self.time(now), now);
+        self.plan_look();
+        due
+    }
+
+    /// Takes the keys that a trust point publishes; `None` when nobody told. Returns whether other anchors count now.
+    pub(crate) fn handle_keys(
+        &mut self,
+        owner: &Name,
+        observation: Option<&Observation>,
+        now: Instant,
+    ) -> bool {
+        if !self.dates_count() {
+            return false;
+        }
+        let time = self.time(now);
+        self.points.handle_keys(owner, observation, time);
+        self.plan_look();
+        self.compose()
+    }
+
+    /// Returns the keys of all trust points.
+    pub(crate) fn keys(&self) -> Vec<PointKey> {
+        self.points.keys(&self.configured)
+    }
+
+    /// Returns the new text of the file of trust points when it has to be another one.
+    pub(crate) fn take_points_text(&mut self) -> Option<String> {
+        self.points.take_text()
+    }
+
     /// Takes up what the kernel says of the time; ends the negative anchors whose time is over.
     pub(crate) fn handle_reading(&mut self, reading: Reading, now: Instant) -> Judged {
         let before = self.time(now);
         let because = self.clock.because();
         let forget = self.clock.handle_reading(reading);
         self.looked_at = now;
+        self.points.begin(now);
         self.time = match self.clock.judgement() {
             Judgement::Trusted(time) => time,
             Judgement::Unsynchronised { floor }
@@ -285,6 +343,11 @@ impl Trust {
         let ends = self.negatives().map(NegativeAnchor::expires_at).min();
         let left = ends.map(|at| Duration::from_secs(at.saturating_sub(self.time)));
         self.look_at = self.looked_at + left.map_or(pause, |left| left.min(pause));
+        if self.dates_count()
+            && let Some(due_at) = self.points.due_at(self.time, self.looked_at)
+        {
+            self.look_at = self.look_at.min(due_at);
+        }
     }
 
     /// Gives the negative anchors that were added by another clock what is left of their lives by this one.

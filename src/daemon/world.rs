@@ -107,6 +107,8 @@ pub(crate) enum Kept {
     NegativeAnchors,
     /// The last time that was believed.
     Time,
+    /// The trust points, as their keys are followed.
+    TrustPoints,
 }
 
 /// What a world begins with.
@@ -238,6 +240,9 @@ impl World {
             Input::Timer => self.resolver.handle_timeout(now),
             Input::Clock(reading) => self.handle_reading(reading, now, &mut effects),
             Input::Evidence(evidence) => self.handle_evidence(evidence, &mut effects),
+            Input::Keys(owner, observation) => {
+                self.handle_keys(&owner, observation.as_ref(), now, &mut effects);
+            }
             Input::Anchors(texts) => self.handle_anchors(texts.as_deref(), &mut effects),
         }
         effects

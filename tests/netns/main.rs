@@ -16,6 +16,7 @@ mod kill;
 mod leak;
 mod names;
 mod resolv_conf;
+mod rollover;
 
 /// The built daemon.
 const LINNETD: &str = env!("CARGO_BIN_EXE_linnetd");

@@ -121,6 +121,13 @@ pub static KEYS: &[Key] = &[
     ),
     key(
         Section::Resolver,
+        "trust-anchor-rollover",
+        Syntax::Boolean,
+        Some("true"),
+        "Whether trust anchors follow the keys that their zones publish (RFC 5011): a new key counts after it was there for 30 days, a revoked one never again.",
+    ),
+    key(
+        Section::Resolver,
         "transport",
         TRANSPORT,
         Some("\"any\""),

@@ -66,6 +66,7 @@ fn anchors(connection: &mut Connection, out: &mut Output<impl Write>) -> Result<
                     anchor.owner.clone(),
                     format!("key {}", anchor.key_tag),
                     format!("algorithm {}", anchor.algorithm),
+                    anchor.state.clone(),
                 ]
             })
             .collect();

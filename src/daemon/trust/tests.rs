@@ -36,7 +36,7 @@ fn reading(wall: u64, uptime: u64, is_synchronised: bool) -> Reading {
 
 /// One whose clock was synchronised from the start, `uptime` being 0.
 fn synchronised(negatives: Option<&str>) -> Trust {
-    let mut trust = Trust::new(Clock::new(BUILT, None), negatives);
+    let mut trust = Trust::new(Clock::new(BUILT, None), negatives, None);
     let _judged = trust.handle_reading(reading(BUILT, 0, true), at(0));
     trust
 }
@@ -85,7 +85,7 @@ fn anchor_files_replace_the_built_in_anchors_and_bad_ones_replace_nothing() {
     ];
     for (texts, points, findings) in rows {
         let mut trust = synchronised(None);
-        let changed = trust.handle_texts(Some(texts));
+        let changed = trust.handle_texts(Some(texts), true);
         assert_eq!(owners(&trust), points, "{texts:?}");
         assert_eq!(changed, points != ["."], "{texts:?}");
         assert_eq!(
@@ -105,15 +105,15 @@ fn anchor_files_replace_the_built_in_anchors_and_bad_ones_replace_nothing() {
 fn old_anchors_stay_when_files_go_bad_and_built_in_ones_come_back_without_files() {
     let mut trust = synchronised(None);
     let good = [text(Ok(ROOT)), text(Ok(ISLAND))];
-    assert!(trust.handle_texts(Some(&good)));
+    assert!(trust.handle_texts(Some(&good), true));
     assert!(
-        !trust.handle_texts(Some(&good)),
+        !trust.handle_texts(Some(&good), true),
         "the same again changes nothing"
     );
-    assert!(!trust.handle_texts(Some(&[text(Ok("rubbish\n"))])));
+    assert!(!trust.handle_texts(Some(&[text(Ok("rubbish\n"))]), true));
     assert_eq!(owners(&trust), [".", "island.test."]);
     assert!(!trust.findings().is_empty());
-    assert!(trust.handle_texts(None));
+    assert!(trust.handle_texts(None, true));
     assert_eq!(trust.anchors(), &TrustAnchors::built_in());
     assert_eq!(trust.findings(), []);
 }
@@ -123,7 +123,7 @@ fn negative_anchors_outlive_a_change_of_files_and_a_restart() {
     let mut trust = synchronised(None);
     let added = trust.add_negative(&name("Broken.Test"), Some(600), "expired", at(10));
     assert_eq!(added.unwrap().expires_at(), BUILT + 610);
-    assert!(trust.handle_texts(Some(&[text(Ok(ROOT)), text(Ok(ISLAND))])));
+    assert!(trust.handle_texts(Some(&[text(Ok(ROOT)), text(Ok(ISLAND))]), true));
     assert_eq!(
         negatives(&trust),
         [("broken.test.".to_owned(), BUILT + 610)]
@@ -178,7 +178,7 @@ fn a_negative_anchor_that_cannot_be_is_refused_and_changes_nothing() {
 
 #[test]
 fn the_clock_is_looked_at_soon_while_dates_do_not_count_and_when_an_anchor_ends() {
-    let mut trust = Trust::new(Clock::new(BUILT, None), None);
+    let mut trust = Trust::new(Clock::new(BUILT, None), None, None);
     let _judged = trust.handle_reading(reading(0, 100, false), at(100));
     assert_eq!(trust.look_at(), at(100) + LOOK_SOON);
     let judged = trust.handle_reading(reading(BUILT + 50, 105, true), at(105));
@@ -214,7 +214,7 @@ fn dates_count_by_rows_of_readings() {
         ),
         ((BUILT + 760 + 2 * JUMP, 690, true), true, Forget::Excepted),
     ];
-    let mut trust = Trust::new(Clock::new(BUILT, None), None);
+    let mut trust = Trust::new(Clock::new(BUILT, None), None, None);
     for ((wall, uptime, is_synchronised), dates_count, forget) in rows {
         let judged = trust.handle_reading(reading(wall, uptime, is_synchronised), at(uptime));
         assert_eq!(trust.dates_count(), dates_count, "{wall}");
@@ -230,7 +230,7 @@ fn dates_count_by_rows_of_readings() {
 
 #[test]
 fn an_anchor_added_by_a_wrong_clock_gets_the_rest_of_its_life_by_the_right_one() {
-    let mut trust = Trust::new(Clock::new(BUILT, None), None);
+    let mut trust = Trust::new(Clock::new(BUILT, None), None, None);
     let _judged = trust.handle_reading(reading(0, 0, false), at(0));
     for (owner, lifetime) in [("a.test", 600), ("b.test", 50)] {
         trust
@@ -259,7 +259,7 @@ fn an_anchor_kept_from_a_right_clock_waits_for_it() {
     let kept = trust.take_text();
     // After a restart at 1970, with the clock right only later.
     let built_before = BUILT - 100_000_000;
-    let mut later = Trust::new(Clock::new(built_before, None), kept.as_deref());
+    let mut later = Trust::new(Clock::new(built_before, None), kept.as_deref(), None);
     let judged = later.handle_reading(reading(0, 5, false), at(5));
     assert!(!judged.changed);
     assert_eq!(later.take_text(), None);
@@ -279,7 +279,7 @@ fn an_anchor_kept_from_a_right_clock_does_not_count_by_a_late_one_and_is_not_los
         .add_negative(&name("a.test"), Some(3600), "", at(0))
         .unwrap();
     let kept = trust.take_text();
-    let mut later = Trust::new(Clock::new(BUILT, None), kept.as_deref());
+    let mut later = Trust::new(Clock::new(BUILT, None), kept.as_deref(), None);
     let late = reading(BUILT + 400_000_000, 5, false);
     assert!(!later.handle_reading(late, at(5)).changed);
     assert_eq!(later.negatives().count(), 0);

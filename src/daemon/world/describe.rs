@@ -52,7 +52,12 @@ impl World {
                 dates_count: self.trust.dates_count(),
                 because: self.trust.because().to_string(),
             },
-            trust_anchors: convert::trust_anchors(self.trust.anchors()),
+            trust_anchors: self
+                .trust
+                .keys()
+                .iter()
+                .map(convert::trust_anchor)
+                .collect(),
             negative_anchors: self
                 .trust
                 .negatives()

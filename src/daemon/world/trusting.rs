@@ -4,9 +4,10 @@
 
 use config::name::DomainName;
 use config::time::Instant;
+use dnssec::anchors::rollover::Observation;
 use dnssec::clock::{Evidence, Forget, Reading};
 use hickory_proto::rr::Name;
-use hickory_proto::serialize::binary::BinDecodable as _;
+use hickory_proto::serialize::binary::{BinDecodable as _, BinEncodable as _};
 use linnet::api::{
     AddNegativeAnchorParameters, AddNegativeAnchorReply, RemoveNegativeAnchorParameters, Reply,
 };
@@ -37,11 +38,39 @@ impl World {
     ) {
         let judged = self.trust.handle_reading(reading, now);
         self.apply_judged(judged, effects);
+        if let Some(owner) = self.trust.take_due(now)
+            && let Some(owner) = DomainName::from_wire(&wire(&owner)).ok()
+        {
+            self.resolver.ask_for_keys(&owner, now);
+        }
+        self.keep_points(effects);
     }
 
     pub(super) fn handle_evidence(&mut self, evidence: Evidence, effects: &mut Vec<Effect>) {
         let judged = self.trust.handle_evidence(evidence);
         self.apply_judged(judged, effects);
+    }
+
+    /// Takes the keys that a trust point publishes.
+    pub(super) fn handle_keys(
+        &mut self,
+        owner: &DomainName,
+        observation: Option<&Observation>,
+        now: Instant,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Ok(owner) = Name::from_bytes(owner.as_wire()) else {
+            return;
+        };
+        if self.trust.handle_keys(&owner, observation, now) {
+            self.apply_trust(effects);
+        }
+        self.keep_points(effects);
+    }
+
+    fn keep_points(&mut self, effects: &mut Vec<Effect>) {
+        let text = self.trust.take_points_text();
+        effects.extend(text.map(|text| Effect::Keep(Kept::TrustPoints, text)));
     }
 
     fn apply_judged(&mut self, judged: Judged, effects: &mut Vec<Effect>) {
@@ -67,7 +96,8 @@ impl World {
         texts: Option<&[AnchorText]>,
         effects: &mut Vec<Effect>,
     ) {
-        if self.trust.handle_texts(texts) {
+        let rolls = self.config.resolver.trust_anchor_rollover;
+        if self.trust.handle_texts(texts, rolls) {
             self.apply_trust(effects);
         }
         self.finish_reload(effects);
@@ -129,6 +159,10 @@ impl World {
         let text = self.trust.take_text();
         effects.extend(text.map(|text| Effect::Keep(Kept::NegativeAnchors, text)));
     }
+}
+
+fn wire(name: &Name) -> Vec<u8> {
+    name.to_lowercase().to_bytes().unwrap_or_default()
 }
 
 fn parse(text: &str) -> Option<Name> {
