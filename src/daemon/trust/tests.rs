@@ -288,3 +288,115 @@ fn an_anchor_kept_from_a_right_clock_does_not_count_by_a_late_one_and_is_not_los
     assert_eq!(later.negatives().count(), 1);
     assert_eq!(later.take_text(), None);
 }
+
+mod following {
+    //! Are the keys of trust points asked for when they may be, and is what was seen kept?
+
+    use dnssec::anchors::rollover::SeenKey;
+    use hickory_proto::dnssec::rdata::DNSKEY;
+    use hickory_proto::dnssec::{Algorithm, PublicKeyBuf};
+
+    use super::*;
+
+    const DAY: u64 = 86_400;
+
+    fn key(seed: u8, flags: u16) -> DNSKEY {
+        DNSKEY::with_flags(flags, PublicKeyBuf::new(vec![seed; 32], Algorithm::ED25519))
+    }
+
+    fn anchor_text() -> AnchorText {
+        // 32 octets of 0x01.
+        text(Ok(
+            ". IN DNSKEY 257 3 15 AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n",
+        ))
+    }
+
+    fn seen(keys: &[(u8, u16, bool)], now: u64) -> Observation {
+        let seen = |&(seed, flags, signs): &(u8, u16, bool)| SeenKey {
+            key: key(seed, flags),
+            signs,
+        };
+        Observation {
+            keys: keys.iter().map(seen).collect(),
+            original_ttl: 172_800,
+            signatures_expire_at: now + 10 * DAY,
+        }
+    }
+
+    fn following(kept: Option<&str>, days: u64) -> Trust {
+        let mut trust = Trust::new(Clock::new(BUILT, None), None, kept);
+        trust.handle_texts(Some(&[anchor_text()]), true);
+        let _judged = trust.handle_reading(reading(BUILT + days * DAY, 0, true), at(0));
+        trust
+    }
+
+    fn trusted(trust: &Trust) -> Vec<String> {
+        trust
+            .keys()
+            .iter()
+            .map(|key| points::describe(key.state))
+            .collect()
+    }
+
+    #[test]
+    fn keys_are_asked_for_after_the_start_and_again_when_nobody_told() {
+        let mut trust = following(None, 0);
+        assert_eq!(trust.take_due(at(0)), None);
+        assert_eq!(trust.look_at(), at(5));
+        assert_eq!(trust.take_due(at(5)), Some(name(".")));
+        assert_eq!(trust.take_due(at(6)), None, "it is being asked");
+        assert!(!trust.handle_keys(&name("."), None, at(7)));
+        assert_eq!(trust.take_due(at(60)), None);
+        assert_eq!(trust.take_due(at(7 + 3600)), Some(name(".")));
+        assert_eq!(trust.take_due(at(7 + 3600 + 61)), None, "it counts as lost");
+        assert_eq!(trust.take_due(at(7 + 3 * 3600)), Some(name(".")));
+    }
+
+    #[test]
+    fn while_dates_do_not_count_nobody_is_asked_and_nobody_listened_to() {
+        let mut trust = Trust::new(Clock::new(BUILT, None), None, None);
+        trust.handle_texts(Some(&[anchor_text()]), true);
+        let _judged = trust.handle_reading(reading(3, 3, false), at(3));
+        assert_eq!(trust.take_due(at(100)), None);
+        let news = seen(&[(1, 257, true), (2, 257, false)], BUILT);
+        assert!(!trust.handle_keys(&name("."), Some(&news), at(101)));
+        assert_eq!(trusted(&trust), ["is configured"], "not even seen");
+    }
+
+    #[test]
+    fn a_key_waits_over_restarts_and_a_revoked_one_stays_so() {
+        let mut trust = following(None, 0);
+        let news = seen(&[(1, 257, true), (2, 257, false)], BUILT);
+        trust.handle_keys(&name("."), Some(&news), at(10));
+        assert_eq!(trusted(&trust)[0], "is trusted");
+        assert!(trusted(&trust)[1].starts_with("is new, and trusted from"));
+        let kept = trust.take_points_text().expect("it is kept");
+        assert_eq!(trust.take_points_text(), None, "once");
+
+        let mut trust = following(Some(&kept), 31);
+        let news = seen(&[(1, 257, true), (2, 257, false)], BUILT + 31 * DAY);
+        assert!(trust.handle_keys(&name("."), Some(&news), at(10)));
+        assert_eq!(trusted(&trust), ["is trusted", "is trusted"]);
+        let revoked = seen(&[(1, 257 | 0x80, true), (2, 257, true)], BUILT + 31 * DAY);
+        assert!(trust.handle_keys(&name("."), Some(&revoked), at(20)));
+        assert!(trusted(&trust)[0].starts_with("is revoked since"));
+        let kept = trust.take_points_text().expect("it is kept");
+
+        let trust = following(Some(&kept), 32);
+        let points: Vec<usize> = trust
+            .anchors()
+            .points()
+            .map(|(_, keys)| keys.len())
+            .collect();
+        assert_eq!(points, [1], "the key of the configuration is revoked");
+    }
+
+    #[test]
+    fn switched_off_nothing_is_followed() {
+        let mut trust = following(None, 0);
+        trust.handle_texts(Some(&[anchor_text()]), false);
+        assert_eq!(trust.take_due(at(100)), None);
+        assert_eq!(trusted(&trust), ["is configured"]);
+        assert_eq!(trust.take_points_text(), None);
+    }
+}

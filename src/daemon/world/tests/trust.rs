@@ -177,8 +177,8 @@ fn a_negative_anchor_that_cannot_be_is_refused_in_words() {
 fn bad_anchor_files_are_told_and_the_built_in_anchors_stay() {
     let (mut world, _) = office("");
     let built_in = serde_json::json!([
-        { "owner": ".", "key_tag": 20326, "algorithm": 8 },
-        { "owner": ".", "key_tag": 38696, "algorithm": 8 },
+        { "owner": ".", "key_tag": 20326, "algorithm": 8, "state": "is configured" },
+        { "owner": ".", "key_tag": 38696, "algorithm": 8, "state": "is configured" },
     ]);
     assert_eq!(status(&mut world)["trust_anchors"], built_in);
     let text = AnchorText {
