@@ -60,6 +60,10 @@ fn resolver(said: &Table, resolver: &mut ResolverConfig, findings: &mut Findings
     if let Some(mode) = said.word("dnssec") {
         resolver.dnssec = mode;
     }
+    lay(
+        said.boolean("aggressive-nsec"),
+        &mut resolver.aggressive_nsec,
+    );
     lay(said.word("recursion"), &mut resolver.recursion);
     if let Some(texts) = said.texts("root-servers") {
         let addresses = texts.iter();

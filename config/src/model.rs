@@ -47,6 +47,8 @@ pub struct ResolverConfig {
     pub hosts: bool,
     /// Bytes that all caches together may take.
     pub cache_size: u64,
+    /// Whether a proof that names do not exist counts for the others that it covers (RFC 8198).
+    pub aggressive_nsec: bool,
     /// When names that nobody claims are resolved from the root down.
     pub recursion: RecursionMode,
     /// Servers of a root of one's own; none for the public root's.
@@ -72,6 +74,7 @@ impl Default for ResolverConfig {
             transport: TransportFloor::Any,
             hosts: true,
             cache_size: 8 << 20,
+            aggressive_nsec: true,
             recursion: RecursionMode::Auto,
             root_servers: Vec::new(),
             trust_anchors: None,

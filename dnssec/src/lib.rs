@@ -5,8 +5,8 @@
 //! [`clock`] whether dates count. Imports nothing of this workspace, opens nothing and reads no clock.
 //!
 //! # Limitations
-//! Ed448 cannot be checked, so that zones signed by it alone are insecure. Denials are not used for other names than the one
-//! asked for (RFC 8198).
+//! Ed448 cannot be checked, so that zones signed by it alone are insecure. Denials by NSEC3 are not
+//! used for other names than the one asked for (RFC 8198).
 
 pub mod anchors;
 pub mod budget;
@@ -14,6 +14,7 @@ mod chain;
 mod check;
 pub mod clock;
 pub mod crypto;
+mod denials;
 mod deny;
 mod judge;
 mod memory;
@@ -31,6 +32,7 @@ pub mod validator;
 pub mod verdict;
 
 pub use anchors::TrustAnchors;
+pub use denials::Denials;
 pub use name::Name;
 pub use observe::observe_keys;
 pub use record::Record;

@@ -1,5 +1,6 @@
 //! Does the validator judge as it is, and as nothing that is forged says? Stories on the internet of [`lab`].
 
+mod again;
 mod attacks;
 mod cost;
 mod lab;

@@ -214,6 +214,8 @@ pub struct Counters {
     pub queries: u64,
     /// Answered from a cache.
     pub cache_hits: u64,
+    /// Questions denied by what was proven for others (RFC 8198).
+    pub denied_again: u64,
     /// Answered without a scope.
     pub synthesized: u64,
     /// Refused, because their scope is not ready.

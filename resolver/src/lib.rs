@@ -16,6 +16,7 @@ mod ask;
 pub mod cache;
 mod chain;
 mod conclude;
+mod denials;
 pub mod event;
 mod exchange;
 pub mod hosts;
@@ -94,6 +95,8 @@ pub struct Resolver {
     counters: Counters,
     cached_error: ExtendedError,
     trace_hits: bool,
+    /// Whether proofs count for other names than the one asked for.
+    denies_again: bool,
     trust: Trust,
     walks: Walks,
     clock: Clock,
@@ -148,6 +151,7 @@ impl Resolver {
             counters: Counters::default(),
             cached_error: refusal::cached_error(),
             trace_hits: false,
+            denies_again: true,
             trust: Trust::default(),
             clock: Clock::default(),
             held_by_scope: BTreeMap::new(),
@@ -284,9 +288,16 @@ impl Resolver {
                 self.scopes.doubt();
                 self.cache.flush(Forget::All)
             }
-            Flush::Suffix(suffix) => self.cache.flush(Forget::Suffix(suffix)),
+            Flush::Suffix(suffix) => {
+                // A proof for one name denies others: which ones, is not told by its name.
+                self.trust.denials.clear();
+                self.cache.flush(Forget::Suffix(suffix))
+            }
             Flush::Scope(id) => match self.scopes.get(id) {
-                Some(scope) => self.cache.flush(Forget::Slot(scope.slot)),
+                Some(scope) => {
+                    self.trust.denials.forget(scope.incarnation);
+                    self.cache.flush(Forget::Slot(scope.slot))
+                }
                 None => 0,
             },
         }

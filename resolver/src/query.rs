@@ -418,6 +418,12 @@ impl Resolver {
                     asking.dnssec_ok = true;
                     asking.checking_disabled = true;
                     asking.validate = true;
+                    if let Some((conclusion, step)) = self.deny_again(&asking, now) {
+                        let id = query.id;
+                        self.keep_waiting(query);
+                        self.resume(id, conclusion, &[step], now);
+                        return;
+                    }
                 }
             }
         }

@@ -17,8 +17,8 @@ use config::model::Upstream;
 use config::name::{DomainName, wire_suffixes};
 use config::time::Instant;
 use dnssec::{
-    Fetch, FetchFailure, IndeterminateReason, Record, Reply, Settings, Step as Stage, TrustAnchors,
-    Validation, Validator, Verdict, WallClock,
+    Denials, Fetch, FetchFailure, IndeterminateReason, Record, Reply, Settings, Step as Stage,
+    TrustAnchors, Validation, Validator, Verdict, WallClock,
 };
 use policy::ScopeId;
 
@@ -36,10 +36,15 @@ use crate::refusal::Refused;
 use crate::template::Template;
 use crate::wire::{ClientEdns, EDNS_UDP_SIZE, Envelope, Question, rcode, rtype};
 
+/// What proofs may take that are kept for other names, in bytes.
+const DENIALS_SIZE: usize = 1 << 20;
+
 /// The validator, and what it trusts.
 #[derive(Debug)]
 pub(crate) struct Trust {
-    validator: Validator,
+    pub(crate) validator: Validator,
+    /// What is proven not to exist.
+    pub(crate) denials: Denials,
 }
 
 /// A reply that is being judged.
@@ -245,6 +250,9 @@ impl Resolver {
             Verdict::Secure => {
                 hop.rcode = outcome.rcode;
                 trim(&mut hop, outcome);
+                if outcome.answers.is_empty() && outcome.leads_to.is_none() {
+                    self.keep_denial(&asking, &hop, outcome.ttl, now);
+                }
             }
             Verdict::Insecure | Verdict::Indeterminate(IndeterminateReason::NoAnchor) => {}
             Verdict::Bogus(_) | Verdict::Indeterminate(_) => {
@@ -266,13 +274,13 @@ impl Resolver {
             hop.end = End::Goto(target);
         }
         let authentic = outcome.verdict.is_authentic() && self.clock.dates_count;
-        let plain = without_signatures(hop.clone(), &asking.question);
-        let conclusion = Conclusion::Reply {
-            signed: version(&asking.question, hop, authentic),
-            plain: version(&asking.question, plain, authentic),
+        let conclusion = Self::judged_conclusion(
+            &asking.question,
+            hop,
+            authentic,
             extended_error,
-            verdict: Some(outcome.verdict),
-        };
+            outcome.verdict,
+        );
         if doubtful {
             if let Some(lookup) = self.lookups.get_mut(id) {
                 lookup.second_best = Some(conclusion);
@@ -284,8 +292,25 @@ impl Resolver {
         self.conclude(id, &conclusion, now);
     }
 
+    /// Makes both versions of a reply that was judged.
+    pub(crate) fn judged_conclusion(
+        question: &Question,
+        hop: Hop,
+        authentic: bool,
+        extended_error: Option<ExtendedError>,
+        verdict: Verdict,
+    ) -> Conclusion {
+        let plain = without_signatures(hop.clone(), question);
+        Conclusion::Reply {
+            signed: version(question, hop, authentic),
+            plain: version(question, plain, authentic),
+            extended_error,
+            verdict: Some(verdict),
+        }
+    }
+
     /// Keeps both versions of a reply that was judged, each under the DO that it is for.
-    fn hand_on(&mut self, asking: &Asking, conclusion: &Conclusion, now: Instant) {
+    pub(crate) fn hand_on(&mut self, asking: &Asking, conclusion: &Conclusion, now: Instant) {
         let Conclusion::Reply { signed, plain, .. } = conclusion else {
             return;
         };
@@ -377,6 +402,7 @@ impl Default for Trust {
     fn default() -> Self {
         Self {
             validator: Validator::new(Settings::default(), TrustAnchors::built_in()),
+            denials: Denials::new(DENIALS_SIZE),
         }
     }
 }
@@ -385,11 +411,13 @@ impl Trust {
     /// Trusts these from now on; all caches are empty then.
     pub(crate) fn replace(&mut self, anchors: TrustAnchors) {
         self.validator = Validator::new(Settings::default(), anchors);
+        self.denials.clear();
     }
 
     /// Forgets keys, cuts and verdicts.
     pub(crate) fn forget(&mut self) {
         self.validator.forget();
+        self.denials.clear();
     }
 
     /// Returns the name of the positive anchor that covers a name most closely.
@@ -434,7 +462,7 @@ fn first_alias(mut hop: Hop, question: &Question) -> (Hop, Question) {
 }
 
 /// Leaves of a Secure reply what the verdict is about, for no longer than it holds.
-fn trim(hop: &mut Hop, outcome: &dnssec::Outcome) {
+pub(crate) fn trim(hop: &mut Hop, outcome: &dnssec::Outcome) {
     let mut keep = outcome.answers.iter();
     hop.answers
         .retain(|_| keep.next().copied().unwrap_or_default());
@@ -464,7 +492,7 @@ fn without_signatures(mut hop: Hop, question: &Question) -> Hop {
     hop
 }
 
-fn judged_question(question: &Question) -> Option<dnssec::Question> {
+pub(crate) fn judged_question(question: &Question) -> Option<dnssec::Question> {
     Some(dnssec::Question {
         name: dnssec::Name::from_wire(question.name.as_wire())?,
         record_type: question.record_type,

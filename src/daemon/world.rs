@@ -166,6 +166,7 @@ impl World {
         let mut resolver = Resolver::new(settings);
         resolver.apply_trust(trust.anchors().clone());
         resolver.apply_recursion(config.resolver.recursion, &config.resolver.root_servers);
+        resolver.apply_aggressive_nsec(config.resolver.aggressive_nsec);
         Self {
             resolver,
             config,
@@ -348,6 +349,9 @@ impl World {
                 if (old.recursion, &old.root_servers) != (new.recursion, &new.root_servers) {
                     self.resolver
                         .apply_recursion(new.recursion, &new.root_servers);
+                }
+                if old.aggressive_nsec != new.aggressive_nsec {
+                    self.resolver.apply_aggressive_nsec(new.aggressive_nsec);
                 }
                 self.config = understood.config;
                 self.diagnostics = understood.diagnostics;

@@ -201,6 +201,15 @@ fn the_chain_is_shown_link_by_link() {
                 assert!(text.contains(word), "{word:?} is not in\n{text}");
             }
         }
+        let denied = || json(&office, &["status"])["counters"]["denied_again"].clone();
+        assert_eq!(denied(), 0);
+        for (name, record_type) in [("nothing", "A"), ("nothing-else", "TXT")] {
+            assert_eq!(
+                ask("127.0.0.53", &format!("{name}.nsec.test"), record_type),
+                ("NXDOMAIN".to_owned(), true)
+            );
+        }
+        assert_eq!(denied(), 1, "one proof is enough for both");
         let (_, text) = office.linnet(
             LINNET,
             &["dnssec", "nta", "add", "expired.test", "--for", "1h"],
@@ -237,6 +246,11 @@ fn a_private_zone_under_a_signed_parent_asks_its_parent_nothing() {
             let (home, vpn) = (
                 Tap::start(office.dir(), "home0"),
                 Tap::start(office.dir(), "vpn0"),
+            );
+            // The proof for this name covers corp.test too, where public names are asked.
+            assert_eq!(
+                ask("127.0.0.53", "coro.test", "A"),
+                ("NXDOMAIN".to_owned(), true)
             );
             assert!(dig("+short git.corp.test").contains("10.8.0.80"));
             assert_eq!(

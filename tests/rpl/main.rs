@@ -35,7 +35,7 @@ const HOPS_MAX: usize = 12;
 const EXCUSED: &[(&str, &str)] = &[
     (
         "stop_nxdomain",
-        "a proven NXDOMAIN is not used for the names below it",
+        "the validator alone remembers no denial; the daemon does, and passes it",
     ),
     (
         "val_anchor_nx_nosig",

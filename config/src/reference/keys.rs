@@ -100,6 +100,13 @@ pub static KEYS: &[Key] = &[
     ),
     key(
         Section::Resolver,
+        "aggressive-nsec",
+        Syntax::Boolean,
+        Some("true"),
+        "Whether a validated proof that names do not exist answers for the other names that it covers (RFC 8198), without asking again.",
+    ),
+    key(
+        Section::Resolver,
         "recursion",
         Syntax::Choice(&["auto", "always", "never"]),
         Some("\"auto\""),

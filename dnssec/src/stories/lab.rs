@@ -167,7 +167,8 @@ impl Zone {
         };
         let apex = zone.apex.clone();
         let server = prefixed(b"ns", &apex);
-        let soa = [server.as_wire(), server.as_wire(), &[0; 20]].concat();
+        let minimum = TTL.to_be_bytes();
+        let soa = [server.as_wire(), server.as_wire(), &[0; 16], &minimum].concat();
         zone.add(&apex, rtype::SOA, soa);
         zone.add(&apex, rtype::NS, server.as_wire().to_vec());
         if zone.is_signed() {
