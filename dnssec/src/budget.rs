@@ -7,7 +7,7 @@ pub struct Budget {
     pub signatures: u32,
     /// Signatures that did not fit; an ordinary zone has none.
     pub failures: u32,
-    /// Rounds of hashing for NSEC3: names times iterations.
+    /// Blocks of hashing for NSEC3: names times iterations, times what the salt needs.
     pub hash_rounds: u32,
     /// Digests of keys.
     pub digests: u32,
@@ -21,8 +21,8 @@ impl Default for Budget {
     fn default() -> Self {
         Self {
             signatures: 96,
-            failures: 16,
-            hash_rounds: 8192,
+            failures: 8,
+            hash_rounds: 2560,
             digests: 64,
             fetches: 64,
             bytes: 1 << 20,

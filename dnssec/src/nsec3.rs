@@ -8,6 +8,11 @@ use crate::name::Name;
 use crate::nsec::NoDs;
 use crate::record::{Nsec3, Types, rtype};
 
+/// Octets of a SHA-1 hash, of a block, and of what ends one at least.
+const HASH: usize = 20;
+const BLOCK: usize = 64;
+const PADDING: usize = 9;
+
 /// What a proof is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Proof {
@@ -61,7 +66,13 @@ impl<'a> Nsec3s<'a> {
         if let Some(hash) = self.hash_by_name.get(name) {
             return Ok(hash.clone());
         }
-        spend(self.rounds_left, u32::from(self.iterations) + 1)?;
+        // SHA-1 works through blocks of 64 octets, of which 9 at least are padding.
+        let blocks =
+            u32::try_from((HASH + self.salt.len() + PADDING) / BLOCK).unwrap_or(u32::MAX) + 1;
+        spend(
+            self.rounds_left,
+            blocks.saturating_mul(u32::from(self.iterations) + 1),
+        )?;
         let hash = nsec3_hash(name, self.salt, self.iterations);
         self.hash_by_name.insert(name.clone(), hash.clone());
         Ok(hash)

@@ -339,10 +339,12 @@ impl Resolver {
         if let Some(lookup) = self.lookups.get_mut(id) {
             lookup.bogus = Some(refused.clone());
         }
-        if !asking.recurse && self.ask_next(id, now) {
+        // What costs too much costs no less from anybody else.
+        let is_costly = outcome.verdict == Verdict::Indeterminate(IndeterminateReason::BudgetSpent);
+        if !is_costly && !asking.recurse && self.ask_next(id, now) {
             return;
         }
-        if self.may_walk(id, now) {
+        if !is_costly && self.may_walk(id, now) {
             self.walk(id, now);
             return;
         }
