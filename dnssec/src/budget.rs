@@ -31,6 +31,28 @@ impl Default for Budget {
 }
 
 impl Budget {
+    /// What the dearest of ordinary zones needs when nothing is known of it yet.
+    pub(crate) const ORDINARY: Self = Self {
+        signatures: 24,
+        failures: 2,
+        hash_rounds: 1024,
+        digests: 16,
+        fetches: 32,
+        bytes: 1 << 17,
+    };
+
+    /// Returns the lesser of each.
+    pub(crate) fn at_most(self, other: Self) -> Self {
+        Self {
+            signatures: self.signatures.min(other.signatures),
+            failures: self.failures.min(other.failures),
+            hash_rounds: self.hash_rounds.min(other.hash_rounds),
+            digests: self.digests.min(other.digests),
+            fetches: self.fetches.min(other.fetches),
+            bytes: self.bytes.min(other.bytes),
+        }
+    }
+
     /// Returns what is spent when `left` is left.
     pub(crate) const fn without(self, left: Self) -> Self {
         Self {

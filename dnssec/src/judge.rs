@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::budget::Spent;
+use crate::budget::{Budget, Spent};
 use crate::chain::{Pass, bogus};
 use crate::check::{Checked, type_name};
 use crate::deny::Worth;
@@ -81,7 +81,8 @@ pub(crate) fn run(
             .unwrap_or_else(|| "signed from the trust anchor down".to_owned()),
         links: std::mem::take(&mut pass.validation.links),
         evidence: std::mem::take(&mut pass.validation.evidence),
-        spent: pass.validator.settings.budget.without(pass.validation.left),
+        spent: Budget::default(),
+        debtor: None,
         ttl: u32::try_from(left).unwrap_or(u32::MAX),
         leads_to: findings.leads_to,
     })

@@ -15,6 +15,7 @@ mod check;
 pub mod clock;
 pub mod crypto;
 mod denials;
+mod debts;
 mod deny;
 mod judge;
 mod memory;

@@ -14,6 +14,7 @@ use crate::budget::{Budget, SETS_MAX, Spent, spend};
 use crate::chain::Delegation;
 use crate::clock::Evidence;
 use crate::crypto::Algorithms;
+use crate::debts::Debts;
 use crate::memory::{Memory, Zone};
 use crate::name::Name;
 use crate::record::{Ds, Record, rtype};
@@ -118,6 +119,8 @@ pub struct Outcome {
     pub evidence: Vec<Evidence>,
     /// What was spent on it.
     pub spent: Budget,
+    /// The zone that costs too much, when this one got no more than an ordinary zone needs because of it.
+    pub debtor: Option<Name>,
     /// How long the verdict holds, in seconds.
     pub ttl: u32,
     /// Which records of the answer section the verdict is about.
@@ -134,6 +137,7 @@ pub struct Validator {
     pub(crate) settings: Settings,
     pub(crate) anchors: TrustAnchors,
     pub(crate) memory: Memory,
+    pub(crate) debts: Debts,
 }
 
 /// The judging of one reply.
@@ -141,7 +145,11 @@ pub struct Validator {
 pub struct Validation {
     pub(crate) question: Question,
     pub(crate) reply: Arc<Sections>,
+    /// What may be spent; known from the first step on.
+    granted: Option<Budget>,
     pub(crate) left: Budget,
+    /// Who costs too much.
+    debtor: Option<Name>,
     pub(crate) reply_by_fetch: BTreeMap<(Name, u16), Result<Arc<Sections>, FetchFailure>>,
     asked: Vec<(Name, u16)>,
     /// What will be needed besides, most likely.
@@ -220,6 +228,7 @@ impl Validator {
             settings,
             anchors,
             memory: Memory::new(settings.cache_size),
+            debts: Debts::default(),
         }
     }
 
@@ -246,7 +255,9 @@ impl Validator {
         Validation {
             question,
             reply: Arc::new(Sections::new(reply)),
+            granted: None,
             left: self.settings.budget,
+            debtor: None,
             reply_by_fetch: BTreeMap::new(),
             asked: Vec::new(),
             wanted: Vec::new(),
@@ -275,34 +286,79 @@ impl Validator {
 impl Validation {
     /// Goes on; the same step again until something was fetched.
     pub fn step(&mut self, validator: &mut Validator, now: WallClock) -> Step {
-        match crate::judge::run(self, validator, now) {
-            Ok(outcome) => Step::Done(Box::new(outcome)),
-            Err(Halt::Need(name, record_type)) => {
-                let mut keys = vec![(name, record_type)];
-                keys.append(&mut self.wanted);
-                keys.retain(|key| !self.asked.contains(key));
-                self.asked.extend_from_slice(&keys);
-                let fetches = keys
-                    .into_iter()
-                    .map(|(name, record_type)| Fetch { name, record_type });
-                Step::Fetch(fetches.collect())
-            }
-            Err(Halt::Fail(verdict, why)) => Step::Done(Box::new(Outcome {
-                verdict,
-                rcode: self.reply.rcode,
-                why: {
-                    self.note(why.clone());
-                    why
-                },
-                links: std::mem::take(&mut self.links),
-                evidence: std::mem::take(&mut self.evidence),
-                spent: validator.settings.budget.without(self.left),
-                ttl: 0,
-                answers: vec![false; self.reply.answer_count],
-                authority: vec![false; self.reply.authority_count],
-                leads_to: None,
-            })),
+        let granted = self.grant(validator, now);
+        let mut outcome = match crate::judge::run(self, validator, now) {
+            Ok(outcome) => outcome,
+            Err(Halt::Need(name, record_type)) => return self.need((name, record_type)),
+            Err(Halt::Fail(verdict, why)) => self.failed(verdict, why),
+        };
+        outcome.spent = granted.without(self.left);
+        outcome.debtor = self.debtor.take();
+        let zone = self.zone();
+        validator.debts.charge(&zone, &outcome.spent, now.seconds);
+        Step::Done(Box::new(outcome))
+    }
+
+    /// Decides, before anything is spent, how much that may be.
+    fn grant(&mut self, validator: &Validator, now: WallClock) -> Budget {
+        if let Some(granted) = self.granted {
+            return granted;
         }
+        let whole = validator.settings.budget;
+        self.debtor = validator.debts.debtor(&self.question.name, now.seconds);
+        let granted = match self.debtor {
+            Some(_) => whole.at_most(Budget::ORDINARY),
+            None => whole,
+        };
+        self.left = granted;
+        self.granted = Some(granted);
+        granted
+    }
+
+    fn need(&mut self, key: (Name, u16)) -> Step {
+        let mut keys = vec![key];
+        keys.append(&mut self.wanted);
+        keys.retain(|key| !self.asked.contains(key));
+        self.asked.extend_from_slice(&keys);
+        let fetches = keys
+            .into_iter()
+            .map(|(name, record_type)| Fetch { name, record_type });
+        Step::Fetch(fetches.collect())
+    }
+
+    fn failed(&mut self, verdict: Verdict, mut why: String) -> Outcome {
+        if let (Verdict::Indeterminate(IndeterminateReason::BudgetSpent), Some(zone)) =
+            (verdict, &self.debtor)
+        {
+            why = format!("{why}, after all that {zone} has cost before");
+        }
+        self.note(why.clone());
+        Outcome {
+            verdict,
+            rcode: self.reply.rcode,
+            why,
+            links: std::mem::take(&mut self.links),
+            evidence: std::mem::take(&mut self.evidence),
+            spent: Budget::default(),
+            debtor: None,
+            ttl: 0,
+            answers: vec![false; self.reply.answer_count],
+            authority: vec![false; self.reply.authority_count],
+            leads_to: None,
+        }
+    }
+
+    /// Returns the zone that the work was for: the deepest above the question whose keys are known or were fetched.
+    fn zone(&self) -> Name {
+        let known = self.zone_by_name.keys();
+        let fetched = self.reply_by_fetch.keys();
+        let fetched = fetched.filter(|(_, record_type)| *record_type == rtype::DNSKEY);
+        known
+            .chain(fetched.map(|(name, _)| name))
+            .filter(|name| self.question.name.is_in(name))
+            .max_by_key(|name| name.count())
+            .unwrap_or(&self.question.name)
+            .clone()
     }
 
     /// Takes what a fetch brought.

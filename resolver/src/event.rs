@@ -238,6 +238,8 @@ pub struct Counters {
     pub bogus: u64,
     /// Replies of which nothing could be found out.
     pub indeterminate: u64,
+    /// Replies judged for no more than an ordinary zone costs, because their zone had cost too much before.
+    pub curbed: u64,
     /// Expansions of claimed names by a search suffix that were kept at home.
     pub leaks_prevented: u64,
 }

@@ -236,6 +236,7 @@ impl Resolver {
             ..
         } = *judging;
         self.counters.count(outcome.verdict);
+        self.counters.curbed += u64::from(outcome.debtor.is_some());
         if !self.clock.dates_count {
             let evidence = outcome.evidence.iter().copied();
             self.events.extend(evidence.map(Event::Evidence));

@@ -193,6 +193,25 @@ fn ordinary_zones_cost_little_and_nothing_the_second_time() {
 }
 
 #[test]
+fn to_be_in_debt_changes_nothing_for_an_ordinary_zone() {
+    let world = world();
+    let dear = crate::budget::Budget::default();
+    for question in questions(&world) {
+        let reply = world.reply(&question);
+        let fetch = |wanted: &_| Ok(world.reply(wanted));
+        let free = judge(&mut validator(&world), &question, &reply, fetch);
+        let mut owing = validator(&world);
+        for _ in 0..100 {
+            owing.debts.charge(&question.name, &dear, CLOCK.seconds);
+        }
+        let judged = judge(&mut owing, &question, &reply, fetch);
+        assert!(judged.debtor.is_some(), "{question:?}");
+        assert_eq!(judged.verdict, free.verdict, "{question:?}");
+        assert_eq!(judged.answers, free.answers, "{question:?}");
+    }
+}
+
+#[test]
 fn a_warm_chain_costs_one_signature_for_a_new_set() {
     let world = world();
     let mut validator = validator(&world);

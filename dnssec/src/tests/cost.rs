@@ -245,3 +245,40 @@ fn an_alias_in_the_place_of_a_ds_is_not_judged_by_itself() {
         outcome.verdict
     );
 }
+
+#[test]
+fn a_zone_that_goes_on_costing_much_soon_costs_what_others_do() {
+    let mut zone = Zone::new("trap", Denial::Nsec);
+    let good = zone.groups[&(zone.name.clone(), rtype::SOA)].clone();
+    let owner = zone.name.clone();
+    let mut reply = Reply::default();
+    reply.answers.push(good[0].clone());
+    for at in 0..8_u8 {
+        let mut sig = good[1].clone();
+        let last = sig.rdata.len() - 1;
+        sig.rdata[last] ^= at + 1;
+        reply.answers.push(sig);
+    }
+    zone.add(&name("www.trap"), A, &[&[192, 0, 2, 1]]);
+    let mut validator = trusting(&zone);
+    let question = Question {
+        name: owner,
+        record_type: rtype::SOA,
+    };
+    let fetch = |fetch: &Fetch| Reply {
+        answers: zone.groups[&(fetch.name.clone(), fetch.record_type)].clone(),
+        ..Reply::default()
+    };
+    let costs: Vec<u32> = (0..40)
+        .map(|_| spent(&mut validator, &question, &reply, fetch).1.failures)
+        .collect();
+    assert_eq!(costs[0], Budget::default().failures);
+    assert_eq!(costs[39], Budget::ORDINARY.failures);
+    let www = zone.groups[&(name("www.trap"), A)].clone();
+    let genuine = Reply {
+        answers: www,
+        ..Reply::default()
+    };
+    let (verdict, _) = spent(&mut validator, &ask(&name("www.trap")), &genuine, fetch);
+    assert_eq!(verdict, Verdict::Secure, "what is in order goes on");
+}
