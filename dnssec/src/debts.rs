@@ -150,7 +150,8 @@ mod tests {
     }
 
     #[test]
-    fn a_mended_zone_is_free_in_five_minutes_whatever_it_owed_and_a_clock_that_goes_back_frees_nobody() {
+    fn a_mended_zone_is_free_in_five_minutes_whatever_it_owed_and_a_clock_that_goes_back_frees_nobody()
+     {
         let mut debts = Debts::default();
         for _ in 0..10_000 {
             debts.charge(&name("evil.example"), &dear(), 1_000_000);

@@ -58,6 +58,44 @@ pub struct LinkFacts {
     pub default_route6: Option<DefaultRoute>,
 }
 
+/// What a network is told by, so that it is known again: `ethernet 192.0.2.0/24 by 192.0.2.1`.
+///
+/// Two networks may be told by the same; what is remembered by it must do no harm in the wrong one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct NetworkId(pub Arc<str>);
+
+impl LinkFacts {
+    /// Returns what the network of this link is told by: its router, and the prefix that the router is in. IPv4 alone tells
+    /// where there is any, so that a network is not another one when its router advertisement comes.
+    pub fn network(&self) -> Option<NetworkId> {
+        let gateway = |route: Option<DefaultRoute>| route.and_then(|route| route.gateway);
+        let is_lasting = |address: &IpAddr| match address {
+            IpAddr::V4(v4) => !v4.is_link_local(),
+            IpAddr::V6(v6) => !v6.is_unicast_link_local(),
+        };
+        let prefixes = |v4: bool| {
+            let own = self.addresses.iter();
+            let own = own.filter(|prefix| prefix.address.is_ipv4() == v4);
+            own.filter(|prefix| is_lasting(&prefix.address))
+                .map(|prefix| prefix.network())
+                .min()
+        };
+        let by = |gateway: Option<IpAddr>, prefix: Option<Prefix>| {
+            let kind = &self.kind;
+            Some(match (prefix, gateway) {
+                (Some(prefix), Some(gateway)) => format!("{kind} {prefix} by {gateway}"),
+                (Some(prefix), None) => format!("{kind} {prefix}"),
+                (None, Some(gateway)) => format!("{kind} by {gateway}"),
+                (None, None) => return None,
+            })
+        };
+        by(gateway(self.default_route4), prefixes(true))
+            .or_else(|| by(gateway(self.default_route6), prefixes(false)))
+            .map(|text| NetworkId(text.into()))
+    }
+}
+
 /// A default route of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DefaultRoute {

@@ -29,7 +29,7 @@ use config::name::DomainName;
 
 pub use domains::{DomainTable, Refusal, Route, Target};
 pub use explain::{Because, Candidate, Explanation, Outcome, Rule};
-pub use facts::{Facts, LinkFacts, LinkId, Owner};
+pub use facts::{Facts, LinkFacts, LinkId, NetworkId, Owner};
 pub use plan::{DnsPlan, Plan, ScopeId, ScopePlan, ScopeState};
 
 use plan::{Note, SearchSuffix};

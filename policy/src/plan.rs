@@ -10,7 +10,7 @@ use config::name::DomainName;
 
 use crate::domains::{DomainTable, Refusal, Target};
 use crate::explain::Because;
-use crate::facts::{LinkId, Owner};
+use crate::facts::{LinkId, NetworkId, Owner};
 
 /// Everything we intend.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -91,6 +91,8 @@ pub struct ScopePlan {
     pub owner: Owner,
     /// The link that its sockets are bound to; `None` for a scope tied to no link.
     pub link: Option<ScopeLink>,
+    /// The network that it is asked through: that of its link, or that of the default route; `None` when nothing tells.
+    pub network: Option<NetworkId>,
     /// Whether it can be asked.
     pub state: ScopeState,
     /// Whom to ask, in order; those below the transport floor are left out and noted.

@@ -13,7 +13,7 @@ use config::name::DomainName;
 
 use crate::domains::{Class, Entry, Hold, Order, Rank};
 use crate::explain::{Because, Rule};
-use crate::facts::{Facts, LinkFacts, LinkId, Owner, Trust};
+use crate::facts::{Facts, LinkFacts, LinkId, NetworkId, Owner, Trust};
 use crate::plan::{Note, ScopeId, ScopeLink, ScopePlan, ScopeState};
 use crate::upstream;
 
@@ -56,12 +56,15 @@ pub(crate) struct Scopes {
     pub(crate) exclusions: Vec<(Owner, DomainName)>,
     pub(crate) notes: Vec<Note>,
     pub(crate) profiles_by_link: BTreeMap<LinkId, ProfileId>,
+    /// That of the default route.
+    network: Option<NetworkId>,
 }
 
 /// Makes every scope of a configuration and these facts.
 pub(crate) fn make(config: &Config, facts: &Facts, own: &[(Owner, DnsSettings)]) -> Scopes {
     let mut scopes = Scopes {
         profiles_by_link: crate::profile::by_link(config, facts),
+        network: default_network(facts),
         ..Scopes::default()
     };
     for layer in layers(config, facts, own, &scopes.profiles_by_link) {
@@ -210,11 +213,16 @@ impl Scopes {
             (None, _) | (Some(_), Some(_)) if upstreams.is_empty() => ScopeState::NoUpstreams,
             (None, _) | (Some(_), Some(_)) => ScopeState::Ready,
         };
+        let network = match &link {
+            None => self.network.clone(),
+            Some(_) => facts.and_then(LinkFacts::network),
+        };
         let rank = rank(facts);
         self.claim(layer, &id, state, &rank);
         let plan = ScopePlan {
             owner: layer.owner.clone(),
             link,
+            network,
             state,
             upstreams,
             selection: dns.selection.unwrap_or(config.resolver.selection),
@@ -332,6 +340,17 @@ impl Scopes {
 }
 
 /// Ranks a link; a scope tied to none comes last.
+/// Returns the network that the best default route leads to.
+fn default_network(facts: &Facts) -> Option<NetworkId> {
+    let ranked = facts
+        .links
+        .values()
+        .map(|link| (rank(Some(link)), link))
+        .filter(|(rank, _)| !rank.no_default_route);
+    let best = ranked.min_by(|(one, _), (other, _)| one.cmp(other));
+    best.and_then(|(_, link)| link.network())
+}
+
 fn rank(facts: Option<&LinkFacts>) -> Rank {
     let best = facts.filter(|facts| facts.up).and_then(|facts| {
         [facts.default_route4, facts.default_route6]

@@ -271,7 +271,7 @@ impl Resolver {
         let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation) else {
             return false;
         };
-        let Some(upstream) = scope.choose(&lookup.tried, &mut self.rng) else {
+        let Some(upstream) = scope.choose(asking, &lookup.tried, &mut self.rng) else {
             return false;
         };
         let takes_edns = scope
@@ -401,7 +401,7 @@ impl Resolver {
         let Some(scope) = self.scopes.get(&asking.scope) else {
             return;
         };
-        if scope.has_untried(&lookup.tried) {
+        if scope.has_untried(&asking, &lookup.tried) {
             let delay = scope
                 .state(&upstream)
                 .map_or(Duration::ZERO, |state| state.hedge_delay());

@@ -9,8 +9,8 @@ use crate::chain::{End, Hop};
 use crate::conclude::Conclusion;
 use crate::event::Step;
 use crate::exchange::Asking;
-use crate::proof::Stance;
 use crate::record::RawRecord;
+use crate::scope::Scope;
 use crate::validate::{judged_question, judged_reply, trim};
 use crate::wire::rtype;
 
@@ -85,7 +85,9 @@ impl Resolver {
     }
 
     fn may_deny(&self, asking: &Asking) -> bool {
-        self.denies_again && self.clock.dates_count && self.stance(&asking.scope) == Stance::Enforce
+        self.denies_again
+            && self.clock.dates_count
+            && self.scopes.get(&asking.scope).is_some_and(Scope::enforces)
     }
 }
 

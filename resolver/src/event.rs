@@ -111,6 +111,8 @@ pub enum Event {
     Evidence(Evidence),
     /// The keys of a trust point, as they are published now; `None` when nobody tells.
     Keys(DomainName, Option<Observation>),
+    /// What is remembered of networks has changed: it is to be kept, for [`crate::Resolver::apply_networks`].
+    Networks(String),
 }
 
 /// What became of one question: the reasons, in order.
@@ -309,4 +311,6 @@ pub struct UpstreamStatus {
     pub lost: u64,
     /// The last failure, when nothing has succeeded since.
     pub failing: Option<Arc<str>>,
+    /// Whether answers can be validated through it, as far as that is known.
+    pub proof: String,
 }

@@ -55,6 +55,8 @@ pub(crate) struct Asking {
     pub(crate) validate: bool,
     /// Whether the upstreams are passed by, because they are not believed.
     pub(crate) recurse: bool,
+    /// Whom alone to ask; `None` leaves that to the scope.
+    pub(crate) only: Option<Upstream>,
 }
 
 /// One message on its way.
@@ -221,6 +223,7 @@ mod tests {
             checking_disabled: false,
             validate: false,
             recurse: false,
+            only: None,
         };
         let plain = parse_query(&query(&asking, 7, Edns::Without)).unwrap();
         assert_eq!(

@@ -21,6 +21,7 @@ pub mod event;
 mod exchange;
 pub mod hosts;
 mod lookup;
+mod networks;
 mod passes;
 mod points;
 pub mod present;
@@ -60,6 +61,7 @@ use event::ExtendedError;
 use exchange::Exchanges;
 use hosts::Hosts;
 use lookup::{Lookups, Waiter};
+use networks::Networks;
 use passes::Passes;
 use progress::Query;
 use scope::Scopes;
@@ -78,6 +80,7 @@ pub struct Resolver {
     rng: StdRng,
     plan: Arc<DnsPlan>,
     scopes: Scopes,
+    networks: Networks,
     cache: Cache,
     passes: Passes,
     hosts: Hosts,
@@ -136,6 +139,7 @@ impl Resolver {
             rng,
             plan: Arc::new(DnsPlan::default()),
             scopes: Scopes::default(),
+            networks: Networks::default(),
             hosts: Hosts::default(),
             local_names: LocalNames::default(),
             queries: BTreeMap::new(),
@@ -161,11 +165,20 @@ impl Resolver {
     /// Puts a new plan in force: scopes that are gone or whose link is another one lose their cache, and their
     /// questions in flight are answered with an error.
     pub fn apply_plan(&mut self, plan: Arc<DnsPlan>, now: Instant) {
-        self.scopes.apply(&plan, &mut self.cache);
+        self.scopes.apply(&plan, &self.networks, &mut self.cache);
         self.plan = plan;
         self.passes.clear();
         self.reroute(now);
         self.retract(now);
+    }
+
+    /// Takes what was remembered of networks, as [`Event::Networks`] told it, before the first plan; returns whether it
+    /// can be read.
+    pub fn apply_networks(&mut self, text: &str) -> bool {
+        let networks = Networks::from_text(text);
+        let readable = networks.is_some();
+        self.networks = networks.unwrap_or_default();
+        readable
     }
 
     /// Replaces the hosts table; `text` is in the form of hosts(5).

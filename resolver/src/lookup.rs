@@ -78,7 +78,7 @@ pub(crate) struct Lookups {
 }
 
 /// What makes questions identical; the incarnation stands for the scope.
-type Key = (u64, Question, bool, bool, bool, bool);
+type Key = (u64, Question, bool, bool, bool, bool, Option<Upstream>);
 
 impl Lookups {
     /// Returns the lookup that a query may join.
@@ -160,5 +160,6 @@ fn key(asking: &Asking) -> Key {
         asking.checking_disabled,
         asking.validate,
         asking.recurse,
+        asking.only.clone(),
     )
 }

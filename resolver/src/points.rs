@@ -41,6 +41,7 @@ impl Resolver {
             checking_disabled: true,
             validate: false,
             recurse: false,
+            only: None,
         };
         self.ask(Waiter::Keys, asking, now);
     }

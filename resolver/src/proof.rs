@@ -1,62 +1,48 @@
-//! Can a scope validate? Asked with real questions when it is first needed, never inferred from a lost packet.
+//! Can an upstream be validated through? Asked with real questions when it is first needed, never inferred from a lost packet.
 //!
 //! ```text
 //! Unknown ── first question: held up to 2 s ──► Trying ── all judged good ──► Proven (bogus answers are refused)
-//!                                                 │ ▲                          │ a bogus answer: asked again
-//!                            one was not ─────────▼ └── a minute later ◄───────┘
-//!                                             Unproven (answers are served, verdicts told)
+//!    ▲ remembered of this network: not held        │ ▲                          │ a bogus answer: asked again
+//!    │                       one was not ──────────▼ └── a minute later ◄───────┘
+//!    └── another network                        Unproven (answers are served, verdicts told, others are preferred)
 //! ```
 //!
-//! Only `dnssec = "auto"` asks; the other modes are what somebody decided. The questions are about the root and `com`: keys,
-//! a signed delegation, a denial by NSEC and one by NSEC3. Names that are claimed need no proof and get none.
+//! Only `dnssec = "auto"` asks; the other modes are what somebody decided. The questions are about the root, `com` and a
+//! name that is not signed: keys, a delegation with DS and one without, a denial by NSEC and one by NSEC3. Each upstream is
+//! asked them by itself. A scope enforces as soon as one upstream that works is proven, and then no other is believed more.
+//! Names that are claimed need no proof and get none.
 
-use std::sync::Arc;
+mod state;
+
 use std::time::Duration;
 
-use config::model::DnssecMode;
+use config::model::{DnssecMode, Upstream};
 use config::name::DomainName;
 use config::time::Instant;
-use dnssec::Verdict;
 use policy::ScopeId;
 use rand::RngExt as _;
 
 use crate::Resolver;
 use crate::cache::Forget;
 use crate::conclude::Conclusion;
-use crate::event::Timer;
+use crate::event::{Event, Timer};
 use crate::exchange::Asking;
 use crate::lookup::Waiter;
 use crate::progress::Query;
+use crate::scope::Scope;
+use crate::upstream::UpstreamState;
 use crate::wire::{Question, class, rtype};
+
+pub(crate) use state::{Before, Proof};
 
 /// How long questions wait for the first proof of a scope.
 pub(crate) const HOLD_MAX: Duration = Duration::from_secs(2);
-/// How long after a proof that failed it is tried again.
-const AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// How long a proof is not doubted again.
 const FRESH: Duration = Duration::from_secs(10);
+/// A name that stays, in a zone that is not signed.
+const UNSIGNED: &str = "a.root-servers.net";
 /// Octets of chance in a name that does not exist.
 const CHANCE: usize = 8;
-
-/// What is known about whether a scope can validate.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) enum Proof {
-    /// Nothing: nobody has asked yet.
-    #[default]
-    Unknown,
-    /// The questions are on their way.
-    Trying {
-        since: Instant,
-        pending: usize,
-        failed: Option<Arc<str>>,
-        /// Whether it was proven before: then bogus answers go on being refused.
-        proven: bool,
-    },
-    /// It can.
-    Proven { since: Instant },
-    /// It cannot, and why.
-    Unproven { why: Arc<str>, again_at: Instant },
-}
 
 /// What is done about a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,22 +65,23 @@ pub(crate) enum Judged {
 }
 
 impl Resolver {
-    /// Returns what is done about verdicts in a scope.
-    pub(crate) fn stance(&self, id: &ScopeId) -> Stance {
+    /// Returns what is done about the verdict on a reply of `upstream`.
+    pub(crate) fn stance(&self, id: &ScopeId, upstream: &Upstream) -> Stance {
         let Some(scope) = self.scopes.get(id) else {
             return Stance::Enforce;
         };
-        match (scope.plan.dnssec, &scope.proof) {
-            (DnssecMode::Off, _) => Stance::Off,
-            (DnssecMode::Enforce, _)
-            | (DnssecMode::Auto, Proof::Proven { .. } | Proof::Trying { proven: true, .. }) => {
-                Stance::Enforce
+        let proven = |state: &UpstreamState| state.proof.is_proven();
+        match scope.plan.dnssec {
+            DnssecMode::Off => Stance::Off,
+            DnssecMode::Observe => Stance::Observe,
+            DnssecMode::Auto if !scope.enforces() && !scope.state(upstream).is_some_and(proven) => {
+                Stance::Observe
             }
-            (DnssecMode::Observe | DnssecMode::Auto, _) => Stance::Observe,
+            DnssecMode::Auto | DnssecMode::Enforce => Stance::Enforce,
         }
     }
 
-    /// Decides whether the reply to a question in a scope is judged; begins a proof that is due.
+    /// Decides whether the reply to a question in a scope is judged; begins the proofs that are due.
     pub(crate) fn decide_judging(
         &mut self,
         name: &DomainName,
@@ -105,29 +92,23 @@ impl Resolver {
             return Judged::No;
         };
         let mode = scope.plan.dnssec;
-        let proof = scope.proof.clone();
         if mode == DnssecMode::Off || !self.is_within_trust(name, now) {
             return Judged::No;
         }
-        match (mode, proof) {
-            (DnssecMode::Auto, Proof::Unknown) => {
-                self.begin_proof(asking, false, now);
-                Judged::NotYet
-            }
-            (
-                DnssecMode::Auto,
-                Proof::Trying {
-                    since,
-                    proven: false,
-                    ..
-                },
-            ) if now.since(since) < HOLD_MAX => Judged::NotYet,
-            (DnssecMode::Auto, Proof::Unproven { again_at, .. }) if now >= again_at => {
-                self.begin_proof(asking, false, now);
-                Judged::Yes
-            }
-            _ => Judged::Yes,
+        if mode != DnssecMode::Auto {
+            return Judged::Yes;
         }
+        let due: Vec<Upstream> = scope
+            .states()
+            .filter(|state| state.proof.is_due(now))
+            .map(|state| state.upstream.clone())
+            .collect();
+        for upstream in due {
+            self.begin_proof(asking, &upstream, now);
+        }
+        let scope = self.scopes.get(&asking.scope);
+        let waits = scope.is_some_and(|scope| scope.waits_for_proof(now));
+        if waits { Judged::NotYet } else { Judged::Yes }
     }
 
     /// Lets a query wait for the proof of its scope.
@@ -150,28 +131,36 @@ impl Resolver {
     }
 
     /// Asks for the proof anew after an answer that was not to be believed.
-    pub(crate) fn doubt(&mut self, asking: &Asking, now: Instant) {
-        let proof = self
-            .scopes
-            .get(&asking.scope)
-            .map(|scope| (scope.plan.dnssec, &scope.proof));
-        if let Some((DnssecMode::Auto, Proof::Proven { since })) = proof
+    pub(crate) fn doubt(&mut self, asking: &Asking, upstream: &Upstream, now: Instant) {
+        let Some(scope) = self.scopes.get(&asking.scope) else {
+            return;
+        };
+        let proof = scope.state(upstream).map(|state| &state.proof);
+        if let (DnssecMode::Auto, Some(Proof::Proven { since })) = (scope.plan.dnssec, proof)
             && now.since(*since) >= FRESH
         {
-            self.begin_proof(asking, true, now);
+            self.begin_proof(asking, upstream, now);
         }
     }
 
-    fn begin_proof(&mut self, asking: &Asking, proven: bool, now: Instant) {
+    fn begin_proof(&mut self, asking: &Asking, upstream: &Upstream, now: Instant) {
         let questions = self.proof_questions();
         let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation) else {
             return;
         };
-        scope.proof = Proof::Trying {
+        let Some(state) = scope.state_mut(upstream) else {
+            return;
+        };
+        let before = match std::mem::take(&mut state.proof) {
+            Proof::Unknown(before) | Proof::Trying { before, .. } => before,
+            Proof::Proven { .. } => Before::Proven,
+            Proof::Unproven { why, .. } => Before::Unproven(why),
+        };
+        state.proof = Proof::Trying {
             since: now,
             pending: questions.len(),
             failed: None,
-            proven,
+            before,
         };
         for question in questions {
             let asking = Asking {
@@ -179,13 +168,15 @@ impl Resolver {
                 dnssec_ok: true,
                 checking_disabled: true,
                 validate: true,
+                recurse: false,
+                only: Some(upstream.clone()),
                 ..asking.clone()
             };
             self.ask(Waiter::Proof(asking.incarnation), asking, now);
         }
     }
 
-    /// Returns what a scope is asked: keys, a delegation, and two names that do not exist.
+    /// Returns what an upstream is asked: keys, a signed delegation, a name that is not signed, and two that do not exist.
     fn proof_questions(&mut self) -> Vec<Question> {
         let chance: [u8; CHANCE] = self.rng.random();
         let label: String = chance
@@ -195,6 +186,7 @@ impl Resolver {
         [
             (".".to_owned(), rtype::DNSKEY),
             ("com".to_owned(), rtype::DS),
+            (UNSIGNED.to_owned(), rtype::A),
             (label.clone(), rtype::A),
             (format!("{label}.com"), rtype::A),
         ]
@@ -217,61 +209,75 @@ impl Resolver {
         conclusion: &Conclusion,
         now: Instant,
     ) {
+        let Some(upstream) = &asking.only else {
+            return;
+        };
         let Some(scope) = self.scopes.living(&asking.scope, incarnation) else {
             return;
         };
-        let Proof::Trying {
-            pending, failed, ..
-        } = &mut scope.proof
-        else {
+        let enforced = scope.enforces();
+        let Some(state) = scope.state_mut(upstream) else {
             return;
         };
-        let why = match conclusion {
-            Conclusion::Reply {
-                verdict: Some(Verdict::Secure | Verdict::Insecure),
-                ..
-            } => None,
-            Conclusion::Reply { extended_error, .. } => Some(
-                extended_error
-                    .as_ref()
-                    .map_or("not validated", |error| error.text.as_str()),
-            ),
-            Conclusion::Refused(refused) => Some(refused.extended_error.text.as_str()),
-        };
-        if let Some(why) = why {
-            failed.get_or_insert_with(|| why.into());
-        }
-        *pending = pending.saturating_sub(1);
-        if *pending > 0 && failed.is_none() {
+        if !state.proof.take(conclusion, now) {
             return;
         }
-        let slot = scope.slot;
-        scope.proof = match failed.take() {
-            Some(why) => Proof::Unproven {
-                why,
-                again_at: now + AGAIN_AFTER,
-            },
-            None => Proof::Proven { since: now },
-        };
-        // What was served while verdicts were told only must not be served as judged.
-        self.cache.flush(Forget::Slot(slot));
-        self.release(incarnation, now);
+        let proof = state.proof.clone();
+        let (slot, network) = (scope.slot, scope.plan.network.clone());
+        let changed = scope.enforces() != enforced;
+        let waits = scope.waits_for_proof(now);
+        if let Some(network) = network
+            && let Some(validates) = proof.worth_remembering()
+            && self.networks.note(&network, upstream, validates)
+        {
+            self.events
+                .push_back(Event::Networks(self.networks.to_text()));
+        }
+        if changed {
+            // What was served while verdicts were told only must not be served as judged.
+            self.cache.flush(Forget::Slot(slot));
+            self.passes.clear();
+        }
+        if !waits {
+            self.release(incarnation, now);
+        }
     }
 }
 
-impl Proof {
-    /// Says it in words, for `status`.
-    pub(crate) fn describe(&self, mode: DnssecMode) -> String {
-        match (mode, self) {
-            (DnssecMode::Off, _) => "off".to_owned(),
-            (DnssecMode::Enforce, _) => "enforce".to_owned(),
-            (DnssecMode::Observe, _) => "observe".to_owned(),
-            (DnssecMode::Auto, Self::Unknown) => "auto, not asked yet".to_owned(),
-            (DnssecMode::Auto, Self::Trying { proven: false, .. }) => {
-                "observe, the upstreams are being asked".to_owned()
+impl Scope {
+    /// Whether bogus answers are refused whoever gives them: an upstream that works is proven, or somebody decided so.
+    pub(crate) fn enforces(&self) -> bool {
+        match self.plan.dnssec {
+            DnssecMode::Off | DnssecMode::Observe => false,
+            DnssecMode::Enforce => true,
+            DnssecMode::Auto => self
+                .states()
+                .any(|state| state.proof.is_proven() && !state.is_failing()),
+        }
+    }
+
+    /// Whether questions wait until it is known whether to enforce.
+    pub(crate) fn waits_for_proof(&self, now: Instant) -> bool {
+        !self.enforces() && self.states().any(|state| state.proof.holds(now))
+    }
+
+    /// Says what is done about verdicts, and why, for `status`.
+    pub(crate) fn describe_stance(&self) -> String {
+        match self.plan.dnssec {
+            DnssecMode::Off => return "off".to_owned(),
+            DnssecMode::Observe => return "observe".to_owned(),
+            DnssecMode::Auto | DnssecMode::Enforce if self.enforces() => {
+                return "enforce".to_owned();
             }
-            (DnssecMode::Auto, Self::Trying { .. } | Self::Proven { .. }) => "enforce".to_owned(),
-            (DnssecMode::Auto, Self::Unproven { why, .. }) => format!("observe: {why}"),
+            DnssecMode::Auto | DnssecMode::Enforce => {}
+        }
+        let mut proofs = self.states().map(|state| &state.proof);
+        if let Some(unproven) = proofs.clone().find(|proof| proof.is_unproven()) {
+            return format!("observe: {}", unproven.describe());
+        }
+        match proofs.any(|proof| matches!(proof, Proof::Trying { .. })) {
+            true => "observe, the upstreams are being asked".to_owned(),
+            false => "auto, not asked yet".to_owned(),
         }
     }
 }

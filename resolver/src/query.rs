@@ -404,6 +404,7 @@ impl Resolver {
             checking_disabled: query.parsed.checking_disabled,
             validate: false,
             recurse: false,
+            only: None,
         };
         if !asking.checking_disabled {
             match self.decide_judging(&asking.question.name.clone(), &asking, now) {

@@ -29,6 +29,14 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
+    /// Whether nobody was heard at all, so that nothing is known of whoever was asked.
+    pub(crate) fn is_silence(&self) -> bool {
+        matches!(
+            self.extended_error.code,
+            code::NO_REACHABLE_AUTHORITY | code::NETWORK_ERROR
+        )
+    }
+
     /// The name may not be asked for.
     pub(crate) fn by_route(name: &DomainName, route: &Route, plan: &DnsPlan) -> Self {
         let owner = &route.because.owner;

@@ -14,6 +14,8 @@ use rand::rngs::StdRng;
 
 use crate::cache::{Cache, Slot};
 use crate::event::ScopeStatus;
+use crate::exchange::Asking;
+use crate::networks::Networks;
 use crate::proof::Proof;
 use crate::upstream::UpstreamState;
 
@@ -29,8 +31,6 @@ pub(crate) struct Scope {
     pub(crate) incarnation: u64,
     pub(crate) slot: Slot,
     pub(crate) plan: ScopePlan,
-    /// Whether it can validate.
-    pub(crate) proof: Proof,
     upstreams: Vec<UpstreamState>,
     probe_at: Instant,
 }
@@ -54,17 +54,17 @@ impl Scopes {
     }
 
     /// Follows a plan. What must be forgotten is gone from the cache afterwards.
-    pub(crate) fn apply(&mut self, plan: &DnsPlan, cache: &mut Cache) {
+    pub(crate) fn apply(&mut self, plan: &DnsPlan, networks: &Networks, cache: &mut Cache) {
         let mut before = std::mem::take(&mut self.scope_by_id);
         for (id, planned) in &plan.scopes {
             let scope = match before.remove(id) {
-                Some(scope) if scope.stays(planned) => scope.follow(planned, cache),
+                Some(scope) if scope.stays(planned) => scope.follow(planned, networks, cache),
                 gone => {
                     if let Some(gone) = gone {
                         cache.close(gone.slot);
                     }
                     self.incarnations += 1;
-                    Scope::new(self.incarnations, planned, cache)
+                    Scope::new(self.incarnations, planned, networks, cache)
                 }
             };
             self.scope_by_id.insert(id.clone(), scope);
@@ -76,8 +76,9 @@ impl Scopes {
 
     /// Forgets what is known of whether scopes can validate: it is asked again.
     pub(crate) fn doubt(&mut self) {
-        for scope in self.scope_by_id.values_mut() {
-            scope.proof = Proof::Unknown;
+        let scopes = self.scope_by_id.values_mut();
+        for state in scopes.flat_map(|scope| &mut scope.upstreams) {
+            state.proof = Proof::default();
         }
     }
 
@@ -90,7 +91,7 @@ impl Scopes {
                 let current = scope.current();
                 ScopeStatus {
                     id: id.clone(),
-                    dnssec: scope.proof.describe(scope.plan.dnssec),
+                    dnssec: scope.describe_stance(),
                     upstreams: scope
                         .upstreams
                         .iter()
@@ -107,13 +108,14 @@ impl Scopes {
 }
 
 impl Scope {
-    fn new(incarnation: u64, plan: &ScopePlan, cache: &mut Cache) -> Self {
+    fn new(incarnation: u64, plan: &ScopePlan, networks: &Networks, cache: &mut Cache) -> Self {
         Self {
             incarnation,
             slot: cache.open(),
             plan: plan.clone(),
-            proof: Proof::Unknown,
-            upstreams: speakable(plan).map(UpstreamState::new).collect(),
+            upstreams: speakable(plan)
+                .map(|upstream| met(upstream, plan, networks))
+                .collect(),
             probe_at: Instant::ZERO,
         }
     }
@@ -124,6 +126,16 @@ impl Scope {
             .find(|state| state.upstream == *upstream)
     }
 
+    pub(crate) fn state_mut(&mut self, upstream: &Upstream) -> Option<&mut UpstreamState> {
+        self.upstreams
+            .iter_mut()
+            .find(|state| state.upstream == *upstream)
+    }
+
+    pub(crate) fn states(&self) -> impl Iterator<Item = &UpstreamState> + Clone {
+        self.upstreams.iter()
+    }
+
     /// Notes what became of an exchange; the first probe of one that has come to fail is an interval away.
     pub(crate) fn note(
         &mut self,
@@ -131,11 +143,7 @@ impl Scope {
         now: Instant,
         note: impl FnOnce(&mut UpstreamState),
     ) {
-        let Some(state) = self
-            .upstreams
-            .iter_mut()
-            .find(|state| state.upstream == *upstream)
-        else {
+        let Some(state) = self.state_mut(upstream) else {
             return;
         };
         let failed_before = state.is_failing();
@@ -145,15 +153,24 @@ impl Scope {
         }
     }
 
-    /// Returns the upstream to ask next, those in `tried` left out: the working ones first, the failing ones after them.
-    pub(crate) fn choose(&self, tried: &[Upstream], rng: &mut StdRng) -> Option<Upstream> {
-        let fresh = |state: &&UpstreamState| !tried.contains(&state.upstream);
-        let working: Vec<&UpstreamState> = self
+    /// Returns the upstream to ask next: the working ones first, the failing ones after them; of an answer that is to be
+    /// validated, those through which that cannot be come after the others.
+    pub(crate) fn choose(
+        &self,
+        asking: &Asking,
+        tried: &[Upstream],
+        rng: &mut StdRng,
+    ) -> Option<Upstream> {
+        let fresh = |state: &&UpstreamState| is_open(state, asking, tried);
+        let mut working: Vec<&UpstreamState> = self
             .upstreams
             .iter()
             .filter(fresh)
             .filter(|state| !state.is_failing())
             .collect();
+        if asking.validate && working.iter().any(|state| !state.proof.is_unproven()) {
+            working.retain(|state| !state.proof.is_unproven());
+        }
         let chosen = match self.plan.selection {
             Selection::Ordered => working.first().copied(),
             Selection::Fastest if working.len() > 1 && rng.random_ratio(1, EXPLORE_ONE_IN) => {
@@ -167,10 +184,10 @@ impl Scope {
     }
 
     /// Whether an upstream is left that is not in `tried`.
-    pub(crate) fn has_untried(&self, tried: &[Upstream]) -> bool {
+    pub(crate) fn has_untried(&self, asking: &Asking, tried: &[Upstream]) -> bool {
         self.upstreams
             .iter()
-            .any(|state| !tried.contains(&state.upstream))
+            .any(|state| is_open(state, asking, tried))
     }
 
     /// Returns the failing upstreams that rank before `asked`, when it is time to try them again; starts the next interval.
@@ -202,19 +219,26 @@ impl Scope {
             && ready(&self.plan) == ready(planned)
     }
 
-    fn follow(mut self, planned: &ScopePlan, cache: &mut Cache) -> Self {
+    fn follow(mut self, planned: &ScopePlan, networks: &Networks, cache: &mut Cache) -> Self {
         let set = |plan: &ScopePlan| plan.upstreams.iter().cloned().collect::<BTreeSet<_>>();
-        if set(&self.plan) != set(planned) {
+        let elsewhere = self.plan.network != planned.network;
+        // What one network says is not told in another; the first word on where this is, is no news of that kind.
+        let moved = elsewhere && self.plan.network.is_some();
+        if moved || set(&self.plan) != set(planned) {
             cache.close(self.slot);
             self.slot = cache.open();
-            self.proof = Proof::Unknown;
         }
         let mut before = std::mem::take(&mut self.upstreams);
         for upstream in speakable(planned) {
             let known = before.iter().position(|state| state.upstream == upstream);
-            let state = known.map(|at| before.swap_remove(at));
-            self.upstreams
-                .push(state.unwrap_or_else(|| UpstreamState::new(upstream)));
+            let mut state = known.map_or_else(
+                || met(upstream, planned, networks),
+                |at| before.swap_remove(at),
+            );
+            if moved {
+                state = met(state.upstream, planned, networks);
+            }
+            self.upstreams.push(state);
         }
         self.plan = planned.clone();
         self
@@ -228,6 +252,20 @@ impl Scope {
         };
         best.map(|state| &state.upstream)
     }
+}
+
+/// Returns an upstream as it is when it is met, with what is remembered of it in this network.
+fn met(upstream: Upstream, plan: &ScopePlan, networks: &Networks) -> UpstreamState {
+    let network = plan.network.as_ref();
+    let known = network.and_then(|network| networks.validates(network, &upstream));
+    let proof = Proof::remembered(known);
+    UpstreamState::new(upstream, proof)
+}
+
+/// Whether an upstream may be asked next.
+fn is_open(state: &UpstreamState, asking: &Asking, tried: &[Upstream]) -> bool {
+    let only = asking.only.as_ref();
+    !tried.contains(&state.upstream) && only.is_none_or(|only| *only == state.upstream)
 }
 
 /// Returns the upstreams whose transport is spoken here; an encrypted one is never asked in the clear.

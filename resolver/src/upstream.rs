@@ -10,6 +10,7 @@ use config::model::Upstream;
 use config::time::Instant;
 
 use crate::event::{Channel, Failure, UpstreamStatus};
+use crate::proof::Proof;
 
 /// The least time before a second upstream is asked beside this one.
 const HEDGE_MIN: Duration = Duration::from_millis(150);
@@ -32,18 +33,21 @@ pub(crate) struct UpstreamState {
     strikes: u8,
     failing: Option<Arc<str>>,
     plain_until: Option<Instant>,
+    /// Whether answers can be validated through it.
+    pub(crate) proof: Proof,
     sent: u64,
     lost: u64,
 }
 
 impl UpstreamState {
-    pub(crate) fn new(upstream: Upstream) -> Self {
+    pub(crate) fn new(upstream: Upstream, proof: Proof) -> Self {
         Self {
             upstream,
             srtt: None,
             strikes: 0,
             failing: None,
             plain_until: None,
+            proof,
             sent: 0,
             lost: 0,
         }
@@ -117,6 +121,7 @@ impl UpstreamState {
             sent: self.sent,
             lost: self.lost,
             failing: self.failing.clone(),
+            proof: self.proof.describe(),
         }
     }
 
@@ -133,7 +138,7 @@ mod tests {
     use super::*;
 
     fn state() -> UpstreamState {
-        UpstreamState::new(Upstream::plain([192, 0, 2, 1].into()))
+        UpstreamState::new(Upstream::plain([192, 0, 2, 1].into()), Proof::default())
     }
 
     #[test]

@@ -155,8 +155,9 @@ impl Resolver {
             validate: false,
             ..asking.clone()
         };
-        // What an upstream stripped must not come back by the cache.
-        if let Some(reply) = self.kept_reply(&asking, now).filter(|_| !asking.recurse) {
+        // What an upstream stripped must not come back by the cache, and what is asked of one is its own word.
+        let as_kept = !asking.recurse && asking.only.is_none();
+        if as_kept && let Some(reply) = self.kept_reply(&asking, now) {
             if let Some(judging) = self.judging(id) {
                 judging.validation.handle_fetch(&fetch, Ok(&reply));
             }
@@ -244,7 +245,7 @@ impl Resolver {
         // What was fetched from the root down leaves nobody to blame but the zone.
         let stance = match asking.recurse {
             true => Stance::Enforce,
-            false => self.stance(&asking.scope),
+            false => self.stance(&asking.scope, &upstream),
         };
         let mut doubtful = false;
         match outcome.verdict {
@@ -336,7 +337,7 @@ impl Resolver {
         now: Instant,
     ) {
         let refused = Refused::not_believed(upstream, outcome.verdict, &outcome.why);
-        self.doubt(asking, now);
+        self.doubt(asking, upstream, now);
         if let Some(lookup) = self.lookups.get_mut(id) {
             lookup.bogus = Some(refused.clone());
         }

@@ -131,6 +131,9 @@ pub struct UpstreamStatus {
     /// The last failure, when nothing has succeeded since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing: Option<String>,
+    /// Whether answers can be validated through it, as far as that is known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub proof: String,
 }
 
 /// A claim made at run time.

@@ -270,6 +270,7 @@ fn upstream(status: &resolver::event::UpstreamStatus) -> api::UpstreamStatus {
         sent: status.sent,
         lost: status.lost,
         failing: status.failing.as_ref().map(ToString::to_string),
+        proof: status.proof.clone(),
     }
 }
 

@@ -44,6 +44,8 @@ pub(crate) enum Input {
     Evidence(Evidence),
     /// A trust point publishes these keys; `None` when nobody tells.
     Keys(DomainName, Option<Observation>),
+    /// What is remembered of networks is this now.
+    Networks(String),
     /// The configured files of trust anchors say this; `None` when none are configured.
     Anchors(Option<Vec<AnchorText>>),
 }

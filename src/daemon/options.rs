@@ -18,7 +18,7 @@ pub(crate) struct Options {
     /// Where the control socket is made
     #[arg(long, value_name = "DIR", default_value = "/run/linnet")]
     pub(crate) runtime_dir: PathBuf,
-    /// Where the journal, persistent claims, negative anchors and the time are kept
+    /// Where the journal, persistent claims, negative anchors, networks and the time are kept
     #[arg(long, value_name = "DIR", default_value = "/var/lib/linnet")]
     pub(crate) state_dir: PathBuf,
     /// The file that tells programs whom to ask
@@ -67,6 +67,7 @@ impl Options {
             Kept::NegativeAnchors => "negative-anchors",
             Kept::Time => "clock",
             Kept::TrustPoints => "trust-points",
+            Kept::Networks => "networks.json",
         })
     }
 }

@@ -77,6 +77,7 @@ pub(crate) async fn run(
     let beginning = Beginning {
         listen: driver.local_addresses().iter().map(listen_status).collect(),
         kept_claims: store::read(&options.kept_file(Kept::Claims)),
+        kept_networks: store::read(&options.kept_file(Kept::Networks)),
         trust: trust(options, &understood.config),
         host: host::read(),
         seed: seed().map_err(|error| RunError::System("get random numbers", error))?,
@@ -275,6 +276,7 @@ impl<'a> Running<'a> {
                 }
                 Event::Evidence(evidence) => self.feed(Input::Evidence(evidence)).await,
                 Event::Keys(owner, keys) => self.feed(Input::Keys(owner, keys)).await,
+                Event::Networks(text) => self.feed(Input::Networks(text)).await,
             }
         }
         self.driver.finish_round();

@@ -109,6 +109,8 @@ pub(crate) enum Kept {
     Time,
     /// The trust points, as their keys are followed.
     TrustPoints,
+    /// What was found out about the upstreams of networks.
+    Networks,
 }
 
 /// What a world begins with.
@@ -120,6 +122,8 @@ pub(crate) struct Beginning {
     pub(crate) listen: Vec<ListenStatus>,
     /// The text of the file of persistent claims, when there is one.
     pub(crate) kept_claims: Option<String>,
+    /// The text of the file of networks, when there is one.
+    pub(crate) kept_networks: Option<String>,
     /// What is trusted.
     pub(crate) trust: Trust,
     /// The host's name.
@@ -135,6 +139,7 @@ impl World {
             understood,
             listen,
             kept_claims,
+            kept_networks,
             trust,
             host,
             seed,
@@ -167,6 +172,11 @@ impl World {
         resolver.apply_trust(trust.anchors().clone());
         resolver.apply_recursion(config.resolver.recursion, &config.resolver.root_servers);
         resolver.apply_aggressive_nsec(config.resolver.aggressive_nsec);
+        if let Some(text) = &kept_networks
+            && !resolver.apply_networks(text)
+        {
+            tracing::warn!("what was remembered of networks cannot be read: they are tried anew");
+        }
         Self {
             resolver,
             config,
@@ -241,6 +251,7 @@ impl World {
             Input::Timer => self.resolver.handle_timeout(now),
             Input::Clock(reading) => self.handle_reading(reading, now, &mut effects),
             Input::Evidence(evidence) => self.handle_evidence(evidence, &mut effects),
+            Input::Networks(text) => effects.push(Effect::Keep(Kept::Networks, text)),
             Input::Keys(owner, observation) => {
                 self.handle_keys(&owner, observation.as_ref(), now, &mut effects);
             }

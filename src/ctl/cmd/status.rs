@@ -169,6 +169,7 @@ fn describe(scope: &ScopeStatus, text: &mut String) {
                 format!("{} sent", upstream.sent),
                 format!("{} lost", upstream.lost),
                 upstream.failing.clone().unwrap_or_default(),
+                upstream.proof.clone(),
             ]
         })
         .collect();

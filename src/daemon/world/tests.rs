@@ -62,6 +62,7 @@ fn office(main: &str) -> (World, Vec<Effect>) {
             stub: "main".to_owned(),
         }],
         kept_claims: None,
+        kept_networks: None,
         trust: Trust::new(Clock::new(BUILT_AT, None), None, None),
         host: HostName::default(),
         seed: [7; 32],
