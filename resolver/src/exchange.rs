@@ -43,6 +43,18 @@ pub(crate) enum Edns {
     Without,
 }
 
+/// Which of a scope's upstreams a question is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) enum Whom {
+    /// Whoever is chosen.
+    #[default]
+    Any,
+    /// This one first, then whoever is chosen.
+    First(Upstream),
+    /// This one alone.
+    Only(Upstream),
+}
+
 /// What is asked of whom.
 #[derive(Debug, Clone)]
 pub(crate) struct Asking {
@@ -55,8 +67,8 @@ pub(crate) struct Asking {
     pub(crate) validate: bool,
     /// Whether the upstreams are passed by, because they are not believed.
     pub(crate) recurse: bool,
-    /// Whom alone to ask; `None` leaves that to the scope.
-    pub(crate) only: Option<Upstream>,
+    /// Whom to ask.
+    pub(crate) whom: Whom,
 }
 
 /// One message on its way.
@@ -223,7 +235,7 @@ mod tests {
             checking_disabled: false,
             validate: false,
             recurse: false,
-            only: None,
+            whom: Whom::Any,
         };
         let plain = parse_query(&query(&asking, 7, Edns::Without)).unwrap();
         assert_eq!(

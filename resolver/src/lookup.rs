@@ -10,7 +10,7 @@ use config::time::Instant;
 
 use crate::conclude::Conclusion;
 use crate::event::{ExchangeId, Failure, Step};
-use crate::exchange::Asking;
+use crate::exchange::{Asking, Whom};
 use crate::record::ParsedReply;
 use crate::recursion::Walk;
 use crate::refusal::Refused;
@@ -78,7 +78,7 @@ pub(crate) struct Lookups {
 }
 
 /// What makes questions identical; the incarnation stands for the scope.
-type Key = (u64, Question, bool, bool, bool, bool, Option<Upstream>);
+type Key = (u64, Question, bool, bool, bool, bool, Whom);
 
 impl Lookups {
     /// Returns the lookup that a query may join.
@@ -160,6 +160,6 @@ fn key(asking: &Asking) -> Key {
         asking.checking_disabled,
         asking.validate,
         asking.recurse,
-        asking.only.clone(),
+        asking.whom.clone(),
     )
 }

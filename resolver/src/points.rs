@@ -12,7 +12,7 @@ use dnssec::crypto::Algorithms;
 use crate::Resolver;
 use crate::conclude::Conclusion;
 use crate::event::Event;
-use crate::exchange::Asking;
+use crate::exchange::{Asking, Whom};
 use crate::lookup::Waiter;
 use crate::validate::judged_reply;
 use crate::wire::{Question, class, rtype};
@@ -41,7 +41,7 @@ impl Resolver {
             checking_disabled: true,
             validate: false,
             recurse: false,
-            only: None,
+            whom: Whom::Any,
         };
         self.ask(Waiter::Keys, asking, now);
     }

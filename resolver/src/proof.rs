@@ -26,7 +26,7 @@ use crate::Resolver;
 use crate::cache::Forget;
 use crate::conclude::Conclusion;
 use crate::event::{Event, Timer};
-use crate::exchange::Asking;
+use crate::exchange::{Asking, Whom};
 use crate::lookup::Waiter;
 use crate::progress::Query;
 use crate::scope::Scope;
@@ -169,7 +169,7 @@ impl Resolver {
                 checking_disabled: true,
                 validate: true,
                 recurse: false,
-                only: Some(upstream.clone()),
+                whom: Whom::Only(upstream.clone()),
                 ..asking.clone()
             };
             self.ask(Waiter::Proof(asking.incarnation), asking, now);
@@ -209,7 +209,7 @@ impl Resolver {
         conclusion: &Conclusion,
         now: Instant,
     ) {
-        let Some(upstream) = &asking.only else {
+        let Whom::Only(upstream) = &asking.whom else {
             return;
         };
         let Some(scope) = self.scopes.living(&asking.scope, incarnation) else {
@@ -254,6 +254,11 @@ impl Scope {
                 .states()
                 .any(|state| state.proof.is_proven() && !state.is_failing()),
         }
+    }
+
+    /// Whether it makes no difference which upstream said something.
+    pub(crate) fn speaks_as_one(&self) -> bool {
+        self.states().all(|state| state.proof.is_proven()) || self.states().count() <= 1
     }
 
     /// Whether questions wait until it is known whether to enforce.

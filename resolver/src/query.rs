@@ -25,7 +25,7 @@ use crate::cache::Key;
 use crate::chain::{self, Hop, is_claimed};
 use crate::conclude::{Conclusion, failed};
 use crate::event::{Answer, Channel, ClientQuery, Step, Stub, Timer};
-use crate::exchange::Asking;
+use crate::exchange::{Asking, Whom};
 use crate::lookup::Waiter;
 use crate::progress::{Chain, Found, Next, Outcome, Query, Searching, Visit};
 use crate::proof::Judged;
@@ -404,7 +404,7 @@ impl Resolver {
             checking_disabled: query.parsed.checking_disabled,
             validate: false,
             recurse: false,
-            only: None,
+            whom: Whom::Any,
         };
         if !asking.checking_disabled {
             match self.decide_judging(&asking.question.name.clone(), &asking, now) {

@@ -14,7 +14,7 @@ use rand::rngs::StdRng;
 
 use crate::cache::{Cache, Slot};
 use crate::event::ScopeStatus;
-use crate::exchange::Asking;
+use crate::exchange::{Asking, Whom};
 use crate::networks::Networks;
 use crate::proof::Proof;
 use crate::upstream::UpstreamState;
@@ -162,6 +162,11 @@ impl Scope {
         rng: &mut StdRng,
     ) -> Option<Upstream> {
         let fresh = |state: &&UpstreamState| is_open(state, asking, tried);
+        if let Whom::First(first) = &asking.whom
+            && let Some(state) = self.state(first).filter(fresh)
+        {
+            return Some(state.upstream.clone());
+        }
         let mut working: Vec<&UpstreamState> = self
             .upstreams
             .iter()
@@ -264,8 +269,11 @@ fn met(upstream: Upstream, plan: &ScopePlan, networks: &Networks) -> UpstreamSta
 
 /// Whether an upstream may be asked next.
 fn is_open(state: &UpstreamState, asking: &Asking, tried: &[Upstream]) -> bool {
-    let only = asking.only.as_ref();
-    !tried.contains(&state.upstream) && only.is_none_or(|only| *only == state.upstream)
+    let is_meant = match &asking.whom {
+        Whom::Any | Whom::First(_) => true,
+        Whom::Only(only) => *only == state.upstream,
+    };
+    is_meant && !tried.contains(&state.upstream)
 }
 
 /// Returns the upstreams whose transport is spoken here; an encrypted one is never asked in the clear.

@@ -28,11 +28,12 @@ use crate::cache::Key;
 use crate::chain::{End, Hop, is_claimed};
 use crate::conclude::{Conclusion, Version};
 use crate::event::{Channel, Event, ExtendedError, Step, Timer};
-use crate::exchange::Asking;
+use crate::exchange::{Asking, Whom};
 use crate::lookup::Waiter;
 use crate::proof::Stance;
 use crate::record::{RawRecord, parse_reply};
 use crate::refusal::Refused;
+use crate::scope::Scope;
 use crate::template::Template;
 use crate::wire::{ClientEdns, EDNS_UDP_SIZE, Envelope, Question, rcode, rtype};
 
@@ -148,15 +149,24 @@ impl Resolver {
             }
             return true;
         };
+        let whom = match (&asking.whom, self.judging(id)) {
+            (Whom::Only(_), _) | (_, None) => asking.whom.clone(),
+            (Whom::Any | Whom::First(_), Some(judging)) => Whom::First(judging.upstream.clone()),
+        };
         let asking = Asking {
             question,
             dnssec_ok: true,
             checking_disabled: true,
             validate: false,
+            whom,
             ..asking.clone()
         };
-        // What an upstream stripped must not come back by the cache, and what is asked of one is its own word.
-        let as_kept = !asking.recurse && asking.only.is_none();
+        // What one upstream stripped must not come back by the cache, in the chain of another's answer.
+        let as_kept = !asking.recurse
+            && self
+                .scopes
+                .get(&asking.scope)
+                .is_some_and(Scope::speaks_as_one);
         if as_kept && let Some(reply) = self.kept_reply(&asking, now) {
             if let Some(judging) = self.judging(id) {
                 judging.validation.handle_fetch(&fetch, Ok(&reply));

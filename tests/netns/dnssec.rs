@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::UdpSocket;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tests::lab::{AUTHORITY, Lab, REFEREE, UPSTREAM};
 use tests::namespace::{isolated, shell};
@@ -282,15 +282,30 @@ fn a_private_zone_under_a_signed_parent_asks_its_parent_nothing() {
     );
 }
 
-/// Hands questions on to unbound, without DO while `strips` is set.
-fn relay(strips: &Arc<AtomicBool>) {
-    let socket = UdpSocket::bind("127.0.0.10:53").unwrap();
-    let strips = Arc::clone(strips);
+/// How a relay treats questions.
+#[derive(Default)]
+struct Manners {
+    /// It takes DO away.
+    strips: AtomicBool,
+    /// It drops what only a proof asks for.
+    mute: AtomicBool,
+    /// Questions that it had.
+    had: AtomicU32,
+}
+
+/// Hands questions on to unbound.
+fn relay(at: &str, manners: &Arc<Manners>) {
+    let socket = UdpSocket::bind((at, 53)).unwrap();
+    let manners = Arc::clone(manners);
     thread::spawn(move || {
         let mut buffer = [0; 4096];
         while let Ok((length, client)) = socket.recv_from(&mut buffer) {
             let mut query = buffer[..length].to_vec();
-            if strips.load(Ordering::Relaxed) {
+            manners.had.fetch_add(1, Ordering::Relaxed);
+            if manners.mute.load(Ordering::Relaxed) && occurrences(&query, "root-servers.net") > 0 {
+                continue;
+            }
+            if manners.strips.load(Ordering::Relaxed) {
                 // The flags of OPT are its TTL's last two octets; there are no options.
                 query[length - 4] &= 0x7f;
             }
@@ -307,6 +322,53 @@ fn relay(strips: &Arc<AtomicBool>) {
 }
 
 #[test]
+fn of_two_upstreams_one_that_strips_is_asked_last_and_the_next_start_knows_it() {
+    isolated(
+        "dnssec::of_two_upstreams_one_that_strips_is_asked_last_and_the_next_start_knows_it",
+        || {
+            let dir = links();
+            let lab = Lab::raise(&dir);
+            let office = Office::bare(dir);
+            let [stripping, good]: [Arc<Manners>; 2] = Default::default();
+            stripping.strips.store(true, Ordering::Relaxed);
+            relay("127.0.0.10", &stripping);
+            relay("127.0.0.11", &good);
+            let anchor = lab.anchor.display();
+            office.configure(
+                "linnet.toml",
+                &format!(
+                    "[resolver]\nupstreams = [\"127.0.0.10\", \"127.0.0.11\"]\nrecursion = \"never\"\ntrust-anchors = \"{anchor}\"\n"
+                ),
+            );
+            let secure = ("NOERROR".to_owned(), true);
+            let upstreams = || json(&office, &["status"])["scopes"][0]["upstreams"].clone();
+            {
+                let _linnetd = office.linnetd(LINNETD, &["--clock", &clock()]);
+                assert_eq!(ask("127.0.0.53", "www.nsec.test", "A"), secure);
+                until("both are known", || {
+                    upstreams()[0]["proof"].to_string().contains("127.0.0.10")
+                });
+                assert_eq!(upstreams()[1]["proof"], "validates", "{}", upstreams());
+                let before = stripping.had.load(Ordering::Relaxed);
+                assert_eq!(ask("127.0.0.53", "www.nsec3.test", "A"), secure);
+                assert_eq!(ask("127.0.0.53", "www.plain.test", "A").0, "NOERROR");
+                let after = stripping.had.load(Ordering::Relaxed);
+                assert_eq!(before, after, "it is not asked what must be validated");
+            }
+            // The proof is slow now, and nobody waits for it.
+            good.mute.store(true, Ordering::Relaxed);
+            let _linnetd = office.linnetd(LINNETD, &["--clock", &clock()]);
+            let begun = Instant::now();
+            assert_eq!(ask("127.0.0.53", "www.nsec.test", "A"), secure);
+            assert_eq!(ask("127.0.0.53", "www.expired.test", "A").0, "SERVFAIL");
+            assert!(begun.elapsed() < Duration::from_millis(1500), "it was held");
+            let network = fs::read_to_string(office.path("state/networks.json")).unwrap();
+            assert!(network.contains("192.0.2.0/24 by 192.0.2.53"), "{network}");
+        },
+    );
+}
+
+#[test]
 fn an_upstream_that_strips_signatures_is_seen_and_does_not_break_names() {
     isolated(
         "dnssec::an_upstream_that_strips_signatures_is_seen_and_does_not_break_names",
@@ -314,8 +376,9 @@ fn an_upstream_that_strips_signatures_is_seen_and_does_not_break_names() {
             let dir = links();
             let lab = Lab::raise(&dir);
             let office = Office::bare(dir);
-            let strips = Arc::new(AtomicBool::new(true));
-            relay(&strips);
+            let manners = Arc::new(Manners::default());
+            manners.strips.store(true, Ordering::Relaxed);
+            relay("127.0.0.10", &manners);
             let anchor = lab.anchor.display();
             office.configure(
                 "linnet.toml",
@@ -330,7 +393,7 @@ fn an_upstream_that_strips_signatures_is_seen_and_does_not_break_names() {
                 ("NOERROR".to_owned(), false)
             );
             assert!(mode().contains("observe"), "{}", mode());
-            strips.store(false, Ordering::Relaxed);
+            manners.strips.store(false, Ordering::Relaxed);
             office.linnet(LINNET, &["flush"]);
             until("it is seen that signatures come through", || {
                 ask("127.0.0.53", "www.nsec.test", "A") == ("NOERROR".to_owned(), true)
@@ -350,8 +413,9 @@ fn own_recursion_validates_where_the_upstream_strips_and_where_it_is_dead() {
             let lab = Lab::raise(&dir);
             let _vpn = tests::office::knot(&dir, "vpn", "10.8.0.1");
             let office = Office::bare(dir);
-            let strips = Arc::new(AtomicBool::new(true));
-            relay(&strips);
+            let manners = Arc::new(Manners::default());
+            manners.strips.store(true, Ordering::Relaxed);
+            relay("127.0.0.10", &manners);
             let anchor = lab.anchor.display();
             let resolver = |upstream: &str| {
                 office.configure(
