@@ -2,7 +2,11 @@
 //!
 //! [`KernelClock`] reads and waits; whether the time is believed is [`dnssec::clock`]'s business.
 
+use std::cell::Cell;
+use std::convert::Infallible;
 use std::io;
+use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use config::time::Instant;
@@ -34,31 +38,93 @@ pub(crate) struct KernelClock {
     pretended: Option<Pretended>,
 }
 
-/// A time that is taken for the real one, for tests.
-#[derive(Debug, Clone, Copy)]
+/// What is to be taken for the time, for tests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Pretence {
+    /// This, in seconds since 1970, which is believed.
+    At(u64),
+    /// What a file says: seconds since 1970, and `unsynchronised` when nobody answers for them. It is read whenever the
+    /// clock is looked at.
+    From(PathBuf),
+}
+
+impl FromStr for Pretence {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(text
+            .parse()
+            .map_or_else(|_| Self::From(text.into()), Self::At))
+    }
+}
+
+/// A time that is taken for the real one.
+#[derive(Debug)]
 struct Pretended {
+    pretence: Pretence,
+    /// Since when it is so.
+    told: Cell<Told>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Told {
     wall: u64,
+    is_synchronised: bool,
     since: Instant,
 }
 
+impl Pretended {
+    fn new(pretence: Pretence) -> Self {
+        let told = Told {
+            wall: match &pretence {
+                Pretence::At(wall) => *wall,
+                Pretence::From(_) => 0,
+            },
+            is_synchronised: matches!(pretence, Pretence::At(_)),
+            since: clock::now(),
+        };
+        Self {
+            pretence,
+            told: Cell::new(told),
+        }
+    }
+
+    fn read(&self, now: Instant) -> Told {
+        let mut told = self.told.get();
+        if let Pretence::From(path) = &self.pretence
+            && let Ok(text) = std::fs::read_to_string(path)
+        {
+            let mut words = text.split_whitespace();
+            let wall = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+            let is_synchronised = words.next() != Some("unsynchronised");
+            if (wall, is_synchronised) != (told.wall, told.is_synchronised) {
+                told = Told {
+                    wall,
+                    is_synchronised,
+                    since: now,
+                };
+                self.told.set(told);
+            }
+        }
+        told
+    }
+}
+
 impl KernelClock {
-    /// Begins to watch the clock; `pretended` is a time, in Unix seconds, to be taken for the real one from now on.
+    /// Begins to watch the clock; `pretence` is taken for the time from now on.
     ///
     /// # Errors
     /// When the kernel has no descriptor left.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub(crate) fn open(pretended: Option<u64>) -> io::Result<Self> {
+    pub(crate) fn open(pretence: Option<Pretence>) -> io::Result<Self> {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         let timer = Timer(TimerFd::new(ClockId::CLOCK_REALTIME, flags)?);
         arm(&timer)?;
         // SAFETY: the timer owns its descriptor, always the same one, and is not closed before it is dropped.
         let timer = unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) }?;
-        let pretended = pretended.map(|wall| Pretended {
-            wall,
-            since: clock::now(),
-        });
+        let pretended = pretence.map(Pretended::new);
         if pretended.is_none() && synchronised().is_err() {
             tracing::warn!(
                 "the kernel does not say whether the clock is synchronised: signatures count whatever their dates"
@@ -71,11 +137,15 @@ impl KernelClock {
     pub(crate) fn read(&self) -> Reading {
         let now = clock::now();
         let uptime = now.since(Instant::ZERO).as_secs();
-        match self.pretended {
-            Some(Pretended { wall, since }) => Reading {
+        match self.pretended.as_ref().map(|pretended| pretended.read(now)) {
+            Some(Told {
+                wall,
+                is_synchronised,
+                since,
+            }) => Reading {
                 wall: wall.saturating_add(now.since(since).as_secs()),
                 uptime,
-                is_synchronised: true,
+                is_synchronised,
             },
             None => Reading {
                 wall: wall(),
@@ -154,7 +224,7 @@ mod tests {
             assert!(real.wall.abs_diff(wall()) <= 2, "{real:?}");
             let uptime = clock::now().since(Instant::ZERO).as_secs();
             assert!(real.uptime.abs_diff(uptime) <= 2, "{real:?}");
-            let pretended = KernelClock::open(Some(1_000_000)).unwrap();
+            let pretended = KernelClock::open(Some(Pretence::At(1_000_000))).unwrap();
             let reading = pretended.read();
             assert!((1_000_000..1_000_010).contains(&reading.wall));
             assert!(reading.is_synchronised);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use crate::helper::Paths;
+use crate::kernel_clock::Pretence;
 use crate::privileges;
 use crate::world::Kept;
 
@@ -36,9 +37,9 @@ pub(crate) struct Options {
     /// Check the configuration and end: 1 when it has errors
     #[arg(long)]
     pub(crate) check: bool,
-    /// Take this for the time, in seconds since 1970, and believe it; for tests
-    #[arg(long, value_name = "UNIX", hide = true)]
-    pub(crate) clock: Option<u64>,
+    /// Take this for the time; for tests
+    #[arg(long, value_name = "UNIX|FILE", hide = true)]
+    pub(crate) clock: Option<Pretence>,
 }
 
 impl Options {

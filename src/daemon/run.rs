@@ -24,7 +24,7 @@ use crate::errands::Errands;
 use crate::helper::KeeperError;
 use crate::host;
 use crate::input::{Input, Signal};
-use crate::kernel_clock::{BUILT_AT, KernelClock};
+use crate::kernel_clock::{BUILT_AT, KernelClock, Pretence};
 use crate::notify::{self, Announcement, announce, keep_alive};
 use crate::options::Options;
 use crate::privileges::KeeperSeed;
@@ -130,7 +130,7 @@ impl<'a> Running<'a> {
             world,
             monitor: Monitor::open().map_err(RunError::Monitor)?,
             alarm: Alarm::open().map_err(|error| RunError::System("get a timer", error))?,
-            kernel_clock: KernelClock::open(options.clock)
+            kernel_clock: KernelClock::open(options.clock.clone())
                 .map_err(|error| RunError::System("watch the clock", error))?,
             clock_alarm: Alarm::open().map_err(|error| RunError::System("get a timer", error))?,
             errands,
@@ -306,7 +306,8 @@ impl<'a> Running<'a> {
                 }
                 Effect::Errand(errand) => self.errands.send(errand).await,
                 // What is pretended is not kept.
-                Effect::Keep(Kept::Time, _) if self.options.clock.is_some() => {}
+                Effect::Keep(Kept::Time, _)
+                    if matches!(self.options.clock, Some(Pretence::At(_))) => {}
                 Effect::Keep(kept, text) => {
                     let path = self.options.kept_file(kept);
                     if let Err(error) = store::write(&path, &text) {
@@ -315,7 +316,9 @@ impl<'a> Running<'a> {
                 }
                 Effect::Announce(announcement) => announce(&announcement),
                 Effect::LookAgain => {
-                    let mut again = self.world.on(Input::Host(host::read()), clock::now());
+                    let reading = self.kernel_clock.read();
+                    let mut again = self.world.on(Input::Clock(reading), clock::now());
+                    again.extend(self.world.on(Input::Host(host::read()), clock::now()));
                     if let Some(hosts) =
                         self.hosts.as_mut().and_then(|watch| text(watch.contents()))
                     {
@@ -391,8 +394,8 @@ fn trust(options: &Options, config: &Config) -> Trust {
     let saved = saved.and_then(|text| text.trim().parse().ok());
     // A pretended time may be any.
     let clock = match options.clock {
-        Some(_) => dnssec::clock::Clock::new(0, None),
-        None => dnssec::clock::Clock::new(BUILT_AT, saved),
+        Some(Pretence::At(_)) => dnssec::clock::Clock::new(0, None),
+        Some(Pretence::From(_)) | None => dnssec::clock::Clock::new(BUILT_AT, saved),
     };
     let negatives = store::read(&options.kept_file(Kept::NegativeAnchors));
     let points = store::read(&options.kept_file(Kept::TrustPoints));

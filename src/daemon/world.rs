@@ -92,7 +92,7 @@ pub(crate) enum Effect {
     Keep(Kept, String),
     /// Tell the service manager.
     Announce(Announcement),
-    /// Read the host's name, the hosts table and the anchor files again.
+    /// Read the clock, the host's name, the hosts table and the anchor files again.
     LookAgain,
     /// End.
     Stop,

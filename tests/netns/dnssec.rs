@@ -16,9 +16,9 @@ use tests::peer::{Tap, occurrences, until};
 use crate::{LINNET, LINNETD, json};
 
 /// What a client sees of an answer: its code, and AD.
-type Seen = (String, bool);
+pub(crate) type Seen = (String, bool);
 
-fn ask(server: &str, name: &str, record_type: &str) -> Seen {
+pub(crate) fn ask(server: &str, name: &str, record_type: &str) -> Seen {
     let text = shell(&format!(
         "dig @{server} +dnssec +time=5 +tries=2 {name} {record_type}; true"
     ));

@@ -10,6 +10,7 @@
 )]
 
 mod claims;
+mod clock;
 mod daemon;
 mod dnssec;
 mod kill;

@@ -57,7 +57,12 @@ impl Points {
             return;
         }
         let mut rollover = Rollover::new(configured);
-        for damage in rollover.restore(&self.kept) {
+        let damage = match self.kept.is_empty() {
+            // Nothing was kept yet.
+            true => Vec::new(),
+            false => rollover.restore(&self.kept),
+        };
+        for damage in damage {
             tracing::error!(
                 line = damage.line,
                 kind = ?damage.kind,
