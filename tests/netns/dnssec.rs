@@ -35,7 +35,7 @@ pub(crate) fn ask(server: &str, name: &str, record_type: &str) -> Seen {
 }
 
 /// The kernel of a test machine may call its clock unsynchronised; this says what time it is.
-fn clock() -> String {
+pub(crate) fn clock() -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     now.unwrap().as_secs().to_string()
 }

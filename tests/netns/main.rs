@@ -18,6 +18,7 @@ mod leak;
 mod names;
 mod resolv_conf;
 mod rollover;
+mod tamper;
 
 /// The built daemon.
 const LINNETD: &str = env!("CARGO_BIN_EXE_linnetd");
