@@ -94,6 +94,8 @@ impl Diagnostic {
                 " ".repeat(shown.before),
                 "^".repeat(shown.carets)
             );
+        } else if self.line > 0 {
+            let _ = writeln!(text, "{gutter}--> {file}:{}", self.line);
         } else {
             let _ = writeln!(text, "{gutter}--> {file}");
         }

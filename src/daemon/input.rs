@@ -6,6 +6,7 @@ use config::name::DomainName;
 use dnssec::anchors::rollover::Observation;
 use dnssec::clock::{Evidence, Reading};
 use linkmgr::KernelEvent;
+use linnet::anchor_files::AnchorText;
 use linnet::api::{
     AddNegativeAnchorParameters, ClaimParameters, ExplainParameters, FlushParameters, Notice,
     QueryParameters, RemoveNegativeAnchorParameters, Reply, WithdrawParameters,
@@ -15,7 +16,6 @@ use tokio::sync::{mpsc, oneshot};
 use crate::control::Caller;
 use crate::errands::Outcome;
 use crate::host::HostName;
-use crate::trust::AnchorText;
 
 /// One thing that happened.
 #[derive(Debug)]

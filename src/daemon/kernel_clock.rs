@@ -17,6 +17,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::clock::{self, Timer};
+use crate::store;
 
 /// When this source was last known to be new, in Unix seconds: 2026-11-01.
 const WRITTEN_AT: u64 = 1_793_491_200;
@@ -92,7 +93,7 @@ impl Pretended {
     fn read(&self, now: Instant) -> Told {
         let mut told = self.told.get();
         if let Pretence::From(path) = &self.pretence
-            && let Ok(text) = std::fs::read_to_string(path)
+            && let Some(text) = store::read(path)
         {
             let mut words = text.split_whitespace();
             let wall = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);

@@ -2,7 +2,6 @@
 //!
 //! Which way in? Arguments, logging, privileges (before there is a thread), then the one event loop in [`run`].
 
-mod anchor_files;
 mod claims;
 mod clock;
 mod control;
@@ -31,6 +30,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use config::diagnostic::Colour;
+use linnet::anchor_files;
 use linnet::config_dirs::{self, Believe};
 use tracing_subscriber::EnvFilter;
 
@@ -78,7 +78,7 @@ fn check(options: &Options) -> ExitCode {
     let understood = reload::understand(&texts, None);
     let named = understood.config.resolver.trust_anchors.as_deref();
     let (_, found) = named.map_or_else(Default::default, |path| {
-        trust::understand(&anchor_files::read(options.config_dir.as_deref(), path))
+        anchor_files::understand(&anchor_files::read(options.config_dir.as_deref(), path))
     });
     let mut understood = understood;
     understood.diagnostics.extend(found);

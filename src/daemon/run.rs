@@ -9,6 +9,7 @@ use std::path::Path;
 use config::Config;
 use linkmgr::KernelEvent;
 use linkmgr_io::Monitor;
+use linnet::anchor_files::{self, AnchorText};
 use linnet::api::{ListenStatus, Notice};
 use resolver::{ClientQuery, Event, Stub};
 use resolver_io::resolv_conf::{Contents, FileWatch};
@@ -17,7 +18,6 @@ use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 
-use crate::anchor_files;
 use crate::clock::{self, Alarm};
 use crate::control::{ControlError, ControlSocket};
 use crate::errands::Errands;
@@ -31,7 +31,7 @@ use crate::privileges::KeeperSeed;
 use crate::reload;
 use crate::store;
 use crate::subscribers::Subscribers;
-use crate::trust::{AnchorText, Trust};
+use crate::trust::Trust;
 use crate::world::{Beginning, Effect, Kept, World};
 
 /// Calls of the control interface that wait for the loop.

@@ -12,7 +12,6 @@ pub(crate) mod points;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use config::diagnostic::{Diagnostic, Severity};
@@ -20,9 +19,10 @@ use config::time::{Instant, WallTime};
 use dnssec::TrustAnchors;
 use dnssec::anchors::negative::{LIFETIME_DEFAULT, emit_negatives, parse_negatives};
 use dnssec::anchors::rollover::Observation;
-use dnssec::anchors::{NegativeAnchor, NegativeError, parse_anchors};
+use dnssec::anchors::{NegativeAnchor, NegativeError};
 use dnssec::clock::{Because, Clock, Evidence, Forget, JUMP, Judgement, Reading};
 use hickory_proto::rr::Name;
+use linnet::anchor_files::{ANCHORS_STAY, AnchorText, understand};
 
 pub(crate) use points::PointKey;
 use points::Points;
@@ -35,15 +35,6 @@ pub(crate) const LOOK_LATER: Duration = Duration::from_secs(10 * 60);
 const NEGATIVE_MAX: usize = 1000;
 /// How long a reason may be, in bytes.
 const REASON_MAX: usize = 500;
-
-/// One anchor file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct AnchorText {
-    /// Its path.
-    pub(crate) path: PathBuf,
-    /// What it says, or why it cannot be read, in words.
-    pub(crate) text: Result<String, String>,
-}
 
 /// Why a negative anchor is not added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -388,73 +379,6 @@ impl Trust {
         !over.is_empty()
     }
 }
-
-/// Makes anchors of files; an error among the findings means that they must not be used.
-pub(crate) fn understand(texts: &[AnchorText]) -> (TrustAnchors, Vec<Diagnostic>) {
-    let mut anchors = TrustAnchors::empty();
-    let mut findings = Vec::new();
-    for AnchorText { path, text } in texts {
-        let mut find = |severity, line, message: String, help: Option<&str>| {
-            findings.push(Diagnostic {
-                severity,
-                file: path.to_string_lossy().into(),
-                line,
-                column: 0,
-                message,
-                help: help.map(str::to_owned),
-                span: None,
-            });
-        };
-        match text {
-            Ok(text) => {
-                let parsed = parse_anchors(text);
-                for found in parsed.diagnostics {
-                    let message = found.problem.to_string();
-                    find(Severity::Error, found.line, message, Some(ANCHORS_STAY));
-                }
-                for (owner, anchor) in parsed.anchors {
-                    anchors.add(&owner, anchor);
-                }
-            }
-            Err(why) => {
-                let message = format!("cannot be read: {why}");
-                find(Severity::Error, 0, message, Some(ANCHORS_STAY));
-            }
-        }
-    }
-    let about = texts.first().map_or_else(
-        || "trust-anchors".into(),
-        |text| text.path.to_string_lossy().into(),
-    );
-    let (severity, message, help) = if anchors.points().next().is_none() {
-        (
-            Severity::Error,
-            "there is no trust anchor in it",
-            ANCHORS_STAY,
-        )
-    } else if anchors.points().all(|(owner, _)| !owner.is_root()) {
-        let message =
-            "no trust anchor is for the root: names outside of the anchors are not validated";
-        (Severity::Warning, message, "add the root's DS records")
-    } else {
-        return (anchors, findings);
-    };
-    if findings.is_empty() {
-        findings.push(Diagnostic {
-            severity,
-            file: about,
-            line: 0,
-            column: 0,
-            message: message.to_owned(),
-            help: Some(help.to_owned()),
-            span: None,
-        });
-    }
-    (anchors, findings)
-}
-
-/// What a bad anchor file comes to.
-const ANCHORS_STAY: &str = "the anchors in force before stay in force until this is mended";
 
 fn tell(findings: &[Diagnostic], is_good: bool) {
     for found in findings {

@@ -67,6 +67,14 @@ fn a_reload_takes_a_good_file_and_keeps_the_old_one_for_a_bad() {
             let (code, text) = office.linnet(LINNET, &["config", "reload"]);
             assert_eq!(code, 1, "{text}");
             assert!(text.contains("linnet.toml:1"), "{text}");
+            let etc = office.path("etc");
+            let anchors = office.path("etc/keys");
+            office.configure("linnet.toml", "[resolver]\ntrust-anchors = \"keys\"\n");
+            fs::write(&anchors, ". DS 20326 8 2 E06D\nbroken. DS x\n").unwrap();
+            let (code, text) = office.linnet(LINNET, &["config", "check", &etc]);
+            assert_eq!(code, 1, "{text}");
+            assert!(text.contains("etc/keys:2"), "{text}");
+            office.configure("linnet.toml", "[resolver\n");
             assert_eq!(
                 json(&office, &["explain", "x.other.test"])["because"]["profile"],
                 "office",

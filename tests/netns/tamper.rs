@@ -307,9 +307,10 @@ fn replay(reply: &mut Message, asked: &Asked, upstream: &Upstream, donor: &str, 
 
 /// Which set a record or its signature belongs to.
 fn set_of(record: &Record) -> Asked {
-    let covered = match &record.data {
-        RData::DNSSEC(DNSSECRData::RRSIG(sig)) => sig.input().type_covered,
-        _ => record.record_type(),
+    let covered = if let RData::DNSSEC(DNSSECRData::RRSIG(sig)) = &record.data {
+        sig.input().type_covered
+    } else {
+        record.record_type()
     };
     (record.name.clone(), covered)
 }
@@ -330,11 +331,14 @@ fn drop_set(reply: &mut Message, number: usize) {
     reply.authorities.retain(|record| set_of(record) != *gone);
 }
 
+/// What is done to a reply.
+type Change = Box<dyn Fn(&mut Message, &Asked, &Upstream) + Send>;
+
 /// The upstream, as somebody sees it who sits before it.
 #[derive(Default)]
 struct Upstream {
     genuine_by_question: Mutex<BTreeMap<Asked, Message>>,
-    trick: Mutex<Option<Box<dyn Fn(&mut Message, &Asked, &Self) + Send>>>,
+    trick: Mutex<Option<Change>>,
 }
 
 impl Upstream {
@@ -421,7 +425,7 @@ fn read_frame(stream: &mut TcpStream) -> Option<Vec<u8>> {
 }
 
 fn write_frame(stream: &mut TcpStream, wire: &[u8]) -> std::io::Result<()> {
-    let length = u16::try_from(wire.len()).unwrap().to_be_bytes();
+    let length = u16::try_from(wire.len()).unwrap_or(u16::MAX).to_be_bytes();
     stream.write_all(&[&length, wire].concat())
 }
 

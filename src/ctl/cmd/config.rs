@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
 
 use config::diagnostic::{Colour, Severity};
+use linnet::anchor_files::{self, understand};
 use linnet::api::{Diagnostic, ReloadReply};
 use linnet::config_dirs::{Believe, directories, read};
 use serde::Serialize;
@@ -37,7 +38,11 @@ pub(crate) fn check(dir: Option<&Path>, out: &mut Output<impl Write>) -> Result<
             (_, Some(unreadable)) => diagnostics.push(unreadable),
         }
     }
-    diagnostics.extend(config::load(&layers).diagnostics);
+    let loaded = config::load(&layers);
+    diagnostics.extend(loaded.diagnostics);
+    if let Some(path) = &loaded.config.resolver.trust_anchors {
+        diagnostics.extend(understand(&anchor_files::read(dir, path)).1);
+    }
     let colour = if io::stdout().is_terminal() {
         Colour::Ansi
     } else {

@@ -8,6 +8,7 @@ use dnssec::anchors::rollover::Observation;
 use dnssec::clock::{Evidence, Forget, Reading};
 use hickory_proto::rr::Name;
 use hickory_proto::serialize::binary::{BinDecodable as _, BinEncodable as _};
+use linnet::anchor_files::AnchorText;
 use linnet::api::{
     AddNegativeAnchorParameters, AddNegativeAnchorReply, RemoveNegativeAnchorParameters, Reply,
 };
@@ -17,7 +18,7 @@ use super::calls::done;
 use super::{Effect, Kept, World};
 use crate::control::{Caller, error, invalid_parameter};
 use crate::convert;
-use crate::trust::{AnchorText, Judged};
+use crate::trust::Judged;
 
 impl World {
     /// Returns when the clock is to be looked at again.

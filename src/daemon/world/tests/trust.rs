@@ -5,9 +5,10 @@ use std::time::Duration;
 use linnet::api::{AddNegativeAnchorParameters, RemoveNegativeAnchorParameters};
 
 use super::*;
-use crate::trust::{AnchorText, LOOK_LATER, LOOK_SOON};
+use crate::trust::{LOOK_LATER, LOOK_SOON};
 use crate::world::Kept;
 use dnssec::clock::{Evidence, GRACE, Reading};
+use linnet::anchor_files::AnchorText;
 
 const WALL: u64 = BUILT_AT + 1_000_000;
 

@@ -1,4 +1,4 @@
-//! Which files of trust anchors does the configuration name, and what do they say? Reads; understands nothing.
+//! Which files of trust anchors does the configuration name, and what do they say? Read by the daemon, and by whoever checks.
 //!
 //! A path that is not absolute begins at the administrator's configuration directory. Of a directory every file counts
 //! that is not hidden; what cannot be read is an entry with the reason.
@@ -8,12 +8,26 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use linnet::config_dirs::{ADMIN_DIR, MAX_CONFIG_FILE, MAX_CONFIG_FILES};
+use config::diagnostic::{Diagnostic, Severity};
+use dnssec::TrustAnchors;
+use dnssec::anchors::parse_anchors;
 
-use crate::trust::AnchorText;
+use crate::config_dirs::{ADMIN_DIR, MAX_CONFIG_FILE, MAX_CONFIG_FILES};
+
+/// What a bad anchor file comes to.
+pub const ANCHORS_STAY: &str = "the anchors in force before stay in force until this is mended";
+
+/// One anchor file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnchorText {
+    /// Its path.
+    pub path: PathBuf,
+    /// What it says, or why it cannot be read, in words.
+    pub text: Result<String, String>,
+}
 
 /// Reads the file, or the files of the directory, at `path`; `config_dir` replaces the system's configuration.
-pub(crate) fn read(config_dir: Option<&Path>, path: &str) -> Vec<AnchorText> {
+pub fn read(config_dir: Option<&Path>, path: &str) -> Vec<AnchorText> {
     let base = config_dir.unwrap_or_else(|| Path::new(ADMIN_DIR));
     let path = base.join(path);
     let entry = |path: PathBuf, text: io::Result<String>| AnchorText {
@@ -32,6 +46,70 @@ pub(crate) fn read(config_dir: Option<&Path>, path: &str) -> Vec<AnchorText> {
             entry(path, text)
         })
         .collect()
+}
+
+/// Makes anchors of files; an error among the findings means that they must not be used.
+pub fn understand(texts: &[AnchorText]) -> (TrustAnchors, Vec<Diagnostic>) {
+    let mut anchors = TrustAnchors::empty();
+    let mut findings = Vec::new();
+    for AnchorText { path, text } in texts {
+        let mut find = |severity, line, message: String, help: Option<&str>| {
+            findings.push(Diagnostic {
+                severity,
+                file: path.to_string_lossy().into(),
+                line,
+                column: 0,
+                message,
+                help: help.map(str::to_owned),
+                span: None,
+            });
+        };
+        match text {
+            Ok(text) => {
+                let parsed = parse_anchors(text);
+                for found in parsed.diagnostics {
+                    let message = found.problem.to_string();
+                    find(Severity::Error, found.line, message, Some(ANCHORS_STAY));
+                }
+                for (owner, anchor) in parsed.anchors {
+                    anchors.add(&owner, anchor);
+                }
+            }
+            Err(why) => {
+                let message = format!("cannot be read: {why}");
+                find(Severity::Error, 0, message, Some(ANCHORS_STAY));
+            }
+        }
+    }
+    let about = texts.first().map_or_else(
+        || "trust-anchors".into(),
+        |text| text.path.to_string_lossy().into(),
+    );
+    let (severity, message, help) = if anchors.points().next().is_none() {
+        (
+            Severity::Error,
+            "there is no trust anchor in it",
+            ANCHORS_STAY,
+        )
+    } else if anchors.points().all(|(owner, _)| !owner.is_root()) {
+        let message =
+            "no trust anchor is for the root: names outside of the anchors are not validated";
+        (Severity::Warning, message, "add the root's DS records")
+    } else {
+        return (anchors, findings);
+    };
+    if findings.is_empty() {
+        findings.push(Diagnostic {
+            severity,
+            file: about,
+            line: 0,
+            column: 0,
+            message: message.to_owned(),
+            help: Some(help.to_owned()),
+            span: None,
+        });
+    }
+    (anchors, findings)
 }
 
 fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
