@@ -54,6 +54,10 @@ fn resolver(said: &Table, resolver: &mut ResolverConfig, findings: &mut Findings
     lay(said.word("transport"), &mut resolver.transport);
     lay(said.boolean("hosts"), &mut resolver.hosts);
     lay(said.size("cache-size"), &mut resolver.cache_size);
+    lay(
+        said.size("dnssec-cache-size"),
+        &mut resolver.dnssec_cache_size,
+    );
     if let Some(texts) = said.texts("search") {
         resolver.search = values::search(texts, findings);
     }

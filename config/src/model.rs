@@ -47,9 +47,11 @@ pub struct ResolverConfig {
     pub hosts: bool,
     /// Bytes that all caches together may take.
     pub cache_size: u64,
+    /// Bytes that keys, cuts and verdicts may take besides.
+    pub dnssec_cache_size: u64,
     /// Whether a proof that names do not exist counts for the others that it covers (RFC 8198).
     pub aggressive_nsec: bool,
-    /// When names that nobody claims are resolved from the root down.
+    /// When names that nobody claims are resolved from the root down, where a profile does not say.
     pub recursion: RecursionMode,
     /// Servers of a root of one's own; none for the public root's.
     pub root_servers: Vec<IpAddr>,
@@ -74,6 +76,7 @@ impl Default for ResolverConfig {
             transport: TransportFloor::Any,
             hosts: true,
             cache_size: 8 << 20,
+            dnssec_cache_size: 4 << 20,
             aggressive_nsec: true,
             recursion: RecursionMode::Auto,
             root_servers: Vec::new(),
@@ -215,6 +218,8 @@ pub struct DnsSettings {
     pub transport: Option<TransportFloor>,
     /// Selection; `None` as `[resolver]` says.
     pub selection: Option<Selection>,
+    /// Recursion; `None` as `[resolver]` says.
+    pub recursion: Option<RecursionMode>,
 }
 
 /// Whether names that nobody claims may come to a scope.

@@ -2,14 +2,18 @@
 //! (RFC 8198).
 //!
 //! [`Denials::reply`] puts together what a server would say. It is a claim like any other: the validator judges it before
-//! anybody gets it, so nothing here has to be believed. NSEC only: a gap of NSEC3 costs hashing to find, and the large
-//! zones that have them leave out what is unsigned (opt-out).
+//! anybody gets it, so nothing here has to be believed. What leaves out unsigned delegations (NSEC3 with opt-out) denies
+//! nothing.
+
+mod hashed;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::name::Name;
+use crate::nsec::closest_encloser;
 use crate::record::{Nsec, Record, Sig, rtype};
 use crate::validator::{Question, Reply};
+use hashed::Hashed;
 
 /// NXDOMAIN; where a name exists after all, the judgement says so.
 const NXDOMAIN: u16 = 3;
@@ -22,22 +26,32 @@ pub struct Denials {
     capacity: usize,
     bytes: usize,
     zone_by_place: BTreeMap<(u64, Name), Zone>,
-    /// All NSEC in the order in which they came.
-    order: VecDeque<(u64, Name, Name)>,
+    /// All gaps in the order in which they came.
+    order: VecDeque<(u64, Name, Owner)>,
+}
+
+/// Where a gap begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Owner {
+    /// At a name.
+    Name(Name),
+    /// At a hash.
+    Hash(Vec<u8>),
 }
 
 #[derive(Debug, Default)]
 struct Zone {
     soa: Vec<Record>,
     soa_until: u64,
-    gap_by_owner: BTreeMap<Name, Gap>,
+    gap_by_owner: BTreeMap<Name, Gap<Nsec>>,
+    hashed: Hashed,
 }
 
-/// An NSEC record with its signatures.
+/// An NSEC or NSEC3 record with its signatures.
 #[derive(Debug)]
-struct Gap {
+struct Gap<N> {
     records: Vec<Record>,
-    nsec: Nsec,
+    nsec: N,
     until: u64,
 }
 
@@ -59,16 +73,9 @@ impl Denials {
 
     /// Forgets what is known in a place.
     pub fn forget(&mut self, place: u64) {
-        let (mut zones, mut bytes) = (BTreeMap::new(), 0);
-        for (key, zone) in std::mem::take(&mut self.zone_by_place) {
-            if key.0 != place {
-                bytes += zone.gap_by_owner.values().map(cost).sum::<usize>();
-                zones.insert(key, zone);
-            }
-        }
-        self.zone_by_place = zones;
-        self.bytes = bytes;
+        self.zone_by_place.retain(|key, _| key.0 != place);
         self.order.retain(|(other, ..)| *other != place);
+        self.bytes = self.zone_by_place.values().map(Zone::cost).sum();
     }
 
     /// Keeps the proofs in the authority section of a denial that is Secure, for `ttl` seconds from `now` on.
@@ -103,30 +110,33 @@ impl Denials {
             authority.iter().filter(fits).cloned().collect()
         };
         for record in authority {
-            if record.record_type != rtype::NSEC {
+            if !matches!(record.record_type, rtype::NSEC | rtype::NSEC3) {
                 continue;
             }
             let Some(owner) = Name::from_wire(&record.name).filter(|owner| owner.is_in(&apex))
             else {
                 continue;
             };
-            let records = signed(&record.name, rtype::NSEC);
+            let records = signed(&record.name, record.record_type);
             // One record and a signature at least; what is signed by another zone is that zone's.
-            let (Some(nsec), true) = (Nsec::read(&owner, &record.rdata), records.len() > 1) else {
+            if records.len() < 2 {
+                continue;
+            }
+            let zone = self.zone_by_place.entry((place, apex.clone())).or_default();
+            let Some(taken) = zone.take(&owner, record, records, until) else {
                 continue;
             };
-            let gap = Gap {
-                records,
-                nsec,
-                until,
-            };
-            self.bytes += cost(&gap);
-            let zone = self.zone_by_place.entry((place, apex.clone())).or_default();
             zone.soa = signed(&soa.name, rtype::SOA);
             zone.soa_until = until;
-            match zone.gap_by_owner.insert(owner.clone(), gap) {
-                Some(old) => self.bytes = self.bytes.saturating_sub(cost(&old)),
-                None => self.order.push_back((place, apex.clone(), owner)),
+            self.bytes = (self.bytes + taken.cost).saturating_sub(taken.freed);
+            if taken.all_hashes_gone {
+                let stays = |(other, zone, owner): &(u64, Name, Owner)| {
+                    *other != place || *zone != apex || matches!(owner, Owner::Name(_))
+                };
+                self.order.retain(stays);
+            }
+            if taken.freed == 0 || taken.all_hashes_gone {
+                self.order.push_back((place, apex.clone(), taken.at));
             }
         }
         self.shrink();
@@ -137,28 +147,12 @@ impl Denials {
         let name = &question.name;
         let mut suffixes = (0..=name.count()).rev().map(|count| name.suffix(count));
         let zone = suffixes.find_map(|apex| self.zone_by_place.get(&(place, apex)))?;
-        let gap = zone.before(name, now)?;
-        let (before, after) = (name.common(&gap.nsec.owner), name.common(&gap.nsec.next));
-        let encloser = if before.count() >= after.count() {
-            before
-        } else {
-            after
-        };
-        let mut gaps = vec![gap];
-        if gap.nsec.owner != *name
-            && let Some(wildcard) = encloser.wildcard()
-        {
-            let other = zone.before(&wildcard, now)?;
-            if other.nsec.owner != gap.nsec.owner {
-                gaps.push(other);
-            }
-        }
-        let until = gaps.iter().map(|gap| gap.until).min()?.min(zone.soa_until);
+        let (proofs, until) = zone
+            .by_name(name, now)
+            .or_else(|| zone.hashed.deny(name, now))?;
+        let until = until.min(zone.soa_until);
         let left = u32::try_from(until.checked_sub(now).filter(|left| *left > 0)?).ok()?;
-        let records = zone
-            .soa
-            .iter()
-            .chain(gaps.iter().flat_map(|gap| &gap.records));
+        let records = zone.soa.iter().chain(proofs);
         let authority = records
             .map(|record| Record {
                 ttl: left,
@@ -180,10 +174,12 @@ impl Denials {
             };
             let key = (place, apex);
             if let Some(zone) = self.zone_by_place.get_mut(&key) {
-                if let Some(gap) = zone.gap_by_owner.remove(&owner) {
-                    self.bytes = self.bytes.saturating_sub(cost(&gap));
-                }
-                if zone.gap_by_owner.is_empty() {
+                let freed = match &owner {
+                    Owner::Name(owner) => zone.gap_by_owner.remove(owner).as_ref().map(cost),
+                    Owner::Hash(hash) => zone.hashed.forget(hash),
+                };
+                self.bytes = self.bytes.saturating_sub(freed.unwrap_or_default());
+                if zone.gap_by_owner.is_empty() && zone.hashed.is_empty() {
                     self.zone_by_place.remove(&key);
                 }
             }
@@ -191,15 +187,74 @@ impl Denials {
     }
 }
 
+/// What taking a gap comes to.
+#[derive(Debug)]
+struct Taken {
+    at: Owner,
+    /// What it takes, in bytes.
+    cost: usize,
+    /// What was taken by what it replaces.
+    freed: usize,
+    /// Whether all gaps between hashes were replaced: the zone hashes in another way now.
+    all_hashes_gone: bool,
+}
+
 impl Zone {
+    fn cost(&self) -> usize {
+        self.gap_by_owner.values().map(cost).sum::<usize>() + self.hashed.cost()
+    }
+
+    fn take(
+        &mut self,
+        owner: &Name,
+        record: &Record,
+        records: Vec<Record>,
+        until: u64,
+    ) -> Option<Taken> {
+        if record.record_type == rtype::NSEC3 {
+            return self.hashed.take(owner, &record.rdata, records, until);
+        }
+        let nsec = Nsec::read(owner, &record.rdata)?;
+        let gap = Gap {
+            records,
+            nsec,
+            until,
+        };
+        let taken = cost(&gap);
+        let old = self.gap_by_owner.insert(owner.clone(), gap);
+        Some(Taken {
+            at: Owner::Name(owner.clone()),
+            cost: taken,
+            freed: old.as_ref().map_or(0, cost),
+            all_hashes_gone: false,
+        })
+    }
+
+    /// Returns what NSEC says of a name and of the wildcard that would make it, and until when.
+    fn by_name(&self, name: &Name, now: u64) -> Option<(Vec<&Record>, u64)> {
+        let gap = self.before(name, now)?;
+        let mut until = gap.until;
+        let mut records: Vec<&Record> = gap.records.iter().collect();
+        if gap.nsec.owner != *name
+            && let Some(wildcard) = closest_encloser(name, &gap.nsec).wildcard()
+        {
+            let other = self.before(&wildcard, now)?;
+            if other.nsec.owner != gap.nsec.owner {
+                records.extend(&other.records);
+                until = until.min(other.until);
+            }
+        }
+        Some((records, until))
+    }
+
     /// Returns the record at a name, or the last one before it.
-    fn before(&self, name: &Name, now: u64) -> Option<&Gap> {
+    fn before(&self, name: &Name, now: u64) -> Option<&Gap<Nsec>> {
         let (_, gap) = self.gap_by_owner.range(..=name).next_back()?;
         (now < gap.until).then_some(gap)
     }
 }
 
-fn cost(gap: &Gap) -> usize {
+fn cost<N>(gap: &Gap<N>) -> usize {
     let held: usize = gap
         .records
         .iter()

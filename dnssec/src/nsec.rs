@@ -103,7 +103,7 @@ impl Nsecs<'_> {
 }
 
 /// Returns the longest name above a denied one that exists.
-fn closest_encloser(name: &Name, nsec: &Nsec) -> Name {
+pub(crate) fn closest_encloser(name: &Name, nsec: &Nsec) -> Name {
     let (before, after) = (name.common(&nsec.owner), name.common(&nsec.next));
     if before.count() >= after.count() {
         before

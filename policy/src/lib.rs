@@ -24,7 +24,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use config::Config;
-use config::model::{DefaultUse, DnsSettings};
+use config::model::{DefaultUse, DnsSettings, RecursionMode};
 use config::name::DomainName;
 
 pub use domains::{DomainTable, Refusal, Route, Target};
@@ -74,7 +74,7 @@ pub fn plan(config: &Config, facts: &Facts) -> Plan {
 /// The layers that are not profiles and not claims made at run time.
 fn own_layers(config: &Config, facts: &Facts) -> Vec<(Owner, DnsSettings)> {
     let mut own = Vec::new();
-    if !config.resolver.upstreams.is_empty() {
+    if !config.resolver.upstreams.is_empty() || is_on_its_own(config, facts) {
         let dns = DnsSettings {
             upstreams: config.resolver.upstreams.clone(),
             default: DefaultUse::Yes,
@@ -95,6 +95,21 @@ fn own_layers(config: &Config, facts: &Facts) -> Vec<(Owner, DnsSettings)> {
         own.push((Owner::ForeignResolvConf, dns));
     }
     own
+}
+
+/// Whether names are resolved from the root down because nobody names any upstream.
+fn is_on_its_own(config: &Config, facts: &Facts) -> bool {
+    let mut offered = config
+        .profiles
+        .values()
+        .map(|profile| &profile.dns)
+        .chain(facts.layers.values().map(|layer| &layer.dns));
+    config.resolver.recursion == RecursionMode::Always
+        && facts
+            .foreign_resolv_conf
+            .as_ref()
+            .is_none_or(|foreign| foreign.upstreams.is_empty())
+        && offered.all(|dns| dns.upstreams.is_empty())
 }
 
 /// The search list: scopes that can be asked, by the rank of their links; then `[resolver]`; a foreign resolv.conf only when

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use config::model::{DnssecMode, ProfileId, ResolvConfMode, Selection, Upstream};
+use config::model::{DnssecMode, ProfileId, RecursionMode, ResolvConfMode, Selection, Upstream};
 use config::name::DomainName;
 
 use crate::domains::{DomainTable, Refusal, Target};
@@ -101,6 +101,8 @@ pub struct ScopePlan {
     pub selection: Selection,
     /// Validation.
     pub dnssec: DnssecMode,
+    /// When names are resolved from the root down; matters for the default scope only.
+    pub recursion: RecursionMode,
 }
 
 /// The link of a scope.

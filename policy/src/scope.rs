@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use config::Config;
-use config::model::{DefaultUse, DnsSettings, ProfileId, WhenDown};
+use config::model::{DefaultUse, DnsSettings, ProfileId, RecursionMode, WhenDown};
 use config::name::DomainName;
 
 use crate::domains::{Class, Entry, Hold, Order, Rank};
@@ -207,10 +207,15 @@ impl Scopes {
         });
         let floor = dns.transport.unwrap_or(config.resolver.transport);
         let upstreams = upstream::usable(&layer.owner, &dns.upstreams, floor, &mut self.notes);
+        let recursion = dns.recursion.unwrap_or(config.resolver.recursion);
         let state = match (&link, facts) {
             (Some(_), None) => ScopeState::LinkAbsent,
             (Some(_), Some(facts)) if !facts.up => ScopeState::LinkDown,
-            (None, _) | (Some(_), Some(_)) if upstreams.is_empty() => ScopeState::NoUpstreams,
+            (None, _) | (Some(_), Some(_))
+                if upstreams.is_empty() && recursion != RecursionMode::Always =>
+            {
+                ScopeState::NoUpstreams
+            }
             (None, _) | (Some(_), Some(_)) => ScopeState::Ready,
         };
         let network = match &link {
@@ -227,6 +232,7 @@ impl Scopes {
             upstreams,
             selection: dns.selection.unwrap_or(config.resolver.selection),
             dnssec: dns.dnssec.unwrap_or(config.resolver.dnssec),
+            recursion,
         };
         self.made.push(Made {
             id,

@@ -13,7 +13,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::model::Upstream;
+use config::model::{RecursionMode, Upstream};
 use config::time::Instant;
 use policy::plan::ScopeLink;
 
@@ -59,11 +59,12 @@ impl Resolver {
         if let Some(lookup) = self.lookups.get_mut(id) {
             lookup.waiters.push(waiter);
         }
-        let recurse = self
-            .lookups
-            .get(id)
-            .is_some_and(|lookup| lookup.asking.recurse);
-        if (recurse || self.walks_always()) && self.may_walk(id, now) {
+        let (mut recurse, mut always) = (false, false);
+        if let Some(lookup) = self.lookups.get(id) {
+            recurse = lookup.asking.recurse;
+            always = self.recursion_of(&lookup.asking) == RecursionMode::Always;
+        }
+        if (recurse || always) && self.may_walk(id, now) {
             self.walk(id, now);
         } else if recurse || !self.ask_next(id, now) {
             self.timers.set(Timer::Exchange, id, now);

@@ -11,7 +11,8 @@ use crate::event::Step;
 use crate::exchange::Asking;
 use crate::record::RawRecord;
 use crate::scope::Scope;
-use crate::validate::{judged_question, judged_reply, trim};
+use crate::trim::trim;
+use crate::validate::{judged_question, judged_reply};
 use crate::wire::rtype;
 
 impl Resolver {

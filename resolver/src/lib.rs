@@ -39,6 +39,7 @@ pub mod template;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod trim;
 mod upstream;
 mod validate;
 mod walks;
@@ -48,7 +49,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use config::model::RecursionMode;
 use config::name::DomainName;
 use config::time::Instant;
 use dnssec::TrustAnchors;
@@ -112,6 +112,8 @@ pub struct Resolver {
 pub struct Settings {
     /// Bytes that all caches together may take.
     pub cache_size: usize,
+    /// Bytes that keys, cuts and verdicts may take.
+    pub dnssec_cache_size: usize,
     /// Seed of ids and of the choice among equals; from the operating system, or fixed in tests.
     pub seed: [u8; 32],
 }
@@ -156,7 +158,7 @@ impl Resolver {
             cached_error: refusal::cached_error(),
             trace_hits: false,
             denies_again: true,
-            trust: Trust::default(),
+            trust: Trust::new(settings.dnssec_cache_size),
             clock: Clock::default(),
             held_by_scope: BTreeMap::new(),
         }
@@ -200,9 +202,9 @@ impl Resolver {
         self.passes.clear();
     }
 
-    /// Takes when names are resolved from the root down, and from which servers; none means those of the public root.
-    pub fn apply_recursion(&mut self, mode: RecursionMode, roots: &[IpAddr]) {
-        self.walks.apply(mode, roots);
+    /// Takes from which servers names are resolved from the root down; none means those of the public root.
+    pub fn apply_root_servers(&mut self, roots: &[IpAddr]) {
+        self.walks.apply(roots);
     }
 
     /// Takes what time it is. When dates come to count, everything that was judged without them is forgotten.

@@ -35,6 +35,7 @@ use crate::record::{RawRecord, parse_reply};
 use crate::refusal::Refused;
 use crate::scope::Scope;
 use crate::template::Template;
+use crate::trim::{trim, trim_unproven, without_signatures};
 use crate::wire::{ClientEdns, EDNS_UDP_SIZE, Envelope, Question, rcode, rtype};
 
 /// What proofs may take that are kept for other names, in bytes.
@@ -44,6 +45,7 @@ const DENIALS_SIZE: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Trust {
     pub(crate) validator: Validator,
+    settings: Settings,
     /// What is proven not to exist.
     pub(crate) denials: Denials,
 }
@@ -266,12 +268,15 @@ impl Resolver {
                     self.keep_denial(&asking, &hop, outcome.ttl, now);
                 }
             }
-            Verdict::Insecure | Verdict::Indeterminate(IndeterminateReason::NoAnchor) => {}
+            Verdict::Insecure | Verdict::Indeterminate(IndeterminateReason::NoAnchor) => {
+                trim_unproven(&mut hop, &asking.question.name);
+            }
             Verdict::Bogus(_) | Verdict::Indeterminate(_) => {
                 if stance == Stance::Enforce {
                     self.reject(id, &asking, &upstream, outcome, now);
                     return;
                 }
+                trim_unproven(&mut hop, &asking.question.name);
                 doubtful = self.may_walk(id, now);
                 extended_error = extended_error.or_else(|| Some(told(outcome, &upstream)));
             }
@@ -412,19 +417,23 @@ impl Resolver {
     }
 }
 
-impl Default for Trust {
-    fn default() -> Self {
+impl Trust {
+    /// Trusts the root's own keys, and takes so many bytes for what it finds out.
+    pub(crate) fn new(cache_size: usize) -> Self {
+        let settings = Settings {
+            cache_size,
+            ..Settings::default()
+        };
         Self {
-            validator: Validator::new(Settings::default(), TrustAnchors::built_in()),
+            validator: Validator::new(settings, TrustAnchors::built_in()),
+            settings,
             denials: Denials::new(DENIALS_SIZE),
         }
     }
-}
 
-impl Trust {
     /// Trusts these from now on; all caches are empty then.
     pub(crate) fn replace(&mut self, anchors: TrustAnchors) {
-        self.validator = Validator::new(Settings::default(), anchors);
+        self.validator = Validator::new(self.settings, anchors);
         self.denials.clear();
     }
 
@@ -473,37 +482,6 @@ fn first_alias(mut hop: Hop, question: &Question) -> (Hop, Question) {
         ..question.clone()
     };
     (hop, asked)
-}
-
-/// Leaves of a Secure reply what the verdict is about, for no longer than it holds.
-pub(crate) fn trim(hop: &mut Hop, outcome: &dnssec::Outcome) {
-    let mut keep = outcome.answers.iter();
-    hop.answers
-        .retain(|_| keep.next().copied().unwrap_or_default());
-    let mut keep = outcome.authority.iter();
-    hop.authority
-        .retain(|_| keep.next().copied().unwrap_or_default());
-    hop.additional.clear();
-    for record in hop.answers.iter_mut().chain(&mut hop.authority) {
-        record.ttl = record.ttl.min(outcome.ttl);
-    }
-}
-
-/// Leaves out what only DNSSEC needs (RFC 4035 §3.2.1), unless it was asked for.
-fn without_signatures(mut hop: Hop, question: &Question) -> Hop {
-    let asked = question.record_type;
-    let plain = |record: &RawRecord| {
-        asked == rtype::ANY
-            || record.record_type == asked
-            || !matches!(
-                record.record_type,
-                rtype::RRSIG | rtype::NSEC | rtype::NSEC3
-            )
-    };
-    hop.answers.retain(plain);
-    hop.authority.retain(plain);
-    hop.additional.retain(plain);
-    hop
 }
 
 pub(crate) fn judged_question(question: &Question) -> Option<dnssec::Question> {

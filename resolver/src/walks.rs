@@ -36,7 +36,6 @@ const BLOCKED_FOR: Duration = Duration::from_secs(900);
 /// Own recursion, for one network at a time.
 #[derive(Debug)]
 pub(crate) struct Walks {
-    mode: RecursionMode,
     recursion: Recursion,
     settings: Settings,
     /// The incarnation of the scope that it has learned in.
@@ -48,7 +47,6 @@ impl Walks {
     pub(crate) fn new(seed: [u8; 32]) -> Self {
         let settings = Settings::new(seed);
         Self {
-            mode: RecursionMode::Never,
             recursion: Recursion::new(settings.clone()),
             settings,
             learned_in: 0,
@@ -56,9 +54,8 @@ impl Walks {
         }
     }
 
-    /// Takes when to walk, and from which servers; none means those of the public root.
-    pub(crate) fn apply(&mut self, mode: RecursionMode, roots: &[IpAddr]) {
-        self.mode = mode;
+    /// Takes from which servers to walk; none means those of the public root.
+    pub(crate) fn apply(&mut self, roots: &[IpAddr]) {
         let mut settings = Settings::new(self.settings.seed);
         if let Ok(name) = "root-server.invalid".parse()
             && !roots.is_empty()
@@ -93,16 +90,17 @@ impl Resolver {
 
     /// Whether a question may be resolved without the upstreams of its scope.
     pub(crate) fn may_walk_for(&self, asking: &Asking, now: Instant) -> bool {
-        self.walks.mode != RecursionMode::Never
+        self.recursion_of(asking) != RecursionMode::Never
             && now >= self.walks.blocked_until
             && asking.question.class == class::IN
             && self.plan.default_scope().as_ref() == Some(&asking.scope)
             && !self.is_island(&asking.question.name)
     }
 
-    /// Whether walking is the normal way.
-    pub(crate) fn walks_always(&self) -> bool {
-        self.walks.mode == RecursionMode::Always
+    /// Returns when questions of a scope are resolved without its upstreams.
+    pub(crate) fn recursion_of(&self, asking: &Asking) -> RecursionMode {
+        let scope = self.scopes.get(&asking.scope);
+        scope.map_or(RecursionMode::Never, |scope| scope.plan.recursion)
     }
 
     /// Begins to resolve a lookup's question from the root down.

@@ -157,8 +157,10 @@ impl World {
                 tracing::error!("a persistent claim is lost: {mistake}");
             }
         }
+        let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
         let settings = Settings {
-            cache_size: usize::try_from(config.resolver.cache_size).unwrap_or(usize::MAX),
+            cache_size: bytes(config.resolver.cache_size),
+            dnssec_cache_size: bytes(config.resolver.dnssec_cache_size),
             seed,
         };
         let own = config
@@ -170,7 +172,7 @@ impl World {
         tell_findings(&diagnostics);
         let mut resolver = Resolver::new(settings);
         resolver.apply_trust(trust.anchors().clone());
-        resolver.apply_recursion(config.resolver.recursion, &config.resolver.root_servers);
+        resolver.apply_root_servers(&config.resolver.root_servers);
         resolver.apply_aggressive_nsec(config.resolver.aggressive_nsec);
         if let Some(text) = &kept_networks
             && !resolver.apply_networks(text)
@@ -357,9 +359,8 @@ impl World {
                     self.keeping.insist();
                 }
                 let (old, new) = (&self.config.resolver, &understood.config.resolver);
-                if (old.recursion, &old.root_servers) != (new.recursion, &new.root_servers) {
-                    self.resolver
-                        .apply_recursion(new.recursion, &new.root_servers);
+                if old.root_servers != new.root_servers {
+                    self.resolver.apply_root_servers(&new.root_servers);
                 }
                 if old.aggressive_nsec != new.aggressive_nsec {
                     self.resolver.apply_aggressive_nsec(new.aggressive_nsec);
@@ -409,9 +410,12 @@ impl World {
             let listen = (resolver.listen.clone(), resolver.listen_bypass.clone());
             resolver.enabled.then_some(listen)
         };
-        if places(old) != places(new) || old.cache_size != new.cache_size {
+        let sizes = |resolver: &config::model::ResolverConfig| {
+            (resolver.cache_size, resolver.dnssec_cache_size)
+        };
+        if places(old) != places(new) || sizes(old) != sizes(new) {
             tracing::warn!(
-                "enabled, listen, listen-bypass and cache-size take effect when linnetd is restarted"
+                "enabled, listen, listen-bypass and the sizes of caches take effect when linnetd is restarted"
             );
         }
     }

@@ -460,3 +460,44 @@ fn own_recursion_validates_where_the_upstream_strips_and_where_it_is_dead() {
         },
     );
 }
+
+#[test]
+fn without_any_upstream_names_come_from_the_root_down_and_a_profile_says_so_for_itself() {
+    isolated(
+        "dnssec::without_any_upstream_names_come_from_the_root_down_and_a_profile_says_so_for_itself",
+        || {
+            let dir = links();
+            let lab = Lab::raise(&dir);
+            let office = Office::bare(dir);
+            let anchor = lab.anchor.display();
+            let resolver = |more: &str| {
+                let text = format!(
+                    "[resolver]\ntrust-anchors = \"{anchor}\"\nroot-servers = [\"{AUTHORITY}\"]\n{more}"
+                );
+                office.configure("linnet.toml", &text);
+            };
+            let profile = |recursion: &str| {
+                let text = format!(
+                    "[match]\nname = \"home0\"\n[dns]\nupstreams = [\"192.0.2.99\"]\nrecursion = \"{recursion}\"\n"
+                );
+                office.configure("profiles/home.toml", &text);
+            };
+            let secure = ("NOERROR".to_owned(), true);
+            resolver("recursion = \"always\"\n");
+            let _linnetd = office.linnetd(LINNETD, &["--clock", &clock()]);
+            assert_eq!(ask("127.0.0.53", "www.nsec.test", "A"), secure);
+            assert_eq!(ask("127.0.0.53", "www.plain.test", "A").0, "NOERROR");
+            assert_eq!(ask("127.0.0.53", "www.expired.test", "A").0, "SERVFAIL");
+
+            // The upstream of this profile is not there; nobody waits for it.
+            resolver("recursion = \"never\"\n");
+            profile("always");
+            let (code, text) = office.linnet(LINNET, &["config", "reload"]);
+            assert_eq!(code, 0, "{text}");
+            assert_eq!(ask("127.0.0.53", "www.nsec3.test", "A"), secure);
+            profile("never");
+            office.linnet(LINNET, &["config", "reload"]);
+            assert_eq!(ask("127.0.0.53", "www.rsa.test", "A").0, "SERVFAIL");
+        },
+    );
+}

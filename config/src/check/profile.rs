@@ -184,6 +184,7 @@ fn dns(
         dnssec: said.word("dnssec"),
         transport: said.word("transport"),
         selection: said.word("selection"),
+        recursion: said.word("recursion"),
         ..DnsSettings::default()
     };
     let priority = said.integer("priority").unwrap_or_default();

@@ -4,6 +4,7 @@ use super::{Form, Key, Section, Syntax};
 
 const DNSSEC: Syntax = Syntax::Choice(&["auto", "enforce", "observe", "off"]);
 const TRANSPORT: Syntax = Syntax::Choice(&["any", "encrypted"]);
+const RECURSION: Syntax = Syntax::Choice(&["auto", "always", "never"]);
 const SELECTION: Syntax = Syntax::Choice(&["ordered", "fastest"]);
 const KIB: u64 = 1 << 10;
 const GIB: u64 = 1 << 30;
@@ -108,7 +109,7 @@ pub static KEYS: &[Key] = &[
     key(
         Section::Resolver,
         "recursion",
-        Syntax::Choice(&["auto", "always", "never"]),
+        RECURSION,
         Some("\"auto\""),
         "When names that nobody claims are resolved from the root down: when nobody replies or the replies are not to be believed, first of all, or never.",
     ),
@@ -156,6 +157,16 @@ pub static KEYS: &[Key] = &[
         },
         Some("\"8MiB\""),
         "How many bytes all caches together may take.",
+    ),
+    key(
+        Section::Resolver,
+        "dnssec-cache-size",
+        Syntax::Size {
+            min: 64 * KIB,
+            max: GIB,
+        },
+        Some("\"4MiB\""),
+        "How many bytes the keys, cuts and verdicts of validation may take besides.",
     ),
     key(
         Section::Links,
@@ -306,6 +317,13 @@ pub static KEYS: &[Key] = &[
         DNSSEC,
         None,
         "As dnssec in [resolver], for this profile.",
+    ),
+    key(
+        Section::Dns,
+        "recursion",
+        RECURSION,
+        None,
+        "As recursion in [resolver], for this profile.",
     ),
     key(
         Section::Dns,

@@ -61,6 +61,28 @@ fn one_proof_denies_its_neighbours_for_as_long_as_it_counts() {
     assert!(denials.reply(HERE, &neighbour, 10).is_none());
 }
 
+#[test]
+fn hashes_deny_their_neighbours_too_but_not_where_something_is_left_out() {
+    let world = world();
+    for (learned, asked, rcode) in [
+        ("nothing.nsec3.test", "nothing.nsec3.test", 3),
+        ("nothing.nsec3.test", "deep.below.nothing.nsec3.test", 3),
+    ] {
+        let mut denials = Denials::new(1 << 20);
+        learn(&world, &mut denials, &ask(learned, A));
+        let (outcome, _) = told(&world, &denials, &ask(asked, TXT), 10).expect("it is covered");
+        assert_eq!((outcome.verdict, outcome.rcode), (Verdict::Secure, rcode));
+        assert!(denials.reply(HERE, &ask("www.nsec3.test", A), 10).is_none());
+    }
+    let mut denials = Denials::new(1 << 20);
+    learn(&world, &mut denials, &ask("nothing.optout.test", A));
+    assert!(
+        denials
+            .reply(HERE, &ask("nothing.optout.test", TXT), 10)
+            .is_none()
+    );
+}
+
 /// Whoever has learned all denials of the world, and in any order, still says of no question what is not so.
 #[test]
 fn nothing_that_is_there_is_denied_by_all_proofs_together() {
@@ -70,7 +92,7 @@ fn nothing_that_is_there_is_denied_by_all_proofs_together() {
     for question in &all {
         learn(&world, &mut denials, question);
     }
-    let mut denied = 0;
+    let (mut denied, mut by_hash) = (0, 0);
     for question in &all {
         if question.record_type == rtype::DS {
             continue;
@@ -90,8 +112,10 @@ fn nothing_that_is_there_is_denied_by_all_proofs_together() {
         let reply = denials.reply(HERE, question, 1).expect("it was there").0;
         assert!(kept(&reply, &outcome).is_empty());
         denied += 1;
+        let is_hashed = |record: &Record| record.record_type == rtype::NSEC3;
+        by_hash += usize::from(reply.authority.iter().any(is_hashed));
     }
-    assert!(denied > 20, "{denied}");
+    assert!(denied > 20 && by_hash > 10, "{denied}, {by_hash}");
 }
 
 #[test]

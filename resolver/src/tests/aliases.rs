@@ -273,9 +273,9 @@ fn an_alias_into_a_special_name_ends_here() {
 fn with_root(rows: &[(&str, Say)]) -> World {
     let mut world = World::new();
     let root = ROOT.parse().unwrap();
-    world
-        .resolver
-        .apply_recursion(RecursionMode::Always, &[root]);
+    world.config.resolver.recursion = RecursionMode::Always;
+    world.resolver.apply_root_servers(&[root]);
+    world.apply();
     world
         .server(ROOT)
         .otherwise(Say::NoRecords(60, 60))

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use config::Config;
 use config::layer::{Layer, LayerKind, Origin, Rank};
-use config::model::ProfileId;
+use config::model::{ProfileId, RecursionMode};
 use config::name::DomainName;
 use config::time::Instant;
 use policy::facts::DefaultRoute;
@@ -130,6 +130,7 @@ impl World {
         let mut world = Self {
             resolver: Resolver::new(Settings {
                 cache_size: 1 << 20,
+                dnssec_cache_size: 1 << 20,
                 seed: [7; 32],
             }),
             config: understand(main, &texts),
@@ -547,5 +548,8 @@ fn understand(main: &str, profiles: &BTreeMap<&str, &str>) -> Config {
     }
     let loaded = config::load(&layers);
     assert!(!loaded.has_errors(), "{:#?}", loaded.diagnostics);
-    loaded.config
+    let mut config = loaded.config;
+    // Where upstreams are silent, nobody else is asked, unless a story is about that.
+    config.resolver.recursion = RecursionMode::Never;
+    config
 }
