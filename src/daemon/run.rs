@@ -3,18 +3,17 @@
 //! A question takes the short way: driver, resolver, driver. Nothing else is touched for a cache hit. Decides nothing about
 //! names, links or files.
 
-use std::io;
-use std::path::Path;
+mod beginning;
+mod waits;
 
-use config::Config;
+use std::io;
+
 use linkmgr::KernelEvent;
 use linkmgr_io::Monitor;
-use linnet::anchor_files::{self, AnchorText};
-use linnet::api::{ListenStatus, Notice};
-use resolver::{ClientQuery, Event, Stub};
-use resolver_io::resolv_conf::{Contents, FileWatch};
-use resolver_io::{BindError, Driver, Input as Wire, Listen};
-use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
+use linnet::api::Notice;
+use resolver::{ClientQuery, Event};
+use resolver_io::resolv_conf::FileWatch;
+use resolver_io::{BindError, Driver, Input as Wire};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -23,16 +22,19 @@ use crate::control::{ControlError, ControlSocket};
 use crate::errands::Errands;
 use crate::helper::KeeperError;
 use crate::host;
-use crate::input::{Input, Signal};
-use crate::kernel_clock::{BUILT_AT, KernelClock, Pretence};
+use crate::input::Input;
+use crate::kernel_clock::{KernelClock, Pretence};
 use crate::notify::{self, Announcement, announce, keep_alive};
 use crate::options::Options;
 use crate::privileges::KeeperSeed;
 use crate::reload;
 use crate::store;
 use crate::subscribers::Subscribers;
-use crate::trust::Trust;
 use crate::world::{Beginning, Effect, Kept, World};
+use beginning::{anchor_texts, listen_status, seed, trust};
+use waits::{Signals, changed, sleep, text, tick, watch};
+
+pub(crate) use beginning::listen;
 
 /// Calls of the control interface that wait for the loop.
 const WAITING_CALLS: usize = 64;
@@ -368,134 +370,5 @@ impl<'a> Running<'a> {
         // Last, so that names resolve until programs are told to ask elsewhere.
         drop(driver);
         tracing::info!("linnetd ends");
-    }
-}
-
-/// Returns where the configuration has us listen.
-pub(crate) fn listen(config: &Config) -> Vec<Listen> {
-    let resolver = &config.resolver;
-    if !resolver.enabled {
-        return Vec::new();
-    }
-    let place = |stub| {
-        move |address: &std::net::SocketAddr| Listen {
-            address: *address,
-            stub,
-        }
-    };
-    let main = resolver.listen.iter().map(place(Stub::Main));
-    let bypass = resolver.listen_bypass.iter().map(place(Stub::Bypass));
-    main.chain(bypass).collect()
-}
-
-/// Returns what is trusted at the start.
-fn trust(options: &Options, config: &Config) -> Trust {
-    let saved = store::read(&options.kept_file(Kept::Time));
-    let saved = saved.and_then(|text| text.trim().parse().ok());
-    // A pretended time may be any.
-    let clock = match options.clock {
-        Some(Pretence::At(_)) => dnssec::clock::Clock::new(0, None),
-        Some(Pretence::From(_)) | None => dnssec::clock::Clock::new(BUILT_AT, saved),
-    };
-    let negatives = store::read(&options.kept_file(Kept::NegativeAnchors));
-    let points = store::read(&options.kept_file(Kept::TrustPoints));
-    let mut trust = Trust::new(clock, negatives.as_deref(), points.as_deref());
-    let texts = anchor_texts(options, config.resolver.trust_anchors.as_deref());
-    trust.handle_texts(texts.as_deref(), config.resolver.trust_anchor_rollover);
-    trust
-}
-
-/// Reads the anchor files that the configuration names.
-fn anchor_texts(options: &Options, path: Option<&str>) -> Option<Vec<AnchorText>> {
-    path.map(|path| anchor_files::read(options.config_dir.as_deref(), path))
-}
-
-fn listen_status(listen: &Listen) -> ListenStatus {
-    ListenStatus {
-        address: listen.address.to_string(),
-        stub: match listen.stub {
-            Stub::Main => "main",
-            Stub::Bypass => "bypass",
-        }
-        .to_owned(),
-    }
-}
-
-fn seed() -> io::Result<[u8; 32]> {
-    use rand::TryRng as _;
-    let mut seed = [0; 32];
-    rand::rngs::SysRng
-        .try_fill_bytes(&mut seed)
-        .map_err(io::Error::other)?;
-    Ok(seed)
-}
-
-fn watch(path: &Path) -> Option<FileWatch> {
-    match FileWatch::new(path) {
-        Ok(watch) => Some(watch),
-        Err(error) => {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "a file is not followed"
-            );
-            None
-        }
-    }
-}
-
-async fn changed(watch: &mut Option<FileWatch>) -> Contents {
-    match watch {
-        Some(watch) => watch.changed().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Returns what a file says; what is not UTF-8 is replaced, as comments may be in any encoding.
-fn text(contents: Contents) -> Option<String> {
-    match contents {
-        Contents::Bytes(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
-        Contents::Missing | Contents::Unreadable(_) => None,
-    }
-}
-
-async fn sleep(alarm: &mut Alarm, deadline: Option<config::time::Instant>) -> io::Result<()> {
-    match deadline {
-        Some(deadline) => alarm.sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn tick(watchdog: &mut Option<Interval>) {
-    match watchdog {
-        Some(interval) => {
-            interval.tick().await;
-        }
-        None => std::future::pending().await,
-    }
-}
-
-/// The signals that mean something.
-struct Signals {
-    hangup: SignalStream,
-    terminate: SignalStream,
-    interrupt: SignalStream,
-}
-
-impl Signals {
-    fn open() -> io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Waits for the next. Cancel-safe.
-    async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.hangup.recv() => Signal::Hangup,
-            _ = self.terminate.recv() => Signal::Terminate,
-            _ = self.interrupt.recv() => Signal::Terminate,
-        }
     }
 }

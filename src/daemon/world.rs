@@ -9,6 +9,7 @@
 
 mod calls;
 mod describe;
+mod reloading;
 #[cfg(test)]
 mod tests;
 mod trusting;
@@ -21,7 +22,7 @@ use config::diagnostic::Diagnostic;
 use config::model::ResolvConfMode;
 use config::time::Instant;
 use linkmgr::{KernelEvent, LinkManager};
-use linnet::api::{ListenStatus, Notice, ReloadReply, Reply};
+use linnet::api::{ListenStatus, Notice, Reply};
 use policy::{Facts, Plan};
 use resolver::event::{LocalNames, Trace};
 use resolver::hosts::Hosts;
@@ -29,18 +30,17 @@ use resolver::{Answer, ClientId, Resolver, Settings};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::claims::Claims;
-use crate::control::{error, to_value};
 use crate::convert;
 use crate::errands::{Errand, Outcome};
-use crate::helper::KeeperError;
 use crate::host::HostName;
 use crate::input::{Input, Signal};
 use crate::notify::Announcement;
-use crate::reload::{self, Understood};
+use crate::reload::Understood;
 use crate::resolv_conf::Keeping;
 use crate::trace_log::TraceLog;
 use crate::trust::Trust;
 use calls::Asking;
+use reloading::tell_findings;
 
 /// The daemon's whole state.
 ///
@@ -335,91 +335,6 @@ impl World {
         }
     }
 
-    /// Begins to read the configuration anew.
-    fn reload(&mut self, caller: Option<oneshot::Sender<Reply>>, effects: &mut Vec<Effect>) {
-        self.reloads.extend(caller);
-        if self.reloading {
-            return;
-        }
-        self.reloading = true;
-        effects.push(Effect::Announce(Announcement::Reloading));
-        effects.push(Effect::Errand(Errand::ReadConfig));
-    }
-
-    /// Puts a configuration in force; the reload ends when the anchor files that it names have been read too.
-    fn apply_config(&mut self, texts: Result<Vec<linnet::config_dirs::ConfigText>, KeeperError>) {
-        self.reloading = false;
-        self.reloaded = Some(match texts {
-            Ok(texts) => {
-                let understood = reload::understand(&texts, Some(&self.config));
-                tell_findings(&understood.diagnostics);
-                tracing::info!(applied = understood.applied, "the configuration was read");
-                if understood.applied {
-                    self.note_restart(&understood.config);
-                    self.keeping.insist();
-                }
-                let (old, new) = (&self.config.resolver, &understood.config.resolver);
-                if old.root_servers != new.root_servers {
-                    self.resolver.apply_root_servers(&new.root_servers);
-                }
-                if old.aggressive_nsec != new.aggressive_nsec {
-                    self.resolver.apply_aggressive_nsec(new.aggressive_nsec);
-                }
-                self.config = understood.config;
-                self.diagnostics = understood.diagnostics;
-                Ok(understood.applied)
-            }
-            Err(failure) => {
-                tracing::error!(
-                    error = &failure as &dyn std::error::Error,
-                    "the configuration is not read"
-                );
-                Err(error("Busy", failure.to_string()))
-            }
-        });
-    }
-
-    /// Tells everybody who waits for it what a reload came to.
-    fn finish_reload(&mut self, effects: &mut Vec<Effect>) {
-        let Some(outcome) = self.reloaded.take() else {
-            return;
-        };
-        let reply = outcome.map_or_else(
-            |failure| failure,
-            |applied| Reply {
-                parameters: to_value(&ReloadReply {
-                    applied,
-                    diagnostics: self.findings(),
-                }),
-                ..Reply::default()
-            },
-        );
-        let callers = std::mem::take(&mut self.reloads);
-        effects.extend(
-            callers
-                .into_iter()
-                .map(|caller| Effect::Reply(caller, reply.clone())),
-        );
-        effects.push(Effect::Announce(Announcement::Ready));
-    }
-
-    /// Says which changes wait for the next start.
-    fn note_restart(&self, new: &Config) {
-        let (old, new) = (&self.config.resolver, &new.resolver);
-        let places = |resolver: &config::model::ResolverConfig| {
-            let listen = (resolver.listen.clone(), resolver.listen_bypass.clone());
-            resolver.enabled.then_some(listen)
-        };
-        let sizes = |resolver: &config::model::ResolverConfig| {
-            (resolver.cache_size, resolver.dnssec_cache_size)
-        };
-        if places(old) != places(new) || sizes(old) != sizes(new) {
-            tracing::warn!(
-                "enabled, listen, listen-bypass and the sizes of caches take effect when linnetd is restarted"
-            );
-        }
-    }
-
     /// Makes a plan of what is known, and puts it in force when it is another one.
     fn replan(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         if !self.begun {
@@ -481,21 +396,5 @@ impl World {
     /// What the configuration says of resolv.conf.
     fn mode(&self) -> ResolvConfMode {
         self.config.resolver.resolv_conf
-    }
-}
-
-/// Logs what is wrong with the configuration; file and line only below debug, as messages may quote names.
-fn tell_findings(diagnostics: &[Diagnostic]) {
-    for found in diagnostics {
-        let Diagnostic {
-            severity,
-            file,
-            line,
-            message,
-            ..
-        } = found;
-        let severity = severity.as_str();
-        tracing::warn!(%file, line, severity, "the configuration has a mistake: see linnet config check");
-        tracing::debug!(%file, line, %message);
     }
 }
