@@ -23,14 +23,17 @@ use config::name::{DomainName, wire_suffixes};
 use crate::explain::{Because, Candidate, Explanation, Outcome, Rule};
 use crate::facts::{Owner, Trust};
 use crate::plan::{ScopeId, ScopeState};
+use crate::suffixes::Suffixes;
 
-/// Name to route. Made by [`crate::plan()`], immutable; looking a name up allocates nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Name to route. Made by [`crate::plan()`], immutable; finding the scope of a name allocates nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DomainTable {
-    entries_by_suffix: BTreeMap<Box<[u8]>, Vec<Entry>>,
-    exclusions_by_owner: BTreeMap<Owner, BTreeSet<Box<[u8]>>>,
+    claims: Box<[Claim]>,
+    scopes: Box<[ScopeId]>,
+    suffixes: Suffixes,
+    /// What owners exclude, in the order of their owners.
+    exclusions: Box<[BTreeSet<Box<[u8]>>]>,
     search: BTreeSet<Box<[u8]>>,
-    nobody: Arc<Because>,
 }
 
 /// Where a name goes, and why.
@@ -38,7 +41,7 @@ pub struct DomainTable {
 pub struct Route {
     /// Where.
     pub target: Target,
-    /// Why; shared with the table, so that routing allocates nothing.
+    /// Why.
     pub because: Arc<Because>,
 }
 
@@ -80,16 +83,25 @@ impl Target {
     }
 }
 
-/// One claim on one suffix.
+/// What one owner's claims in one scope have in common, whatever suffixes they are on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct Claim {
     pub(crate) order: Order,
     pub(crate) trust: Trust,
-    pub(crate) suffix: DomainName,
-    pub(crate) scope: ScopeId,
-    pub(crate) state: ScopeState,
     pub(crate) hold: Hold,
-    pub(crate) because: Arc<Because>,
+    /// The number of its scope; set by the table.
+    scope: u32,
+    /// The place of its owner's exclusions; set by the table.
+    exclusions: Option<u32>,
+}
+
+/// A claim on a suffix that covers a name.
+#[derive(Clone, Copy)]
+struct Covering<'t> {
+    claim: &'t Claim,
+    /// The next in order on the same suffix.
+    next: Option<&'t Claim>,
+    suffix: &'t [u8],
 }
 
 /// The place of a claim among those on the same suffix; less comes first.
@@ -131,55 +143,69 @@ pub(crate) enum Hold {
     Release,
 }
 
-impl Default for DomainTable {
-    /// The table that refuses everything.
-    fn default() -> Self {
-        let nobody = Because {
-            owner: Owner::Builtin,
-            rule: Rule::NoScope,
-            suffix: DomainName::root(),
-        };
+impl Claim {
+    pub(crate) fn new(order: Order, trust: Trust, hold: Hold) -> Self {
         Self {
-            entries_by_suffix: BTreeMap::new(),
-            exclusions_by_owner: BTreeMap::new(),
-            search: BTreeSet::new(),
-            nobody: Arc::new(nobody),
+            order,
+            trust,
+            hold,
+            scope: 0,
+            exclusions: None,
+        }
+    }
+
+    fn is_believed(&self) -> bool {
+        self.trust > Trust::Network || self.order.class > Class::Prefix
+    }
+
+    fn target(&self) -> Target {
+        let scope = self.order.scope.clone();
+        match self.hold {
+            Hold::Ask => Target::Ask(scope),
+            Hold::Refuse | Hold::Release => Target::Refuse(Refusal::ScopeNotReady {
+                scope,
+                state: self.order.state,
+            }),
         }
     }
 }
 
 impl DomainTable {
-    /// Makes a table from claims in any order.
+    /// Makes a table from claims, and the suffixes on which they are by their number, both in any order.
     pub(crate) fn new(
-        entries: Vec<Entry>,
+        claims: Vec<Claim>,
+        entries: Vec<(DomainName, u32)>,
         exclusions: impl IntoIterator<Item = (Owner, DomainName)>,
         search: impl IntoIterator<Item = DomainName>,
     ) -> Self {
-        let mut table = Self::default();
-        for entry in entries {
-            table
-                .entries_by_suffix
-                .entry(entry.suffix.as_wire().into())
-                .or_default()
-                .push(entry);
-        }
-        for entries in table.entries_by_suffix.values_mut() {
-            entries.sort_by(|one, other| one.order.cmp(&other.order));
-            settle_rules(entries);
-        }
+        let mut excluded: BTreeMap<Owner, BTreeSet<Box<[u8]>>> = BTreeMap::new();
         for (owner, suffix) in exclusions {
-            table
-                .exclusions_by_owner
-                .entry(owner)
-                .or_default()
-                .insert(suffix.as_wire().into());
+            let suffixes = excluded.entry(owner).or_default();
+            suffixes.insert(suffix.as_wire().into());
         }
-        table.search = search
-            .into_iter()
-            .filter(|suffix| !suffix.is_root())
-            .map(|suffix| suffix.as_wire().into())
-            .collect();
-        table
+        let scopes: BTreeSet<&ScopeId> = claims.iter().map(|claim| &claim.order.scope).collect();
+        let scopes: Box<[ScopeId]> = scopes.into_iter().cloned().collect();
+        let mut claims = claims;
+        for claim in &mut claims {
+            let at = scopes.binary_search(&claim.order.scope).unwrap_or_default();
+            claim.scope = u32::try_from(at).expect("there are fewer scopes than 2^32");
+            let at = excluded.keys().position(|owner| *owner == claim.order.owner);
+            claim.exclusions = at.and_then(|at| u32::try_from(at).ok());
+        }
+        let mut entries = entries;
+        let order = |number: u32| claims.get(number as usize).map(|claim| &claim.order);
+        entries.sort_by(|(one, first), (other, second)| {
+            let suffixes = one.as_wire().cmp(other.as_wire());
+            suffixes.then_with(|| order(*first).cmp(&order(*second)))
+        });
+        let search = search.into_iter().filter(|suffix| !suffix.is_root());
+        Self {
+            suffixes: Suffixes::new(&entries),
+            claims: claims.into(),
+            scopes,
+            exclusions: excluded.into_values().collect(),
+            search: search.map(|suffix| suffix.as_wire().into()).collect(),
+        }
     }
 
     /// Routes a name.
@@ -189,25 +215,49 @@ impl DomainTable {
 
     /// Routes a name in wire form, in lower case, uncompressed and whole.
     pub fn route_wire(&self, wire: &[u8]) -> Route {
-        let Some(winner) = self.winner(wire) else {
-            return self.guard(wire, None).unwrap_or_else(|| Route {
+        let winner = self.winner(wire);
+        if let Some((inner, claim)) = self.guard(wire, winner) {
+            let mut inner = wire.get(..inner).unwrap_or_default().to_vec();
+            inner.push(0);
+            let inner = DomainName::from_wire(&inner).unwrap_or_else(|_| DomainName::root());
+            return Route {
+                target: Target::Refuse(Refusal::SearchExpansion { inner }),
+                because: claim.because(Rule::SearchExpansion),
+            };
+        }
+        match winner {
+            Some(winner) => Route {
+                target: winner.claim.target(),
+                because: winner.because(winner.rule()),
+            },
+            None => Route {
                 target: Target::Refuse(Refusal::NoScope),
-                because: Arc::clone(&self.nobody),
-            });
-        };
-        if let Some(route) = self.guard(wire, Some(winner)) {
-            return route;
+                because: Arc::new(Because {
+                    owner: Owner::Builtin,
+                    rule: Rule::NoScope,
+                    suffix: DomainName::root(),
+                }),
+            },
         }
-        Route {
-            target: winner.target(),
-            because: Arc::clone(&winner.because),
-        }
+    }
+
+    /// Returns the number in [`DomainTable::scopes`] of the scope where a name is asked, as [`DomainTable::route_wire`]
+    /// would; `None` when it is refused. Allocates nothing.
+    pub fn place(&self, wire: &[u8]) -> Option<usize> {
+        let winner = self.winner(wire)?;
+        let asked = winner.claim.hold == Hold::Ask && self.guard(wire, Some(winner)).is_none();
+        asked.then_some(winner.claim.scope as usize)
+    }
+
+    /// Returns all scopes that claim anything, by their numbers.
+    pub fn scopes(&self) -> &[ScopeId] {
+        &self.scopes
     }
 
     /// Whether an owner claims this name, the defaults not counted: such a name is never special, and never public.
     pub fn is_claimed(&self, wire: &[u8]) -> bool {
         self.winner(wire)
-            .is_some_and(|winner| winner.order.class <= Class::Prefix)
+            .is_some_and(|winner| winner.claim.order.class <= Class::Prefix)
     }
 
     /// Routes a name and tells every claim that was looked at.
@@ -216,13 +266,13 @@ impl DomainTable {
         let winner = self.winner(name.as_wire());
         let candidates = self
             .covering(name.as_wire())
-            .map(|entry| Candidate {
-                owner: entry.order.owner.clone(),
-                trust: entry.trust,
-                suffix: entry.suffix.clone(),
-                priority: entry.order.priority.0,
-                scope: entry.scope.clone(),
-                outcome: self.outcome(entry, winner, name),
+            .map(|covering| Candidate {
+                owner: covering.claim.order.owner.clone(),
+                trust: covering.claim.trust,
+                suffix: covering.suffix(),
+                priority: covering.claim.order.priority.0,
+                scope: covering.claim.order.scope.clone(),
+                outcome: self.outcome(covering, winner, name),
             })
             .collect();
         Explanation {
@@ -235,10 +285,16 @@ impl DomainTable {
 
     /// Returns the suffixes that a scope claims, in order; defaults and reverse zones left out.
     pub fn claims_of(&self, scope: &ScopeId) -> Vec<DomainName> {
-        let claims = self.entries_by_suffix.values().flatten();
-        let mut suffixes: Vec<DomainName> = claims
-            .filter(|entry| entry.scope == *scope && entry.order.class == Class::Claim)
-            .map(|entry| entry.suffix.clone())
+        let is_its = |number: &u32| {
+            let claim = self.claims.get(*number as usize);
+            claim.is_some_and(|claim| {
+                claim.order.scope == *scope && claim.order.class == Class::Claim
+            })
+        };
+        let found = self.suffixes.iter();
+        let mut suffixes: Vec<DomainName> = found
+            .filter(|found| found.claims.iter().any(is_its))
+            .filter_map(|found| DomainName::from_wire(found.suffix).ok())
             .collect();
         suffixes.sort();
         suffixes
@@ -247,33 +303,48 @@ impl DomainTable {
     /// Returns what names get that nobody claims.
     pub fn default_target(&self) -> Target {
         self.winner(&[0])
-            .map_or(Target::Refuse(Refusal::NoScope), Entry::target)
+            .map_or(Target::Refuse(Refusal::NoScope), |winner| {
+                winner.claim.target()
+            })
     }
 
-    fn covering<'t>(&'t self, wire: &'t [u8]) -> impl Iterator<Item = &'t Entry> {
-        wire_suffixes(wire)
-            .filter_map(|suffix| self.entries_by_suffix.get(suffix))
-            .flatten()
+    fn covering<'t>(&'t self, wire: &[u8]) -> impl Iterator<Item = Covering<'t>> {
+        let claim = |number: &u32| self.claims.get(*number as usize);
+        self.suffixes.covering(wire).flat_map(move |found| {
+            let followed = found.claims.iter().enumerate();
+            followed.filter_map(move |(at, number)| {
+                Some(Covering {
+                    claim: claim(number)?,
+                    next: found.claims.get(at + 1).and_then(claim),
+                    suffix: found.suffix,
+                })
+            })
+        })
     }
 
-    fn winner<'t>(&'t self, wire: &'t [u8]) -> Option<&'t Entry> {
-        self.covering(wire).find(|entry| {
-            entry.hold != Hold::Release
-                && entry.is_believed()
-                && self.exclusion(entry, wire).is_none()
+    fn winner(&self, wire: &[u8]) -> Option<Covering<'_>> {
+        self.covering(wire).find(|covering| {
+            covering.claim.hold != Hold::Release
+                && covering.claim.is_believed()
+                && self.exclusion(*covering, wire).is_none()
         })
     }
 
     /// Returns the exclusion that puts a claim's owner out: one at least as long as the claim.
-    fn exclusion<'t>(&'t self, entry: &Entry, wire: &'t [u8]) -> Option<&'t [u8]> {
-        let exclusions = self.exclusions_by_owner.get(&entry.order.owner)?;
+    fn exclusion<'t>(&'t self, covering: Covering<'_>, wire: &'t [u8]) -> Option<&'t [u8]> {
+        let exclusions = self.exclusions.get(covering.claim.exclusions? as usize)?;
         wire_suffixes(wire)
-            .take_while(|suffix| suffix.len() >= entry.suffix.as_wire().len())
+            .take_while(|suffix| suffix.len() >= covering.suffix.len())
             .find(|suffix| exclusions.contains(*suffix))
     }
 
-    /// Refuses a search suffix appended to a name that a scope other than the winner's claims.
-    fn guard(&self, wire: &[u8], winner: Option<&Entry>) -> Option<Route> {
+    /// Finds a search suffix that is appended to a name which a scope other than the winner's claims: the length of that
+    /// name without its root label, and the claim.
+    fn guard<'t>(
+        &'t self,
+        wire: &[u8],
+        winner: Option<Covering<'t>>,
+    ) -> Option<(usize, Covering<'t>)> {
         if self.search.is_empty() {
             return None;
         }
@@ -289,88 +360,78 @@ impl DomainTable {
             let inner = inner.get(..=length)?;
             let Some(claim) = self
                 .winner(inner)
-                .filter(|claim| claim.order.class == Class::Claim)
+                .filter(|claim| claim.claim.order.class == Class::Claim)
             else {
                 continue;
             };
-            if winner.is_some_and(|winner| winner.order.owner == claim.order.owner) {
+            let owner = |covering: Covering<'t>| &covering.claim.order.owner;
+            if winner.is_some_and(|winner| owner(winner) == owner(claim)) {
                 continue;
             }
-            let because = Because {
-                owner: claim.order.owner.clone(),
-                rule: Rule::SearchExpansion,
-                suffix: claim.suffix.clone(),
-            };
-            let inner = DomainName::from_wire(inner).ok()?;
-            let target = Target::Refuse(Refusal::SearchExpansion { inner });
-            return Some(Route {
-                target,
-                because: Arc::new(because),
-            });
+            return Some((length, claim));
         }
         None
     }
 
-    fn outcome(&self, entry: &Entry, winner: Option<&Entry>, name: &DomainName) -> Outcome {
-        if !entry.is_believed() {
+    fn outcome(
+        &self,
+        covering: Covering<'_>,
+        winner: Option<Covering<'_>>,
+        name: &DomainName,
+    ) -> Outcome {
+        let claim = covering.claim;
+        if !claim.is_believed() {
             return Outcome::NotTrusted;
         }
-        if let Some(exclusion) = self.exclusion(entry, name.as_wire()) {
+        if let Some(exclusion) = self.exclusion(covering, name.as_wire()) {
             return Outcome::Excluded(
                 DomainName::from_wire(exclusion).unwrap_or_else(|_| DomainName::root()),
             );
         }
-        if entry.hold == Hold::Release {
+        if claim.hold == Hold::Release {
             return Outcome::Released;
         }
         match winner {
-            Some(winner) if std::ptr::eq(winner, entry) => Outcome::Won,
-            Some(winner) if winner.suffix == entry.suffix => {
-                Outcome::Lost(rule_between(&winner.order, &entry.order))
+            Some(winner) if winner.is(covering) => Outcome::Won,
+            Some(winner) if winner.suffix == covering.suffix => {
+                Outcome::Lost(rule_between(&winner.claim.order, &claim.order))
             }
             Some(_) | None => Outcome::Lost(Rule::LongestSuffix),
         }
     }
 }
 
-impl Entry {
-    fn is_believed(&self) -> bool {
-        self.trust > Trust::Network || self.order.class > Class::Prefix
+impl Covering<'_> {
+    fn is(self, other: Covering<'_>) -> bool {
+        std::ptr::eq(self.claim, other.claim) && self.suffix == other.suffix
     }
 
-    fn target(&self) -> Target {
-        match self.hold {
-            Hold::Ask => Target::Ask(self.scope.clone()),
-            Hold::Refuse | Hold::Release => Target::Refuse(Refusal::ScopeNotReady {
-                scope: self.scope.clone(),
-                state: self.state,
-            }),
-        }
+    fn suffix(self) -> DomainName {
+        DomainName::from_wire(self.suffix).unwrap_or_else(|_| DomainName::root())
     }
-}
 
-/// Writes down, for each claim, the rule by which it comes before the next.
-fn settle_rules(entries: &mut [Entry]) {
-    for at in 0..entries.len() {
-        let rule = match entries[at].order.class {
+    fn because(self, rule: Rule) -> Arc<Because> {
+        Arc::new(Because {
+            owner: self.claim.order.owner.clone(),
+            rule,
+            suffix: self.suffix(),
+        })
+    }
+
+    /// Returns the rule by which the claim comes before the next.
+    fn rule(self) -> Rule {
+        match self.claim.order.class {
             Class::Prefix => Rule::LinkPrefix,
             Class::Exclusive => Rule::Exclusive,
             Class::ResolverDefault
             | Class::ProfileDefault
             | Class::RuntimeDefault
             | Class::ForeignDefault => Rule::Default,
-            Class::Claim => match entries.get(at + 1) {
-                Some(next) => rule_between(&entries[at].order, &next.order),
+            Class::Claim => match self.next {
+                Some(next) => rule_between(&self.claim.order, &next.order),
                 None => Rule::LongestSuffix,
             },
-        };
-        let entry = &mut entries[at];
-        let because = Because {
-            owner: entry.order.owner.clone(),
-            rule,
-            suffix: entry.suffix.clone(),
-        };
-        entry.because = Arc::new(because);
+        }
     }
 }
 

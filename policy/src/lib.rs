@@ -16,6 +16,7 @@ pub mod plan;
 mod profile;
 mod resolv_conf;
 mod scope;
+mod suffixes;
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -44,7 +45,7 @@ pub fn plan(config: &Config, facts: &Facts) -> Plan {
     let mut notes = scopes.notes;
     shadowed(config, facts, &mut notes);
 
-    let domains = DomainTable::new(scopes.entries, scopes.exclusions, known);
+    let domains = DomainTable::new(scopes.claims, scopes.entries, scopes.exclusions, known);
     let scopes_by_id = scopes
         .made
         .into_iter()

@@ -11,8 +11,7 @@ use config::Config;
 use config::model::{DefaultUse, DnsSettings, ProfileId, RecursionMode, WhenDown};
 use config::name::DomainName;
 
-use crate::domains::{Class, Entry, Hold, Order, Rank};
-use crate::explain::{Because, Rule};
+use crate::domains::{Claim, Class, Hold, Order, Rank};
 use crate::facts::{Facts, LinkFacts, LinkId, NetworkId, Owner, Trust};
 use crate::plan::{Note, ScopeId, ScopeLink, ScopePlan, ScopeState};
 use crate::upstream;
@@ -52,7 +51,9 @@ pub(crate) struct Made {
 #[derive(Debug, Default)]
 pub(crate) struct Scopes {
     pub(crate) made: Vec<Made>,
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) claims: Vec<Claim>,
+    /// Suffixes with the numbers of the claims on them.
+    pub(crate) entries: Vec<(DomainName, u32)>,
     pub(crate) exclusions: Vec<(Owner, DomainName)>,
     pub(crate) notes: Vec<Note>,
     pub(crate) profiles_by_link: BTreeMap<LinkId, ProfileId>,
@@ -244,33 +245,22 @@ impl Scopes {
 
     fn claim(&mut self, layer: &Layer<'_>, id: &ScopeId, state: ScopeState, rank: &Rank) {
         let dns = layer.dns;
-        let entry = |suffix: DomainName, class: Class, hold: Hold| Entry {
-            order: Order {
+        let claim = |class: Class, hold: Hold| {
+            let order = Order {
                 class,
                 priority: std::cmp::Reverse(dns.priority),
                 state,
                 rank: rank.clone(),
                 owner: layer.owner.clone(),
                 scope: id.clone(),
-            },
-            trust: layer.trust,
-            because: Arc::new(Because {
-                owner: layer.owner.clone(),
-                rule: Rule::LongestSuffix,
-                suffix: suffix.clone(),
-            }),
-            suffix,
-            scope: id.clone(),
-            state,
-            hold,
+            };
+            Claim::new(order, layer.trust, hold)
         };
-        for suffix in &dns.claims {
-            self.entries.push(entry(
-                suffix.clone(),
-                Class::Claim,
-                hold_claim(dns.when_down, state),
-            ));
+        if !dns.claims.is_empty() {
+            let hold = hold_claim(dns.when_down, state);
+            self.enter(claim(Class::Claim, hold), &dns.claims);
         }
+        let root = [DomainName::root()];
         let class = match layer.owner {
             Owner::Resolver | Owner::Builtin => Class::ResolverDefault,
             Owner::Profile(_) | Owner::Link(_) => Class::ProfileDefault,
@@ -284,18 +274,21 @@ impl Scopes {
         };
         match dns.default {
             DefaultUse::Exclusive => {
-                self.entries.push(entry(
-                    DomainName::root(),
-                    Class::Exclusive,
-                    hold_exclusive(dns.when_down, state),
-                ));
+                let hold = hold_exclusive(dns.when_down, state);
+                self.enter(claim(Class::Exclusive, hold), &root);
             }
-            DefaultUse::Yes => self.entries.push(entry(DomainName::root(), class, hold)),
-            DefaultUse::Auto if dns.claims.is_empty() => {
-                self.entries.push(entry(DomainName::root(), class, hold));
-            }
+            DefaultUse::Yes => self.enter(claim(class, hold), &root),
+            DefaultUse::Auto if dns.claims.is_empty() => self.enter(claim(class, hold), &root),
             DefaultUse::Auto | DefaultUse::No => {}
         }
+    }
+
+    /// Puts a claim on suffixes.
+    fn enter(&mut self, claim: Claim, suffixes: &[DomainName]) {
+        let number = u32::try_from(self.claims.len()).expect("there are fewer claims than 2^32");
+        self.claims.push(claim);
+        self.entries
+            .extend(suffixes.iter().map(|suffix| (suffix.clone(), number)));
     }
 
     /// Gives every link's own prefixes to the best scope of that link that can be asked.
@@ -315,37 +308,24 @@ impl Scopes {
                 continue;
             };
             let owner = Owner::Link(Arc::clone(&link.name));
-            for zone in link
+            let zones: Vec<DomainName> = link
                 .addresses
                 .iter()
                 .flat_map(|prefix| crate::profile::reverse_zones(*prefix))
-            {
-                self.entries.push(Entry {
-                    order: Order {
-                        class: Class::Prefix,
-                        priority: std::cmp::Reverse(0),
-                        state: ScopeState::Ready,
-                        rank: made.rank.clone(),
-                        owner: owner.clone(),
-                        scope: made.id.clone(),
-                    },
-                    trust: Trust::Administrator,
-                    because: Arc::new(Because {
-                        owner: owner.clone(),
-                        rule: Rule::LinkPrefix,
-                        suffix: zone.clone(),
-                    }),
-                    suffix: zone,
-                    scope: made.id.clone(),
-                    state: ScopeState::Ready,
-                    hold: Hold::Ask,
-                });
-            }
+                .collect();
+            let order = Order {
+                class: Class::Prefix,
+                priority: std::cmp::Reverse(0),
+                state: ScopeState::Ready,
+                rank: made.rank.clone(),
+                owner,
+                scope: made.id.clone(),
+            };
+            self.enter(Claim::new(order, Trust::Administrator, Hold::Ask), &zones);
         }
     }
 }
 
-/// Ranks a link; a scope tied to none comes last.
 /// Returns the network that the best default route leads to.
 fn default_network(facts: &Facts) -> Option<NetworkId> {
     let ranked = facts
@@ -357,6 +337,7 @@ fn default_network(facts: &Facts) -> Option<NetworkId> {
     best.and_then(|(_, link)| link.network())
 }
 
+/// Ranks a link; a scope tied to none comes last.
 fn rank(facts: Option<&LinkFacts>) -> Rank {
     let best = facts.filter(|facts| facts.up).and_then(|facts| {
         [facts.default_route4, facts.default_route6]

@@ -60,7 +60,7 @@ impl Resolver {
         match &hop.end {
             End::Final => {}
             // Not the whole answer: it must be put together.
-            End::Goto(_) | End::Refused(..) | End::Loop => self.passes.revoke(&key),
+            End::Goto(_) | End::Refused(..) | End::Loop => self.cache.revoke(&key),
         }
         if let Some(lifetime) = lifetime {
             self.cache
@@ -134,7 +134,7 @@ impl Resolver {
             dnssec_ok: query.parsed.dnssec_ok(),
             checking_disabled: query.parsed.checking_disabled,
         };
-        self.passes.insert(&key, query.stub);
+        self.cache.grant(&key, self.shortcuts.pass(query.stub));
     }
 
     fn tell(

@@ -1,28 +1,36 @@
-//! Which answers are known already? One store for all scopes, bounded in bytes.
+//! Which answers are known already? One store for all scopes and threads, bounded in bytes.
 //!
-//! A scope's answers are under its [`Slot`]; closing the slot forgets them at once. The store is a segmented LRU: an
-//! entry begins in probation and is protected from its first hit on, and protected entries may take four fifths of the
-//! room. So a scan of names that are asked once washes through probation and leaves alone what is asked again and again.
+//! A scope's answers are under its [`Slot`]; closing the slot forgets them at once. Entries are in two lists: one begins on
+//! probation, and when its turn to be forgotten comes it becomes protected if it was asked for meanwhile. Protected entries may
+//! take four fifths of the room. So a scan of names that are asked once washes through probation and leaves alone what is asked
+//! again and again, and a hit writes one bit.
+//!
+//! The store is cut into parts by hash, each behind a lock of its own that is held for one entry's look-up and copy: listener
+//! threads answer from it while the core fills it. An entry answers them only with a [`Pass`]: a question that went the long way
+//! (is it synthesized, is it a single label, where does it route?) and whose answer was the whole of it goes straight to the entry
+//! until passes of another epoch count.
 //!
 //! Does not read messages and does not decide which scope a question belongs to.
 
 use std::hash::Hasher as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use config::name::{DomainName, wire_suffixes};
+use config::name::DomainName;
 use config::time::Instant;
 use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;
-use hashbrown::HashTable;
 
+use crate::event::Stub;
 use crate::record::{RawRecord, soa_minimum};
 use crate::template::Template;
 use crate::wire::{Question, rcode, rtype};
 
 mod order;
+mod shard;
 
-use order::{Node, Nodes, Segment};
+use order::Node;
+use shard::Shard;
 
 /// The longest that a positive answer is kept, in seconds: a day (RFC 2181 §8 lets a cache choose).
 const MAX_POSITIVE_TTL: u32 = 86_400;
@@ -30,12 +38,16 @@ const MAX_POSITIVE_TTL: u32 = 86_400;
 const MAX_NEGATIVE_TTL: u32 = 10_800;
 /// How long a failure is kept, in seconds; long enough to stop a storm (RFC 9520 §3.2 asks for 1 s at least).
 const FAILURE_TTL: u32 = 5;
-/// The part of the room that one answer may take: an eighth.
+/// The part of a part's room that one answer may take: an eighth.
 const MAX_SHARE: usize = 8;
 /// The part of the room that protected entries may take, in fifths.
 const PROTECTED_FIFTHS: usize = 4;
 /// What an allocation costs beyond its length, in bytes, rounding included.
-const ALLOCATION: usize = 24;
+const ALLOCATION: usize = 16;
+/// The least room of a part, so that the longest message fits into one; a smaller cache has one part.
+const SHARD_MIN: usize = MAX_SHARE << 16;
+/// The most parts.
+const SHARDS_MAX: usize = 16;
 
 /// A scope's place in the cache; never equal to one that was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,11 +73,32 @@ pub struct Key<'a> {
     pub checking_disabled: bool,
 }
 
+impl Key<'_> {
+    /// Whether an answer is one to this question.
+    fn is_answered_by(&self, template: &Template) -> bool {
+        let [t1, t0] = self.record_type.to_be_bytes();
+        let [c1, c0] = self.class.to_be_bytes();
+        template
+            .question()
+            .split_last_chunk::<4>()
+            .is_some_and(|(name, kind)| name == self.name && *kind == [t1, t0, c1, c0])
+    }
+}
+
+/// What lets a question go straight to an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pass {
+    /// Passes of other epochs are void; never 0.
+    pub epoch: u32,
+    /// Where the question is asked.
+    pub stub: Stub,
+}
+
 /// A fresh answer.
-#[derive(Debug, Clone, Copy)]
-pub struct Hit<'a> {
+#[derive(Debug, Clone)]
+pub struct Hit {
     /// The answer.
-    pub template: &'a Arc<Template>,
+    pub template: Arc<Template>,
     /// Seconds since it was stored, for [`Template::emit`].
     pub age: u32,
 }
@@ -94,23 +127,17 @@ pub struct Usage {
     pub misses: u64,
 }
 
-/// The store.
+/// The store; clones share it.
+#[derive(Clone)]
 pub struct Cache {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
     capacity: usize,
     shared_seed: SharedSeed,
     seed: u64,
-    /// Places in `nodes`, by the hash of their keys.
-    table: HashTable<u32>,
-    nodes: Nodes,
-    slots: Vec<Place>,
-}
-
-/// A slot's books.
-#[derive(Debug, Clone, Copy, Default)]
-struct Place {
-    epoch: u32,
-    open: bool,
-    usage: Usage,
+    shards: Box<[Mutex<Shard>]>,
 }
 
 impl Cache {
@@ -121,155 +148,97 @@ impl Cache {
             *part = u64::from_le_bytes(*octets);
         }
         let [a, b, c, d] = parts;
-        Self {
+        let count = (capacity / SHARD_MIN).clamp(1, SHARDS_MAX);
+        let shard = || Mutex::new(Shard::new(capacity / count));
+        let parts = Parts {
             capacity,
             shared_seed: SharedSeed::from_u64(a ^ c.rotate_left(32)),
             seed: b ^ d.rotate_left(32),
-            table: HashTable::new(),
-            nodes: Nodes::default(),
-            slots: Vec::new(),
+            shards: std::iter::repeat_with(shard).take(count).collect(),
+        };
+        Self {
+            parts: Arc::new(parts),
         }
     }
 
     /// Makes a place for a scope.
     pub fn open(&mut self) -> Slot {
-        let free = self
-            .slots
-            .iter()
-            .position(|place| !place.open && place.epoch < u32::MAX);
-        let at = free.unwrap_or_else(|| {
-            self.slots.push(Place::default());
-            self.slots.len() - 1
-        });
-        let place = &mut self.slots[at];
-        *place = Place {
-            epoch: place.epoch + 1,
-            open: true,
-            usage: Usage::default(),
-        };
-        Slot {
-            index: u32::try_from(at).expect("there are fewer scopes than 2^32"),
-            epoch: place.epoch,
+        let mut slot = Slot { index: 0, epoch: 0 };
+        for shard in self.shards() {
+            slot = shard.lock().open();
         }
+        slot
     }
 
     /// Forgets a scope and all its answers; returns the number of entries dropped.
     pub fn close(&mut self, slot: Slot) -> usize {
-        let dropped = self.flush(Forget::Slot(slot));
-        if let Some(place) = self.place(slot) {
-            place.open = false;
-        }
-        dropped
+        self.shards().map(|shard| shard.lock().close(slot)).sum()
     }
 
     /// Returns the answer if it is known and fresh; counts a hit or a miss of the slot. Allocates nothing.
-    pub fn get(&mut self, key: &Key<'_>, now: Instant) -> Option<Hit<'_>> {
-        let mut found = self.find(key);
-        if let Some(at) = found
-            && self.nodes.at(at).expires_at <= now
-        {
-            self.remove(at);
-            found = None;
-        }
-        if let Some(place) = self.place(key.slot) {
-            match found {
-                Some(_) => place.usage.hits += 1,
-                None => place.usage.misses += 1,
-            }
-        }
-        let at = found?;
-        self.nodes.unlink(at);
-        self.nodes.link(at, Segment::Protected);
-        self.demote();
-        let node = self.nodes.at(at);
-        Some(Hit {
-            template: &node.template,
-            age: u32::try_from(now.since(node.stored_at).as_secs()).unwrap_or(u32::MAX),
-        })
+    pub fn get(&self, key: &Key<'_>, now: Instant) -> Option<Hit> {
+        let hash = self.hash(key);
+        self.shard(hash).get(key, hash, now)
+    }
+
+    /// Hands a known and fresh answer, with its age in seconds, to `take` if the question may pass, and counts a hit; otherwise
+    /// returns false and counts nothing. Allocates nothing; `take` runs under the lock.
+    pub fn pass(
+        &self,
+        key: &Key<'_>,
+        pass: Pass,
+        now: Instant,
+        take: impl FnOnce(&Template, u32),
+    ) -> bool {
+        let hash = self.hash(key);
+        self.shard(hash).pass(key, hash, pass, now, take)
+    }
+
+    /// Lets a question pass as long as its answer is kept.
+    pub fn grant(&self, key: &Key<'_>, pass: Pass) {
+        let hash = self.hash(key);
+        self.shard(hash).grant(key, hash, pass);
+    }
+
+    /// Makes the passes of a question void.
+    pub fn revoke(&self, key: &Key<'_>) {
+        let hash = self.hash(key);
+        self.shard(hash).revoke(key, hash);
     }
 
     /// Stores an answer for `lifetime`, in place of an older one; not when the slot is closed or the answer too big.
     pub fn insert(
-        &mut self,
+        &self,
         key: &Key<'_>,
         template: Arc<Template>,
         lifetime: Duration,
         now: Instant,
     ) {
-        let mut segment = Segment::Probation;
-        if let Some(at) = self.find(key) {
-            segment = self.nodes.at(at).segment;
-            self.remove(at);
-        }
-        let bytes = entry_bytes(key.name, &template);
-        if lifetime.is_zero() || bytes > self.capacity / MAX_SHARE || self.place(key.slot).is_none()
-        {
-            return;
-        }
-        while self.nodes.bytes() + bytes > self.capacity {
-            let Some(at) = self.nodes.oldest() else { break };
-            self.remove(at);
-        }
         let hash = self.hash(key);
-        let at = self.nodes.insert(
-            Node {
-                slot: key.slot,
-                name: key.name.into(),
-                record_type: key.record_type,
-                class: key.class,
-                dnssec_ok: key.dnssec_ok,
-                checking_disabled: key.checking_disabled,
-                hash,
-                template,
-                stored_at: now,
-                expires_at: now + lifetime,
-                bytes,
-                segment,
-                newer: order::NONE,
-                older: order::NONE,
-            },
-            segment,
-        );
-        let nodes = &self.nodes;
-        self.table
-            .insert_unique(hash, at, |&other| nodes.at(other).hash);
-        if let Some(place) = self.place(key.slot) {
-            place.usage.entries += 1;
-            place.usage.bytes += bytes;
-        }
-        self.demote();
+        self.shard(hash).insert(key, hash, template, lifetime, now);
     }
 
     /// Forgets; returns the number of entries dropped.
-    pub fn flush(&mut self, what: Forget<'_>) -> usize {
-        let gone = self.nodes.matching(|node| match what {
-            Forget::All => true,
-            Forget::Suffix(suffix) => {
-                wire_suffixes(&node.name).any(|name| name == suffix.as_wire())
-            }
-            Forget::Slot(slot) => node.slot == slot,
-        });
-        for &at in &gone {
-            self.remove(at);
-        }
-        if self.nodes.len() == 0 {
-            self.nodes = Nodes::default();
-            self.table = HashTable::new();
-        }
-        gone.len()
+    pub fn flush(&self, what: Forget<'_>) -> usize {
+        self.shards().map(|shard| shard.lock().flush(what)).sum()
     }
 
     /// Returns what a slot holds; zeros when it is closed.
     pub fn usage(&self, slot: Slot) -> Usage {
-        let place = self.slots.get(slot.index as usize);
-        place
-            .filter(|place| place.open && place.epoch == slot.epoch)
-            .map_or_else(Usage::default, |place| place.usage)
+        self.shards().fold(Usage::default(), |sum, shard| {
+            let part = shard.lock().usage(slot);
+            Usage {
+                entries: sum.entries + part.entries,
+                bytes: sum.bytes + part.bytes,
+                hits: sum.hits + part.hits,
+                misses: sum.misses + part.misses,
+            }
+        })
     }
 
     /// Returns the number of entries in all slots.
     pub fn len(&self) -> usize {
-        self.nodes.len()
+        self.shards().map(|shard| shard.lock().len()).sum()
     }
 
     /// Whether there are no entries.
@@ -279,22 +248,22 @@ impl Cache {
 
     /// Returns the bytes that all entries take, their share of the tables included.
     pub fn bytes(&self) -> usize {
-        self.nodes.bytes()
+        self.shards().map(|shard| shard.lock().bytes()).sum()
     }
 
-    fn place(&mut self, slot: Slot) -> Option<&mut Place> {
-        let place = self.slots.get_mut(slot.index as usize)?;
-        (place.open && place.epoch == slot.epoch).then_some(place)
+    fn shards(&self) -> impl Iterator<Item = Lock<'_>> {
+        self.parts.shards.iter().map(Lock)
     }
 
-    fn find(&self, key: &Key<'_>) -> Option<u32> {
-        self.table
-            .find(self.hash(key), |&at| self.nodes.at(at).is(key))
-            .copied()
+    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
+        let shards = &self.parts.shards;
+        // Neither the bits that a table chooses its bucket by nor those that it compares first.
+        let at = usize::try_from(hash >> 48).unwrap_or(0) % shards.len();
+        Lock(&shards[at]).lock()
     }
 
     fn hash(&self, key: &Key<'_>) -> u64 {
-        let mut hasher = FoldHasher::with_seed(self.seed, &self.shared_seed);
+        let mut hasher = FoldHasher::with_seed(self.parts.seed, &self.parts.shared_seed);
         hasher.write_u64(u64::from(key.slot.index) << 32 | u64::from(key.slot.epoch));
         let kind = u64::from(key.record_type) << 16 | u64::from(key.class);
         let bits = u64::from(key.dnssec_ok) << 1 | u64::from(key.checking_disabled);
@@ -302,29 +271,14 @@ impl Cache {
         hasher.write(key.name);
         hasher.finish()
     }
+}
 
-    fn remove(&mut self, at: u32) {
-        let hash = self.nodes.at(at).hash;
-        if let Ok(entry) = self.table.find_entry(hash, |&other| other == at) {
-            entry.remove();
-        }
-        let node = self.nodes.remove(at);
-        if let Some(place) = self.place(node.slot) {
-            place.usage.entries -= 1;
-            place.usage.bytes -= node.bytes;
-        }
-    }
+/// A part and how it is locked: a thread that panicked held the lock for whole changes only.
+struct Lock<'a>(&'a Mutex<Shard>);
 
-    /// Sends the protected entries that were not asked for the longest time back on probation.
-    fn demote(&mut self) {
-        let most = self.capacity / 5 * PROTECTED_FIFTHS;
-        while self.nodes.bytes_in(Segment::Protected) > most {
-            let Some(at) = self.nodes.oldest_in(Segment::Protected) else {
-                break;
-            };
-            self.nodes.unlink(at);
-            self.nodes.link(at, Segment::Probation);
-        }
+impl<'a> Lock<'a> {
+    fn lock(&self) -> MutexGuard<'a, Shard> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -333,7 +287,7 @@ impl std::fmt::Debug for Cache {
         f.debug_struct("Cache")
             .field("entries", &self.len())
             .field("bytes", &self.bytes())
-            .field("capacity", &self.capacity)
+            .field("capacity", &self.parts.capacity)
             .finish_non_exhaustive()
     }
 }
@@ -369,10 +323,10 @@ pub fn lifetime(
 }
 
 /// What an entry takes in all: its allocations, and its places in tables that may be half empty after they grew.
-fn entry_bytes(name: &[u8], template: &Template) -> usize {
-    let tables = 2 * (size_of::<Option<Node>>() + size_of::<u32>() + 1);
+fn entry_bytes(template: &Template) -> usize {
+    let tables = size_of::<Node>() + 2 * (size_of::<u32>() + 1);
     let shared = size_of::<Template>() + 2 * size_of::<usize>() + template.heap_size();
-    tables + name.len() + shared + 4 * ALLOCATION
+    tables + shared + 2 * ALLOCATION
 }
 
 #[cfg(test)]

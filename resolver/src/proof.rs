@@ -236,7 +236,7 @@ impl Resolver {
         if changed {
             // What was served while verdicts were told only must not be served as judged.
             self.cache.flush(Forget::Slot(slot));
-            self.passes.clear();
+            self.shortcuts.void();
         }
         if !waits {
             self.release(incarnation, now);

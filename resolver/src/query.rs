@@ -12,7 +12,6 @@
 //! error: it is never asked in two scopes. How far it is stands in `progress`. Does not choose upstreams (`ask`) and does not write
 //! answers (`answer`).
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use config::model::Upstream;
@@ -30,7 +29,7 @@ use crate::lookup::Waiter;
 use crate::progress::{Chain, Found, Next, Outcome, Query, Searching, Visit};
 use crate::proof::Judged;
 use crate::record::parse_reply;
-use crate::refusal::Refused;
+use crate::refusal::{self, Refused};
 use crate::search::{self, Search, search};
 use crate::synthesize::synthesize;
 use crate::template::Template;
@@ -48,6 +47,9 @@ const ANSWER_ROOM: usize = 512;
 
 impl Resolver {
     pub(crate) fn receive(&mut self, query: ClientQuery<'_>, now: Instant) {
+        if self.answer_hit(&query, now) {
+            return;
+        }
         self.counters.queries += 1;
         let mut buffer: NameBuffer = [0; 255];
         let view = match QueryView::parse(query.wire, &mut buffer) {
@@ -66,9 +68,6 @@ impl Resolver {
                 return;
             }
         };
-        if !self.trace_hits && self.answer_hit(&query, &view, now) {
-            return;
-        }
         let parsed = view.to_parsed();
         if self.is_duplicate(&query, &parsed) {
             return;
@@ -182,31 +181,17 @@ impl Resolver {
     }
 
     /// Answers from the cache when this very question went the long way before.
-    fn answer_hit(&mut self, query: &ClientQuery<'_>, view: &QueryView<'_>, now: Instant) -> bool {
-        let Some(slot) = self.passes.slot(view, query.stub) else {
-            return false;
-        };
-        let key = Key {
-            slot,
-            name: view.name,
-            record_type: view.record_type,
-            class: view.class,
-            dnssec_ok: view.dnssec_ok(),
-            checking_disabled: view.checking_disabled,
-        };
-        let Some(hit) = self.cache.get(&key, now) else {
-            return false;
-        };
-        let error = (hit.template.rcode() == rcode::SERVFAIL).then_some(&self.cached_error);
-        let mut wire = Vec::with_capacity(ANSWER_ROOM);
-        hit.template
-            .emit(&view.envelope(query.channel), hit.age, error, &mut wire);
-        self.counters.cache_hits += 1;
-        self.answers.push_back(Answer {
-            client: query.client,
-            wire,
-        });
-        true
+    fn answer_hit(&mut self, query: &ClientQuery<'_>, now: Instant) -> bool {
+        let mut wire = Vec::new();
+        let own = self.shortcuts.own();
+        let answered = own.answer(query.wire, query.stub, query.channel, &mut wire, now);
+        if answered {
+            self.answers.push_back(Answer {
+                client: query.client,
+                wire,
+            });
+        }
+        answered
     }
 
     fn is_duplicate(&self, query: &ClientQuery<'_>, parsed: &ParsedQuery) -> bool {
@@ -348,12 +333,12 @@ impl Resolver {
             checking_disabled: query.parsed.checking_disabled,
         };
         let hit = self.cache.get(&key, now)?;
-        let (template, age) = (Arc::clone(hit.template), hit.age);
+        let (template, age) = (hit.template, hit.age);
         let hop = self.reread(&template, age, question, query, id)?;
         query.steps.push(Step::CacheHit(id.clone()));
         let failure = hop.rcode == rcode::SERVFAIL;
         let found = Found {
-            extended_error: failure.then(|| self.cached_error.clone()),
+            extended_error: failure.then(refusal::cached_error),
             template: Some((template, age)),
             ..Found::default()
         };

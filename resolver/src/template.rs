@@ -27,8 +27,9 @@ const MAX_TARGETS: usize = 64;
 /// An encoded answer without OPT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
-    wire: Box<[u8]>,
-    marks: Box<[Mark]>,
+    /// The message, and behind it the marks: one allocation for both.
+    octets: Box<[u8]>,
+    wire_length: u16,
     question_end: u16,
     rcode: u16,
     authoritative: bool,
@@ -45,6 +46,38 @@ struct Mark {
     section: Section,
     /// Whether another RRset than the record before.
     starts: bool,
+}
+
+/// A mark as it is kept: both places, then the section and, in [`STARTS`], the rest.
+type Packed = [u8; 5];
+/// The bit of [`Mark::starts`].
+const STARTS: u8 = 0x80;
+
+impl Mark {
+    fn pack(self) -> Packed {
+        let [ttl_high, ttl_low] = self.ttl_at.to_be_bytes();
+        let [end_high, end_low] = self.end.to_be_bytes();
+        let section = match self.section {
+            Section::Answer => 0,
+            Section::Authority => 1,
+            Section::Additional => 2,
+        };
+        let starts = if self.starts { STARTS } else { 0 };
+        [ttl_high, ttl_low, end_high, end_low, section | starts]
+    }
+
+    fn unpack([ttl_high, ttl_low, end_high, end_low, kind]: Packed) -> Self {
+        Self {
+            ttl_at: u16::from_be_bytes([ttl_high, ttl_low]),
+            end: u16::from_be_bytes([end_high, end_low]),
+            section: match kind & !STARTS {
+                0 => Section::Answer,
+                1 => Section::Authority,
+                _ => Section::Additional,
+            },
+            starts: kind & STARTS != 0,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,9 +133,11 @@ impl Template {
         }
         let end = marks.last().map_or(question_end, |mark| mark.end.into());
         writer.wire.truncate(end);
+        let mut octets = writer.wire;
+        octets.extend(marks.iter().flat_map(|mark| mark.pack()));
         Self {
-            wire: writer.wire.into(),
-            marks: marks.into(),
+            octets: octets.into(),
+            wire_length: u16::try_from(end).unwrap_or(u16::MAX),
             question_end: u16::try_from(question_end).unwrap_or(u16::MAX),
             rcode,
             authoritative: false,
@@ -141,7 +176,14 @@ impl Template {
 
     /// Returns the bytes it takes on the heap, its own size not included.
     pub fn heap_size(&self) -> usize {
-        self.wire.len() + size_of_val(&*self.marks)
+        self.octets.len()
+    }
+
+    /// Returns the question that it answers: QNAME in lower case, QTYPE, QCLASS, as they stand in a message.
+    pub fn question(&self) -> &[u8] {
+        self.octets
+            .get(HEADER..self.question_end.into())
+            .unwrap_or_default()
     }
 
     /// Writes the answer over `out`, with TTLs lowered by `age` seconds; allocates only when `out` is too small.
@@ -164,12 +206,14 @@ impl Template {
         });
         let room = limit.saturating_sub(opt.map_or(0, |(_, error)| opt_size(error)));
         let kept = self.fitting(room);
-        let end = kept.last().map_or(base, |mark| mark.end.into());
-        let dropped = self.marks.get(kept.len());
+        let end = kept
+            .last()
+            .map_or(base, |mark| Mark::unpack(*mark).end.into());
+        let dropped = self.marks().get(kept.len()).copied().map(Mark::unpack);
         let truncated = self.cut || dropped.is_some_and(|mark| mark.section != Section::Additional);
 
         out.clear();
-        out.extend_from_slice(self.wire.get(..end).unwrap_or_default());
+        out.extend_from_slice(self.octets.get(..end).unwrap_or_default());
         let mut flags = flag::QR | flag::RD | flag::RA | header_rcode(self.rcode, opt.is_some());
         flags |= if self.authoritative { flag::AA } else { 0 };
         flags |= if truncated { flag::TC } else { 0 };
@@ -181,7 +225,7 @@ impl Template {
         flags |= checking(envelope.checking_disabled);
         let mut counts = [0u16; 3];
         for mark in kept {
-            let section = match mark.section {
+            let section = match Mark::unpack(*mark).section {
                 Section::Answer => &mut counts[0],
                 Section::Authority => &mut counts[1],
                 Section::Additional => &mut counts[2],
@@ -198,7 +242,7 @@ impl Template {
         }
         if age > 0 {
             for mark in kept {
-                lower_ttl(out, usize::from(mark.ttl_at), age);
+                lower_ttl(out, usize::from(Mark::unpack(*mark).ttl_at), age);
             }
         }
         if let Some((dnssec_ok, error)) = opt {
@@ -206,18 +250,23 @@ impl Template {
         }
     }
 
+    fn marks(&self) -> &[Packed] {
+        let marks = self.octets.get(self.wire_length.into()..);
+        marks.unwrap_or_default().as_chunks().0
+    }
+
     /// Returns the marks of those first RRsets that end within `room`.
-    fn fitting(&self, room: usize) -> &[Mark] {
-        if self.wire.len() <= room {
-            return &self.marks;
+    fn fitting(&self, room: usize) -> &[Packed] {
+        let marks = self.marks();
+        if usize::from(self.wire_length) <= room {
+            return marks;
         }
-        let over = self
-            .marks
-            .partition_point(|mark| usize::from(mark.end) <= room);
+        let over = marks.partition_point(|mark| usize::from(Mark::unpack(*mark).end) <= room);
         // The RRset that the first record over the border belongs to goes as a whole.
-        let whole = self.marks.get(..=over).unwrap_or(&self.marks);
-        let set = whole.iter().rposition(|mark| mark.starts).unwrap_or(0);
-        self.marks.get(..set).unwrap_or_default()
+        let whole = marks.get(..=over).unwrap_or(marks);
+        let starts = |mark: &Packed| Mark::unpack(*mark).starts;
+        let set = whole.iter().rposition(starts).unwrap_or(0);
+        marks.get(..set).unwrap_or_default()
     }
 }
 

@@ -399,7 +399,7 @@ impl Resolver {
         if hit.template.rcode() == rcode::SERVFAIL {
             return None;
         }
-        let wire = message(question, hit.template, hit.age);
+        let wire = message(question, &hit.template, hit.age);
         let reply = parse_reply(&wire, 0, question).ok()?;
         Some(Reply {
             rcode: reply.rcode,

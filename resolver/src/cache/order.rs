@@ -1,39 +1,86 @@
 //! In which order are entries forgotten? Two lists through one slab: probation and protected, each newest first.
 //!
-//! Knows nothing of hashing, time or capacity; the store above decides who moves.
+//! Knows nothing of hashing, time or capacity; the shard decides who moves.
 
 use std::sync::Arc;
 
 use config::time::Instant;
 
-use super::{Key, Slot};
+use super::{Key, Pass, Slot};
+use crate::event::Stub;
 use crate::template::Template;
 
 /// No entry.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// A stored answer.
+/// Entries that are allocated together: a table of a million does not double when it is full.
+const CHUNK: usize = 64;
+
+/// A stored answer. Its question stands in the template.
 pub(super) struct Node {
-    pub(super) slot: Slot,
-    pub(super) name: Box<[u8]>,
-    pub(super) record_type: u16,
-    pub(super) class: u16,
-    pub(super) dnssec_ok: bool,
-    pub(super) checking_disabled: bool,
+    /// `None` when the place is free.
+    pub(super) template: Option<Arc<Template>>,
     pub(super) hash: u64,
-    pub(super) template: Arc<Template>,
     pub(super) stored_at: Instant,
     pub(super) expires_at: Instant,
-    pub(super) bytes: usize,
-    pub(super) segment: Segment,
+    pub(super) slot: Slot,
     pub(super) newer: u32,
     pub(super) older: u32,
+    pub(super) bytes: u32,
+    /// Of the passes among the bits.
+    pub(super) epoch: u32,
+    pub(super) bits: Bits,
+    pub(super) segment: Segment,
+}
+
+/// Switches of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Bits(u8);
+
+impl Bits {
+    /// DO.
+    pub(super) const DNSSEC_OK: Self = Self(1);
+    /// CD.
+    pub(super) const CHECKING_DISABLED: Self = Self(2);
+    /// Asked for since it came into its list.
+    pub(super) const ASKED: Self = Self(4);
+    /// Questions at the main stub pass.
+    const MAIN: Self = Self(8);
+    /// Questions at the bypass stub pass.
+    const BYPASS: Self = Self(16);
+
+    pub(super) const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    pub(super) const fn insert(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    pub(super) const fn remove(&mut self, other: Self) {
+        self.0 &= !other.0;
+    }
+
+    pub(super) const fn set(&mut self, other: Self, on: bool) {
+        if on {
+            self.insert(other);
+        } else {
+            self.remove(other);
+        }
+    }
+
+    const fn of(stub: Stub) -> Self {
+        match stub {
+            Stub::Main => Self::MAIN,
+            Stub::Bypass => Self::BYPASS,
+        }
+    }
 }
 
 /// Which list an entry is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Segment {
-    /// Not asked for since it was stored.
+    /// Not asked for since it was stored, as far as that is known.
     Probation,
     /// Asked for.
     Protected,
@@ -42,7 +89,9 @@ pub(super) enum Segment {
 /// All entries, by place and in order.
 #[derive(Default)]
 pub(super) struct Nodes {
-    slab: Vec<Option<Node>>,
+    chunks: Vec<Box<[Node]>>,
+    /// Places in use or used before.
+    used: u32,
     free: Vec<u32>,
     probation: List,
     protected: List,
@@ -65,19 +114,73 @@ impl Default for List {
 }
 
 impl Node {
-    pub(super) fn is(&self, key: &Key<'_>) -> bool {
-        *self.name == *key.name
+    pub(super) fn is(&self, key: &Key<'_>, hash: u64) -> bool {
+        self.hash == hash
             && self.slot == key.slot
-            && self.record_type == key.record_type
-            && self.class == key.class
-            && self.dnssec_ok == key.dnssec_ok
-            && self.checking_disabled == key.checking_disabled
+            && self.bits.contains(Bits::DNSSEC_OK) == key.dnssec_ok
+            && self.bits.contains(Bits::CHECKING_DISABLED) == key.checking_disabled
+            && self
+                .template
+                .as_ref()
+                .is_some_and(|template| key.is_answered_by(template))
+    }
+
+    pub(super) fn template(&self) -> Arc<Template> {
+        let template = self.template.as_ref();
+        Arc::clone(template.expect("a place in use has an answer"))
+    }
+
+    /// Returns QNAME in wire form.
+    pub(super) fn name(&self) -> &[u8] {
+        let question = self.template.as_ref().map(|template| template.question());
+        let question = question.unwrap_or_default();
+        question
+            .get(..question.len().saturating_sub(4))
+            .unwrap_or_default()
+    }
+
+    /// Returns the seconds since it was stored.
+    pub(super) fn age(&self, now: Instant) -> u32 {
+        u32::try_from(now.since(self.stored_at).as_secs()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn passes(&self, pass: Pass) -> bool {
+        self.epoch == pass.epoch && self.bits.contains(Bits::of(pass.stub))
+    }
+
+    pub(super) fn grant(&mut self, pass: Pass) {
+        if self.epoch != pass.epoch {
+            self.revoke();
+            self.epoch = pass.epoch;
+        }
+        self.bits.insert(Bits::of(pass.stub));
+    }
+
+    pub(super) fn revoke(&mut self) {
+        self.bits.remove(Bits::MAIN);
+        self.bits.remove(Bits::BYPASS);
+    }
+
+    fn free() -> Self {
+        Self {
+            template: None,
+            hash: 0,
+            stored_at: Instant::ZERO,
+            expires_at: Instant::ZERO,
+            slot: Slot { index: 0, epoch: 0 },
+            newer: NONE,
+            older: NONE,
+            bytes: 0,
+            epoch: 0,
+            bits: Bits::default(),
+            segment: Segment::Probation,
+        }
     }
 }
 
 impl Nodes {
     pub(super) fn len(&self) -> usize {
-        self.slab.len() - self.free.len()
+        self.used as usize - self.free.len()
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -88,36 +191,44 @@ impl Nodes {
         self.list(segment).bytes
     }
 
-    /// Returns the entry to forget first.
-    pub(super) fn oldest(&self) -> Option<u32> {
-        self.oldest_in(Segment::Probation)
-            .or_else(|| self.oldest_in(Segment::Protected))
-    }
-
+    /// Returns the entry that has been longest in a list.
     pub(super) fn oldest_in(&self, segment: Segment) -> Option<u32> {
         Some(self.list(segment).oldest).filter(|&at| at != NONE)
     }
 
     /// Returns the places of the entries that `wanted` picks, in no particular order of use.
     pub(super) fn matching(&self, wanted: impl Fn(&Node) -> bool) -> Vec<u32> {
-        let places = (0u32..).zip(&self.slab);
+        let places = (0..self.used).zip(self.chunks.iter().flatten());
         places
-            .filter(|(_, node)| node.as_ref().is_some_and(&wanted))
+            .filter(|(_, node)| node.template.is_some() && wanted(node))
             .map(|(at, _)| at)
             .collect()
     }
 
     pub(super) fn at(&self, at: u32) -> &Node {
-        let node = self.slab.get(at as usize).and_then(Option::as_ref);
+        let (chunk, place) = split(at);
+        let node = self.chunks.get(chunk).and_then(|chunk| chunk.get(place));
+        node.expect("lists and table hold places in use")
+    }
+
+    pub(super) fn at_mut(&mut self, at: u32) -> &mut Node {
+        let (chunk, place) = split(at);
+        let chunk = self.chunks.get_mut(chunk);
+        let node = chunk.and_then(|chunk| chunk.get_mut(place));
         node.expect("lists and table hold places in use")
     }
 
     pub(super) fn insert(&mut self, node: Node, segment: Segment) -> u32 {
         let at = self.free.pop().unwrap_or_else(|| {
-            self.slab.push(None);
-            u32::try_from(self.slab.len() - 1).expect("2^32 entries do not fit into memory")
+            let at = self.used;
+            if split(at).0 == self.chunks.len() {
+                self.chunks
+                    .push((0..CHUNK).map(|_| Node::free()).collect());
+            }
+            self.used += 1;
+            at
         });
-        self.slab[at as usize] = Some(node);
+        *self.at_mut(at) = node;
         self.link(at, segment);
         at
     }
@@ -125,8 +236,7 @@ impl Nodes {
     pub(super) fn remove(&mut self, at: u32) -> Node {
         self.unlink(at);
         self.free.push(at);
-        let node = self.slab.get_mut(at as usize).and_then(Option::take);
-        node.expect("lists and table hold places in use")
+        std::mem::replace(self.at_mut(at), Node::free())
     }
 
     /// Puts an entry that is in no list at the newest end of one.
@@ -141,7 +251,7 @@ impl Nodes {
             self.at_mut(older).newer = at;
         }
         let list = self.list_mut(segment);
-        list.bytes += bytes;
+        list.bytes += bytes as usize;
         list.newest = at;
         if older == NONE {
             list.oldest = at;
@@ -159,18 +269,13 @@ impl Nodes {
             self.at_mut(older).newer = newer;
         }
         let list = self.list_mut(segment);
-        list.bytes -= bytes;
+        list.bytes -= bytes as usize;
         if newer == NONE {
             list.newest = older;
         }
         if older == NONE {
             list.oldest = newer;
         }
-    }
-
-    fn at_mut(&mut self, at: u32) -> &mut Node {
-        let node = self.slab.get_mut(at as usize).and_then(Option::as_mut);
-        node.expect("lists and table hold places in use")
     }
 
     fn list(&self, segment: Segment) -> &List {
@@ -186,4 +291,8 @@ impl Nodes {
             Segment::Protected => &mut self.protected,
         }
     }
+}
+
+const fn split(at: u32) -> (usize, usize) {
+    (at as usize / CHUNK, at as usize % CHUNK)
 }

@@ -27,7 +27,7 @@ fn key(slot: Slot, name: &DomainName) -> Key<'_> {
 fn template(name: &DomainName, size: usize) -> Arc<Template> {
     let question = Question {
         name: name.clone(),
-        record_type: 65280,
+        record_type: rtype::A,
         class: class::IN,
     };
     let record = RawRecord::new(name, 65280, 300, vec![0; size]);
