@@ -49,6 +49,8 @@ fn resolver(said: &Table, resolver: &mut ResolverConfig, findings: &mut Findings
             }
         }
     }
+    let threads = said.integer("threads").map(usize::try_from);
+    lay(threads.and_then(Result::ok), &mut resolver.threads);
     lay(said.word("resolv-conf"), &mut resolver.resolv_conf);
     lay(said.word("selection"), &mut resolver.selection);
     lay(said.word("transport"), &mut resolver.transport);

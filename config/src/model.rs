@@ -31,6 +31,8 @@ pub struct ResolverConfig {
     pub listen: Vec<SocketAddr>,
     /// Where the bypass stub listens: no search, no synthesis, no validation.
     pub listen_bypass: Vec<SocketAddr>,
+    /// Threads that answer from the cache at each address; none leaves that to the loop.
+    pub threads: usize,
     /// Who writes `/etc/resolv.conf`.
     pub resolv_conf: ResolvConfMode,
     /// Upstreams of the default scope; they come before those of any link.
@@ -68,6 +70,7 @@ impl Default for ResolverConfig {
             enabled: true,
             listen: vec![SocketAddr::from((Ipv4Addr::new(127, 0, 0, 53), port))],
             listen_bypass: vec![SocketAddr::from((Ipv4Addr::new(127, 0, 0, 54), port))],
+            threads: 1,
             resolv_conf: ResolvConfMode::Unmanaged,
             upstreams: Vec::new(),
             search: Vec::new(),

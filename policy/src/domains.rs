@@ -189,7 +189,9 @@ impl DomainTable {
         for claim in &mut claims {
             let at = scopes.binary_search(&claim.order.scope).unwrap_or_default();
             claim.scope = u32::try_from(at).expect("there are fewer scopes than 2^32");
-            let at = excluded.keys().position(|owner| *owner == claim.order.owner);
+            let at = excluded
+                .keys()
+                .position(|owner| *owner == claim.order.owner);
             claim.exclusions = at.and_then(|at| u32::try_from(at).ok());
         }
         let mut entries = entries;

@@ -47,7 +47,8 @@ pub(crate) struct Found<'t> {
 impl Suffixes {
     /// Makes the table from pairs of suffix and claim, sorted by suffix, those of one suffix in their order.
     pub(crate) fn new(sorted: &[(DomainName, u32)]) -> Self {
-        let mut names = Vec::with_capacity(sorted.iter().map(|(name, _)| name.as_wire().len()).sum());
+        let mut names =
+            Vec::with_capacity(sorted.iter().map(|(name, _)| name.as_wire().len()).sum());
         let mut places: Vec<Place> = Vec::new();
         let mut depths = 0;
         let mut before: Option<&DomainName> = None;
@@ -144,7 +145,9 @@ impl Eq for Suffixes {}
 
 impl std::fmt::Debug for Suffixes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let name = |found: Found<'_>| DomainName::from_wire(found.suffix).unwrap_or_else(|_| DomainName::root());
+        let name = |found: Found<'_>| {
+            DomainName::from_wire(found.suffix).unwrap_or_else(|_| DomainName::root())
+        };
         f.debug_map()
             .entries(self.iter().map(|found| (name(found), found.claims)))
             .finish()

@@ -162,7 +162,7 @@ impl Cache {
     }
 
     /// Makes a place for a scope.
-    pub fn open(&mut self) -> Slot {
+    pub fn open(&self) -> Slot {
         let mut slot = Slot { index: 0, epoch: 0 };
         for shard in self.shards() {
             slot = shard.lock().open();
@@ -171,7 +171,7 @@ impl Cache {
     }
 
     /// Forgets a scope and all its answers; returns the number of entries dropped.
-    pub fn close(&mut self, slot: Slot) -> usize {
+    pub fn close(&self, slot: Slot) -> usize {
         self.shards().map(|shard| shard.lock().close(slot)).sum()
     }
 
@@ -207,13 +207,7 @@ impl Cache {
     }
 
     /// Stores an answer for `lifetime`, in place of an older one; not when the slot is closed or the answer too big.
-    pub fn insert(
-        &self,
-        key: &Key<'_>,
-        template: Arc<Template>,
-        lifetime: Duration,
-        now: Instant,
-    ) {
+    pub fn insert(&self, key: &Key<'_>, template: Arc<Template>, lifetime: Duration, now: Instant) {
         let hash = self.hash(key);
         self.shard(hash).insert(key, hash, template, lifetime, now);
     }

@@ -165,7 +165,7 @@ impl Resolver {
     /// Puts a new plan in force: scopes that are gone or whose link is another one lose their cache, and their
     /// questions in flight are answered with an error.
     pub fn apply_plan(&mut self, plan: Arc<DnsPlan>, now: Instant) {
-        self.scopes.apply(&plan, &self.networks, &mut self.cache);
+        self.scopes.apply(&plan, &self.networks, &self.cache);
         self.plan = plan;
         let scopes = &self.scopes;
         self.shortcuts

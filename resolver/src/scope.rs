@@ -54,7 +54,7 @@ impl Scopes {
     }
 
     /// Follows a plan. What must be forgotten is gone from the cache afterwards.
-    pub(crate) fn apply(&mut self, plan: &DnsPlan, networks: &Networks, cache: &mut Cache) {
+    pub(crate) fn apply(&mut self, plan: &DnsPlan, networks: &Networks, cache: &Cache) {
         let mut before = std::mem::take(&mut self.scope_by_id);
         for (id, planned) in &plan.scopes {
             let scope = match before.remove(id) {
@@ -108,7 +108,7 @@ impl Scopes {
 }
 
 impl Scope {
-    fn new(incarnation: u64, plan: &ScopePlan, networks: &Networks, cache: &mut Cache) -> Self {
+    fn new(incarnation: u64, plan: &ScopePlan, networks: &Networks, cache: &Cache) -> Self {
         Self {
             incarnation,
             slot: cache.open(),
@@ -224,7 +224,7 @@ impl Scope {
             && ready(&self.plan) == ready(planned)
     }
 
-    fn follow(mut self, planned: &ScopePlan, networks: &Networks, cache: &mut Cache) -> Self {
+    fn follow(mut self, planned: &ScopePlan, networks: &Networks, cache: &Cache) -> Self {
         let set = |plan: &ScopePlan| plan.upstreams.iter().cloned().collect::<BTreeSet<_>>();
         let elsewhere = self.plan.network != planned.network;
         // What one network says is not told in another; the first word on where this is, is no news of that kind.

@@ -138,12 +138,12 @@ impl Shortcuts {
         tallies.iter().map(hits).sum()
     }
 
-    fn again(&mut self) {
+    fn again(&self) {
         let ways = self.shared.ways();
         self.publish(Arc::clone(&ways.plan), ways.slots.clone());
     }
 
-    fn publish(&mut self, plan: Arc<DnsPlan>, slots: Box<[Option<Slot>]>) {
+    fn publish(&self, plan: Arc<DnsPlan>, slots: Box<[Option<Slot>]>) {
         let mut ways = self
             .shared
             .ways

@@ -5,5 +5,6 @@ mod cached;
 mod message;
 mod promise;
 mod routing;
+mod shortcut;
 mod upstreams;
 mod world;

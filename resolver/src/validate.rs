@@ -384,7 +384,7 @@ impl Resolver {
     }
 
     /// Returns a reply that was kept before.
-    fn kept_reply(&mut self, asking: &Asking, now: Instant) -> Option<Reply> {
+    fn kept_reply(&self, asking: &Asking, now: Instant) -> Option<Reply> {
         let slot = self.scopes.get(&asking.scope)?.slot;
         let question = &asking.question;
         let key = Key {

@@ -48,7 +48,7 @@ fn a_hit_allocates_nothing() {
         300,
     )];
     let template = Template::build(&question, 0, &answers, &[], &[]);
-    let mut cache = Cache::new(1 << 20, [7; 32]);
+    let cache = Cache::new(1 << 20, [7; 32]);
     let slot = cache.open();
     let stored_at = Instant::ZERO + Duration::from_secs(1);
     let key = Key {

@@ -74,7 +74,8 @@ pub(crate) async fn run(
     let socket = ControlSocket::prepare(&options.control_socket(), started_by)?;
     let texts = keeper.read_config().await.map_err(RunError::Config)?;
     let understood = reload::understand(&texts, None);
-    let driver = Driver::bind(&listen(&understood.config))?;
+    let threads = understood.config.resolver.threads;
+    let mut driver = Driver::bind_groups(&listen(&understood.config), threads)?;
     let now = clock::now();
     let beginning = Beginning {
         listen: driver.local_addresses().iter().map(listen_status).collect(),
@@ -86,6 +87,10 @@ pub(crate) async fn run(
         understood,
     };
     let world = World::new(beginning, now);
+    if threads > 0 {
+        let started = driver.start_threads(|| world.resolver.shortcut(), clock::now);
+        started.map_err(|error| RunError::System("start listener threads", error))?;
+    }
     let errands = Errands::start(keeper);
     let mut running = Running::new(options, driver, world, errands, socket)?;
     let ended = match running.start().await {

@@ -66,6 +66,13 @@ pub static KEYS: &[Key] = &[
     ),
     key(
         Section::Resolver,
+        "threads",
+        Syntax::Integer { min: 0, max: 64 },
+        Some("1"),
+        "How many threads answer from the cache at each address; 0 leaves that to the loop that does everything else.",
+    ),
+    key(
+        Section::Resolver,
         "resolv-conf",
         Syntax::Choice(&["unmanaged", "stub", "uplink"]),
         Some("\"unmanaged\""),

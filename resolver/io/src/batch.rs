@@ -21,68 +21,173 @@ pub(crate) const BATCH_MAX: usize = 64;
 /// Bytes kept of a client's datagram; a longer one is cut, so that the core answers FORMERR.
 pub(crate) const DATAGRAM_MAX: usize = 2048;
 
+/// Bytes that the buffer of an answer keeps.
+const ANSWER_KEEP: usize = 4096;
+
+/// Whether a call waits when nothing is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Until one datagram is there; then for no more.
+    ForOne,
+    /// Not at all.
+    Never,
+}
+
 /// Datagrams received by one call, in buffers that live as long as this.
-#[derive(Debug)]
 pub(crate) struct Received {
     bytes: Box<[u8]>,
-    datagrams: Vec<(SocketAddr, usize)>,
+    names: Box<[RawName]>,
+    vectors: Box<[libc::iovec]>,
+    headers: Box<[libc::mmsghdr]>,
+    count: usize,
 }
 
 impl Received {
     /// Allocates the buffers; nothing allocates afterwards.
     pub(crate) fn new() -> Self {
-        Self {
+        let mut received = Self {
             bytes: vec![0; BATCH_MAX * DATAGRAM_MAX].into_boxed_slice(),
-            datagrams: Vec::with_capacity(BATCH_MAX),
-        }
-    }
-
-    /// Returns the sender and the bytes of a datagram of the last call.
-    pub(crate) fn get(&self, place: usize) -> Option<(SocketAddr, &[u8])> {
-        let (peer, length) = *self.datagrams.get(place)?;
-        let start = place.checked_mul(DATAGRAM_MAX)?;
-        Some((peer, self.bytes.get(start..start.checked_add(length)?)?))
-    }
-
-    /// Takes what is waiting on a socket, at most [`BATCH_MAX`] datagrams, without waiting; returns how many.
-    ///
-    /// # Errors
-    /// What `recvmmsg(2)` says; `WouldBlock` when nothing is there.
-    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
-        self.datagrams.clear();
-        let mut names = [RawName::EMPTY; BATCH_MAX];
-        let mut vectors = [EMPTY_VECTOR; BATCH_MAX];
-        let mut headers = [empty_header(); BATCH_MAX];
-        let places = headers.iter_mut().zip(&mut vectors).zip(&mut names);
-        for (((header, vector), name), buffer) in
-            places.zip(self.bytes.chunks_exact_mut(DATAGRAM_MAX))
+            names: vec![RawName::EMPTY; BATCH_MAX].into_boxed_slice(),
+            vectors: vec![EMPTY_VECTOR; BATCH_MAX].into_boxed_slice(),
+            headers: vec![empty_header(); BATCH_MAX].into_boxed_slice(),
+            count: BATCH_MAX,
+        };
+        // The boxes never move what they hold, so that these pointers stay good.
+        let buffers = received.bytes.chunks_exact_mut(DATAGRAM_MAX);
+        let places = received.vectors.iter_mut().zip(&mut received.names);
+        for ((header, (vector, name)), buffer) in
+            received.headers.iter_mut().zip(places).zip(buffers)
         {
             vector.iov_base = buffer.as_mut_ptr().cast();
             vector.iov_len = buffer.len();
             header.msg_hdr.msg_iov = vector;
             header.msg_hdr.msg_iovlen = 1;
             header.msg_hdr.msg_name = ptr::from_mut(name).cast();
+        }
+        received
+    }
+
+    /// Returns the sender and the bytes of a datagram of the last call.
+    pub(crate) fn get(&self, place: usize) -> Option<(SocketAddr, &[u8])> {
+        if place >= self.count {
+            return None;
+        }
+        let length = usize::try_from(self.headers.get(place)?.msg_len).ok()?;
+        let start = place.checked_mul(DATAGRAM_MAX)?;
+        let end = start.checked_add(length.min(DATAGRAM_MAX))?;
+        Some((self.names.get(place)?.decode(), self.bytes.get(start..end)?))
+    }
+
+    /// Takes what is waiting on a socket, at most [`BATCH_MAX`] datagrams; returns how many.
+    ///
+    /// # Errors
+    /// What `recvmmsg(2)` says; `WouldBlock` when nothing is there and nobody waits.
+    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>, wait: Wait) -> io::Result<usize> {
+        // The last call wrote over these, in as many headers as it filled.
+        for header in self.headers.iter_mut().take(self.count) {
             header.msg_hdr.msg_namelen = RawName::ROOM;
         }
-        // SAFETY: every header points to one vector, one buffer and one name of the given sizes; all of them outlive
-        // the call and nothing else uses them during it. The count is that of the array.
+        self.count = 0;
+        let flags = match wait {
+            Wait::ForOne => libc::MSG_WAITFORONE,
+            Wait::Never => libc::MSG_DONTWAIT,
+        };
+        // SAFETY: every header points to one vector, one buffer and one name of the given sizes, in boxes of this structure,
+        // which the caller holds alone. The count is that of the headers.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
-                headers.as_mut_ptr(),
+                self.headers.as_mut_ptr(),
                 BATCH_COUNT,
-                libc::MSG_DONTWAIT,
+                flags,
                 ptr::null_mut(),
             )
         };
-        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
-        for (header, name) in headers.iter().zip(&names).take(count) {
-            let length = usize::try_from(header.msg_len)
-                .unwrap_or(DATAGRAM_MAX)
-                .min(DATAGRAM_MAX);
-            self.datagrams.push((name.decode(), length));
+        self.count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+        Ok(self.count)
+    }
+}
+
+impl std::fmt::Debug for Received {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Received")
+            .field("count", &self.count)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Answers that wait to be sent by one call, in buffers that are used again.
+pub(crate) struct Outbox {
+    answers: Vec<Vec<u8>>,
+    names: Box<[RawName]>,
+    vectors: Box<[libc::iovec]>,
+    headers: Box<[libc::mmsghdr]>,
+    count: usize,
+}
+
+impl Outbox {
+    /// Makes an empty one.
+    pub(crate) fn new() -> Self {
+        Self {
+            answers: vec![Vec::new(); BATCH_MAX],
+            names: vec![RawName::EMPTY; BATCH_MAX].into_boxed_slice(),
+            vectors: vec![EMPTY_VECTOR; BATCH_MAX].into_boxed_slice(),
+            headers: vec![empty_header(); BATCH_MAX].into_boxed_slice(),
+            count: 0,
         }
-        Ok(count)
+    }
+
+    /// Returns the buffer of the next answer, with whatever it held before; `None` when all are in use.
+    pub(crate) fn next(&mut self) -> Option<&mut Vec<u8>> {
+        self.answers.get_mut(self.count)
+    }
+
+    /// Keeps what is in the next buffer, for this client.
+    pub(crate) fn keep(&mut self, peer: SocketAddr) {
+        if let Some(name) = self.names.get_mut(self.count) {
+            if let Some(header) = self.headers.get_mut(self.count) {
+                header.msg_hdr.msg_namelen = name.encode(peer);
+            }
+            self.count += 1;
+        }
+    }
+
+    /// Sends what is kept. One that the kernel does not take is lost, as any datagram may be; its client asks again.
+    pub(crate) fn send(&mut self, socket: BorrowedFd<'_>) {
+        let count = std::mem::take(&mut self.count);
+        let places = self.headers.iter_mut().zip(&mut self.vectors);
+        let places = places.zip(&mut self.names).zip(&mut self.answers);
+        for (((header, vector), name), answer) in places.take(count) {
+            vector.iov_base = answer.as_mut_ptr().cast();
+            vector.iov_len = answer.len();
+            header.msg_hdr.msg_iov = vector;
+            header.msg_hdr.msg_iovlen = 1;
+            header.msg_hdr.msg_name = ptr::from_mut(name).cast();
+        }
+        let mut rest = self.headers.get_mut(..count).unwrap_or_default();
+        while !rest.is_empty() {
+            // SAFETY: each of these headers points to one vector, one answer and one name, in boxes of this structure, which
+            // the caller holds alone; the kernel only reads the answers.
+            let sent = unsafe {
+                libc::sendmmsg(
+                    socket.as_raw_fd(),
+                    rest.as_mut_ptr(),
+                    libc::c_uint::try_from(rest.len()).unwrap_or(BATCH_COUNT),
+                    libc::MSG_DONTWAIT,
+                )
+            };
+            let taken = match usize::try_from(sent) {
+                Ok(sent) => sent.max(1),
+                Err(_) if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => 0,
+                Err(_) => 1,
+            };
+            rest = rest.get_mut(taken..).unwrap_or_default();
+        }
+        for answer in &mut self.answers {
+            if answer.capacity() > ANSWER_KEEP {
+                *answer = Vec::new();
+            }
+        }
     }
 }
 

@@ -47,8 +47,39 @@ impl Guard {
 /// # Errors
 /// [`BindError`].
 pub(crate) fn udp(address: SocketAddr) -> Result<(UdpSocket, Guard), BindError> {
+    open_udp(address, Sharing::Alone)
+}
+
+/// Opens several UDP listeners at one address, among which the kernel spreads clients. Nobody else listens there.
+///
+/// # Errors
+/// [`BindError`].
+pub(crate) fn udp_group(
+    address: SocketAddr,
+    count: usize,
+) -> Result<(Vec<UdpSocket>, Guard), BindError> {
+    let (alone, guard) = udp(address)?;
+    if count <= 1 {
+        return Ok((vec![alone], guard));
+    }
+    let address = alone.local_addr().unwrap_or(address);
+    drop(alone);
+    let open = |_| Ok(open_udp(address, Sharing::Group)?.0);
+    let sockets: Result<_, BindError> = (0..count).map(open).collect();
+    Ok((sockets?, guard))
+}
+
+/// Whether other sockets may be at the same address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    Alone,
+    Group,
+}
+
+fn open_udp(address: SocketAddr, sharing: Sharing) -> Result<(UdpSocket, Guard), BindError> {
     let open = || {
         let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
+        socket.set_reuse_port(sharing == Sharing::Group)?;
         let guard = guard(&socket, address);
         socket.bind(&address.into())?;
         // A hint: the kernel caps it.

@@ -6,26 +6,32 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Instant;
 
+use resolver::shortcut::Shortcut;
 use resolver::{Answer, Channel, ClientId, ExchangeId, Failure, Stub, Transmit};
 use tokio::time::Sleep;
 
 use batch::Received;
 use clients::{CLIENTS_MAX, Clients, Origin};
+use handover::Datagrams;
 use poller::{Interest, Poller, Token};
 use rounds::{Batch, Found};
 use slots::{Key, Slots};
 use stub_tcp::{Connection, Listener};
 use stub_udp::UdpStub;
+use threads::{Post, Threads};
 use upstream::Upstreams;
 
 mod batch;
 mod bind;
 mod clients;
 pub mod frame;
+mod handover;
 pub mod holder;
 mod poller;
 pub mod resolv_conf;
@@ -33,6 +39,7 @@ mod rounds;
 mod slots;
 mod stub_tcp;
 mod stub_udp;
+mod threads;
 mod upstream;
 mod upstream_tcp;
 mod upstream_udp;
@@ -56,9 +63,12 @@ pub struct Driver {
     connections: Slots<Connection>,
     clients: Clients,
     upstreams: Upstreams,
-    received: Received,
+    /// The listener threads, when there are any.
+    threads: Option<Threads>,
+    socket_batch: Received,
+    received: Datagrams,
     received_at: Instant,
-    batch: Option<Batch>,
+    batch: Batch,
     scratch: Box<[u8]>,
     /// Connections with whole questions.
     askers: VecDeque<Key>,
@@ -100,11 +110,11 @@ pub enum BindError {
         /// UDP or TCP.
         channel: Channel,
         /// What the kernel said.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// There is no way to wait for sockets.
     #[error("cannot wait for sockets")]
-    Poller(#[source] std::io::Error),
+    Poller(#[source] io::Error),
 }
 
 /// What a socket brought.
@@ -165,17 +175,29 @@ impl Driver {
     /// # Errors
     /// [`BindError`], with the process that holds the port; nothing stays open.
     pub fn bind(listen: &[Listen]) -> Result<Self, BindError> {
+        Self::bind_groups(listen, 1)
+    }
+
+    /// As [`Driver::bind`], with so many UDP sockets at each address, for as many threads.
+    ///
+    /// # Errors
+    /// As for [`Driver::bind`].
+    pub fn bind_groups(listen: &[Listen], sockets: usize) -> Result<Self, BindError> {
         let poller = Poller::new().map_err(BindError::Poller)?;
         let mut udp_stubs = Vec::with_capacity(listen.len());
         let mut listeners = Vec::with_capacity(listen.len());
         let mut addresses = Vec::with_capacity(listen.len());
         for (place, Listen { address, stub }) in listen.iter().copied().enumerate() {
-            let (socket, guard) = bind::udp(address)?;
+            let (mut sockets, guard) = bind::udp_group(address, sockets)?;
+            let socket = sockets.swap_remove(0);
             let address = socket.local_addr().unwrap_or(address);
-            poller
-                .add(&socket, Token::UdpStub(place), Interest::READ)
-                .map_err(BindError::Poller)?;
-            udp_stubs.push(UdpStub::new(socket, stub, guard));
+            let udp_stub = UdpStub::new(socket, sockets, stub, guard);
+            for socket in udp_stub.sockets() {
+                poller
+                    .add(&**socket, Token::UdpStub(place), Interest::READ)
+                    .map_err(BindError::Poller)?;
+            }
+            udp_stubs.push(udp_stub);
             let (socket, guard) = bind::tcp(address)?;
             poller
                 .add(&socket, Token::Listener(place), Interest::READ)
@@ -196,9 +218,11 @@ impl Driver {
             connections: Slots::new(),
             clients: Clients::new(CLIENTS_MAX),
             upstreams: Upstreams::new(),
-            received: Received::new(),
+            threads: None,
+            socket_batch: Received::new(),
+            received: Datagrams::default(),
             received_at: Instant::now(),
-            batch: None,
+            batch: Batch::default(),
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             askers: VecDeque::new(),
             unsent: Vec::new(),
@@ -207,6 +231,45 @@ impl Driver {
             rounds: 0,
             sweep_at: None,
         })
+    }
+
+    /// Gives every UDP socket to a thread of its own, which answers by a shortcut what it can and hands over the rest.
+    ///
+    /// `clock` is the one whose time the core is given.
+    ///
+    /// # Errors
+    /// When the system has no thread or descriptor left: the sockets without a thread are served here as before.
+    pub fn start_threads(
+        &mut self,
+        mut shortcut: impl FnMut() -> Shortcut,
+        clock: fn() -> config::time::Instant,
+    ) -> io::Result<()> {
+        let threads = Threads::new()?;
+        self.poller
+            .add(threads.handover(), Token::Handover, Interest::READ)?;
+        let threads = self.threads.insert(threads);
+        for (place, stub) in self.udp_stubs.iter().enumerate() {
+            for socket in stub.sockets() {
+                let post = Post {
+                    socket: Arc::clone(socket),
+                    place,
+                    stub: stub.stub,
+                    guard: stub.guard,
+                };
+                self.poller.remove(&**socket)?;
+                if let Err(error) = threads.start(post, shortcut(), clock) {
+                    self.poller
+                        .add(&**socket, Token::UdpStub(place), Interest::READ)?;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns how many questions the threads had to drop, because the loop did not take them.
+    pub fn lost(&self) -> u64 {
+        self.threads.as_ref().map_or(0, Threads::lost)
     }
 
     /// Waits until [`Driver::poll_input`] has something. Cancel-safe.
@@ -226,7 +289,10 @@ impl Driver {
                 client,
                 stub,
                 channel: Channel::Udp,
-                wire: self.received.get(place).map_or(&[], |(_, wire)| wire),
+                wire: self
+                    .received
+                    .get(place)
+                    .map_or(&[], |datagram| datagram.wire),
             },
             Found::Question(client, stub, key, range) => Input::Query {
                 client,
@@ -286,6 +352,7 @@ impl Driver {
     /// Sends the queued answers, and lets the next round look at the sockets again.
     pub fn finish_round(&mut self) {
         self.flush();
+        self.begin_batch();
         self.looked = false;
     }
 

@@ -31,6 +31,8 @@ pub(crate) enum Token {
     Connection(Key),
     /// The socket of an exchange.
     Exchange(Key),
+    /// Questions from listener threads.
+    Handover,
 }
 
 /// What a socket is watched for; errors and hang-ups always.
@@ -131,6 +133,14 @@ impl Poller {
         Ok(self.epoll.get_ref().0.modify(socket, &mut event)?)
     }
 
+    /// Watches a socket no longer.
+    ///
+    /// # Errors
+    /// What `epoll_ctl(2)` says.
+    pub(crate) fn remove(&self, socket: impl AsFd) -> io::Result<()> {
+        Ok(self.epoll.get_ref().0.delete(socket)?)
+    }
+
     /// Whether something was seen and not yet taken.
     pub(crate) fn has_seen(&self) -> bool {
         self.taken < self.found
@@ -201,6 +211,7 @@ fn encode(token: Token) -> u64 {
         Token::Listener(place) => (1, place as u64),
         Token::Connection(key) => (2, key.to_number()),
         Token::Exchange(key) => (3, key.to_number()),
+        Token::Handover => (4, 0),
     };
     kind << KIND_SHIFT | number
 }
@@ -212,6 +223,7 @@ fn decode(number: u64) -> Option<Token> {
         1 => Some(Token::Listener(place()?)),
         2 => Some(Token::Connection(Key::from_number(number))),
         3 => Some(Token::Exchange(Key::from_number(number))),
+        4 => Some(Token::Handover),
         _ => None,
     }
 }

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use resolver::{ClientId, ExchangeId, Failure, Stub};
 
 use crate::Driver;
+use crate::batch::BATCH_MAX;
 use crate::clients::{Client, Inserted, Origin};
+use crate::handover::Datagram;
 use crate::poller::{Interest, Seen, Token};
 use crate::slots::Key;
 use crate::stub_tcp::{ACCEPTS_MAX, CONNECTIONS_MAX, Connection, IDLE_LIFETIME};
@@ -37,12 +39,11 @@ pub(crate) enum Found {
     Gone(ClientId),
 }
 
-/// Datagrams of a UDP stub that are received and not yet handed over.
-#[derive(Debug, Clone, Copy)]
+/// Which of the received datagrams are handed over in this round.
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Batch {
-    socket: usize,
     next: usize,
-    count: usize,
+    end: usize,
 }
 
 impl Driver {
@@ -133,7 +134,7 @@ impl Driver {
 
     fn has_found(&self) -> bool {
         !self.found.is_empty()
-            || self.batch.is_some()
+            || self.has_datagrams()
             || !self.askers.is_empty()
             || self.poller.has_seen()
     }
@@ -152,28 +153,57 @@ impl Driver {
 
     /// Takes the next datagram of the batch.
     fn next_query(&mut self) -> Option<Found> {
-        while let Some(batch) = &mut self.batch {
-            let place = batch.next;
-            batch.next += 1;
-            let socket = batch.socket;
-            if batch.next >= batch.count {
-                self.batch = None;
-            }
-            let stub = self.udp_stubs.get(socket)?;
-            let Some((peer, _)) = self.received.get(place) else {
+        while self.batch.next < self.batch.end {
+            let place = self.batch.next;
+            self.batch.next += 1;
+            let Some(Datagram { stub: at, peer, .. }) = self.received.get(place) else {
                 continue;
             };
-            if !stub.guard.admits(peer.ip()) {
-                tracing::debug!("a question from outside the host is dropped");
+            let Some(udp_stub) = self.udp_stubs.get(at) else {
+                continue;
+            };
+            if !udp_stub.guard.admits(peer.ip()) {
                 continue;
             }
-            let stub = stub.stub;
-            let origin = Origin::Udp(socket);
+            let stub = udp_stub.stub;
+            let origin = Origin::Udp(at);
             if let Some(client) = self.remember(Client { peer, origin }, self.received_at) {
                 return Some(Found::Query(client, stub, place));
             }
         }
         None
+    }
+
+    /// Lets a new round take its share of the datagrams at hand.
+    pub(crate) fn begin_batch(&mut self) {
+        self.batch.end = self.received.len().min(self.batch.next + BATCH_MAX);
+    }
+
+    /// Takes datagrams from a stub that no thread serves, when those at hand are handed over.
+    fn receive(&mut self, at: usize) {
+        let (Some(stub), false) = (self.udp_stubs.get(at), self.has_datagrams()) else {
+            return;
+        };
+        let count = stub.receive(&mut self.socket_batch);
+        self.received.clear();
+        for (peer, wire) in (0..count).filter_map(|place| self.socket_batch.get(place)) {
+            self.received.push(Datagram {
+                stub: at,
+                peer,
+                wire,
+            });
+        }
+        self.take_batch();
+    }
+
+    fn take_batch(&mut self) {
+        self.received_at = Instant::now();
+        self.batch = Batch::default();
+        self.begin_batch();
+    }
+
+    fn has_datagrams(&self) -> bool {
+        self.batch.next < self.received.len()
     }
 
     /// Takes the next question of the connections that have one.
@@ -230,15 +260,12 @@ impl Driver {
 
     fn handle_seen(&mut self, seen: Seen) {
         match seen.token {
-            Token::UdpStub(socket) => {
-                if let Some(stub) = self.udp_stubs.get(socket) {
-                    let count = stub.receive(&mut self.received);
-                    self.received_at = Instant::now();
-                    self.batch = (count > 0).then_some(Batch {
-                        socket,
-                        next: 0,
-                        count,
-                    });
+            Token::UdpStub(at) => self.receive(at),
+            Token::Handover => {
+                // What is left of the last ones comes first; the event stays until all are taken.
+                if let (Some(threads), false) = (&self.threads, self.has_datagrams()) {
+                    threads.handover().take(&mut self.received);
+                    self.take_batch();
                 }
             }
             Token::Listener(place) => self.accept(place),

@@ -5,10 +5,11 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 use resolver::Stub;
 
-use crate::batch::{self, BATCH_MAX, Received};
+use crate::batch::{self, BATCH_MAX, Received, Wait};
 use crate::bind::{Guard, is_passing};
 
 /// A UDP listener, with answers that wait to be sent.
@@ -18,24 +19,27 @@ pub(crate) struct UdpStub {
     pub(crate) stub: Stub,
     /// Who may ask.
     pub(crate) guard: Guard,
-    socket: UdpSocket,
+    socket: Arc<UdpSocket>,
+    /// More of them at the same address, for as many threads.
+    others: Vec<Arc<UdpSocket>>,
     answers: Vec<(SocketAddr, Vec<u8>)>,
 }
 
 impl UdpStub {
-    /// Makes a stub of a bound socket.
-    pub(crate) fn new(socket: UdpSocket, stub: Stub, guard: Guard) -> Self {
+    /// Makes a stub of bound sockets, of which the first sends the answers.
+    pub(crate) fn new(socket: UdpSocket, others: Vec<UdpSocket>, stub: Stub, guard: Guard) -> Self {
         Self {
             stub,
             guard,
-            socket,
+            socket: Arc::new(socket),
+            others: others.into_iter().map(Arc::new).collect(),
             answers: Vec::with_capacity(BATCH_MAX),
         }
     }
 
     /// Takes what is waiting, at most one batch; returns how many datagrams.
     pub(crate) fn receive(&self, received: &mut Received) -> usize {
-        match received.receive(self.socket.as_fd()) {
+        match received.receive(self.socket.as_fd(), Wait::Never) {
             Ok(count) => count,
             Err(error) if is_passing(&error) => 0,
             Err(error) => {
@@ -43,6 +47,11 @@ impl UdpStub {
                 0
             }
         }
+    }
+
+    /// Returns its sockets.
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = &Arc<UdpSocket>> {
+        std::iter::once(&self.socket).chain(&self.others)
     }
 
     /// Keeps an answer until [`UdpStub::flush`], or sends when a batch is full.

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
-use std::sync::Arc;
 use std::time::Duration;
 
 use config::model::{Transport, Upstream};
@@ -552,7 +551,7 @@ fn socket_of_a_scope_reaches_its_link_only() {
         return run(async { links() });
     }
     let skip = |reason: &str| {
-        writeln!(std::io::stdout(), "SKIP {NAME}: {reason}").unwrap();
+        writeln!(io::stdout(), "SKIP {NAME}: {reason}").unwrap();
     };
     let permitted = Command::new("unshare").args(["-Urn", "true"]).output();
     match permitted {

@@ -222,8 +222,7 @@ impl Nodes {
         let at = self.free.pop().unwrap_or_else(|| {
             let at = self.used;
             if split(at).0 == self.chunks.len() {
-                self.chunks
-                    .push((0..CHUNK).map(|_| Node::free()).collect());
+                self.chunks.push((0..CHUNK).map(|_| Node::free()).collect());
             }
             self.used += 1;
             at

@@ -8,7 +8,7 @@ use config::time::Instant;
 use hashbrown::HashTable;
 
 use super::order::{Bits, NONE, Node, Nodes, Segment};
-use super::{Forget, Hit, Key, MAX_SHARE, Pass, PROTECTED_FIFTHS, Slot, Usage, entry_bytes};
+use super::{Forget, Hit, Key, MAX_SHARE, PROTECTED_FIFTHS, Pass, Slot, Usage, entry_bytes};
 use crate::template::Template;
 
 /// The entries whose hashes fall into this part.

@@ -34,7 +34,7 @@ fn template(name: &DomainName, size: usize) -> Arc<Template> {
     Arc::new(Template::build(&question, 0, &[record], &[], &[]))
 }
 
-fn put(cache: &mut Cache, slot: Slot, text: &str, now: u64) {
+fn put(cache: &Cache, slot: Slot, text: &str, now: u64) {
     let name = name(text);
     cache.insert(
         &key(slot, &name),
@@ -44,23 +44,23 @@ fn put(cache: &mut Cache, slot: Slot, text: &str, now: u64) {
     );
 }
 
-fn has(cache: &mut Cache, slot: Slot, text: &str, now: u64) -> bool {
+fn has(cache: &Cache, slot: Slot, text: &str, now: u64) -> bool {
     cache.get(&key(slot, &name(text)), at(now)).is_some()
 }
 
 #[test]
 fn an_answer_is_known_until_it_expires() {
-    let mut cache = Cache::new(1 << 20, [1; 32]);
+    let cache = Cache::new(1 << 20, [1; 32]);
     let slot = cache.open();
-    put(&mut cache, slot, "a.test", 10);
-    let age = |cache: &mut Cache, now| {
+    put(&cache, slot, "a.test", 10);
+    let age = |cache: &Cache, now| {
         cache
             .get(&key(slot, &name("a.test")), at(now))
             .map(|hit| hit.age)
     };
-    assert_eq!(age(&mut cache, 10), Some(0));
-    assert_eq!(age(&mut cache, 69), Some(59));
-    assert_eq!(age(&mut cache, 70), None);
+    assert_eq!(age(&cache, 10), Some(0));
+    assert_eq!(age(&cache, 69), Some(59));
+    assert_eq!(age(&cache, 70), None);
     assert_eq!((cache.len(), cache.bytes()), (0, 0));
     let usage = cache.usage(slot);
     assert_eq!((usage.hits, usage.misses, usage.entries), (2, 1, 0));
@@ -68,10 +68,10 @@ fn an_answer_is_known_until_it_expires() {
 
 #[test]
 fn every_part_of_the_key_counts() {
-    let mut cache = Cache::new(1 << 20, [1; 32]);
+    let cache = Cache::new(1 << 20, [1; 32]);
     let slot = cache.open();
     let other = cache.open();
-    put(&mut cache, slot, "a.test", 0);
+    put(&cache, slot, "a.test", 0);
     let name = name("a.test");
     let base = key(slot, &name);
     let rows = [
@@ -105,37 +105,37 @@ fn every_part_of_the_key_counts() {
 
 #[test]
 fn a_closed_slot_never_answers_again() {
-    let mut cache = Cache::new(1 << 20, [1; 32]);
+    let cache = Cache::new(1 << 20, [1; 32]);
     let old = cache.open();
-    put(&mut cache, old, "a.test", 0);
+    put(&cache, old, "a.test", 0);
     assert_eq!(cache.close(old), 1);
-    put(&mut cache, old, "a.test", 0);
+    put(&cache, old, "a.test", 0);
     assert!(cache.is_empty());
     let new = cache.open();
-    put(&mut cache, new, "a.test", 0);
-    assert!(!has(&mut cache, old, "a.test", 1));
-    assert!(has(&mut cache, new, "a.test", 1));
+    put(&cache, new, "a.test", 0);
+    assert!(!has(&cache, old, "a.test", 1));
+    assert!(has(&cache, new, "a.test", 1));
     assert_eq!(cache.usage(old), Usage::default());
     assert_eq!(cache.close(old), 0);
-    assert!(has(&mut cache, new, "a.test", 1));
+    assert!(has(&cache, new, "a.test", 1));
 }
 
 #[test]
 fn flushing_takes_what_it_names() {
-    let mut cache = Cache::new(1 << 20, [1; 32]);
+    let cache = Cache::new(1 << 20, [1; 32]);
     let (one, two) = (cache.open(), cache.open());
-    let fill = |cache: &mut Cache| {
+    let fill = |cache: &Cache| {
         for slot in [one, two] {
             for text in ["corp.test", "a.corp.test", "xcorp.test"] {
                 put(cache, slot, text, 0);
             }
         }
     };
-    fill(&mut cache);
+    fill(&cache);
     assert_eq!(cache.flush(Forget::Suffix(&name("corp.test"))), 4);
-    assert!(has(&mut cache, one, "xcorp.test", 1));
+    assert!(has(&cache, one, "xcorp.test", 1));
     assert_eq!(cache.usage(one).entries, 1);
-    fill(&mut cache);
+    fill(&cache);
     assert_eq!(cache.flush(Forget::Slot(one)), 3);
     assert_eq!(cache.usage(one).bytes, 0);
     assert_eq!(cache.usage(two).bytes, cache.bytes());
@@ -148,20 +148,20 @@ fn flushing_takes_what_it_names() {
 
 #[test]
 fn a_scan_does_not_flush_what_is_asked_again() {
-    let mut cache = Cache::new(256 << 10, [1; 32]);
+    let cache = Cache::new(256 << 10, [1; 32]);
     let slot = cache.open();
     let popular: Vec<String> = (0..100).map(|at| format!("p{at}.test")).collect();
     for text in &popular {
-        put(&mut cache, slot, text, 0);
-        assert!(has(&mut cache, slot, text, 0));
+        put(&cache, slot, text, 0);
+        assert!(has(&cache, slot, text, 0));
     }
     for at in 0..50_000 {
-        put(&mut cache, slot, &format!("scan{at}.test"), 1);
+        put(&cache, slot, &format!("scan{at}.test"), 1);
         assert!(cache.bytes() <= 256 << 10);
     }
     assert!(cache.len() > 200, "the scan takes the free room");
     for text in &popular {
-        assert!(has(&mut cache, slot, text, 2), "{text}");
+        assert!(has(&cache, slot, text, 2), "{text}");
     }
     assert_eq!(cache.usage(slot).bytes, cache.bytes());
     assert_eq!(cache.usage(slot).entries, cache.len());
@@ -169,23 +169,23 @@ fn a_scan_does_not_flush_what_is_asked_again() {
 
 #[test]
 fn entries_that_all_are_asked_again_still_fit() {
-    let mut cache = Cache::new(64 << 10, [1; 32]);
+    let cache = Cache::new(64 << 10, [1; 32]);
     let slot = cache.open();
     for at in 0..2_000 {
         let text = format!("n{at}.test");
-        put(&mut cache, slot, &text, 0);
-        assert!(has(&mut cache, slot, &text, 0), "{text}");
+        put(&cache, slot, &text, 0);
+        assert!(has(&cache, slot, &text, 0), "{text}");
         assert!(cache.bytes() <= 64 << 10);
     }
-    assert!(has(&mut cache, slot, "n1999.test", 1));
-    assert!(!has(&mut cache, slot, "n0.test", 1));
+    assert!(has(&cache, slot, "n1999.test", 1));
+    assert!(!has(&cache, slot, "n0.test", 1));
 }
 
 #[test]
 fn an_answer_too_big_is_not_stored_and_takes_the_old_one_away() {
-    let mut cache = Cache::new(16 << 10, [1; 32]);
+    let cache = Cache::new(16 << 10, [1; 32]);
     let slot = cache.open();
-    put(&mut cache, slot, "a.test", 0);
+    put(&cache, slot, "a.test", 0);
     let name = name("a.test");
     cache.insert(&key(slot, &name), template(&name, 4096), SECOND, at(0));
     assert!(cache.is_empty());
@@ -200,12 +200,12 @@ fn an_answer_too_big_is_not_stored_and_takes_the_old_one_away() {
 
 #[test]
 fn an_answer_takes_the_place_of_an_older_one() {
-    let mut cache = Cache::new(1 << 20, [1; 32]);
+    let cache = Cache::new(1 << 20, [1; 32]);
     let slot = cache.open();
-    put(&mut cache, slot, "a.test", 0);
-    put(&mut cache, slot, "a.test", 50);
+    put(&cache, slot, "a.test", 0);
+    put(&cache, slot, "a.test", 50);
     assert_eq!((cache.len(), cache.usage(slot).entries), (1, 1));
-    assert!(has(&mut cache, slot, "a.test", 100));
+    assert!(has(&cache, slot, "a.test", 100));
 }
 
 #[test]

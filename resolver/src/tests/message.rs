@@ -20,6 +20,8 @@ pub(crate) struct Ask {
     pub(crate) edns: bool,
     pub(crate) version: u8,
     pub(crate) dnssec_ok: bool,
+    /// The largest datagram that OPT says is taken.
+    pub(crate) udp_size: u16,
     /// How often the question stands in the message.
     pub(crate) questions: u16,
     pub(crate) stub: Stub,
@@ -92,7 +94,9 @@ impl Ask {
         }
         if self.edns {
             let dnssec = u8::from(self.dnssec_ok) << 7;
-            wire.extend_from_slice(&[0, 0, 41, 0x10, 0, 0, self.version, dnssec, 0, 0, 0]);
+            wire.extend_from_slice(&[0, 0, 41]);
+            wire.extend_from_slice(&self.udp_size.to_be_bytes());
+            wire.extend_from_slice(&[0, self.version, dnssec, 0, 0, 0]);
         }
         wire
     }

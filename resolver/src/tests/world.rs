@@ -525,6 +525,7 @@ impl Default for Ask {
             edns: true,
             version: 0,
             dnssec_ok: false,
+            udp_size: 4096,
             questions: 1,
             stub: Stub::Main,
             channel: Channel::Udp,

@@ -93,14 +93,14 @@ impl World {
         let (old, new) = (&self.config.resolver, &new.resolver);
         let places = |resolver: &config::model::ResolverConfig| {
             let listen = (resolver.listen.clone(), resolver.listen_bypass.clone());
-            resolver.enabled.then_some(listen)
+            resolver.enabled.then_some((listen, resolver.threads))
         };
         let sizes = |resolver: &config::model::ResolverConfig| {
             (resolver.cache_size, resolver.dnssec_cache_size)
         };
         if places(old) != places(new) || sizes(old) != sizes(new) {
             tracing::warn!(
-                "enabled, listen, listen-bypass and the sizes of caches take effect when linnetd is restarted"
+                "enabled, listen, listen-bypass, threads and the sizes of caches take effect when linnetd is restarted"
             );
         }
     }

@@ -1,0 +1,112 @@
+//! Do questions reach the loop from listener threads, and answers their clients, and do the threads end?
+
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use config::time::Instant;
+use resolver::{Answer, Resolver, Settings, Stub};
+
+use crate::{Driver, Input, Listen};
+
+/// Far more than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn clock() -> Instant {
+    Instant::ZERO
+}
+
+fn resolver() -> Resolver {
+    Resolver::new(Settings {
+        cache_size: 1 << 20,
+        dnssec_cache_size: 1 << 20,
+        seed: [7; 32],
+    })
+}
+
+fn client(server: SocketAddr) -> UdpSocket {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket.connect(server).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+/// Answers so many questions with their own octets, backwards.
+async fn serve(driver: &mut Driver, count: usize) {
+    let mut served = 0;
+    while served < count {
+        tokio::time::timeout(PATIENCE, driver.ready())
+            .await
+            .expect("something comes");
+        while let Some(input) = driver.poll_input() {
+            if let Input::Query { client, wire, .. } = input {
+                let wire = wire.iter().rev().copied().collect();
+                driver.answer(Answer { client, wire });
+                served += 1;
+            }
+        }
+        driver.finish_round();
+    }
+}
+
+#[test]
+fn what_threads_cannot_answer_comes_to_the_loop_and_goes_back_through_the_same_socket() {
+    for sockets in [1, 3] {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let listen = Listen {
+                address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+                stub: Stub::Main,
+            };
+            let mut driver = (0..20)
+                .find_map(|_| Driver::bind_groups(&[listen], sockets).ok())
+                .expect("a free port");
+            let server = driver.local_addresses()[0].address;
+            let core = resolver();
+            driver.start_threads(|| core.shortcut(), clock).unwrap();
+            let clients: Vec<UdpSocket> = (0..20).map(|_| client(server)).collect();
+            for (number, socket) in (0u8..).zip(&clients) {
+                for length in [13, 200] {
+                    socket.send(&vec![number; length]).unwrap();
+                }
+            }
+            serve(&mut driver, 40).await;
+            for (number, socket) in (0u8..).zip(&clients) {
+                for length in [13, 200] {
+                    let mut answer = [0; 300];
+                    // Connected: only an answer from where the question went comes in.
+                    assert_eq!(socket.recv(&mut answer).unwrap(), length);
+                    assert_eq!(answer[..length], vec![number; length]);
+                }
+            }
+            assert_eq!(driver.lost(), 0);
+            // The threads end, or this does not.
+            drop(driver);
+            Driver::bind(&[Listen {
+                address: server,
+                stub: Stub::Main,
+            }])
+            .expect("the sockets are closed");
+        });
+    }
+}
+
+#[test]
+fn a_group_of_sockets_takes_no_address_that_somebody_has() {
+    let taken = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = taken.local_addr().unwrap();
+    let listen = Listen {
+        address,
+        stub: Stub::Main,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let refused = Driver::bind_groups(&[listen], 2);
+        assert!(matches!(refused, Err(crate::BindError::InUse { .. })));
+    });
+}
