@@ -4,6 +4,7 @@
 
 pub(crate) mod between;
 pub(crate) mod closed;
+mod listeners;
 mod profile;
 mod values;
 
@@ -25,6 +26,9 @@ pub(crate) fn main_file(top: &Table, config: &mut Config, findings: &mut Finding
     }
     if let Some(links) = top.table("links") {
         self::links(links, &mut config.links);
+    }
+    if let Some(said) = top.tables("listeners") {
+        listeners::listeners(said, &config.resolver, &mut config.listeners, findings);
     }
 }
 

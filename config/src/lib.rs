@@ -9,6 +9,7 @@
 mod check;
 pub mod diagnostic;
 pub mod layer;
+pub mod listener;
 pub mod matcher;
 pub mod model;
 pub mod name;

@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+pub use crate::listener::{ListenerConfig, ListenerStub};
 use crate::matcher::LinkMatch;
 use crate::name::DomainName;
 
@@ -18,6 +19,8 @@ pub struct Config {
     pub resolver: ResolverConfig,
     /// `[links]`.
     pub links: LinksConfig,
+    /// `[[listeners]]`.
+    pub listeners: Vec<ListenerConfig>,
     /// `profiles/*.toml`, by id.
     pub profiles: BTreeMap<ProfileId, Profile>,
 }

@@ -29,6 +29,8 @@ pub enum Section {
     Resolver,
     /// `[links]`.
     Links,
+    /// One of `[[listeners]]`.
+    Listeners,
     /// The top of a profile.
     Profile,
     /// `match` of a profile.
@@ -41,10 +43,11 @@ pub enum Section {
 
 impl Section {
     /// All sections, in the order of the reference.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Main,
         Self::Resolver,
         Self::Links,
+        Self::Listeners,
         Self::Profile,
         Self::Match,
         Self::Dns,
@@ -54,7 +57,7 @@ impl Section {
     /// Returns the kind of file that it stands in.
     pub const fn file(self) -> FileKind {
         match self {
-            Self::Main | Self::Resolver | Self::Links => FileKind::Main,
+            Self::Main | Self::Resolver | Self::Links | Self::Listeners => FileKind::Main,
             Self::Profile | Self::Match | Self::Dns | Self::Routes => FileKind::Profile,
         }
     }
@@ -65,6 +68,7 @@ impl Section {
             Self::Main => "linnet.toml",
             Self::Resolver => "[resolver]",
             Self::Links => "[links]",
+            Self::Listeners => "[[listeners]]",
             Self::Profile => "a profile",
             Self::Match => "match",
             Self::Dns => "[dns]",
@@ -78,6 +82,7 @@ impl Section {
             Self::Main => "at the top of linnet.toml",
             Self::Resolver => "in [resolver] of linnet.toml",
             Self::Links => "in [links] of linnet.toml",
+            Self::Listeners => "in [[listeners]] of linnet.toml",
             Self::Profile => "at the top of a profile, before any [section]",
             Self::Match => "in `match` of a profile, as match = { … }",
             Self::Dns => "in [dns] of a profile",

@@ -110,7 +110,11 @@ fn every_mistake_of_every_bad_file_is_shown() {
 fn good_files_have_no_errors_and_the_warnings_that_they_deserve() {
     let layers = tree("good");
     let loaded = load(&layers);
-    assert!(!loaded.has_errors() && !loaded.main_broken);
+    assert!(
+        !loaded.has_errors() && !loaded.main_broken,
+        "{:#?}",
+        loaded.diagnostics
+    );
     assert!(loaded.closed.is_empty() && loaded.unread.is_empty());
     for layer in &layers {
         let text = rendered(&loaded, layer);

@@ -107,6 +107,7 @@ impl Resolver {
             client: query.client,
             wire,
         });
+        self.counters.withheld += u64::from(query.is_withheld());
         let is_hit = query.is_hit();
         self.counters.cache_hits += u64::from(is_hit);
         if !is_hit || self.trace_hits {

@@ -41,6 +41,35 @@ pub enum Stub {
     Main,
     /// 127.0.0.54: routing and the upstream's answer, nothing else.
     Bypass,
+    /// As [`Stub::Main`], for clients that may not ask what is claimed.
+    Guest,
+    /// As [`Stub::Bypass`], for clients that may not ask what is claimed.
+    GuestBypass,
+}
+
+impl Stub {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Main, Self::Bypass, Self::Guest, Self::GuestBypass];
+
+    /// Whether it answers without search suffixes, hosts and the machine's own names.
+    pub const fn is_bypass(self) -> bool {
+        matches!(self, Self::Bypass | Self::GuestBypass)
+    }
+
+    /// Whether its clients may not ask what is claimed.
+    pub const fn is_guest(self) -> bool {
+        matches!(self, Self::Guest | Self::GuestBypass)
+    }
+
+    /// Returns its name, as the status has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::Bypass => "bypass",
+            Self::Guest => "main, without claims",
+            Self::GuestBypass => "bypass, without claims",
+        }
+    }
 }
 
 /// How a message travels between client and stub, or stub and upstream.
@@ -168,6 +197,8 @@ pub enum Step {
     Walked(Arc<str>),
     /// An alias led on.
     Alias(DomainName),
+    /// The name (or the target of an alias) is kept from the clients of this listener.
+    Withheld(DomainName),
 }
 
 /// An Extended DNS Error (RFC 8914).
@@ -244,6 +275,8 @@ pub struct Counters {
     pub curbed: u64,
     /// Expansions of claimed names by a search suffix that were kept at home.
     pub leaks_prevented: u64,
+    /// Questions of guests for what is claimed.
+    pub withheld: u64,
 }
 
 impl Counters {

@@ -14,11 +14,14 @@
 mod answer;
 mod ask;
 pub mod cache;
+pub mod carried;
 mod chain;
 mod conclude;
+pub mod cookie;
 mod denials;
 pub mod event;
 mod exchange;
+mod guest;
 pub mod hosts;
 mod lookup;
 mod networks;

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use config::name::DomainName;
 use config::time::Instant;
-use policy::ScopeId;
+use policy::{Route, ScopeId};
 
 use crate::chain::{ALIASES_MAX, End, Hop};
 use crate::event::{Channel, ClientId, ExtendedError, Step, Stub};
+use crate::guest::is_withheld;
 use crate::record::RawRecord;
 use crate::refusal::Refused;
 use crate::search;
@@ -109,6 +110,12 @@ impl Query {
             .is_some_and(|(template, _)| template.is_authentic());
         for alias in &hop.aliases {
             self.steps.push(Step::Alias(alias.clone()));
+            if self.stub.is_guest() {
+                let route = plan.domains.route(alias);
+                if is_withheld(self.stub, &route, plan) {
+                    return Next::Done(self.withhold(alias.clone(), &route));
+                }
+            }
             let known = *alias == self.chain.start || self.chain.aliases.contains(alias);
             if known || self.chain.aliases.len() >= ALIASES_MAX {
                 return Next::Done(Outcome::Refused(Refused::alias_loop(&self.chain.start)));
@@ -137,6 +144,13 @@ impl Query {
                 }))
             }
         }
+    }
+
+    /// Keeps a name from its client, and says so.
+    pub(crate) fn withhold(&mut self, name: DomainName, route: &Route) -> Outcome {
+        let refused = Refused::withheld(&name, route);
+        self.steps.push(Step::Withheld(name));
+        Outcome::Refused(refused)
     }
 
     /// Returns the outcome for the question as it was asked; `None` when another candidate comes first.
@@ -201,6 +215,12 @@ impl Query {
         self.steps.push(Step::Searched(candidate.clone()));
         self.chain = Chain::new(candidate);
         true
+    }
+
+    /// Whether something was kept from its client.
+    pub(crate) fn is_withheld(&self) -> bool {
+        let withheld = |step: &Step| matches!(step, Step::Withheld(_));
+        self.stub.is_guest() && self.steps.iter().any(withheld)
     }
 
     /// Whether nobody had to be asked, and the cache was.

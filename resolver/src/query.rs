@@ -23,8 +23,9 @@ use crate::Resolver;
 use crate::cache::Key;
 use crate::chain::{self, Hop, is_claimed};
 use crate::conclude::{Conclusion, failed};
-use crate::event::{Answer, Channel, ClientQuery, Step, Stub, Timer};
+use crate::event::{Answer, Channel, ClientQuery, Step, Timer};
 use crate::exchange::{Asking, Whom};
+use crate::guest::is_withheld;
 use crate::lookup::Waiter;
 use crate::progress::{Chain, Found, Next, Outcome, Query, Searching, Visit};
 use crate::proof::Judged;
@@ -216,6 +217,9 @@ impl Resolver {
                         .steps
                         .push(Step::Routed(question.name.clone(), route.clone()));
                     match &route.target {
+                        _ if is_withheld(query.stub, &route, &self.plan) => {
+                            Next::Done(query.withhold(question.name, &route))
+                        }
                         Target::Refuse(refusal) => {
                             if matches!(refusal, Refusal::SearchExpansion { .. }) {
                                 self.counters.leaks_prevented += 1;
@@ -275,7 +279,7 @@ impl Resolver {
             };
             return Some(Next::Done(Outcome::Found(found)));
         }
-        if query.stub == Stub::Bypass {
+        if query.stub.is_bypass() {
             return None;
         }
         if query.searching.is_none() && query.chain.is_at_start() {

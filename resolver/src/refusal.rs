@@ -17,6 +17,7 @@ mod code {
     pub(super) const OTHER: u16 = 0;
     pub(super) const CACHED_ERROR: u16 = 13;
     pub(super) const BLOCKED: u16 = 15;
+    pub(super) const PROHIBITED: u16 = 18;
     pub(super) const NO_REACHABLE_AUTHORITY: u16 = 22;
     pub(super) const NETWORK_ERROR: u16 = 23;
 }
@@ -79,6 +80,15 @@ impl Refused {
                 Self::new(rcode::REFUSED, code::NO_REACHABLE_AUTHORITY, text)
             }
         }
+    }
+
+    /// The name is kept from the clients of this listener. Who claims it is not their business.
+    pub(crate) fn withheld(name: &DomainName, route: &Route) -> Self {
+        let text = match route.because.suffix.is_root() {
+            true => "all names are private to this host while its tunnel is up".to_owned(),
+            false => format!("{name} is private to this host"),
+        };
+        Self::new(rcode::REFUSED, code::PROHIBITED, text)
     }
 
     /// The scope of a name is another one than when the name was asked for.

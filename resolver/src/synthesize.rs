@@ -62,9 +62,9 @@ pub fn synthesize(
         return None;
     }
     localhost(question)
-        .or_else(|| match stub {
-            Stub::Main => from_hosts(question, hosts).or_else(|| own(question, names)),
-            Stub::Bypass => None,
+        .or_else(|| match stub.is_bypass() {
+            false => from_hosts(question, hosts).or_else(|| own(question, names)),
+            true => None,
         })
         .or_else(|| loopback_reverse(question))
         .or_else(|| special(question, claimed))

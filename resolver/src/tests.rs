@@ -2,6 +2,7 @@
 
 mod aliases;
 mod cached;
+mod guests;
 mod message;
 mod promise;
 mod routing;

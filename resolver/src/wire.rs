@@ -88,6 +88,12 @@ pub mod rtype {
 pub(crate) mod option {
     /// Identity of the server (RFC 5001).
     pub(crate) const NSID: u16 = 3;
+    /// Cookie (RFC 7873).
+    pub(crate) const COOKIE: u16 = 10;
+    /// How long a connection may be idle (RFC 7828).
+    pub(crate) const KEEPALIVE: u16 = 11;
+    /// Padding (RFC 7830).
+    pub(crate) const PADDING: u16 = 12;
     /// Extended DNS Error (RFC 8914).
     pub(crate) const EXTENDED_ERROR: u16 = 15;
 }

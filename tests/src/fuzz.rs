@@ -15,7 +15,7 @@ use resolver::wire::{Question, class, rtype};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 12] = [
     ("query", query),
     ("reply", reply),
     ("hosts", hosts),
@@ -26,6 +26,8 @@ pub const TARGETS: [Target; 10] = [
     ("resolv_conf", resolv_conf),
     ("call", call),
     ("validator", validator),
+    ("carried", carried),
+    ("https", https),
 ];
 
 /// Runs one target by its name.
@@ -240,4 +242,61 @@ fn validator(bytes: &[u8]) {
         }
     }
     panic!("judging takes more than {STEPS_MAX} steps");
+}
+
+/// What a listener reads off a question, and puts onto an answer: here both are the same bytes.
+fn carried(bytes: &[u8]) {
+    use resolver::carried::{
+        Carried, Cookie, pad, put_cookie, put_keepalive, shortest_ttl, truncate, turn_away,
+    };
+
+    let mut out = Vec::new();
+    if truncate(bytes, &mut out) {
+        assert!(
+            out.len() <= bytes.len().max(12),
+            "no amplification: {out:?}"
+        );
+    }
+    let error = resolver::event::ExtendedError {
+        code: 18,
+        text: String::new(),
+    };
+    if turn_away(bytes, resolver::Channel::Udp, 5, &error, &mut out) {
+        assert!(
+            out.len() <= bytes.len().max(12) + 6,
+            "no amplification: {out:?}"
+        );
+    }
+    let _ttl = shortest_ttl(bytes);
+    let mut limited = bytes.to_vec();
+    Carried::parse(bytes).limit_size(&mut limited, 512);
+    assert_eq!(limited.len(), bytes.len(), "only the size changes");
+    let mut answer = bytes.to_vec();
+    let before = Carried::parse(bytes).cookie.is_some();
+    if put_cookie(&mut answer, b"01234567", &[7; 16]) {
+        let cookie = Carried::parse(&answer).cookie;
+        let ours = cookie == Some(Cookie::Good(b"01234567", &[7; 16]));
+        // Options that cannot be read come first and hide it.
+        assert!(before || ours || cookie.is_none(), "{cookie:?}");
+    }
+    put_keepalive(&mut answer, 300);
+    if pad(&mut answer) {
+        assert_eq!(answer.len() % 468, 0, "whole blocks");
+    } else {
+        let longest = usize::from(u16::MAX);
+        assert!(
+            answer.len() == bytes.len() || answer.len() + 468 > longest,
+            "all or nothing"
+        );
+    }
+}
+
+/// The question of an HTTPS request.
+fn https(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    if let Some(wire) = resolver_io::listeners::decode_question(text) {
+        assert!(wire.len() <= text.len(), "four characters are three octets");
+    }
 }

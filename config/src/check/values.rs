@@ -55,7 +55,8 @@ pub(super) fn listens(texts: &[Text], findings: &mut Findings<'_>) -> Vec<Socket
             findings.error(Some(text.span()), "nobody finds port 0", Some(help));
         } else if !place.ip().to_canonical().is_loopback() {
             let message = format!("{} is not a loopback address", place.ip());
-            let help = "listening beyond the host comes with access lists; write an address of 127.0.0.0/8, or ::1";
+            let help =
+                "`listen` is for this host; for others write [[listeners]] with an access list";
             findings.error(Some(text.span()), message, Some(help.to_owned()));
         } else if places.contains(&place) {
             findings.warn(

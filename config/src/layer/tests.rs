@@ -373,7 +373,8 @@ fn defaults_of_the_reference_are_those_of_the_model() {
             continue;
         };
         let text = match key.section {
-            Section::Main | Section::Match | Section::Routes => continue,
+            // What a listener says must fit together; its good file says it all.
+            Section::Main | Section::Match | Section::Routes | Section::Listeners => continue,
             Section::Resolver => &mut main,
             Section::Links => &mut links,
             Section::Profile => &mut profile,
@@ -402,9 +403,11 @@ fn defaults_of_the_reference_are_those_of_the_model() {
 
 #[test]
 fn every_choice_of_the_table_is_a_value_of_the_model() {
-    use crate::model::{DnssecMode, RecursionMode, Selection, TransportFloor};
+    use crate::model::{
+        DnssecMode, ListenerStub, RecursionMode, Selection, Transport, TransportFloor,
+    };
     use crate::raw::from_word;
-    use crate::reference::{KEYS, Syntax};
+    use crate::reference::{KEYS, Section, Syntax};
 
     for key in KEYS {
         let Syntax::Choice(words) = key.syntax else {
@@ -416,6 +419,10 @@ fn every_choice_of_the_table_is_a_value_of_the_model() {
                 "selection" => from_word::<Selection>(word).is_some(),
                 "dnssec" => from_word::<DnssecMode>(word).is_some(),
                 "recursion" => from_word::<RecursionMode>(word).is_some(),
+                "transport" if key.section == Section::Listeners => {
+                    from_word::<Transport>(word).is_some()
+                }
+                "stub" => from_word::<ListenerStub>(word).is_some(),
                 "transport" => from_word::<TransportFloor>(word).is_some(),
                 "manage" => from_word::<Manage>(word).is_some(),
                 "default" => from_word::<DefaultUse>(word).is_some(),

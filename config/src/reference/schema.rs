@@ -31,8 +31,18 @@ fn section(section: Section, description: &str) -> Value {
     if !description.is_empty() {
         table["description"] = json!(description);
     }
-    if section == Section::Routes {
-        table["required"] = json!(["to"]);
+    let required: &[&str] = match section {
+        Section::Routes => &["to"],
+        Section::Listeners => &["address"],
+        Section::Main
+        | Section::Resolver
+        | Section::Links
+        | Section::Profile
+        | Section::Match
+        | Section::Dns => &[],
+    };
+    if !required.is_empty() {
+        table["required"] = json!(required);
     }
     table
 }

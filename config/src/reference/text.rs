@@ -60,6 +60,10 @@ fn heading(section: Section) -> (&'static str, &'static str) {
             "`[links]` in linnet.toml and conf.d",
             "What linnet may do to links.",
         ),
+        Section::Listeners => (
+            "`[[listeners]]` in linnet.toml and conf.d",
+            "Once for each place where others than this host's programs may ask; docs/listeners.md tells how. A later file adds to those of earlier ones, and replaces one at the same place.",
+        ),
         Section::Profile => (
             "The top of `profiles/ID.toml`",
             "The file's name is the profile's id: letters, digits, `.`, `_` and `-`.",

@@ -48,6 +48,9 @@ impl Bits {
     const MAIN: Self = Self(8);
     /// Questions at the bypass stub pass.
     const BYPASS: Self = Self(16);
+    /// Questions of guests at either pass.
+    const GUEST: Self = Self(32);
+    const GUEST_BYPASS: Self = Self(64);
 
     pub(super) const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -73,6 +76,8 @@ impl Bits {
         match stub {
             Stub::Main => Self::MAIN,
             Stub::Bypass => Self::BYPASS,
+            Stub::Guest => Self::GUEST,
+            Stub::GuestBypass => Self::GUEST_BYPASS,
         }
     }
 }
@@ -157,8 +162,9 @@ impl Node {
     }
 
     pub(super) fn revoke(&mut self) {
-        self.bits.remove(Bits::MAIN);
-        self.bits.remove(Bits::BYPASS);
+        for stub in Stub::ALL {
+            self.bits.remove(Bits::of(stub));
+        }
     }
 
     fn free() -> Self {

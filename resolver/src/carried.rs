@@ -1,0 +1,350 @@
+//! What does a message carry for the way between client and listener? EDNS options that no scope has to do with.
+//!
+//! Cookies (RFC 7873), padding (RFC 7830, 8467) and keepalive (RFC 7828) are read off a client's message before it is asked, and
+//! put onto its answer afterwards: the answer itself is the same for everybody. Total on any bytes; decides nothing.
+
+use crate::event::{Channel, ExtendedError};
+use crate::reader::{Header, Passed, Reader};
+use crate::template;
+use crate::wire::{NameBuffer, QueryError, QueryView, option, rtype};
+
+/// Length of a client cookie, in octets (RFC 7873 §4).
+pub const CLIENT_COOKIE: usize = 8;
+/// Lengths of a client cookie with a server cookie, in octets.
+const WHOLE_COOKIE: std::ops::RangeInclusive<usize> = 16..=40;
+/// The block to which answers are padded, in octets (RFC 8467 §4.1).
+const PADDED_BLOCK: usize = 468;
+/// An option without content, in octets.
+const OPTION_HEAD: usize = 4;
+/// TC, in the third octet of a message.
+const TRUNCATED: u8 = 0x02;
+
+/// What a client's message carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Carried<'a> {
+    /// COOKIE: the client's part, and the server's when it was told one.
+    pub cookie: Option<Cookie<'a>>,
+    /// Whether it is padded, so that its answer is to be (RFC 7830 §4).
+    pub padded: bool,
+    /// Whether it asks how long a connection may be idle.
+    pub keepalive: bool,
+    /// Where the CLASS field of OPT is: the size that the client takes.
+    size_at: Option<usize>,
+}
+
+/// A COOKIE option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cookie<'a> {
+    /// Of a length that cannot be: answered with FORMERR (RFC 7873 §5.2.2).
+    Bad,
+    /// Client cookie, and server cookie.
+    Good(&'a [u8; CLIENT_COOKIE], &'a [u8]),
+}
+
+impl<'a> Carried<'a> {
+    /// Reads a client's message, as far as it can be read.
+    pub fn parse(wire: &'a [u8]) -> Self {
+        let Some((start, opt)) = find_opt(wire) else {
+            return Self::default();
+        };
+        let mut carried = Self {
+            // After the root's name and the type.
+            size_at: Some(start + 3),
+            ..Self::default()
+        };
+        let mut options = Reader::new(opt.rdata);
+        while let Some((code, data)) = next_option(&mut options) {
+            match code {
+                option::COOKIE => {
+                    carried.cookie = carried.cookie.or_else(|| Some(Cookie::parse(data)));
+                }
+                option::PADDING => carried.padded = true,
+                option::KEEPALIVE => carried.keepalive = true,
+                _ => {}
+            }
+        }
+        carried
+    }
+
+    /// Lowers the size that the client takes; `wire` is the message that was read.
+    pub fn limit_size(&self, wire: &mut [u8], most: u16) {
+        let Some(size) = self
+            .size_at
+            .and_then(|at| wire.get_mut(at..)?.first_chunk_mut::<2>())
+        else {
+            return;
+        };
+        *size = u16::from_be_bytes(*size).min(most).to_be_bytes();
+    }
+}
+
+impl<'a> Cookie<'a> {
+    fn parse(data: &'a [u8]) -> Self {
+        match data.split_first_chunk() {
+            Some((client, server)) if server.is_empty() || WHOLE_COOKIE.contains(&data.len()) => {
+                Self::Good(client, server)
+            }
+            Some(_) | None => Self::Bad,
+        }
+    }
+}
+
+/// Puts the client's cookie and the server's onto an answer.
+pub fn put_cookie(
+    answer: &mut Vec<u8>,
+    client: &[u8; CLIENT_COOKIE],
+    server: &[u8; crate::cookie::SERVER_COOKIE],
+) -> bool {
+    put(answer, option::COOKIE, &[&client[..], server].concat())
+}
+
+/// Says how long the connection may be idle, in tenths of a second (RFC 7828 §3.1).
+pub fn put_keepalive(answer: &mut Vec<u8>, tenths: u16) -> bool {
+    put(answer, option::KEEPALIVE, &tenths.to_be_bytes())
+}
+
+/// Pads an answer to whole blocks (RFC 8467 §4.1); the last thing to be put onto it.
+pub fn pad(answer: &mut Vec<u8>) -> bool {
+    let length = answer.len() + OPTION_HEAD;
+    let padding = length.next_multiple_of(PADDED_BLOCK) - length;
+    put(answer, option::PADDING, &vec![0; padding])
+}
+
+/// Writes an error answer to a message that is not asked, over `out`; false when it gets none.
+pub fn turn_away(
+    wire: &[u8],
+    channel: Channel,
+    rcode: u16,
+    error: &ExtendedError,
+    out: &mut Vec<u8>,
+) -> bool {
+    let mut buffer: NameBuffer = [0; 255];
+    match QueryView::parse(wire, &mut buffer) {
+        Ok(view) => template::error_answer(&view.envelope(channel), rcode, Some(error), out),
+        Err(QueryError::Reject(rejection)) => rejection.emit(out),
+        Err(QueryError::Silence) => return false,
+    }
+    true
+}
+
+/// Writes an answer that says only "ask by TCP", over `out`; false when the message gets none.
+pub fn truncate(wire: &[u8], out: &mut Vec<u8>) -> bool {
+    let mut buffer: NameBuffer = [0; 255];
+    let Ok(view) = QueryView::parse(wire, &mut buffer) else {
+        return false;
+    };
+    template::error_answer(&view.envelope(Channel::Udp), 0, None, out);
+    if let Some(flags) = out.get_mut(2) {
+        *flags |= TRUNCATED;
+    }
+    true
+}
+
+/// Returns the shortest TTL of an answer's records; `None` when it has none, or cannot be read.
+pub fn shortest_ttl(wire: &[u8]) -> Option<u32> {
+    let mut reader = Reader::new(wire);
+    let header = Header::parse(&mut reader)?;
+    for _ in 0..header.questions {
+        pass_name(&mut reader)?;
+        reader.take(4)?;
+    }
+    let counts = [header.answers, header.authority, header.additional];
+    let mut shortest = None;
+    for _ in 0..counts.into_iter().map(u32::from).sum() {
+        let record = reader.skip_record()?;
+        if record.record_type != rtype::OPT {
+            shortest = Some(shortest.unwrap_or(u32::MAX).min(record.ttl));
+        }
+    }
+    shortest
+}
+
+/// Finds the first OPT of a message; returns where it starts.
+fn find_opt(wire: &[u8]) -> Option<(usize, Passed<'_>)> {
+    let mut reader = Reader::new(wire);
+    let header = Header::parse(&mut reader)?;
+    for _ in 0..header.questions {
+        pass_name(&mut reader)?;
+        reader.take(4)?;
+    }
+    for _ in 0..u32::from(header.answers) + u32::from(header.authority) {
+        reader.skip_record()?;
+    }
+    for _ in 0..header.additional {
+        let start = reader.at;
+        let record = reader.skip_record()?;
+        if record.record_type == rtype::OPT && record.root {
+            return Some((start, record));
+        }
+    }
+    None
+}
+
+/// Passes over a question's name; a pointer ends it.
+fn pass_name(reader: &mut Reader<'_>) -> Option<()> {
+    loop {
+        let length = reader.byte()?;
+        if length & 0xc0 == 0xc0 {
+            reader.byte()?;
+            return Some(());
+        }
+        if length == 0 {
+            return Some(());
+        }
+        reader.take(usize::from(length))?;
+    }
+}
+
+fn next_option<'a>(options: &mut Reader<'a>) -> Option<(u16, &'a [u8])> {
+    let code = options.word()?;
+    let length = options.word()?;
+    Some((code, options.take(usize::from(length))?))
+}
+
+/// Appends an option to an answer whose last record is OPT; false, and nothing changed, for any other, and when it gets too long.
+fn put(answer: &mut Vec<u8>, code: u16, data: &[u8]) -> bool {
+    let Some((start, opt)) = find_opt(answer) else {
+        return false;
+    };
+    // Root, type, class, TTL; then RDLENGTH.
+    let length_at = start + 9;
+    let end = length_at + 2 + opt.rdata.len();
+    let longer = opt.rdata.len() + OPTION_HEAD + data.len();
+    let (Ok(length), Ok(size)) = (u16::try_from(longer), u16::try_from(data.len())) else {
+        return false;
+    };
+    if end != answer.len() || end + OPTION_HEAD + data.len() > usize::from(u16::MAX) {
+        return false;
+    }
+    if let Some(place) = answer
+        .get_mut(length_at..)
+        .and_then(|rest| rest.first_chunk_mut::<2>())
+    {
+        *place = length.to_be_bytes();
+    }
+    answer.extend_from_slice(&code.to_be_bytes());
+    answer.extend_from_slice(&size.to_be_bytes());
+    answer.extend_from_slice(data);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A query for `a.`, with these options in its OPT.
+    fn query(options: &[u8]) -> Vec<u8> {
+        let mut wire = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 1, b'a', 0, 0, 1, 0, 1];
+        wire.extend_from_slice(&[0, 0, 41, 0x10, 0, 0, 0, 0, 0]);
+        wire.extend_from_slice(&u16::try_from(options.len()).unwrap().to_be_bytes());
+        wire.extend_from_slice(options);
+        wire
+    }
+
+    fn option(code: u8, data: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(data.len()).unwrap();
+        [&[0, code, 0, length][..], data].concat()
+    }
+
+    #[test]
+    fn options_are_read_by_rows() {
+        let client = *b"01234567";
+        let whole = [&client[..], &[9; 16]].concat();
+        let rows: [(Vec<u8>, Option<Cookie<'_>>, bool, bool); 8] = [
+            (vec![], None, false, false),
+            (
+                option(10, &client),
+                Some(Cookie::Good(&client, &[])),
+                false,
+                false,
+            ),
+            (
+                option(10, &whole),
+                Some(Cookie::Good(&client, &[9; 16])),
+                false,
+                false,
+            ),
+            (option(10, &[1; 7]), Some(Cookie::Bad), false, false),
+            (option(10, &[1; 12]), Some(Cookie::Bad), false, false),
+            (option(10, &[1; 41]), Some(Cookie::Bad), false, false),
+            (option(12, &[0; 30]), None, true, false),
+            (
+                [option(11, &[]), option(12, &[])].concat(),
+                None,
+                true,
+                true,
+            ),
+        ];
+        for (options, cookie, padded, keepalive) in rows {
+            let wire = query(&options);
+            let carried = Carried::parse(&wire);
+            assert_eq!(
+                (carried.cookie, carried.padded, carried.keepalive),
+                (cookie, padded, keepalive),
+                "{options:?}"
+            );
+        }
+        assert_eq!(Carried::parse(&query(&[])[..19]), Carried::default());
+    }
+
+    #[test]
+    fn size_is_lowered_and_never_raised() {
+        for (most, expected) in [(512, 512), (1232, 1232), (9000, 4096)] {
+            let mut wire = query(&[]);
+            let carried = Carried::parse(&wire.clone()).size_at;
+            let carried = Carried {
+                size_at: carried,
+                ..Carried::default()
+            };
+            carried.limit_size(&mut wire, most);
+            let edns = crate::wire::parse_query(&wire).unwrap().edns.unwrap();
+            assert_eq!(edns.udp_size, expected);
+        }
+    }
+
+    #[test]
+    fn answers_are_padded_to_whole_blocks_and_read_on() {
+        for more in 0..500 {
+            let mut answer = query(&option(3, &vec![b'x'; more % 250]));
+            answer[2] |= 0x80;
+            if more > 250 {
+                assert!(put(&mut answer, 3, &vec![b'y'; more - 250]));
+            }
+            assert!(put_cookie(&mut answer, b"01234567", &[7; 16]));
+            assert!(put_keepalive(&mut answer, 300));
+            assert!(pad(&mut answer));
+            assert_eq!(answer.len() % PADDED_BLOCK, 0, "{more}");
+            let carried = Carried::parse(&answer);
+            assert_eq!(carried.cookie, Some(Cookie::Good(b"01234567", &[7; 16])));
+            assert!(carried.padded && carried.keepalive);
+        }
+    }
+
+    #[test]
+    fn answer_without_opt_stays_as_it_is() {
+        let mut answer = query(&[])[..19].to_vec();
+        answer[11] = 0;
+        let before = answer.clone();
+        assert!(!pad(&mut answer) && !put_keepalive(&mut answer, 1));
+        assert_eq!(answer, before);
+    }
+
+    #[test]
+    fn whoever_is_turned_away_hears_why_and_no_message_that_is_no_query_is_answered() {
+        let error = ExtendedError {
+            code: 18,
+            text: "no".to_owned(),
+        };
+        let mut out = Vec::new();
+        assert!(turn_away(&query(&[]), Channel::Udp, 5, &error, &mut out));
+        assert_eq!((out[2] & 0x80, out[3] & 15), (0x80, 5));
+        assert!(out.ends_with(&[0, 15, 0, 4, 0, 18, b'n', b'o']));
+        let mut reply = query(&[]);
+        reply[2] |= 0x80;
+        assert!(!turn_away(&reply, Channel::Udp, 5, &error, &mut out));
+        assert!(!truncate(&reply, &mut out));
+        assert!(truncate(&query(&[]), &mut out));
+        assert_eq!(out[2], 0x83);
+        assert_eq!(out.len(), query(&[]).len());
+    }
+}
