@@ -15,8 +15,8 @@ pub use dnssec::{
 pub use explain::{Candidate, Explanation, Reason, Target};
 pub use query::{QueryParameters, QueryReply, Record, Step, Trace};
 pub use status::{
-    ClaimStatus, Diagnostic, LinkStatus, ListenStatus, ResolvConfStatus, ScopeStatus, Status,
-    UpstreamStatus,
+    ClaimStatus, Diagnostic, LinkStatus, ListenStatus, ListenerStatus, ResolvConfStatus,
+    ScopeStatus, Status, UpstreamStatus,
 };
 
 use serde::{Deserialize, Serialize};

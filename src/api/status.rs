@@ -17,6 +17,9 @@ pub struct Status {
     pub generation: u64,
     /// Where it listens.
     pub listen: Vec<ListenStatus>,
+    /// Where others than this host's programs may ask.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<ListenerStatus>,
     /// Who writes `/etc/resolv.conf`.
     pub resolv_conf: ResolvConfStatus,
     /// Links of the kernel.
@@ -51,6 +54,29 @@ pub struct ListenStatus {
     pub address: String,
     /// `main` or `bypass`.
     pub stub: String,
+}
+
+/// A listener for others than this host's programs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerStatus {
+    /// Its transport and address, as `tls 10.0.0.1:853`.
+    pub place: String,
+    /// As which stub it answers.
+    pub stub: String,
+    /// `open`, or what keeps it from being so.
+    pub state: String,
+    /// Questions taken.
+    pub queries: u64,
+    /// Datagrams and connections of clients that are not on its list.
+    pub strangers: u64,
+    /// Questions and connections of clients that had their share, or asked too often.
+    pub limited: u64,
+    /// Messages that are no good question, connections that broke the rules or were too slow.
+    pub malformed: u64,
+    /// Datagrams from ports whose owners answer to anything.
+    pub reflective: u64,
+    /// Connections that are open.
+    pub connections: u64,
 }
 
 /// Who writes `/etc/resolv.conf`.

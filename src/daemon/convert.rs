@@ -108,6 +108,10 @@ fn step(step: &Step, plan: &DnsPlan) -> api::Step {
             name: Some(name.to_string()),
             ..what("alias")
         },
+        Step::Withheld(name) => api::Step {
+            name: Some(name.to_string()),
+            ..what("withheld")
+        },
     }
 }
 

@@ -8,6 +8,7 @@ use policy::plan::ResolvConfPlan;
 use resolver_io::resolv_conf::Insist;
 use tokio::sync::mpsc;
 
+use crate::doors::KeyFile;
 use crate::helper::{Keeper, KeeperError, ResolvConfReport};
 
 /// How many errands may wait; each follows from an event that is rare.
@@ -18,6 +19,8 @@ const WAITING: usize = 16;
 pub(crate) enum Errand {
     /// Read the configuration.
     ReadConfig,
+    /// Read the certificates and keys of the listeners.
+    ReadKeys,
     /// Write resolv.conf.
     Take(ResolvConfPlan, Insist),
     /// Put back what was there.
@@ -31,6 +34,8 @@ pub(crate) enum Errand {
 pub(crate) enum Outcome {
     /// Of [`Errand::ReadConfig`].
     Config(Result<Vec<ConfigText>, KeeperError>),
+    /// Of [`Errand::ReadKeys`].
+    Keys(Result<Vec<KeyFile>, KeeperError>),
     /// Of the others.
     ResolvConf(Result<ResolvConfReport, KeeperError>),
 }
@@ -100,6 +105,7 @@ async fn run(
     while let Some(errand) = errands.recv().await {
         let outcome = match errand {
             Errand::ReadConfig => Outcome::Config(keeper.read_config().await),
+            Errand::ReadKeys => Outcome::Keys(keeper.read_keys().await),
             Errand::Take(plan, insist) => {
                 let ResolvConfPlan {
                     mode,

@@ -24,12 +24,16 @@ use config::name::DomainName;
 use linnet::config_dirs::ConfigText;
 use resolver_io::resolv_conf::{Insist, State};
 
+use crate::doors::KeyFile;
+
 /// What the daemon may ask for.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum HelperRequest {
     /// Read all files of the configuration, root-only ones too.
     ReadConfig,
+    /// Read the certificates and keys of the listeners that the configuration names.
+    ReadKeys,
     /// Write resolv.conf.
     TakeResolvConf {
         /// Its form; the configuration must say the same.
@@ -55,6 +59,8 @@ pub(crate) enum HelperRequest {
 pub(crate) enum HelperReply {
     /// To [`HelperRequest::ReadConfig`].
     Config(Vec<ConfigText>),
+    /// To [`HelperRequest::ReadKeys`].
+    Keys(Vec<KeyFile>),
     /// To all other requests.
     ResolvConf(ResolvConfReport),
     /// The request is not one that the configuration allows; why.
@@ -91,7 +97,20 @@ impl Keeper {
     pub(crate) async fn read_config(&mut self) -> Result<Vec<ConfigText>, KeeperError> {
         match self.call(HelperRequest::ReadConfig).await? {
             HelperReply::Config(texts) => Ok(texts),
-            HelperReply::ResolvConf(_) => Err(KeeperError::Unexpected),
+            HelperReply::ResolvConf(_) | HelperReply::Keys(_) => Err(KeeperError::Unexpected),
+            HelperReply::Refused(why) => Err(KeeperError::Refused(why)),
+            HelperReply::Failed(why) => Err(KeeperError::Failed(why)),
+        }
+    }
+
+    /// Reads the certificates and keys of the listeners.
+    ///
+    /// # Errors
+    /// [`KeeperError`] when the helper is gone.
+    pub(crate) async fn read_keys(&mut self) -> Result<Vec<KeyFile>, KeeperError> {
+        match self.call(HelperRequest::ReadKeys).await? {
+            HelperReply::Keys(files) => Ok(files),
+            HelperReply::ResolvConf(_) | HelperReply::Config(_) => Err(KeeperError::Unexpected),
             HelperReply::Refused(why) => Err(KeeperError::Refused(why)),
             HelperReply::Failed(why) => Err(KeeperError::Failed(why)),
         }
@@ -144,7 +163,7 @@ impl Keeper {
     async fn report(&mut self, request: HelperRequest) -> Result<ResolvConfReport, KeeperError> {
         match self.call(request).await? {
             HelperReply::ResolvConf(report) => Ok(report),
-            HelperReply::Config(_) => Err(KeeperError::Unexpected),
+            HelperReply::Config(_) | HelperReply::Keys(_) => Err(KeeperError::Unexpected),
             HelperReply::Refused(why) => Err(KeeperError::Refused(why)),
             HelperReply::Failed(why) => Err(KeeperError::Failed(why)),
         }

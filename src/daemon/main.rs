@@ -7,6 +7,7 @@ mod clock;
 mod control;
 mod convert;
 mod date;
+mod doors;
 mod errands;
 mod helper;
 mod host;

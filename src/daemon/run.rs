@@ -11,7 +11,8 @@ use std::io;
 use linkmgr::KernelEvent;
 use linkmgr_io::Monitor;
 use linnet::api::Notice;
-use resolver::{ClientQuery, Event};
+use resolver::{ClientId, ClientQuery, Event};
+use resolver_io::listeners::{Asked, Board, Listeners};
 use resolver_io::resolv_conf::FileWatch;
 use resolver_io::{BindError, Driver, Input as Wire};
 use tokio::sync::mpsc;
@@ -36,6 +37,8 @@ use waits::{Signals, changed, sleep, text, tick, watch};
 
 pub(crate) use beginning::listen;
 
+/// Questions of listeners that are taken before others have their turn.
+const ASKED_MAX: usize = 31;
 /// Calls of the control interface that wait for the loop.
 const WAITING_CALLS: usize = 64;
 
@@ -77,22 +80,27 @@ pub(crate) async fn run(
     let threads = understood.config.resolver.threads;
     let mut driver = Driver::bind_groups(&listen(&understood.config), threads)?;
     let now = clock::now();
+    let random = |error| RunError::System("get random numbers", error);
+    let board = Board::default();
     let beginning = Beginning {
         listen: driver.local_addresses().iter().map(listen_status).collect(),
+        listeners: board.clone(),
         kept_claims: store::read(&options.kept_file(Kept::Claims)),
         kept_networks: store::read(&options.kept_file(Kept::Networks)),
         trust: trust(options, &understood.config),
         host: host::read(),
-        seed: seed().map_err(|error| RunError::System("get random numbers", error))?,
+        seed: seed().map_err(random)?,
         understood,
     };
     let world = World::new(beginning, now);
+    let shortcut = world.resolver.shortcut();
+    let listeners = Listeners::new(board, shortcut, clock::now, seed().map_err(random)?);
     if threads > 0 {
         let started = driver.start_threads(|| world.resolver.shortcut(), clock::now);
         started.map_err(|error| RunError::System("start listener threads", error))?;
     }
     let errands = Errands::start(keeper);
-    let mut running = Running::new(options, driver, world, errands, socket)?;
+    let mut running = Running::new(options, (driver, listeners), world, errands, socket)?;
     let ended = match running.start().await {
         Ok(()) => running.turn().await,
         Err(error) => Err(error),
@@ -105,6 +113,7 @@ pub(crate) async fn run(
 struct Running<'a> {
     options: &'a Options,
     driver: Driver,
+    listeners: Listeners,
     world: World,
     monitor: Monitor,
     alarm: Alarm,
@@ -125,7 +134,7 @@ struct Running<'a> {
 impl<'a> Running<'a> {
     fn new(
         options: &'a Options,
-        driver: Driver,
+        (driver, listeners): (Driver, Listeners),
         world: World,
         errands: Errands,
         socket: ControlSocket,
@@ -134,6 +143,7 @@ impl<'a> Running<'a> {
         Ok(Self {
             options,
             driver,
+            listeners,
             world,
             monitor: Monitor::open().map_err(RunError::Monitor)?,
             alarm: Alarm::open().map_err(|error| RunError::System("get a timer", error))?,
@@ -193,6 +203,10 @@ impl<'a> Running<'a> {
             let input = tokio::select! {
                 biased;
                 () = self.driver.ready() => None,
+                (client, asked) = self.listeners.next() => {
+                    self.ask(client, &asked);
+                    None
+                }
                 rung = sleep(&mut self.alarm, deadline) => {
                     rung.map_err(|error| RunError::System("wait for a deadline", error))?;
                     Some(Input::Timer)
@@ -224,6 +238,28 @@ impl<'a> Running<'a> {
             self.drain().await;
         }
         Ok(())
+    }
+
+    /// Hands the resolver what the listeners brought.
+    fn ask(&mut self, client: ClientId, asked: &Asked) {
+        let now = clock::now();
+        let resolver = &mut self.world.resolver;
+        let mut ask = |client, asked: &Asked| {
+            let query = ClientQuery {
+                client,
+                stub: asked.stub,
+                channel: asked.channel,
+                wire: &asked.wire,
+            };
+            resolver.handle_query(query, now);
+        };
+        ask(client, asked);
+        for _ in 0..ASKED_MAX {
+            let Some((client, asked)) = self.listeners.try_next() else {
+                break;
+            };
+            ask(client, &asked);
+        }
     }
 
     /// Hands the resolver what the sockets brought.
@@ -260,7 +296,7 @@ impl<'a> Running<'a> {
         while let Some(answer) = self.world.resolver.poll_answer() {
             if World::is_mine(answer.client) {
                 self.world.take_answer(&answer);
-            } else {
+            } else if let Some(answer) = self.listeners.answer(answer) {
                 self.driver.answer(answer);
             }
         }
@@ -276,6 +312,7 @@ impl<'a> Running<'a> {
                     let client = self
                         .driver
                         .peer_of(trace.client)
+                        .or_else(|| self.listeners.peer_of(trace.client))
                         .map(|peer| peer.to_string());
                     if let Some(notice) = self.world.take_trace(trace, client) {
                         self.tell(&notice);
@@ -322,6 +359,11 @@ impl<'a> Running<'a> {
                     }
                 }
                 Effect::Announce(announcement) => announce(&announcement),
+                Effect::Listeners(listeners) => {
+                    if let Err(error) = self.listeners.apply(listeners) {
+                        tracing::error!(%error, "no listeners for others");
+                    }
+                }
                 Effect::LookAgain => {
                     let reading = self.kernel_clock.read();
                     let mut again = self.world.on(Input::Clock(reading), clock::now());

@@ -27,10 +27,12 @@ use policy::{Facts, Plan};
 use resolver::event::{LocalNames, Trace};
 use resolver::hosts::Hosts;
 use resolver::{Answer, ClientId, Resolver, Settings};
+use resolver_io::listeners::{Board, Listener};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::claims::Claims;
 use crate::convert;
+use crate::doors;
 use crate::errands::{Errand, Outcome};
 use crate::host::HostName;
 use crate::input::{Input, Signal};
@@ -65,6 +67,7 @@ pub(crate) struct World {
     keeping: Keeping,
     trust: Trust,
     listen: Vec<ListenStatus>,
+    listeners: Board,
     traces: TraceLog,
     asking_by_client: BTreeMap<ClientId, Asking>,
     asked: u32,
@@ -92,6 +95,8 @@ pub(crate) enum Effect {
     Keep(Kept, String),
     /// Tell the service manager.
     Announce(Announcement),
+    /// Have these listeners open and no others.
+    Listeners(Vec<Listener>),
     /// Read the clock, the host's name, the hosts table and the anchor files again.
     LookAgain,
     /// End.
@@ -120,6 +125,8 @@ pub(crate) struct Beginning {
     pub(crate) understood: Understood,
     /// Where the stub listens.
     pub(crate) listen: Vec<ListenStatus>,
+    /// How the listeners for others are doing.
+    pub(crate) listeners: Board,
     /// The text of the file of persistent claims, when there is one.
     pub(crate) kept_claims: Option<String>,
     /// The text of the file of networks, when there is one.
@@ -138,6 +145,7 @@ impl World {
         let Beginning {
             understood,
             listen,
+            listeners,
             kept_claims,
             kept_networks,
             trust,
@@ -196,6 +204,7 @@ impl World {
             keeping,
             trust,
             listen,
+            listeners,
             traces: TraceLog::default(),
             asking_by_client: BTreeMap::new(),
             asked: 0,
@@ -212,6 +221,7 @@ impl World {
         self.begun = true;
         let mut effects = Vec::new();
         self.replan(now, &mut effects);
+        effects.push(self.open_listeners());
         effects
     }
 
@@ -321,7 +331,11 @@ impl World {
             Outcome::Config(texts) => {
                 self.apply_config(texts);
                 self.replan(now, effects);
+                effects.push(self.open_listeners());
                 effects.push(Effect::LookAgain);
+            }
+            Outcome::Keys(files) => {
+                effects.push(Effect::Listeners(doors::wanted(&self.config, &files)));
             }
             Outcome::ResolvConf(report) => {
                 let before = self.keeping.status(self.mode());
@@ -365,6 +379,14 @@ impl World {
         let resolv_conf = self.plan.resolv_conf.as_ref();
         let wanted = resolv_conf.filter(|_| !self.listen.is_empty());
         effects.extend(self.keeping.errand_for(wanted).map(Effect::Errand));
+    }
+
+    /// Has the listeners opened, when their files have been read.
+    fn open_listeners(&self) -> Effect {
+        match doors::needs_files(&self.config) {
+            true => Effect::Errand(Errand::ReadKeys),
+            false => Effect::Listeners(doors::wanted(&self.config, &Ok(Vec::new()))),
+        }
     }
 
     fn keep_claims(&mut self, effects: &mut Vec<Effect>) {

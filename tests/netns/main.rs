@@ -9,12 +9,15 @@
     reason = "tests look at files and wait for programs"
 )]
 
+mod abuse;
 mod claims;
 mod clock;
 mod daemon;
 mod dnssec;
+mod guests;
 mod kill;
 mod leak;
+mod listeners;
 mod names;
 mod resolv_conf;
 mod rollover;

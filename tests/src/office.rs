@@ -198,7 +198,12 @@ pub fn knot(dir: &Path, namespace: &str, address: &str) -> Peer {
         .collect::<String>();
     let text = format!(
         "$ORIGIN corp.test.\n$TTL 60\n@ SOA ns root 1 60 60 60 60\n@ NS ns\nns A 10.8.0.1\ngit A 10.8.0.80\nwww A 10.8.0.81\n\
-         *.wild A 10.8.0.82\nalias CNAME git\nout CNAME www.example.test.\nold DNAME wild\n{records}"
+         *.wild A 10.8.0.82\nalias CNAME git\nout CNAME www.example.test.\nold DNAME wild\n{records}{}",
+        records
+            .lines()
+            .take(3)
+            .map(|line| line.replace("big", "mid") + "\n")
+            .collect::<String>()
     );
     fs::write(&zone, text).expect("the story's folder is writable");
     let file = dir.join("knot.conf");

@@ -80,7 +80,10 @@ const EDGES: [(&str, &[&str]); 9] = [
 ];
 
 /// Who may depend on what touches the outside: the pure crates are missing on purpose.
-const SHELL_ONLY: [(&str, &[&str]); 5] = [
+const SHELL_ONLY: [(&str, &[&str]); 8] = [
+    ("rustls", &["resolver-io"]),
+    ("quinn", &["resolver-io"]),
+    ("h2", &["resolver-io"]),
     ("tokio", &["linnet", "resolver-io", "linkmgr-io", "tests"]),
     ("socket2", &["linnet", "resolver-io", "linkmgr-io", "tests"]),
     ("libc", &["linnet", "resolver-io", "linkmgr-io", "tests"]),

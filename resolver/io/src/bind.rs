@@ -82,6 +82,7 @@ fn open_udp(address: SocketAddr, sharing: Sharing) -> Result<(UdpSocket, Guard),
         socket.set_reuse_port(sharing == Sharing::Group)?;
         let guard = guard(&socket, address);
         socket.bind(&address.into())?;
+        allow_beside(&socket)?;
         // A hint: the kernel caps it.
         socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
         Ok((UdpSocket::from(socket), guard))
@@ -100,9 +101,54 @@ pub(crate) fn tcp(address: SocketAddr) -> Result<(TcpListener, Guard), BindError
         let guard = guard(&socket, address);
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
+        allow_beside(&socket)?;
         Ok((TcpListener::from(socket), guard))
     };
     open().map_err(|source| explain(address, Channel::Tcp, source))
+}
+
+/// Opens a UDP socket for others than this host's programs, at an address that need not be there yet.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn udp_to_others(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
+    open_to_others(&socket, address)?;
+    socket.bind(&address.into())?;
+    // A hint: the kernel caps it.
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    Ok(UdpSocket::from(socket))
+}
+
+/// Opens a TCP socket for others than this host's programs, at an address that need not be there yet.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn tcp_to_others(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket(address, Type::STREAM, Protocol::TCP)?;
+    socket.set_reuse_address(true)?;
+    open_to_others(&socket, address)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(TcpListener::from(socket))
+}
+
+/// Lets a listener wait for its address, and one at all addresses stand beside the stub, which has its own.
+fn open_to_others(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    match address {
+        SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
+        SocketAddr::V6(_) => socket.set_freebind_v6(true)?,
+    }
+    if address.ip().is_unspecified() {
+        socket.set_reuse_port(true)?;
+    }
+    Ok(())
+}
+
+/// Lets a listener of ours at all addresses stand beside this one; to be called once it is bound, so that whoever has this very
+/// address already is noticed first.
+fn allow_beside(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_port(true)
 }
 
 /// Opens a socket to an upstream, bound to the scope's link, with the address to connect to.

@@ -84,6 +84,11 @@ impl Inbound {
         parse(self.bytes.get(self.taken..).unwrap_or_default()) != Frame::Partial
     }
 
+    /// Returns how many octets are not yet taken.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() - self.taken
+    }
+
     /// Returns the octets of a message.
     pub(crate) fn get(&self, range: Range<usize>) -> &[u8] {
         self.bytes.get(range).unwrap_or_default()

@@ -33,6 +33,7 @@ mod clients;
 pub mod frame;
 mod handover;
 pub mod holder;
+pub mod listeners;
 mod poller;
 pub mod resolv_conf;
 mod rounds;

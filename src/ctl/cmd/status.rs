@@ -66,6 +66,7 @@ fn text(status: &Status) -> String {
     if !status.search.is_empty() {
         let _ = writeln!(text, "search {}", status.search.join(" "));
     }
+    listeners(status, &mut text);
     links(status, &mut text);
     for scope in &status.scopes {
         describe(scope, &mut text);
@@ -110,6 +111,36 @@ fn text(status: &Status) -> String {
         }
     }
     text
+}
+
+fn listeners(status: &Status, text: &mut String) {
+    if status.listeners.is_empty() {
+        return;
+    }
+    text.push_str("listeners for others\n");
+    let rows: Vec<Vec<String>> = status
+        .listeners
+        .iter()
+        .map(|listener| {
+            let mut counts = vec![format!("{} questions", listener.queries)];
+            let others = [
+                (listener.connections, "connections"),
+                (listener.strangers, "from strangers"),
+                (listener.limited, "over a limit"),
+                (listener.malformed, "malformed"),
+                (listener.reflective, "from reflective ports"),
+            ];
+            let others = others.into_iter().filter(|(count, _)| *count > 0);
+            counts.extend(others.map(|(count, what)| format!("{count} {what}")));
+            vec![
+                listener.place.clone(),
+                listener.stub.clone(),
+                listener.state.clone(),
+                counts.join(", "),
+            ]
+        })
+        .collect();
+    text.push_str(&columns(&rows));
 }
 
 fn links(status: &Status, text: &mut String) {

@@ -12,6 +12,8 @@ use resolver_io::resolv_conf::{
     GiveBackError, GivenBack, Insist, Journal, ResolvConf, State, Taken, Witness,
 };
 
+use crate::doors;
+
 use super::{HelperReply, HelperRequest, ResolvConfReport};
 
 /// The most `nameserver` lines; the C library reads three.
@@ -71,6 +73,11 @@ impl Custody {
     pub(crate) fn handle_request(&mut self, request: HelperRequest) -> HelperReply {
         match request {
             HelperRequest::ReadConfig => HelperReply::Config(self.texts()),
+            HelperRequest::ReadKeys => {
+                let config = (self.understand)(&self.texts());
+                let files = doors::read_files(&config, self.paths.config_dir.as_deref());
+                HelperReply::Keys(files)
+            }
             HelperRequest::TakeResolvConf {
                 mode,
                 nameservers,

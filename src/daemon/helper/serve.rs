@@ -39,7 +39,7 @@ pub(crate) fn serve(mut custody: Custody, socket: &OwnedFd) {
             }
         }
         HelperReply::Failed(why) | HelperReply::Refused(why) => tracing::error!("{why}"),
-        HelperReply::Config(_) => {}
+        HelperReply::Config(_) | HelperReply::Keys(_) => {}
     }
 }
 

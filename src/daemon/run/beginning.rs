@@ -57,11 +57,7 @@ pub(super) fn anchor_texts(options: &Options, path: Option<&str>) -> Option<Vec<
 pub(super) fn listen_status(listen: &Listen) -> ListenStatus {
     ListenStatus {
         address: listen.address.to_string(),
-        stub: match listen.stub {
-            Stub::Main => "main",
-            Stub::Bypass => "bypass",
-        }
-        .to_owned(),
+        stub: listen.stub.as_str().to_owned(),
     }
 }
 

@@ -23,6 +23,7 @@ impl World {
             uptime_ms: u64::try_from(now.since(self.started_at).as_millis()).unwrap_or(u64::MAX),
             generation: self.generation,
             listen: self.listen.clone(),
+            listeners: crate::doors::status(&self.listeners),
             resolv_conf: self.keeping.status(self.mode()),
             links: self
                 .facts

@@ -10,6 +10,7 @@ use linnet::api::{
     Reply, WithdrawParameters,
 };
 use linnet::config_dirs::{ConfigText, Kind, Rank};
+use resolver_io::listeners::Board;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -61,6 +62,7 @@ fn office(main: &str) -> (World, Vec<Effect>) {
             address: "127.0.0.53:53".to_owned(),
             stub: "main".to_owned(),
         }],
+        listeners: Board::default(),
         kept_claims: None,
         kept_networks: None,
         trust: Trust::new(Clock::new(BUILT_AT, None), None, None),
@@ -96,6 +98,7 @@ fn call(world: &mut World, connection: u64, method: Method) -> (Vec<Effect>, Opt
             | Effect::Errand(_)
             | Effect::Keep(..)
             | Effect::Announce(_)
+            | Effect::Listeners(_)
             | Effect::LookAgain
             | Effect::Stop => others.push(effect),
         }
@@ -169,6 +172,7 @@ fn resolv_conf_is_asked_for_once_and_only_when_it_is_to_be_ours() {
             | Effect::Subscribe(_)
             | Effect::Keep(..)
             | Effect::Announce(_)
+            | Effect::Listeners(_)
             | Effect::LookAgain
             | Effect::Stop => None,
         };
@@ -223,6 +227,7 @@ fn a_persistent_claim_is_kept_and_forgotten_when_it_is_withdrawn() {
             | Effect::Subscribe(_)
             | Effect::Errand(_)
             | Effect::Announce(_)
+            | Effect::Listeners(_)
             | Effect::LookAgain
             | Effect::Stop => None,
         })
@@ -277,6 +282,7 @@ fn a_reload_answers_its_callers_and_keeps_the_old_when_the_new_is_broken() {
             | Effect::Errand(_)
             | Effect::Keep(..)
             | Effect::Announce(_)
+            | Effect::Listeners(_)
             | Effect::LookAgain
             | Effect::Stop => None,
         })

@@ -35,6 +35,7 @@ fn kept(effects: &[Effect], what: Kept) -> Option<&str> {
         | Effect::Subscribe(_)
         | Effect::Errand(_)
         | Effect::Announce(_)
+        | Effect::Listeners(_)
         | Effect::LookAgain
         | Effect::Stop => None,
     })

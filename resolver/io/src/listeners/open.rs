@@ -1,0 +1,209 @@
+//! How does a listener come to be open, and what does it do with whoever comes? One task for each.
+//!
+//! An address that is not there yet is bound all the same; a link that is not there, or a port that somebody else has, is tried
+//! again every second. Whoever is not on the list is let go before anything is read from it.
+
+use std::io;
+use std::net::{SocketAddr, SocketAddrV6};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::model::{ListenerConfig, Transport};
+use resolver::Channel;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use super::board::Board;
+use super::datagrams::Datagrams;
+use super::house::{Door, House, SLOWEST};
+use super::stream::{Conversation, Cover, End};
+use super::{https, quic};
+use crate::{batch, bind, holder};
+
+/// Time between two attempts to open a listener, and between two looks whether its link is still the same.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Keeps a listener open for ever.
+pub(super) async fn keep_open(
+    config: ListenerConfig,
+    house: Arc<House>,
+    door: watch::Receiver<Arc<Door>>,
+    board: Board,
+) {
+    let place = Arc::clone(&door.borrow().place);
+    loop {
+        let why = match open(&config, &house, &door, &board, &place).await {
+            Ok(()) => "its link is another one".to_owned(),
+            Err(why) => why,
+        };
+        if board.note(&place, &why) {
+            tracing::warn!(%place, %why, "a listener is not open");
+        }
+        tokio::time::sleep(RETRY_INTERVAL).await;
+    }
+}
+
+/// Opens a listener and serves it, until its link is another one or its sockets fail.
+async fn open(
+    config: &ListenerConfig,
+    house: &Arc<House>,
+    door: &watch::Receiver<Arc<Door>>,
+    board: &Board,
+    place: &str,
+) -> Result<(), String> {
+    let index = link_of(config)?;
+    let address = match (config.socket(), index) {
+        (SocketAddr::V6(v6), Some(index)) => {
+            SocketAddrV6::new(*v6.ip(), v6.port(), 0, index.get()).into()
+        }
+        (address, _) => address,
+    };
+    if config.transport.is_encrypted() && door.borrow().tls.is_none() {
+        // What is wrong with it has been told; a new certificate comes with a new door.
+        let mut door = door.clone();
+        let _closed = door.wait_for(|door| door.tls.is_some()).await;
+    }
+    let serves_udp = matches!(config.transport, Transport::Plain | Transport::Quic);
+    let serves_tcp = config.transport != Transport::Quic;
+    let udp = serves_udp.then(|| bind::udp_to_others(address)).transpose();
+    let udp = udp.map_err(|error| explain(&error, address, Channel::Udp))?;
+    let tcp = serves_tcp.then(|| bind::tcp_to_others(address)).transpose();
+    let tcp = tcp.map_err(|error| explain(&error, address, Channel::Tcp))?;
+    let io = |error: io::Error| error.to_string();
+    let tcp = tcp.map(TcpListener::from_std).transpose().map_err(io)?;
+    if board.note(place, "open") {
+        tracing::info!(%place, "a listener is open");
+    }
+    let datagrams = async {
+        match (udp, config.transport) {
+            (Some(socket), Transport::Quic) => quic::serve(socket, house, door).await,
+            (Some(socket), _) => {
+                Datagrams::new(socket, Arc::clone(house), door.clone())?
+                    .serve()
+                    .await
+            }
+            (None, _) => std::future::pending().await,
+        }
+    };
+    let streams = async {
+        match tcp {
+            Some(listener) => accept(&listener, config.transport, house, door).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        served = datagrams => served.map_err(io),
+        served = streams => served.map_err(io),
+        () = until_another(config, index) => Ok(()),
+    }
+}
+
+/// Returns the index of a link-local address's link.
+fn link_of(config: &ListenerConfig) -> Result<Option<NonZeroU32>, String> {
+    match &config.zone {
+        None => Ok(None),
+        Some(zone) => match batch::link_index(zone) {
+            Some(index) => Ok(Some(index)),
+            None => Err(format!("there is no link {zone}")),
+        },
+    }
+}
+
+/// Waits until the link is another one.
+async fn until_another(config: &ListenerConfig, index: Option<NonZeroU32>) {
+    if config.zone.is_none() {
+        return std::future::pending().await;
+    }
+    while link_of(config) == Ok(index) {
+        tokio::time::sleep(RETRY_INTERVAL).await;
+    }
+}
+
+fn explain(error: &io::Error, address: SocketAddr, channel: Channel) -> String {
+    if error.kind() != io::ErrorKind::AddrInUse {
+        return error.to_string();
+    }
+    match holder::find(address, channel) {
+        Some(holder) => format!("the port is in use ({channel}) by {holder}"),
+        None => format!("the port is in use ({channel})"),
+    }
+}
+
+/// Takes connections.
+async fn accept(
+    listener: &TcpListener,
+    transport: Transport,
+    house: &Arc<House>,
+    door: &watch::Receiver<Arc<Door>>,
+) -> io::Result<()> {
+    // Ended with the listener.
+    let mut guests = tokio::task::JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = guests.join_next() => continue,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => match error.raw_os_error() {
+                // It would be seen again and again.
+                Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
+                    tracing::warn!(%error, "connections wait");
+                    tokio::time::sleep(RETRY_INTERVAL).await;
+                    continue;
+                }
+                Some(libc::EBADF | libc::ENOTSOCK | libc::EINVAL) => return Err(error),
+                Some(_) | None => continue,
+            },
+        };
+        let door = Arc::clone(&door.borrow());
+        if !door.allow.admits(peer.ip()) {
+            door.counts.strangers.up();
+            continue;
+        }
+        let Some(share) = house.connections.take(peer.ip()) else {
+            door.counts.limited.up();
+            continue;
+        };
+        let house = Arc::clone(house);
+        guests.spawn(async move {
+            door.counts.connections.up();
+            if converse(stream, peer, transport, &house, &door).await == End::Bad {
+                door.counts.malformed.up();
+            }
+            door.counts.connections.down();
+            drop(share);
+        });
+    }
+}
+
+/// Serves one connection.
+async fn converse(
+    stream: TcpStream,
+    peer: SocketAddr,
+    transport: Transport,
+    house: &Arc<House>,
+    door: &Arc<Door>,
+) -> End {
+    if stream.set_nodelay(true).is_err() {
+        return End::Done;
+    }
+    if transport == Transport::Plain {
+        let talk = Conversation::new(stream, peer, Cover::Plain, Arc::clone(house));
+        return talk.serve(door).await;
+    }
+    let Some(tls) = &door.tls else {
+        return End::Done;
+    };
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(tls));
+    // A handshake is bounded by rustls in length, and here in time.
+    let Ok(Ok(stream)) = tokio::time::timeout(SLOWEST, acceptor.accept(stream)).await else {
+        return End::Bad;
+    };
+    if transport == Transport::Https {
+        return https::serve(stream, peer, house, door).await;
+    }
+    let talk = Conversation::new(stream, peer, Cover::Encrypted, Arc::clone(house));
+    talk.serve(door).await
+}

@@ -1,0 +1,250 @@
+//! How are questions asked by QUIC? One to a stream (RFC 9250).
+//!
+//! The library speaks QUIC and keeps what it sends below three times what an unproven address sent; whoever comes while
+//! connections are scarce must prove its address first. Here is what DNS makes of a stream, and how long one may last.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use quinn::{Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, TransportConfig, VarInt};
+use resolver::Channel;
+use resolver::carried::{Carried, pad};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::house::{Door, House, IDLE_TIME, IN_FLIGHT_MAX, SLOWEST, Taken};
+use super::stream::End;
+use crate::frame::{self, Frame};
+
+/// The longest question with its length, in octets.
+const QUESTION_MAX: usize = 2 + 4096;
+/// Octets of a connection that its client sends before it is heard.
+const RECEIVE_WINDOW: u32 = 64 << 10;
+/// Octets of a connection that its client has not acknowledged.
+const SEND_WINDOW: u64 = 128 << 10;
+/// Error codes of DNS over QUIC (RFC 9250 §8.4).
+mod code {
+    pub(super) const NO_ERROR: u32 = 0;
+    pub(super) const INTERNAL_ERROR: u32 = 1;
+    pub(super) const PROTOCOL_ERROR: u32 = 2;
+    pub(super) const EXCESSIVE_LOAD: u32 = 4;
+}
+
+/// Serves a bound socket, until it is dropped.
+pub(super) async fn serve(
+    socket: UdpSocket,
+    house: &Arc<House>,
+    door: &watch::Receiver<Arc<Door>>,
+) -> io::Result<()> {
+    let mut door = door.clone();
+    let server = server_config(&door.borrow_and_update())?;
+    let runtime = Arc::new(quinn::TokioRuntime);
+    let endpoint = Endpoint::new(EndpointConfig::default(), Some(server), socket, runtime)?;
+    // Ended with the listener.
+    let mut guests = JoinSet::new();
+    loop {
+        tokio::select! {
+            incoming = endpoint.accept() => {
+                let Some(incoming) = incoming else {
+                    return Err(io::ErrorKind::NotConnected.into());
+                };
+                let door = Arc::clone(&door.borrow());
+                admit(incoming, house, &door, &mut guests);
+            }
+            Some(_) = guests.join_next() => {}
+            changed = door.changed() => {
+                if changed.is_err() {
+                    return Ok(());
+                }
+                let server = server_config(&door.borrow_and_update())?;
+                endpoint.set_server_config(Some(server));
+            }
+        }
+    }
+}
+
+fn server_config(door: &Door) -> io::Result<quinn::ServerConfig> {
+    let tls = door.tls.clone().ok_or(io::ErrorKind::NotFound)?;
+    let crypto =
+        quinn::crypto::rustls::QuicServerConfig::try_from(tls).map_err(io::Error::other)?;
+    let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+    let mut transport = TransportConfig::default();
+    let streams = u32::try_from(IN_FLIGHT_MAX).unwrap_or(1);
+    transport
+        .max_concurrent_bidi_streams(streams.into())
+        .max_concurrent_uni_streams(0_u32.into())
+        .stream_receive_window(u32::try_from(QUESTION_MAX).unwrap_or(1).into())
+        .receive_window(RECEIVE_WINDOW.into())
+        .send_window(SEND_WINDOW)
+        .datagram_receive_buffer_size(None)
+        .max_idle_timeout(IDLE_TIME.try_into().ok());
+    config.transport_config(Arc::new(transport));
+    // A client that moves was not asked whether it is on the list where it moved to.
+    config.migration(false);
+    Ok(config)
+}
+
+fn admit(incoming: Incoming, house: &Arc<House>, door: &Arc<Door>, guests: &mut JoinSet<()>) {
+    let peer = incoming.remote_address();
+    if !door.allow.admits(peer.ip()) {
+        door.counts.strangers.up();
+        incoming.ignore();
+        return;
+    }
+    if house.connections.is_scarce() && !incoming.remote_address_validated() && incoming.may_retry()
+    {
+        // One that cannot be sent is one more lost datagram.
+        let _sent = incoming.retry();
+        return;
+    }
+    let Some(share) = house.connections.take(peer.ip()) else {
+        door.counts.limited.up();
+        incoming.refuse();
+        return;
+    };
+    let (house, door) = (Arc::clone(house), Arc::clone(door));
+    guests.spawn(async move {
+        door.counts.connections.up();
+        if converse(incoming, peer, &house, &door).await == End::Bad {
+            door.counts.malformed.up();
+        }
+        door.counts.connections.down();
+        drop(share);
+    });
+}
+
+async fn converse(
+    incoming: Incoming,
+    peer: SocketAddr,
+    house: &Arc<House>,
+    door: &Arc<Door>,
+) -> End {
+    let Ok(connecting) = incoming.accept() else {
+        return End::Bad;
+    };
+    let Ok(Ok(connection)) = tokio::time::timeout(SLOWEST, connecting).await else {
+        return End::Bad;
+    };
+    // Ended with the connection.
+    let mut streams = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = connection.accept_bi() => accepted,
+            Some(asked) = streams.join_next() => {
+                match asked {
+                    Ok(Err(Wrong)) => {
+                        connection.close(code::PROTOCOL_ERROR.into(), b"");
+                        return End::Bad;
+                    }
+                    Ok(Ok(())) | Err(_) => continue,
+                }
+            }
+            // Packets that ask nothing keep no connection open.
+            () = tokio::time::sleep(house.idle_time()), if streams.is_empty() => {
+                connection.close(code::NO_ERROR.into(), b"");
+                return End::Done;
+            }
+        };
+        let Ok((sender, receiver)) = accepted else {
+            return End::Done;
+        };
+        let (house, door) = (Arc::clone(house), Arc::clone(door));
+        streams.spawn(async move { answer(sender, receiver, peer, &house, &door).await });
+    }
+}
+
+/// The client does not speak DNS over QUIC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Wrong;
+
+async fn answer(
+    mut sender: SendStream,
+    mut receiver: RecvStream,
+    peer: SocketAddr,
+    house: &House,
+    door: &Door,
+) -> Result<(), Wrong> {
+    let read = tokio::time::timeout(SLOWEST, receiver.read_to_end(QUESTION_MAX)).await;
+    let Ok(bytes) = read else {
+        reset(&mut sender, code::EXCESSIVE_LOAD);
+        door.counts.malformed.up();
+        return Ok(());
+    };
+    let wire = bytes.map_err(|_| Wrong)?;
+    let wire = question(&wire).ok_or(Wrong)?.to_vec();
+    let carried = Carried::parse(&wire);
+    // RFC 9250 §5.5.2.
+    if carried.keepalive {
+        return Err(Wrong);
+    }
+    let padded = carried.padded;
+    let (back, mut answers) = mpsc::unbounded_channel();
+    let answer = match house.take(door, peer, Channel::Tcp, wire, (&back, 0)) {
+        Taken::Asked => answers.recv().await.map(|(_, wire)| wire),
+        Taken::Answered(wire) => Some(wire),
+        Taken::Silence => return Err(Wrong),
+    };
+    let Some(mut answer) = answer.filter(|wire| !wire.is_empty()) else {
+        reset(&mut sender, code::INTERNAL_ERROR);
+        return Ok(());
+    };
+    if padded {
+        pad(&mut answer);
+    }
+    let mut unsent = house.unsent();
+    let mut framed = Vec::with_capacity(answer.len() + 2);
+    if !frame::emit(&answer, &mut framed) || !unsent.grow(framed.len()) {
+        reset(&mut sender, code::EXCESSIVE_LOAD);
+        door.counts.limited.up();
+        return Ok(());
+    }
+    let taken = tokio::time::timeout(SLOWEST, async {
+        // A client that is gone, or wants no answer any more, gets none.
+        if sender.write_all(&framed).await.is_ok() && sender.finish().is_ok() {
+            let _acknowledged = sender.stopped().await;
+        }
+    })
+    .await;
+    if taken.is_err() {
+        reset(&mut sender, code::EXCESSIVE_LOAD);
+        door.counts.malformed.up();
+    }
+    Ok(())
+}
+
+/// Takes the question out of what a stream brought: one, whole, with the id 0 (RFC 9250 §4.2, §4.2.1).
+fn question(bytes: &[u8]) -> Option<&[u8]> {
+    let Frame::Whole(range) = frame::parse(bytes) else {
+        return None;
+    };
+    let wire = bytes.get(range.clone())?;
+    (range.end == bytes.len() && wire.starts_with(&[0, 0])).then_some(wire)
+}
+
+fn reset(sender: &mut SendStream, code: u32) {
+    // Nothing to be done about one that is closed.
+    let _closed = sender.reset(VarInt::from_u32(code));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn question_of_a_stream_is_one_and_whole_and_has_no_id() {
+        let message = [0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        let framed = |wire: &[u8]| {
+            let mut out = Vec::new();
+            assert!(frame::emit(wire, &mut out));
+            out
+        };
+        assert_eq!(question(&framed(&message)), Some(&message[..]));
+        assert_eq!(question(&framed(&message)[..13]), None);
+        assert_eq!(question(&[framed(&message), vec![0]].concat()), None);
+        let mut with_id = message;
+        with_id[1] = 1;
+        assert_eq!(question(&framed(&with_id)), None);
+        assert_eq!(question(&[]), None);
+    }
+}

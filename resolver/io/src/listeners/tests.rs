@@ -1,0 +1,229 @@
+//! Do the listeners keep their word on real sockets? Loopback and high ports; encryption and neighbours are for the namespaces.
+
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+
+use config::model::{ListenerStub, Transport};
+use resolver::{Resolver, Settings, Stub};
+
+use super::*;
+
+/// Far more than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn listeners() -> (Listeners, Board) {
+    let resolver = Resolver::new(Settings {
+        cache_size: 1 << 16,
+        dnssec_cache_size: 1 << 16,
+        seed: [1; 32],
+    });
+    let board = Board::default();
+    let now = || config::time::Instant::ZERO;
+    let listeners = Listeners::new(board.clone(), resolver.shortcut(), now, [2; 32]);
+    (listeners, board)
+}
+
+fn config() -> ListenerConfig {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = free.local_addr().unwrap();
+    ListenerConfig {
+        address: address.ip(),
+        port: address.port(),
+        zone: None,
+        transport: Transport::Plain,
+        allow: Vec::new(),
+        stub: ListenerStub::Main,
+        claims: false,
+        certificate: None,
+        key: None,
+        path: "/".into(),
+    }
+}
+
+/// Has one plain listener opened, and returns where it is.
+fn open(listeners: &mut Listeners, board: &Board) -> SocketAddr {
+    let config = config();
+    let address = config.socket();
+    listeners
+        .apply(vec![Listener { config, tls: None }])
+        .unwrap();
+    until(board, |status| {
+        status.len() == 1 && status[0].state == "open"
+    });
+    address
+}
+
+fn until(board: &Board, holds: impl Fn(&[ListenerStatus]) -> bool) {
+    let begun = Instant::now();
+    while !holds(&board.status()) {
+        assert!(begun.elapsed() < PATIENCE, "{:?}", board.status());
+        std::thread::yield_now();
+    }
+}
+
+fn next(listeners: &mut Listeners) -> (ClientId, Asked) {
+    let begun = Instant::now();
+    loop {
+        if let Some(asked) = listeners.try_next() {
+            return asked;
+        }
+        assert!(begun.elapsed() < PATIENCE, "a question comes");
+        std::thread::yield_now();
+    }
+}
+
+fn query(id: u16) -> Vec<u8> {
+    let mut wire = id.to_be_bytes().to_vec();
+    wire.extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, b'a', 0, 0, 1, 0, 1]);
+    wire
+}
+
+fn framed(wire: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    assert!(crate::frame::emit(wire, &mut out));
+    out
+}
+
+fn client() -> UdpSocket {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+#[test]
+fn a_datagram_is_asked_once_and_answered_to_its_client() {
+    let (mut listeners, board) = listeners();
+    let address = open(&mut listeners, &board);
+    let socket = client();
+    socket.send_to(&query(7), address).unwrap();
+    let (client, asked) = next(&mut listeners);
+    assert_eq!(asked.stub, Stub::Guest);
+    assert_eq!(
+        (asked.peer, asked.wire),
+        (socket.local_addr().unwrap(), query(7))
+    );
+    assert_eq!(listeners.peer_of(client), Some(asked.peer));
+    let answer = Answer {
+        client,
+        wire: query(8),
+    };
+    assert_eq!(listeners.answer(answer.clone()), None);
+    assert_eq!(
+        listeners.answer(answer),
+        None,
+        "a second answer goes nowhere"
+    );
+    assert_eq!(listeners.peer_of(client), Some(asked.peer), "for traces");
+    let mut bytes = [0; 512];
+    let (length, from) = socket.recv_from(&mut bytes).unwrap();
+    assert_eq!((&bytes[..length], from), (&query(8)[..], address));
+    // Others' clients are others'.
+    for other in [ClientId(1), ClientId(u64::MAX)] {
+        let answer = Answer {
+            client: other,
+            wire: Vec::new(),
+        };
+        assert_eq!(listeners.answer(answer.clone()), Some(answer));
+    }
+}
+
+#[test]
+fn one_client_has_its_share_open_and_hears_when_it_asks_for_more() {
+    let (mut listeners, board) = listeners();
+    let address = open(&mut listeners, &board);
+    let socket = client();
+    let mut open = Vec::new();
+    let mut refused = 0;
+    for id in 0..300 {
+        socket.send_to(&query(id), address).unwrap();
+        until(&board, |status| {
+            status[0].queries + status[0].limited > id.into()
+        });
+        if let Some((client, _)) = listeners.try_next() {
+            open.push(client);
+        } else {
+            let mut bytes = [0; 512];
+            socket.recv(&mut bytes).unwrap();
+            assert_eq!(bytes[3] & 15, 5, "REFUSED");
+            refused += 1;
+        }
+    }
+    while let Some((client, _)) = listeners.try_next() {
+        open.push(client);
+    }
+    assert_eq!((open.len(), refused), (256, 44));
+    for client in open {
+        listeners.answer(Answer {
+            client,
+            wire: query(1),
+        });
+    }
+    socket.send_to(&query(1), address).unwrap();
+    next(&mut listeners);
+}
+
+#[test]
+fn answers_of_a_connection_come_in_any_order_and_nonsense_ends_it() {
+    let (mut listeners, board) = listeners();
+    let address = open(&mut listeners, &board);
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let both = [framed(&query(1)), framed(&query(2))].concat();
+    let (front, back) = both.split_at(25);
+    stream.write_all(front).unwrap();
+    let (first, _) = next(&mut listeners);
+    stream.write_all(back).unwrap();
+    let (second, _) = next(&mut listeners);
+    for (client, id) in [(second, 2), (first, 1)] {
+        listeners.answer(Answer {
+            client,
+            wire: query(id),
+        });
+        let mut answer = vec![0; framed(&query(id)).len()];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, framed(&query(id)));
+    }
+    let mut reply = query(3);
+    reply[2] |= 0x80;
+    stream.write_all(&framed(&reply)).unwrap();
+    assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0, "closed");
+    until(&board, |status| status[0].connections == 0);
+}
+
+#[test]
+fn a_listener_whose_address_is_not_there_is_open_and_what_is_not_wanted_any_more_is_closed() {
+    let (mut listeners, board) = listeners();
+    let mut absent = config();
+    absent.address = IpAddr::from([198, 51, 100, 77]);
+    absent.allow = vec![config::model::Prefix {
+        address: IpAddr::from([198, 51, 100, 0]),
+        length: 24,
+    }];
+    let near = config();
+    let address = near.socket();
+    let both = [absent, near.clone()].map(|config| Listener { config, tls: None });
+    listeners.apply(both.to_vec()).unwrap();
+    until(&board, |status| {
+        status.len() == 2 && status.iter().all(|one| one.state == "open")
+    });
+    listeners.apply(Vec::new()).unwrap();
+    until(&board, <[_]>::is_empty);
+    let begun = Instant::now();
+    while UdpSocket::bind(address).is_err() {
+        assert!(begun.elapsed() < PATIENCE, "the port is free again");
+        std::thread::yield_now();
+    }
+    let taken = TcpListener::bind(address).unwrap();
+    let listener = Listener {
+        config: near,
+        tls: None,
+    };
+    listeners.apply(vec![listener]).unwrap();
+    until(&board, |status| {
+        status
+            .first()
+            .is_some_and(|one| one.state.contains("in use"))
+    });
+    drop(taken);
+    until(&board, |status| status[0].state == "open");
+}

@@ -1,0 +1,417 @@
+//! What can others do to a host that listens for them? Floods, slow clients, idle connections, and every published packet that
+//! once broke a server: the host's own programs go on, and memory stays where it was.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tests::namespace::{isolated, shell};
+use tests::office::{Office, dig};
+use tests::peer::{Peer, until};
+use tests::{shared, skip};
+
+use crate::guests::{LAN, dig_at, raise};
+use crate::{LINNETD, json};
+
+const OPEN: &str = "[[listeners]]\naddress = \"10.0.0.1\"\nallow = [\"10.0.0.0/24\"]\nclaims = true\n\
+                    [[listeners]]\naddress = \"127.0.0.1:5300\"\n";
+/// A listener that this very process reaches.
+const NEAR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 5300);
+
+/// Resident memory of a process, in KiB.
+fn resident(peer: &Peer) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", peer.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let text = line.unwrap().trim().trim_end_matches(" kB");
+    text.parse().unwrap()
+}
+
+fn counted(office: &Office, place: &str, what: &str) -> u64 {
+    let status = json(office, &["status"]);
+    let listeners = status["listeners"].as_array().cloned().unwrap_or_default();
+    let found = listeners.into_iter().find(|one| one["place"] == place);
+    found.unwrap_or_default()[what].as_u64().unwrap_or(0)
+}
+
+fn started(office: &Office) -> Peer {
+    office.configure_usual("");
+    office.configure("conf.d/listeners.toml", OPEN);
+    let linnetd = office.linnetd(LINNETD, &[]);
+    until("the listeners are open", || {
+        let status = json(office, &["status"]);
+        let listeners = status["listeners"].as_array().cloned().unwrap_or_default();
+        listeners.len() == 2 && listeners.iter().all(|one| one["state"] == "open")
+    });
+    linnetd
+}
+
+/// A query for `www.example.test`.
+fn query(id: u16) -> Vec<u8> {
+    let mut wire = id.to_be_bytes().to_vec();
+    wire.extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    wire.extend_from_slice(b"\x03www\x07example\x04test\0\0\x01\0\x01");
+    wire
+}
+
+fn framed(wire: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(wire.len()).unwrap();
+    [&length.to_be_bytes()[..], wire].concat()
+}
+
+#[test]
+fn a_flood_of_one_guest_starves_neither_another_nor_the_host_and_grows_nothing() {
+    isolated(
+        "abuse::a_flood_of_one_guest_starves_neither_another_nor_the_host_and_grows_nothing",
+        || {
+            let office = Office::raise();
+            // Names that nobody answers: every question stays open for as long as questions do.
+            shell("ip -n home addr add 192.0.2.99/24 dev p0");
+            let deaf = "import socket,time\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\ns.bind(('192.0.2.99',53))\ntime.sleep(60)";
+            let _deaf = Peer::start(office.dir(), "deaf", Some("home"), &["python3", "-c", deaf]);
+            let lost = "[dns]\nupstreams = [\"192.0.2.99\"]\nclaims = [\"lost.test\"]\n";
+            office.configure("profiles/lost.toml", lost);
+            let linnetd = started(&office);
+            raise(LAN);
+            shell("ip -n lan addr add 10.0.0.3/24 dev n0");
+            let names: String = (0..20_000)
+                .map(|at| format!("n{at}.lost.test A\n"))
+                .collect();
+            let file = office.path("names");
+            fs::write(&file, names).unwrap();
+            assert!(dig("+short www.example.test").contains("192.0.2.80"));
+            let before = resident(&linnetd);
+            let flood = Peer::start(
+                office.dir(),
+                "flood",
+                Some(LAN),
+                &[
+                    "dnsperf", "-s", "10.0.0.1", "-a", "10.0.0.2", "-d", &file, "-l", "3", "-q",
+                    "5000", "-c", "50", "-t", "1",
+                ],
+            );
+            let begun = Instant::now();
+            let mut asked = 0;
+            while begun.elapsed() < Duration::from_secs(2) {
+                let other = dig_at(LAN, "@10.0.0.1 -b 10.0.0.3 +short www.example.test");
+                assert!(other.contains("192.0.2.80"), "after {asked}: {other}");
+                let own = dig("+short git.corp.test");
+                assert!(own.contains("10.8.0.80"), "after {asked}: {own}");
+                asked += 1;
+            }
+            assert!(asked > 5, "{asked} questions in two seconds");
+            let grown = resident(&linnetd).saturating_sub(before);
+            assert!(grown < 16 << 10, "{grown} KiB more: {}", flood.log());
+            assert!(
+                counted(&office, "10.0.0.1:53", "queries") > 100,
+                "{}",
+                flood.log()
+            );
+        },
+    );
+}
+
+#[test]
+fn ten_thousand_idle_connections_take_what_one_client_may_and_no_more() {
+    const NAME: &str = "abuse::ten_thousand_idle_connections_take_what_one_client_may_and_no_more";
+    isolated(NAME, || {
+        let office = Office::raise();
+        let linnetd = started(&office);
+        raise(LAN);
+        let before = resident(&linnetd);
+        let files = fs::read_dir(format!("/proc/{}/fd", linnetd.pid()))
+            .unwrap()
+            .count();
+        // Each is closed at once by linnetd beyond the bound; this side keeps what it can of them.
+        let mut held = Vec::new();
+        for _ in 0..10_000 {
+            let Ok(stream) = TcpStream::connect_timeout(&NEAR, Duration::from_secs(1)) else {
+                continue;
+            };
+            if held.len() < 400 {
+                held.push(stream);
+            }
+        }
+        let open = counted(&office, "127.0.0.1:5300", "connections");
+        assert!((1..=32).contains(&open), "{open} connections");
+        assert!(counted(&office, "127.0.0.1:5300", "limited") > 9_000);
+        let more = fs::read_dir(format!("/proc/{}/fd", linnetd.pid()))
+            .unwrap()
+            .count();
+        assert!(more <= files + 40, "{files} descriptors, then {more}");
+        let grown = resident(&linnetd).saturating_sub(before);
+        assert!(grown < 8 << 10, "{grown} KiB more");
+        // Another client is served by TCP all the while.
+        let other = dig_at(LAN, "@10.0.0.1 +tcp +short www.example.test");
+        assert!(other.contains("192.0.2.80"), "{other}");
+        drop(held);
+        until("they are gone", || {
+            counted(&office, "127.0.0.1:5300", "connections") == 0
+        });
+    });
+}
+
+#[test]
+fn who_sends_or_reads_octet_by_octet_is_closed_in_five_seconds() {
+    isolated(
+        "abuse::who_sends_or_reads_octet_by_octet_is_closed_in_five_seconds",
+        || {
+            let office = Office::raise();
+            let linnetd = started(&office);
+            let before = resident(&linnetd);
+            let begun = Instant::now();
+            let mut slow = TcpStream::connect(NEAR).unwrap();
+            // One that asks without end and never reads.
+            let mut deaf = TcpStream::connect(NEAR).unwrap();
+            deaf.set_write_timeout(Some(Duration::from_millis(200)))
+                .unwrap();
+            let mut big = 7_u16.to_be_bytes().to_vec();
+            big.extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+            big.extend_from_slice(b"\x03big\x04corp\x04test\0\0\x10\0\x01");
+            let big = framed(&big);
+            let mut is_closed = (false, false);
+            for octet in framed(&query(1)).iter().cycle() {
+                if slow.write_all(&[*octet]).is_err() {
+                    is_closed.0 = true;
+                }
+                for _ in 0..200 {
+                    match deaf.write(&big) {
+                        Ok(_) => {}
+                        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                        Err(_) => {
+                            is_closed.1 = true;
+                            break;
+                        }
+                    }
+                }
+                if is_closed == (true, true) || begun.elapsed() > Duration::from_secs(12) {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(250));
+            }
+            assert_eq!(is_closed, (true, true), "after {:?}", begun.elapsed());
+            let grown = resident(&linnetd).saturating_sub(before);
+            assert!(grown < 8 << 10, "{grown} KiB more");
+            assert!(counted(&office, "127.0.0.1:5300", "malformed") >= 2);
+            // Whoever is quick is served in between.
+            let mut quick = TcpStream::connect(NEAR).unwrap();
+            quick.write_all(&framed(&query(2))).unwrap();
+            let mut answer = [0; 64];
+            let length = quick.read(&mut answer).unwrap();
+            assert!(length > 30 && answer[2..4] == 2_u16.to_be_bytes());
+        },
+    );
+}
+
+#[test]
+fn what_is_no_question_and_who_is_no_client_gets_silence() {
+    isolated(
+        "abuse::what_is_no_question_and_who_is_no_client_gets_silence",
+        || {
+            let office = Office::raise();
+            let _linnetd = started(&office);
+            // In the cache, so that silence is told from waiting.
+            assert!(dig("+short www.example.test").contains("192.0.2.80"));
+            assert!(shell("dig @127.0.0.1 -p 5300 +short www.example.test").contains("192.0.2.80"));
+            let socket = |port: u16| {
+                let socket = UdpSocket::bind(("127.0.0.1", port)).unwrap();
+                socket
+                    .set_read_timeout(Some(Duration::from_millis(300)))
+                    .unwrap();
+                socket
+            };
+            let ask = |socket: &UdpSocket, wire: &[u8]| {
+                socket.send_to(wire, NEAR).unwrap();
+                let mut answer = [0; 512];
+                let length = socket.recv(&mut answer).ok()?;
+                Some(answer[..length].to_vec())
+            };
+            let client = socket(0);
+            let good = ask(&client, &query(1)).expect("an answer");
+            assert_eq!(good[3] & 15, 0);
+            // An answer to our answer, as another resolver or a forger would send it.
+            assert_eq!(ask(&client, &good), None);
+            let mut error = query(1);
+            error[2] |= 0x80;
+            error[3] = 1;
+            assert_eq!(ask(&client, &error), None);
+            assert_eq!(ask(&client, &query(1)[..11]), None);
+            for port in [7, 19, 53, 123] {
+                assert_eq!(ask(&socket(port), &query(1)), None, "port {port}");
+            }
+            assert_eq!(counted(&office, "127.0.0.1:5300", "reflective"), 4);
+            // The second octet of flags and the counts, and the code that answers.
+            for (place, octet, code) in [(2, 0x11, 4), (5, 0, 1), (5, 2, 1), (7, 1, 1)] {
+                let mut wire = query(1);
+                wire[place] = octet;
+                let answer = ask(&client, &wire).expect("an error");
+                assert_eq!(answer[3] & 15, code, "{place} {octet}");
+                assert_ne!(answer[2] & 0x80, 0);
+            }
+        },
+    );
+}
+
+#[test]
+fn a_client_without_a_cookie_gets_small_answers_and_one_with_ours_whole_ones() {
+    isolated(
+        "abuse::a_client_without_a_cookie_gets_small_answers_and_one_with_ours_whole_ones",
+        || {
+            let office = Office::raise();
+            let _linnetd = started(&office);
+            let ask = |more: &str| {
+                let line = format!(
+                    "dig @127.0.0.1 -p 5300 +time=3 +tries=1 +ignore +bufsize=1232 {more} 2>&1; true"
+                );
+                shell(&line)
+            };
+            let name = "TXT big.corp.test";
+            let whole = ask(&format!("+tcp {name}"));
+            assert_eq!(whole.matches("TXT\t\"").count(), 16, "{whole}");
+            let unproven = ask(&format!("+nocookie {name}"));
+            assert!(unproven.contains(" tc "), "{unproven}");
+            let first = ask("+cookie=0123456789abcdef www.example.test");
+            assert!(first.contains("(good)"), "{first}");
+            let cookie = first
+                .lines()
+                .find_map(|line| line.strip_prefix("; COOKIE: "))
+                .and_then(|rest| rest.split_whitespace().next())
+                .expect("a cookie")
+                .to_owned();
+            assert_eq!(cookie.len(), 48, "{cookie}");
+            let size = |text: &str| -> usize {
+                let line = text
+                    .lines()
+                    .find_map(|line| line.strip_prefix(";; MSG SIZE  rcvd: "));
+                line.unwrap().trim().parse().unwrap()
+            };
+            let many = "mid.corp.test TXT";
+            let small = ask(&format!("+nocookie {many}"));
+            assert!(small.contains(" tc ") && size(&small) <= 512, "{small}");
+            let proven = ask(&format!("+cookie={cookie} {many}"));
+            assert!(!proven.contains(" tc ") && size(&proven) > 512, "{proven}");
+            let forged = ask(&format!("+cookie={}00000000 {many}", &cookie[..40]));
+            assert!(forged.contains(" tc "), "{forged}");
+            let bad = ask("+ednsopt=10:0102 +nocookie www.example.test");
+            assert!(bad.contains("status: FORMERR"), "{bad}");
+        },
+    );
+}
+
+/// Every message of the published sets: raw files, lines of hexadecimal digits, and archives of either.
+fn packets(folder: &Path, unpacked: &Path) -> Vec<Vec<u8>> {
+    let mut packets = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = fs::read_dir(&folder).unwrap();
+        let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        for path in paths {
+            let name = path.to_string_lossy().into_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if name.ends_with(".tar.gz") {
+                shell(&format!("tar -xzf {name} -C {}", unpacked.display()));
+            } else {
+                let bytes = fs::read(&path).unwrap();
+                packets.extend(hexadecimal(&bytes));
+                packets.push(bytes);
+            }
+        }
+    }
+    packets.retain(|packet| packet.len() <= 65_000);
+    packets
+}
+
+/// The lines of a file that are a message in hexadecimal digits.
+fn hexadecimal(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let text = String::from_utf8_lossy(bytes);
+    let digits = text.lines().map(|line| {
+        let digits = line.split(';').next().unwrap_or_default();
+        digits.split_whitespace().collect::<String>()
+    });
+    let whole = digits.filter(|digits| {
+        digits.len() >= 24
+            && digits.len().is_multiple_of(2)
+            && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    });
+    let octet = |digits: &str, at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+    whole
+        .map(|digits| {
+            (0..digits.len())
+                .step_by(2)
+                .map(|at| octet(&digits, at))
+                .collect()
+        })
+        .collect()
+}
+
+#[test]
+fn every_published_packet_is_survived_by_udp_and_tcp() {
+    const NAME: &str = "abuse::every_published_packet_is_survived_by_udp_and_tcp";
+    isolated(NAME, || {
+        let Some(shared) = shared().filter(|shared| shared.join("corpora/dns").is_dir()) else {
+            return skip(NAME, "the published packets are not beside the project");
+        };
+        let office = Office::raise();
+        let unpacked = office.dir().join("unpacked");
+        fs::create_dir_all(&unpacked).unwrap();
+        let mut packets = packets(&shared.join("corpora/dns"), &unpacked);
+        packets.extend(self::packets(&unpacked, &unpacked));
+        assert!(packets.len() > 9_000, "{} packets", packets.len());
+        let mut linnetd = started(&office);
+        assert!(dig("+short www.example.test").contains("192.0.2.80"));
+        let socket = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let stub: SocketAddr = "127.0.0.53:53".parse().unwrap();
+        let mut stream: Option<TcpStream> = None;
+        let mut after_first = 0;
+        for turn in 0..2 {
+            for (at, packet) in packets.iter().enumerate() {
+                for place in [stub, NEAR] {
+                    let _too_long = socket.send_to(packet, place);
+                    let mut answer = [0; 4096];
+                    while let Ok(length) = socket.recv(&mut answer) {
+                        assert!(
+                            length >= 12 && answer[2] & 0x80 != 0,
+                            "an answer is an answer"
+                        );
+                    }
+                }
+                if at % 7 == turn {
+                    let place = if at % 2 == 0 { stub } else { NEAR };
+                    let held = stream.take().or_else(|| TcpStream::connect(place).ok());
+                    stream = held.filter(|mut held| {
+                        held.set_nonblocking(true).unwrap();
+                        held.write_all(&framed(packet)).is_ok()
+                    });
+                }
+                if at % 1000 == 0 {
+                    assert!(
+                        linnetd.runs(),
+                        "linnetd ended after {at}: {}",
+                        linnetd.log()
+                    );
+                    assert!(
+                        dig("+short www.example.test").contains("192.0.2.80"),
+                        "after {at}"
+                    );
+                }
+            }
+            if turn == 0 {
+                std::thread::sleep(Duration::from_millis(500));
+                after_first = resident(&linnetd);
+            }
+        }
+        assert!(linnetd.runs());
+        assert!(dig("+short git.corp.test").contains("10.8.0.80"));
+        assert!(dig("+tcp +short git.corp.test").contains("10.8.0.80"));
+        let grown = resident(&linnetd).saturating_sub(after_first);
+        assert!(
+            grown < 4 << 10,
+            "{grown} KiB more by the same packets once more"
+        );
+        assert!(!linnetd.log().contains("panicked"), "{}", linnetd.log());
+    });
+}
