@@ -123,7 +123,7 @@ mod tests {
                 if !own.is_empty() {
                     drop(own.remove(0));
                 }
-                own.extend(shares.take(client(number)));
+                own.extend(take_all(&shares, number));
             }
         }
         for own in &held {
