@@ -114,6 +114,8 @@ pub enum Selection {
     Ordered,
     /// The one with the least round-trip time.
     Fastest,
+    /// The two with the least, both at once; the first good reply wins.
+    Hedged,
 }
 
 /// When names are resolved from the root down, without upstreams.

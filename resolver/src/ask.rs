@@ -1,11 +1,11 @@
 //! Whom is a lookup asked of next, and what does a reply mean for it? Attempts, hedges, repetitions, and their end.
 //!
 //! ```text
-//!            ┌─ hedge: an untried upstream, after max(2×srtt, 150 ms)
-//! start → asking ── round: all tried; again after 1 s, then 2 s
+//!            ┌─ hedge: an untried upstream, after 2×srtt, 150 to 400 ms; at once where two are asked
+//! start → asking ── round: all tried; again after 2×srtt, from 200 ms, doubled each time
 //!            ├─ failure, error reply: the next untried one at once
-//!            ├─ truncated, or too many wrong replies: TCP to the same
-//!            └─ good reply · nobody left · nobody waits → concluded, all other exchanges cancelled
+//!            ├─ truncated, or too many wrong replies, or nothing by datagrams: TCP to the same
+//!            └─ good reply · nobody left · nobody waits → concluded; what is under way is cancelled, or watched (`probing`)
 //! ```
 //!
 //! Everything stays within the scope of the lookup. Does not know what a query does with the conclusion.
@@ -24,20 +24,21 @@ use crate::event::{Channel, ExchangeId, Failure, Step, Timer};
 use crate::exchange::{Asking, Edns, Exchange, Mismatch, Purpose};
 use crate::lookup::Waiter;
 use crate::record::ParsedReply;
+use crate::upstream::{Change, Outcome};
 use crate::wire::{rcode, rtype};
 
 /// The most messages for one lookup.
 const ATTEMPTS_MAX: u8 = 8;
-/// When to repeat a question that all upstreams were asked, from the last message on; the last value stays.
-const REPEAT_DELAYS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
+/// How old the last message of a lookup is when somebody who joins it may have a message of his own.
+const JOIN_REPEAT: Duration = Duration::from_secs(1);
+/// From which round on an upstream that is silent by datagrams is asked by stream.
+const STREAM_ROUND: u8 = 2;
 /// How long to wait for a better reply when one that is an error is at hand.
 const BAD_REPLY_PATIENCE: Duration = Duration::from_millis(1500);
 /// How long to wait before asking again where everybody failed at once.
 const REJECT_PAUSE: Duration = Duration::from_millis(300);
 /// How often everybody may fail at once before the query is told.
 const REJECT_ROUNDS: u8 = 1;
-/// How long the reply to a probe is waited for.
-const PROBE_LIFETIME: Duration = Duration::from_secs(3);
 
 impl Resolver {
     /// Lets somebody wait for a question; returns the lookup.
@@ -46,7 +47,7 @@ impl Resolver {
             if let Some(lookup) = self.lookups.get_mut(id) {
                 lookup.waiters.push(waiter);
                 // A client that comes late has not had its chance with a message that was lost long ago.
-                if now.since(lookup.sent_at) >= REPEAT_DELAYS[0]
+                if now.since(lookup.sent_at) >= JOIN_REPEAT
                     && lookup.attempts < ATTEMPTS_MAX
                     && lookup.judging.is_none()
                 {
@@ -113,7 +114,7 @@ impl Resolver {
         let Some(exchange) = self.exchanges.remove(id) else {
             return;
         };
-        self.forget_exchange(id, exchange.purpose);
+        self.forget_exchange(id, &exchange);
         self.counters.lost += 1;
         if let Purpose::Walk(lookup, ask) = exchange.purpose {
             self.take_walk_failure(lookup, ask, failure, now);
@@ -133,13 +134,7 @@ impl Resolver {
                 }
             }
             Timer::Exchange => self.ask_again(key, now),
-            Timer::Probe => {
-                let id = ExchangeId(key);
-                if let Some(exchange) = self.end_exchange(id) {
-                    self.counters.lost += 1;
-                    self.note_lost(&exchange, now);
-                }
-            }
+            Timer::Probe => self.take_probe_timeout(ExchangeId(key), now),
             Timer::Walk => self.take_walk_timeout(key, now),
             Timer::Budget | Timer::Proof => {}
         }
@@ -199,12 +194,14 @@ impl Resolver {
         let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation) else {
             return;
         };
-        scope.note(upstream, now, |state| {
-            state.note_reply(exchange.channel, rtt);
-        });
+        if let Some(state) = scope.state_mut(upstream) {
+            state.note_rtt(exchange.channel, rtt);
+        }
         let Purpose::Lookup(id) = exchange.purpose else {
+            self.take_probe_reply(exchange, &reply, now);
             return;
         };
+        self.take_outcome(exchange, told_by(exchange, &reply, rtt), now);
         if self
             .lookups
             .get(id)
@@ -230,12 +227,7 @@ impl Resolver {
             plan.domains.route(name)
         });
         if is_good(&hop) && !is_referral(&reply) {
-            if exchange.edns == Edns::Without
-                && reply.edns.is_none()
-                && self.refused_edns(id, upstream)
-            {
-                self.note(exchange, now, |state| state.remember_plain(now));
-            }
+            self.take_win(id, exchange, &reply, now);
             let extended_error = reply.extended_errors.into_iter().next();
             if asking.validate {
                 self.judge(id, upstream, hop, extended_error, now);
@@ -256,12 +248,57 @@ impl Resolver {
             self.send(id, upstream.clone(), channel, Edns::Without, now);
             return;
         }
-        lookup.keep_bad(upstream.clone(), reply);
+        lookup.keep_bad(upstream.clone(), reply, now);
         self.after_exchange(id, now);
     }
 
-    /// Sends to the next upstream of this round; returns whether there was one.
+    /// Learns from who gave the reply that counts, and who did not.
+    fn take_win(&mut self, id: u64, exchange: &Exchange, reply: &ParsedReply, now: Instant) {
+        let Some(lookup) = self.lookups.get_mut(id) else {
+            return;
+        };
+        let upstream = &exchange.upstream;
+        lookup.won_by = Some(upstream.clone());
+        let outdone = std::mem::take(&mut lookup.errors);
+        let plain = exchange.edns == Edns::Without && reply.edns.is_none();
+        let plain = plain && lookup.plain.contains(upstream);
+        let streamed = exchange.channel == Channel::Tcp && lookup.streamed.contains(upstream);
+        let asking = &exchange.asking;
+        if let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation)
+            && let Some(state) = scope.state_mut(upstream)
+        {
+            if plain {
+                state.remember_plain(now);
+            }
+            if streamed {
+                state.remember_stream(now);
+            }
+        }
+        for (other, rcode) in outdone {
+            if other != *upstream {
+                self.take_outcome_of(&other, asking, Outcome::Outdone(rcode), now, now);
+            }
+        }
+    }
+
+    /// Sends to the next upstream of this round, or to two; returns whether there was one.
     pub(crate) fn ask_next(&mut self, id: u64, now: Instant) -> bool {
+        if !self.ask_one(id, now) {
+            return false;
+        }
+        let Some(lookup) = self.lookups.get(id) else {
+            return true;
+        };
+        let asking = &lookup.asking;
+        let scope = self.scopes.get(&asking.scope);
+        if lookup.tried.len() == 1 && scope.is_some_and(|scope| scope.asks_two(asking, &lookup.tried))
+        {
+            self.ask_one(id, now);
+        }
+        true
+    }
+
+    fn ask_one(&mut self, id: u64, now: Instant) -> bool {
         let Some(lookup) = self.lookups.get_mut(id) else {
             return false;
         };
@@ -275,22 +312,28 @@ impl Resolver {
         let Some(upstream) = scope.choose(asking, &lookup.tried, &mut self.rng) else {
             return false;
         };
-        let takes_edns = scope
+        let (takes_edns, mut channel) = scope
             .state(&upstream)
-            .is_none_or(|state| state.takes_edns(now));
+            .map_or((true, Channel::Udp), |state| {
+                (state.takes_edns(now), state.channel(now))
+            });
         let edns = if takes_edns && !lookup.plain.contains(&upstream) {
             Edns::With
         } else {
             Edns::Without
         };
+        let silent = lookup.round >= STREAM_ROUND && lookup.asked.contains(&upstream);
+        if silent && !lookup.streamed.contains(&upstream) && !upstream.transport.is_encrypted() {
+            lookup.streamed.push(upstream.clone());
+            channel = Channel::Tcp;
+        }
         let first = lookup.attempts == 0;
         lookup.tried.push(upstream.clone());
         if first {
-            let probes = scope.probes(&upstream, now);
             let asking = asking.clone();
-            self.probe(&asking, probes, now);
+            self.probe(&asking, &upstream, now);
         }
-        self.send(id, upstream, Channel::Udp, edns, now);
+        self.send(id, upstream, channel, edns, now);
         true
     }
 
@@ -299,12 +342,17 @@ impl Resolver {
         let Some(lookup) = self.lookups.get_mut(id) else {
             return;
         };
-        if lookup.bad.is_some() {
+        if lookup.bad.is_some() && now.since(lookup.bad_at) >= BAD_REPLY_PATIENCE {
             self.conclude_bad(id, now);
             return;
         }
         lookup.round = lookup.round.saturating_add(1);
-        lookup.tried.clear();
+        // Who replied with an error said what there is to say.
+        lookup.tried = lookup
+            .errors
+            .iter()
+            .map(|(upstream, _)| upstream.clone())
+            .collect();
         if lookup.asking.recurse {
             self.conclude_failed(id, now);
             return;
@@ -333,9 +381,8 @@ impl Resolver {
     }
 
     fn take_loss(&mut self, exchange: &Exchange, failure: Failure, now: Instant) {
-        self.note(exchange, now, |state| {
-            state.note_failure(exchange.channel, failure);
-        });
+        let datagram = exchange.channel == Channel::Udp;
+        self.take_outcome(exchange, Outcome::of_failure(failure, datagram), now);
         let Purpose::Lookup(id) = exchange.purpose else {
             return;
         };
@@ -343,6 +390,28 @@ impl Resolver {
             lookup.failures.push((exchange.upstream.clone(), failure));
         }
         self.after_exchange(id, now);
+    }
+
+    /// Asks by stream where all that is known is that datagrams are refused; returns whether there was anybody to ask.
+    fn ask_by_stream(&mut self, id: u64, now: Instant) -> bool {
+        let Some(lookup) = self.lookups.get_mut(id) else {
+            return false;
+        };
+        if lookup.attempts >= ATTEMPTS_MAX {
+            return false;
+        }
+        let refused = lookup.failures.iter().find(|(upstream, failure)| {
+            *failure == Failure::Refused && !lookup.streamed.contains(upstream)
+        });
+        let Some((upstream, _)) = refused.cloned() else {
+            return false;
+        };
+        lookup.streamed.push(upstream.clone());
+        if upstream.transport.is_encrypted() {
+            return false;
+        }
+        self.send(id, upstream, Channel::Tcp, Edns::With, now);
+        true
     }
 
     /// Goes on after an exchange that brought nothing to answer with.
@@ -353,6 +422,9 @@ impl Resolver {
         let (waits, bad) = (!lookup.exchanges.is_empty(), lookup.bad.is_some());
         let again = lookup.round < REJECT_ROUNDS && lookup.attempts < ATTEMPTS_MAX;
         if self.ask_next(id, now) {
+            return;
+        }
+        if !waits && !bad && self.ask_by_stream(id, now) {
             return;
         }
         match (waits, bad) {
@@ -379,7 +451,7 @@ impl Resolver {
             channel,
         ));
         let asking = lookup.asking.clone();
-        let (attempts, round) = (lookup.attempts, usize::from(lookup.round));
+        let (attempts, rounds) = (lookup.attempts, lookup.round);
         let Some(exchange) = self.transmit(
             asking.clone(),
             Purpose::Lookup(id),
@@ -402,43 +474,24 @@ impl Resolver {
         let Some(scope) = self.scopes.get(&asking.scope) else {
             return;
         };
+        let state = scope.state(&upstream);
         if scope.has_untried(&asking, &lookup.tried) {
-            let delay = scope
-                .state(&upstream)
-                .map_or(Duration::ZERO, |state| state.hedge_delay());
+            let delay = state.map_or(Duration::ZERO, |state| state.hedge_delay());
             self.timers.set(Timer::Hedge, id, now + delay);
-        } else if lookup.bad.is_some() {
-            self.timers
-                .set(Timer::Exchange, id, now + BAD_REPLY_PATIENCE);
-        } else {
-            let last = REPEAT_DELAYS.len() - 1;
-            let delay = REPEAT_DELAYS
-                .get(round.min(last))
-                .copied()
-                .unwrap_or_default();
-            self.timers.set(Timer::Exchange, id, now + delay);
+            return;
         }
-    }
-
-    fn probe(&mut self, asking: &Asking, upstreams: Vec<Upstream>, now: Instant) {
-        for upstream in upstreams {
-            let asking = asking.clone();
-            let sent = self.transmit(
-                asking,
-                Purpose::Probe,
-                upstream,
-                Channel::Udp,
-                Edns::With,
-                now,
-            );
-            if let Some(ExchangeId(key)) = sent {
-                self.timers.set(Timer::Probe, key, now + PROBE_LIFETIME);
-            }
+        let delay = state.map_or(BAD_REPLY_PATIENCE, |state| {
+            state.repeat_delay(channel, rounds)
+        });
+        let mut at = now + delay;
+        if lookup.bad.is_some() {
+            at = at.min(lookup.bad_at + BAD_REPLY_PATIENCE);
         }
+        self.timers.set(Timer::Exchange, id, at);
     }
 
     /// The one way out: every message is for the scope of its question, on that scope's link.
-    fn transmit(
+    pub(crate) fn transmit(
         &mut self,
         asking: Asking,
         purpose: Purpose,
@@ -448,7 +501,9 @@ impl Resolver {
         now: Instant,
     ) -> Option<ExchangeId> {
         let scope = self.scopes.living(&asking.scope, asking.incarnation)?;
-        scope.note(&upstream, now, |state| state.note_sent());
+        if let Some(state) = scope.state_mut(&upstream) {
+            state.note_sent();
+        }
         let link: Option<ScopeLink> = scope.plan.link.clone();
         let transmit = self.exchanges.start(
             asking,
@@ -475,16 +530,7 @@ impl Resolver {
         self.timers.clear(Timer::Exchange, id);
         self.timers.clear(Timer::Walk, id);
         for exchange in std::mem::take(&mut lookup.exchanges) {
-            let Some(exchange) = self.end_exchange(exchange) else {
-                continue;
-            };
-            let scope = self.scopes.get(&exchange.asking.scope);
-            let patience =
-                scope.and_then(|scope| Some(scope.state(&exchange.upstream)?.hedge_delay()));
-            if patience.is_some_and(|patience| now.since(exchange.sent_at) >= patience) {
-                self.counters.lost += 1;
-                self.note_lost(&exchange, now);
-            }
+            self.let_go(exchange, lookup.won_by.as_ref(), now);
         }
         Some(lookup)
     }
@@ -492,7 +538,7 @@ impl Resolver {
     /// Ends an exchange whose socket is open; a message that was not yet taken is not sent at all.
     pub(crate) fn end_exchange(&mut self, id: ExchangeId) -> Option<Exchange> {
         let exchange = self.exchanges.remove(id)?;
-        self.forget_exchange(id, exchange.purpose);
+        self.forget_exchange(id, &exchange);
         match self
             .transmits
             .iter()
@@ -504,30 +550,54 @@ impl Resolver {
         Some(exchange)
     }
 
-    fn forget_exchange(&mut self, id: ExchangeId, purpose: Purpose) {
-        match purpose {
+    fn forget_exchange(&mut self, id: ExchangeId, exchange: &Exchange) {
+        match exchange.purpose {
             Purpose::Lookup(lookup) | Purpose::Walk(lookup, _) => {
                 if let Some(lookup) = self.lookups.get_mut(lookup) {
                     lookup.exchanges.retain(|&other| other != id);
                 }
             }
-            Purpose::Probe => self.timers.clear(Timer::Probe, id.0),
+            Purpose::Probe => self.forget_probe(id, exchange),
         }
     }
 
-    fn note_lost(&mut self, exchange: &Exchange, now: Instant) {
-        self.note(exchange, now, |state| state.note_lost());
+    /// Takes what became of a message into what is known of its upstream.
+    pub(crate) fn take_outcome(&mut self, exchange: &Exchange, outcome: Outcome, now: Instant) {
+        let Exchange {
+            asking,
+            upstream,
+            sent_at,
+            ..
+        } = exchange;
+        self.take_outcome_of(upstream, asking, outcome, *sent_at, now);
     }
 
-    fn note(
+    pub(crate) fn take_outcome_of(
         &mut self,
-        exchange: &Exchange,
+        upstream: &Upstream,
+        asking: &Asking,
+        outcome: Outcome,
+        sent_at: Instant,
         now: Instant,
-        note: impl FnOnce(&mut crate::upstream::UpstreamState),
     ) {
-        let asking = &exchange.asking;
-        if let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation) {
-            scope.note(&exchange.upstream, now, note);
+        let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation) else {
+            return;
+        };
+        match scope.take(upstream, outcome, sent_at, now) {
+            Change::Nothing | Change::Recovered => {}
+            Change::Failed => self.hurry(asking.incarnation, upstream, now),
+        }
+    }
+
+    /// Does not let questions wait for one that has just come to fail.
+    fn hurry(&mut self, incarnation: u64, upstream: &Upstream, now: Instant) {
+        for id in self.lookups.ids() {
+            let waits = self.lookups.get(id).is_some_and(|lookup| {
+                lookup.asking.incarnation == incarnation && lookup.asked.last() == Some(upstream)
+            });
+            if waits {
+                self.timers.hasten(Timer::Hedge, id, now);
+            }
         }
     }
 
@@ -538,17 +608,29 @@ impl Resolver {
             lookup.steps.push(step);
         }
     }
+}
 
-    fn refused_edns(&self, id: u64, upstream: &Upstream) -> bool {
-        self.lookups
-            .get(id)
-            .is_some_and(|lookup| lookup.plain.contains(upstream))
+/// What a reply says of its upstream, whatever the lookup makes of it.
+fn told_by(exchange: &Exchange, reply: &ParsedReply, rtt: Duration) -> Outcome {
+    match (is_answer(reply), exchange.channel) {
+        (false, _) => Outcome::Heard,
+        (true, Channel::Udp) => Outcome::Good(rtt),
+        // A stream's time is not one round trip.
+        (true, Channel::Tcp) => Outcome::Good(Duration::ZERO),
     }
 }
 
+/// Whether a reply is one of a server that works.
+pub(crate) fn is_answer(reply: &ParsedReply) -> bool {
+    matches!(reply.rcode, rcode::NOERROR | rcode::NXDOMAIN | rcode::YXDOMAIN)
+        && !is_referral(reply)
+}
+
 fn is_good(hop: &Hop) -> bool {
-    const YXDOMAIN: u16 = 6;
-    matches!(hop.rcode, rcode::NOERROR | rcode::NXDOMAIN | YXDOMAIN)
+    matches!(
+        hop.rcode,
+        rcode::NOERROR | rcode::NXDOMAIN | rcode::YXDOMAIN
+    )
 }
 
 /// Whether an upstream sends us elsewhere instead of answering: it does not recurse.

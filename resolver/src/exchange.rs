@@ -28,7 +28,7 @@ const ARCOUNT_LOW: usize = 11;
 pub(crate) enum Purpose {
     /// Of the lookup with this number.
     Lookup(u64),
-    /// To see whether the upstream works again.
+    /// To see how the upstream does; nobody waits for what it says.
     Probe,
     /// Of the walk of this lookup, with this number.
     Walk(u64, u64),
@@ -80,6 +80,8 @@ pub(crate) struct Exchange {
     pub(crate) channel: Channel,
     pub(crate) edns: Edns,
     pub(crate) sent_at: Instant,
+    /// Whether it counts as lost already.
+    pub(crate) counted: bool,
     id: u16,
     mismatches: u8,
 }
@@ -176,6 +178,7 @@ impl Exchange {
             channel,
             edns,
             sent_at: now,
+            counted: false,
             id,
             mismatches: 0,
         }

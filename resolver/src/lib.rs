@@ -27,6 +27,7 @@ mod lookup;
 mod networks;
 mod points;
 pub mod present;
+mod probing;
 mod progress;
 mod proof;
 mod query;

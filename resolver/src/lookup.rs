@@ -36,11 +36,19 @@ pub(crate) struct Lookup {
     pub(crate) tried: Vec<Upstream>,
     /// Asked at all, in order.
     pub(crate) asked: Vec<Upstream>,
+    /// Asked by stream where datagrams brought nothing.
+    pub(crate) streamed: Vec<Upstream>,
     /// Those that called a query with EDNS an error.
     pub(crate) plain: Vec<Upstream>,
     pub(crate) failures: Vec<(Upstream, Failure)>,
     /// The best of the replies that are errors.
     pub(crate) bad: Option<(Upstream, ParsedReply)>,
+    /// Who replied with errors: those are not asked again.
+    pub(crate) errors: Vec<(Upstream, u16)>,
+    /// When the first error was at hand.
+    pub(crate) bad_at: Instant,
+    /// Who gave the reply that counts.
+    pub(crate) won_by: Option<Upstream>,
     /// A good reply that is being judged.
     pub(crate) judging: Option<Box<Judging>>,
     /// How far it is without its upstreams.
@@ -101,9 +109,13 @@ impl Lookups {
             exchanges: Vec::new(),
             tried: Vec::new(),
             asked: Vec::new(),
+            streamed: Vec::new(),
             plain: Vec::new(),
             failures: Vec::new(),
             bad: None,
+            errors: Vec::new(),
+            bad_at: now,
+            won_by: None,
             judging: None,
             walk: None,
             walked: false,
@@ -140,7 +152,11 @@ impl Lookups {
 
 impl Lookup {
     /// Keeps an error reply if it is better than the one that is kept: one that says why is.
-    pub(crate) fn keep_bad(&mut self, upstream: Upstream, reply: ParsedReply) {
+    pub(crate) fn keep_bad(&mut self, upstream: Upstream, reply: ParsedReply, now: Instant) {
+        if self.errors.is_empty() {
+            self.bad_at = now;
+        }
+        self.errors.push((upstream.clone(), reply.rcode));
         let says_why = |reply: &ParsedReply| !reply.extended_errors.is_empty();
         let better = self
             .bad

@@ -252,7 +252,7 @@ impl Scope {
             DnssecMode::Enforce => true,
             DnssecMode::Auto => self
                 .states()
-                .any(|state| state.proof.is_proven() && !state.is_failing()),
+                .any(|state| state.proof.is_proven() && !state.is_gone()),
         }
     }
 

@@ -17,10 +17,8 @@ use crate::event::ScopeStatus;
 use crate::exchange::{Asking, Whom};
 use crate::networks::Networks;
 use crate::proof::Proof;
-use crate::upstream::UpstreamState;
+use crate::upstream::{Change, Outcome, UpstreamState};
 
-/// How often a real question is copied to failing upstreams of higher rank.
-pub(crate) const PROBE_INTERVAL: Duration = Duration::from_secs(30);
 /// Of so many questions one goes to an upstream that is not known to be the fastest.
 const EXPLORE_ONE_IN: u32 = 32;
 
@@ -32,7 +30,6 @@ pub(crate) struct Scope {
     pub(crate) slot: Slot,
     pub(crate) plan: ScopePlan,
     upstreams: Vec<UpstreamState>,
-    probe_at: Instant,
 }
 
 /// All scopes.
@@ -116,7 +113,6 @@ impl Scope {
             upstreams: speakable(plan)
                 .map(|upstream| met(upstream, plan, networks))
                 .collect(),
-            probe_at: Instant::ZERO,
         }
     }
 
@@ -136,21 +132,19 @@ impl Scope {
         self.upstreams.iter()
     }
 
-    /// Notes what became of an exchange; the first probe of one that has come to fail is an interval away.
-    pub(crate) fn note(
+    /// Takes what became of a message to an upstream.
+    pub(crate) fn take(
         &mut self,
         upstream: &Upstream,
+        outcome: Outcome,
+        sent_at: Instant,
         now: Instant,
-        note: impl FnOnce(&mut UpstreamState),
-    ) {
-        let Some(state) = self.state_mut(upstream) else {
-            return;
-        };
-        let failed_before = state.is_failing();
-        note(state);
-        if state.is_failing() && !failed_before {
-            self.probe_at = now + PROBE_INTERVAL;
-        }
+    ) -> Change {
+        let works = |state: &UpstreamState| state.upstream != *upstream && !state.is_failing();
+        let alone = !self.upstreams.iter().any(works);
+        self.state_mut(upstream).map_or(Change::Nothing, |state| {
+            state.take(outcome, sent_at, alone, now)
+        })
     }
 
     /// Returns the upstream to ask next: the working ones first, the failing ones after them; of an answer that is to be
@@ -167,6 +161,32 @@ impl Scope {
         {
             return Some(state.upstream.clone());
         }
+        let working = self.working(asking, tried);
+        let chosen = match self.plan.selection {
+            Selection::Ordered => working.first().copied(),
+            Selection::Fastest if working.len() > 1 && rng.random_ratio(1, EXPLORE_ONE_IN) => {
+                working.get(rng.random_range(0..working.len())).copied()
+            }
+            // One whose time is unknown comes first, so that it becomes known.
+            Selection::Fastest | Selection::Hedged => {
+                working.into_iter().min_by_key(|state| state.srtt())
+            }
+        };
+        let failing = || {
+            let left = self.upstreams.iter().filter(fresh);
+            left.min_by_key(|state| state.despair())
+        };
+        chosen.or_else(failing).map(|state| state.upstream.clone())
+    }
+
+    /// Whether a question that went to one upstream goes to another one at once.
+    pub(crate) fn asks_two(&self, asking: &Asking, tried: &[Upstream]) -> bool {
+        self.plan.selection == Selection::Hedged && !self.working(asking, tried).is_empty()
+    }
+
+    /// Returns the upstreams that work and are left.
+    fn working(&self, asking: &Asking, tried: &[Upstream]) -> Vec<&UpstreamState> {
+        let fresh = |state: &&UpstreamState| is_open(state, asking, tried);
         let mut working: Vec<&UpstreamState> = self
             .upstreams
             .iter()
@@ -176,16 +196,7 @@ impl Scope {
         if asking.validate && working.iter().any(|state| !state.proof.is_unproven()) {
             working.retain(|state| !state.proof.is_unproven());
         }
-        let chosen = match self.plan.selection {
-            Selection::Ordered => working.first().copied(),
-            Selection::Fastest if working.len() > 1 && rng.random_ratio(1, EXPLORE_ONE_IN) => {
-                working.get(rng.random_range(0..working.len())).copied()
-            }
-            // One whose time is unknown comes first, so that it becomes known.
-            Selection::Fastest => working.into_iter().min_by_key(|state| state.srtt()),
-        };
-        let chosen = chosen.or_else(|| self.upstreams.iter().find(fresh));
-        chosen.map(|state| state.upstream.clone())
+        working
     }
 
     /// Whether an upstream is left that is not in `tried`.
@@ -195,23 +206,24 @@ impl Scope {
             .any(|state| is_open(state, asking, tried))
     }
 
-    /// Returns the failing upstreams that rank before `asked`, when it is time to try them again; starts the next interval.
-    pub(crate) fn probes(&mut self, asked: &Upstream, now: Instant) -> Vec<Upstream> {
-        if self.plan.selection != Selection::Ordered || now < self.probe_at {
-            return Vec::new();
+    /// Returns the failing upstreams that it is time to try again, and notes that they are; one that ranks before `asked`
+    /// is tried more often than one that would not be asked if it worked.
+    pub(crate) fn take_due(&mut self, asked: &Upstream, now: Instant) -> Vec<Upstream> {
+        let ordered = self.plan.selection == Selection::Ordered;
+        let mut before = true;
+        let mut due = Vec::new();
+        for state in &mut self.upstreams {
+            if state.upstream == *asked {
+                before = false;
+                continue;
+            }
+            let first = before || !ordered;
+            if state.may_watch() && state.try_at(first).is_some_and(|at| now >= at) {
+                state.note_tried(now);
+                due.push(state.upstream.clone());
+            }
         }
-        let before = self
-            .upstreams
-            .iter()
-            .take_while(|state| state.upstream != *asked);
-        let failing: Vec<Upstream> = before
-            .filter(|state| state.is_failing())
-            .map(|state| state.upstream.clone())
-            .collect();
-        if !failing.is_empty() {
-            self.probe_at = now + PROBE_INTERVAL;
-        }
-        failing
+        due
     }
 
     /// Whether questions in flight and cached answers outlive a change to `planned`.
@@ -253,7 +265,9 @@ impl Scope {
         let working = self.upstreams.iter().filter(|state| !state.is_failing());
         let best = match self.plan.selection {
             Selection::Ordered => working.into_iter().next(),
-            Selection::Fastest => working.min_by_key(|state| state.srtt().unwrap_or(Duration::MAX)),
+            Selection::Fastest | Selection::Hedged => {
+                working.min_by_key(|state| state.srtt().unwrap_or(Duration::MAX))
+            }
         };
         best.map(|state| &state.upstream)
     }

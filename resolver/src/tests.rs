@@ -2,6 +2,7 @@
 
 mod aliases;
 mod cached;
+mod failover;
 mod guests;
 mod message;
 mod promise;

@@ -34,6 +34,13 @@ impl Timers {
         }
     }
 
+    /// Brings a deadline forward, if there is one.
+    pub(crate) fn hasten(&mut self, timer: Timer, key: u64, at: Instant) {
+        if self.at_by_key.contains_key(&(timer, key)) {
+            self.set_earlier(timer, key, at);
+        }
+    }
+
     /// Takes a deadline back.
     pub(crate) fn clear(&mut self, timer: Timer, key: u64) {
         if let Some(at) = self.at_by_key.remove(&(timer, key)) {

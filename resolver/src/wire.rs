@@ -28,6 +28,8 @@ pub mod rcode {
     pub const NOTIMP: u16 = 4;
     /// The server will not answer.
     pub const REFUSED: u16 = 5;
+    /// A name exists that should not: a DNAME makes a name too long (RFC 6672 §2.2).
+    pub const YXDOMAIN: u16 = 6;
     /// The EDNS version is not known (RFC 6891 §6.1.3).
     pub const BADVERS: u16 = 16;
 }

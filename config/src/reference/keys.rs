@@ -5,7 +5,7 @@ use super::{Form, Key, Section, Syntax};
 const DNSSEC: Syntax = Syntax::Choice(&["auto", "enforce", "observe", "off"]);
 const TRANSPORT: Syntax = Syntax::Choice(&["any", "encrypted"]);
 const RECURSION: Syntax = Syntax::Choice(&["auto", "always", "never"]);
-const SELECTION: Syntax = Syntax::Choice(&["ordered", "fastest"]);
+const SELECTION: Syntax = Syntax::Choice(&["ordered", "fastest", "hedged"]);
 const KIB: u64 = 1 << 10;
 const GIB: u64 = 1 << 30;
 
@@ -104,7 +104,7 @@ pub static KEYS: &[Key] = &[
         "selection",
         SELECTION,
         Some("\"ordered\""),
-        "How an upstream is chosen within a scope: the first that works, or the one with the least round-trip time.",
+        "How an upstream is chosen within a scope: the first that works, the one with the least round-trip time, or two at once, of which the first good reply wins.",
     ),
     key(
         Section::Resolver,

@@ -61,6 +61,8 @@ pub(crate) enum Say {
     Fail(Failure),
     /// TC by UDP, and this by TCP.
     Truncated(Box<Self>),
+    /// One by UDP, the other by TCP.
+    ByStream(Box<Self>, Box<Self>),
     /// FORMERR without OPT to a query with OPT, and this to one without.
     NoEdns(Box<Self>),
     /// First that, spoiled; then this whole.
@@ -74,6 +76,10 @@ pub(crate) struct Server {
     /// It says nothing to so many questions first.
     pub(crate) loses: u32,
     pub(crate) silent: bool,
+    /// Of a hundred questions, so many are lost.
+    pub(crate) loss: u64,
+    /// What decides which.
+    pub(crate) chance: u64,
     says: BTreeMap<(DomainName, u16), Say>,
     otherwise: Say,
 }
@@ -162,6 +168,8 @@ impl World {
             delay: Duration::from_millis(10),
             loses: 0,
             silent: false,
+            loss: 0,
+            chance: 1,
             says: BTreeMap::new(),
             otherwise: Say::NoName(60, 60),
         };
@@ -435,6 +443,14 @@ impl World {
                 wire[2] |= 0x02;
                 Arrival::Reply(wire)
             }
+            Say::ByStream(udp, tcp) => {
+                let which = match sent.channel {
+                    Channel::Udp => udp,
+                    Channel::Tcp => tcp,
+                };
+                self.say(sent, query, which, delay);
+                return;
+            }
             Say::NoEdns(rest) if !sent.asked.edns => {
                 self.say(sent, query, rest, delay);
                 return;
@@ -496,6 +512,13 @@ impl Server {
         }
         if self.loses > 0 {
             self.loses -= 1;
+            return Say::Silence;
+        }
+        // xorshift64, so that the seed tells the whole story.
+        self.chance ^= self.chance << 13;
+        self.chance ^= self.chance >> 7;
+        self.chance ^= self.chance << 17;
+        if self.chance % 100 < self.loss {
             return Say::Silence;
         }
         let key = (asked.name.parse().unwrap(), asked.record_type);

@@ -1,0 +1,156 @@
+//! How is it found out that an upstream works again, or that it does not? By copies of real questions, and by what is left over.
+//!
+//! ```text
+//! question for another ─► copy to the failing one ─► good, in time ─► one more copy at once, until enough came in a row
+//!                                                  └► late, an error, nothing ─► with a later question, after a pause
+//! lookup has its answer ─► what is still under way tells how late it is, or that it is lost
+//! ```
+//!
+//! A copy goes where its question may go: to upstreams of the same scope. Without questions nothing is sent. What a copy's
+//! reply says is told to nobody.
+
+use std::time::Duration;
+
+use config::model::Upstream;
+use config::time::Instant;
+
+use crate::Resolver;
+use crate::ask::is_answer;
+use crate::event::{Channel, ExchangeId, Timer};
+use crate::exchange::{Asking, Edns, Exchange, Purpose};
+use crate::record::ParsedReply;
+use crate::upstream::Outcome;
+
+/// How long the reply to a message is waited for that only tells how its upstream does.
+const PROBE_LIFETIME: Duration = Duration::from_millis(1500);
+
+impl Resolver {
+    /// Copies a question, which goes to `asked`, to the failing upstreams that it is time to try again.
+    pub(crate) fn probe(&mut self, asking: &Asking, asked: &Upstream, now: Instant) {
+        let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation) else {
+            return;
+        };
+        for upstream in scope.take_due(asked, now) {
+            self.send_probe(asking, upstream, now);
+        }
+    }
+
+    fn send_probe(&mut self, asking: &Asking, upstream: Upstream, now: Instant) {
+        let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation) else {
+            return;
+        };
+        let Some(state) = scope.state_mut(&upstream).filter(|state| state.may_watch()) else {
+            return;
+        };
+        state.watched += 1;
+        let channel = state.channel(now);
+        let edns = match state.takes_edns(now) {
+            true => Edns::With,
+            false => Edns::Without,
+        };
+        let sent = self.transmit(
+            asking.clone(),
+            Purpose::Probe,
+            upstream,
+            channel,
+            edns,
+            now,
+        );
+        if let Some(ExchangeId(key)) = sent {
+            self.timers.set(Timer::Probe, key, now + PROBE_LIFETIME);
+        }
+    }
+
+    /// Takes the reply to a message that only tells how its upstream does.
+    pub(crate) fn take_probe_reply(
+        &mut self,
+        exchange: &Exchange,
+        reply: &ParsedReply,
+        now: Instant,
+    ) {
+        let rtt = match exchange.channel {
+            Channel::Udp => now.since(exchange.sent_at),
+            Channel::Tcp => Duration::ZERO,
+        };
+        let outcome = match is_answer(reply) {
+            true => Outcome::Good(rtt),
+            false => Outcome::Outdone(reply.rcode),
+        };
+        self.take_outcome(exchange, outcome, now);
+        let asking = &exchange.asking;
+        let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation) else {
+            return;
+        };
+        let state = scope.state(&exchange.upstream);
+        if state.is_some_and(|state| state.is_on_its_way_back()) {
+            self.send_probe(asking, exchange.upstream.clone(), now);
+        }
+    }
+
+    /// Gives up on a message that only tells how its upstream does.
+    pub(crate) fn take_probe_timeout(&mut self, id: ExchangeId, now: Instant) {
+        let Some(exchange) = self.end_exchange(id) else {
+            return;
+        };
+        if !exchange.counted {
+            self.counters.lost += 1;
+            self.take_outcome(&exchange, Outcome::Overtaken, now);
+        }
+    }
+
+    /// Lets go of an exchange whose lookup has ended, or goes on listening to learn how late its reply is.
+    pub(crate) fn let_go(&mut self, id: ExchangeId, won_by: Option<&Upstream>, now: Instant) {
+        let Some(exchange) = self.exchanges.get_mut(id) else {
+            return;
+        };
+        let asking = &exchange.asking;
+        let waited = now.since(exchange.sent_at);
+        let scope = self.scopes.living(&asking.scope, asking.incarnation);
+        let state = scope.and_then(|scope| scope.state_mut(&exchange.upstream));
+        let (Some(state), false) = (state, matches!(exchange.purpose, Purpose::Walk(..))) else {
+            self.end_exchange(id);
+            return;
+        };
+        let outcome = match won_by {
+            Some(winner) if *winner != exchange.upstream => Outcome::Overtaken,
+            // It answered, if not this message.
+            Some(_) => Outcome::Blameless,
+            None => Outcome::Lost,
+        };
+        let overdue = waited >= state.patience();
+        let is_sent = !self.transmits.iter().any(|transmit| transmit.exchange == id);
+        let worth = outcome == Outcome::Overtaken && exchange.channel == Channel::Udp;
+        if worth && is_sent && waited < PROBE_LIFETIME && state.may_watch() {
+            state.watched += 1;
+            exchange.purpose = Purpose::Probe;
+            exchange.counted = overdue;
+            let sent_at = exchange.sent_at;
+            self.timers
+                .set(Timer::Probe, id.0, sent_at + PROBE_LIFETIME);
+            if overdue {
+                let (upstream, asking) = (exchange.upstream.clone(), asking.clone());
+                self.counters.lost += 1;
+                self.take_outcome_of(&upstream, &asking, outcome, sent_at, now);
+            }
+            return;
+        }
+        let Some(exchange) = self.end_exchange(id) else {
+            return;
+        };
+        if overdue {
+            self.counters.lost += 1;
+            self.take_outcome(&exchange, outcome, now);
+        }
+    }
+
+    /// Frees the place of a message that only tells how its upstream does.
+    pub(crate) fn forget_probe(&mut self, id: ExchangeId, exchange: &Exchange) {
+        self.timers.clear(Timer::Probe, id.0);
+        let asking = &exchange.asking;
+        if let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation)
+            && let Some(state) = scope.state_mut(&exchange.upstream)
+        {
+            state.watched = state.watched.saturating_sub(1);
+        }
+    }
+}
