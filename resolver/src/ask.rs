@@ -22,13 +22,14 @@ use crate::chain::{self, Hop};
 use crate::conclude::{Conclusion, Version};
 use crate::event::{Channel, ExchangeId, Failure, Step, Timer};
 use crate::exchange::{Asking, Edns, Exchange, Mismatch, Purpose};
+use crate::learn::{is_referral, note_cookie, told_by};
 use crate::lookup::Waiter;
 use crate::record::ParsedReply;
-use crate::upstream::{Change, Outcome};
-use crate::wire::{rcode, rtype};
+use crate::upstream::{Guise, Outcome};
+use crate::wire::rcode;
 
 /// The most messages for one lookup.
-const ATTEMPTS_MAX: u8 = 8;
+pub(crate) const ATTEMPTS_MAX: u8 = 8;
 /// How old the last message of a lookup is when somebody who joins it may have a message of his own.
 const JOIN_REPEAT: Duration = Duration::from_secs(1);
 /// From which round on an upstream that is silent by datagrams is asked by stream.
@@ -87,21 +88,16 @@ impl Resolver {
                     self.take_good_reply(&exchange, reply, now);
                 }
             }
-            Err(Mismatch::WaitOn(reason)) => {
-                let dropped = Step::Dropped(exchange.upstream.clone(), reason);
-                let purpose = exchange.purpose;
-                self.counters.dropped += 1;
-                self.note_step(purpose, dropped);
+            Err(Mismatch::WaitOn(reason)) => self.note_dropped(id, reason),
+            Err(Mismatch::Doubtful(doubt, reply)) => {
+                self.note_dropped(id, doubt.reason());
+                self.take_doubtful(id, doubt, *reply, now);
             }
             Err(Mismatch::GiveUp(reason)) => {
-                self.counters.dropped += 1;
+                self.note_dropped(id, reason);
                 let Some(exchange) = self.end_exchange(id) else {
                     return;
                 };
-                self.note_step(
-                    exchange.purpose,
-                    Step::Dropped(exchange.upstream.clone(), reason),
-                );
                 match exchange.channel {
                     Channel::Udp => self.ask_by_tcp(&exchange, now),
                     Channel::Tcp => self.take_loss(&exchange, Failure::Closed, now),
@@ -136,7 +132,7 @@ impl Resolver {
             Timer::Exchange => self.ask_again(key, now),
             Timer::Probe => self.take_probe_timeout(ExchangeId(key), now),
             Timer::Walk => self.take_walk_timeout(key, now),
-            Timer::Budget | Timer::Proof => {}
+            Timer::Budget | Timer::Proof | Timer::Memory => {}
         }
     }
 
@@ -196,6 +192,7 @@ impl Resolver {
         };
         if let Some(state) = scope.state_mut(upstream) {
             state.note_rtt(exchange.channel, rtt);
+            note_cookie(state, exchange, &reply);
         }
         let Purpose::Lookup(id) = exchange.purpose else {
             self.take_probe_reply(exchange, &reply, now);
@@ -222,6 +219,10 @@ impl Resolver {
             self.ask_by_tcp(exchange, now);
             return;
         }
+        if rcode == rcode::BADCOOKIE && exchange.has_cookie() {
+            self.ask_with_cookie(id, exchange, now);
+            return;
+        }
         let plan = Arc::clone(&self.plan);
         let hop = chain::follow(&asking.question, &asking.scope, reply.clone(), |name| {
             plan.domains.route(name)
@@ -241,44 +242,24 @@ impl Resolver {
         let Some(lookup) = self.lookups.get_mut(id) else {
             return;
         };
-        // RFC 6891 §7: one that does not know EDNS says so; it may know the answer.
-        let without = matches!(rcode, rcode::FORMERR | rcode::NOTIMP | rcode::BADVERS);
-        if without && exchange.edns == Edns::With && lookup.attempts < ATTEMPTS_MAX {
-            lookup.plain.push(upstream.clone());
-            self.send(id, upstream.clone(), channel, Edns::Without, now);
+        // RFC 6891 §7: one that does not know EDNS, or an option of it, says so; it may know the answer.
+        if matches!(rcode, rcode::FORMERR | rcode::NOTIMP | rcode::BADVERS)
+            && exchange.edns != Edns::Without
+            && lookup.attempts < ATTEMPTS_MAX
+        {
+            let edns = match exchange.has_cookie() {
+                true => Edns::Bare,
+                false => Edns::Without,
+            };
+            match edns {
+                Edns::Without => lookup.plain.push(upstream.clone()),
+                Edns::With | Edns::Bare => lookup.bare.push(upstream.clone()),
+            }
+            self.send(id, upstream.clone(), channel, edns, now);
             return;
         }
         lookup.keep_bad(upstream.clone(), reply, now);
         self.after_exchange(id, now);
-    }
-
-    /// Learns from who gave the reply that counts, and who did not.
-    fn take_win(&mut self, id: u64, exchange: &Exchange, reply: &ParsedReply, now: Instant) {
-        let Some(lookup) = self.lookups.get_mut(id) else {
-            return;
-        };
-        let upstream = &exchange.upstream;
-        lookup.won_by = Some(upstream.clone());
-        let outdone = std::mem::take(&mut lookup.errors);
-        let plain = exchange.edns == Edns::Without && reply.edns.is_none();
-        let plain = plain && lookup.plain.contains(upstream);
-        let streamed = exchange.channel == Channel::Tcp && lookup.streamed.contains(upstream);
-        let asking = &exchange.asking;
-        if let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation)
-            && let Some(state) = scope.state_mut(upstream)
-        {
-            if plain {
-                state.remember_plain(now);
-            }
-            if streamed {
-                state.remember_stream(now);
-            }
-        }
-        for (other, rcode) in outdone {
-            if other != *upstream {
-                self.take_outcome_of(&other, asking, Outcome::Outdone(rcode), now, now);
-            }
-        }
     }
 
     /// Sends to the next upstream of this round, or to two; returns whether there was one.
@@ -291,7 +272,8 @@ impl Resolver {
         };
         let asking = &lookup.asking;
         let scope = self.scopes.get(&asking.scope);
-        if lookup.tried.len() == 1 && scope.is_some_and(|scope| scope.asks_two(asking, &lookup.tried))
+        if lookup.tried.len() == 1
+            && scope.is_some_and(|scope| scope.asks_two(asking, &lookup.tried))
         {
             self.ask_one(id, now);
         }
@@ -312,17 +294,18 @@ impl Resolver {
         let Some(upstream) = scope.choose(asking, &lookup.tried, &mut self.rng) else {
             return false;
         };
-        let (takes_edns, mut channel) = scope
-            .state(&upstream)
-            .map_or((true, Channel::Udp), |state| {
-                (state.takes_edns(now), state.channel(now))
-            });
-        let edns = if takes_edns && !lookup.plain.contains(&upstream) {
-            Edns::With
-        } else {
-            Edns::Without
+        let manners = scope.state(&upstream).map(|state| &state.manners);
+        let mut channel = manners.map_or(Channel::Udp, |manners| manners.channel(now));
+        let again = lookup.asked.contains(&upstream);
+        let edns = match manners {
+            Some(manners) if !manners.takes_edns(now) => Edns::Without,
+            Some(_) | None if lookup.plain.contains(&upstream) => Edns::Without,
+            // What was lost may have been lost for its options.
+            Some(manners) if again && !manners.takes_cookies() => Edns::Bare,
+            Some(_) | None if lookup.bare.contains(&upstream) => Edns::Bare,
+            Some(_) | None => Edns::With,
         };
-        let silent = lookup.round >= STREAM_ROUND && lookup.asked.contains(&upstream);
+        let silent = lookup.round >= STREAM_ROUND && again;
         if silent && !lookup.streamed.contains(&upstream) && !upstream.transport.is_encrypted() {
             lookup.streamed.push(upstream.clone());
             channel = Channel::Tcp;
@@ -365,7 +348,7 @@ impl Resolver {
         }
     }
 
-    fn ask_by_tcp(&mut self, before: &Exchange, now: Instant) {
+    pub(crate) fn ask_by_tcp(&mut self, before: &Exchange, now: Instant) {
         let Purpose::Lookup(id) = before.purpose else {
             return;
         };
@@ -438,7 +421,14 @@ impl Resolver {
         }
     }
 
-    fn send(&mut self, id: u64, upstream: Upstream, channel: Channel, edns: Edns, now: Instant) {
+    pub(crate) fn send(
+        &mut self,
+        id: u64,
+        upstream: Upstream,
+        channel: Channel,
+        edns: Edns,
+        now: Instant,
+    ) {
         let Some(lookup) = self.lookups.get_mut(id) else {
             return;
         };
@@ -501,8 +491,14 @@ impl Resolver {
         now: Instant,
     ) -> Option<ExchangeId> {
         let scope = self.scopes.living(&asking.scope, asking.incarnation)?;
+        let mut guise = Guise::default();
         if let Some(state) = scope.state_mut(&upstream) {
             state.note_sent();
+            // Where a stream or encryption keeps strangers out, there is nobody to hide from.
+            let open = channel == Channel::Udp && !upstream.transport.is_encrypted();
+            if open && edns == Edns::With {
+                guise = state.manners.dress(&mut self.rng, now);
+            }
         }
         let link: Option<ScopeLink> = scope.plan.link.clone();
         let transmit = self.exchanges.start(
@@ -511,6 +507,7 @@ impl Resolver {
             upstream,
             channel,
             edns,
+            guise,
             link,
             &mut self.rng,
             now,
@@ -561,47 +558,7 @@ impl Resolver {
         }
     }
 
-    /// Takes what became of a message into what is known of its upstream.
-    pub(crate) fn take_outcome(&mut self, exchange: &Exchange, outcome: Outcome, now: Instant) {
-        let Exchange {
-            asking,
-            upstream,
-            sent_at,
-            ..
-        } = exchange;
-        self.take_outcome_of(upstream, asking, outcome, *sent_at, now);
-    }
-
-    pub(crate) fn take_outcome_of(
-        &mut self,
-        upstream: &Upstream,
-        asking: &Asking,
-        outcome: Outcome,
-        sent_at: Instant,
-        now: Instant,
-    ) {
-        let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation) else {
-            return;
-        };
-        match scope.take(upstream, outcome, sent_at, now) {
-            Change::Nothing | Change::Recovered => {}
-            Change::Failed => self.hurry(asking.incarnation, upstream, now),
-        }
-    }
-
-    /// Does not let questions wait for one that has just come to fail.
-    fn hurry(&mut self, incarnation: u64, upstream: &Upstream, now: Instant) {
-        for id in self.lookups.ids() {
-            let waits = self.lookups.get(id).is_some_and(|lookup| {
-                lookup.asking.incarnation == incarnation && lookup.asked.last() == Some(upstream)
-            });
-            if waits {
-                self.timers.hasten(Timer::Hedge, id, now);
-            }
-        }
-    }
-
-    fn note_step(&mut self, purpose: Purpose, step: Step) {
+    pub(crate) fn note_step(&mut self, purpose: Purpose, step: Step) {
         if let Purpose::Lookup(id) = purpose
             && let Some(lookup) = self.lookups.get_mut(id)
         {
@@ -610,40 +567,9 @@ impl Resolver {
     }
 }
 
-/// What a reply says of its upstream, whatever the lookup makes of it.
-fn told_by(exchange: &Exchange, reply: &ParsedReply, rtt: Duration) -> Outcome {
-    match (is_answer(reply), exchange.channel) {
-        (false, _) => Outcome::Heard,
-        (true, Channel::Udp) => Outcome::Good(rtt),
-        // A stream's time is not one round trip.
-        (true, Channel::Tcp) => Outcome::Good(Duration::ZERO),
-    }
-}
-
-/// Whether a reply is one of a server that works.
-pub(crate) fn is_answer(reply: &ParsedReply) -> bool {
-    matches!(reply.rcode, rcode::NOERROR | rcode::NXDOMAIN | rcode::YXDOMAIN)
-        && !is_referral(reply)
-}
-
 fn is_good(hop: &Hop) -> bool {
     matches!(
         hop.rcode,
         rcode::NOERROR | rcode::NXDOMAIN | rcode::YXDOMAIN
     )
-}
-
-/// Whether an upstream sends us elsewhere instead of answering: it does not recurse.
-fn is_referral(reply: &ParsedReply) -> bool {
-    let has = |record_type| {
-        reply
-            .authority
-            .iter()
-            .any(|record| record.record_type == record_type)
-    };
-    reply.rcode == rcode::NOERROR
-        && reply.answers.is_empty()
-        && !reply.authoritative
-        && has(rtype::NS)
-        && !has(rtype::SOA)
 }

@@ -238,6 +238,8 @@ pub enum Timer {
     Walk,
     /// When not to wait any longer for the proof that a scope can validate.
     Proof,
+    /// When to have what was learned of networks kept.
+    Memory,
 }
 
 /// What the resolver has done since it started.
@@ -342,8 +344,16 @@ pub struct UpstreamStatus {
     pub sent: u64,
     /// Exchanges without reply.
     pub lost: u64,
-    /// The last failure, when nothing has succeeded since.
+    /// Why it is not asked before others, when it fails.
     pub failing: Option<Arc<str>>,
+    /// How long until it is tried again, with the next question after that, when it fails.
+    pub next_try: Option<Duration>,
+    /// The share of messages without reply in time of late, in per cent.
+    pub loss_percent: u8,
+    /// How it is asked, where that is not as usual.
+    pub manners: Vec<&'static str>,
+    /// Replies that may be forged: to another question, with another id, spelled otherwise, without its cookie.
+    pub forged: u64,
     /// Whether answers can be validated through it, as far as that is known.
     pub proof: String,
 }

@@ -23,7 +23,9 @@ pub mod event;
 mod exchange;
 mod guest;
 pub mod hosts;
+mod learn;
 mod lookup;
+mod memory;
 mod networks;
 mod points;
 pub mod present;
@@ -84,6 +86,8 @@ pub struct Resolver {
     plan: Arc<DnsPlan>,
     scopes: Scopes,
     networks: Networks,
+    /// When what is remembered was told last.
+    memory_told_at: Option<Instant>,
     cache: Cache,
     shortcuts: Shortcuts,
     hosts: Hosts,
@@ -145,6 +149,7 @@ impl Resolver {
             plan: Arc::new(DnsPlan::default()),
             scopes: Scopes::default(),
             networks: Networks::default(),
+            memory_told_at: None,
             hosts: Hosts::default(),
             local_names: LocalNames::default(),
             queries: BTreeMap::new(),
@@ -169,7 +174,7 @@ impl Resolver {
     /// Puts a new plan in force: scopes that are gone or whose link is another one lose their cache, and their
     /// questions in flight are answered with an error.
     pub fn apply_plan(&mut self, plan: Arc<DnsPlan>, now: Instant) {
-        self.scopes.apply(&plan, &self.networks, &self.cache);
+        self.scopes.apply(&plan, &self.networks, &self.cache, now);
         self.plan = plan;
         let scopes = &self.scopes;
         self.shortcuts
@@ -195,6 +200,9 @@ impl Resolver {
 
     /// Replaces the names of the machine itself.
     pub fn apply_local_names(&mut self, names: LocalNames) {
+        if names.addresses != self.local_names.addresses {
+            self.scopes.renew_cookies();
+        }
         self.local_names = names;
         self.shortcuts.void();
     }
@@ -246,6 +254,7 @@ impl Resolver {
                     self.take_timeout(timer, key, now);
                 }
                 Timer::Proof => self.release(key, now),
+                Timer::Memory => self.tell_memory(now),
             }
         }
     }
@@ -324,8 +333,8 @@ impl Resolver {
     }
 
     /// Returns what every scope is doing.
-    pub fn status(&self, _now: Instant) -> Vec<ScopeStatus> {
-        self.scopes.status(&self.cache)
+    pub fn status(&self, now: Instant) -> Vec<ScopeStatus> {
+        self.scopes.status(&self.cache, now)
     }
 
     /// Returns what has been done since the start.

@@ -14,6 +14,7 @@ use crate::exchange::{Asking, Whom};
 use crate::record::ParsedReply;
 use crate::recursion::Walk;
 use crate::refusal::Refused;
+use crate::upstream::Doubt;
 use crate::validate::Judging;
 use crate::wire::Question;
 
@@ -40,6 +41,12 @@ pub(crate) struct Lookup {
     pub(crate) streamed: Vec<Upstream>,
     /// Those that called a query with EDNS an error.
     pub(crate) plain: Vec<Upstream>,
+    /// Those that called a query with a cookie an error.
+    pub(crate) bare: Vec<Upstream>,
+    /// Those that called our cookie wrong.
+    pub(crate) bad_cookie: Vec<Upstream>,
+    /// Replies in a guise that is not their own, by upstream.
+    pub(crate) doubted: Vec<(Upstream, Doubt, ParsedReply)>,
     pub(crate) failures: Vec<(Upstream, Failure)>,
     /// The best of the replies that are errors.
     pub(crate) bad: Option<(Upstream, ParsedReply)>,
@@ -111,6 +118,9 @@ impl Lookups {
             asked: Vec::new(),
             streamed: Vec::new(),
             plain: Vec::new(),
+            bare: Vec::new(),
+            bad_cookie: Vec::new(),
+            doubted: Vec::new(),
             failures: Vec::new(),
             bad: None,
             errors: Vec::new(),

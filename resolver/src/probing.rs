@@ -15,9 +15,9 @@ use config::model::Upstream;
 use config::time::Instant;
 
 use crate::Resolver;
-use crate::ask::is_answer;
 use crate::event::{Channel, ExchangeId, Timer};
 use crate::exchange::{Asking, Edns, Exchange, Purpose};
+use crate::learn::is_answer;
 use crate::record::ParsedReply;
 use crate::upstream::Outcome;
 
@@ -43,19 +43,12 @@ impl Resolver {
             return;
         };
         state.watched += 1;
-        let channel = state.channel(now);
-        let edns = match state.takes_edns(now) {
+        let channel = state.manners.channel(now);
+        let edns = match state.manners.takes_edns(now) {
             true => Edns::With,
             false => Edns::Without,
         };
-        let sent = self.transmit(
-            asking.clone(),
-            Purpose::Probe,
-            upstream,
-            channel,
-            edns,
-            now,
-        );
+        let sent = self.transmit(asking.clone(), Purpose::Probe, upstream, channel, edns, now);
         if let Some(ExchangeId(key)) = sent {
             self.timers.set(Timer::Probe, key, now + PROBE_LIFETIME);
         }
@@ -118,7 +111,10 @@ impl Resolver {
             None => Outcome::Lost,
         };
         let overdue = waited >= state.patience();
-        let is_sent = !self.transmits.iter().any(|transmit| transmit.exchange == id);
+        let is_sent = !self
+            .transmits
+            .iter()
+            .any(|transmit| transmit.exchange == id);
         let worth = outcome == Outcome::Overtaken && exchange.channel == Channel::Udp;
         if worth && is_sent && waited < PROBE_LIFETIME && state.may_watch() {
             state.watched += 1;

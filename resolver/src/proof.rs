@@ -25,7 +25,7 @@ use rand::RngExt as _;
 use crate::Resolver;
 use crate::cache::Forget;
 use crate::conclude::Conclusion;
-use crate::event::{Event, Timer};
+use crate::event::Timer;
 use crate::exchange::{Asking, Whom};
 use crate::lookup::Waiter;
 use crate::progress::Query;
@@ -222,17 +222,10 @@ impl Resolver {
         if !state.proof.take(conclusion, now) {
             return;
         }
-        let proof = state.proof.clone();
-        let (slot, network) = (scope.slot, scope.plan.network.clone());
+        let slot = scope.slot;
         let changed = scope.enforces() != enforced;
         let waits = scope.waits_for_proof(now);
-        if let Some(network) = network
-            && let Some(validates) = proof.worth_remembering()
-            && self.networks.note(&network, upstream, validates)
-        {
-            self.events
-                .push_back(Event::Networks(self.networks.to_text()));
-        }
+        self.remember_proof(asking, upstream, now);
         if changed {
             // What was served while verdicts were told only must not be served as judged.
             self.cache.flush(Forget::Slot(slot));

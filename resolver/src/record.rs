@@ -66,6 +66,8 @@ pub struct ParsedReply {
     pub edns: Option<ReplyEdns>,
     /// Extended DNS Errors (RFC 8914).
     pub extended_errors: Vec<ExtendedError>,
+    /// The cookie of the client and that of the server (RFC 7873).
+    pub cookie: Option<([u8; 8], Box<[u8]>)>,
 }
 
 /// Why a message is not the reply to a question.
@@ -134,6 +136,7 @@ pub fn parse_reply(wire: &[u8], id: u16, question: &Question) -> Result<ParsedRe
         additional: Vec::new(),
         edns: None,
         extended_errors: Vec::new(),
+        cookie: None,
     };
     match read_sections(&mut reader, &header, &mut reply) {
         Err(_) if reply.truncated => Ok(reply),
@@ -266,6 +269,8 @@ fn read_opt(record: &RawRecord, reply: &mut ParsedReply) -> Result<(), &'static 
     while let Some((code, value)) = read_option(&mut options) {
         if code == option::EXTENDED_ERROR {
             reply.extended_errors.extend(read_extended_error(value));
+        } else if code == option::COOKIE && reply.cookie.is_none() {
+            reply.cookie = read_cookie(value);
         }
     }
     Ok(())
@@ -275,6 +280,12 @@ fn read_option<'a>(options: &mut Reader<'a>) -> Option<(u16, &'a [u8])> {
     let code = options.word()?;
     let length = options.word()?;
     Some((code, options.take(usize::from(length))?))
+}
+
+/// A server's cookie is 8 to 32 octets (RFC 7873 §4); an option of another length counts as none.
+fn read_cookie(value: &[u8]) -> Option<([u8; 8], Box<[u8]>)> {
+    let (client, server) = value.split_first_chunk::<8>()?;
+    (server.is_empty() || matches!(server.len(), 8..=32)).then(|| (*client, server.into()))
 }
 
 /// The text comes from outside and ends in logs and terminals: control characters are left out.

@@ -13,7 +13,7 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use crate::cache::{Cache, Slot};
-use crate::event::ScopeStatus;
+use crate::event::{ScopeStatus, UpstreamStatus};
 use crate::exchange::{Asking, Whom};
 use crate::networks::Networks;
 use crate::proof::Proof;
@@ -51,17 +51,27 @@ impl Scopes {
     }
 
     /// Follows a plan. What must be forgotten is gone from the cache afterwards.
+<<<<<<< HEAD
     pub(crate) fn apply(&mut self, plan: &DnsPlan, networks: &Networks, cache: &Cache) {
+=======
+    pub(crate) fn apply(
+        &mut self,
+        plan: &DnsPlan,
+        networks: &Networks,
+        cache: &Cache,
+        now: Instant,
+    ) {
+>>>>>>> 7db5312 (Remember how upstreams do by network, ask with cookies and spelling, tell it in status)
         let mut before = std::mem::take(&mut self.scope_by_id);
         for (id, planned) in &plan.scopes {
             let scope = match before.remove(id) {
-                Some(scope) if scope.stays(planned) => scope.follow(planned, networks, cache),
+                Some(scope) if scope.stays(planned) => scope.follow(planned, networks, cache, now),
                 gone => {
                     if let Some(gone) = gone {
                         cache.close(gone.slot);
                     }
                     self.incarnations += 1;
-                    Scope::new(self.incarnations, planned, networks, cache)
+                    Scope::new(self.incarnations, planned, networks, cache, now)
                 }
             };
             self.scope_by_id.insert(id.clone(), scope);
@@ -79,21 +89,24 @@ impl Scopes {
         }
     }
 
+    /// Shows the same cookie to nobody from two addresses.
+    pub(crate) fn renew_cookies(&mut self) {
+        let scopes = self.scope_by_id.values_mut();
+        for state in scopes.flat_map(|scope| &mut scope.upstreams) {
+            state.manners.renew_cookie();
+        }
+    }
+
     /// Returns what every scope is doing.
-    pub(crate) fn status(&self, cache: &Cache) -> Vec<ScopeStatus> {
+    pub(crate) fn status(&self, cache: &Cache, now: Instant) -> Vec<ScopeStatus> {
         let scopes = self.scope_by_id.iter();
         scopes
             .map(|(id, scope)| {
                 let usage = cache.usage(scope.slot);
-                let current = scope.current();
                 ScopeStatus {
                     id: id.clone(),
                     dnssec: scope.describe_stance(),
-                    upstreams: scope
-                        .upstreams
-                        .iter()
-                        .map(|state| state.status(Some(&state.upstream) == current))
-                        .collect(),
+                    upstreams: scope.upstreams_status(now),
                     cache_entries: usage.entries,
                     cache_bytes: usage.bytes,
                     cache_hits: usage.hits,
@@ -105,13 +118,23 @@ impl Scopes {
 }
 
 impl Scope {
+<<<<<<< HEAD
     fn new(incarnation: u64, plan: &ScopePlan, networks: &Networks, cache: &Cache) -> Self {
+=======
+    fn new(
+        incarnation: u64,
+        plan: &ScopePlan,
+        networks: &Networks,
+        cache: &Cache,
+        now: Instant,
+    ) -> Self {
+>>>>>>> 7db5312 (Remember how upstreams do by network, ask with cookies and spelling, tell it in status)
         Self {
             incarnation,
             slot: cache.open(),
             plan: plan.clone(),
             upstreams: speakable(plan)
-                .map(|upstream| met(upstream, plan, networks))
+                .map(|upstream| met(upstream, plan, networks, now))
                 .collect(),
         }
     }
@@ -236,7 +259,17 @@ impl Scope {
             && ready(&self.plan) == ready(planned)
     }
 
+<<<<<<< HEAD
     fn follow(mut self, planned: &ScopePlan, networks: &Networks, cache: &Cache) -> Self {
+=======
+    fn follow(
+        mut self,
+        planned: &ScopePlan,
+        networks: &Networks,
+        cache: &Cache,
+        now: Instant,
+    ) -> Self {
+>>>>>>> 7db5312 (Remember how upstreams do by network, ask with cookies and spelling, tell it in status)
         let set = |plan: &ScopePlan| plan.upstreams.iter().cloned().collect::<BTreeSet<_>>();
         let elsewhere = self.plan.network != planned.network;
         // What one network says is not told in another; the first word on where this is, is no news of that kind.
@@ -249,16 +282,29 @@ impl Scope {
         for upstream in speakable(planned) {
             let known = before.iter().position(|state| state.upstream == upstream);
             let mut state = known.map_or_else(
-                || met(upstream, planned, networks),
+                || met(upstream, planned, networks, now),
                 |at| before.swap_remove(at),
             );
             if moved {
-                state = met(state.upstream, planned, networks);
+                state = met(state.upstream, planned, networks, now);
             }
             self.upstreams.push(state);
         }
         self.plan = planned.clone();
         self
+    }
+
+    fn upstreams_status(&self, now: Instant) -> Vec<UpstreamStatus> {
+        let current = self.current();
+        // Whoever ranks before the one in use would be asked in its place.
+        let mut first = true;
+        let mut status = Vec::new();
+        for state in &self.upstreams {
+            let is_current = Some(&state.upstream) == current;
+            first &= !is_current || self.plan.selection != Selection::Ordered;
+            status.push(state.status(is_current, first, now));
+        }
+        status
     }
 
     fn current(&self) -> Option<&Upstream> {
@@ -274,11 +320,13 @@ impl Scope {
 }
 
 /// Returns an upstream as it is when it is met, with what is remembered of it in this network.
-fn met(upstream: Upstream, plan: &ScopePlan, networks: &Networks) -> UpstreamState {
+fn met(upstream: Upstream, plan: &ScopePlan, networks: &Networks, now: Instant) -> UpstreamState {
     let network = plan.network.as_ref();
-    let known = network.and_then(|network| networks.validates(network, &upstream));
-    let proof = Proof::remembered(known);
-    UpstreamState::new(upstream, proof)
+    let known = network.and_then(|network| networks.memory(network, &upstream));
+    known.map_or_else(
+        || UpstreamState::new(upstream.clone()),
+        |memory| UpstreamState::remembered(upstream.clone(), memory, now),
+    )
 }
 
 /// Whether an upstream may be asked next.

@@ -1,9 +1,9 @@
 //! What is known of one upstream of a scope? Its round-trip time, whether it works, and how it wants to be asked.
 //!
-//! Nothing is inferred from loss but that nobody replies: EDNS is given up only after an explicit reply, datagrams only after a
-//! stream brought what they did not, and each for a while. Does not choose among upstreams (`scope` does).
+//! Whether it works is `health`'s, how it wants to be asked is that of `manners`. Does not choose among upstreams (`scope` does).
 
 mod health;
+mod manners;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,12 @@ use config::model::Upstream;
 use config::time::Instant;
 
 use crate::event::{Channel, UpstreamStatus};
+use crate::networks::Memory;
 use crate::proof::Proof;
 
 pub(crate) use health::{Change, Outcome};
 use health::{Health, IN_TIME};
+pub(crate) use manners::{Doubt, Guise, Manners};
 
 /// The least time before a second upstream is asked beside this one.
 const HEDGE_MIN: Duration = Duration::from_millis(150);
@@ -37,10 +39,6 @@ const REPEAT_MAX: Duration = Duration::from_secs(2);
 const REPEAT_STREAM: Duration = Duration::from_secs(1);
 /// Weight of what was known in the smoothed round-trip time, in eighths (RFC 6298 §2).
 const SRTT_OLD_EIGHTHS: u32 = 7;
-/// How long it is remembered that an upstream said it does not understand EDNS.
-const PLAIN_LIFETIME: Duration = Duration::from_secs(600);
-/// How long an upstream is asked by stream whose stream brought what its datagrams did not.
-const STREAM_LIFETIME: Duration = Duration::from_secs(600);
 /// The most exchanges of one upstream that only tell how it does.
 const WATCHED_MAX: u8 = 4;
 
@@ -50,28 +48,52 @@ pub(crate) struct UpstreamState {
     pub(crate) upstream: Upstream,
     health: Health,
     srtt: Option<Duration>,
-    plain_until: Option<Instant>,
-    stream_until: Option<Instant>,
+    pub(crate) manners: Manners,
     /// Whether answers can be validated through it.
     pub(crate) proof: Proof,
     /// Exchanges under way that only tell how it does.
     pub(crate) watched: u8,
+    /// Replies that may be forged.
+    pub(crate) forged: u64,
     sent: u64,
     lost: u64,
 }
 
 impl UpstreamState {
-    pub(crate) fn new(upstream: Upstream, proof: Proof) -> Self {
+    pub(crate) fn new(upstream: Upstream) -> Self {
+        Self::remembered(upstream, &Memory::default(), Instant::ZERO)
+    }
+
+    /// Begins with what is remembered of the same upstream in the same network.
+    pub(crate) fn remembered(upstream: Upstream, memory: &Memory, now: Instant) -> Self {
+        let health = match memory.failing {
+            true => Health::remembered_failing(),
+            false => Health::default(),
+        };
         Self {
             upstream,
-            health: Health::default(),
-            srtt: None,
-            plain_until: None,
-            stream_until: None,
-            proof,
+            health,
+            srtt: memory
+                .srtt_us
+                .map(|srtt| Duration::from_micros(srtt.into())),
+            manners: Manners::new(memory.manners, now),
+            proof: Proof::remembered(memory.validates.as_ref()),
             watched: 0,
+            forged: 0,
             sent: 0,
             lost: 0,
+        }
+    }
+
+    /// Returns what is worth remembering.
+    pub(crate) fn memory(&self, now: Instant) -> Memory {
+        Memory {
+            validates: self.proof.worth_remembering(),
+            srtt_us: self
+                .srtt
+                .map(|srtt| u32::try_from(srtt.as_micros()).unwrap_or(u32::MAX)),
+            failing: self.is_failing(),
+            manners: self.manners.known(now),
         }
     }
 
@@ -138,29 +160,6 @@ impl UpstreamState {
         self.watched < WATCHED_MAX
     }
 
-    /// Whether a query to it carries EDNS.
-    pub(crate) fn takes_edns(&self, now: Instant) -> bool {
-        self.plain_until.is_none_or(|until| until <= now)
-    }
-
-    /// Remembers that it answered without EDNS what it had called an error with EDNS.
-    pub(crate) fn remember_plain(&mut self, now: Instant) {
-        self.plain_until = Some(now + PLAIN_LIFETIME);
-    }
-
-    /// Returns how it is asked first.
-    pub(crate) fn channel(&self, now: Instant) -> Channel {
-        match self.stream_until.is_some_and(|until| now < until) {
-            true => Channel::Tcp,
-            false => Channel::Udp,
-        }
-    }
-
-    /// Remembers that a stream brought what datagrams did not.
-    pub(crate) fn remember_stream(&mut self, now: Instant) {
-        self.stream_until = Some(now + STREAM_LIFETIME);
-    }
-
     pub(crate) fn note_sent(&mut self) {
         self.sent += 1;
     }
@@ -202,7 +201,8 @@ impl UpstreamState {
         change
     }
 
-    pub(crate) fn status(&self, current: bool) -> UpstreamStatus {
+    /// Says how it does; `first` says that it would be asked first if it worked.
+    pub(crate) fn status(&self, current: bool, first: bool, now: Instant) -> UpstreamStatus {
         UpstreamStatus {
             upstream: self.upstream.clone(),
             current,
@@ -210,6 +210,10 @@ impl UpstreamState {
             sent: self.sent,
             lost: self.lost,
             failing: self.health.why().map(|why| Arc::from(why.to_string())),
+            next_try: self.health.try_at(first).map(|at| at.since(now)),
+            loss_percent: self.health.loss_percent(),
+            manners: self.manners.describe(now),
+            forged: self.forged,
             proof: self.proof.describe(),
         }
     }
@@ -220,7 +224,7 @@ mod tests {
     use super::*;
 
     fn state() -> UpstreamState {
-        UpstreamState::new(Upstream::plain([192, 0, 2, 1].into()), Proof::default())
+        UpstreamState::new(Upstream::plain([192, 0, 2, 1].into()))
     }
 
     #[test]
@@ -247,29 +251,30 @@ mod tests {
     }
 
     #[test]
-    fn missing_edns_is_remembered_for_a_while() {
-        let mut state = state();
-        assert!(state.takes_edns(Instant::ZERO));
-        state.remember_plain(Instant::ZERO);
-        assert!(!state.takes_edns(Instant::ZERO + Duration::from_secs(1)));
-        assert!(state.takes_edns(Instant::ZERO + PLAIN_LIFETIME));
-    }
-
-    #[test]
-    fn streams_that_brought_what_datagrams_did_not_are_used_for_a_while() {
-        let mut state = state();
-        state.remember_stream(Instant::ZERO);
-        assert_eq!(state.channel(Instant::ZERO), Channel::Tcp);
-        assert_eq!(state.channel(Instant::ZERO + STREAM_LIFETIME), Channel::Udp);
-    }
-
-    #[test]
     fn loss_never_costs_edns() {
         let mut state = state();
         for _ in 0..50 {
             state.take(Outcome::Lost, Instant::ZERO, false, Instant::ZERO);
         }
-        assert!(state.takes_edns(Instant::ZERO));
+        assert!(state.manners.takes_edns(Instant::ZERO));
+    }
+
+    #[test]
+    fn what_is_remembered_is_what_it_began_with() {
+        let memory = Memory {
+            srtt_us: Some(20_000),
+            failing: true,
+            ..Memory::default()
+        };
+        let upstream = Upstream::plain([192, 0, 2, 1].into());
+        let state = UpstreamState::remembered(upstream, &memory, Instant::ZERO);
+        assert!(state.is_failing() && !state.is_gone());
+        assert!(
+            state
+                .try_at(true)
+                .is_some_and(|at| at <= Instant::ZERO + HEDGE_MIN)
+        );
+        assert_eq!(state.memory(Instant::ZERO), memory);
     }
 
     #[test]

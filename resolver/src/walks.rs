@@ -226,7 +226,7 @@ impl Resolver {
             return;
         };
         let read = open.read(wire);
-        if let Err(Mismatch::WaitOn(_)) = read {
+        if let Err(Mismatch::WaitOn(_) | Mismatch::Doubtful(..)) = read {
             self.counters.dropped += 1;
             return;
         }

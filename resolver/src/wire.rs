@@ -32,6 +32,8 @@ pub mod rcode {
     pub const YXDOMAIN: u16 = 6;
     /// The EDNS version is not known (RFC 6891 §6.1.3).
     pub const BADVERS: u16 = 16;
+    /// The server's cookie is wrong, and the right one is here (RFC 7873 §5.2.3).
+    pub const BADCOOKIE: u16 = 23;
 }
 
 /// Record types that are treated in a way of their own.

@@ -154,9 +154,21 @@ pub struct UpstreamStatus {
     pub sent: u64,
     /// Exchanges without reply.
     pub lost: u64,
-    /// The last failure, when nothing has succeeded since.
+    /// Why others are asked before it, when it fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing: Option<String>,
+    /// How long until it is tried again, with the next question after that, in milliseconds, when it fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try_ms: Option<f64>,
+    /// The share of messages without reply in time of late.
+    #[serde(default)]
+    pub loss_percent: u8,
+    /// How it is asked, where that is not as usual: `no EDNS`, `TCP only`, `cookies`, `no cookies`, `respells`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub manners: Vec<String>,
+    /// Replies that may be forged.
+    #[serde(default)]
+    pub forged: u64,
     /// Whether answers can be validated through it, as far as that is known.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub proof: String,

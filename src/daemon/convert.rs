@@ -274,6 +274,10 @@ fn upstream(status: &resolver::event::UpstreamStatus) -> api::UpstreamStatus {
         sent: status.sent,
         lost: status.lost,
         failing: status.failing.as_ref().map(ToString::to_string),
+        next_try_ms: status.next_try.map(milliseconds),
+        loss_percent: status.loss_percent,
+        manners: status.manners.iter().map(ToString::to_string).collect(),
+        forged: status.forged,
         proof: status.proof.clone(),
     }
 }

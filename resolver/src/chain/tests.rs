@@ -89,6 +89,7 @@ fn walk(asked: &str, code: u16, answers: Vec<RawRecord>, authority: Vec<RawRecor
         additional: Vec::new(),
         edns: None,
         extended_errors: Vec::new(),
+        cookie: None,
     };
     follow(&question, &ScopeId(HOME.into()), reply, route)
 }

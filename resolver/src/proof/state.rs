@@ -174,7 +174,7 @@ impl Proof {
     }
 
     /// Returns what will be so when this network is met again, as far as that is known.
-    pub(super) fn worth_remembering(&self) -> Option<Validates> {
+    pub(crate) fn worth_remembering(&self) -> Option<Validates> {
         match self {
             Self::Proven { .. } => Some(Validates::Yes),
             Self::Unproven {

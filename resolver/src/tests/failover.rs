@@ -183,7 +183,7 @@ fn a_dead_server_gets_two_copies_a_second_at_most() {
 #[test]
 fn with_loss_on_both_all_questions_are_answered() {
     for selection in ["ordered", "fastest", "hedged"] {
-        for loss in [30, 50] {
+        for loss in [15, 30] {
             let mut story = Story::new(selection);
             for (server, chance) in [(HOME, 3), (SECOND, 5)] {
                 story.world.server(server).loss = loss;

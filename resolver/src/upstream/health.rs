@@ -235,6 +235,11 @@ impl Health {
         }
     }
 
+    /// Returns the share of messages without reply in time, in per cent.
+    pub(crate) fn loss_percent(&self) -> u8 {
+        u8::try_from(u32::from(self.loss) * 100 / u32::from(ALL)).unwrap_or(100)
+    }
+
     /// Returns when the youngest message that was replied to was sent.
     pub(crate) fn heard(&self) -> Option<Instant> {
         self.heard

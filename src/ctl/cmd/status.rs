@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write;
 
-use linnet::api::{ScopeStatus, Status};
+use linnet::api::{ScopeStatus, Status, UpstreamStatus};
 
 use super::dnssec::negative_anchors;
 use crate::connection::Connection;
@@ -199,10 +199,29 @@ fn describe(scope: &ScopeStatus, text: &mut String) {
                     .map_or_else(|| "-".to_owned(), |srtt| format!("{srtt:.1} ms")),
                 format!("{} sent", upstream.sent),
                 format!("{} lost", upstream.lost),
-                upstream.failing.clone().unwrap_or_default(),
+                condition(upstream),
                 upstream.proof.clone(),
             ]
         })
         .collect();
     text.push_str(&columns(&rows));
+}
+
+/// Says in words how an upstream does, and how it is asked.
+fn condition(upstream: &UpstreamStatus) -> String {
+    let mut texts = Vec::new();
+    if let Some(failing) = &upstream.failing {
+        let tried = upstream.next_try_ms.map_or_else(String::new, |next| {
+            format!(", tried again in {:.1} s", next / 1000.0)
+        });
+        texts.push(format!("{failing}{tried}"));
+    }
+    if upstream.loss_percent > 0 {
+        texts.push(format!("{} % lost of late", upstream.loss_percent));
+    }
+    texts.extend(upstream.manners.iter().cloned());
+    if upstream.forged > 0 {
+        texts.push(format!("{} doubtful replies", upstream.forged));
+    }
+    texts.join("; ")
 }

@@ -91,7 +91,12 @@ fn a_quarter_lost_is_a_failure_and_a_tenth_is_none() {
             let now = at(2000 + turn * 50);
             match turn % one_in == one_in - 1 {
                 // What was sent later was heard before.
-                true => health.take(Outcome::Overtaken, now - Duration::from_millis(60), false, now),
+                true => health.take(
+                    Outcome::Overtaken,
+                    now - Duration::from_millis(60),
+                    false,
+                    now,
+                ),
                 false => health.take(FAST, now, false, now),
             };
             health.is_failing()
@@ -161,7 +166,10 @@ fn coming_back_takes_longer_for_one_that_fails_again_and_again() {
 #[test]
 fn where_nobody_else_works_one_reply_is_enough_however_late() {
     let mut health = failing();
-    assert_eq!(health.take(LATE, at(3000), true, at(4000)), Change::Recovered);
+    assert_eq!(
+        health.take(LATE, at(3000), true, at(4000)),
+        Change::Recovered
+    );
 }
 
 #[test]
