@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!            ┌─ hedge: an untried upstream, after 2×srtt, 150 to 400 ms; at once where two are asked
-//! start → asking ── round: all tried; again after 2×srtt, from 200 ms, doubled each time
+//! start → asking ── round: all tried; again after 2×srtt, from 200 ms, doubled from the second time on
 //!            ├─ failure, error reply: the next untried one at once
 //!            ├─ truncated, or too many wrong replies, or nothing by datagrams: TCP to the same
 //!            └─ good reply · nobody left · nobody waits → concluded; what is under way is cancelled, or watched (`probing`)

@@ -51,9 +51,6 @@ impl Scopes {
     }
 
     /// Follows a plan. What must be forgotten is gone from the cache afterwards.
-<<<<<<< HEAD
-    pub(crate) fn apply(&mut self, plan: &DnsPlan, networks: &Networks, cache: &Cache) {
-=======
     pub(crate) fn apply(
         &mut self,
         plan: &DnsPlan,
@@ -61,7 +58,6 @@ impl Scopes {
         cache: &Cache,
         now: Instant,
     ) {
->>>>>>> 7db5312 (Remember how upstreams do by network, ask with cookies and spelling, tell it in status)
         let mut before = std::mem::take(&mut self.scope_by_id);
         for (id, planned) in &plan.scopes {
             let scope = match before.remove(id) {
@@ -118,9 +114,6 @@ impl Scopes {
 }
 
 impl Scope {
-<<<<<<< HEAD
-    fn new(incarnation: u64, plan: &ScopePlan, networks: &Networks, cache: &Cache) -> Self {
-=======
     fn new(
         incarnation: u64,
         plan: &ScopePlan,
@@ -128,7 +121,6 @@ impl Scope {
         cache: &Cache,
         now: Instant,
     ) -> Self {
->>>>>>> 7db5312 (Remember how upstreams do by network, ask with cookies and spelling, tell it in status)
         Self {
             incarnation,
             slot: cache.open(),
@@ -259,9 +251,6 @@ impl Scope {
             && ready(&self.plan) == ready(planned)
     }
 
-<<<<<<< HEAD
-    fn follow(mut self, planned: &ScopePlan, networks: &Networks, cache: &Cache) -> Self {
-=======
     fn follow(
         mut self,
         planned: &ScopePlan,
@@ -269,7 +258,6 @@ impl Scope {
         cache: &Cache,
         now: Instant,
     ) -> Self {
->>>>>>> 7db5312 (Remember how upstreams do by network, ask with cookies and spelling, tell it in status)
         let set = |plan: &ScopePlan| plan.upstreams.iter().cloned().collect::<BTreeSet<_>>();
         let elsewhere = self.plan.network != planned.network;
         // What one network says is not told in another; the first word on where this is, is no news of that kind.

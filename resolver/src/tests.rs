@@ -4,6 +4,7 @@ mod aliases;
 mod cached;
 mod failover;
 mod guests;
+mod guises;
 mod message;
 mod promise;
 mod routing;

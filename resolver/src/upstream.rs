@@ -35,8 +35,8 @@ const REPEAT_UNKNOWN: Duration = Duration::from_millis(400);
 const REPEAT_FIRST_MAX: Duration = Duration::from_secs(1);
 /// The most in later rounds.
 const REPEAT_MAX: Duration = Duration::from_secs(2);
-/// The time that a stream is given.
-const REPEAT_STREAM: Duration = Duration::from_secs(1);
+/// The least that a stream is given, which shakes hands first.
+const REPEAT_STREAM: Duration = Duration::from_millis(400);
 /// Weight of what was known in the smoothed round-trip time, in eighths (RFC 6298 §2).
 const SRTT_OLD_EIGHTHS: u32 = 7;
 /// The most exchanges of one upstream that only tell how it does.
@@ -113,13 +113,15 @@ impl UpstreamState {
 
     /// Returns how long to wait before the same question goes there again, when it was asked in so many rounds before.
     pub(crate) fn repeat_delay(&self, channel: Channel, rounds: u8) -> Duration {
-        if channel != Channel::Udp {
-            return REPEAT_STREAM;
-        }
         let first = self.srtt.map_or(REPEAT_UNKNOWN, |srtt| {
             (srtt * PATIENCE_SRTTS).clamp(REPEAT_MIN, REPEAT_FIRST_MAX)
         });
-        (first * 2u32.pow(u32::from(rounds.min(4)))).min(REPEAT_MAX)
+        let doublings = u32::from(rounds.saturating_sub(1).min(4));
+        let delay = (first * 2u32.pow(doublings)).min(REPEAT_MAX);
+        match channel {
+            Channel::Udp => delay,
+            Channel::Tcp => delay.max(REPEAT_STREAM),
+        }
     }
 
     pub(crate) fn srtt(&self) -> Option<Duration> {
@@ -187,7 +189,7 @@ impl UpstreamState {
             Outcome::Overtaken => {
                 self.lost += 1;
                 // It takes at least that long; else one that never replies would go on being tried as unknown.
-                self.srtt.get_or_insert(now.since(sent_at));
+                self.srtt.get_or_insert_with(|| now.since(sent_at));
             }
             Outcome::Lost | Outcome::Refused | Outcome::Unreachable | Outcome::Closed => {
                 self.lost += 1;
@@ -243,10 +245,10 @@ mod tests {
             }
             let millis = Duration::from_millis;
             assert_eq!(state.hedge_delay(), millis(hedge), "{rtt:?}");
-            let delays = [0, 1, 9].map(|round| state.repeat_delay(Channel::Udp, round));
-            assert_eq!(delays[0], millis(repeat), "{rtt:?}");
-            assert_eq!(delays[1], millis(repeat * 2).min(REPEAT_MAX), "{rtt:?}");
-            assert_eq!(delays[2], REPEAT_MAX, "{rtt:?}");
+            let delays = [0, 1, 2, 9].map(|round| state.repeat_delay(Channel::Udp, round));
+            assert_eq!(delays[..2], [millis(repeat); 2], "{rtt:?}");
+            assert_eq!(delays[2], millis(repeat * 2).min(REPEAT_MAX), "{rtt:?}");
+            assert_eq!(delays[3], REPEAT_MAX, "{rtt:?}");
         }
     }
 

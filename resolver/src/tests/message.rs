@@ -203,6 +203,12 @@ pub(crate) fn reply(query: &[u8], code: u16, records: &Records<'_>) -> Vec<u8> {
     wire
 }
 
+/// Takes the OPT record from the end of a reply that has one without options.
+pub(crate) fn drop_options(wire: &mut Vec<u8>) {
+    wire.truncate(wire.len() - 11);
+    wire[11] -= 1;
+}
+
 /// Returns a name in wire form, spelled as given.
 pub(crate) fn spelled(name: &str) -> Vec<u8> {
     let mut wire = Vec::new();

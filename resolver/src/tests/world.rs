@@ -80,6 +80,14 @@ pub(crate) struct Server {
     pub(crate) loss: u64,
     /// What decides which.
     pub(crate) chance: u64,
+    /// It puts the question in lower case.
+    pub(crate) respells: bool,
+    /// Its part of cookies, when it knows them.
+    pub(crate) cookie: Option<[u8; 8]>,
+    /// It answers only those who have its cookie.
+    pub(crate) demands_cookie: bool,
+    /// Messages with a cookie do not reach it.
+    pub(crate) swallows_cookies: bool,
     says: BTreeMap<(DomainName, u16), Say>,
     otherwise: Say,
 }
@@ -94,6 +102,7 @@ pub(crate) struct Sent {
     pub(crate) server: IpAddr,
     pub(crate) channel: Channel,
     pub(crate) asked: Ask,
+    pub(crate) wire: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -113,6 +122,8 @@ pub(crate) struct World {
     pub(crate) cancelled: Vec<ExchangeId>,
     pub(crate) answered: BTreeMap<ClientId, Vec<Seen>>,
     servers: BTreeMap<IpAddr, Server>,
+    /// The message that is being answered.
+    sending: Option<Sent>,
     arrivals: BTreeMap<(Instant, u64), (ExchangeId, Arrival)>,
     asks: BTreeMap<ClientId, Ask>,
     births: u32,
@@ -147,6 +158,7 @@ impl World {
             cancelled: Vec::new(),
             answered: BTreeMap::new(),
             servers: BTreeMap::new(),
+            sending: None,
             arrivals: BTreeMap::new(),
             asks: BTreeMap::new(),
             births: 0,
@@ -170,6 +182,10 @@ impl World {
             silent: false,
             loss: 0,
             chance: 1,
+            respells: false,
+            cookie: None,
+            demands_cookie: false,
+            swallows_cookies: false,
             says: BTreeMap::new(),
             otherwise: Say::NoName(60, 60),
         };
@@ -394,15 +410,21 @@ impl World {
             server: transmit.upstream.address,
             channel: transmit.channel,
             asked,
+            wire: transmit.wire.clone(),
         };
         let Some(server) = self.servers.get_mut(&sent.server) else {
             self.sent.push(sent);
             return;
         };
-        let say = server.say(&sent.asked);
+        let say = match server.objects(&sent) {
+            Some(say) => say,
+            None => server.say(&sent.asked),
+        };
         let delay = server.delay;
         let wire = &transmit.wire;
+        self.sending = Some(sent.clone());
         self.say(&sent, wire, &say, delay);
+        self.sending = None;
         self.sent.push(sent);
     }
 
@@ -478,7 +500,12 @@ impl World {
         self.arrive(sent.exchange, arrival, delay);
     }
 
-    fn arrive(&mut self, exchange: ExchangeId, arrival: Arrival, delay: Duration) {
+    fn arrive(&mut self, exchange: ExchangeId, mut arrival: Arrival, delay: Duration) {
+        let asked = self.sending.as_ref();
+        let server = asked.and_then(|sent| Some((sent, self.servers.get(&sent.server)?)));
+        if let (Arrival::Reply(wire), Some((sent, server))) = (&mut arrival, server) {
+            server.dress(sent, wire);
+        }
         self.last += 1;
         let key = (self.now + delay, self.last);
         self.arrivals.insert(key, (exchange, arrival));
@@ -506,6 +533,33 @@ impl Server {
         self
     }
 
+    /// What it says of a message before it looks at the question.
+    fn objects(&self, sent: &Sent) -> Option<Say> {
+        let cookie = sent.cookie();
+        if self.swallows_cookies && cookie.is_some() {
+            return Some(Say::Silence);
+        }
+        let right = cookie
+            .is_some_and(|(_, server)| Some(&*server) == self.cookie.as_ref().map(|own| &own[..]));
+        let demands = self.demands_cookie && sent.channel == Channel::Udp;
+        (demands && !right).then_some(Say::Code(crate::wire::rcode::BADCOOKIE))
+    }
+
+    /// Gives a reply what it does to all of them.
+    fn dress(&self, sent: &Sent, wire: &mut Vec<u8>) {
+        if self.respells && sent.channel == Channel::Udp {
+            let end = 12 + sent.asked.name.len() + 1;
+            wire[12..end].make_ascii_lowercase();
+        }
+        if let (Some(own), Some((client, _))) = (self.cookie, sent.cookie()) {
+            let at = wire.len() - 2;
+            wire[at..].copy_from_slice(&20u16.to_be_bytes());
+            wire.extend_from_slice(&[0, 10, 0, 16]);
+            wire.extend_from_slice(&client);
+            wire.extend_from_slice(&own);
+        }
+    }
+
     fn say(&mut self, asked: &Ask) -> Say {
         if self.silent {
             return Say::Silence;
@@ -523,6 +577,16 @@ impl Server {
         }
         let key = (asked.name.parse().unwrap(), asked.record_type);
         self.says.get(&key).unwrap_or(&self.otherwise).clone()
+    }
+}
+
+impl Sent {
+    /// Returns the cookie of the client and that of the server, when the message has a cookie; it is the only option.
+    pub(crate) fn cookie(&self) -> Option<(Vec<u8>, Vec<u8>)> {
+        let opt = 12 + self.asked.name.len() + 2 + 4 + 11;
+        let option = self.wire.get(opt + 4..)?;
+        let (client, server) = option.split_at_checked(8)?;
+        Some((client.to_vec(), server.to_vec()))
     }
 }
 

@@ -112,10 +112,11 @@ impl Manners {
         // RFC 9018 §3: of its own for each server; drawn anew when the network or our address is another one.
         let client = *self.client_cookie.get_or_insert_with(|| rng.random());
         let sends = !lasts(self.no_cookies_until, now);
+        let has_cookie = sends && self.has_cookie();
         Guise {
             cookie: sends.then(|| (client, self.server_cookie.clone())),
-            expects_cookie: sends && self.has_cookie() && !lasts(self.lax_until, now),
-            spells: !(self.has_cookie() && sends) && !lasts(self.respells_until, now),
+            expects_cookie: has_cookie && !lasts(self.lax_until, now),
+            spells: !has_cookie && !lasts(self.respells_until, now),
         }
     }
 
