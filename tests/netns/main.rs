@@ -20,8 +20,11 @@ mod leak;
 mod listeners;
 mod names;
 mod resolv_conf;
+mod roam;
 mod rollover;
+mod soak;
 mod tamper;
+mod upstreams;
 
 /// The built daemon.
 const LINNETD: &str = env!("CARGO_BIN_EXE_linnetd");

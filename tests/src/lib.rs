@@ -1,9 +1,11 @@
 //! What do the suites share? Where things are, and how a test says that it cannot run.
 
+pub mod faults;
 pub mod fuzz;
 pub mod lab;
 pub mod namespace;
 pub mod office;
+pub mod oracle;
 pub mod peer;
 
 use std::path::{Path, PathBuf};
@@ -26,4 +28,10 @@ pub fn shared() -> Option<PathBuf> {
 #[expect(clippy::print_stdout, reason = "the runner reads it")]
 pub fn skip(test: &str, reason: &str) {
     println!("SKIP {test}: {reason}");
+}
+
+/// Prints a line for whoever watches: what a test measured.
+#[expect(clippy::print_stdout, reason = "it is shown with --nocapture only")]
+pub fn say(text: &str) {
+    println!("{text}");
 }

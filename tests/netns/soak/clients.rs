@@ -1,0 +1,425 @@
+//! Who asks during a soak, what do they take for right, and what came of it?
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpStream, UdpSocket};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tests::oracle::{Stamp, TTL, now_ms, query, read_name};
+
+use super::troubles::Trouble;
+use super::{HOME, Luck, VPN, World};
+
+/// A client has an answer, or an error that says why, after 4.5 s; a loaded machine may be a little late.
+const DEADLINE_MS: u64 = 4500 + 250;
+/// Names of each kind; the first are asked most.
+const NAMES: f64 = 50_000.0;
+/// What may pass between an answer's making and its reading besides its TTL, in seconds.
+const SLACK: u64 = 2;
+/// Mistakes that are shown.
+const SHOWN: usize = 20;
+/// Between two connections.
+const TCP_PAUSE: Duration = Duration::from_millis(50);
+const STUB: &str = "127.0.0.53:53";
+
+/// What a name is, and so where it belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Anybody's: home answers.
+    Public,
+    /// The office's: the VPN answers, or nobody.
+    Office,
+    /// At home an alias, of a name of the office.
+    Alias,
+    /// At home, and not there.
+    Absent,
+    /// The office's, and not there.
+    OfficeAbsent,
+    /// The VPN's while somebody claims it, else home's.
+    Claimed,
+}
+
+/// A question under way.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    kind: Kind,
+    number: u64,
+    record_type: u16,
+    sent_ms: u64,
+    life: u8,
+}
+
+impl Asked {
+    fn any(luck: &mut Luck, world: &World) -> Self {
+        // Log-uniform: Zipf with exponent one.
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a number of a name"
+        )]
+        let number = NAMES.powf(luck.below(1 << 20) as f64 / f64::from(1 << 20)) as u64;
+        let kind = match luck.below(20) {
+            0..8 => Kind::Public,
+            8..14 => Kind::Office,
+            14 | 15 => Kind::Alias,
+            16 => Kind::Absent,
+            17 => Kind::OfficeAbsent,
+            _ => Kind::Claimed,
+        };
+        Self {
+            kind,
+            number,
+            record_type: [1, 1, 28][usize::try_from(luck.below(3)).unwrap()],
+            sent_ms: now_ms(),
+            life: world.vpn.life(),
+        }
+    }
+
+    fn name(&self) -> String {
+        let (letter, zone) = match self.kind {
+            Kind::Public => ('h', "pub.test"),
+            Kind::Office => ('h', "corp.test"),
+            Kind::Alias => ('a', "pub.test"),
+            Kind::Absent => ('n', "pub.test"),
+            Kind::OfficeAbsent => ('n', "corp.test"),
+            Kind::Claimed => ('h', "dyn.test"),
+        };
+        format!("{letter}{}.{zone}", self.number)
+    }
+}
+
+/// What an answer says.
+#[derive(Debug, Default)]
+struct Answer {
+    rcode: u8,
+    addresses: Vec<([u8; 4], u32)>,
+    explained: Option<u16>,
+}
+
+/// Reads an answer; `None` when it is damaged or for another question.
+fn parse(message: &[u8], name: &str) -> Option<Answer> {
+    let (asked, end) = read_name(message)?;
+    if !asked.eq_ignore_ascii_case(name) || message.get(2)? & 0x80 == 0 {
+        return None;
+    }
+    let count = |at: usize| Some(u16::from_be_bytes(*message.get(at..)?.first_chunk()?));
+    let (answers, others) = (count(6)?, count(8)? + count(10)?);
+    let mut answer = Answer {
+        rcode: message.get(3)? & 15,
+        ..Answer::default()
+    };
+    let mut at = end + 4;
+    for number in 0..answers + others {
+        loop {
+            let length = *message.get(at)?;
+            at += 1;
+            match length {
+                0 => break,
+                192.. => {
+                    at += 1;
+                    break;
+                }
+                _ => at += usize::from(length),
+            }
+        }
+        let record_type = count(at)?;
+        let ttl = u32::from_be_bytes(*message.get(at + 4..)?.first_chunk()?);
+        let length = usize::from(count(at + 8)?);
+        let rdata = message.get(at + 10..at + 10 + length)?;
+        at += 10 + length;
+        match record_type {
+            1 | 28 if number < answers => {
+                answer.addresses.push((*rdata.last_chunk()?, ttl));
+            }
+            41 => {
+                let mut options = rdata;
+                while let [a, b, c, d, rest @ ..] = options {
+                    let (value, after) =
+                        rest.split_at_checked(usize::from(u16::from_be_bytes([*c, *d])))?;
+                    if [*a, *b] == [0, 15] {
+                        answer.explained = Some(u16::from_be_bytes(*value.first_chunk()?));
+                    }
+                    options = after;
+                }
+            }
+            _ => {}
+        }
+    }
+    Some(answer)
+}
+
+/// What came of all questions.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    right: AtomicU64,
+    stale: AtomicU64,
+    denied: AtomicU64,
+    excused: AtomicU64,
+    unanswered: AtomicU64,
+    by_tcp: AtomicU64,
+    slowest_ms: AtomicU64,
+    wrong: Mutex<(u64, Vec<String>)>,
+    reasons: Mutex<BTreeMap<(u8, u16), u64>>,
+}
+
+impl Tally {
+    fn wrong(&self, what: String) {
+        let mut wrong = self.wrong.lock().unwrap();
+        wrong.0 += 1;
+        if wrong.1.len() < SHOWN {
+            wrong.1.push(what);
+        }
+    }
+
+    /// Says what came of all, in words.
+    pub(super) fn report(&self, took: Duration) -> String {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let all = of(&self.right) + of(&self.denied) + of(&self.excused) + of(&self.unanswered);
+        let mut text = String::new();
+        writeln!(
+            text,
+            "{all} questions in {took:.0?} ({} by TCP): {} right ({} of them stale and said so), {} denied as they should be, \
+             {} errors with a reason while nobody could be asked, {} unanswered, {} wrong; the slowest took {} ms",
+            of(&self.by_tcp),
+            of(&self.right),
+            of(&self.stale),
+            of(&self.denied),
+            of(&self.excused),
+            of(&self.unanswered),
+            self.wrong.lock().unwrap().0,
+            of(&self.slowest_ms)
+        )
+        .unwrap();
+        let reasons = self.reasons.lock().unwrap();
+        for ((rcode, code), count) in reasons.iter() {
+            writeln!(text, "rcode {rcode}, EDE {code}: {count}").unwrap();
+        }
+        text
+    }
+
+    /// Fails when something was wrong, or when more was lost than the kernel dropped.
+    pub(super) fn check(&self, dropped: u64) {
+        let (count, shown) = &*self.wrong.lock().unwrap();
+        assert_eq!(*count, 0, "wrong: {}", shown.join("\n"));
+        let unanswered = self.unanswered.load(Ordering::Relaxed);
+        assert!(
+            unanswered <= dropped,
+            "{unanswered} unanswered after {DEADLINE_MS} ms, {dropped} dropped by the kernel"
+        );
+        for (what, counter) in [
+            ("right", &self.right),
+            ("denied", &self.denied),
+            ("excused", &self.excused),
+            ("by TCP", &self.by_tcp),
+        ] {
+            assert!(counter.load(Ordering::Relaxed) > 0, "nothing was {what}");
+        }
+    }
+
+    /// Judges an answer.
+    fn judge(&self, asked: &Asked, message: &[u8], world: &World) {
+        let now = now_ms();
+        let name = asked.name();
+        let took = now - asked.sent_ms;
+        self.slowest_ms.fetch_max(took, Ordering::Relaxed);
+        let told = |what: &str| {
+            format!(
+                "{name} type {} asked at {} ms, after {took} ms: {what}",
+                asked.record_type, asked.sent_ms
+            )
+        };
+        let Some(answer) = parse(message, &name) else {
+            return self.wrong(told(&format!("cannot be read: {message:02x?}")));
+        };
+        if answer.rcode != 0 && answer.rcode != 3 {
+            return self.judge_error(asked, &answer, world, &told);
+        }
+        let denied = matches!(asked.kind, Kind::Absent | Kind::OfficeAbsent);
+        if denied {
+            return if answer.rcode == 3 && answer.addresses.is_empty() {
+                self.denied.fetch_add(1, Ordering::Relaxed);
+            } else {
+                self.wrong(told(&format!("does not exist, but {answer:?}")));
+            };
+        }
+        let [(address, ttl)] = answer.addresses[..] else {
+            return self.wrong(told(&format!("has one address, but {answer:?}")));
+        };
+        let stamp = Stamp::read(address);
+        let during = |trouble| world.troubles.overlaps(trouble, asked.sent_ms, now);
+        let marks: &[u8] = match asked.kind {
+            Kind::Public | Kind::Absent => &[HOME],
+            Kind::Office | Kind::Alias | Kind::OfficeAbsent => &[VPN],
+            Kind::Claimed if during(Trouble::Claim) => &[HOME, VPN],
+            Kind::Claimed if during(Trouble::Claimed) => &[VPN],
+            Kind::Claimed => &[HOME],
+        };
+        if !marks.contains(&stamp.mark) {
+            return self.wrong(told(&format!("from the wrong network: {stamp:?}")));
+        }
+        let target = match asked.kind {
+            Kind::Alias => format!("h{}.corp.test", asked.number),
+            Kind::Public | Kind::Office | Kind::Absent | Kind::OfficeAbsent | Kind::Claimed => {
+                name.clone()
+            }
+        };
+        if stamp.name != Stamp::hash(&target) {
+            return self.wrong(told(&format!("of another name: {stamp:?}")));
+        }
+        if stamp.mark == VPN && stamp.life != asked.life && stamp.life != world.vpn.life() {
+            return self.wrong(told(&format!("from an earlier life: {stamp:?}")));
+        }
+        // RFC 8767 §4: what is past its TTL is given with a short one, and EDE 3 says so (RFC 8914 §4.4).
+        let stale = answer.explained == Some(3);
+        let lasts = u64::from(TTL) + SLACK + took / 1000;
+        if stale {
+            self.stale.fetch_add(1, Ordering::Relaxed);
+        } else if u64::from(stamp.age()) > lasts || ttl > TTL {
+            return self.wrong(told(&format!(
+                "too old: {stamp:?}, {} s, TTL {ttl}",
+                stamp.age()
+            )));
+        }
+        self.right.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn judge_error(
+        &self,
+        asked: &Asked,
+        answer: &Answer,
+        world: &World,
+        told: &dyn Fn(&str) -> String,
+    ) {
+        let now = now_ms();
+        let during = |trouble| world.troubles.overlaps(trouble, asked.sent_ms, now);
+        let excused = match asked.kind {
+            Kind::Public | Kind::Absent => during(Trouble::Home),
+            Kind::Office | Kind::OfficeAbsent => during(Trouble::Vpn),
+            Kind::Alias => during(Trouble::Home) || during(Trouble::Vpn),
+            Kind::Claimed => {
+                during(Trouble::Claim)
+                    || during(if during(Trouble::Claimed) {
+                        Trouble::Vpn
+                    } else {
+                        Trouble::Home
+                    })
+            }
+        };
+        match answer.explained {
+            Some(code) if excused => {
+                *self
+                    .reasons
+                    .lock()
+                    .unwrap()
+                    .entry((answer.rcode, code))
+                    .or_default() += 1;
+                self.excused.fetch_add(1, Ordering::Relaxed);
+            }
+            Some(_) => self.wrong(told(&format!("somebody could be asked, but {answer:?}"))),
+            None => self.wrong(told(&format!("an error without a reason: {answer:?}"))),
+        }
+    }
+
+    fn miss(&self, asked: &Asked) {
+        self.unanswered.fetch_add(1, Ordering::Relaxed);
+        let waited = now_ms() - asked.sent_ms;
+        self.slowest_ms.fetch_max(waited, Ordering::Relaxed);
+    }
+}
+
+/// Asks by UDP at a rate until the run is over and all is answered.
+pub(super) fn ask(world: &World, seed: u64, rate: u64) {
+    let mut luck = Luck(seed);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(STUB).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_millis(1)))
+        .unwrap();
+    let mut pending: Vec<Option<Asked>> = vec![None; 1 << 16];
+    let mut order: VecDeque<u16> = VecDeque::new();
+    let mut buffer = [0; 4096];
+    let begun = Instant::now();
+    let (mut sent, mut next) = (0_u128, 0_u16);
+    loop {
+        let over = world.over.load(Ordering::Relaxed);
+        if over && order.is_empty() {
+            return;
+        }
+        let due = begun.elapsed().as_micros() * u128::from(rate) / 1_000_000;
+        // A machine that was away asks on, not all at once.
+        sent = sent.max(due.saturating_sub(64));
+        while !over && sent < due && pending[usize::from(next)].is_none() {
+            let asked = Asked::any(&mut luck, world);
+            let message = query(next, &asked.name(), asked.record_type);
+            pending[usize::from(next)] = Some(asked);
+            order.push_back(next);
+            socket.send(&message).unwrap();
+            next = next.wrapping_add(1);
+            sent += 1;
+        }
+        while let Ok(length) = socket.recv(&mut buffer) {
+            let id = usize::from(u16::from_be_bytes([buffer[0], buffer[1]]));
+            match pending[id].take() {
+                Some(asked) => world.tally.judge(&asked, &buffer[..length], world),
+                None => world.tally.wrong(format!(
+                    "an answer that nobody waits for: {:02x?}",
+                    &buffer[..length]
+                )),
+            }
+            if length < 12 || begun.elapsed().as_micros() * u128::from(rate) / 1_000_000 > sent + 8
+            {
+                break;
+            }
+        }
+        while let Some(&id) = order.front() {
+            match &pending[usize::from(id)] {
+                Some(asked) if asked.sent_ms + DEADLINE_MS > now_ms() => break,
+                Some(asked) => world.tally.miss(asked),
+                None => {}
+            }
+            pending[usize::from(id)] = None;
+            order.pop_front();
+        }
+    }
+}
+
+/// Asks by TCP, three questions a connection, until the run is over.
+pub(super) fn ask_by_tcp(world: &World, seed: u64) {
+    let mut luck = Luck(seed);
+    while !world.over.load(Ordering::Relaxed) {
+        let mut stream = TcpStream::connect(STUB).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_millis(DEADLINE_MS)))
+            .unwrap();
+        let asked: Vec<Asked> = (0..3).map(|_| Asked::any(&mut luck, world)).collect();
+        let mut all = Vec::new();
+        for (id, asked) in (0..).zip(&asked) {
+            let message = query(id, &asked.name(), asked.record_type);
+            all.extend(u16::try_from(message.len()).unwrap().to_be_bytes());
+            all.extend(message);
+        }
+        stream.write_all(&all).unwrap();
+        let mut open: Vec<Option<Asked>> = asked.into_iter().map(Some).collect();
+        for _ in 0..open.len() {
+            let mut length = [0; 2];
+            if stream.read_exact(&mut length).is_err() {
+                break;
+            }
+            let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
+            stream.read_exact(&mut message).unwrap();
+            let asked = open.get_mut(usize::from(message[1])).and_then(Option::take);
+            let asked = asked.expect("the id of a question");
+            world.tally.judge(&asked, &message, world);
+            world.tally.by_tcp.fetch_add(1, Ordering::Relaxed);
+        }
+        for asked in open.into_iter().flatten() {
+            world.tally.wrong(format!("no answer by TCP: {asked:?}"));
+        }
+        thread::sleep(TCP_PAUSE);
+    }
+}

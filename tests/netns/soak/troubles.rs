@@ -1,0 +1,244 @@
+//! What goes wrong during a soak, when, and whom does it excuse?
+
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use tests::namespace::shell;
+use tests::office::{Office, carries};
+use tests::oracle::{Mode, Server, now_ms};
+use tests::peer::{Peer, until};
+
+use super::{Luck, World};
+use crate::LINNET;
+
+/// How long a scope may take until it asks again somebody who is back, in milliseconds.
+const GRACE_MS: u64 = 1500;
+/// How long a claim may take until it counts everywhere: questions under way end, in milliseconds.
+const SETTLE_MS: u64 = 500;
+
+/// Who has nobody to ask, or moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// Home's scope.
+    Home,
+    /// The VPN's scope.
+    Vpn,
+    /// The claim at run time comes, goes, or may be here or there.
+    Claim,
+    /// The claim is in force.
+    Claimed,
+}
+
+/// A trouble, from when to when in milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct Window(Trouble, u64, u64);
+
+/// All troubles of a run.
+#[derive(Debug, Default)]
+pub(super) struct Troubles {
+    windows: Mutex<Vec<Window>>,
+    told: Mutex<std::collections::BTreeMap<&'static str, u64>>,
+}
+
+impl Troubles {
+    /// Whether there was this trouble at any time between two.
+    pub(super) fn overlaps(&self, trouble: Trouble, from: u64, until: u64) -> bool {
+        let windows = self.windows.lock().unwrap();
+        let mut windows = windows.iter().rev();
+        windows.any(|window| window.0 == trouble && window.1 <= until && from <= window.2)
+    }
+
+    /// Runs something that makes trouble until it ends, and for `more` milliseconds.
+    fn during(&self, trouble: Trouble, more: u64, run: impl FnOnce()) {
+        let at = {
+            let mut windows = self.windows.lock().unwrap();
+            windows.push(Window(trouble, now_ms(), u64::MAX));
+            windows.len() - 1
+        };
+        run();
+        self.windows.lock().unwrap()[at].2 = now_ms() + more;
+    }
+
+    fn count(&self, what: &'static str) {
+        *self.told.lock().unwrap().entry(what).or_default() += 1;
+    }
+
+    /// Says how often each thing happened.
+    pub(super) fn told(&self) -> String {
+        let told = self.told.lock().unwrap();
+        let told: Vec<String> = told
+            .iter()
+            .map(|(what, count)| format!("{what} {count}"))
+            .collect();
+        told.join(", ")
+    }
+}
+
+/// Writes linnet's configuration with these upstreams at home.
+pub(super) fn configure(office: &Office, upstreams: &str) {
+    office.configure("linnet.toml", "[resolver]\ncache-size = \"1MiB\"\n");
+    office.configure(
+        "profiles/home.toml",
+        &format!("match = {{ name = \"home0\" }}\n[dns]\nupstreams = [{upstreams}]\n"),
+    );
+    office.configure(
+        "profiles/office.toml",
+        "match = { name = \"vpn*\" }\n[dns]\nupstreams = [\"10.8.0.1\", \"10.8.0.3\"]\nclaims = [\"corp.test\"]\n",
+    );
+}
+
+fn pause(luck: &mut Luck, from: u64, to: u64) {
+    thread::sleep(Duration::from_millis(from + luck.below(to - from)));
+}
+
+/// Makes one trouble, waits until it is over, and rests.
+pub(super) fn strike(
+    world: &World,
+    office: &Office,
+    linnetd: &Peer,
+    servers: &[Server; 4],
+    (claimed, unclaimed): (&AtomicU64, &AtomicU64),
+    luck: &mut Luck,
+) {
+    let troubles = &world.troubles;
+    let modes = [
+        Mode::Silent,
+        Mode::Closed,
+        Mode::ServFail,
+        Mode::Refused,
+        Mode::Truncates,
+        Mode::Late(Duration::from_millis(300)),
+    ];
+    match luck.below(10) {
+        0 | 1 => {
+            // One of two: nobody is excused.
+            let server = &servers[usize::try_from(luck.below(4)).unwrap()];
+            let mode = modes[usize::try_from(luck.below(6)).unwrap()];
+            troubles.count("one server fails");
+            server.set(mode);
+            pause(luck, 500, 3000);
+            server.set(Mode::Right);
+        }
+        2 => {
+            troubles.count("both servers fail");
+            let (pair, trouble) = match luck.below(2) {
+                0 => (&servers[..2], Trouble::Home),
+                _ => (&servers[2..], Trouble::Vpn),
+            };
+            let mode = modes[usize::try_from(luck.below(4)).unwrap()];
+            troubles.during(trouble, GRACE_MS, || {
+                pair.iter().for_each(|server| server.set(mode));
+                pause(luck, 300, 2000);
+                pair.iter().for_each(|server| server.set(Mode::Right));
+            });
+        }
+        3 | 4 => {
+            troubles.count("the VPN flaps");
+            troubles.during(Trouble::Vpn, GRACE_MS, || {
+                for _ in 0..=luck.below(3) {
+                    shell("ip link set vpn0 down");
+                    pause(luck, 30, 700);
+                    shell("ip link set vpn0 up");
+                    pause(luck, 30, 200);
+                }
+                until("vpn0 carries", || carries("vpn0"));
+            });
+        }
+        5 => {
+            troubles.count("the VPN is another");
+            troubles.during(Trouble::Vpn, GRACE_MS, || {
+                shell("ip link del vpn0");
+                pause(luck, 50, 1000);
+                world.vpn.rebirth();
+                shell(
+                    "ip link add vpn0 type veth peer name p0 netns vpn && ip -n vpn addr add 10.8.0.1/24 dev p0 && \
+                     ip -n vpn addr add 10.8.0.3/24 dev p0 && ip -n vpn link set p0 up && ip addr add 10.8.0.2/24 dev vpn0 && \
+                     ip link set vpn0 up",
+                );
+                until("vpn0 carries", || carries("vpn0"));
+            });
+        }
+        6 => {
+            troubles.count("home flaps");
+            troubles.during(Trouble::Home, GRACE_MS, || {
+                shell("ip link set home0 down");
+                pause(luck, 30, 700);
+                shell("ip link set home0 up && ip route replace default via 192.0.2.53");
+                until("home0 carries", || carries("home0"));
+            });
+        }
+        7 => {
+            troubles.count("other upstreams");
+            let sets = [
+                "\"192.0.2.54\", \"192.0.2.53\"",
+                "\"192.0.2.53\"",
+                "\"192.0.2.54\"",
+                "\"192.0.2.53\", \"192.0.2.54\"",
+            ];
+            configure(office, sets[usize::try_from(luck.below(4)).unwrap()]);
+            linnetd.signal(libc::SIGHUP);
+            pause(luck, 300, 1500);
+            configure(office, sets[3]);
+            linnetd.signal(libc::SIGHUP);
+        }
+        8 => {
+            troubles.count("a broken file, a flush");
+            office.configure("linnet.toml", "[resolver\n");
+            linnetd.signal(libc::SIGHUP);
+            pause(luck, 100, 500);
+            configure(office, "\"192.0.2.53\", \"192.0.2.54\"");
+            linnetd.signal(libc::SIGHUP);
+            let (code, text) = office.linnet(LINNET, &["flush", "pub.test"]);
+            assert_eq!(code, 0, "{text}");
+        }
+        _ => {
+            troubles.count("a claim at run time");
+            claim(world, office, (claimed, unclaimed), luck);
+        }
+    }
+    pause(luck, 500, 2500);
+}
+
+/// Claims `dyn.test` for the VPN while a program runs, and lets it go.
+fn claim(
+    world: &World,
+    office: &Office,
+    (claimed, unclaimed): (&AtomicU64, &AtomicU64),
+    luck: &mut Luck,
+) {
+    let owner = || {
+        let (_, text) = office.linnet(LINNET, &["--json", "explain", "h1.dyn.test"]);
+        text.contains("claim soak")
+    };
+    let troubles = &world.troubles;
+    let mut vpn = None;
+    unclaimed.store(0, Ordering::Relaxed);
+    troubles.during(Trouble::Claim, SETTLE_MS, || {
+        let run = office.path("run");
+        let child = Command::new(LINNET)
+            .args(["--runtime-dir", &run, "claim", "soak", "--link", "vpn0"])
+            .args(["--upstream", "10.8.0.1", "--upstream", "10.8.0.3"])
+            .args(["--domain", "dyn.test"])
+            .stdout(Stdio::null())
+            .spawn();
+        vpn = Some(child.unwrap());
+        until("the claim is in force", owner);
+    });
+    troubles.during(Trouble::Claimed, 0, || {
+        thread::sleep(Duration::from_millis(SETTLE_MS));
+        claimed.store(now_ms(), Ordering::Relaxed);
+        pause(luck, 500, 2500);
+        claimed.store(0, Ordering::Relaxed);
+    });
+    troubles.during(Trouble::Claim, SETTLE_MS, || {
+        let mut vpn = vpn.unwrap();
+        vpn.kill().unwrap();
+        vpn.wait().unwrap();
+        until("the claim is withdrawn", || !owner());
+    });
+    thread::sleep(Duration::from_millis(SETTLE_MS));
+    unclaimed.store(now_ms(), Ordering::Relaxed);
+}
