@@ -231,6 +231,10 @@ impl<'a> Running<'a> {
                     continue;
                 }
             };
+            if matches!(input, Some(Input::Kernel(_))) {
+                // Sockets are bound to addresses and links as they were.
+                self.driver.renew_ports();
+            }
             match input {
                 Some(input) => self.feed(input).await,
                 None => self.pump(),

@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
+use config::model::Transport;
 use resolver::shortcut::Shortcut;
 use resolver::{Answer, Channel, ClientId, ExchangeId, Failure, Stub, Transmit};
 use tokio::time::Sleep;
@@ -20,6 +21,7 @@ use batch::Received;
 use clients::{CLIENTS_MAX, Clients, Origin};
 use handover::Datagrams;
 use poller::{Interest, Poller, Token};
+use ports::Ports;
 use rounds::{Batch, Found};
 use slots::{Key, Slots};
 use stub_tcp::{Connection, Listener};
@@ -35,6 +37,7 @@ mod handover;
 pub mod holder;
 pub mod listeners;
 mod poller;
+mod ports;
 pub mod resolv_conf;
 mod rounds;
 mod slots;
@@ -43,7 +46,6 @@ mod stub_udp;
 mod threads;
 mod upstream;
 mod upstream_tcp;
-mod upstream_udp;
 
 #[cfg(test)]
 mod tests;
@@ -64,6 +66,7 @@ pub struct Driver {
     connections: Slots<Connection>,
     clients: Clients,
     upstreams: Upstreams,
+    ports: Ports,
     /// The listener threads, when there are any.
     threads: Option<Threads>,
     socket_batch: Received,
@@ -113,6 +116,9 @@ pub enum BindError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// There are no random numbers.
+    #[error("cannot get random numbers")]
+    Random(#[source] io::Error),
     /// There is no way to wait for sockets.
     #[error("cannot wait for sockets")]
     Poller(#[source] io::Error),
@@ -161,7 +167,7 @@ pub fn try_listen(listen: &[Listen]) -> Result<(), BindError> {
         for error in errors.into_iter().flatten() {
             match error {
                 BindError::InUse { .. } => return Err(error),
-                BindError::Io { .. } | BindError::Poller(_) => {}
+                BindError::Io { .. } | BindError::Poller(_) | BindError::Random(_) => {}
             }
         }
     }
@@ -219,6 +225,7 @@ impl Driver {
             connections: Slots::new(),
             clients: Clients::new(CLIENTS_MAX),
             upstreams: Upstreams::new(),
+            ports: Ports::new().map_err(BindError::Random)?,
             threads: None,
             socket_batch: Received::new(),
             received: Datagrams::default(),
@@ -304,9 +311,9 @@ impl Driver {
                     .get(key)
                     .map_or(&[], |connection| connection.question(range)),
             },
-            Found::Datagram(exchange, length) => Input::Reply {
+            Found::Datagram(exchange, place) => Input::Reply {
                 exchange,
-                wire: self.upstreams.datagram(length),
+                wire: self.ports.datagram(place),
             },
             Found::Message(exchange, key, range) => Input::Reply {
                 exchange,
@@ -332,21 +339,33 @@ impl Driver {
         }
     }
 
-    /// Sends a message to an upstream on a socket of its own; what prevents it comes as [`Input::Failed`].
+    /// Sends a message to an upstream; what prevents it comes as [`Input::Failed`].
     ///
     /// Every datagram of that upstream is handed over, until [`Driver::cancel`]: the first may be forged.
     pub fn transmit(&mut self, transmit: Transmit) {
         let Transmit { exchange, .. } = transmit;
-        let started = self
-            .upstreams
-            .start(&self.poller, &transmit, Instant::now());
+        let now = Instant::now();
+        let started = match (transmit.upstream.transport, transmit.channel) {
+            (Transport::Plain, Channel::Udp) => {
+                self.ports.send(&self.poller, &transmit, &mut self.found, now)
+            }
+            (Transport::Plain | Transport::Tls | Transport::Https | Transport::Quic, _) => {
+                self.upstreams.start(&self.poller, &transmit, now)
+            }
+        };
         if let Err(failure) = started {
             self.found.push_back(Found::Failed(exchange, failure));
         }
     }
 
-    /// Closes the socket of an exchange.
+    /// Lets no port that is open take another question to an upstream: links or addresses have changed.
+    pub fn renew_ports(&mut self) {
+        self.ports.renew();
+    }
+
+    /// Gives up an exchange.
     pub fn cancel(&mut self, exchange: ExchangeId) {
+        self.ports.cancel(exchange);
         self.upstreams.cancel(exchange);
     }
 

@@ -31,6 +31,8 @@ pub(crate) enum Token {
     Connection(Key),
     /// The socket of an exchange.
     Exchange(Key),
+    /// A port to an upstream.
+    Port(Key),
     /// Questions from listener threads.
     Handover,
 }
@@ -212,6 +214,7 @@ fn encode(token: Token) -> u64 {
         Token::Connection(key) => (2, key.to_number()),
         Token::Exchange(key) => (3, key.to_number()),
         Token::Handover => (4, 0),
+        Token::Port(key) => (5, key.to_number()),
     };
     kind << KIND_SHIFT | number
 }
@@ -224,6 +227,7 @@ fn decode(number: u64) -> Option<Token> {
         2 => Some(Token::Connection(Key::from_number(number))),
         3 => Some(Token::Exchange(Key::from_number(number))),
         4 => Some(Token::Handover),
+        5 => Some(Token::Port(Key::from_number(number))),
         _ => None,
     }
 }

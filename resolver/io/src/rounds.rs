@@ -29,7 +29,7 @@ pub(crate) enum Found {
     Query(ClientId, Stub, usize),
     /// A question on a connection.
     Question(ClientId, Stub, Key, Range<usize>),
-    /// An upstream's datagram, of this length.
+    /// An upstream's datagram, at a place of what its port brought.
     Datagram(ExchangeId, usize),
     /// An upstream's reply on a stream.
     Message(ExchangeId, Key, Range<usize>),
@@ -277,6 +277,7 @@ impl Driver {
                     self.settle(key, broken);
                 }
             }
+            Token::Port(key) => self.ports.handle_seen(key, &mut self.found),
             Token::Exchange(key) => {
                 self.upstreams
                     .handle_seen(key, &self.poller, &mut self.scratch, &mut self.found);
@@ -384,6 +385,7 @@ impl Driver {
     fn needs_sweep(&self) -> bool {
         !self.connections.is_empty()
             || !self.upstreams.is_empty()
+            || !self.ports.is_empty()
             || self.listeners.iter().any(|listener| listener.paused)
     }
 
@@ -401,6 +403,7 @@ impl Driver {
             self.close(key);
         }
         self.upstreams.expire(now);
+        self.ports.expire(now);
         for (place, listener) in self.listeners.iter_mut().enumerate() {
             if std::mem::take(&mut listener.paused) {
                 let socket = listener.socket.as_fd();

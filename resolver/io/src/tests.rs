@@ -484,6 +484,7 @@ fn only_the_upstream_is_heard_until_the_exchange_is_cancelled() {
         assert_eq!(got, [Got::Reply(1, message(1)), Got::Reply(1, message(2))]);
         assert!(holder::find(from, Channel::Udp).is_some());
         driver.cancel(ExchangeId(1));
+        driver.renew_ports();
         assert_eq!(
             holder::find(from, Channel::Udp),
             None,

@@ -1,6 +1,6 @@
-//! Which exchanges are under way? The table of upstream sockets, and what they bring.
+//! Which exchanges go by stream? The table of connections to upstreams, and what they bring.
 //!
-//! One socket per exchange, kept after a reply (it may be a forged one that the core drops) until the core cancels it.
+//! One connection per exchange, kept until the core cancels it. Datagrams have `ports`.
 //! Retries, deadlines and the choice of upstream are the core's.
 
 use std::collections::{HashMap, VecDeque};
@@ -17,7 +17,6 @@ use crate::poller::{Interest, Poller, Token};
 use crate::rounds::Found;
 use crate::slots::{Key, Slots};
 use crate::upstream_tcp::TcpExchange;
-use crate::upstream_udp::{REPLY_MAX, UdpExchange};
 
 /// Exchanges under way at once.
 pub(crate) const EXCHANGES_MAX: usize = 2048;
@@ -30,7 +29,6 @@ pub(crate) const EXCHANGE_LIFETIME: Duration = Duration::from_secs(10);
 pub(crate) struct Upstreams {
     exchanges: Slots<Exchange>,
     key_by_exchange: HashMap<ExchangeId, Key>,
-    datagram: Box<[u8]>,
 }
 
 #[derive(Debug)]
@@ -44,7 +42,6 @@ struct Exchange {
 
 #[derive(Debug)]
 enum Carrier {
-    Udp(UdpExchange),
     Tcp(TcpExchange),
 }
 
@@ -54,7 +51,6 @@ impl Upstreams {
         Self {
             exchanges: Slots::new(),
             key_by_exchange: HashMap::new(),
-            datagram: vec![0; REPLY_MAX].into_boxed_slice(),
         }
     }
 
@@ -78,14 +74,12 @@ impl Upstreams {
             return Err(Failure::Resources);
         }
         let (carrier, watched) = match (transmit.upstream.transport, transmit.channel) {
-            (Transport::Plain, Channel::Udp) => {
-                (Carrier::Udp(UdpExchange::start(transmit)?), Interest::READ)
-            }
             (Transport::Plain, Channel::Tcp) => {
                 (Carrier::Tcp(TcpExchange::start(transmit)?), Interest::WRITE)
             }
-            // What asks for encryption is never sent in the clear.
-            (Transport::Tls | Transport::Https | Transport::Quic, _) => {
+            // Datagrams have ports of their own, and what asks for encryption is never sent in the clear.
+            (Transport::Plain, Channel::Udp)
+            | (Transport::Tls | Transport::Https | Transport::Quic, _) => {
                 return Err(Failure::Unreachable);
             }
         };
@@ -128,12 +122,6 @@ impl Upstreams {
         };
         let id = exchange.id;
         let outcome = match &mut exchange.carrier {
-            Carrier::Udp(socket) => socket.receive(&mut self.datagram).map(|length| {
-                if let Some(length) = length {
-                    exchange.replied = true;
-                    found.push_back(Found::Datagram(id, length));
-                }
-            }),
             Carrier::Tcp(_) => exchange.advance(key, poller, scratch, found),
         };
         let Err(failure) = outcome else {
@@ -145,15 +133,9 @@ impl Upstreams {
         self.cancel(id);
     }
 
-    /// Returns the octets of the last datagram.
-    pub(crate) fn datagram(&self, length: usize) -> &[u8] {
-        self.datagram.get(..length).unwrap_or_default()
-    }
-
     /// Returns the octets of a reply that came by stream; `None` when its exchange is gone.
     pub(crate) fn message(&self, key: Key, range: Range<usize>) -> Option<&[u8]> {
         match &self.exchanges.get(key)?.carrier {
-            Carrier::Udp(_) => None,
             Carrier::Tcp(stream) => Some(stream.reply(range)),
         }
     }
@@ -175,7 +157,6 @@ impl Upstreams {
 impl Exchange {
     fn watch(&self, poller: &Poller, key: Key) -> io::Result<()> {
         match &self.carrier {
-            Carrier::Udp(socket) => poller.add(socket.as_fd(), Token::Exchange(key), self.watched),
             Carrier::Tcp(stream) => poller.add(stream.as_fd(), Token::Exchange(key), self.watched),
         }
     }
@@ -188,9 +169,7 @@ impl Exchange {
         scratch: &mut [u8],
         found: &mut VecDeque<Found>,
     ) -> Result<(), Failure> {
-        let Carrier::Tcp(stream) = &mut self.carrier else {
-            return Ok(());
-        };
+        let Carrier::Tcp(stream) = &mut self.carrier;
         let wanted = stream.advance(scratch)?;
         if wanted != self.watched {
             poller
