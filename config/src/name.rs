@@ -7,17 +7,18 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The longest name in wire form, in octets (RFC 1035 §3.1).
 pub const MAX_NAME: usize = 255;
 /// The longest label, in octets (RFC 1035 §3.1).
 pub const MAX_LABEL: usize = 63;
 
-/// A fully-qualified domain name in wire form, letters in lower case.
+/// A fully-qualified domain name in wire form, letters in lower case. Clones share it.
 ///
 /// Ordered label by label from the root, as zones are (RFC 4034 §6.1).
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct DomainName(Box<[u8]>);
+pub struct DomainName(Arc<[u8]>);
 
 /// Why a text or a byte string is not a domain name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +46,7 @@ pub enum NameError {
 impl DomainName {
     /// Returns the root, `.`.
     pub fn root() -> Self {
-        Self(Box::new([0]))
+        Self(Arc::new([0]))
     }
 
     /// Reads an uncompressed name from the start of `wire`; octets after the root label are not looked at.
@@ -352,9 +353,46 @@ impl fmt::Debug for DomainName {
 
 impl Ord for DomainName {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        let mine: Vec<&[u8]> = self.labels().collect();
-        let theirs: Vec<&[u8]> = other.labels().collect();
-        mine.iter().rev().cmp(theirs.iter().rev())
+        let (mine, theirs) = (Labels::of(&self.0), Labels::of(&other.0));
+        mine.upside_down().cmp(theirs.upside_down())
+    }
+}
+
+/// Where the labels of a name begin.
+struct Labels<'a> {
+    wire: &'a [u8],
+    /// A name of [`MAX_NAME`] octets has no more than this many.
+    starts: [u8; MAX_NAME / 2 + 1],
+    count: usize,
+}
+
+impl<'a> Labels<'a> {
+    fn of(wire: &'a [u8]) -> Self {
+        let mut labels = Self {
+            wire,
+            starts: [0; MAX_NAME / 2 + 1],
+            count: 0,
+        };
+        let mut at = 0u8;
+        while let Some(&length) = wire.get(usize::from(at)).filter(|&&length| length > 0) {
+            let Some(start) = labels.starts.get_mut(labels.count) else {
+                break;
+            };
+            *start = at;
+            labels.count += 1;
+            at = at.saturating_add(length + 1);
+        }
+        labels
+    }
+
+    /// Returns the labels, the rightmost first.
+    fn upside_down(&self) -> impl Iterator<Item = &'a [u8]> {
+        let starts = self.starts.get(..self.count).unwrap_or_default();
+        starts.iter().rev().map(|&start| {
+            let rest = self.wire.get(usize::from(start)..).unwrap_or_default();
+            let (length, rest) = rest.split_first().unwrap_or((&0, &[]));
+            rest.get(..usize::from(*length)).unwrap_or_default()
+        })
     }
 }
 

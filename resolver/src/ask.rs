@@ -18,7 +18,7 @@ use config::time::Instant;
 use policy::plan::ScopeLink;
 
 use crate::Resolver;
-use crate::chain::{self, Hop};
+use crate::chain;
 use crate::conclude::{Conclusion, Version};
 use crate::event::{Channel, ExchangeId, Failure, Step, Timer};
 use crate::exchange::{Asking, Edns, Exchange, Mismatch, Purpose};
@@ -224,12 +224,16 @@ impl Resolver {
             return;
         }
         let plan = Arc::clone(&self.plan);
-        let hop = chain::follow(&asking.question, &asking.scope, reply.clone(), |name| {
+        // No alias makes a good code of a bad one: what is kept for the case that nothing better comes is known now.
+        let bad = (!is_good(rcode) || is_referral(&reply)).then(|| reply.clone());
+        if bad.is_none() {
+            self.take_win(id, exchange, &reply, now);
+        }
+        let extended_error = reply.extended_errors.first().cloned();
+        let hop = chain::follow(&asking.question, &asking.scope, reply, |name| {
             plan.domains.route(name)
         });
-        if is_good(&hop) && !is_referral(&reply) {
-            self.take_win(id, exchange, &reply, now);
-            let extended_error = reply.extended_errors.into_iter().next();
+        let Some(reply) = bad else {
             if asking.validate {
                 self.judge(id, upstream, hop, extended_error, now);
                 return;
@@ -238,7 +242,7 @@ impl Resolver {
             let version = Version::new(hop, template);
             self.conclude(id, &Conclusion::whole(version, extended_error), now);
             return;
-        }
+        };
         let Some(lookup) = self.lookups.get_mut(id) else {
             return;
         };
@@ -567,9 +571,6 @@ impl Resolver {
     }
 }
 
-fn is_good(hop: &Hop) -> bool {
-    matches!(
-        hop.rcode,
-        rcode::NOERROR | rcode::NXDOMAIN | rcode::YXDOMAIN
-    )
+fn is_good(rcode: u16) -> bool {
+    matches!(rcode, rcode::NOERROR | rcode::NXDOMAIN | rcode::YXDOMAIN)
 }

@@ -56,7 +56,7 @@ pub(crate) fn is_claimed(route: &Route) -> bool {
 pub(crate) fn follow(
     question: &Question,
     home: &ScopeId,
-    reply: ParsedReply,
+    mut reply: ParsedReply,
     route: impl Fn(&DomainName) -> Route,
 ) -> Hop {
     let mut hop = Hop {
@@ -70,7 +70,7 @@ pub(crate) fn follow(
     let mut name = question.name.clone();
     let mut stays = true;
     loop {
-        if take_records(question, &name, &reply.answers, &mut hop.answers) {
+        if take_records(question, &name, &mut reply.answers, &mut hop.answers) {
             // RFC 6604 §3: the code is that of the last name, which is there.
             hop.rcode = rcode::NOERROR;
             hop.authority = reply.authority;
@@ -144,19 +144,20 @@ fn leads_on(mut hop: Hop, target: DomainName) -> Hop {
 fn take_records(
     question: &Question,
     name: &DomainName,
-    from: &[RawRecord],
+    from: &mut Vec<RawRecord>,
     to: &mut Vec<RawRecord>,
 ) -> bool {
     let asked = question.record_type;
     let answers = |record: &RawRecord| asked == rtype::ANY || record.record_type == asked;
-    let here = || from.iter().filter(|record| record.is_at(name));
-    if !here().any(answers) {
+    if !from
+        .iter()
+        .any(|record| answers(record) && record.is_at(name))
+    {
         return false;
     }
     to.extend(
-        here()
-            .filter(|record| answers(record) || covers(record, asked))
-            .cloned(),
+        from.drain(..)
+            .filter(|record| record.is_at(name) && (answers(record) || covers(record, asked))),
     );
     true
 }

@@ -3,20 +3,23 @@
 //! A lookup is at home in one scope for its whole life and knows no other. This file keeps the books; `ask` drives.
 
 use std::collections::BTreeMap;
+use std::hash::Hasher as _;
 use std::time::Duration;
 
 use config::model::Upstream;
 use config::time::Instant;
+use foldhash::SharedSeed;
+use foldhash::quality::FoldHasher;
+use hashbrown::HashTable;
 
 use crate::conclude::Conclusion;
 use crate::event::{ExchangeId, Failure, Step};
-use crate::exchange::{Asking, Whom};
+use crate::exchange::Asking;
 use crate::record::ParsedReply;
 use crate::recursion::Walk;
 use crate::refusal::Refused;
 use crate::upstream::Doubt;
 use crate::validate::Judging;
-use crate::wire::Question;
 
 /// How long a lookup takes in more queries; then a new one starts, so that none waits on attempts long past.
 const JOIN_LIFETIME: Duration = Duration::from_secs(4);
@@ -88,24 +91,36 @@ pub(crate) enum Waiter {
 #[derive(Debug, Default)]
 pub(crate) struct Lookups {
     lookup_by_id: BTreeMap<u64, Lookup>,
-    id_by_key: BTreeMap<Key, u64>,
+    /// Those that may be joined, by what makes questions identical.
+    joinable: HashTable<u64>,
+    seed: u64,
     last: u64,
 }
 
-/// What makes questions identical; the incarnation stands for the scope.
-type Key = (u64, Question, bool, bool, bool, bool, Whom);
-
 impl Lookups {
+    /// Makes none yet; `seed` must not be guessable by whoever chooses names.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            ..Self::default()
+        }
+    }
+
     /// Returns the lookup that a query may join.
     pub(crate) fn joinable(&self, asking: &Asking, now: Instant) -> Option<u64> {
-        let id = *self.id_by_key.get(&key(asking))?;
+        let id = self.find(asking)?;
         let lookup = self.lookup_by_id.get(&id)?;
         (now.since(lookup.started_at) < JOIN_LIFETIME).then_some(id)
     }
 
     pub(crate) fn start(&mut self, asking: Asking, now: Instant) -> u64 {
         self.last += 1;
-        self.id_by_key.insert(key(&asking), self.last);
+        let hash = hash(&asking, self.seed);
+        if let Some(before) = self.find(&asking)
+            && let Ok(entry) = self.joinable.find_entry(hash, |id| *id == before)
+        {
+            entry.remove();
+        }
         let lookup = Lookup {
             asking,
             started_at: now,
@@ -135,6 +150,12 @@ impl Lookups {
             steps: Vec::new(),
         };
         self.lookup_by_id.insert(self.last, lookup);
+        let (lookup_by_id, seed) = (&self.lookup_by_id, self.seed);
+        let hash_at = |id: &u64| {
+            let lookup = lookup_by_id.get(id);
+            lookup.map_or(0, |lookup| self::hash(&lookup.asking, seed))
+        };
+        self.joinable.insert_unique(hash, self.last, hash_at);
         self.last
     }
 
@@ -148,11 +169,21 @@ impl Lookups {
 
     pub(crate) fn remove(&mut self, id: u64) -> Option<Lookup> {
         let lookup = self.lookup_by_id.remove(&id)?;
-        let key = key(&lookup.asking);
-        if self.id_by_key.get(&key) == Some(&id) {
-            self.id_by_key.remove(&key);
+        let hash = hash(&lookup.asking, self.seed);
+        if let Ok(entry) = self.joinable.find_entry(hash, |other| *other == id) {
+            entry.remove();
         }
         Some(lookup)
+    }
+
+    fn find(&self, asking: &Asking) -> Option<u64> {
+        let is_same = |id: &u64| {
+            let lookup = self.lookup_by_id.get(id);
+            lookup.is_some_and(|lookup| is_same(&lookup.asking, asking))
+        };
+        self.joinable
+            .find(hash(asking, self.seed), is_same)
+            .copied()
     }
 
     pub(crate) fn ids(&self) -> Vec<u64> {
@@ -178,14 +209,27 @@ impl Lookup {
     }
 }
 
-fn key(asking: &Asking) -> Key {
-    (
-        asking.incarnation,
-        asking.question.clone(),
-        asking.dnssec_ok,
-        asking.checking_disabled,
-        asking.validate,
-        asking.recurse,
-        asking.whom.clone(),
-    )
+/// Whether one reply answers both; the incarnation stands for the scope.
+fn is_same(one: &Asking, other: &Asking) -> bool {
+    let bits = |asking: &Asking| {
+        (
+            asking.dnssec_ok,
+            asking.checking_disabled,
+            asking.validate,
+            asking.recurse,
+        )
+    };
+    one.incarnation == other.incarnation
+        && one.question == other.question
+        && bits(one) == bits(other)
+        && one.whom == other.whom
+}
+
+/// The rest of what makes questions identical differs seldom.
+fn hash(asking: &Asking, seed: u64) -> u64 {
+    let mut hasher = FoldHasher::with_seed(seed, SharedSeed::global_fixed());
+    hasher.write_u64(asking.incarnation);
+    hasher.write_u16(asking.question.record_type);
+    hasher.write(asking.question.name.as_wire());
+    hasher.finish()
 }

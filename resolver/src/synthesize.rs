@@ -207,12 +207,12 @@ const SPECIALS: &[Special] = &[
 
 fn special(question: &Question, claimed: bool) -> Option<Synthesized> {
     let name = question.name.as_wire();
-    let unspecified = DomainName::reverse_of(Ipv6Addr::UNSPECIFIED.into());
-    if !claimed && question.name == unspecified {
+    let unspecified = || DomainName::reverse_of(Ipv6Addr::UNSPECIFIED.into());
+    if !claimed && is_reverse(&question.name) && question.name == unspecified() {
         return Some(no_name(
             "unspecified",
             "RFC 6303 §4.4",
-            unspecified.as_wire(),
+            question.name.as_wire(),
         ));
     }
     let row = SPECIALS.iter().find(|row| match row.only {
@@ -245,7 +245,7 @@ fn loopback_reverse(question: &Question) -> Option<Synthesized> {
     const NET: &[u8] = b"\x03127\x07in-addr\x04arpa\0";
     let name = &question.name;
     let is_v4 = wire_suffixes(name.as_wire()).any(|suffix| suffix == NET);
-    let is_v6 = *name == DomainName::reverse_of(Ipv6Addr::LOCALHOST.into());
+    let is_v6 = is_reverse(name) && *name == DomainName::reverse_of(Ipv6Addr::LOCALHOST.into());
     if !is_v4 && !is_v6 {
         return None;
     }
@@ -323,6 +323,7 @@ fn own_reverse(question: &Question, names: &LocalNames) -> Option<Synthesized> {
     let hostname = names.hostname.as_ref().filter(|name| !name.is_root())?;
     let mut addresses = names.addresses.iter();
     if !wants(question, rtype::PTR)
+        || !is_reverse(&question.name)
         || !addresses.any(|&address| DomainName::reverse_of(address) == question.name)
     {
         return None;
@@ -342,6 +343,11 @@ fn addresses_of(
         .map(|&address| RawRecord::address(&question.name, address, ttl));
     let wanted = all.filter(|record| wants(question, record.record_type));
     records(question, kind, wanted.collect())
+}
+
+/// Whether a name can be that of an address.
+fn is_reverse(name: &DomainName) -> bool {
+    name.as_wire().ends_with(b"\x04arpa\0")
 }
 
 fn wants(question: &Question, record_type: u16) -> bool {

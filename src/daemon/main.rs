@@ -13,6 +13,7 @@ mod helper;
 mod host;
 mod input;
 mod kernel_clock;
+mod memory;
 mod notify;
 mod options;
 mod privileges;
@@ -55,8 +56,11 @@ fn main() -> ExitCode {
 fn daemon(options: &Options) -> Result<(), Box<dyn Error>> {
     let started_by = nix::unistd::getuid().as_raw();
     let directories = config_dirs::directories(options.config_dir.as_deref());
-    let texts = config_dirs::read(&directories, Believe::Only(started_by));
-    resolver_io::try_listen(&run::listen(&reload::config_of(&texts)))?;
+    {
+        let texts = config_dirs::read(&directories, Believe::Only(started_by));
+        resolver_io::try_listen(&run::listen(&reload::config_of(&texts)))?;
+    }
+    memory::trim();
     let started = privileges::start(&options.privileges(), reload::config_of)?;
     tracing::debug!(
         helper = started.helper.map(nix::unistd::Pid::as_raw),

@@ -25,6 +25,7 @@ use crate::helper::KeeperError;
 use crate::host;
 use crate::input::Input;
 use crate::kernel_clock::{KernelClock, Pretence};
+use crate::memory;
 use crate::notify::{self, Announcement, announce, keep_alive};
 use crate::options::Options;
 use crate::privileges::KeeperSeed;
@@ -190,6 +191,7 @@ impl<'a> Running<'a> {
         let effects = self.world.begin(clock::now());
         self.execute(effects).await;
         self.socket.publish()?;
+        memory::trim();
         announce(&Announcement::Ready);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "linnetd is ready");
         Ok(())
@@ -316,8 +318,7 @@ impl<'a> Running<'a> {
                     let client = self
                         .driver
                         .peer_of(trace.client)
-                        .or_else(|| self.listeners.peer_of(trace.client))
-                        .map(|peer| peer.to_string());
+                        .or_else(|| self.listeners.peer_of(trace.client));
                     if let Some(notice) = self.world.take_trace(trace, client) {
                         self.tell(&notice);
                     }

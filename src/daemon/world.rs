@@ -15,6 +15,7 @@ mod tests;
 mod trusting;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use config::Config;
@@ -288,15 +289,18 @@ impl World {
     pub(crate) fn take_trace(
         &mut self,
         trace: Box<Trace>,
-        client: Option<String>,
+        client: Option<SocketAddr>,
     ) -> Option<Notice> {
-        let mut client = client;
+        let mut caller = None;
         if let Some(asking) = self.asking_by_client.get_mut(&trace.client) {
-            client = Some(asking.caller());
+            caller = Some(asking.caller());
             asking.trace = Some(trace.clone());
         }
-        let notice = self.watched.then(|| Notice::Answered {
-            trace: convert::trace(&trace, &self.plan.dns, client),
+        let notice = self.watched.then(|| {
+            let client = caller.or_else(|| client.map(|peer| peer.to_string()));
+            Notice::Answered {
+                trace: convert::trace(&trace, &self.plan.dns, client),
+            }
         });
         self.traces.push(trace);
         notice

@@ -347,7 +347,8 @@ impl Driver {
         let now = Instant::now();
         let started = match (transmit.upstream.transport, transmit.channel) {
             (Transport::Plain, Channel::Udp) => {
-                self.ports.send(&self.poller, &transmit, &mut self.found, now)
+                self.ports
+                    .send(&self.poller, &transmit, &mut self.found, now)
             }
             (Transport::Plain | Transport::Tls | Transport::Https | Transport::Quic, _) => {
                 self.upstreams.start(&self.poller, &transmit, now)

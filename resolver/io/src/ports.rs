@@ -229,12 +229,7 @@ impl Ports {
         is_free.then_some(key)
     }
 
-    fn open(
-        &mut self,
-        poller: &Poller,
-        transmit: &Transmit,
-        now: Instant,
-    ) -> Result<Key, Failure> {
+    fn open(&mut self, poller: &Poller, transmit: &Transmit, now: Instant) -> Result<Key, Failure> {
         let way = way(transmit)?;
         let (socket, address) =
             bind::upstream(&transmit.upstream, transmit.link.as_ref(), Channel::Udp)?;
@@ -323,7 +318,11 @@ impl Ports {
         let Some(port) = self.ports.remove(key) else {
             return;
         };
-        for exchange in port.questions.iter().filter_map(|question| question.exchange) {
+        for exchange in port
+            .questions
+            .iter()
+            .filter_map(|question| question.exchange)
+        {
             self.port_by_exchange.remove(&exchange);
         }
     }
@@ -357,7 +356,10 @@ impl Port {
                 found.extend(exchange.map(|exchange| Found::Datagram(exchange, place)));
             }
             None => {
-                let open = self.questions.iter().filter_map(|question| question.exchange);
+                let open = self
+                    .questions
+                    .iter()
+                    .filter_map(|question| question.exchange);
                 found.extend(open.map(|exchange| Found::Datagram(exchange, place)));
             }
         }

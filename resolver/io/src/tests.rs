@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
-use config::model::{Transport, Upstream};
+use config::model::Upstream;
 use policy::LinkId;
 use policy::plan::ScopeLink;
 

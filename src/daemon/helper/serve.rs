@@ -30,6 +30,7 @@ pub(crate) fn serve(mut custody: Custody, socket: &OwnedFd) {
         if last {
             return;
         }
+        crate::memory::trim();
     }
     tracing::warn!("the daemon ended without a word; giving resolv.conf back");
     match custody.handle_request(HelperRequest::GiveBackResolvConf) {

@@ -9,6 +9,7 @@ use super::{Effect, World};
 use crate::control::{error, to_value};
 use crate::errands::Errand;
 use crate::helper::KeeperError;
+use crate::memory;
 use crate::notify::Announcement;
 use crate::reload;
 
@@ -85,6 +86,7 @@ impl World {
                 .into_iter()
                 .map(|caller| Effect::Reply(caller, reply.clone())),
         );
+        memory::trim();
         effects.push(Effect::Announce(Announcement::Ready));
     }
 

@@ -1,6 +1,6 @@
 //! Are ports drawn and renewed as they should be, and does every datagram come to whom it is for?
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use config::model::Upstream;
@@ -126,8 +126,13 @@ fn questions_that_come_together_leave_by_many_ports_and_none_is_used_long() {
     }
     let most = questions_by_port.values().map(Vec::len).max().unwrap();
     assert!(most <= QUESTIONS_MAX, "{most} questions left by one port");
-    let longest = questions_by_port.values().map(|at| at[at.len() - 1] - at[0]);
-    assert!(longest.max().unwrap() < 1000, "a port took questions for too long");
+    let longest = questions_by_port
+        .values()
+        .map(|at| at[at.len() - 1] - at[0]);
+    assert!(
+        longest.max().unwrap() < 1000,
+        "a port took questions for too long"
+    );
     // 64 questions a port, or a second: 47 at the very least.
     assert!(questions_by_port.len() >= 47, "{}", questions_by_port.len());
     // Neighbours in time do not share a port more often than chance has it: one in sixteen, when all are open.
@@ -199,9 +204,11 @@ fn a_guess_counts_against_all_who_wait_at_the_port_and_a_late_reply_against_nobo
     let told: BTreeSet<ExchangeId> = rig
         .take()
         .iter()
-        .map(|found| match found {
-            Found::Datagram(exchange, _) => *exchange,
-            other => panic!("{other:?}"),
+        .map(|found| {
+            let Found::Datagram(exchange, _) = found else {
+                panic!("{found:?}");
+            };
+            *exchange
         })
         .collect();
     assert_eq!(told, there.iter().map(|(_, exchange)| *exchange).collect());
@@ -238,17 +245,21 @@ fn a_refusal_ends_all_who_wait_and_none_who_comes_later() {
             .send(&rig.poller, &transmit, &mut rig.found, rig.now);
         assert_eq!(sent, Ok(()), "an earlier refusal is not this one's");
         for found in rig.take() {
-            assert!(matches!(found, Found::Failed(exchange, Failure::Refused) if failed.insert(exchange)));
+            assert!(
+                matches!(found, Found::Failed(exchange, Failure::Refused) if failed.insert(exchange))
+            );
         }
     }
     while failed.len() < asked.len() {
         rig.look();
         for found in rig.take() {
-            assert!(matches!(found, Found::Failed(exchange, Failure::Refused) if failed.insert(exchange)));
+            assert!(
+                matches!(found, Found::Failed(exchange, Failure::Refused) if failed.insert(exchange))
+            );
         }
     }
     assert_eq!(failed, asked);
-    assert!(rig.ports.is_empty() && rig.ports.len() == 0);
+    assert!(rig.ports.is_empty());
 }
 
 #[test]

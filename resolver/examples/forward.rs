@@ -1,0 +1,96 @@
+//! What does a forwarded question cost in the core, without sockets? To be run by an instruction counter.
+//!
+//! `forward [ROUNDS]`: as many times 64 questions, each for another name, forwarded and answered.
+
+use std::error::Error;
+use std::io::Write as _;
+use std::time::Duration;
+
+use config::layer::{Layer, LayerKind, Origin, Rank};
+use config::time::Instant;
+use policy::Facts;
+use resolver::{Channel, ClientId, ClientQuery, Resolver, Settings, Stub};
+
+/// Questions that are under way at once.
+const TOGETHER: u32 = 64;
+
+const CONFIG: &str = "[resolver]\nupstreams = [\"127.0.0.2\"]\ndnssec = \"off\"\n";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let rounds: u32 = std::env::args()
+        .nth(1)
+        .map_or(Ok(100), |text| text.parse())?;
+    let layer = Layer {
+        origin: Origin {
+            rank: Rank::Admin,
+            path: "linnet.toml".into(),
+        },
+        text: CONFIG.to_owned(),
+        kind: LayerKind::Main,
+    };
+    let config = config::load(&[layer]).config;
+    let plan = policy::plan(&config, &Facts::default());
+    let mut resolver = Resolver::new(Settings {
+        cache_size: 64 << 20,
+        dnssec_cache_size: 1 << 20,
+        seed: [7; 32],
+    });
+    let mut now = Instant::ZERO + Duration::from_secs(1000);
+    resolver.apply_plan(plan.dns, now);
+    let mut answered = 0u64;
+    for round in 0..rounds {
+        now = now + Duration::from_millis(1);
+        for number in 0..TOGETHER {
+            let name = format!("h{:07}", round * TOGETHER + number);
+            let wire = question(&name, number);
+            resolver.handle_query(
+                ClientQuery {
+                    client: ClientId(number.into()),
+                    stub: Stub::Main,
+                    channel: Channel::Udp,
+                    wire: &wire,
+                },
+                now,
+            );
+        }
+        let mut replies = Vec::new();
+        while let Some(transmit) = resolver.poll_transmit() {
+            replies.push((transmit.exchange, reply(&transmit.wire)));
+        }
+        for (exchange, wire) in replies {
+            resolver.handle_reply(exchange, &wire, now);
+        }
+        while resolver.poll_answer().is_some() {
+            answered += 1;
+        }
+        while resolver.poll_cancel().is_some() {}
+        while resolver.poll_event().is_some() {}
+    }
+    writeln!(std::io::stdout(), "{answered} answered")?;
+    Ok(())
+}
+
+fn question(label: &str, id: u32) -> Vec<u8> {
+    let [.., high, low] = id.to_be_bytes();
+    let mut wire = vec![high, low, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in [label, "plain"] {
+        wire.extend(u8::try_from(label.len()));
+        wire.extend_from_slice(label.as_bytes());
+    }
+    wire.extend_from_slice(&[0, 0, 1, 0, 1]);
+    wire
+}
+
+/// Replies with one address, and EDNS.
+fn reply(query: &[u8]) -> Vec<u8> {
+    const OPT: usize = 11;
+    const ADDRESS: [u8; 16] = [0xc0, 12, 0, 1, 0, 1, 0, 0, 14, 16, 0, 4, 10, 0, 0, 1];
+    let (question, opt) = query.split_at(query.len().saturating_sub(OPT));
+    let mut wire = question.to_vec();
+    if let Some(head) = wire.get_mut(2..12) {
+        head.copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 1]);
+    }
+    wire.extend_from_slice(&ADDRESS);
+    wire.extend_from_slice(opt);
+    wire
+}
