@@ -26,10 +26,16 @@ pub struct AnchorText {
     pub text: Result<String, String>,
 }
 
+/// Returns where a path of the configuration leads.
+pub fn place(config_dir: Option<&Path>, path: &str) -> PathBuf {
+    config_dir
+        .unwrap_or_else(|| Path::new(ADMIN_DIR))
+        .join(path)
+}
+
 /// Reads the file, or the files of the directory, at `path`; `config_dir` replaces the system's configuration.
 pub fn read(config_dir: Option<&Path>, path: &str) -> Vec<AnchorText> {
-    let base = config_dir.unwrap_or_else(|| Path::new(ADMIN_DIR));
-    let path = base.join(path);
+    let path = place(config_dir, path);
     let entry = |path: PathBuf, text: io::Result<String>| AnchorText {
         path,
         text: text.map_err(|error| error.to_string()),

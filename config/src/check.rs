@@ -92,6 +92,13 @@ fn resolver(said: &Table, resolver: &mut ResolverConfig, findings: &mut Findings
         }
         resolver.trust_anchors = Some(path.get_ref().clone());
     }
+    if let Some([path]) = said.texts("tls-roots") {
+        if path.get_ref().is_empty() {
+            let help = Some("leave it out for the system's own certificates".to_owned());
+            findings.error(Some(path.span()), "the path is empty", help);
+        }
+        resolver.tls_roots = Some(path.get_ref().clone());
+    }
     if let Some(texts) = said.texts("upstreams") {
         let place = Place {
             own: own_stubs(resolver),
@@ -128,9 +135,9 @@ pub(crate) fn own_stubs(resolver: &ResolverConfig) -> Vec<SocketAddr> {
     usual.iter().chain(listens).copied().collect()
 }
 
-/// Whether an upstream can be asked by this version, in a scope with this floor.
+/// Whether an upstream can be asked in a scope with this floor.
 pub(crate) fn is_usable(upstream: &Upstream, floor: TransportFloor) -> bool {
-    !upstream.transport.is_encrypted() && floor == TransportFloor::Any
+    upstream.transport.is_encrypted() || floor == TransportFloor::Any
 }
 
 fn upstreams(texts: &[Text], place: &Place, findings: &mut Findings<'_>) -> Vec<Upstream> {
@@ -153,10 +160,6 @@ fn upstreams(texts: &[Text], place: &Place, findings: &mut Findings<'_>) -> Vec<
         } else if upstreams.contains(&upstream) {
             findings.warn(span, format!("{upstream} is in the list already"), None);
             continue;
-        } else if upstream.transport.is_encrypted() {
-            let scheme = upstream.transport.as_str();
-            let message = format!("this version cannot speak {scheme}; the upstream is not used");
-            findings.warn(span, message, None);
         } else if !is_usable(&upstream, place.floor) {
             let message =
                 "the upstream is not encrypted, and `transport` asks for that; it is not used";

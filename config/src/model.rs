@@ -11,6 +11,7 @@ use std::sync::Arc;
 pub use crate::listener::{ListenerConfig, ListenerStub};
 use crate::matcher::LinkMatch;
 use crate::name::DomainName;
+use crate::pin::Pin;
 
 /// The whole configuration, immutable.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -64,6 +65,8 @@ pub struct ResolverConfig {
     pub trust_anchors: Option<String>,
     /// Whether the anchors follow the keys that their zones publish (RFC 5011).
     pub trust_anchor_rollover: bool,
+    /// File or directory of certificates of authorities that replaces the system's.
+    pub tls_roots: Option<String>,
 }
 
 impl Default for ResolverConfig {
@@ -88,6 +91,7 @@ impl Default for ResolverConfig {
             root_servers: Vec::new(),
             trust_anchors: None,
             trust_anchor_rollover: true,
+            tls_roots: None,
         }
     }
 }
@@ -262,7 +266,8 @@ pub enum WhenDown {
 /// One resolver to forward to, with transport and identity.
 ///
 /// Written `192.0.2.1`, `192.0.2.1:5353`, `[2001:db8::1]:53`, `fe80::1%eth0`, `tls://192.0.2.1#dns.example`,
-/// `https://dns.example/dns-query@192.0.2.1`, `quic://192.0.2.1#dns.example`; `Display` writes the same.
+/// `https://dns.example/dns-query@192.0.2.1`, `quic://192.0.2.1#dns.example`, each encrypted one with `?pin=sha256/…` after
+/// the address; `Display` writes the same.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Upstream {
     /// The address; encrypted upstreams are given by address too, so that no name must be looked up first.
@@ -277,6 +282,8 @@ pub struct Upstream {
     pub server_name: Option<Arc<str>>,
     /// The path of an HTTPS upstream.
     pub path: Option<Arc<str>>,
+    /// Its keys: one of these, whoever vouches for it. `None` leaves it to the certificate.
+    pub pins: Option<Arc<[Pin]>>,
 }
 
 impl Upstream {
@@ -289,6 +296,7 @@ impl Upstream {
             transport: Transport::Plain,
             server_name: None,
             path: None,
+            pins: None,
         }
     }
 }

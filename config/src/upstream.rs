@@ -10,9 +10,13 @@ use std::sync::Arc;
 
 use crate::model::{Transport, Upstream};
 use crate::name::DomainName;
+use crate::pin::Pin;
 
 /// The longest name of a link, alternative names included (`ALTIFNAMSIZ` less its NUL).
 const MAX_LINK_NAME: usize = 127;
+
+/// What stands before a pin.
+const PIN: &str = "pin=";
 
 /// What is wrong with an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +57,12 @@ pub enum UpstreamFault {
     /// A path with characters that a path has not.
     #[error("the path has a character that must be escaped as %XX")]
     BadPath,
+    /// A pin that is none.
+    #[error("a pin is sha256/ and the base64 of a key's SHA-256")]
+    BadPin,
+    /// Something other than pins after a `?`.
+    #[error("only pin= can stand here")]
+    UnknownOption,
     /// A user name before the host.
     #[error("an upstream takes no user name and no password")]
     Credentials,
@@ -78,6 +88,9 @@ impl UpstreamFault {
             }
             Self::MissingPath => "write https://dns.example/dns-query@192.0.2.1",
             Self::BadPath => "write the path as in the server's URL, as /dns-query",
+            Self::BadPin | Self::UnknownOption => {
+                "write ?pin=sha256/BASE64 after the address, and &pin=sha256/BASE64 for another key"
+            }
             Self::Credentials => "leave out what stands before the @",
         }
     }
@@ -162,6 +175,7 @@ fn over_stream(text: Part<'_>, transport: Transport) -> Result<Upstream, Upstrea
     if let Some(at) = place.text.rfind('@') {
         return place.to(at).wrong(UpstreamFault::Credentials);
     }
+    let (place, options) = place.split('?');
     let (address, zone, port) = socket(place)?;
     let server_name = name.map(server_name).transpose()?;
     Ok(Upstream {
@@ -171,6 +185,7 @@ fn over_stream(text: Part<'_>, transport: Transport) -> Result<Upstream, Upstrea
         transport,
         server_name,
         path: None,
+        pins: options.map(pins).transpose()?,
     })
 }
 
@@ -220,11 +235,13 @@ fn https(text: Part<'_>) -> Result<Upstream, UpstreamError> {
             transport,
             server_name: None,
             path,
+            pins: None,
         });
     };
     let (host, port) = authority.split(':');
     let port = port.map(self::port).transpose()?;
     let server_name = Some(server_name(host)?);
+    let (address, options) = address.split('?');
     let (address, zone) = zoned(address)?;
     let port = port.unwrap_or_else(|| transport.default_port());
     Ok(Upstream {
@@ -234,7 +251,29 @@ fn https(text: Part<'_>) -> Result<Upstream, UpstreamError> {
         transport,
         server_name,
         path,
+        pins: options.map(pins).transpose()?,
     })
+}
+
+/// Reads `pin=…&pin=…`.
+fn pins(text: Part<'_>) -> Result<Arc<[Pin]>, UpstreamError> {
+    let mut pins = Vec::new();
+    let mut rest = Some(text);
+    while let Some(options) = rest {
+        let (option, others) = options.split('&');
+        rest = others;
+        if !option.text.starts_with(PIN) {
+            return option.wrong(UpstreamFault::UnknownOption);
+        }
+        let value = option.from(PIN.len());
+        let Ok(pin) = value.text.parse() else {
+            return value.wrong(UpstreamFault::BadPin);
+        };
+        if !pins.contains(&pin) {
+            pins.push(pin);
+        }
+    }
+    Ok(pins.into())
 }
 
 type Socket = (IpAddr, Option<Arc<str>>, Option<u16>);
@@ -355,15 +394,28 @@ impl fmt::Display for Upstream {
                 if let Some(port) = port {
                     write!(f, ":{port}")?;
                 }
-                return write!(f, "{path}@{address}");
+                write!(f, "{path}@{address}")?;
+                return self.write_pins(f);
             }
         };
         write!(f, "{scheme}://")?;
         bracketed(f)?;
+        self.write_pins(f)?;
         match &self.server_name {
             Some(name) => write!(f, "#{name}"),
             None => Ok(()),
         }
+    }
+}
+
+impl Upstream {
+    fn write_pins(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut before = '?';
+        for pin in self.pins.iter().flat_map(|pins| pins.iter()) {
+            write!(f, "{before}{PIN}{pin}")?;
+            before = '&';
+        }
+        Ok(())
     }
 }
 
@@ -420,6 +472,10 @@ mod tests {
             "https://dns.example/a@b@fe80::1%eth0",
             "https://192.0.2.1/dns-query",
             "https://[2001:db8::1]:8443/dns-query",
+            "tls://192.0.2.1?pin=sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+            "tls://[2001:db8::1]:8853?pin=sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=#dns.example",
+            "quic://192.0.2.1?pin=sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=&pin=sha256/A7DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+            "https://dns.example/q@192.0.2.1?pin=sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
         ] {
             let text = text.replace("{?dns}", "?x=1");
             let upstream: Upstream = text
@@ -486,6 +542,10 @@ mod tests {
             ("tls://dns.example", F::BadAddress, "dns.example"),
             ("tls://192.0.2.1#", F::BadServerName, ""),
             ("tls://192.0.2.1#a b", F::BadServerName, "a b"),
+            ("tls://192.0.2.1?pin=sha256/abc", F::BadPin, "sha256/abc"),
+            ("tls://192.0.2.1?", F::UnknownOption, ""),
+            ("tls://192.0.2.1?key=1#a", F::UnknownOption, "key=1"),
+            ("https://a.example/q@192.0.2.1?x", F::UnknownOption, "x"),
             ("tls://me:pw@192.0.2.1", F::Credentials, "me:pw"),
             (
                 "https://dns.example/dns-query",

@@ -624,19 +624,21 @@ fn a_refusal_is_told_with_owner_link_and_state() {
 }
 
 #[test]
-fn encrypted_upstreams_are_left_out_and_never_replaced() {
+fn plain_upstreams_below_the_floor_are_left_out_and_never_replaced() {
     let tls = Upstream {
         transport: Transport::Tls,
         port: 853,
         ..upstream("192.0.2.53")
     };
     let mut office = dns("10.8.0.1", &["corp.test"]);
-    office.upstreams = vec![tls];
-    let one = plan(&usual(office.clone()), &both(true));
-    assert_eq!(goes(&one, "git.corp.test"), "!office@vpn0 no-upstreams");
-    assert_eq!(one.dns.notes.len(), 1);
+    for floor in [TransportFloor::Any, TransportFloor::Encrypted] {
+        office.upstreams = vec![tls.clone()];
+        office.transport = Some(floor);
+        let one = plan(&usual(office.clone()), &both(true));
+        assert_eq!(goes(&one, "git.corp.test"), "office@vpn0");
+        assert_eq!(one.dns.notes, []);
+    }
     office.upstreams = vec![upstream("10.8.0.1")];
-    office.transport = Some(TransportFloor::Encrypted);
     let two = plan(&usual(office), &both(true));
     assert_eq!(goes(&two, "git.corp.test"), "!office@vpn0 no-upstreams");
     assert!(

@@ -1,6 +1,6 @@
-//! Which upstreams may a scope use? Those that its floor and this version allow; the others are noted, never replaced.
+//! Which upstreams may a scope use? Those that its floor allows; the others are noted, never replaced.
 
-use config::model::{Transport, TransportFloor, Upstream};
+use config::model::{TransportFloor, Upstream};
 
 use crate::facts::Owner;
 use crate::plan::Note;
@@ -14,20 +14,14 @@ pub(crate) fn usable(
 ) -> Vec<Upstream> {
     let mut usable = Vec::new();
     for upstream in upstreams {
-        let reason = match (upstream.transport, floor) {
-            (Transport::Plain, TransportFloor::Any) => {
-                if !usable.contains(upstream) {
-                    usable.push(upstream.clone());
-                }
-                continue;
+        let too_plain = floor == TransportFloor::Encrypted && !upstream.transport.is_encrypted();
+        if !too_plain {
+            if !usable.contains(upstream) {
+                usable.push(upstream.clone());
             }
-            (Transport::Plain, TransportFloor::Encrypted) => {
-                "it is not encrypted, and transport = \"encrypted\" asks for that"
-            }
-            (Transport::Tls | Transport::Https | Transport::Quic, _) => {
-                "this version speaks plain DNS only"
-            }
-        };
+            continue;
+        }
+        let reason = "it is not encrypted, and transport = \"encrypted\" asks for that";
         let note = Note {
             owner: owner.clone(),
             text: format!("upstream {upstream} is not used: {reason}"),

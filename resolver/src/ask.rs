@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use config::model::{RecursionMode, Upstream};
 use config::time::Instant;
-use policy::plan::ScopeLink;
 
 use crate::Resolver;
 use crate::chain;
@@ -100,7 +99,7 @@ impl Resolver {
                 };
                 match exchange.channel {
                     Channel::Udp => self.ask_by_tcp(&exchange, now),
-                    Channel::Tcp => self.take_loss(&exchange, Failure::Closed, now),
+                    Channel::Tcp => self.take_loss(&exchange, Failure::Garbled, now),
                 }
             }
         }
@@ -298,8 +297,9 @@ impl Resolver {
         let Some(upstream) = scope.choose(asking, &lookup.tried, &mut self.rng) else {
             return false;
         };
-        let manners = scope.state(&upstream).map(|state| &state.manners);
-        let mut channel = manners.map_or(Channel::Udp, |manners| manners.channel(now));
+        let state = scope.state(&upstream);
+        let mut channel = state.map_or(Channel::to(&upstream), |state| state.channel(now));
+        let manners = state.map(|state| &state.manners);
         let again = lookup.asked.contains(&upstream);
         let edns = match manners {
             Some(manners) if !manners.takes_edns(now) => Edns::Without,
@@ -368,8 +368,8 @@ impl Resolver {
     }
 
     fn take_loss(&mut self, exchange: &Exchange, failure: Failure, now: Instant) {
-        let datagram = exchange.channel == Channel::Udp;
-        self.take_outcome(exchange, Outcome::of_failure(failure, datagram), now);
+        let usual = exchange.channel == Channel::to(&exchange.upstream);
+        self.take_outcome(exchange, Outcome::of_failure(failure, usual), now);
         let Purpose::Lookup(id) = exchange.purpose else {
             return;
         };
@@ -504,7 +504,7 @@ impl Resolver {
                 guise = state.manners.dress(&mut self.rng, now);
             }
         }
-        let link: Option<ScopeLink> = scope.plan.link.clone();
+        let way = scope.way();
         let transmit = self.exchanges.start(
             asking,
             purpose,
@@ -512,7 +512,7 @@ impl Resolver {
             channel,
             edns,
             guise,
-            link,
+            way,
             &mut self.rng,
             now,
         );

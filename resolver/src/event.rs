@@ -13,6 +13,8 @@ use dnssec::clock::Evidence;
 use policy::plan::ScopeLink;
 use policy::{Route, ScopeId};
 
+pub use crate::failure::{Failure, HttpFault, TlsFault};
+
 /// Who asked; opaque to the core, handed back with the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub u64);
@@ -78,8 +80,19 @@ impl Stub {
 pub enum Channel {
     /// A datagram.
     Udp,
-    /// A stream, with length prefixes (RFC 7766).
+    /// A stream, with length prefixes (RFC 7766); every encrypted transport counts as one.
     Tcp,
+}
+
+impl Channel {
+    /// Returns how a question goes to an upstream at first: what is encrypted is a stream to us.
+    pub const fn to(upstream: &Upstream) -> Self {
+        if upstream.transport.is_encrypted() {
+            Self::Tcp
+        } else {
+            Self::Udp
+        }
+    }
 }
 
 impl std::fmt::Display for Channel {
@@ -100,7 +113,20 @@ pub struct Answer {
     pub wire: Vec<u8>,
 }
 
-/// A message that the shell must send, on a new socket with a random port, bound to the link.
+/// Which messages may share a connection: never those of two scopes, nor of one scope in two networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId(pub u64);
+
+/// Connections that must be closed: they are of no use any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hangup {
+    /// Those of this group.
+    pub group: GroupId,
+    /// To this upstream; `None` for all.
+    pub upstream: Option<Upstream>,
+}
+
+/// A message that the shell must send, bound to the link: a datagram from a random port, or on a connection of its group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transmit {
     /// Comes back with the reply or the failure.
@@ -111,24 +137,10 @@ pub struct Transmit {
     pub channel: Channel,
     /// The link to bind to; `None` leaves the choice to the kernel's routes.
     pub link: Option<ScopeLink>,
-    /// The message; its id is random.
+    /// Which connections may carry it.
+    pub group: GroupId,
+    /// The message; its id is random. On a connection it may travel under another one, and the reply comes back with this.
     pub wire: Vec<u8>,
-}
-
-/// Why an exchange ended without a reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Failure {
-    /// Connection refused (ICMP port unreachable, RST).
-    Refused,
-    /// No route, host or network unreachable, administratively prohibited.
-    Unreachable,
-    /// The link is gone, or may not be bound to.
-    NoLink,
-    /// The connection ended before a whole message.
-    Closed,
-    /// Our own system is out of sockets or memory.
-    Resources,
 }
 
 /// A thing worth telling; the shell logs it, counts it, and passes it to subscribers.

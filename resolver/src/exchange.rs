@@ -13,7 +13,7 @@ use policy::plan::ScopeLink;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-use crate::event::{Channel, ExchangeId, Transmit};
+use crate::event::{Channel, ExchangeId, GroupId, Transmit};
 use crate::record::{ParsedReply, ReplyError, parse_reply};
 use crate::upstream::{Doubt, Guise};
 use crate::wire::{HEADER, Question, build_query, option};
@@ -93,6 +93,13 @@ pub(crate) struct Exchange {
     mismatches: u8,
 }
 
+/// By which link and connections a scope's messages go.
+#[derive(Debug, Clone)]
+pub(crate) struct Way {
+    pub(crate) link: Option<ScopeLink>,
+    pub(crate) group: GroupId,
+}
+
 /// What came back is not the reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Mismatch {
@@ -125,7 +132,7 @@ impl Exchanges {
         channel: Channel,
         edns: Edns,
         guise: Guise,
-        link: Option<ScopeLink>,
+        way: Way,
         rng: &mut StdRng,
         now: Instant,
     ) -> Transmit {
@@ -139,23 +146,19 @@ impl Exchanges {
             exchange.spelled = spell(&mut wire, rng);
         }
         exchange.guise = guise;
-        self.add(exchange, wire, link)
+        self.add(exchange, wire, way)
     }
 
     /// Takes an exchange whose message is made.
-    pub(crate) fn add(
-        &mut self,
-        exchange: Exchange,
-        wire: Vec<u8>,
-        link: Option<ScopeLink>,
-    ) -> Transmit {
+    pub(crate) fn add(&mut self, exchange: Exchange, wire: Vec<u8>, way: Way) -> Transmit {
         self.last += 1;
         let id = ExchangeId(self.last);
         let transmit = Transmit {
             exchange: id,
             upstream: exchange.upstream.clone(),
             channel: exchange.channel,
-            link,
+            link: way.link,
+            group: way.group,
             wire,
         };
         self.exchange_by_id.insert(id, exchange);

@@ -5,7 +5,7 @@
 //!
 //! 1. `apply_*`: a new plan, hosts table or set of local names.
 //! 2. `handle_*`: a client's question, an upstream's reply or failure, a deadline that has passed.
-//! 3. `poll_*`, each until `None`: `poll_answer`, `poll_transmit`, `poll_cancel`, `poll_event`; then `poll_timeout` for the
+//! 3. `poll_*`, each until `None`: `poll_answer`, `poll_transmit`, `poll_cancel`, `poll_hangup`, `poll_event`; then `poll_timeout` for the
 //!    next deadline.
 //! 4. Questions about itself: `status`, `counters`, `flush`.
 //!
@@ -21,6 +21,7 @@ pub mod cookie;
 mod denials;
 pub mod event;
 mod exchange;
+mod failure;
 mod guest;
 pub mod hosts;
 mod learn;
@@ -75,8 +76,8 @@ use validate::Trust;
 use walks::Walks;
 
 pub use event::{
-    Answer, Channel, ClientId, ClientQuery, Clock, Counters, Event, ExchangeId, Failure,
-    LocalNames, ScopeStatus, Stub, Timer, Trace, Transmit,
+    Answer, Channel, ClientId, ClientQuery, Clock, Counters, Event, ExchangeId, Failure, GroupId,
+    Hangup, HttpFault, LocalNames, ScopeStatus, Stub, Timer, TlsFault, Trace, Transmit,
 };
 
 /// The split-DNS stub resolver; see the crate's page for how to drive it.
@@ -290,6 +291,16 @@ impl Resolver {
     /// Returns the next exchange whose reply is of no use any more; the shell closes its socket.
     pub fn poll_cancel(&mut self) -> Option<ExchangeId> {
         self.cancels.pop_front()
+    }
+
+    /// Returns the next connections to close, whoever waits for something on them.
+    pub fn poll_hangup(&mut self) -> Option<Hangup> {
+        self.scopes.poll_hangup()
+    }
+
+    /// Returns the clock as it was last applied.
+    pub fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// Returns the next thing worth telling.

@@ -43,7 +43,7 @@ impl Resolver {
             return;
         };
         state.watched += 1;
-        let channel = state.manners.channel(now);
+        let channel = state.channel(now);
         let edns = match state.manners.takes_edns(now) {
             true => Edns::With,
             false => Edns::Without,

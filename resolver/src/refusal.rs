@@ -2,6 +2,8 @@
 //!
 //! Says what was decided elsewhere; decides nothing but how to say it.
 
+use std::borrow::Cow;
+
 use config::DNS_PORT;
 use config::model::Upstream;
 use config::name::DomainName;
@@ -210,14 +212,18 @@ pub(crate) fn cached_error() -> ExtendedError {
     }
 }
 
-fn failure_text(failure: Failure) -> &'static str {
-    match failure {
+fn failure_text(failure: Failure) -> Cow<'static, str> {
+    let text = match failure {
         Failure::Refused => "refuses connections",
         Failure::Unreachable => "is unreachable",
         Failure::NoLink => "cannot be asked: the link is gone",
         Failure::Closed => "closed the connection",
+        Failure::TimedOut => "made no connection in time",
+        Failure::Garbled => "answered something else",
+        Failure::Tls(_) | Failure::Http(_) => return format!("is not asked: {failure}").into(),
         Failure::Resources => "cannot be asked: this system is out of sockets",
-    }
+    };
+    text.into()
 }
 
 fn list(upstreams: &[Upstream]) -> String {
@@ -236,6 +242,11 @@ fn list(upstreams: &[Upstream]) -> String {
 }
 
 fn address(upstream: &Upstream) -> String {
+    if upstream.transport.is_encrypted() {
+        let mut upstream = upstream.clone();
+        upstream.pins = None;
+        return upstream.to_string();
+    }
     match (upstream.address, upstream.port) {
         (address, DNS_PORT) => address.to_string(),
         (address, port) => std::net::SocketAddr::new(address, port).to_string(),

@@ -3,7 +3,7 @@
 //! A scope keeps its incarnation as long as a question that was sent into it may still be answered from it: a scope with
 //! another owner or link, or one that was not ready in between, is another one. Does not route names.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use config::model::{Selection, Upstream};
@@ -13,8 +13,8 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use crate::cache::{Cache, Slot};
-use crate::event::{ScopeStatus, UpstreamStatus};
-use crate::exchange::{Asking, Whom};
+use crate::event::{GroupId, Hangup, ScopeStatus, UpstreamStatus};
+use crate::exchange::{Asking, Way, Whom};
 use crate::networks::Networks;
 use crate::proof::Proof;
 use crate::upstream::{Change, Outcome, UpstreamState};
@@ -29,6 +29,8 @@ pub(crate) struct Scope {
     pub(crate) incarnation: u64,
     pub(crate) slot: Slot,
     pub(crate) plan: ScopePlan,
+    /// Whose connections its messages may use; another one when its link leads to another network.
+    pub(crate) group: GroupId,
     upstreams: Vec<UpstreamState>,
 }
 
@@ -37,6 +39,7 @@ pub(crate) struct Scope {
 pub(crate) struct Scopes {
     scope_by_id: BTreeMap<ScopeId, Scope>,
     incarnations: u64,
+    hangups: VecDeque<Hangup>,
 }
 
 impl Scopes {
@@ -59,9 +62,18 @@ impl Scopes {
         now: Instant,
     ) {
         let mut before = std::mem::take(&mut self.scope_by_id);
+        let mut ended: Vec<GroupId> = before.values().map(|scope| scope.group).collect();
         for (id, planned) in &plan.scopes {
             let scope = match before.remove(id) {
-                Some(scope) if scope.stays(planned) => scope.follow(planned, networks, cache, now),
+                Some(scope) if scope.stays(planned) => {
+                    if scope.moves(planned) {
+                        self.incarnations += 1;
+                    } else {
+                        ended.retain(|group| *group != scope.group);
+                        self.hangups.extend(scope.forsaken(planned));
+                    }
+                    scope.follow(planned, GroupId(self.incarnations), networks, cache, now)
+                }
                 gone => {
                     if let Some(gone) = gone {
                         cache.close(gone.slot);
@@ -75,6 +87,14 @@ impl Scopes {
         for gone in before.into_values() {
             cache.close(gone.slot);
         }
+        self.hangups.extend(ended.into_iter().map(|group| Hangup {
+            group,
+            upstream: None,
+        }));
+    }
+
+    pub(crate) fn poll_hangup(&mut self) -> Option<Hangup> {
+        self.hangups.pop_front()
     }
 
     /// Forgets what is known of whether scopes can validate: it is asked again.
@@ -125,9 +145,20 @@ impl Scope {
             incarnation,
             slot: cache.open(),
             plan: plan.clone(),
-            upstreams: speakable(plan)
-                .map(|upstream| met(upstream, plan, networks, now))
+            group: GroupId(incarnation),
+            upstreams: plan
+                .upstreams
+                .iter()
+                .map(|upstream| met(upstream.clone(), plan, networks, now))
                 .collect(),
+        }
+    }
+
+    /// Returns how its messages go.
+    pub(crate) fn way(&self) -> Way {
+        Way {
+            link: self.plan.link.clone(),
+            group: self.group,
         }
     }
 
@@ -251,23 +282,43 @@ impl Scope {
             && ready(&self.plan) == ready(planned)
     }
 
+    /// Whether a change to `planned` leads to another network. The first word on where this is, is no news of that kind.
+    fn moves(&self, planned: &ScopePlan) -> bool {
+        self.plan.network != planned.network && self.plan.network.is_some()
+    }
+
+    /// Returns the connections to upstreams that `planned` does not have.
+    fn forsaken(&self, planned: &ScopePlan) -> Vec<Hangup> {
+        let upstreams = self.plan.upstreams.iter();
+        upstreams
+            .filter(|upstream| !planned.upstreams.contains(upstream))
+            .map(|upstream| Hangup {
+                group: self.group,
+                upstream: Some(upstream.clone()),
+            })
+            .collect()
+    }
+
     fn follow(
         mut self,
         planned: &ScopePlan,
+        group: GroupId,
         networks: &Networks,
         cache: &Cache,
         now: Instant,
     ) -> Self {
         let set = |plan: &ScopePlan| plan.upstreams.iter().cloned().collect::<BTreeSet<_>>();
-        let elsewhere = self.plan.network != planned.network;
-        // What one network says is not told in another; the first word on where this is, is no news of that kind.
-        let moved = elsewhere && self.plan.network.is_some();
+        // What one network says is not told in another.
+        let moved = self.moves(planned);
+        if moved {
+            self.group = group;
+        }
         if moved || set(&self.plan) != set(planned) {
             cache.close(self.slot);
             self.slot = cache.open();
         }
         let mut before = std::mem::take(&mut self.upstreams);
-        for upstream in speakable(planned) {
+        for upstream in planned.upstreams.iter().cloned() {
             let known = before.iter().position(|state| state.upstream == upstream);
             let mut state = known.map_or_else(
                 || met(upstream, planned, networks, now),
@@ -324,10 +375,4 @@ fn is_open(state: &UpstreamState, asking: &Asking, tried: &[Upstream]) -> bool {
         Whom::Only(only) => *only == state.upstream,
     };
     is_meant && !tried.contains(&state.upstream)
-}
-
-/// Returns the upstreams whose transport is spoken here; an encrypted one is never asked in the clear.
-fn speakable(plan: &ScopePlan) -> impl Iterator<Item = Upstream> {
-    let plain = |upstream: &&Upstream| !upstream.transport.is_encrypted();
-    plan.upstreams.iter().filter(plain).cloned()
 }

@@ -16,7 +16,7 @@ use crate::networks::Memory;
 use crate::proof::Proof;
 
 pub(crate) use health::{Change, Outcome};
-use health::{Health, IN_TIME};
+use health::{Health, IN_TIME, Why};
 pub(crate) use manners::{Doubt, Guise, Manners};
 
 /// The least time before a second upstream is asked beside this one.
@@ -67,7 +67,9 @@ impl UpstreamState {
     /// Begins with what is remembered of the same upstream in the same network.
     pub(crate) fn remembered(upstream: Upstream, memory: &Memory, now: Instant) -> Self {
         let health = match memory.failing {
-            true => Health::remembered_failing(),
+            true => Health::failing(Why::Remembered),
+            // Opportunistic TLS is tried beside real questions, and used when it works.
+            false if upstream.is_anybody() => Health::failing(Why::Untried),
             false => Health::default(),
         };
         Self {
@@ -149,7 +151,16 @@ impl UpstreamState {
 
     /// Returns when it is tried again; `first` says that it would be asked first if it worked.
     pub(crate) fn try_at(&self, first: bool) -> Option<Instant> {
-        self.health.try_at(first)
+        // Most that are asked in the clear will never speak TLS.
+        self.health.try_at(first && !self.upstream.is_anybody())
+    }
+
+    /// Returns how it is asked first.
+    pub(crate) fn channel(&self, now: Instant) -> Channel {
+        match Channel::to(&self.upstream) {
+            Channel::Tcp => Channel::Tcp,
+            Channel::Udp => self.manners.channel(now),
+        }
     }
 
     /// Notes that it is tried again.
@@ -166,9 +177,10 @@ impl UpstreamState {
         self.sent += 1;
     }
 
-    /// Notes how long a reply took. A stream's time is not one round trip and does not count.
+    /// Notes how long a reply took. The time of a stream that is the exception is not one round trip and does not count; where
+    /// there are streams only, theirs is what there is.
     pub(crate) fn note_rtt(&mut self, channel: Channel, rtt: Duration) {
-        if channel == Channel::Udp {
+        if channel == Channel::to(&self.upstream) {
             self.srtt = Some(match self.srtt {
                 None => rtt,
                 Some(srtt) => (srtt * SRTT_OLD_EIGHTHS + rtt) / (SRTT_OLD_EIGHTHS + 1),
@@ -191,12 +203,18 @@ impl UpstreamState {
                 // It takes at least that long; else one that never replies would go on being tried as unknown.
                 self.srtt.get_or_insert_with(|| now.since(sent_at));
             }
-            Outcome::Lost | Outcome::Refused | Outcome::Unreachable | Outcome::Closed => {
+            Outcome::Lost
+            | Outcome::Refused
+            | Outcome::Unreachable
+            | Outcome::Closed
+            | Outcome::Told(_) => {
                 self.lost += 1;
             }
         }
         let change = self.health.take(outcome, sent_at, alone, now);
-        if let (Change::Recovered, Outcome::Good(rtt)) = (change, outcome) {
+        if let (Change::Recovered, Outcome::Good(rtt)) = (change, outcome)
+            && !rtt.is_zero()
+        {
             // What it took while it failed says nothing of the time after.
             self.srtt = Some(rtt);
         }
@@ -212,7 +230,7 @@ impl UpstreamState {
             sent: self.sent,
             lost: self.lost,
             failing: self.health.why().map(|why| Arc::from(why.to_string())),
-            next_try: self.health.try_at(first).map(|at| at.since(now)),
+            next_try: self.try_at(first).map(|at| at.since(now)),
             loss_percent: self.health.loss_percent(),
             manners: self.manners.describe(now),
             forged: self.forged,

@@ -170,7 +170,7 @@ impl Resolver {
                 walk.handle_failure(ask.id, Failure::NoLink, &mut self.walks.recursion, now);
                 continue;
             };
-            let link = scope.plan.link.clone();
+            let way = scope.way();
             let mut wire = ask.wire;
             let message: u16 = self.rng.random();
             if let Some(place) = wire.first_chunk_mut::<2>() {
@@ -185,7 +185,7 @@ impl Resolver {
                 message,
                 now,
             );
-            let transmit = self.exchanges.add(exchange, wire, link);
+            let transmit = self.exchanges.add(exchange, wire, way);
             self.counters.exchanges += 1;
             if let Some(lookup) = self.lookups.get_mut(id) {
                 lookup.exchanges.push(transmit.exchange);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use config::model::Upstream;
 use dnssec::Verdict;
 use dnssec::anchors::NegativeAnchor;
 use hickory_proto::rr::Name;
@@ -13,7 +14,7 @@ use policy::{DnsPlan, Owner, Route, ScopeId};
 use resolver::event::{ExtendedError, Step, Trace};
 use resolver::present::{rcode_name, rdata_text, type_name};
 use resolver::record::RawRecord;
-use resolver::{Channel, Failure, ScopeStatus};
+use resolver::{Channel, ScopeStatus};
 
 use crate::date::rfc3339;
 use crate::trust::{PointKey, points};
@@ -68,7 +69,7 @@ fn step(step: &Step, plan: &DnsPlan) -> api::Step {
         Step::Asked(scope, upstream, channel) => api::Step {
             scope: Some(scope.to_string()),
             upstream: Some(upstream.to_string()),
-            channel: Some(channel_name(*channel).to_owned()),
+            channel: Some(channel_name(upstream, *channel).to_owned()),
             ..what("asked")
         },
         Step::Replied {
@@ -78,15 +79,15 @@ fn step(step: &Step, plan: &DnsPlan) -> api::Step {
             rcode,
         } => api::Step {
             upstream: Some(upstream.to_string()),
-            channel: Some(channel_name(*channel).to_owned()),
+            channel: Some(channel_name(upstream, *channel).to_owned()),
             rtt_ms: Some(milliseconds(*rtt)),
             detail: Some(rcode_name(*rcode)),
             ..what("replied")
         },
         Step::Failed(upstream, channel, failure) => api::Step {
             upstream: Some(upstream.to_string()),
-            channel: Some(channel_name(*channel).to_owned()),
-            detail: Some(failure_text(*failure).to_owned()),
+            channel: Some(channel_name(upstream, *channel).to_owned()),
+            detail: Some(failure.to_string()),
             ..what("failed")
         },
         Step::Dropped(upstream, why) => api::Step {
@@ -346,20 +347,13 @@ pub(crate) fn diagnostic(found: &config::diagnostic::Diagnostic) -> api::Diagnos
     }
 }
 
-const fn channel_name(channel: Channel) -> &'static str {
+const fn channel_name(upstream: &Upstream, channel: Channel) -> &'static str {
+    if upstream.transport.is_encrypted() {
+        return upstream.transport.as_str();
+    }
     match channel {
         Channel::Udp => "udp",
         Channel::Tcp => "tcp",
-    }
-}
-
-const fn failure_text(failure: Failure) -> &'static str {
-    match failure {
-        Failure::Refused => "the connection was refused",
-        Failure::Unreachable => "it cannot be reached",
-        Failure::NoLink => "its link is gone",
-        Failure::Closed => "the connection ended",
-        Failure::Resources => "this system is out of sockets or memory",
     }
 }
 

@@ -33,7 +33,7 @@ use crate::reload;
 use crate::store;
 use crate::subscribers::Subscribers;
 use crate::world::{Beginning, Effect, Kept, World};
-use beginning::{anchor_texts, listen_status, seed, trust};
+use beginning::{anchor_texts, authorities, listen_status, seed, trust};
 use waits::{Signals, changed, sleep, text, tick, watch};
 
 pub(crate) use beginning::listen;
@@ -80,6 +80,7 @@ pub(crate) async fn run(
     let understood = reload::understand(&texts, None);
     let threads = understood.config.resolver.threads;
     let mut driver = Driver::bind_groups(&listen(&understood.config), threads)?;
+    driver.set_authorities(authorities(options, &understood.config));
     let now = clock::now();
     let random = |error| RunError::System("get random numbers", error);
     let board = Board::default();
@@ -312,6 +313,10 @@ impl<'a> Running<'a> {
         while let Some(exchange) = self.world.resolver.poll_cancel() {
             self.driver.cancel(exchange);
         }
+        while let Some(hangup) = self.world.resolver.poll_hangup() {
+            self.driver.hang_up(&hangup);
+        }
+        self.driver.set_clock(self.world.resolver.clock());
         while let Some(event) = self.world.resolver.poll_event() {
             match event {
                 Event::Answered(trace) => {
@@ -378,6 +383,8 @@ impl<'a> Running<'a> {
                     {
                         again.extend(self.world.on(Input::Hosts(hosts), clock::now()));
                     }
+                    let authorities = authorities(self.options, self.world.config());
+                    self.driver.set_authorities(authorities);
                     let texts = anchor_texts(self.options, self.world.anchors_path());
                     again.extend(self.world.on(Input::Anchors(texts), clock::now()));
                     Box::pin(self.execute(again)).await;

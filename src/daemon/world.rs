@@ -273,6 +273,11 @@ impl World {
         effects
     }
 
+    /// Returns the configuration in force.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Whether an answer of the resolver is for a caller of the control interface: give it to [`World::take_answer`].
     pub(crate) fn is_mine(client: ClientId) -> bool {
         calls::is_mine(client)

@@ -14,6 +14,7 @@ mod claims;
 mod clock;
 mod daemon;
 mod dnssec;
+mod encrypted;
 mod guests;
 mod kill;
 mod leak;

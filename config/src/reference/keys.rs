@@ -150,6 +150,13 @@ pub static KEYS: &[Key] = &[
     ),
     key(
         Section::Resolver,
+        "tls-roots",
+        Syntax::Text(Form::Path),
+        None,
+        "A file of certificates in PEM form, or a directory of such files, that replaces the system's authorities for encrypted upstreams; within the administrator's directory when it is not absolute, and readable for linnetd's user.",
+    ),
+    key(
+        Section::Resolver,
         "transport",
         TRANSPORT,
         Some("\"any\""),

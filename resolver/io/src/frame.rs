@@ -60,6 +60,9 @@ pub(crate) struct Inbound {
 impl Inbound {
     /// Appends what a socket brought.
     pub(crate) fn extend(&mut self, bytes: &[u8]) {
+        if self.taken == self.bytes.len() && self.bytes.capacity() > KEEP {
+            self.bytes = Vec::new();
+        }
         self.bytes.drain(..self.taken.min(self.bytes.len()));
         self.taken = 0;
         self.bytes.extend_from_slice(bytes);
@@ -69,9 +72,6 @@ impl Inbound {
     pub(crate) fn next(&mut self) -> Frame {
         let front = parse(self.bytes.get(self.taken..).unwrap_or_default());
         let Frame::Whole(range) = front else {
-            if self.taken == self.bytes.len() && self.bytes.capacity() > KEEP {
-                *self = Self::default();
-            }
             return front;
         };
         let range = self.taken + range.start..self.taken + range.end;
@@ -87,6 +87,11 @@ impl Inbound {
     /// Returns how many octets are not yet taken.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len() - self.taken
+    }
+
+    /// Returns the octets of a message, to change them.
+    pub(crate) fn get_mut(&mut self, range: Range<usize>) -> &mut [u8] {
+        self.bytes.get_mut(range).unwrap_or_default()
     }
 
     /// Returns the octets of a message.

@@ -14,24 +14,31 @@ use std::time::Instant;
 
 use config::model::Transport;
 use resolver::shortcut::Shortcut;
-use resolver::{Answer, Channel, ClientId, ExchangeId, Failure, Stub, Transmit};
+use resolver::{Answer, Channel, ClientId, Clock, ExchangeId, Failure, Hangup, Stub, Transmit};
 use tokio::time::Sleep;
 
 use batch::Received;
+use calls::Calls;
 use clients::{CLIENTS_MAX, Clients, Origin};
 use handover::Datagrams;
 use poller::{Interest, Poller, Token};
 use ports::Ports;
 use rounds::{Batch, Found};
 use slots::{Key, Slots};
+use streams::Streams;
 use stub_tcp::{Connection, Listener};
 use stub_udp::UdpStub;
 use threads::{Post, Threads};
-use upstream::Upstreams;
+use tls::Tls;
+
+pub use tls::Authorities;
 
 mod batch;
 mod bind;
+mod calls;
 mod clients;
+mod clock;
+pub mod edns;
 pub mod frame;
 mod handover;
 pub mod holder;
@@ -41,17 +48,20 @@ mod ports;
 pub mod resolv_conf;
 mod rounds;
 mod slots;
+mod streams;
 mod stub_tcp;
 mod stub_udp;
 mod threads;
-mod upstream;
-mod upstream_tcp;
+mod tls;
 
 #[cfg(test)]
 mod tests;
 
 /// Bytes read from a stream at once: the longest message with its length.
 const SCRATCH: usize = 2 + u16::MAX as usize;
+
+/// Age at which an exchange that the core forgot is given up: twice what the core spends on a question.
+pub(crate) const EXCHANGE_LIFETIME: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Rounds after which the runtime has its turn, however much there is to do.
 const ROUNDS_MAX: u32 = 16;
@@ -65,12 +75,17 @@ pub struct Driver {
     listeners: Vec<Listener>,
     connections: Slots<Connection>,
     clients: Clients,
-    upstreams: Upstreams,
     ports: Ports,
     /// The listener threads, when there are any.
     threads: Option<Threads>,
     socket_batch: Received,
     received: Datagrams,
+    streams: Streams,
+    calls: Calls,
+    tls: Tls,
+    /// The octets of the last reply that came by a call.
+    carried: Vec<u8>,
+    clock: Option<Clock>,
     received_at: Instant,
     batch: Batch,
     scratch: Box<[u8]>,
@@ -224,11 +239,15 @@ impl Driver {
             listeners,
             connections: Slots::new(),
             clients: Clients::new(CLIENTS_MAX),
-            upstreams: Upstreams::new(),
             ports: Ports::new().map_err(BindError::Random)?,
             threads: None,
             socket_batch: Received::new(),
             received: Datagrams::default(),
+            streams: Streams::new(),
+            calls: Calls::new(),
+            tls: Tls::new(),
+            carried: Vec::new(),
+            clock: None,
             received_at: Instant::now(),
             batch: Batch::default(),
             scratch: vec![0; SCRATCH].into_boxed_slice(),
@@ -315,10 +334,15 @@ impl Driver {
                 exchange,
                 wire: self.ports.datagram(place),
             },
-            Found::Message(exchange, key, range) => Input::Reply {
+            Found::Streamed(exchange, key, range) => Input::Reply {
                 exchange,
-                wire: self.upstreams.message(key, range).unwrap_or_default(),
+                wire: self.streams.message(key, range).unwrap_or_default(),
             },
+            Found::Carried(exchange, wire) => {
+                self.carried = wire;
+                let wire = &self.carried;
+                Input::Reply { exchange, wire }
+            }
             Found::Failed(exchange, failure) => Input::Failed { exchange, failure },
             Found::Gone(client) => Input::ClientGone(client),
         })
@@ -339,19 +363,24 @@ impl Driver {
         }
     }
 
-    /// Sends a message to an upstream; what prevents it comes as [`Input::Failed`].
+    /// Sends a message to an upstream: from one of its ports, or by [`Driver::finish_round`] on a connection of its group.
+    /// What prevents it comes as [`Input::Failed`].
     ///
     /// Every datagram of that upstream is handed over, until [`Driver::cancel`]: the first may be forged.
     pub fn transmit(&mut self, transmit: Transmit) {
         let Transmit { exchange, .. } = transmit;
-        let now = Instant::now();
+        let (poller, now) = (&self.poller, Instant::now());
         let started = match (transmit.upstream.transport, transmit.channel) {
             (Transport::Plain, Channel::Udp) => {
-                self.ports
-                    .send(&self.poller, &transmit, &mut self.found, now)
+                self.ports.send(poller, &transmit, &mut self.found, now)
             }
-            (Transport::Plain | Transport::Tls | Transport::Https | Transport::Quic, _) => {
-                self.upstreams.start(&self.poller, &transmit, now)
+            (Transport::Plain | Transport::Tls, Channel::Udp | Channel::Tcp) => {
+                self.streams
+                    .start(poller, &mut self.tls, transmit, now, &mut self.found)
+            }
+            (Transport::Https | Transport::Quic, _) => {
+                self.calls
+                    .start(&mut self.tls, transmit, now, &mut self.found)
             }
         };
         if let Err(failure) = started {
@@ -367,7 +396,37 @@ impl Driver {
     /// Gives up an exchange.
     pub fn cancel(&mut self, exchange: ExchangeId) {
         self.ports.cancel(exchange);
-        self.upstreams.cancel(exchange);
+        self.streams.cancel(exchange);
+        self.calls.cancel(exchange);
+    }
+
+    /// Closes connections that must not be used any more.
+    pub fn hang_up(&mut self, hangup: &Hangup) {
+        self.streams.hang_up(hangup, &mut self.found);
+        self.calls.hang_up(hangup, &mut self.found);
+    }
+
+    /// Takes the time of day, by which certificates are judged. When dates come to count, whoever was believed without
+    /// them has to show himself again.
+    pub fn set_clock(&mut self, clock: Clock) {
+        if self.clock != Some(clock) {
+            self.clock = Some(clock);
+            if self.tls.set_clock(clock) {
+                self.doubt();
+            }
+        }
+    }
+
+    /// Takes which authorities vouch for encrypted upstreams; their certificates are read when the first is needed.
+    pub fn set_authorities(&mut self, authorities: Authorities) {
+        self.tls.set_authorities(authorities);
+        self.doubt();
+    }
+
+    fn doubt(&mut self) {
+        self.streams
+            .doubt(&self.poller, &mut self.tls, &mut self.found);
+        self.calls.doubt(&mut self.found);
     }
 
     /// Sends the queued answers, and lets the next round look at the sockets again.

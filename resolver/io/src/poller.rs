@@ -29,12 +29,12 @@ pub(crate) enum Token {
     Listener(usize),
     /// A client's connection.
     Connection(Key),
-    /// The socket of an exchange.
-    Exchange(Key),
     /// A port to an upstream.
     Port(Key),
     /// Questions from listener threads.
     Handover,
+    /// A connection to an upstream.
+    Stream(Key),
 }
 
 /// What a socket is watched for; errors and hang-ups always.
@@ -212,9 +212,9 @@ fn encode(token: Token) -> u64 {
         Token::UdpStub(place) => (0, place as u64),
         Token::Listener(place) => (1, place as u64),
         Token::Connection(key) => (2, key.to_number()),
-        Token::Exchange(key) => (3, key.to_number()),
         Token::Handover => (4, 0),
         Token::Port(key) => (5, key.to_number()),
+        Token::Stream(key) => (6, key.to_number()),
     };
     kind << KIND_SHIFT | number
 }
@@ -225,9 +225,9 @@ fn decode(number: u64) -> Option<Token> {
         0 => Some(Token::UdpStub(place()?)),
         1 => Some(Token::Listener(place()?)),
         2 => Some(Token::Connection(Key::from_number(number))),
-        3 => Some(Token::Exchange(Key::from_number(number))),
         4 => Some(Token::Handover),
         5 => Some(Token::Port(Key::from_number(number))),
+        6 => Some(Token::Stream(Key::from_number(number))),
         _ => None,
     }
 }

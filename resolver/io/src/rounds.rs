@@ -31,8 +31,10 @@ pub(crate) enum Found {
     Question(ClientId, Stub, Key, Range<usize>),
     /// An upstream's datagram, at a place of what its port brought.
     Datagram(ExchangeId, usize),
-    /// An upstream's reply on a stream.
-    Message(ExchangeId, Key, Range<usize>),
+    /// An upstream's reply on a connection.
+    Streamed(ExchangeId, Key, Range<usize>),
+    /// An upstream's reply to a call.
+    Carried(ExchangeId, Vec<u8>),
     /// An exchange failed.
     Failed(ExchangeId, Failure),
     /// A client is gone.
@@ -49,6 +51,9 @@ pub(crate) struct Batch {
 impl Driver {
     /// Waits for something to take; sweeps by the way.
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.calls.poll_done(cx, &mut self.found).is_ready() {
+            return Poll::Ready(());
+        }
         loop {
             if self.has_found() {
                 return Poll::Ready(());
@@ -103,6 +108,8 @@ impl Driver {
         for stub in &mut self.udp_stubs {
             stub.flush();
         }
+        self.streams
+            .flush(&self.poller, Instant::now(), &mut self.found);
         if self.unsent.is_empty() {
             return;
         }
@@ -142,10 +149,11 @@ impl Driver {
     /// Whether the bytes of an input are still there: the core may have cancelled meanwhile.
     fn is_current(&self, found: &Found) -> bool {
         match found {
-            Found::Message(_, key, range) => self.upstreams.message(*key, range.clone()).is_some(),
+            Found::Streamed(_, key, range) => self.streams.message(*key, range.clone()).is_some(),
             Found::Query(..)
             | Found::Question(..)
             | Found::Datagram(..)
+            | Found::Carried(..)
             | Found::Failed(..)
             | Found::Gone(_) => true,
         }
@@ -278,9 +286,10 @@ impl Driver {
                 }
             }
             Token::Port(key) => self.ports.handle_seen(key, &mut self.found),
-            Token::Exchange(key) => {
-                self.upstreams
-                    .handle_seen(key, &self.poller, &mut self.scratch, &mut self.found);
+            Token::Stream(key) => {
+                let (poller, scratch) = (&self.poller, &mut self.scratch);
+                self.streams
+                    .handle_seen(key, seen, poller, scratch, &mut self.found);
             }
         }
     }
@@ -384,8 +393,8 @@ impl Driver {
 
     fn needs_sweep(&self) -> bool {
         !self.connections.is_empty()
-            || !self.upstreams.is_empty()
             || !self.ports.is_empty()
+            || !self.streams.is_empty()
             || self.listeners.iter().any(|listener| listener.paused)
     }
 
@@ -402,8 +411,8 @@ impl Driver {
         for key in idle {
             self.close(key);
         }
-        self.upstreams.expire(now);
         self.ports.expire(now);
+        self.streams.expire(&self.poller, now, &mut self.found);
         for (place, listener) in self.listeners.iter_mut().enumerate() {
             if std::mem::take(&mut listener.paused) {
                 let socket = listener.socket.as_fd();

@@ -197,11 +197,21 @@ impl Walk {
             Failure::Refused => "the connection is refused",
             Failure::Unreachable => "it is unreachable",
             Failure::Closed => "it closes the connection",
+            Failure::TimedOut => "it makes no connection in time",
+            Failure::Garbled => "it answers something else",
+            // A walk asks in the clear.
+            Failure::Tls(_) | Failure::Http(_) => "it is not believed",
             // Not the server's fault, yet it cannot be asked.
             Failure::NoLink | Failure::Resources => "this machine cannot send",
         };
         match failure {
-            Failure::Refused | Failure::Unreachable | Failure::Closed => {
+            Failure::Refused
+            | Failure::Unreachable
+            | Failure::Closed
+            | Failure::TimedOut
+            | Failure::Garbled
+            | Failure::Tls(_)
+            | Failure::Http(_) => {
                 shared.servers.note_lost(flight.server, now);
             }
             Failure::NoLink | Failure::Resources => {}

@@ -62,6 +62,8 @@ pub(crate) enum Outcome {
     Unreachable,
     /// The stream ended.
     Closed,
+    /// It showed itself that it is not the one that is meant, or does not serve.
+    Told(Failure),
     /// It was not this upstream's doing.
     Blameless,
 }
@@ -96,6 +98,10 @@ pub(crate) enum Why {
     Closed,
     /// It was so when this network was left.
     Remembered,
+    /// Nobody knows whether there is anything.
+    Untried,
+    /// It showed itself who it is not, or what it does not do.
+    Told(Failure),
 }
 
 /// What is known of whether an upstream works.
@@ -146,11 +152,11 @@ impl Default for Health {
 }
 
 impl Health {
-    /// Begins with what is remembered: it failed; it is tried with the first question.
-    pub(crate) fn remembered_failing() -> Self {
+    /// Begins with one that is not asked before it has shown that it works; it is tried with the first question.
+    pub(crate) fn failing(why: Why) -> Self {
         Self {
             state: State::Failing {
-                why: Why::Remembered,
+                why,
                 tried_at: Instant::ZERO,
                 pause: PAUSE_MIN,
                 good: 0,
@@ -208,6 +214,10 @@ impl Health {
             Outcome::Unreachable => {
                 self.gone = true;
                 self.fail(Why::Unreachable, now)
+            }
+            Outcome::Told(failure) => {
+                self.gone = true;
+                self.fail(Why::Told(failure), now)
             }
         }
     }
@@ -340,13 +350,15 @@ impl Health {
 }
 
 impl Outcome {
-    /// What a failure says of the upstream; `datagram` tells how it was asked.
-    pub(crate) fn of_failure(failure: Failure, datagram: bool) -> Self {
-        match (failure, datagram) {
+    /// What a failure says of the upstream; `usual` tells that it was asked as it is at first.
+    pub(crate) fn of_failure(failure: Failure, usual: bool) -> Self {
+        match (failure, usual) {
             (Failure::Refused, true) => Self::Refused,
             (Failure::Unreachable, _) => Self::Unreachable,
             // It may well do UDP.
             (Failure::Refused | Failure::Closed, _) => Self::Closed,
+            (Failure::TimedOut | Failure::Garbled, _) => Self::Lost,
+            (Failure::Tls(_) | Failure::Http(_), _) => Self::Told(failure),
             (Failure::NoLink | Failure::Resources, _) => Self::Blameless,
         }
     }
@@ -363,6 +375,8 @@ impl std::fmt::Display for Why {
             Self::Unreachable => f.write_str("unreachable"),
             Self::Closed => f.write_str("connection closed"),
             Self::Remembered => f.write_str("failed when this network was left"),
+            Self::Untried => f.write_str("not tried yet"),
+            Self::Told(failure) => failure.fmt(f),
         }
     }
 }

@@ -6,7 +6,7 @@ use config::Config;
 use linnet::anchor_files::{self, AnchorText};
 use linnet::api::ListenStatus;
 use resolver::Stub;
-use resolver_io::Listen;
+use resolver_io::{Authorities, Listen};
 
 use crate::kernel_clock::{BUILT_AT, Pretence};
 use crate::options::Options;
@@ -46,6 +46,14 @@ pub(super) fn trust(options: &Options, config: &Config) -> Trust {
     let texts = anchor_texts(options, config.resolver.trust_anchors.as_deref());
     trust.handle_texts(texts.as_deref(), config.resolver.trust_anchor_rollover);
     trust
+}
+
+/// Returns where the configuration has the certificates of authorities.
+pub(super) fn authorities(options: &Options, config: &Config) -> Authorities {
+    match &config.resolver.tls_roots {
+        Some(path) => Authorities::At(anchor_files::place(options.config_dir.as_deref(), path)),
+        None => Authorities::System,
+    }
 }
 
 /// Reads the anchor files that the configuration names.

@@ -1,0 +1,375 @@
+//! How do messages go where each has a stream of its own? DNS over HTTPS (RFC 8484) and over QUIC (RFC 9250).
+//!
+//! One task for each upstream of each group keeps its connection and makes the calls; what comes of them is handed back
+//! through a queue that wakes the driver. Which upstream, when again, and for how long is the core's to say. Only this file
+//! and those below it know the libraries.
+
+use std::collections::{HashMap, VecDeque};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use config::model::Transport;
+use resolver::{ExchangeId, Failure, Hangup, HttpFault, TlsFault, Transmit};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::EXCHANGE_LIFETIME;
+use crate::clock::Sleep;
+use crate::edns::{self, Additions};
+use crate::rounds::Found;
+use crate::slots::{Key, Slots};
+use crate::tls::{Peer, Tls};
+
+mod https;
+mod quic;
+
+/// How long a connection and its handshake may take.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(3);
+/// How long a connection is kept without calls.
+const IDLE_TIME: Duration = Duration::from_secs(10);
+/// Upstreams at once.
+const ROUTES_MAX: usize = 64;
+/// Calls under way at once.
+const CALLS_MAX: usize = 2048;
+/// How long a server that was not believed, or serves no DNS, is not asked again.
+const DISBELIEF_TIME: Duration = Duration::from_secs(1);
+/// Octets of a DNS header.
+const HEADER: usize = 12;
+
+/// The upstreams, and the calls under way.
+#[derive(Debug)]
+pub(crate) struct Calls {
+    routes: Slots<Route>,
+    route_by_exchange: HashMap<ExchangeId, Key>,
+    sender: UnboundedSender<Done>,
+    done: UnboundedReceiver<Done>,
+    sleep: Sleep,
+}
+
+#[derive(Debug)]
+struct Route {
+    /// Whose, and to whom; its message and exchange mean nothing.
+    like: Transmit,
+    calls: UnboundedSender<Call>,
+    task: AbortHandle,
+    refused: Option<(Failure, Instant)>,
+    used_at: Instant,
+}
+
+/// A message on its way.
+#[derive(Debug, Clone)]
+struct Call {
+    exchange: ExchangeId,
+    /// The id under which its reply is to come back.
+    id: [u8; 2],
+    /// As it is sent: with id 0 (RFC 8484 §4.1, RFC 9250 §4.2.1), padded.
+    wire: Vec<u8>,
+    replayed: bool,
+}
+
+/// What came of a call.
+#[derive(Debug)]
+struct Done {
+    exchange: ExchangeId,
+    outcome: Result<Vec<u8>, Failure>,
+}
+
+/// A connection.
+#[derive(Debug)]
+enum Line {
+    Https(https::Line),
+    Quic(quic::Line),
+}
+
+impl Calls {
+    /// No upstreams.
+    pub(crate) fn new() -> Self {
+        let (sender, done) = mpsc::unbounded_channel();
+        Self {
+            routes: Slots::new(),
+            route_by_exchange: HashMap::new(),
+            sender,
+            done,
+            sleep: Sleep::new(),
+        }
+    }
+
+    /// Makes a call.
+    ///
+    /// # Errors
+    /// Why it cannot be made.
+    pub(crate) fn start(
+        &mut self,
+        tls: &mut Tls,
+        transmit: Transmit,
+        now: Instant,
+        found: &mut VecDeque<Found>,
+    ) -> Result<(), Failure> {
+        if self.sleep.has_slept() {
+            self.close_where(found, |_| true);
+        }
+        if self.route_by_exchange.len() >= CALLS_MAX {
+            return Err(Failure::Resources);
+        }
+        let exchange = transmit.exchange;
+        let mut wire = Vec::with_capacity(transmit.wire.len().next_multiple_of(128) + 2);
+        let additions = Additions {
+            keepalive: false,
+            padding: true,
+        };
+        edns::emit(&transmit.wire, 0, additions, &mut wire);
+        let id = transmit.wire.first_chunk::<2>().copied();
+        let key = self.route(tls, transmit, now)?;
+        let route = self.routes.get_mut(key).ok_or(Failure::Resources)?;
+        match route.refused {
+            Some((failure, until)) if now < until => return Err(failure),
+            Some(_) | None => route.refused = None,
+        }
+        route.used_at = now;
+        let call = Call {
+            exchange,
+            id: id.unwrap_or_default(),
+            wire,
+            replayed: false,
+        };
+        route.calls.send(call).map_err(|_| Failure::Resources)?;
+        self.route_by_exchange.insert(exchange, key);
+        Ok(())
+    }
+
+    /// Lets nobody wait for a call any more.
+    pub(crate) fn cancel(&mut self, exchange: ExchangeId) {
+        if !self.route_by_exchange.is_empty() {
+            self.route_by_exchange.remove(&exchange);
+        }
+    }
+
+    /// Takes what came of calls; pending while nothing did.
+    pub(crate) fn poll_done(
+        &mut self,
+        cx: &mut Context<'_>,
+        found: &mut VecDeque<Found>,
+    ) -> Poll<()> {
+        if self.routes.is_empty() {
+            return Poll::Pending;
+        }
+        let before = found.len();
+        while let Poll::Ready(Some(Done { exchange, outcome })) = self.done.poll_recv(cx) {
+            let Some(route) = self.route_by_exchange.remove(&exchange) else {
+                continue;
+            };
+            match outcome {
+                Ok(wire) => found.push_back(Found::Carried(exchange, wire)),
+                Err(failure) => {
+                    if let Failure::Tls(_) | Failure::Http(HttpFault::NoHttp2) = failure
+                        && let Some(route) = self.routes.get_mut(route)
+                    {
+                        route.refused = Some((failure, Instant::now() + DISBELIEF_TIME));
+                    }
+                    found.push_back(Found::Failed(exchange, failure));
+                }
+            }
+        }
+        if found.len() > before {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Closes what must not be used any more.
+    pub(crate) fn hang_up(&mut self, hangup: &Hangup, found: &mut VecDeque<Found>) {
+        self.close_where(found, |route| {
+            route.like.group == hangup.group
+                && hangup
+                    .upstream
+                    .as_ref()
+                    .is_none_or(|upstream| *upstream == route.like.upstream)
+        });
+    }
+
+    /// Has every server show itself again.
+    pub(crate) fn doubt(&mut self, found: &mut VecDeque<Found>) {
+        self.close_where(found, |_| true);
+    }
+
+    fn close_where(&mut self, found: &mut VecDeque<Found>, meant: impl Fn(&Route) -> bool) {
+        let keys: Vec<Key> = self
+            .routes
+            .iter()
+            .filter(|(_, route)| meant(route))
+            .map(|(key, _)| key)
+            .collect();
+        for key in keys {
+            self.close(key, found);
+        }
+    }
+
+    fn close(&mut self, key: Key, found: &mut VecDeque<Found>) {
+        let Some(route) = self.routes.remove(key) else {
+            return;
+        };
+        route.task.abort();
+        let mut open: Vec<ExchangeId> = self
+            .route_by_exchange
+            .extract_if(|_, route| *route == key)
+            .map(|(exchange, _)| exchange)
+            .collect();
+        open.sort_unstable();
+        let failed = |exchange| Found::Failed(exchange, Failure::Closed);
+        found.extend(open.into_iter().map(failed));
+    }
+
+    fn route(&mut self, tls: &mut Tls, like: Transmit, now: Instant) -> Result<Key, Failure> {
+        let same =
+            |route: &Route| route.like.group == like.group && route.like.upstream == like.upstream;
+        if let Some((key, _)) = self.routes.iter().find(|(_, route)| same(route)) {
+            return Ok(key);
+        }
+        if self.routes.len() >= ROUTES_MAX {
+            let oldest = self.routes.iter().min_by_key(|(_, route)| route.used_at);
+            if let Some((key, _)) = oldest {
+                self.close(key, &mut VecDeque::new());
+            }
+        }
+        let peer = tls.peer(&like.upstream)?;
+        let (calls, receiver) = mpsc::unbounded_channel();
+        let keeper = Keeper {
+            like: like.clone(),
+            peer,
+            done: self.sender.clone(),
+            line: None,
+            open: JoinSet::new(),
+            has_served: false,
+        };
+        let task = tokio::spawn(keeper.keep(receiver)).abort_handle();
+        Ok(self.routes.insert(Route {
+            like,
+            calls,
+            task,
+            refused: None,
+            used_at: now,
+        }))
+    }
+}
+
+impl Drop for Route {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Keeps the connection of one route, and makes its calls.
+struct Keeper {
+    like: Transmit,
+    peer: Peer,
+    done: UnboundedSender<Done>,
+    line: Option<Line>,
+    open: JoinSet<(Call, Result<Vec<u8>, Failure>)>,
+    /// Whether this connection has brought a reply.
+    has_served: bool,
+}
+
+impl Keeper {
+    async fn keep(mut self, mut calls: UnboundedReceiver<Call>) {
+        loop {
+            let idle = self.open.is_empty() && self.line.is_some();
+            tokio::select! {
+                call = calls.recv() => match call {
+                    Some(call) => self.begin(call).await,
+                    None => return,
+                },
+                Some(ended) = self.open.join_next(), if !self.open.is_empty() => {
+                    if let Ok((call, outcome)) = ended {
+                        self.end(call, outcome).await;
+                    }
+                }
+                () = tokio::time::sleep(IDLE_TIME), if idle => self.line = None,
+            }
+        }
+    }
+
+    async fn begin(&mut self, call: Call) {
+        if self.line.as_ref().is_none_or(Line::is_dead) {
+            self.line = None;
+            self.has_served = false;
+            let connected = tokio::time::timeout(HANDSHAKE_TIME, connect(&self.like, &self.peer));
+            match connected.await.unwrap_or(Err(Failure::TimedOut)) {
+                Ok(line) => self.line = Some(line),
+                Err(failure) => return self.tell(&call, Err(failure)),
+            }
+        }
+        let Some(line) = &self.line else {
+            return;
+        };
+        match line {
+            Line::Https(line) => {
+                let asked = line.ask(call.wire.clone());
+                self.open.spawn(timed(call, asked));
+            }
+            Line::Quic(line) => {
+                let asked = line.ask(call.wire.clone());
+                self.open.spawn(timed(call, asked));
+            }
+        }
+    }
+
+    async fn end(&mut self, call: Call, outcome: Result<Vec<u8>, Failure>) {
+        self.has_served |= outcome.is_ok();
+        match outcome {
+            // One that has served and ends has had enough of this connection (RFC 9113 §8.7, RFC 9250 §5.4).
+            Err(Failure::Closed) if self.has_served && !call.replayed => {
+                if self.line.as_ref().is_some_and(Line::is_dead) {
+                    self.line = None;
+                }
+                let call = Call {
+                    replayed: true,
+                    ..call
+                };
+                Box::pin(self.begin(call)).await;
+            }
+            outcome => self.tell(&call, outcome),
+        }
+    }
+
+    fn tell(&self, call: &Call, outcome: Result<Vec<u8>, Failure>) {
+        let outcome = outcome.and_then(|mut wire| {
+            if wire.len() < HEADER {
+                return Err(Failure::Garbled);
+            }
+            if let Some(place) = wire.first_chunk_mut::<2>() {
+                *place = call.id;
+            }
+            Ok(wire)
+        });
+        let exchange = call.exchange;
+        // The driver is gone, and nobody waits.
+        let _told = self.done.send(Done { exchange, outcome });
+    }
+}
+
+impl Line {
+    fn is_dead(&self) -> bool {
+        match self {
+            Self::Https(line) => line.is_dead(),
+            Self::Quic(line) => line.is_dead(),
+        }
+    }
+}
+
+async fn timed(
+    call: Call,
+    asked: impl Future<Output = Result<Vec<u8>, Failure>>,
+) -> (Call, Result<Vec<u8>, Failure>) {
+    let outcome = tokio::time::timeout(EXCHANGE_LIFETIME, asked).await;
+    (call, outcome.unwrap_or(Err(Failure::TimedOut)))
+}
+
+async fn connect(like: &Transmit, peer: &Peer) -> Result<Line, Failure> {
+    match like.upstream.transport {
+        Transport::Https => https::connect(like, peer).await.map(Line::Https),
+        Transport::Quic => quic::connect(like, peer).await.map(Line::Quic),
+        // Those are streams.
+        Transport::Plain | Transport::Tls => Err(Failure::Tls(TlsFault::Handshake)),
+    }
+}

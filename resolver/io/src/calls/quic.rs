@@ -1,0 +1,179 @@
+//! How is a question asked by QUIC? A stream for each, with id 0 and a length (RFC 9250 §4.2).
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{
+    ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig, IdleTimeout,
+    ReadToEndError, TokioRuntime, TransportConfig, VarInt, WriteError,
+};
+use resolver::{Channel, Failure, TlsFault, Transmit};
+use tokio::io::Interest;
+
+use crate::bind;
+use crate::frame;
+use crate::tls::{LastFault, Peer};
+
+/// DOQ_NO_ERROR (RFC 9250 §8.4).
+const NO_ERROR: VarInt = VarInt::from_u32(0);
+/// After so long without a packet the connection is gone.
+const IDLE_TIME: Duration = Duration::from_secs(15);
+
+/// How long an error that somebody else has taken is left alone.
+const ERROR_PAUSE: Duration = Duration::from_millis(20);
+
+/// A connection, with the socket that is its own.
+#[derive(Debug)]
+pub(super) struct Line {
+    connection: Connection,
+    /// Ends when it is dropped.
+    _endpoint: Endpoint,
+}
+
+/// Connects, and has the server show itself.
+pub(super) async fn connect(like: &Transmit, peer: &Peer) -> Result<Line, Failure> {
+    let (socket, address) = bind::upstream(&like.upstream, like.link.as_ref(), Channel::Udp)?;
+    let any: SocketAddr = match address {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    // The kernel draws the port. Connected, the socket hears that server only, and ICMP errors come back at once.
+    socket
+        .bind(&any.into())
+        .map_err(|error| bind::failure(&error))?;
+    bind::connect(&socket, address)?;
+    let failed = |error: std::io::Error| bind::failure(&error);
+    let socket = UdpSocket::from(socket);
+    let errors = socket.try_clone().and_then(tokio::net::UdpSocket::from_std);
+    let errors = errors.map_err(failed)?;
+    let endpoint = Endpoint::new(
+        EndpointConfig::default(),
+        None,
+        socket,
+        Arc::new(TokioRuntime),
+    );
+    let endpoint = endpoint.map_err(failed)?;
+    let config = QuicClientConfig::try_from(Arc::clone(&peer.config));
+    let config = config.map_err(|_| Failure::Tls(TlsFault::Handshake))?;
+    let mut config = ClientConfig::new(Arc::new(config));
+    let mut transport = TransportConfig::default();
+    let idle = IdleTimeout::try_from(IDLE_TIME).map_err(|_| Failure::Resources)?;
+    transport.max_idle_timeout(Some(idle));
+    // The server opens no streams (RFC 9250 §5.4).
+    transport.max_concurrent_bidi_streams(NO_ERROR);
+    transport.max_concurrent_uni_streams(NO_ERROR);
+    config.transport_config(Arc::new(transport));
+    let name = match &like.upstream.server_name {
+        Some(name) => name.to_string(),
+        None => like.upstream.address.to_string(),
+    };
+    let connecting = endpoint.connect_with(config, address, &name);
+    let connecting = connecting.map_err(|_| Failure::Tls(TlsFault::WrongName))?;
+    let connection = tokio::select! {
+        connected = connecting => connected.map_err(|error| failure(&error, Some(&peer.fault)))?,
+        failure = icmp(&errors) => return Err(failure),
+    };
+    Ok(Line {
+        connection,
+        _endpoint: endpoint,
+    })
+}
+
+/// Waits for what ICMP brings: the library passes over it.
+async fn icmp(socket: &tokio::net::UdpSocket) -> Failure {
+    loop {
+        let ready = socket.ready(Interest::ERROR).await;
+        match ready.and_then(|_| socket.take_error()) {
+            // "Fragmentation needed" is what it looks for itself.
+            Ok(Some(error)) if error.raw_os_error() != Some(libc::EMSGSIZE) => {
+                return bind::failure(&error);
+            }
+            Ok(_) => tokio::time::sleep(ERROR_PAUSE).await,
+            Err(error) => return bind::failure(&error),
+        }
+    }
+}
+
+impl Line {
+    /// Whether it takes no more questions.
+    pub(super) fn is_dead(&self) -> bool {
+        self.connection.close_reason().is_some()
+    }
+
+    /// Asks.
+    pub(super) fn ask(
+        &self,
+        wire: Vec<u8>,
+    ) -> impl Future<Output = Result<Vec<u8>, Failure>> + Send + 'static {
+        let connection = self.connection.clone();
+        async move { ask(&connection, &wire).await }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.connection.close(NO_ERROR, b"");
+    }
+}
+
+async fn ask(connection: &Connection, wire: &[u8]) -> Result<Vec<u8>, Failure> {
+    let (mut send, mut receive) = connection
+        .open_bi()
+        .await
+        .map_err(|error| failure(&error, None))?;
+    let mut message = Vec::with_capacity(frame::PREFIX + wire.len());
+    if !frame::emit(wire, &mut message) {
+        return Err(Failure::Resources);
+    }
+    send.write_all(&message)
+        .await
+        .map_err(|error| match error {
+            WriteError::ConnectionLost(error) => failure(&error, None),
+            WriteError::Stopped(_) | WriteError::ClosedStream | WriteError::ZeroRttRejected => {
+                Failure::Closed
+            }
+        })?;
+    // RFC 9250 §4.2: the end says that nothing follows.
+    send.finish().map_err(|_| Failure::Closed)?;
+    let reply = receive.read_to_end(frame::PREFIX + usize::from(u16::MAX));
+    let reply = reply.await.map_err(|error| match error {
+        ReadToEndError::Read(quinn::ReadError::ConnectionLost(error)) => failure(&error, None),
+        ReadToEndError::Read(_) => Failure::Closed,
+        ReadToEndError::TooLong => Failure::Garbled,
+    })?;
+    match frame::parse(&reply) {
+        frame::Frame::Whole(range) if range.end == reply.len() => {
+            Ok(reply.get(range).unwrap_or_default().to_vec())
+        }
+        frame::Frame::Whole(_) | frame::Frame::Bad => Err(Failure::Garbled),
+        frame::Frame::Partial => Err(Failure::Closed),
+    }
+}
+
+/// Tells what ended a connection; `fault` when it was still being made.
+fn failure(error: &ConnectionError, fault: Option<&LastFault>) -> Failure {
+    let disbelief = fault.and_then(LastFault::take);
+    if let Some(disbelief) = disbelief {
+        return Failure::Tls(disbelief);
+    }
+    match error {
+        ConnectionError::TimedOut => Failure::TimedOut,
+        ConnectionError::VersionMismatch
+        | ConnectionError::TransportError(_)
+        | ConnectionError::ConnectionClosed(_)
+        | ConnectionError::CidsExhausted
+            if fault.is_some() =>
+        {
+            Failure::Tls(TlsFault::Handshake)
+        }
+        ConnectionError::VersionMismatch
+        | ConnectionError::TransportError(_)
+        | ConnectionError::ConnectionClosed(_)
+        | ConnectionError::ApplicationClosed(_)
+        | ConnectionError::Reset
+        | ConnectionError::LocallyClosed
+        | ConnectionError::CidsExhausted => Failure::Closed,
+    }
+}
