@@ -137,7 +137,7 @@ pub(crate) fn own_stubs(resolver: &ResolverConfig) -> Vec<SocketAddr> {
 
 /// Whether an upstream can be asked in a scope with this floor.
 pub(crate) fn is_usable(upstream: &Upstream, floor: TransportFloor) -> bool {
-    upstream.transport.is_encrypted() || floor == TransportFloor::Any
+    upstream.transport.is_encrypted() || floor != TransportFloor::Encrypted
 }
 
 fn upstreams(texts: &[Text], place: &Place, findings: &mut Findings<'_>) -> Vec<Upstream> {
@@ -160,6 +160,10 @@ fn upstreams(texts: &[Text], place: &Place, findings: &mut Findings<'_>) -> Vec<
         } else if upstreams.contains(&upstream) {
             findings.warn(span, format!("{upstream} is in the list already"), None);
             continue;
+        } else if upstream.is_anybody() {
+            let message = "whoever answers at this address is believed";
+            let help = "write #NAME for the name in its certificate, or the pin of its key";
+            findings.warn(span, message.to_owned(), Some(help.to_owned()));
         } else if !is_usable(&upstream, place.floor) {
             let message =
                 "the upstream is not encrypted, and `transport` asks for that; it is not used";

@@ -157,6 +157,8 @@ pub enum TransportFloor {
     /// Plain UDP and TCP will do.
     #[default]
     Any,
+    /// They will do, where there is no TLS; who is at the other end of it, nobody asks (RFC 7858 §4.1).
+    Opportunistic,
     /// Only TLS, HTTPS and QUIC.
     Encrypted,
 }
@@ -282,7 +284,7 @@ pub struct Upstream {
     pub server_name: Option<Arc<str>>,
     /// The path of an HTTPS upstream.
     pub path: Option<Arc<str>>,
-    /// Its keys: one of these, whoever vouches for it. `None` leaves it to the certificate.
+    /// Its keys: one of these, whoever vouches for it; an empty list stands for any key. `None` leaves it to the certificate.
     pub pins: Option<Arc<[Pin]>>,
 }
 
@@ -298,6 +300,21 @@ impl Upstream {
             path: None,
             pins: None,
         }
+    }
+
+    /// Returns the same server by TLS, whoever that is.
+    pub fn opportunistic(&self) -> Self {
+        Self {
+            port: Transport::Tls.default_port(),
+            transport: Transport::Tls,
+            pins: Some(Arc::new([])),
+            ..self.clone()
+        }
+    }
+
+    /// Whether anybody at its address is believed, though what he is told is encrypted.
+    pub fn is_anybody(&self) -> bool {
+        self.server_name.is_none() && self.pins.as_ref().is_some_and(|pins| pins.is_empty())
     }
 }
 

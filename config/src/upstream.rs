@@ -17,6 +17,8 @@ const MAX_LINK_NAME: usize = 127;
 
 /// What stands before a pin.
 const PIN: &str = "pin=";
+/// What stands for pins where any key will do.
+const ANY_KEY: &str = "pin=any";
 
 /// What is wrong with an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -255,9 +257,12 @@ fn https(text: Part<'_>) -> Result<Upstream, UpstreamError> {
     })
 }
 
-/// Reads `pin=…&pin=…`.
+/// Reads `pin=…&pin=…`, or `pin=any`.
 fn pins(text: Part<'_>) -> Result<Arc<[Pin]>, UpstreamError> {
     let mut pins = Vec::new();
+    if text.text == ANY_KEY {
+        return Ok(pins.into());
+    }
     let mut rest = Some(text);
     while let Some(options) = rest {
         let (option, others) = options.split('&');
@@ -411,6 +416,9 @@ impl fmt::Display for Upstream {
 impl Upstream {
     fn write_pins(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut before = '?';
+        if self.pins.as_ref().is_some_and(|pins| pins.is_empty()) {
+            return write!(f, "{before}{ANY_KEY}");
+        }
         for pin in self.pins.iter().flat_map(|pins| pins.iter()) {
             write!(f, "{before}{PIN}{pin}")?;
             before = '&';
@@ -473,6 +481,7 @@ mod tests {
             "https://192.0.2.1/dns-query",
             "https://[2001:db8::1]:8443/dns-query",
             "tls://192.0.2.1?pin=sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+            "tls://192.0.2.1?pin=any",
             "tls://[2001:db8::1]:8853?pin=sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=#dns.example",
             "quic://192.0.2.1?pin=sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=&pin=sha256/A7DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
             "https://dns.example/q@192.0.2.1?pin=sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",

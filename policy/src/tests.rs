@@ -649,6 +649,38 @@ fn plain_upstreams_below_the_floor_are_left_out_and_never_replaced() {
 }
 
 #[test]
+fn opportunistic_scope_asks_each_plain_upstream_by_tls_first() {
+    let mut office = dns("10.8.0.1", &["corp.test"]);
+    office.upstreams = vec![
+        upstream("10.8.0.1"),
+        upstream("10.8.0.2:5353"),
+        upstream("tls://10.8.0.3"),
+    ];
+    office.transport = Some(TransportFloor::Opportunistic);
+    let plan = plan(&usual(office), &both(true));
+    let scope = plan
+        .dns
+        .scopes
+        .values()
+        .find(|scope| scope.upstreams.len() > 1);
+    let texts: Vec<String> = scope
+        .unwrap()
+        .upstreams
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        texts,
+        [
+            "tls://10.8.0.1?pin=any",
+            "10.8.0.1",
+            "10.8.0.2:5353",
+            "tls://10.8.0.3"
+        ]
+    );
+}
+
+#[test]
 fn search_suffixes_come_by_rank_and_once() {
     let office = DnsSettings {
         search: names(&["corp.test", "b.test"]),

@@ -1,6 +1,6 @@
 //! Which upstreams may a scope use? Those that its floor allows; the others are noted, never replaced.
 
-use config::model::{TransportFloor, Upstream};
+use config::model::{Transport, TransportFloor, Upstream};
 
 use crate::facts::Owner;
 use crate::plan::Note;
@@ -16,6 +16,13 @@ pub(crate) fn usable(
     for upstream in upstreams {
         let too_plain = floor == TransportFloor::Encrypted && !upstream.transport.is_encrypted();
         if !too_plain {
+            let by_tls = upstream.opportunistic();
+            let may = floor == TransportFloor::Opportunistic
+                && upstream.transport == Transport::Plain
+                && upstream.port == Transport::Plain.default_port();
+            if may && !usable.contains(&by_tls) {
+                usable.push(by_tls);
+            }
             if !usable.contains(upstream) {
                 usable.push(upstream.clone());
             }

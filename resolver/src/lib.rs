@@ -19,6 +19,7 @@ mod chain;
 mod conclude;
 pub mod cookie;
 mod denials;
+pub mod designation;
 pub mod event;
 mod exchange;
 mod failure;

@@ -15,7 +15,7 @@ use resolver::wire::{Question, class, rtype};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 15] = [
     ("query", query),
     ("reply", reply),
     ("hosts", hosts),
@@ -28,6 +28,9 @@ pub const TARGETS: [Target; 12] = [
     ("validator", validator),
     ("carried", carried),
     ("https", https),
+    ("stream", stream),
+    ("upstream", upstream),
+    ("designation", designation),
 ];
 
 /// Runs one target by its name.
@@ -298,5 +301,46 @@ fn https(bytes: &[u8]) {
     };
     if let Some(wire) = resolver_io::listeners::decode_question(text) {
         assert!(wire.len() <= text.len(), "four characters are three octets");
+    }
+}
+
+/// What is added to messages that go by stream, and what is read from those that come.
+fn stream(bytes: &[u8]) {
+    let _time = resolver_io::edns::keepalive(bytes);
+    for keepalive in [false, true] {
+        let additions = resolver_io::edns::Additions {
+            keepalive,
+            padding: true,
+        };
+        let mut out = Vec::new();
+        resolver_io::edns::emit(bytes, 7, additions, &mut out);
+        assert!(
+            out.len() == bytes.len() || out.len().is_multiple_of(128),
+            "a message is padded to whole blocks, or not at all"
+        );
+    }
+}
+
+fn upstream(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(upstream) = text.parse::<config::model::Upstream>() {
+        assert_eq!(
+            upstream.to_string().parse(),
+            Ok(upstream),
+            "what is written reads back"
+        );
+    }
+}
+
+fn designation(bytes: &[u8]) {
+    let plain = config::model::Upstream::plain([192, 0, 2, 1].into());
+    for form in resolver::designation::designated(&plain, [bytes]) {
+        assert!(form.transport.is_encrypted(), "never in the clear");
+        assert_eq!(form.address, plain.address, "never elsewhere");
+        assert_eq!(
+            form.to_string().parse(),
+            Ok(form),
+            "what is written reads back"
+        );
     }
 }

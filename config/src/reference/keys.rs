@@ -3,7 +3,7 @@
 use super::{Form, Key, Section, Syntax};
 
 const DNSSEC: Syntax = Syntax::Choice(&["auto", "enforce", "observe", "off"]);
-const TRANSPORT: Syntax = Syntax::Choice(&["any", "encrypted"]);
+const TRANSPORT: Syntax = Syntax::Choice(&["any", "opportunistic", "encrypted"]);
 const RECURSION: Syntax = Syntax::Choice(&["auto", "always", "never"]);
 const SELECTION: Syntax = Syntax::Choice(&["ordered", "fastest", "hedged"]);
 const KIB: u64 = 1 << 10;
@@ -160,7 +160,7 @@ pub static KEYS: &[Key] = &[
         "transport",
         TRANSPORT,
         Some("\"any\""),
-        "The least that a transport must give before a scope uses an upstream.",
+        "The least that a transport must give before a scope uses an upstream: any will do; any will do, but plain ones are asked by TLS when they speak it, whoever they are; or encrypted ones only.",
     ),
     key(
         Section::Resolver,

@@ -108,8 +108,10 @@ impl Driver {
         for stub in &mut self.udp_stubs {
             stub.flush();
         }
-        self.streams
-            .flush(&self.poller, Instant::now(), &mut self.found);
+        if self.streams.has_work() {
+            self.streams
+                .flush(&self.poller, Instant::now(), &mut self.found);
+        }
         if self.unsent.is_empty() {
             return;
         }

@@ -86,6 +86,11 @@ impl Streams {
         self.connections.is_empty()
     }
 
+    /// Whether there is something to flush.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.dirty.is_empty() || !self.ended.is_empty()
+    }
+
     /// Takes a message; it is sent by [`Streams::flush`].
     ///
     /// # Errors

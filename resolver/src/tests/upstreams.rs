@@ -1,7 +1,7 @@
 //! Servers that fail: another one is asked, another way is tried, and nothing that is not a reply is taken for one.
 
 use super::world::{HOME, Say, World};
-use crate::event::Failure;
+use crate::event::{Failure, HttpFault, TlsFault};
 use crate::wire::rcode;
 
 const SECOND: &str = "192.0.2.54";
@@ -31,6 +31,10 @@ fn whatever_the_first_server_fails_by_the_second_one_answers() {
         Say::Fail(Failure::Refused),
         Say::Fail(Failure::Unreachable),
         Say::Fail(Failure::Closed),
+        Say::Fail(Failure::TimedOut),
+        Say::Fail(Failure::Garbled),
+        Say::Fail(Failure::Tls(TlsFault::Expired)),
+        Say::Fail(Failure::Http(HttpFault::Status(503))),
     ];
     for first in firsts {
         let mut world = two(first.clone());
@@ -134,4 +138,147 @@ fn no_server_is_asked_again_before_it_had_time_to_answer() {
         }
     }
     assert!(world.sent.len() <= 12, "{}", world.sent.len());
+}
+
+#[test]
+fn encrypted_upstream_that_is_not_believed_is_told_by_its_reason_and_never_asked_in_the_clear() {
+    let upstream = "tls://192.0.2.53#dns.example";
+    let profile = format!("match = {{ name = \"home*\" }}\n[dns]\nupstreams = [\"{upstream}\"]\n");
+    let mut world = World::with(super::world::PLAIN, &[("home", &profile)]);
+    let say = Say::Fail(Failure::Tls(TlsFault::WrongName));
+    world.server(HOME).says("a.test A", say);
+    let seen = world.ask("a.test A");
+    assert_eq!(seen.rcode, rcode::SERVFAIL);
+    let (code, text) = seen.error.unwrap();
+    assert_eq!(code, 23);
+    assert!(
+        text.contains(
+            "tls://192.0.2.53#dns.example is not asked: its certificate is for another name"
+        ),
+        "{text}"
+    );
+    let sent = world.take_sent();
+    assert!(sent.len() >= 2, "{sent:?}");
+    assert!(sent.iter().all(|sent| sent.ends_with("by tcp")), "{sent:?}");
+    let status = world.resolver.status(world.now);
+    let home = status.iter().flat_map(|scope| &scope.upstreams);
+    let failing: Vec<_> = home.filter_map(|state| state.failing.clone()).collect();
+    assert_eq!(failing, ["its certificate is for another name".into()]);
+}
+
+#[test]
+fn opportunistic_tls_is_tried_beside_the_first_question_and_used_when_it_works() {
+    let main = "[resolver]\ndnssec = \"off\"\ntransport = \"opportunistic\"\n";
+    let mut world = World::with(main, &[]);
+    world.server(HOME).says("a.test A", answer());
+    world.server(HOME).says("b.test A", answer());
+    world.ask("a.test A");
+    world.run();
+    let sent = world.take_sent();
+    assert_eq!(sent[0], "192.0.2.53 a.test A by tcp");
+    assert_eq!(
+        sent[1], "192.0.2.53 a.test A",
+        "the question itself does not wait"
+    );
+    assert!(
+        sent[2..].iter().all(|sent| sent.ends_with("by tcp")),
+        "{sent:?}"
+    );
+    world.ask("b.test A");
+    assert!(world.sent.iter().all(|sent| !sent.asked.edns));
+}
+
+#[test]
+fn what_is_not_the_reply_is_not_taken_for_one() {
+    let spoils: [(&str, fn(&mut Vec<u8>)); 7] = [
+        ("another id", |wire| wire[0] ^= 0x55),
+        ("a question", |wire| wire[2] &= 0x7f),
+        ("another name", |wire| wire[13] ^= 1),
+        ("another type", |wire| wire[21] ^= 0x10),
+        ("no question", |wire| {
+            wire.drain(12..24);
+            wire[5] = 0;
+        }),
+        ("cut in the middle", |wire| wire.truncate(30)),
+        ("two octets", |wire| wire.truncate(2)),
+    ];
+    for (what, spoil) in spoils {
+        let mut world = World::new();
+        let forged = Say::Spoiled(spoil, Box::new(answer()));
+        world.server(HOME).says("a.test A", forged);
+        let seen = world.ask("a.test A");
+        assert_eq!(seen.answers, ["a.test 300 A 192.0.2.1"], "{what}");
+    }
+}
+
+#[test]
+fn a_reply_that_comes_when_nobody_waits_changes_nothing() {
+    let mut world = World::new();
+    world.server(HOME).says("a.test A", answer());
+    let before = world.ask("a.test A");
+    let exchange = world.sent[0].exchange;
+    let mut forged = before.wire.clone();
+    let last = forged.len() - 12;
+    forged[last] ^= 0xff;
+    world.inject(exchange, &forged);
+    assert_eq!(world.ask("a.test A").answers, before.answers);
+    assert_eq!(world.sent.len(), 1);
+}
+
+#[test]
+fn no_server_is_asked_again_before_it_had_time_to_answer() {
+    let mut world = two(Say::Silence);
+    world.server(SECOND).silent = true;
+    world.ask("a.test A");
+    for pair in world.sent.windows(2) {
+        if pair[0].server == pair[1].server {
+            let between = pair[1].at.since(pair[0].at);
+            assert!(between.as_millis() >= 100, "{between:?}");
+        }
+    }
+    assert!(world.sent.len() <= 12, "{}", world.sent.len());
+}
+
+#[test]
+fn encrypted_upstream_that_is_not_believed_is_told_by_its_reason_and_never_asked_in_the_clear() {
+    let upstream = "tls://192.0.2.53#dns.example";
+    let profile = format!("match = {{ name = \"home*\" }}\n[dns]\nupstreams = [\"{upstream}\"]\n");
+    let mut world = World::with(super::world::PLAIN, &[("home", &profile)]);
+    let say = Say::Fail(Failure::Tls(TlsFault::WrongName));
+    world.server(HOME).says("a.test A", say);
+    let seen = world.ask("a.test A");
+    assert_eq!(seen.rcode, rcode::SERVFAIL);
+    let (code, text) = seen.error.unwrap();
+    assert_eq!(code, 23);
+    assert!(
+        text.contains(
+            "tls://192.0.2.53#dns.example is not asked: its certificate is for another name"
+        ),
+        "{text}"
+    );
+    let sent = world.take_sent();
+    assert!(sent.len() >= 2, "{sent:?}");
+    assert!(sent.iter().all(|sent| sent.ends_with("by tcp")), "{sent:?}");
+    let status = world.resolver.status(world.now);
+    let home = status.iter().flat_map(|scope| &scope.upstreams);
+    let failing: Vec<_> = home.filter_map(|state| state.failing.clone()).collect();
+    assert_eq!(failing, ["its certificate is for another name".into()]);
+}
+
+#[test]
+fn opportunistic_tls_is_tried_beside_the_first_question_and_used_when_it_works() {
+    let main = "[resolver]\ndnssec = \"off\"\ntransport = \"opportunistic\"\n";
+    let mut world = World::with(main, &[]);
+    world.server(HOME).says("a.test A", answer());
+    world.server(HOME).says("b.test A", answer());
+    world.ask("a.test A");
+    world.run();
+    let sent = world.take_sent();
+    assert_eq!(
+        sent,
+        ["192.0.2.53 a.test A by tcp", "192.0.2.53 a.test A"],
+        "the question itself does not wait"
+    );
+    world.ask("b.test A");
+    assert_eq!(world.take_sent(), ["192.0.2.53 b.test A by tcp"]);
 }
