@@ -652,9 +652,9 @@ fn plain_upstreams_below_the_floor_are_left_out_and_never_replaced() {
 fn opportunistic_scope_asks_each_plain_upstream_by_tls_first() {
     let mut office = dns("10.8.0.1", &["corp.test"]);
     office.upstreams = vec![
-        upstream("10.8.0.1"),
-        upstream("10.8.0.2:5353"),
-        upstream("tls://10.8.0.3"),
+        "10.8.0.1".parse().unwrap(),
+        "10.8.0.2:5353".parse().unwrap(),
+        "tls://10.8.0.3".parse().unwrap(),
     ];
     office.transport = Some(TransportFloor::Opportunistic);
     let plan = plan(&usual(office), &both(true));
