@@ -298,7 +298,7 @@ impl Resolver {
             return false;
         };
         let state = scope.state(&upstream);
-        let mut channel = state.map_or(Channel::to(&upstream), |state| state.channel(now));
+        let mut channel = state.map_or_else(|| Channel::to(&upstream), |state| state.channel(now));
         let manners = state.map(|state| &state.manners);
         let again = lookup.asked.contains(&upstream);
         let edns = match manners {

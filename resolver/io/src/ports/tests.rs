@@ -52,6 +52,7 @@ impl Rig {
                 ..Upstream::plain(address.ip())
             },
             channel: Channel::Udp,
+            group: resolver::GroupId(1),
             link: None,
             wire: [&id.to_be_bytes()[..], &[0; 10]].concat(),
         }
