@@ -70,6 +70,8 @@ fn resolver(said: &Table, resolver: &mut ResolverConfig, findings: &mut Findings
     if let Some(mode) = said.word("dnssec") {
         resolver.dnssec = mode;
     }
+    lay(said.time("serve-stale"), &mut resolver.serve_stale);
+    lay(said.boolean("prefetch"), &mut resolver.prefetch);
     lay(
         said.boolean("aggressive-nsec"),
         &mut resolver.aggressive_nsec,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use crate::listener::{ListenerConfig, ListenerStub};
 use crate::matcher::LinkMatch;
@@ -55,6 +56,10 @@ pub struct ResolverConfig {
     pub cache_size: u64,
     /// Bytes that keys, cuts and verdicts may take besides.
     pub dnssec_cache_size: u64,
+    /// How long after their time answers may be given when their upstreams are silent or fail; zero for never.
+    pub serve_stale: Duration,
+    /// Whether names that are asked for again and again are asked anew before their answers run out.
+    pub prefetch: bool,
     /// Whether a proof that names do not exist counts for the others that it covers (RFC 8198).
     pub aggressive_nsec: bool,
     /// When names that nobody claims are resolved from the root down, where a profile does not say.
@@ -86,6 +91,8 @@ impl Default for ResolverConfig {
             hosts: true,
             cache_size: 8 << 20,
             dnssec_cache_size: 4 << 20,
+            serve_stale: Duration::from_secs(86_400),
+            prefetch: true,
             aggressive_nsec: true,
             recursion: RecursionMode::Auto,
             root_servers: Vec::new(),

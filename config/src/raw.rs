@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -39,6 +40,7 @@ enum Value {
     Boolean(bool),
     Integer(i64),
     Size(u64),
+    Seconds(u64),
     Word(&'static str),
     Texts(Vec<Text>),
     Table(Table),
@@ -104,6 +106,16 @@ impl Table {
         let value = self.value(name)?;
         if let Value::Size(value) = value {
             Some(*value)
+        } else {
+            mismatch(name, value)
+        }
+    }
+
+    /// Returns a length of time.
+    pub(crate) fn time(&self, name: &str) -> Option<Duration> {
+        let value = self.value(name)?;
+        if let Value::Seconds(seconds) = value {
+            Some(Duration::from_secs(*seconds))
         } else {
             mismatch(name, value)
         }
@@ -286,6 +298,9 @@ impl Walk<'_, '_> {
             (Syntax::Size { min, max }, DeValue::String(said)) => {
                 self.size(key, (min, max), said, span)
             }
+            (Syntax::Time { min, max }, DeValue::String(said)) => {
+                self.time(key, (min, max), said, span)
+            }
             (Syntax::Text(_) | Syntax::OneOrMore(_) | Syntax::List(_), DeValue::String(said)) => {
                 if matches!(key.syntax, Syntax::List(_)) {
                     let message = format!("`{}` is a list, not one text", key.name);
@@ -324,6 +339,7 @@ impl Walk<'_, '_> {
                     | Syntax::Choice(_)
                     | Syntax::Integer { .. }
                     | Syntax::Size { .. }
+                    | Syntax::Time { .. }
                     | Syntax::Text(_)
                     | Syntax::List(_)
                     | Syntax::OneOrMore(_)
@@ -384,6 +400,21 @@ impl Walk<'_, '_> {
         }
     }
 
+    fn time(&mut self, key: &Key, (min, max): (u64, u64), said: &str, span: Span) -> Option<Value> {
+        let message = match units::parse_time(said) {
+            Ok(seconds) if (min..=max).contains(&seconds) => return Some(Value::Seconds(seconds)),
+            Ok(_) => format!("`{}` is out of range", key.name),
+            Err(error) => error.to_string(),
+        };
+        let help = format!(
+            "write a length of time from \"{}\" to \"{}\"",
+            units::time_text(min),
+            units::time_text(max)
+        );
+        self.findings.error(Some(span), message, Some(help));
+        None
+    }
+
     fn texts(&mut self, key: &Key, items: &[Spanned<DeValue<'_>>]) -> Vec<Text> {
         let mut texts = Vec::with_capacity(items.len());
         for item in items {
@@ -433,6 +464,7 @@ fn belongs(key: &Key) -> String {
             | Syntax::Choice(_)
             | Syntax::Integer { .. }
             | Syntax::Size { .. }
+            | Syntax::Time { .. }
             | Syntax::Text(_)
             | Syntax::List(_)
             | Syntax::OneOrMore(_),

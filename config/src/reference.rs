@@ -140,6 +140,13 @@ pub enum Syntax {
         /// The greatest, in bytes.
         max: u64,
     },
+    /// A length of time, as `"1d"`.
+    Time {
+        /// The least, in seconds.
+        min: u64,
+        /// The greatest, in seconds.
+        max: u64,
+    },
     /// One text.
     Text(Form),
     /// A list of texts.

@@ -1,4 +1,4 @@
-//! How are sizes written? `"8MiB"`: a whole number and a unit. No bare numbers, no decimal fractions.
+//! How are sizes and times written? `"8MiB"`, `"30s"`: a whole number and a unit. No bare numbers, no decimal fractions.
 
 /// Why a text is not a size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +21,51 @@ const UNITS: [(&str, u64); 4] = [
     ("KiB", 1 << 10),
     ("B", 1),
 ];
+
+/// Why a text is not a length of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TimeError {
+    /// No number at its start.
+    #[error("a length of time begins with a whole number")]
+    NoNumber,
+    /// No unit, or one that is not known.
+    #[error("a length of time ends with its unit: s, m, h or d")]
+    NoUnit,
+    /// More than 64 bits of seconds.
+    #[error("the length of time is too great")]
+    TooGreat,
+}
+
+/// The units of time in seconds, the greatest first.
+const TIME_UNITS: [(&str, u64); 4] = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+
+/// Reads a length of time; returns seconds.
+///
+/// # Errors
+/// [`TimeError`], when number or unit are missing.
+pub fn parse_time(text: &str) -> Result<u64, TimeError> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    if number.is_empty() {
+        return Err(TimeError::NoNumber);
+    }
+    let number: u64 = number.parse().map_err(|_| TimeError::TooGreat)?;
+    let unit = unit.trim_start();
+    let known = TIME_UNITS.iter().find(|(name, _)| *name == unit);
+    let (_, seconds) = known.ok_or(TimeError::NoUnit)?;
+    number.checked_mul(*seconds).ok_or(TimeError::TooGreat)
+}
+
+/// Writes a length of time in the greatest unit that divides it.
+pub fn time_text(seconds: u64) -> String {
+    let fitting = TIME_UNITS
+        .iter()
+        .find(|(_, unit)| seconds >= *unit && seconds.is_multiple_of(*unit));
+    fitting.map_or_else(
+        || format!("{seconds}s"),
+        |(name, unit)| format!("{}{name}", seconds / unit),
+    )
+}
 
 /// Reads a size; returns bytes.
 ///
@@ -53,6 +98,26 @@ pub fn size_text(size: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_carry_a_unit() {
+        for (text, seconds) in [
+            ("0s", Ok(0)),
+            ("90s", Ok(90)),
+            ("5 m", Ok(300)),
+            ("1d", Ok(86_400)),
+            ("1", Err(TimeError::NoUnit)),
+            ("1w", Err(TimeError::NoUnit)),
+            ("d", Err(TimeError::NoNumber)),
+            ("-1d", Err(TimeError::NoNumber)),
+            ("999999999999999999d", Err(TimeError::TooGreat)),
+        ] {
+            assert_eq!(parse_time(text), seconds, "{text}");
+        }
+        for seconds in [0, 1, 59, 60, 3_600, 86_400, 90_000] {
+            assert_eq!(parse_time(&time_text(seconds)), Ok(seconds));
+        }
+    }
 
     #[test]
     fn sizes_carry_a_unit() {

@@ -26,14 +26,15 @@ impl Resolver {
     /// Keeps what a reply says; returns it encoded.
     pub(crate) fn store(&mut self, asking: &Asking, hop: &Hop, now: Instant) -> Arc<Template> {
         let template = encode(&asking.question, hop);
-        self.keep(asking, hop, Arc::new(template), now)
+        self.keep(asking, hop, hop, Arc::new(template), now)
     }
 
-    /// Keeps an encoded reply under its question, DO and CD.
+    /// Keeps an encoded reply under its question, DO and CD; `signed` is the same with its signatures.
     pub(crate) fn keep(
         &mut self,
         asking: &Asking,
         hop: &Hop,
+        signed: &Hop,
         template: Arc<Template>,
         now: Instant,
     ) -> Arc<Template> {
@@ -62,9 +63,13 @@ impl Resolver {
             // Not the whole answer: it must be put together.
             End::Goto(_) | End::Refused(..) | End::Loop => self.cache.revoke(&key),
         }
+        if hop.rcode == rcode::SERVFAIL && self.spare_stale(&key, question, now) {
+            return template;
+        }
         if let Some(lifetime) = lifetime {
+            let stale = self.stale_time(signed, lifetime, now);
             self.cache
-                .insert(&key, Arc::clone(&template), lifetime, now);
+                .insert_lasting(&key, Arc::clone(&template), lifetime, stale, now);
         }
         template
     }
@@ -72,6 +77,7 @@ impl Resolver {
     /// Answers a query.
     pub(crate) fn finish(&mut self, query: Query, outcome: Outcome, now: Instant) {
         self.timers.clear(Timer::Budget, query.id);
+        self.timers.clear(Timer::Stale, query.id);
         self.queries_by_client.remove(&(query.client, query.id));
         let envelope = query.parsed.envelope(query.channel);
         let mut wire = Vec::new();

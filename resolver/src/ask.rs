@@ -23,6 +23,7 @@ use crate::event::{Channel, ExchangeId, Failure, Step, Timer};
 use crate::exchange::{Asking, Edns, Exchange, Mismatch, Purpose};
 use crate::learn::{is_referral, note_cookie, told_by};
 use crate::lookup::Waiter;
+use crate::query::BUDGET;
 use crate::record::ParsedReply;
 use crate::upstream::{Guise, Outcome};
 use crate::wire::rcode;
@@ -37,6 +38,8 @@ const STREAM_ROUND: u8 = 2;
 const BAD_REPLY_PATIENCE: Duration = Duration::from_millis(1500);
 /// How long to wait before asking again where everybody failed at once.
 const REJECT_PAUSE: Duration = Duration::from_millis(300);
+/// How long the last message is given at least.
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
 /// How often everybody may fail at once before the query is told.
 const REJECT_ROUNDS: u8 = 1;
 
@@ -131,7 +134,7 @@ impl Resolver {
             Timer::Exchange => self.ask_again(key, now),
             Timer::Probe => self.take_probe_timeout(ExchangeId(key), now),
             Timer::Walk => self.take_walk_timeout(key, now),
-            Timer::Budget | Timer::Proof | Timer::Memory => {}
+            Timer::Budget | Timer::Proof | Timer::Memory | Timer::Stale => {}
         }
     }
 
@@ -333,6 +336,13 @@ impl Resolver {
             self.conclude_bad(id, now);
             return;
         }
+        if lookup.attempts >= ATTEMPTS_MAX {
+            match lookup.bad.is_some() {
+                true => self.conclude_bad(id, now),
+                false => self.conclude_failed(id, now),
+            }
+            return;
+        }
         lookup.round = lookup.round.saturating_add(1);
         // Who replied with an error said what there is to say.
         lookup.tried = lookup
@@ -463,6 +473,9 @@ impl Resolver {
         self.timers.clear(Timer::Hedge, id);
         self.timers.clear(Timer::Exchange, id);
         if attempts >= ATTEMPTS_MAX {
+            // Without a client nobody else ends it.
+            let end = (lookup.started_at + BUDGET).max(now + LAST_PATIENCE);
+            self.timers.set(Timer::Exchange, id, end);
             return;
         }
         let Some(scope) = self.scopes.get(&asking.scope) else {

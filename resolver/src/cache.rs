@@ -101,6 +101,17 @@ pub struct Hit {
     pub template: Arc<Template>,
     /// Seconds since it was stored, for [`Template::emit`].
     pub age: u32,
+    /// Whether it was asked for before and soon runs out; said once of each entry.
+    pub is_due: bool,
+}
+
+/// How long an answer counts, and from when on.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    lifetime: Duration,
+    /// How long after that it may be given as stale.
+    stale: Duration,
+    now: Instant,
 }
 
 /// What to forget.
@@ -206,10 +217,33 @@ impl Cache {
         self.shard(hash).revoke(key, hash);
     }
 
+    /// Returns an answer whose time is over, but not for longer than it may be given after that.
+    pub fn get_stale(&self, key: &Key<'_>, now: Instant) -> Option<Arc<Template>> {
+        let hash = self.hash(key);
+        self.shard(hash).get_stale(key, hash, now)
+    }
+
     /// Stores an answer for `lifetime`, in place of an older one; not when the slot is closed or the answer too big.
     pub fn insert(&self, key: &Key<'_>, template: Arc<Template>, lifetime: Duration, now: Instant) {
+        self.insert_lasting(key, template, lifetime, Duration::ZERO, now);
+    }
+
+    /// As [`Self::insert`], and keeps it for [`Self::get_stale`] for so long after that, if there is room.
+    pub fn insert_lasting(
+        &self,
+        key: &Key<'_>,
+        template: Arc<Template>,
+        lifetime: Duration,
+        stale: Duration,
+        now: Instant,
+    ) {
         let hash = self.hash(key);
-        self.shard(hash).insert(key, hash, template, lifetime, now);
+        let times = Times {
+            lifetime,
+            stale,
+            now,
+        };
+        self.shard(hash).insert(key, hash, template, times);
     }
 
     /// Forgets; returns the number of entries dropped.

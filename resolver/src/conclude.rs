@@ -70,12 +70,16 @@ impl Resolver {
         let Some((upstream, reply)) = lookup.bad.take() else {
             return;
         };
+        let looped = lookup.looped.contains(&upstream);
         if reply.rcode == rcode::SERVFAIL {
             drop(self.store(&asking, &Hop::failure(), now));
         }
         self.conclude(
             id,
-            &Conclusion::Refused(Refused::by_reply(&upstream, &reply)),
+            &Conclusion::Refused(match looped {
+                true => Refused::looped(&upstream),
+                false => Refused::by_reply(&upstream, &reply),
+            }),
             now,
         );
     }
@@ -108,6 +112,7 @@ impl Resolver {
                     self.take_proof(&lookup.asking, incarnation, conclusion, now);
                 }
                 Waiter::Keys => self.take_keys(&lookup.asking, conclusion, now),
+                Waiter::Nobody => {}
             }
         }
     }

@@ -186,6 +186,8 @@ pub enum Step {
     Routed(DomainName, Route),
     /// The scope's cache had it.
     CacheHit(ScopeId),
+    /// The scope's cache had an answer whose time is over, and that was given; why.
+    Stale(ScopeId, &'static str),
     /// An upstream was asked.
     Asked(ScopeId, Upstream, Channel),
     /// It replied.
@@ -252,6 +254,8 @@ pub enum Timer {
     Proof,
     /// When to have what was learned of networks kept.
     Memory,
+    /// When to give a client a stale answer, because no fresh one came.
+    Stale,
 }
 
 /// What the resolver has done since it started.
@@ -263,6 +267,12 @@ pub struct Counters {
     pub cache_hits: u64,
     /// Questions denied by what was proven for others (RFC 8198).
     pub denied_again: u64,
+    /// Stale answers given (RFC 8767).
+    pub stale: u64,
+    /// Questions asked anew before their answers ran out.
+    pub renewed: u64,
+    /// Our own questions, sent back to us.
+    pub looped: u64,
     /// Answered without a scope.
     pub synthesized: u64,
     /// Refused, because their scope is not ready.

@@ -20,6 +20,8 @@ use crate::wire::{HEADER, Question, build_query, option};
 
 /// Messages that are not the reply, after which an exchange by UDP is given up for TCP: somebody guesses (RFC 5452 §9.3).
 pub(crate) const MISMATCHES_MAX: u8 = 3;
+/// Letters whose spelling nobody else comes upon.
+const LETTERS_MIN: usize = 20;
 /// An OPT record without options, in octets; a query to an upstream ends in one.
 const OPT_SIZE: usize = 11;
 /// Where the low octet of ARCOUNT is in a header.
@@ -242,6 +244,21 @@ impl Exchange {
             return Err(Mismatch::GiveUp(reason));
         }
         Err(Mismatch::WaitOn(reason))
+    }
+
+    /// Whether a client's question is this one, come back: by id and spelling, or by a spelling that is no chance.
+    pub(crate) fn is_copied_by(&self, id: u16, question_wire: &[u8]) -> bool {
+        let name = match self.spelled.is_empty() {
+            true => self.asking.question.name.as_wire(),
+            false => &self.spelled,
+        };
+        let letters = self
+            .spelled
+            .iter()
+            .filter(|octet| octet.is_ascii_alphabetic());
+        let rare =
+            letters.count() >= LETTERS_MIN && self.spelled.iter().any(u8::is_ascii_uppercase);
+        question_wire.starts_with(name) && (rare || id == self.id)
     }
 
     /// Whether it was sent with a cookie.

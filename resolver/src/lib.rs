@@ -13,6 +13,7 @@
 
 mod answer;
 mod ask;
+mod bounds;
 pub mod cache;
 pub mod carried;
 mod chain;
@@ -42,6 +43,7 @@ mod refusal;
 mod scope;
 mod search;
 pub mod shortcut;
+mod stale;
 pub mod synthesize;
 pub mod template;
 #[cfg(test)]
@@ -72,6 +74,7 @@ use networks::Networks;
 use progress::Query;
 use scope::Scopes;
 use shortcut::Shortcuts;
+use stale::Keeping;
 use timer::Timers;
 use validate::Trust;
 use walks::Walks;
@@ -90,6 +93,7 @@ pub struct Resolver {
     networks: Networks,
     /// When what is remembered was told last.
     memory_told_at: Option<Instant>,
+    keeping: Keeping,
     cache: Cache,
     shortcuts: Shortcuts,
     hosts: Hosts,
@@ -153,6 +157,7 @@ impl Resolver {
             scopes: Scopes::default(),
             networks: Networks::default(),
             memory_told_at: None,
+            keeping: Keeping::default(),
             hosts: Hosts::default(),
             local_names: LocalNames::default(),
             queries: BTreeMap::new(),
@@ -257,6 +262,7 @@ impl Resolver {
                 }
                 Timer::Proof => self.release(key, now),
                 Timer::Memory => self.tell_memory(now),
+                Timer::Stale => self.take_stale_timeout(key, now),
             }
         }
     }

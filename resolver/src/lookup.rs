@@ -48,6 +48,8 @@ pub(crate) struct Lookup {
     pub(crate) bare: Vec<Upstream>,
     /// Those that called our cookie wrong.
     pub(crate) bad_cookie: Vec<Upstream>,
+    /// Those that sent our question back to us.
+    pub(crate) looped: Vec<Upstream>,
     /// Replies in a guise that is not their own, by upstream.
     pub(crate) doubted: Vec<(Upstream, Doubt, ParsedReply)>,
     pub(crate) failures: Vec<(Upstream, Failure)>,
@@ -85,6 +87,8 @@ pub(crate) enum Waiter {
     Proof(u64),
     /// Whoever keeps the trust points.
     Keys,
+    /// Nobody in particular: what it brings is kept for the next who asks.
+    Nobody,
 }
 
 /// All lookups.
@@ -94,6 +98,7 @@ pub(crate) struct Lookups {
     /// Those that may be joined, by what makes questions identical.
     joinable: HashTable<u64>,
     seed: u64,
+    count_by_incarnation: BTreeMap<u64, usize>,
     last: u64,
 }
 
@@ -121,6 +126,10 @@ impl Lookups {
         {
             entry.remove();
         }
+        *self
+            .count_by_incarnation
+            .entry(asking.incarnation)
+            .or_default() += 1;
         let lookup = Lookup {
             asking,
             started_at: now,
@@ -135,6 +144,7 @@ impl Lookups {
             plain: Vec::new(),
             bare: Vec::new(),
             bad_cookie: Vec::new(),
+            looped: Vec::new(),
             doubted: Vec::new(),
             failures: Vec::new(),
             bad: None,
@@ -169,11 +179,43 @@ impl Lookups {
 
     pub(crate) fn remove(&mut self, id: u64) -> Option<Lookup> {
         let lookup = self.lookup_by_id.remove(&id)?;
+        let incarnation = lookup.asking.incarnation;
+        if let Some(count) = self.count_by_incarnation.get_mut(&incarnation) {
+            *count -= 1;
+            if *count == 0 {
+                self.count_by_incarnation.remove(&incarnation);
+            }
+        }
         let hash = hash(&lookup.asking, self.seed);
         if let Ok(entry) = self.joinable.find_entry(hash, |other| *other == id) {
             entry.remove();
         }
         Some(lookup)
+    }
+
+    /// Returns how many there are for a scope, by its incarnation.
+    pub(crate) fn of_scope(&self, incarnation: u64) -> usize {
+        let count = self.count_by_incarnation.get(&incarnation);
+        count.copied().unwrap_or_default()
+    }
+
+    /// Returns those for the same question in the same scope, however it is asked; of those that may be joined.
+    pub(crate) fn asking_for(&self, asking: &Asking) -> Vec<u64> {
+        const WAYS: [(bool, bool, bool); 5] = [
+            (false, false, false),
+            (true, false, false),
+            (false, true, false),
+            (true, true, false),
+            (true, true, true),
+        ];
+        let mut asking = asking.clone();
+        let way = |(dnssec_ok, checking_disabled, validate)| {
+            asking.dnssec_ok = dnssec_ok;
+            asking.checking_disabled = checking_disabled;
+            asking.validate = validate;
+            self.find(&asking)
+        };
+        WAYS.into_iter().filter_map(way).collect()
     }
 
     fn find(&self, asking: &Asking) -> Option<u64> {

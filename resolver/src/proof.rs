@@ -117,7 +117,7 @@ impl Resolver {
         held.push(query.id);
         self.timers
             .set_earlier(Timer::Proof, incarnation, now + HOLD_MAX);
-        self.keep_waiting(query);
+        self.keep_waiting(query, now);
     }
 
     /// Asks the queries on that were held for a scope.

@@ -101,7 +101,12 @@ impl Resolver {
         query.lookup = None;
         query.steps.extend_from_slice(steps);
         let next = match conclusion {
-            Conclusion::Refused(refused) => Next::Done(Outcome::Refused(refused)),
+            Conclusion::Refused(refused) => {
+                let outage = refused.is_outage();
+                let stale = outage.then(|| self.stale_instead(&mut query, now));
+                let refused = || Next::Done(Outcome::Refused(refused));
+                stale.flatten().unwrap_or_else(refused)
+            }
             Conclusion::Reply {
                 signed,
                 plain,
@@ -120,6 +125,11 @@ impl Resolver {
                 query.take(&version.hop, found, &self.plan)
             }
         };
+        self.go_on(query, next, now);
+    }
+
+    /// Takes a query on that waited.
+    pub(crate) fn go_on(&mut self, query: Query, next: Next, now: Instant) {
         match next {
             Next::Advance => self.advance(query, now),
             Next::Done(outcome) => self.settle(query, outcome, now),
@@ -336,8 +346,13 @@ impl Resolver {
             dnssec_ok: query.parsed.dnssec_ok(),
             checking_disabled: query.parsed.checking_disabled,
         };
-        let hit = self.cache.get(&key, now)?;
+        let Some(hit) = self.cache.get(&key, now) else {
+            return self.stale_at_once(query, question, &key, id, now);
+        };
         let (template, age) = (hit.template, hit.age);
+        if hit.is_due && template.rcode() == rcode::NOERROR {
+            self.renew(query, question, (id, incarnation), now);
+        }
         let hop = self.reread(&template, age, question, query, id)?;
         query.steps.push(Step::CacheHit(id.clone()));
         let failure = hop.rcode == rcode::SERVFAIL;
@@ -350,7 +365,7 @@ impl Resolver {
     }
 
     /// Reads a kept answer as if it came anew: which of it is believed depends on the plan in force.
-    fn reread(
+    pub(crate) fn reread(
         &self,
         template: &Template,
         age: u32,
@@ -410,23 +425,28 @@ impl Resolver {
                     asking.validate = true;
                     if let Some((conclusion, step)) = self.deny_again(&asking, now) {
                         let id = query.id;
-                        self.keep_waiting(query);
+                        self.keep_waiting(query, now);
                         self.resume(id, conclusion, &[step], now);
                         return;
                     }
                 }
             }
         }
+        let Some(admitted) = self.admit(query, &asking, now) else {
+            return;
+        };
+        query = admitted;
         query.lookup = Some(self.ask(Waiter::Query(query.id), asking, now));
-        self.keep_waiting(query);
+        self.keep_waiting(query, now);
     }
 
     /// Puts a query where its budget ends it.
-    pub(crate) fn keep_waiting(&mut self, query: Query) {
+    pub(crate) fn keep_waiting(&mut self, query: Query, now: Instant) {
         let id = query.id;
         self.queries_by_client.insert((query.client, id), id);
         self.timers
             .set_earlier(Timer::Budget, id, query.asked_at + BUDGET);
+        self.await_fresh(&query, now);
         self.queries.insert(id, query);
     }
 }

@@ -17,7 +17,9 @@ use crate::wire::rcode;
 /// Codes of Extended DNS Errors.
 mod code {
     pub(super) const OTHER: u16 = 0;
+    pub(super) const STALE: u16 = 3;
     pub(super) const CACHED_ERROR: u16 = 13;
+    pub(super) const NOT_READY: u16 = 14;
     pub(super) const BLOCKED: u16 = 15;
     pub(super) const PROHIBITED: u16 = 18;
     pub(super) const NO_REACHABLE_AUTHORITY: u16 = 22;
@@ -185,6 +187,37 @@ impl Refused {
             rcode,
             extended_error: extended_error.unwrap_or_else(cached_error),
         }
+    }
+
+    /// An upstream sends our question back to us.
+    pub(crate) fn looped(upstream: &Upstream) -> Self {
+        let text = format!(
+            "{} sends our own questions back to us: it forwards to this stub",
+            address(upstream)
+        );
+        Self::new(rcode::SERVFAIL, code::OTHER, text)
+    }
+
+    /// Whether a stale answer says more: nobody decided that there is none, and nothing is wrong with what came.
+    pub(crate) fn is_outage(&self) -> bool {
+        let failed = matches!(self.rcode, rcode::SERVFAIL | rcode::REFUSED);
+        // RFC 8914 §4: what is bogus, blocked, or not ready is not for want of an upstream.
+        let outage = matches!(
+            self.extended_error.code,
+            code::OTHER
+                | code::STALE
+                | code::CACHED_ERROR
+                | code::NOT_READY
+                | code::NO_REACHABLE_AUTHORITY
+                | code::NETWORK_ERROR
+        );
+        failed && outage
+    }
+
+    /// There are too many questions in a scope.
+    pub(crate) fn too_many_in(scope: &ScopeId) -> Self {
+        let text = format!("too many questions at once in {scope}");
+        Self::new(rcode::SERVFAIL, code::OTHER, text)
     }
 
     /// There are too many questions.

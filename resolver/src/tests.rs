@@ -9,5 +9,6 @@ mod message;
 mod promise;
 mod routing;
 mod shortcut;
+mod stale;
 mod upstreams;
 mod world;

@@ -338,7 +338,7 @@ impl Resolver {
                 ..asking.clone()
             };
             let template = Arc::clone(&version.template);
-            drop(self.keep(&asking, &version.hop, template, now));
+            drop(self.keep(&asking, &version.hop, &signed.hop, template, now));
         }
     }
 

@@ -101,6 +101,11 @@ fn step(step: &Step, plan: &DnsPlan) -> api::Step {
             links: links.clone(),
             ..what("judged")
         },
+        Step::Stale(scope, why) => api::Step {
+            scope: Some(scope.to_string()),
+            detail: Some((*why).to_owned()),
+            ..what("stale")
+        },
         Step::Walked(how) => api::Step {
             detail: Some(how.to_string()),
             ..what("recursion")

@@ -190,6 +190,23 @@ pub static KEYS: &[Key] = &[
         "How many bytes the keys, cuts and verdicts of validation may take besides.",
     ),
     key(
+        Section::Resolver,
+        "serve-stale",
+        Syntax::Time {
+            min: 0,
+            max: 7 * 86_400,
+        },
+        Some("\"1d\""),
+        "How long after their time answers may still be given, marked as stale, when their upstreams are silent for 0.8 s or fail (RFC 8767); \"0s\" for never.",
+    ),
+    key(
+        Section::Resolver,
+        "prefetch",
+        Syntax::Boolean,
+        Some("true"),
+        "Whether names that are asked for again and again are asked anew, in their own scope, shortly before their answers run out.",
+    ),
+    key(
         Section::Links,
         "manage",
         Syntax::Choice(&["matched", "none"]),

@@ -58,6 +58,9 @@ fn property(key: &Key) -> Value {
         Syntax::Size { .. } => {
             json!({ "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB)$" })
         }
+        Syntax::Time { .. } => {
+            json!({ "type": "string", "pattern": "^[0-9]+ *(s|m|h|d)$" })
+        }
         Syntax::Text(_) => text,
         Syntax::List(_) => json!({ "type": "array", "items": text }),
         Syntax::OneOrMore(_) => {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Form, Section, Syntax};
-use crate::units::size_text;
+use crate::units::{size_text, time_text};
 
 const INTRODUCTION: &str = "# Configuration
 
@@ -93,6 +93,11 @@ pub(crate) fn describe(syntax: Syntax) -> String {
             "a size from `\"{}\"` to `\"{}\"`",
             size_text(min),
             size_text(max)
+        ),
+        Syntax::Time { min, max } => format!(
+            "a length of time from `\"{}\"` to `\"{}\"`",
+            time_text(min),
+            time_text(max)
         ),
         Syntax::Text(form) => one(form).to_owned(),
         Syntax::List(form) => format!("a list of {}", many(form)),

@@ -3,6 +3,7 @@
 //! Knows nothing of hashing, time or capacity; the shard decides who moves.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use config::time::Instant;
 
@@ -13,6 +14,8 @@ use crate::template::Template;
 /// No entry.
 pub(super) const NONE: u32 = u32::MAX;
 
+/// The least lifetime of what is worth asking for before it runs out: below, the last tenth is over before the reply comes.
+const RENEWABLE_MIN: Duration = Duration::from_secs(10);
 /// Entries that are allocated together: a table of a million does not double when it is full.
 const CHUNK: usize = 64;
 
@@ -27,6 +30,8 @@ pub(super) struct Node {
     pub(super) newer: u32,
     pub(super) older: u32,
     pub(super) bytes: u32,
+    /// How long after its time it may be given as stale.
+    pub(super) stale_seconds: u32,
     /// Of the passes among the bits.
     pub(super) epoch: u32,
     pub(super) bits: Bits,
@@ -51,6 +56,8 @@ impl Bits {
     /// Questions of guests at either pass.
     const GUEST: Self = Self(32);
     const GUEST_BYPASS: Self = Self(64);
+    /// It was said to be due.
+    pub(super) const RENEWED: Self = Self(128);
 
     pub(super) const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -149,6 +156,21 @@ impl Node {
         u32::try_from(now.since(self.stored_at).as_secs()).unwrap_or(u32::MAX)
     }
 
+    /// Whether it may not be given any more, not even as stale.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        now >= self.expires_at + Duration::from_secs(self.stale_seconds.into())
+    }
+
+    /// Whether it was asked for before and is in the last tenth of its time, and nobody was told so.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        let lifetime = self.expires_at.since(self.stored_at);
+        let left = self.expires_at.since(now);
+        lifetime >= RENEWABLE_MIN
+            && left <= lifetime / 10
+            && self.bits.contains(Bits::ASKED)
+            && !self.bits.contains(Bits::RENEWED)
+    }
+
     pub(super) fn passes(&self, pass: Pass) -> bool {
         self.epoch == pass.epoch && self.bits.contains(Bits::of(pass.stub))
     }
@@ -177,6 +199,7 @@ impl Node {
             newer: NONE,
             older: NONE,
             bytes: 0,
+            stale_seconds: 0,
             epoch: 0,
             bits: Bits::default(),
             segment: Segment::Probation,

@@ -1,14 +1,12 @@
 //! One part of the store, behind a lock of its own: a table, the entries in order, and books for each slot.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use config::name::wire_suffixes;
 use config::time::Instant;
 use hashbrown::HashTable;
+use std::sync::Arc;
 
 use super::order::{Bits, NONE, Node, Nodes, Segment};
-use super::{Forget, Hit, Key, MAX_SHARE, PROTECTED_FIFTHS, Pass, Slot, Usage, entry_bytes};
+use super::{Forget, Hit, Key, MAX_SHARE, PROTECTED_FIFTHS, Pass, Slot, Times, Usage, entry_bytes};
 use crate::template::Template;
 
 /// The entries whose hashes fall into this part.
@@ -71,10 +69,16 @@ impl Shard {
     pub(super) fn get(&mut self, key: &Key<'_>, hash: u64, now: Instant) -> Option<Hit> {
         let found = self.fresh(key, hash, now);
         self.count(key.slot, found.is_some());
-        let node = self.nodes.at(found?);
+        let node = self.nodes.at_mut(found?);
+        let is_due = node.is_due(now);
+        if is_due {
+            node.bits.insert(Bits::RENEWED);
+        }
+        node.bits.insert(Bits::ASKED);
         Some(Hit {
             template: node.template(),
             age: node.age(now),
+            is_due,
         })
     }
 
@@ -91,7 +95,8 @@ impl Shard {
             return false;
         };
         let node = self.nodes.at_mut(at);
-        if node.expires_at <= now || !node.passes(pass) {
+        // One that is due goes the long way once, so that it is asked for anew.
+        if node.expires_at <= now || !node.passes(pass) || node.is_due(now) {
             return false;
         }
         node.bits.insert(Bits::ASKED);
@@ -115,15 +120,35 @@ impl Shard {
         }
     }
 
-    /// As [`super::Cache::insert`].
+    /// As [`super::Cache::get_stale`].
+    pub(super) fn get_stale(
+        &mut self,
+        key: &Key<'_>,
+        hash: u64,
+        now: Instant,
+    ) -> Option<Arc<Template>> {
+        let at = self.find(key, hash)?;
+        let node = self.nodes.at_mut(at);
+        if node.expires_at > now || node.is_over(now) {
+            return None;
+        }
+        node.bits.insert(Bits::ASKED);
+        Some(node.template())
+    }
+
+    /// As [`super::Cache::insert_lasting`].
     pub(super) fn insert(
         &mut self,
         key: &Key<'_>,
         hash: u64,
         template: Arc<Template>,
-        lifetime: Duration,
-        now: Instant,
+        times: Times,
     ) {
+        let Times {
+            lifetime,
+            stale,
+            now,
+        } = times;
         let mut segment = Segment::Probation;
         if let Some(at) = self.find(key, hash) {
             segment = self.nodes.at(at).segment;
@@ -151,6 +176,7 @@ impl Shard {
                 hash,
                 stored_at: now,
                 expires_at: now + lifetime,
+                stale_seconds: u32::try_from(stale.as_secs()).unwrap_or(u32::MAX),
                 bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
                 epoch: 0,
                 bits,
@@ -203,16 +229,15 @@ impl Shard {
         self.nodes.bytes()
     }
 
-    /// Finds an entry that is fresh, and notes that it was asked for; one that has expired goes.
+    /// Finds an entry that is fresh; one whose time is over, even for stale answers, goes.
     fn fresh(&mut self, key: &Key<'_>, hash: u64, now: Instant) -> Option<u32> {
         let at = self.find(key, hash)?;
-        let node = self.nodes.at_mut(at);
-        if node.expires_at <= now {
+        let node = self.nodes.at(at);
+        if node.is_over(now) {
             self.remove(at);
             return None;
         }
-        node.bits.insert(Bits::ASKED);
-        Some(at)
+        (node.expires_at > now).then_some(at)
     }
 
     fn count(&mut self, slot: Slot, hit: bool) {

@@ -280,6 +280,19 @@ impl World {
         client
     }
 
+    /// Asks with these octets; returns the answer if it comes at once.
+    pub(crate) fn put_wire(&mut self, wire: &[u8]) -> Option<Vec<u8>> {
+        self.last += 1;
+        let query = ClientQuery {
+            client: ClientId(self.last),
+            stub: Stub::Main,
+            channel: Channel::Udp,
+            wire,
+        };
+        self.resolver.handle_query(query, self.now);
+        self.resolver.poll_answer().map(|answer| answer.wire)
+    }
+
     /// The client goes away.
     pub(crate) fn leave(&mut self, client: ClientId) {
         self.resolver.handle_client_gone(client);

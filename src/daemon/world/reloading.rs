@@ -51,6 +51,9 @@ impl World {
                 if old.aggressive_nsec != new.aggressive_nsec {
                     self.resolver.apply_aggressive_nsec(new.aggressive_nsec);
                 }
+                if (old.serve_stale, old.prefetch) != (new.serve_stale, new.prefetch) {
+                    self.resolver.apply_keeping(new.serve_stale, new.prefetch);
+                }
                 self.config = understood.config;
                 self.diagnostics = understood.diagnostics;
                 Ok(understood.applied)

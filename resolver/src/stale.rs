@@ -1,0 +1,340 @@
+//! What is given when nothing fresh comes, and what is asked for before it runs out? (RFC 8767)
+//!
+//! ```text
+//! miss, and an answer whose time is over ─► asked as ever ─ reply ──────────────► fresh answer
+//!                                             ├─ 0.8 s without ─► stale answer; the asking goes on for whoever comes next
+//!                                             └─ failure ───────► stale answer; for 30 s the next get it at once
+//! hit in the last tenth of its time, not the first ─► answered; asked for anew in its scope
+//! ```
+//!
+//! A stale answer comes from the cache of the scope that the name routes to, hence never from another network, and only while
+//! that scope may be asked: a claim that is refused stays refused. It is one of the same kind (DO, CD, judged or not), and no
+//! signature in it has run out. What is bogus is no failure of this kind.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use config::time::Instant;
+use policy::ScopeId;
+
+use crate::Resolver;
+use crate::answer::encode;
+use crate::cache::{Key, Slot};
+use crate::chain::Hop;
+use crate::event::{ExtendedError, Step, Timer};
+use crate::exchange::{Asking, Whom};
+use crate::lookup::Waiter;
+use crate::progress::{Found, Next, Query};
+use crate::proof::Judged;
+use crate::wire::{Question, rcode, rtype};
+
+/// How long a client waits for a fresh answer when there is a stale one (RFC 8767 §5: 1.8 s at most).
+const CLIENT_PATIENCE: Duration = Duration::from_millis(800);
+/// TTL of a stale answer, in seconds (RFC 8767 §4).
+const STALE_TTL: u32 = 30;
+/// How long stale answers are given at once after nothing fresh came (RFC 8767 §5).
+const RECHECK_AFTER: Duration = Duration::from_secs(30);
+/// The most questions of which it is known that nothing fresh came.
+const MARKS_MAX: usize = 4096;
+/// The most questions that are asked anew before their answers run out, in one second.
+const RENEWALS_MAX: u32 = 50;
+
+/// What is kept beyond its time, and renewed before it.
+#[derive(Debug)]
+pub(crate) struct Keeping {
+    /// How long answers may be given after their time.
+    longest: Duration,
+    renews: bool,
+    /// Until when stale answers are given at once.
+    marks: BTreeMap<Mark, Instant>,
+    renewed_since: Instant,
+    renewed: u32,
+}
+
+/// Slot, question, DO and CD.
+type Mark = (Slot, Question, bool, bool);
+
+impl Default for Keeping {
+    fn default() -> Self {
+        Self {
+            longest: Duration::ZERO,
+            renews: false,
+            marks: BTreeMap::new(),
+            renewed_since: Instant::ZERO,
+            renewed: 0,
+        }
+    }
+}
+
+impl Keeping {
+    fn mark(&mut self, mark: Mark, now: Instant) {
+        if self.marks.len() >= MARKS_MAX {
+            self.marks.retain(|_, until| now < *until);
+        }
+        if self.marks.len() < MARKS_MAX {
+            self.marks.insert(mark, now + RECHECK_AFTER);
+        }
+    }
+
+    fn is_marked(&mut self, mark: &Mark, now: Instant) -> bool {
+        match self.marks.get(mark) {
+            Some(until) if now < *until => true,
+            Some(_) => {
+                self.marks.remove(mark);
+                false
+            }
+            None => false,
+        }
+    }
+
+    fn may_renew(&mut self, now: Instant) -> bool {
+        if now.since(self.renewed_since) >= Duration::from_secs(1) {
+            self.renewed_since = now;
+            self.renewed = 0;
+        }
+        self.renewed += 1;
+        self.renews && self.renewed <= RENEWALS_MAX
+    }
+}
+
+impl Resolver {
+    /// Takes how long answers may be given after their time, and whether they are asked for anew before it.
+    pub fn apply_keeping(&mut self, serve_stale: Duration, prefetch: bool) {
+        self.keeping.longest = serve_stale;
+        self.keeping.renews = prefetch;
+        if serve_stale.is_zero() {
+            self.keeping.marks.clear();
+        }
+    }
+
+    /// Returns how long an answer that counts for `lifetime` may be given after that; `signed` has its signatures.
+    pub(crate) fn stale_time(&self, signed: &Hop, lifetime: Duration, now: Instant) -> Duration {
+        if !matches!(signed.rcode, rcode::NOERROR | rcode::NXDOMAIN) {
+            return Duration::ZERO;
+        }
+        let wall = self.wall(now);
+        if !wall.dates_count {
+            return self.keeping.longest;
+        }
+        let records = signed.answers.iter().chain(&signed.authority);
+        let ends = records
+            .filter(|record| record.record_type == rtype::RRSIG)
+            .filter_map(|record| record.rdata.get(8..12)?.first_chunk::<4>().copied());
+        let left = ends.map(|end| seconds_until(u32::from_be_bytes(end), wall.seconds));
+        let signed_for = left.min().map_or(Duration::MAX, Duration::from_secs);
+        self.keeping
+            .longest
+            .min(signed_for.saturating_sub(lifetime))
+    }
+
+    /// Keeps a failure from taking the place of an answer that may still be given; returns whether there is one.
+    pub(crate) fn spare_stale(&mut self, key: &Key<'_>, question: &Question, now: Instant) -> bool {
+        if self.keeping.longest.is_zero() || self.cache.get_stale(key, now).is_none() {
+            return false;
+        }
+        self.keeping.mark(mark(key, question), now);
+        true
+    }
+
+    /// Gives a stale answer at once where nothing fresh came a moment ago.
+    pub(crate) fn stale_at_once(
+        &mut self,
+        query: &mut Query,
+        question: &Question,
+        key: &Key<'_>,
+        id: &ScopeId,
+        now: Instant,
+    ) -> Option<Next> {
+        if self.keeping.marks.is_empty() || !self.keeping.is_marked(&mark(key, question), now) {
+            return None;
+        }
+        self.stale(
+            query,
+            question,
+            key,
+            id,
+            "nothing fresh came a moment ago",
+            now,
+        )
+    }
+
+    /// Gives a stale answer in place of a failure.
+    pub(crate) fn stale_instead(&mut self, query: &mut Query, now: Instant) -> Option<Next> {
+        self.stale_here(query, "the upstreams fail", now)
+    }
+
+    /// Says when a query that waits is given a stale answer, if there is one.
+    pub(crate) fn await_fresh(&mut self, query: &Query, now: Instant) {
+        let Some((id, slot)) = self.slot_of(query) else {
+            return;
+        };
+        drop(id);
+        let question = query.question();
+        if self
+            .cache
+            .get_stale(&key(slot, &question, query), now)
+            .is_some()
+        {
+            let at = (query.asked_at + CLIENT_PATIENCE).max(now);
+            self.timers.set(Timer::Stale, query.id, at);
+        }
+    }
+
+    /// A client has waited long enough for a fresh answer.
+    pub(crate) fn take_stale_timeout(&mut self, id: u64, now: Instant) {
+        let Some(mut query) = self.queries.remove(&id) else {
+            return;
+        };
+        let Some(next) = self.stale_here(&mut query, "no reply came in time", now) else {
+            self.queries.insert(id, query);
+            return;
+        };
+        if let Some(lookup) = query.lookup.take()
+            && let Some(lookup) = self.lookups.get_mut(lookup)
+        {
+            query.steps.extend_from_slice(&lookup.steps);
+            // What it brings is for whoever asks next.
+            for waiter in &mut lookup.waiters {
+                if *waiter == Waiter::Query(id) {
+                    *waiter = Waiter::Nobody;
+                }
+            }
+        }
+        self.go_on(query, next, now);
+    }
+
+    /// Asks anew for what soon runs out.
+    pub(crate) fn renew(
+        &mut self,
+        query: &Query,
+        question: &Question,
+        (id, incarnation): (&ScopeId, u64),
+        now: Instant,
+    ) {
+        if !self.keeping.may_renew(now) {
+            return;
+        }
+        let mut asking = Asking {
+            scope: id.clone(),
+            incarnation,
+            question: question.clone(),
+            dnssec_ok: query.parsed.dnssec_ok(),
+            checking_disabled: query.parsed.checking_disabled,
+            validate: false,
+            recurse: false,
+            whom: Whom::Any,
+        };
+        if !asking.checking_disabled {
+            match self.decide_judging(&question.name, &asking, now) {
+                Judged::No => {}
+                Judged::NotYet => return,
+                Judged::Yes => {
+                    asking.dnssec_ok = true;
+                    asking.checking_disabled = true;
+                    asking.validate = true;
+                }
+            }
+        }
+        self.counters.renewed += 1;
+        self.ask(Waiter::Nobody, asking, now);
+    }
+
+    fn stale_here(&mut self, query: &mut Query, why: &'static str, now: Instant) -> Option<Next> {
+        let (id, slot) = self.slot_of(query)?;
+        let question = query.question();
+        let question_key = question.clone();
+        let key = key(slot, &question_key, query);
+        self.stale(query, &question, &key, &id, why, now)
+    }
+
+    /// Returns where the name that a query waits for is kept.
+    fn slot_of(&mut self, query: &Query) -> Option<(ScopeId, Slot)> {
+        if self.keeping.longest.is_zero() {
+            return None;
+        }
+        let visit = query.chain.visits.last()?;
+        if visit.name != query.chain.name {
+            return None;
+        }
+        let scope = self.scopes.living(&visit.scope, visit.incarnation)?;
+        Some((visit.scope.clone(), scope.slot))
+    }
+
+    fn stale(
+        &mut self,
+        query: &mut Query,
+        question: &Question,
+        key: &Key<'_>,
+        id: &ScopeId,
+        why: &'static str,
+        now: Instant,
+    ) -> Option<Next> {
+        if self.keeping.longest.is_zero() {
+            return None;
+        }
+        let kept = self.cache.get_stale(key, now)?;
+        let mut hop = self.reread(&kept, 0, question, query, id)?;
+        let sections = hop.answers.iter_mut().chain(&mut hop.authority);
+        for record in sections.chain(&mut hop.additional) {
+            record.ttl = STALE_TTL;
+        }
+        let template = encode(question, &hop);
+        let template = match kept.is_authentic() {
+            true => template.authentic(),
+            false => template,
+        };
+        let (dnssec_ok, checking_disabled) = (key.dnssec_ok, key.checking_disabled);
+        let marked = (key.slot, question.clone(), dnssec_ok, checking_disabled);
+        self.keeping.mark(marked, now);
+        self.counters.stale += 1;
+        query.steps.push(Step::Stale(id.clone(), why));
+        let found = Found {
+            extended_error: Some(ExtendedError {
+                code: match hop.rcode {
+                    rcode::NXDOMAIN => code::STALE_NXDOMAIN,
+                    _ => code::STALE,
+                },
+                text: why.to_owned(),
+            }),
+            template: Some((template.into(), 0)),
+            ..Found::default()
+        };
+        Some(query.take(&hop, found, &self.plan))
+    }
+}
+
+/// Codes of Extended DNS Errors (RFC 8914 §4).
+mod code {
+    pub(super) const STALE: u16 = 3;
+    pub(super) const STALE_NXDOMAIN: u16 = 19;
+}
+
+fn key<'a>(slot: Slot, question: &'a Question, query: &Query) -> Key<'a> {
+    Key {
+        slot,
+        name: question.name.as_wire(),
+        record_type: question.record_type,
+        class: question.class,
+        dnssec_ok: query.parsed.dnssec_ok(),
+        checking_disabled: query.parsed.checking_disabled,
+    }
+}
+
+fn mark(key: &Key<'_>, question: &Question) -> Mark {
+    (
+        key.slot,
+        question.clone(),
+        key.dnssec_ok,
+        key.checking_disabled,
+    )
+}
+
+/// Dates of signatures are numbers in a circle (RFC 4034 §3.1.5).
+fn seconds_until(end: u32, wall: u64) -> u64 {
+    let [.., a, b, c, d] = wall.to_be_bytes();
+    let left = end.wrapping_sub(u32::from_be_bytes([a, b, c, d]));
+    match left < 1 << 31 {
+        true => left.into(),
+        false => 0,
+    }
+}

@@ -1,0 +1,248 @@
+//! Answers whose time is over, and answers that are renewed before it is.
+
+use std::time::Duration;
+
+use super::world::{HOME, OFFICE, Say, World};
+use crate::event::Failure;
+use crate::wire::rcode;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A world in which `a.test` is known, and its time is over.
+fn known() -> World {
+    let mut world = World::new();
+    world.resolver.apply_keeping(DAY, false);
+    world
+        .server(HOME)
+        .answers("a.test A", &["a.test 60 A 192.0.2.1"])
+        .answers("www.test A", &["www.test 60 CNAME a.test"]);
+    world
+        .server(OFFICE)
+        .answers("git.corp.test A", &["git.corp.test 60 A 10.0.0.9"]);
+    for question in ["a.test A", "www.test A", "git.corp.test A", "gone.test A"] {
+        world.ask(question);
+    }
+    world.sleep(100);
+    world.sent.clear();
+    world
+}
+
+#[test]
+fn a_silent_upstream_costs_less_than_a_second_once_and_nothing_then() {
+    let mut world = known();
+    world.server(HOME).silent = true;
+    let began = world.now;
+    let client = world.put("a.test A");
+    world.run_for(799);
+    assert!(!world.has_answer(client));
+    world.run_for(1);
+    let seen = world.answer(client);
+    assert_eq!(seen.answers, ["a.test 30 A 192.0.2.1"]);
+    assert_eq!(seen.codes(), (rcode::NOERROR, Some(3)));
+    assert_eq!(seen.at.since(began).as_millis(), 800);
+    // The next one need not wait, for half a minute.
+    let before = world.sent.len();
+    let client = world.put("a.test A");
+    assert_eq!(world.answer(client).codes(), (rcode::NOERROR, Some(3)));
+    assert_eq!(world.sent.len(), before);
+    world.sleep(31);
+    world.put("a.test A");
+    assert!(world.sent.len() > before);
+}
+
+#[test]
+fn what_comes_late_is_kept_for_the_next() {
+    let mut world = known();
+    world.server(HOME).delay = Duration::from_millis(1500);
+    let client = world.put("a.test A");
+    world.run_for(1_000);
+    assert_eq!(world.answer(client).codes(), (rcode::NOERROR, Some(3)));
+    world.run_for(1_000);
+    let seen = world.ask("a.test A");
+    assert_eq!(seen.codes(), (rcode::NOERROR, None));
+    assert_eq!(seen.answers, ["a.test 60 A 192.0.2.1"]);
+}
+
+#[test]
+fn failures_are_answered_with_what_was_known_and_do_not_take_its_place() {
+    for say in [
+        Say::Code(rcode::SERVFAIL),
+        Say::Code(rcode::REFUSED),
+        Say::Fail(Failure::Refused),
+        Say::Fail(Failure::Unreachable),
+    ] {
+        let mut world = known();
+        world.server(HOME).says("a.test A", say.clone());
+        for _ in 0..3 {
+            let seen = world.ask("a.test A");
+            assert_eq!(seen.codes(), (rcode::NOERROR, Some(3)), "{say:?}");
+        }
+        world.sleep(60);
+        assert_eq!(world.ask("a.test A").codes().1, Some(3), "{say:?}");
+    }
+}
+
+#[test]
+fn a_name_that_was_not_there_is_not_there_yet_and_says_so() {
+    let mut world = known();
+    world.server(HOME).silent = true;
+    let seen = world.ask("gone.test A");
+    assert_eq!(seen.codes(), (rcode::NXDOMAIN, Some(19)));
+}
+
+#[test]
+fn aliases_are_followed_through_stale_answers() {
+    let mut world = known();
+    world.server(HOME).silent = true;
+    let seen = world.ask("www.test A");
+    assert_eq!(
+        seen.answers,
+        ["www.test 30 CNAME a.test", "a.test 30 A 192.0.2.1"]
+    );
+    assert_eq!(seen.error.map(|(code, _)| code), Some(3));
+}
+
+#[test]
+fn what_is_bogus_or_blocked_by_the_upstream_is_no_outage() {
+    for code in [6, 7, 9, 15, 16, 17] {
+        let mut world = known();
+        let error = Say::Error(rcode::SERVFAIL, code, "no");
+        world.server(HOME).says("a.test A", error);
+        let seen = world.ask("a.test A");
+        assert_eq!(seen.codes(), (rcode::SERVFAIL, Some(code)));
+    }
+}
+
+#[test]
+fn nothing_is_given_beyond_the_bound_or_without_leave() {
+    let mut world = known();
+    world.server(HOME).silent = true;
+    world.sleep(86_400 + 60);
+    assert_eq!(world.ask("a.test A").rcode, rcode::SERVFAIL);
+    let mut world = known();
+    world.server(HOME).silent = true;
+    world.resolver.apply_keeping(Duration::ZERO, false);
+    assert_eq!(world.ask("a.test A").rcode, rcode::SERVFAIL);
+}
+
+#[test]
+fn a_claimed_name_whose_link_is_down_stays_refused() {
+    let mut world = known();
+    world.switch("vpn0", false);
+    let seen = world.ask("git.corp.test A");
+    assert_eq!(seen.codes(), (rcode::REFUSED, Some(15)));
+    // Nor does it come back from what the link knew before.
+    world.server(OFFICE).silent = true;
+    world.switch("vpn0", true);
+    assert_eq!(world.ask("git.corp.test A").rcode, rcode::SERVFAIL);
+}
+
+#[test]
+fn who_asks_otherwise_is_not_given_another_kind_of_answer() {
+    let mut world = known();
+    world.server(HOME).silent = true;
+    for (dnssec_ok, flags) in [(true, 0x0100), (false, 0x0110)] {
+        let ask = super::message::Ask {
+            dnssec_ok,
+            flags,
+            ..super::message::asked("a.test A")
+        };
+        assert_eq!(world.ask_as(&ask).rcode, rcode::SERVFAIL);
+    }
+}
+
+#[test]
+fn names_that_are_asked_for_again_are_renewed_before_they_run_out() {
+    let mut world = known();
+    world.resolver.apply_keeping(DAY, true);
+    world.ask("a.test A");
+    world.sent.clear();
+    // Asked once, and not in its last tenth.
+    world.sleep(30);
+    world.ask("a.test A");
+    assert_eq!(world.take_sent(), Vec::<String>::new());
+    world.sleep(25);
+    let seen = world.ask("a.test A");
+    assert_eq!(seen.answers, ["a.test 5 A 192.0.2.1"]);
+    assert_eq!(world.take_sent(), ["192.0.2.53 a.test A"]);
+    // It is fresh again, and nobody waited.
+    world.sleep(10);
+    assert_eq!(world.ask("a.test A").answers, ["a.test 50 A 192.0.2.1"]);
+    assert_eq!(world.take_sent(), Vec::<String>::new());
+    // One that nobody asked for before is not renewed.
+    world.sleep(46);
+    world.sent.clear();
+    world.ask("git.corp.test A");
+    world.sent.clear();
+    world.sleep(56);
+    world.ask("git.corp.test A");
+    assert_eq!(world.take_sent(), Vec::<String>::new());
+}
+
+#[test]
+fn names_are_renewed_where_they_belong_and_not_too_many_at_once() {
+    let mut world = known();
+    world.resolver.apply_keeping(DAY, true);
+    for turn in 0..200 {
+        let name = format!("n{turn}.corp.test");
+        let row = format!("{name} 100 A 10.0.0.9");
+        world.server(OFFICE).answers(&format!("{name} A"), &[&row]);
+        world.ask(&format!("{name} A"));
+        world.ask(&format!("{name} A"));
+    }
+    world.sleep(91);
+    world.sent.clear();
+    for turn in 0..200 {
+        world.put(&format!("n{turn}.corp.test A"));
+    }
+    let sent = world.take_sent();
+    assert!(sent.iter().all(|sent| sent.starts_with(OFFICE)));
+    assert_eq!(sent.len(), 50);
+}
+
+#[test]
+fn a_question_that_comes_back_is_told_so_and_ends() {
+    for (name, answers) in [("abcdefghijklmnopqrstuvwxyz.test", true), ("a.b", false)] {
+        let mut world = World::new();
+        world.server(HOME).silent = true;
+        let client = world.put(&format!("{name} A"));
+        let sent = world.sent.last().unwrap();
+        let (wire, exchange) = (sent.wire.clone(), sent.exchange);
+        // A redirected packet is the same; a forwarder gives it an id of its own.
+        let forwarded = [&[0x47, 0x11][..], &wire[2..]].concat();
+        for copy in [Some(wire), answers.then_some(forwarded)]
+            .into_iter()
+            .flatten()
+        {
+            let answer = world.put_wire(&copy);
+            let answer = answer.expect("it is answered at once");
+            assert_eq!(answer[3] & 15, 2, "SERVFAIL");
+            assert!(answer.windows(9).any(|text| text == b"questions"));
+        }
+        let before = world.sent.len();
+        assert_eq!(before, 1);
+        // The forwarder hands the error back, and the client is told why.
+        let records = super::message::Records::default();
+        let reply = super::message::reply(&world.sent[0].wire, 2, &records);
+        world.inject(exchange, &reply);
+        world.run();
+        let seen = world.answer(client);
+        assert_eq!(seen.rcode, rcode::SERVFAIL);
+        assert!(seen.why().contains("back to us"), "{}", seen.why());
+    }
+}
+
+#[test]
+fn one_scope_does_not_take_the_room_of_all() {
+    let mut world = World::new();
+    world.server(OFFICE).silent = true;
+    let clients: Vec<_> = (0..1100)
+        .map(|turn| world.put(&format!("n{turn}.corp.test A")))
+        .collect();
+    let refused = clients.iter().filter(|&&client| world.has_answer(client));
+    assert_eq!(refused.count(), 76);
+    // Nobody else notices.
+    let client = world.put("elsewhere.test A");
+    world.run_for(50);
+    assert_eq!(world.answer(client).rcode, rcode::NXDOMAIN);
+}
