@@ -187,11 +187,14 @@ pub(crate) fn note_cookie(state: &mut UpstreamState, exchange: &Exchange, reply:
 
 /// What a reply says of its upstream, whatever the lookup makes of it.
 pub(crate) fn told_by(exchange: &Exchange, reply: &ParsedReply, rtt: Duration) -> Outcome {
-    match (is_answer(reply), exchange.channel) {
+    match (
+        is_answer(reply),
+        exchange.channel == Channel::to(&exchange.upstream),
+    ) {
         (false, _) => Outcome::Heard,
-        (true, Channel::Udp) => Outcome::Good(rtt),
-        // A stream's time is not one round trip.
-        (true, Channel::Tcp) => Outcome::Good(Duration::ZERO),
+        (true, true) => Outcome::Good(rtt),
+        // The time of a stream that is made for one message is not one round trip.
+        (true, false) => Outcome::Good(Duration::ZERO),
     }
 }
 

@@ -17,7 +17,7 @@ use config::time::Instant;
 use crate::Resolver;
 use crate::event::{Channel, ExchangeId, Timer};
 use crate::exchange::{Asking, Edns, Exchange, Purpose};
-use crate::learn::is_answer;
+use crate::learn::{is_answer, told_by};
 use crate::record::ParsedReply;
 use crate::upstream::Outcome;
 
@@ -61,12 +61,8 @@ impl Resolver {
         reply: &ParsedReply,
         now: Instant,
     ) {
-        let rtt = match exchange.channel {
-            Channel::Udp => now.since(exchange.sent_at),
-            Channel::Tcp => Duration::ZERO,
-        };
         let outcome = match is_answer(reply) {
-            true => Outcome::Good(rtt),
+            true => told_by(exchange, reply, now.since(exchange.sent_at)),
             false => Outcome::Outdone(reply.rcode),
         };
         self.take_outcome(exchange, outcome, now);
@@ -115,7 +111,8 @@ impl Resolver {
             .transmits
             .iter()
             .any(|transmit| transmit.exchange == id);
-        let worth = outcome == Outcome::Overtaken && exchange.channel == Channel::Udp;
+        let usual = exchange.channel == Channel::to(&exchange.upstream);
+        let worth = outcome == Outcome::Overtaken && usual;
         if worth && is_sent && waited < PROBE_LIFETIME && state.may_watch() {
             state.watched += 1;
             exchange.purpose = Purpose::Probe;

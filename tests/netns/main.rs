@@ -15,6 +15,7 @@ mod clock;
 mod daemon;
 mod dnssec;
 mod encrypted;
+mod failover;
 mod guests;
 mod kill;
 mod leak;
