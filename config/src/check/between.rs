@@ -1,6 +1,6 @@
 //! What is wrong between files that are each right? Upstreams that another file makes our own stub, and rival claims.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use super::own_stubs;
@@ -44,7 +44,7 @@ pub(crate) fn resolver(
 /// Who claims a suffix with which priority, in the order of the files.
 #[derive(Default)]
 pub(crate) struct Claimants<'a> {
-    file_by_claim: BTreeMap<(DomainName, i32), &'a str>,
+    file_by_claim: HashMap<(DomainName, i32), &'a str>,
 }
 
 impl<'a> Claimants<'a> {

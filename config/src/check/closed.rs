@@ -3,6 +3,8 @@
 //! Guesses in the safe direction only: rather one suffix too many than one too few. An open door is never guessed:
 //! `when-down = "release"` holds only in a profile whose match and `when-down` are right, `exclude` only when it is right.
 
+use std::collections::HashSet;
+
 use super::profile::is_good_id;
 use super::{Checked, values};
 use crate::model::{DefaultUse, DnsSettings, NetworkSettings, Profile, ProfileId, WhenDown};
@@ -29,10 +31,11 @@ pub(crate) fn close(checked: Checked, document: &Document, source: &str) -> Opti
     };
     let mut quoted = claims_at.iter().map(is_quoted);
     dns.claims.retain(|_| quoted.next().unwrap_or(true));
+    let mut seen: HashSet<DomainName> = dns.claims.iter().cloned().collect();
     for claim in claims_in(source) {
         if claim.is_root() {
             dns.default = DefaultUse::Exclusive;
-        } else if !dns.claims.contains(&claim) {
+        } else if seen.insert(claim.clone()) {
             dns.claims.push(claim);
         }
     }

@@ -1,5 +1,7 @@
 //! What does a profile mean? One file of `profiles/` to a [`Profile`].
 
+use std::collections::HashSet;
+
 use std::net::IpAddr;
 
 use super::{Place, is_usable, own_stubs, upstreams, values};
@@ -231,13 +233,15 @@ fn claims(
     claims_at: &mut Vec<Span>,
     findings: &mut Findings<'_>,
 ) {
+    // Lists may have many thousand names.
+    let mut seen: HashSet<DomainName> = dns.claims.iter().cloned().collect();
     for text in said.texts("claims").unwrap_or_default() {
         for name in values::domains(text, findings) {
             if name.is_root() {
                 let help = Some("for all names write default = \"exclusive\"".to_owned());
                 findings.error(Some(text.span()), "the root cannot be claimed", help);
                 dns.default = DefaultUse::Exclusive;
-            } else if dns.claims.contains(&name) {
+            } else if !seen.insert(name.clone()) {
                 findings.warn(
                     Some(text.span()),
                     format!("{name} is claimed already"),
@@ -252,19 +256,21 @@ fn claims(
 }
 
 fn exclude(said: &Table, dns: &DnsSettings, findings: &mut Findings<'_>) -> Vec<DomainName> {
+    let claimed: HashSet<&[u8]> = dns.claims.iter().map(DomainName::as_wire).collect();
+    let mut seen = HashSet::new();
     let mut names = Vec::new();
     for text in said.texts("exclude").unwrap_or_default() {
         for name in values::domains(text, findings) {
             let span = Some(text.span());
             let is_covered = dns.default == DefaultUse::Exclusive
-                || dns.claims.iter().any(|claim| name.is_in(claim));
+                || name.suffixes().any(|suffix| claimed.contains(suffix));
             if name.is_root() {
                 let help = Some("for no names at all write default = \"no\"".to_owned());
                 findings.error(span, "the root cannot be excluded", help);
-            } else if names.contains(&name) {
+            } else if !seen.insert(name.clone()) {
                 findings.warn(span, format!("{name} is excluded already"), None);
             } else {
-                if dns.claims.contains(&name) {
+                if claimed.contains(name.as_wire()) {
                     let message = format!("{name} is claimed and excluded; the exclusion wins");
                     let help = Some("leave out one of the two".to_owned());
                     findings.warn(span, message, help);
