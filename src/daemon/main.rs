@@ -57,7 +57,9 @@ fn daemon(options: &Options) -> Result<(), Box<dyn Error>> {
     let started_by = nix::unistd::getuid().as_raw();
     let directories = config_dirs::directories(options.config_dir.as_deref());
     {
-        let texts = config_dirs::read(&directories, Believe::Only(started_by));
+        let mut texts = config_dirs::read(&directories, Believe::Only(started_by));
+        // They say nothing of listeners, and may be large.
+        texts.retain(|text| text.kind != config_dirs::Kind::Profile);
         resolver_io::try_listen(&run::listen(&reload::config_of(&texts)))?;
     }
     memory::trim();
