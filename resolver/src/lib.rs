@@ -79,6 +79,8 @@ use timer::Timers;
 use validate::Trust;
 use walks::Walks;
 
+pub use query::QUERIES_MAX;
+
 pub use event::{
     Answer, Channel, ClientId, ClientQuery, Clock, Counters, Event, ExchangeId, Failure, GroupId,
     Hangup, HttpFault, LocalNames, ScopeStatus, Stub, Timer, TlsFault, Trace, Transmit,

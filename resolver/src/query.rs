@@ -42,7 +42,7 @@ use crate::wire::{
 /// How long a client waits for its answer at most. The promise is 4.5 s; the rest is for the way through the shell.
 pub(crate) const BUDGET: Duration = Duration::from_millis(4400);
 /// The most questions in flight.
-pub(crate) const QUERIES_MAX: usize = 4096;
+pub const QUERIES_MAX: usize = 4096;
 /// Room for an answer, in octets; larger ones grow.
 const ANSWER_ROOM: usize = 512;
 

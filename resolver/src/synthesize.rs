@@ -67,7 +67,7 @@ pub fn synthesize(
             true => None,
         })
         .or_else(|| loopback_reverse(question))
-        .or_else(|| special(question, claimed))
+        .or_else(|| special(question, stub, claimed))
 }
 
 /// Says in words why a name is answered here; `kind` is that of [`Synthesized`].
@@ -205,7 +205,7 @@ const SPECIALS: &[Special] = &[
     ),
 ];
 
-fn special(question: &Question, claimed: bool) -> Option<Synthesized> {
+fn special(question: &Question, stub: Stub, claimed: bool) -> Option<Synthesized> {
     let name = question.name.as_wire();
     let unspecified = || DomainName::reverse_of(Ipv6Addr::UNSPECIFIED.into());
     if !claimed && is_reverse(&question.name) && question.name == unspecified() {
@@ -216,6 +216,8 @@ fn special(question: &Question, claimed: bool) -> Option<Synthesized> {
         ));
     }
     let row = SPECIALS.iter().find(|row| match row.only {
+        // RFC 9462 §6.1: what the upstream designates is no other way to us.
+        Some(_) if stub.is_guest() => false,
         Some(record_type) => row.suffix == name && record_type == question.record_type,
         None => wire_suffixes(name).any(|suffix| suffix == row.suffix),
     })?;

@@ -34,9 +34,13 @@ use clap::Parser as _;
 use config::diagnostic::Colour;
 use linnet::anchor_files;
 use linnet::config_dirs::{self, Believe};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing_subscriber::EnvFilter;
 
 use options::Options;
+
+/// Descriptors that are more than enough: all questions, all connections and all exchanges at their bounds.
+const DESCRIPTORS: u64 = 32_768;
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
 }
 
 fn daemon(options: &Options) -> Result<(), Box<dyn Error>> {
+    allow_descriptors();
     let started_by = nix::unistd::getuid().as_raw();
     let directories = config_dirs::directories(options.config_dir.as_deref());
     {
@@ -76,6 +81,22 @@ fn daemon(options: &Options) -> Result<(), Box<dyn Error>> {
         .build()?;
     runtime.block_on(run::run(options, started.keeper, started_by))?;
     Ok(())
+}
+
+/// Takes as many descriptors as the system gives: every exchange and every connection has one, and the usual soft limit is for
+/// programs that use `select`.
+fn allow_descriptors() {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE);
+    let raised = limit.and_then(|(soft, hard)| {
+        setrlimit(
+            Resource::RLIMIT_NOFILE,
+            soft.max(hard.min(DESCRIPTORS)),
+            hard,
+        )
+    });
+    if let Err(error) = raised {
+        tracing::debug!(%error, "the limit of descriptors stays");
+    }
 }
 
 /// Prints what is wrong with the configuration.

@@ -60,18 +60,23 @@ fn framed(wire: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes()[..], wire].concat()
 }
 
+/// Claims `lost.test` for an upstream that hears and says nothing: questions for it stay open as long as questions do.
+fn deaf_upstream(office: &Office) -> Peer {
+    shell("ip -n home addr add 192.0.2.99/24 dev p0");
+    let lost = "[dns]\nupstreams = [\"192.0.2.99\"]\nclaims = [\"lost.test\"]\n";
+    office.configure("profiles/lost.toml", lost);
+    let deaf = "import socket,time\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n\
+                s.bind(('192.0.2.99',53))\ntime.sleep(60)";
+    Peer::start(office.dir(), "deaf", Some("home"), &["python3", "-c", deaf])
+}
+
 #[test]
 fn a_flood_of_one_guest_starves_neither_another_nor_the_host_and_grows_nothing() {
     isolated(
         "abuse::a_flood_of_one_guest_starves_neither_another_nor_the_host_and_grows_nothing",
         || {
             let office = Office::raise();
-            // Names that nobody answers: every question stays open for as long as questions do.
-            shell("ip -n home addr add 192.0.2.99/24 dev p0");
-            let deaf = "import socket,time\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\ns.bind(('192.0.2.99',53))\ntime.sleep(60)";
-            let _deaf = Peer::start(office.dir(), "deaf", Some("home"), &["python3", "-c", deaf]);
-            let lost = "[dns]\nupstreams = [\"192.0.2.99\"]\nclaims = [\"lost.test\"]\n";
-            office.configure("profiles/lost.toml", lost);
+            let _deaf = deaf_upstream(&office);
             let linnetd = started(&office);
             raise(LAN);
             shell("ip -n lan addr add 10.0.0.3/24 dev n0");
@@ -100,7 +105,7 @@ fn a_flood_of_one_guest_starves_neither_another_nor_the_host_and_grows_nothing()
                 assert!(own.contains("10.8.0.80"), "after {asked}: {own}");
                 asked += 1;
             }
-            assert!(asked > 5, "{asked} questions in two seconds");
+            assert!(asked > 2, "{asked} questions in two seconds");
             let grown = resident(&linnetd).saturating_sub(before);
             assert!(grown < 16 << 10, "{grown} KiB more: {}", flood.log());
             assert!(
@@ -125,16 +130,19 @@ fn ten_thousand_idle_connections_take_what_one_client_may_and_no_more() {
             .count();
         // Each is closed at once by linnetd beyond the bound; this side keeps what it can of them.
         let mut held = Vec::new();
-        for _ in 0..10_000 {
+        let mut most = 0;
+        for at in 0..10_000 {
             let Ok(stream) = TcpStream::connect_timeout(&NEAR, Duration::from_secs(1)) else {
                 continue;
             };
             if held.len() < 400 {
                 held.push(stream);
             }
+            if at == 500 || at % 2500 == 0 {
+                most = most.max(counted(&office, "127.0.0.1:5300", "connections"));
+            }
         }
-        let open = counted(&office, "127.0.0.1:5300", "connections");
-        assert!((1..=32).contains(&open), "{open} connections");
+        assert!((1..=32).contains(&most), "{most} connections");
         assert!(counted(&office, "127.0.0.1:5300", "limited") > 9_000);
         let more = fs::read_dir(format!("/proc/{}/fd", linnetd.pid()))
             .unwrap()
@@ -217,7 +225,7 @@ fn what_is_no_question_and_who_is_no_client_gets_silence() {
             let socket = |port: u16| {
                 let socket = UdpSocket::bind(("127.0.0.1", port)).unwrap();
                 socket
-                    .set_read_timeout(Some(Duration::from_millis(300)))
+                    .set_read_timeout(Some(Duration::from_millis(700)))
                     .unwrap();
                 socket
             };
@@ -414,4 +422,48 @@ fn every_published_packet_is_survived_by_udp_and_tcp() {
         );
         assert!(!linnetd.log().contains("panicked"), "{}", linnetd.log());
     });
+}
+
+#[test]
+fn one_program_of_the_host_that_runs_wild_leaves_room_for_the_others() {
+    isolated(
+        "abuse::one_program_of_the_host_that_runs_wild_leaves_room_for_the_others",
+        || {
+            let office = Office::raise();
+            let _deaf = deaf_upstream(&office);
+            let linnetd = started(&office);
+            assert!(dig("+short www.example.test").contains("192.0.2.80"));
+            let before = resident(&linnetd);
+            let wild = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+            wild.set_nonblocking(true).unwrap();
+            let mut refused = 0;
+            let mut answer = [0; 512];
+            for id in 0..3200_u16 {
+                let mut wire = id.to_be_bytes().to_vec();
+                wire.extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 6]);
+                wire.extend_from_slice(format!("n{id:05}").as_bytes());
+                wire.extend_from_slice(b"\x04lost\x04test\0\0\x01\0\x01");
+                let _full = wild.send_to(&wire, "127.0.0.53:53");
+                if id % 10 == 0 {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                while wild.recv(&mut answer).is_ok() {
+                    refused += usize::from(answer[3] & 15 == 5);
+                }
+            }
+            // While the wild one's questions are open, a miss of another program is asked and answered.
+            let other = dig("git.corp.test");
+            assert!(other.contains("10.8.0.80"), "{refused} refused: {other}");
+            let by_tcp = dig("+tcp alias.corp.test");
+            assert!(by_tcp.contains("10.8.0.80"), "{refused} refused: {by_tcp}");
+            until("the wild one hears that it has too many", || {
+                while wild.recv(&mut answer).is_ok() {
+                    refused += usize::from(answer[3] & 15 == 5);
+                }
+                refused > 500
+            });
+            let grown = resident(&linnetd).saturating_sub(before);
+            assert!(grown < 24 << 10, "{grown} KiB more");
+        },
+    );
 }

@@ -80,6 +80,8 @@ fn a_container_sees_all_a_guest_what_nobody_claims_and_a_stranger_nothing() {
             assert_eq!(other["strangers"].as_u64(), Some(2), "{other}");
             let withheld = json(&office, &["status"])["counters"]["withheld"].as_u64();
             assert_eq!(withheld, Some(4), "two names, two transports");
+            let (_, text) = office.linnet(LINNET, &["doctor"]);
+            assert!(text.contains("172.17.0.1:53 is open"), "{text}");
             let (_, text) = office.linnet(LINNET, &["status"]);
             assert!(
                 text.contains("listeners for others") && text.contains("2 from strangers"),

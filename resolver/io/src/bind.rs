@@ -12,7 +12,7 @@ use policy::plan::ScopeLink;
 use resolver::{Channel, Failure};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::{BindError, batch, holder};
+use crate::{BindError, batch, holder, listeners};
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 128;
@@ -39,6 +39,13 @@ impl Guard {
             Self::Link => !source.is_unspecified(),
             Self::Source(own) => source.to_canonical().is_loopback() || source == own,
         }
+    }
+}
+
+impl Guard {
+    /// Whether a datagram with this source is a client's: from this host, and not from a port that answers to anything.
+    pub(crate) fn admits_datagram(self, source: SocketAddr) -> bool {
+        self.admits(source.ip()) && !listeners::is_echo(source.port())
     }
 }
 

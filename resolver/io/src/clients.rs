@@ -1,9 +1,11 @@
 //! Who asked, and where does the answer go? The open questions of all stubs.
 //!
 //! A bounded slab with generations, shared by UDP and TCP. A question leaves it with its answer; one that never gets an
-//! answer gives its place up when it is older than any answer can be. Nothing here touches a socket.
+//! answer gives its place up when it is older than any answer can be. One socket of a client may have no more questions open
+//! than there is room for, so that a program run wild leaves room for the others. Nothing here touches a socket.
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,12 @@ pub(crate) const CLIENT_LIFETIME: Duration = Duration::from_secs(6);
 
 /// Answered questions whose peers are still known, for traces.
 const RECENT: usize = 256;
+
+/// Open questions among which sockets have their shares: as many as the resolver takes.
+const SHARED: usize = resolver::QUERIES_MAX;
+
+/// Counters of open questions by socket; sockets that meet in one share it.
+const COUNTERS: usize = 4096;
 
 /// Marks the end of the list of ages.
 const NONE: u32 = u32::MAX;
@@ -60,6 +68,8 @@ pub(crate) struct Clients {
     oldest: u32,
     newest: u32,
     capacity: usize,
+    hasher: RandomState,
+    open_by_socket: Box<[u16]>,
 }
 
 #[derive(Debug)]
@@ -81,6 +91,31 @@ impl Clients {
             oldest: NONE,
             newest: NONE,
             capacity,
+            hasher: RandomState::new(),
+            open_by_socket: vec![0; COUNTERS].into_boxed_slice(),
+        }
+    }
+
+    /// Whether a client's socket has its share of open questions already: no more than there is room for.
+    pub(crate) fn has_share(&self, peer: SocketAddr) -> bool {
+        let own = self.open_by_socket.get(self.counter(peer)).copied();
+        let own = usize::from(own.unwrap_or(0));
+        own > 0 && own >= SHARED.saturating_sub(self.len())
+    }
+
+    fn counter(&self, peer: SocketAddr) -> usize {
+        let place = self.hasher.hash_one(peer) % COUNTERS as u64;
+        usize::try_from(place).unwrap_or(0)
+    }
+
+    fn count(&mut self, peer: SocketAddr, opened: bool) {
+        let place = self.counter(peer);
+        if let Some(count) = self.open_by_socket.get_mut(place) {
+            *count = if opened {
+                count.saturating_add(1)
+            } else {
+                count.saturating_sub(1)
+            };
         }
     }
 
@@ -110,6 +145,7 @@ impl Clients {
         }
         let (old, dropped) = (id(index, entry.generation), entry.client);
         self.unlink(index);
+        self.count(dropped.peer, false);
         Inserted::Replaced(self.open(index, client, now), old, dropped)
     }
 
@@ -121,6 +157,7 @@ impl Clients {
         }
         let found = entry.client;
         self.unlink(index);
+        self.count(found.peer, false);
         if let Some(entry) = self.entries.get_mut(index as usize) {
             entry.open = false;
         }
@@ -158,6 +195,7 @@ impl Clients {
 
     /// Puts a client into a free place, as the newest.
     fn open(&mut self, index: u32, client: Client, now: Instant) -> ClientId {
+        self.count(client.peer, true);
         let older = std::mem::replace(&mut self.newest, index);
         match self.entries.get_mut(older as usize) {
             Some(entry) => entry.newer = index,
@@ -231,6 +269,23 @@ mod tests {
         }
         assert_eq!(clients.len(), 0);
         assert!(clients.entries.len() <= 4 + RECENT);
+    }
+
+    #[test]
+    fn one_socket_leaves_room_for_others_and_gets_its_own_back() {
+        let now = Instant::now();
+        let mut clients = Clients::new(CLIENTS_MAX);
+        let mut open = Vec::new();
+        while !clients.has_share(client(1).peer) {
+            open.push(insert(&mut clients, 1, now));
+        }
+        assert_eq!(open.len(), SHARED / 2);
+        assert!(!clients.has_share(client(2).peer));
+        for id in open {
+            clients.remove(id);
+        }
+        assert!(!clients.has_share(client(1).peer));
+        assert!(clients.open_by_socket.iter().all(|count| *count == 0));
     }
 
     #[test]

@@ -37,8 +37,10 @@ use resolver::{Answer, ClientId};
 use rustls::ServerConfig;
 use tokio::sync::{mpsc, watch};
 
+pub(crate) use access::is_echo;
 pub use board::{Board, ListenerStatus};
 pub use house::Asked;
+pub(crate) use house::refuse_greedy;
 use house::{Back, Door, House, QUERIES_MAX, place_of, stub_of};
 pub use https::decode as decode_question;
 pub use tls::{KeyTexts, KeysError, server_config};

@@ -9,12 +9,13 @@ use std::os::fd::AsFd as _;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use resolver::{ClientId, ExchangeId, Failure, Stub};
+use resolver::{Channel, ClientId, ExchangeId, Failure, Stub};
 
 use crate::Driver;
 use crate::batch::BATCH_MAX;
 use crate::clients::{Client, Inserted, Origin};
 use crate::handover::Datagram;
+use crate::listeners;
 use crate::poller::{Interest, Seen, Token};
 use crate::slots::Key;
 use crate::stub_tcp::{ACCEPTS_MAX, CONNECTIONS_MAX, Connection, IDLE_LIFETIME};
@@ -172,16 +173,33 @@ impl Driver {
             let Some(udp_stub) = self.udp_stubs.get(at) else {
                 continue;
             };
-            if !udp_stub.guard.admits(peer.ip()) {
+            if !udp_stub.guard.admits_datagram(peer) {
                 continue;
             }
             let stub = udp_stub.stub;
+            if self.clients.has_share(peer) {
+                self.turn_away(place);
+                continue;
+            }
             let origin = Origin::Udp(at);
             if let Some(client) = self.remember(Client { peer, origin }, self.received_at) {
                 return Some(Found::Query(client, stub, place));
             }
         }
         None
+    }
+
+    /// Answers a datagram of a client that has too many questions open, without asking.
+    fn turn_away(&mut self, place: usize) {
+        let Some(Datagram { stub, peer, wire }) = self.received.get(place) else {
+            return;
+        };
+        let mut answer = Vec::new();
+        if let Some(udp_stub) = self.udp_stubs.get_mut(stub)
+            && listeners::refuse_greedy(wire, Channel::Udp, &mut answer)
+        {
+            udp_stub.push(peer, answer);
+        }
     }
 
     /// Lets a new round take its share of the datagrams at hand.
@@ -222,6 +240,12 @@ impl Driver {
             let now = Instant::now();
             if let Some(connection) = self.connections.get_mut(key) {
                 let (peer, stub) = (connection.peer, connection.stub);
+                if self.clients.has_share(peer) {
+                    // It is taken up again when one of its questions is answered.
+                    connection.queued = false;
+                    self.askers.pop_front();
+                    continue;
+                }
                 match connection.next_question(now) {
                     Ok(Some(range)) => {
                         let origin = Origin::Tcp(key);
@@ -407,6 +431,7 @@ impl Driver {
             .iter()
             .filter(|(_, connection)| {
                 now.saturating_duration_since(connection.active_at) >= IDLE_LIFETIME
+                    || connection.is_slow(now)
             })
             .map(|(key, _)| key)
             .collect();

@@ -26,6 +26,9 @@ pub(crate) const IN_FLIGHT_MAX: usize = 32;
 /// Time after which a connection without a whole question or a taken answer is closed (RFC 7766 §6.2.3).
 pub(crate) const IDLE_LIFETIME: Duration = Duration::from_secs(30);
 
+/// Time in which answers must be taken, from the first octet that waits to the last.
+pub(crate) const TAKING_TIME: Duration = Duration::from_secs(10);
+
 /// Octets that a client may leave unread before it is closed: four of the longest messages.
 pub(crate) const WRITE_QUEUE_MAX: usize = 4 * (64 << 10);
 
@@ -66,6 +69,8 @@ pub(crate) struct Connection {
     inbound: Inbound,
     outbound: Vec<u8>,
     sent: usize,
+    /// Since when answers have been waiting that were there then.
+    waiting_since: Option<Instant>,
     ended: bool,
 }
 
@@ -98,6 +103,7 @@ impl Connection {
             inbound: Inbound::default(),
             outbound: Vec::new(),
             sent: 0,
+            waiting_since: None,
             ended: false,
         })
     }
@@ -168,6 +174,7 @@ impl Connection {
         if !frame::emit(wire, &mut self.outbound) {
             return Err(Broken);
         }
+        self.waiting_since.get_or_insert(now);
         if self.unsent_octets() > WRITE_QUEUE_MAX {
             self.flush(now)?;
         }
@@ -200,6 +207,9 @@ impl Connection {
         }
         self.outbound.drain(..self.sent.min(self.outbound.len()));
         self.sent = 0;
+        if self.outbound.is_empty() {
+            self.waiting_since = None;
+        }
         if self.outbound.is_empty() && self.outbound.capacity() > KEEP {
             self.outbound = Vec::new();
         }
@@ -222,6 +232,12 @@ impl Connection {
     /// Whether it waits for its client only.
     pub(crate) fn is_idle(&self) -> bool {
         self.clients.is_empty() && self.unsent_octets() == 0
+    }
+
+    /// Whether its client takes too long over its answers, octet by octet or not at all.
+    pub(crate) fn is_slow(&self, now: Instant) -> bool {
+        let waiting = self.waiting_since;
+        waiting.is_some_and(|since| now.saturating_duration_since(since) >= TAKING_TIME)
     }
 
     /// Returns what to watch for.

@@ -161,7 +161,7 @@ impl Thread {
             let Some((peer, wire)) = received.get(place) else {
                 continue;
             };
-            if !self.post.guard.admits(peer.ip()) {
+            if !self.post.guard.admits_datagram(peer) {
                 continue;
             }
             let answered = outbox

@@ -127,3 +127,13 @@ fn guests_hear_neither_of_links_that_are_down_nor_of_search_suffixes() {
         }
     }
 }
+
+#[test]
+fn guests_are_not_led_past_the_host_to_its_upstream() {
+    let mut world = world(&[]);
+    let seen = ask(&mut world, Stub::Guest, "_dns.resolver.arpa SVCB");
+    assert_eq!(seen.codes().0, rcode::NOERROR);
+    assert!(seen.answers.is_empty() && world.sent.is_empty());
+    ask(&mut world, Stub::Main, "_dns.resolver.arpa SVCB");
+    assert_eq!(world.sent.len(), 1, "the host may discover");
+}

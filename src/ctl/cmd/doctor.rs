@@ -8,7 +8,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
-use linnet::api::Status;
+use linnet::api::{ListenerStatus, Status};
 use serde::Serialize;
 
 use crate::connection::{CallError, Connection};
@@ -61,6 +61,7 @@ pub(crate) fn run(
     let status = daemon(socket, &mut findings);
     if let Some(status) = &status {
         stub(status, &mut findings);
+        findings.extend(status.listeners.iter().map(listener));
         upstreams(status, &mut findings);
         configuration(status, &mut findings);
     }
@@ -161,6 +162,33 @@ fn stub(status: &Status, findings: &mut Vec<Finding>) {
                 Some("a packet filter may drop it, or this shell is in another network namespace"),
             ),
         });
+    }
+}
+
+/// Judges a listener for others by what it says of itself: whether they reach it, only they can tell.
+fn listener(listener: &ListenerStatus) -> Finding {
+    let place = &listener.place;
+    let strangers =
+        "ask from the address that is to be served, and add it to the listener's `allow`";
+    match listener.state.as_str() {
+        "open" if listener.queries == 0 && listener.strangers > 0 => finding(
+            "listener",
+            Outcome::Warning,
+            format!(
+                "{place} has heard {} strangers and nobody on its list",
+                listener.strangers
+            ),
+            Some(strangers),
+        ),
+        "open" => finding("listener", Outcome::Good, format!("{place} is open"), None),
+        state => finding(
+            "listener",
+            Outcome::Failure,
+            format!("{place}: {state}"),
+            Some(
+                "docs/listeners.md tells what it needs; linnetd tries again by itself, and reads certificates at a reload",
+            ),
+        ),
     }
 }
 

@@ -7,9 +7,11 @@ use config::model::Prefix;
 /// Bits of an IPv6 address that one client has to itself: whoever has a /64 has all addresses in it.
 const CLIENT_BITS: u32 = 64;
 
-/// Ports whose owners answer to whatever they are sent, or are servers that talk to servers: a question from there is forged
-/// to start a loop or to hit the owner, and gets silence (echo, discard, daytime, qotd, chargen, time, DNS, TFTP, sunrpc, NTP,
-/// NetBIOS, SNMP, CLDAP, RIP, SSDP, mDNS, memcached).
+/// Ports whose owners answer to whatever they are sent (echo and its like): a datagram from there starts a loop.
+const ECHO_PORTS: [u16; 7] = [0, 7, 9, 13, 17, 19, 37];
+
+/// Ports from which others' datagrams get silence: those, and ports of servers, from where a question is forged to hit the
+/// server (DNS, TFTP, sunrpc, NTP, NetBIOS, SNMP, CLDAP, RIP, SSDP, WS-Discovery, mDNS, memcached).
 const REFLECTIVE_PORTS: [u16; 20] = [
     0, 7, 9, 13, 17, 19, 37, 53, 69, 111, 123, 137, 138, 161, 389, 520, 1900, 3702, 5353, 11211,
 ];
@@ -82,6 +84,11 @@ impl AccessList {
 /// Whether a datagram from this port gets silence whatever it says.
 pub(super) fn is_reflective(port: u16) -> bool {
     REFLECTIVE_PORTS.contains(&port)
+}
+
+/// Whether the owner of this port answers to whatever it is sent.
+pub(crate) fn is_echo(port: u16) -> bool {
+    ECHO_PORTS.contains(&port)
 }
 
 /// Returns what stands for a client: its IPv4 address, or the /64 of its IPv6 address.

@@ -37,7 +37,7 @@ const ANSWER_ROOM: usize = 512;
 const UNSENT_MAX: usize = 16 << 20;
 
 /// Open questions of one connection; it is not read while it has as many.
-pub(super) const IN_FLIGHT_MAX: usize = 16;
+pub(super) const IN_FLIGHT_MAX: usize = 100;
 /// How long a connection may be idle (RFC 7766 §6.2.3, RFC 9250 §5.5.1).
 pub(super) const IDLE_TIME: Duration = Duration::from_secs(30);
 /// How long when connections are scarce.
@@ -239,12 +239,8 @@ impl House {
 
     fn limited(&self, door: &Door, channel: Channel, wire: &[u8]) -> Taken {
         door.counts.limited.up();
-        let error = ExtendedError {
-            code: 0,
-            text: "too many questions of this client are open".to_owned(),
-        };
         let mut answer = Vec::new();
-        match turn_away(wire, channel, rcode::REFUSED, &error, &mut answer) {
+        match refuse_greedy(wire, channel, &mut answer) {
             true => Taken::Answered(answer),
             false => Taken::Silence,
         }
@@ -283,6 +279,15 @@ impl House {
     pub(super) fn cookie_time(&self) -> u32 {
         u32::try_from(self.started.elapsed().as_secs()).unwrap_or(u32::MAX)
     }
+}
+
+/// Writes the answer to a client that has its share of open questions, over `out`; false when its message gets none.
+pub(crate) fn refuse_greedy(wire: &[u8], channel: Channel, out: &mut Vec<u8>) -> bool {
+    let error = ExtendedError {
+        code: 0,
+        text: "too many questions of this client are open".to_owned(),
+    };
+    turn_away(wire, channel, rcode::REFUSED, &error, out)
 }
 
 /// Writes FORMERR to a message that can be read but for one of its options, over `out`; false when it gets no answer.

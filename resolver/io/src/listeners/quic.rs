@@ -23,6 +23,10 @@ const QUESTION_MAX: usize = 2 + 4096;
 const RECEIVE_WINDOW: u32 = 64 << 10;
 /// Octets of a connection that its client has not acknowledged.
 const SEND_WINDOW: u64 = 128 << 10;
+/// Clients whose first packet waits to be looked at.
+const INCOMING_MAX: usize = 128;
+/// Octets that those sent meanwhile.
+const INCOMING_BUFFER_MAX: u64 = 1 << 20;
 /// Error codes of DNS over QUIC (RFC 9250 §8.4).
 mod code {
     pub(super) const NO_ERROR: u32 = 0;
@@ -80,6 +84,10 @@ fn server_config(door: &Door) -> io::Result<quinn::ServerConfig> {
         .datagram_receive_buffer_size(None)
         .max_idle_timeout(IDLE_TIME.try_into().ok());
     config.transport_config(Arc::new(transport));
+    config
+        .max_incoming(INCOMING_MAX)
+        .incoming_buffer_size(RECEIVE_WINDOW.into())
+        .incoming_buffer_size_total(INCOMING_BUFFER_MAX);
     // A client that moves was not asked whether it is on the list where it moved to.
     config.migration(false);
     Ok(config)
