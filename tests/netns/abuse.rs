@@ -448,17 +448,18 @@ fn one_program_of_the_host_that_runs_wild_leaves_room_for_the_others() {
                     std::thread::sleep(Duration::from_millis(5));
                 }
                 while wild.recv(&mut answer).is_ok() {
-                    refused += usize::from(answer[3] & 15 == 5);
+                    refused += usize::from(answer[3] & 15 != 0);
                 }
             }
             // While the wild one's questions are open, a miss of another program is asked and answered.
             let other = dig("git.corp.test");
-            assert!(other.contains("10.8.0.80"), "{refused} refused: {other}");
+            assert!(other.contains("10.8.0.80"), "{refused} errors: {other}");
             let by_tcp = dig("+tcp alias.corp.test");
-            assert!(by_tcp.contains("10.8.0.80"), "{refused} refused: {by_tcp}");
+            assert!(by_tcp.contains("10.8.0.80"), "{refused} errors: {by_tcp}");
+            // REFUSED for what is beyond its share, SERVFAIL for what is beyond its upstream's.
             until("the wild one hears that it has too many", || {
                 while wild.recv(&mut answer).is_ok() {
-                    refused += usize::from(answer[3] & 15 == 5);
+                    refused += usize::from(answer[3] & 15 != 0);
                 }
                 refused > 500
             });

@@ -123,7 +123,7 @@ impl Ports {
         now: Instant,
     ) -> Result<(), Failure> {
         let id = message_id(&transmit.wire).ok_or(Failure::Resources)?;
-        if self.len() >= OPEN_MAX {
+        if self.len() >= OPEN_MAX || self.has_share(transmit) {
             return Err(Failure::Resources);
         }
         if let Some(key) = self.draw(transmit, id, now)
@@ -146,6 +146,20 @@ impl Ports {
         }
         self.note(key, id, transmit.exchange);
         Ok(())
+    }
+
+    /// Whether an upstream has no more room left than questions that wait for it: one that is silent must not keep others from
+    /// being asked.
+    fn has_share(&self, transmit: &Transmit) -> bool {
+        let room = OPEN_MAX - self.len();
+        if room > OPEN_MAX / 2 {
+            return false;
+        }
+        let Ok(way) = way(transmit) else {
+            return false;
+        };
+        let ports = self.ports.iter().filter(|(_, port)| port.way == way);
+        ports.map(|(_, port)| port.open).sum::<usize>() >= room
     }
 
     /// Forgets a question; its port stays for the others.

@@ -89,15 +89,18 @@ async fn answer(
     house: &House,
     door: &Door,
 ) {
-    let question = tokio::time::timeout(SLOWEST, question(request, &door.path)).await;
+    let (head, mut body) = request.into_parts();
+    let question = tokio::time::timeout(SLOWEST, question(&head, &mut body, &door.path)).await;
     let wire = match question.unwrap_or(Err(StatusCode::REQUEST_TIMEOUT)) {
         Ok(wire) => wire,
         Err(status) => {
             door.counts.malformed.up();
             let response = Response::builder().status(status).body(());
-            if let Ok(response) = response {
-                // A client that is gone hears nothing.
-                let _heard = respond.send_response(response, true);
+            if let Ok(response) = response
+                && respond.send_response(response, true).is_ok()
+            {
+                // What is still on its way is taken, or the client would hear of a reset instead of the status.
+                let _taken = tokio::time::timeout(SLOWEST, drain(&mut body)).await;
             }
             return;
         }
@@ -147,8 +150,11 @@ async fn answer(
 }
 
 /// Takes the question out of a request.
-async fn question(request: Request<RecvStream>, path: &str) -> Result<Vec<u8>, StatusCode> {
-    let (head, mut body) = request.into_parts();
+async fn question(
+    head: &http::request::Parts,
+    body: &mut RecvStream,
+    path: &str,
+) -> Result<Vec<u8>, StatusCode> {
     if head.uri.path() != path {
         return Err(StatusCode::NOT_FOUND);
     }
@@ -180,6 +186,18 @@ async fn question(request: Request<RecvStream>, path: &str) -> Result<Vec<u8>, S
         let _open = body.flow_control().release_capacity(piece.len());
     }
     Ok(wire)
+}
+
+/// Takes the rest of a body that is of no use, as far as that is reasonable.
+async fn drain(body: &mut RecvStream) {
+    let mut taken = 0;
+    while let Some(Ok(piece)) = body.data().await {
+        taken += piece.len();
+        if taken > UNSENT_MAX {
+            return;
+        }
+        let _open = body.flow_control().release_capacity(piece.len());
+    }
 }
 
 /// Sends an answer as fast as the client's window lets it.
