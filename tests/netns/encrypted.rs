@@ -91,9 +91,10 @@ fn kresd(dir: &Path, certificate: &str) -> Peer {
     let config = format!(
         "net.listen('{SERVER}', 53, {{ kind = 'dns' }})\nnet.listen('{SERVER}', 853, {{ kind = 'tls' }})\n\
          net.listen('{SERVER}', 443, {{ kind = 'doh2' }})\nnet.tls('{0}/{certificate}.pem', '{0}/{certificate}.key')\n\
-         modules.load('hints')\nhints['www.example.test'] = '192.0.2.80'\ntrust_anchors.remove('.')\n\
-         policy.add(policy.suffix(policy.ANSWER({{ [kres.type.A] = {{ rdata=kres.str2ip('192.0.2.83'), ttl=0 }} }}), \
-         policy.todnames({{'many.test'}})))\n",
+         trust_anchors.remove('.')\n\
+         local function say(name, address)\n\
+           policy.add(policy.suffix(policy.ANSWER({{ [kres.type.A] = {{ rdata=kres.str2ip(address), ttl=1 }} }}), \
+           policy.todnames({{name}})))\nend\nsay('many.test', '192.0.2.83')\nsay('www.example.test', '192.0.2.80')\n",
         dir.display()
     );
     std::fs::write(&file, config).expect("the story's folder is writable");
@@ -191,6 +192,10 @@ fn wrong_certificates_are_refused_with_their_reason_and_nothing_goes_in_the_clea
             let office = office();
             let tap = Tap::start(office.dir(), "home0");
             let other_pin = pin(office.dir(), "other");
+            // A clock that somebody answers for: dates count.
+            let clock = office.path("clock.txt");
+            let now = shell("date +%s");
+            std::fs::write(&clock, now.trim()).unwrap();
             for (certificate, option, name, reason) in [
                 ("other", "", "#dns.example", "for another name"),
                 ("other", "", "", "not for its address"),
@@ -217,7 +222,7 @@ fn wrong_certificates_are_refused_with_their_reason_and_nothing_goes_in_the_clea
                 }
                 for upstream in upstreams {
                     configure(&office, &upstream);
-                    let _linnetd = office.linnetd(LINNETD, &[]);
+                    let _linnetd = office.linnetd(LINNETD, &["--clock", &clock]);
                     let answer = dig("secret.example.test");
                     assert!(answer.contains("SERVFAIL"), "{upstream}: {answer}");
                     assert!(answer.contains("EDE: 23"), "{upstream}: {answer}");
