@@ -94,6 +94,10 @@ fn resolver(said: &Table, resolver: &mut ResolverConfig, findings: &mut Findings
         }
         resolver.trust_anchors = Some(path.get_ref().clone());
     }
+    lay(
+        said.boolean("discover-encrypted"),
+        &mut resolver.discover_encrypted,
+    );
     if let Some([path]) = said.texts("tls-roots") {
         if path.get_ref().is_empty() {
             let help = Some("leave it out for the system's own certificates".to_owned());

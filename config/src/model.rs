@@ -70,6 +70,8 @@ pub struct ResolverConfig {
     pub trust_anchors: Option<String>,
     /// Whether the anchors follow the keys that their zones publish (RFC 5011).
     pub trust_anchor_rollover: bool,
+    /// Whether plain upstreams are asked for encrypted forms of theirs (RFC 9462).
+    pub discover_encrypted: bool,
     /// File or directory of certificates of authorities that replaces the system's.
     pub tls_roots: Option<String>,
 }
@@ -98,6 +100,7 @@ impl Default for ResolverConfig {
             root_servers: Vec::new(),
             trust_anchors: None,
             trust_anchor_rollover: true,
+            discover_encrypted: false,
             tls_roots: None,
         }
     }

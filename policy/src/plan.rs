@@ -97,6 +97,8 @@ pub struct ScopePlan {
     pub state: ScopeState,
     /// Whom to ask, in order; those below the transport floor are left out and noted.
     pub upstreams: Vec<Upstream>,
+    /// Whether plain ones are asked for encrypted forms of theirs (RFC 9462).
+    pub discovers: bool,
     /// How one is chosen.
     pub selection: Selection,
     /// Validation.

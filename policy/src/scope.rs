@@ -231,6 +231,7 @@ impl Scopes {
             network,
             state,
             upstreams,
+            discovers: config.resolver.discover_encrypted,
             selection: dns.selection.unwrap_or(config.resolver.selection),
             dnssec: dns.dnssec.unwrap_or(config.resolver.dnssec),
             recursion,

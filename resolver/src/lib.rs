@@ -21,6 +21,7 @@ mod conclude;
 pub mod cookie;
 mod denials;
 pub mod designation;
+mod discovery;
 pub mod event;
 mod exchange;
 mod failure;

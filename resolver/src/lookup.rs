@@ -89,6 +89,8 @@ pub(crate) enum Waiter {
     Keys,
     /// Nobody in particular: what it brings is kept for the next who asks.
     Nobody,
+    /// The scope, to learn of encrypted forms of an upstream.
+    Discovery,
 }
 
 /// All lookups.

@@ -33,6 +33,7 @@ impl Resolver {
         for upstream in scope.take_due(asked, now) {
             self.send_probe(asking, upstream, now);
         }
+        self.discover(asking, now);
     }
 
     fn send_probe(&mut self, asking: &Asking, upstream: Upstream, now: Instant) {

@@ -100,7 +100,7 @@ impl Resolver {
         }
         let due: Vec<Upstream> = scope
             .states()
-            .filter(|state| state.proof.is_due(now))
+            .filter(|state| state.proof.is_due(now) && !state.is_untried())
             .map(|state| state.upstream.clone())
             .collect();
         for upstream in due {

@@ -13,6 +13,7 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use crate::cache::{Cache, Slot};
+use crate::discovery::Discovered;
 use crate::event::{GroupId, Hangup, ScopeStatus, UpstreamStatus};
 use crate::exchange::{Asking, Way, Whom};
 use crate::networks::Networks;
@@ -31,6 +32,8 @@ pub(crate) struct Scope {
     pub(crate) plan: ScopePlan,
     /// Whose connections its messages may use; another one when its link leads to another network.
     pub(crate) group: GroupId,
+    /// What its plain upstreams said of their encrypted forms.
+    pub(crate) discovered: Vec<Discovered>,
     upstreams: Vec<UpstreamState>,
 }
 
@@ -146,6 +149,7 @@ impl Scope {
             slot: cache.open(),
             plan: plan.clone(),
             group: GroupId(incarnation),
+            discovered: Vec::new(),
             upstreams: plan
                 .upstreams
                 .iter()
@@ -172,6 +176,16 @@ impl Scope {
         self.upstreams
             .iter_mut()
             .find(|state| state.upstream == *upstream)
+    }
+
+    /// Takes all upstreams out, to seat them anew.
+    pub(crate) fn take_states(&mut self) -> Vec<UpstreamState> {
+        std::mem::take(&mut self.upstreams)
+    }
+
+    /// Puts the upstreams in, in order.
+    pub(crate) fn put_states(&mut self, states: Vec<UpstreamState>) {
+        self.upstreams = states;
     }
 
     pub(crate) fn states(&self) -> impl Iterator<Item = &UpstreamState> + Clone {
@@ -312,6 +326,7 @@ impl Scope {
         let moved = self.moves(planned);
         if moved {
             self.group = group;
+            self.forget_forms();
         }
         if moved || set(&self.plan) != set(planned) {
             cache.close(self.slot);
@@ -330,6 +345,9 @@ impl Scope {
             self.upstreams.push(state);
         }
         self.plan = planned.clone();
+        let mut known = self.take_states();
+        known.extend(before);
+        self.seat(known);
         self
     }
 

@@ -46,6 +46,8 @@ const WATCHED_MAX: u8 = 4;
 #[derive(Debug, Clone)]
 pub(crate) struct UpstreamState {
     pub(crate) upstream: Upstream,
+    /// Whether it only stands before a plain one, as long as it works.
+    optional: bool,
     health: Health,
     srtt: Option<Duration>,
     pub(crate) manners: Manners,
@@ -64,6 +66,15 @@ impl UpstreamState {
         Self::remembered(upstream, &Memory::default(), Instant::ZERO)
     }
 
+    /// Begins with a form of a plain upstream that is tried beside real questions, and used when it works.
+    pub(crate) fn untried(upstream: Upstream) -> Self {
+        Self {
+            optional: true,
+            health: Health::failing(Why::Untried),
+            ..Self::new(upstream)
+        }
+    }
+
     /// Begins with what is remembered of the same upstream in the same network.
     pub(crate) fn remembered(upstream: Upstream, memory: &Memory, now: Instant) -> Self {
         let health = match memory.failing {
@@ -73,6 +84,7 @@ impl UpstreamState {
             false => Health::default(),
         };
         Self {
+            optional: upstream.is_anybody(),
             upstream,
             health,
             srtt: memory
@@ -134,6 +146,11 @@ impl UpstreamState {
         self.health.is_failing()
     }
 
+    /// Whether it stands before a plain one that is asked in its place, until it has shown that it works.
+    pub(crate) fn is_untried(&self) -> bool {
+        self.optional && self.is_failing()
+    }
+
     /// Whether nothing at all comes from there.
     pub(crate) fn is_gone(&self) -> bool {
         self.health.is_gone()
@@ -152,7 +169,7 @@ impl UpstreamState {
     /// Returns when it is tried again; `first` says that it would be asked first if it worked.
     pub(crate) fn try_at(&self, first: bool) -> Option<Instant> {
         // Most that are asked in the clear will never speak TLS.
-        self.health.try_at(first && !self.upstream.is_anybody())
+        self.health.try_at(first && !self.optional)
     }
 
     /// Returns how it is asked first.

@@ -150,6 +150,13 @@ pub static KEYS: &[Key] = &[
     ),
     key(
         Section::Resolver,
+        "discover-encrypted",
+        Syntax::Boolean,
+        Some("false"),
+        "Whether plain upstreams are asked for encrypted forms of theirs (RFC 9462), which are used when they work and their certificate is for the upstream's own address.",
+    ),
+    key(
+        Section::Resolver,
         "tls-roots",
         Syntax::Text(Form::Path),
         None,

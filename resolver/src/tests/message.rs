@@ -236,6 +236,14 @@ fn push(wire: &mut Vec<u8>, row: &str) {
             [&[0; 18][..], &minimum.to_be_bytes()].concat()
         }
         "RRSIG" => [&type_of(value).to_be_bytes()[..], &[0; 20]].concat(),
+        "SVCB" => {
+            let digits: Vec<u32> = value
+                .chars()
+                .filter_map(|digit| digit.to_digit(16))
+                .collect();
+            let octet = |pair: &[u32]| u8::try_from(pair[0] * 16 + pair[1]).unwrap();
+            digits.chunks_exact(2).map(octet).collect()
+        }
         "NSEC" => [spelled(value), vec![0, 1, 0x40]].concat(),
         other => vec![0; other.len() + value.parse::<usize>().unwrap_or_default()],
     };

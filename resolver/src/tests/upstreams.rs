@@ -187,3 +187,41 @@ fn opportunistic_tls_is_tried_beside_the_first_question_and_used_when_it_works()
     world.ask("b.test A");
     assert_eq!(world.take_sent(), ["192.0.2.53 b.test A by tcp"]);
 }
+
+#[test]
+fn encrypted_forms_are_asked_for_by_switch_tried_and_used_when_they_work() {
+    let main = "[resolver]\ndnssec = \"off\"\ndiscover-encrypted = true\n";
+    let mut world = World::with(main, &[]);
+    let svcb = "_dns.resolver.arpa SVCB";
+    // Priority 1, the root for "the same", alpn=dot,doq.
+    let row = "_dns.resolver.arpa 300 SVCB 00010000010008_03646f74_03646f71";
+    world.server(HOME).says(svcb, Say::Answer(vec![row.into()]));
+    world.server(HOME).says("a.test A", answer());
+    world.server(HOME).says("b.test A", answer());
+    world.server(HOME).says("c.test A", answer());
+    for name in ["a.test A", "b.test A"] {
+        world.ask(name);
+        world.run();
+    }
+    let sent = world.take_sent();
+    // Neither waits for the other.
+    for first in [format!("192.0.2.53 {svcb}"), "192.0.2.53 a.test A".into()] {
+        assert!(sent[..2].contains(&first), "{sent:?}");
+    }
+    world.ask("c.test A");
+    assert_eq!(world.take_sent(), ["192.0.2.53 c.test A by tcp"]);
+    let status = world.resolver.status(world.now);
+    let home = status
+        .iter()
+        .find(|scope| scope.id.to_string() == "home@home0");
+    let shown: Vec<String> = home
+        .unwrap()
+        .upstreams
+        .iter()
+        .map(|state| state.upstream.to_string())
+        .collect();
+    assert_eq!(
+        shown,
+        ["tls://192.0.2.53", "quic://192.0.2.53", "192.0.2.53"]
+    );
+}
