@@ -50,6 +50,15 @@ struct World {
     over: AtomicBool,
 }
 
+/// Ends the run when it is dropped.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 fn setting(name: &str, default: u64) -> u64 {
     env::var(name).map_or(default, |text| text.parse().unwrap())
 }
@@ -132,6 +141,8 @@ fn soak() {
     let end = Duration::from_secs(seconds);
     thread::scope(|scope| {
         scope.spawn(|| {
+            // Whatever becomes of this thread: the others end.
+            let _over = Over(&world.over);
             let mut luck = Luck(seed);
             while begun.elapsed() < end {
                 troubles::strike(
@@ -143,7 +154,6 @@ fn soak() {
                     &mut luck,
                 );
             }
-            world.over.store(true, Ordering::Relaxed);
         });
         while !world.over.load(Ordering::Relaxed) {
             size.sample();

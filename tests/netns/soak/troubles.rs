@@ -62,7 +62,9 @@ impl Troubles {
         self.windows.lock().unwrap()[at].2 = now_ms() + more;
     }
 
+    /// Counts a trouble, and tells its moment to whoever looks for the reason of a mistake.
     fn count(&self, what: &'static str) {
+        tests::say(&format!("{} ms: {what}", now_ms()));
         *self.told.lock().unwrap().entry(what).or_default() += 1;
     }
 
@@ -115,9 +117,11 @@ pub(super) fn strike(
     match luck.below(10) {
         0 | 1 => {
             // One of two: nobody is excused.
-            let server = &servers[usize::try_from(luck.below(4)).unwrap()];
+            let at = usize::try_from(luck.below(4)).unwrap();
+            let server = &servers[at];
             let mode = modes[usize::try_from(luck.below(6)).unwrap()];
             troubles.count("one server fails");
+            tests::say(&format!("server {at}: {mode:?}"));
             server.set(mode);
             pause(luck, 500, 3000);
             server.set(Mode::Right);
