@@ -12,6 +12,7 @@ use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;
 use hashbrown::HashTable;
 
+use crate::ask::ATTEMPTS_MAX;
 use crate::conclude::Conclusion;
 use crate::event::{ExchangeId, Failure, Step};
 use crate::exchange::Asking;
@@ -117,7 +118,9 @@ impl Lookups {
     pub(crate) fn joinable(&self, asking: &Asking, now: Instant) -> Option<u64> {
         let id = self.find(asking)?;
         let lookup = self.lookup_by_id.get(&id)?;
-        (now.since(lookup.started_at) < JOIN_LIFETIME).then_some(id)
+        // One that may send no more has nothing to offer to whoever comes after an outage.
+        let is_spent = lookup.attempts >= ATTEMPTS_MAX && lookup.judging.is_none();
+        (now.since(lookup.started_at) < JOIN_LIFETIME && !is_spent).then_some(id)
     }
 
     pub(crate) fn start(&mut self, asking: Asking, now: Instant) -> u64 {

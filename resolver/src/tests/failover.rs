@@ -284,3 +284,27 @@ fn two_at_once_are_two_and_no_more() {
         ["192.0.2.53 a.test A", "192.0.2.54 a.test A"]
     );
 }
+
+/// Popular names have a lookup on the way whenever an outage ends: those who come then are not to wait for one that has given up.
+#[test]
+fn a_popular_name_is_asked_for_anew_when_the_servers_are_back() {
+    let mut world = two("ordered");
+    for server in [HOME, SECOND] {
+        world.server(server).silent = true;
+    }
+    // Somebody asks twice a second, so that all messages of the lookup are spent.
+    for _ in 0..7 {
+        world.put("popular.test A");
+        world.run_for(500);
+    }
+    for server in [HOME, SECOND] {
+        mend(world.server(server));
+    }
+    let since = world.now;
+    let client = world.put("popular.test A");
+    world.run_for(6000);
+    let answer = world.answer(client);
+    assert_eq!(answer.rcode, rcode::NXDOMAIN);
+    let took = answer.at.since(since).as_millis();
+    assert!(took <= 1500, "{took} ms");
+}
