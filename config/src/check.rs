@@ -77,6 +77,7 @@ fn resolver(said: &Table, resolver: &mut ResolverConfig, findings: &mut Findings
         &mut resolver.aggressive_nsec,
     );
     lay(said.word("recursion"), &mut resolver.recursion);
+    lay(said.word("mdns"), &mut resolver.mdns);
     if let Some(texts) = said.texts("root-servers") {
         let addresses = texts.iter();
         resolver.root_servers = addresses

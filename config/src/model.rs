@@ -74,6 +74,8 @@ pub struct ResolverConfig {
     pub discover_encrypted: bool,
     /// File or directory of certificates of authorities that replaces the system's.
     pub tls_roots: Option<String>,
+    /// Multicast DNS on ordinary links, where a profile does not say.
+    pub mdns: MdnsMode,
 }
 
 impl Default for ResolverConfig {
@@ -102,6 +104,7 @@ impl Default for ResolverConfig {
             trust_anchor_rollover: true,
             discover_encrypted: false,
             tls_roots: None,
+            mdns: MdnsMode::Resolve,
         }
     }
 }
@@ -171,6 +174,41 @@ pub enum TransportFloor {
     Opportunistic,
     /// Only TLS, HTTPS and QUIC.
     Encrypted,
+}
+
+/// What is done by multicast DNS (RFC 6762) on a link.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Default,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum MdnsMode {
+    /// Nothing.
+    #[default]
+    Off,
+    /// Names in `.local` are asked for when a program does.
+    Resolve,
+    /// That, and this machine answers for its own name.
+    Respond,
+}
+
+impl MdnsMode {
+    /// Returns the word for it, as the configuration has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Resolve => "resolve",
+            Self::Respond => "respond",
+        }
+    }
 }
 
 /// `[links]`.
@@ -244,6 +282,8 @@ pub struct DnsSettings {
     pub selection: Option<Selection>,
     /// Recursion; `None` as `[resolver]` says.
     pub recursion: Option<RecursionMode>,
+    /// Multicast DNS on the owner's links; `None` as `[resolver]` says.
+    pub mdns: Option<MdnsMode>,
 }
 
 /// Whether names that nobody claims may come to a scope.

@@ -67,6 +67,8 @@ pub struct LinkMessage {
     pub carrier: bool,
     /// `IFF_LOOPBACK`.
     pub loopback: bool,
+    /// `IFF_MULTICAST`, and neither `IFF_POINTOPOINT` nor `IFF_LOOPBACK`: a link with neighbours that hear a multicast.
+    pub multicast: bool,
 }
 
 /// A default route, or one half of it.

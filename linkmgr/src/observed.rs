@@ -80,6 +80,7 @@ impl Observed {
             mac: link.mac,
             up: link.admin_up && link.carrier,
             loopback: link.loopback,
+            multicast: link.multicast,
             addresses: entry.addresses.clone(),
             default_route4: entry.routes.default_route4(),
             default_route6: entry.routes.default_route6(),

@@ -50,6 +50,8 @@ pub struct LinkFacts {
     pub up: bool,
     /// Whether it is a loopback link; such a link never has a scope of its own.
     pub loopback: bool,
+    /// Whether it has neighbours that hear a multicast: not a tunnel, not loopback.
+    pub multicast: bool,
     /// Its addresses.
     pub addresses: Vec<Prefix>,
     /// The metric of its IPv4 default route (0.0.0.0/0, or both halves), and the gateway; the best when several.

@@ -12,6 +12,7 @@ pub mod domains;
 pub mod explain;
 pub mod facts;
 pub mod leak;
+pub mod multicast;
 pub mod plan;
 mod profile;
 mod resolv_conf;
@@ -45,17 +46,26 @@ pub fn plan(config: &Config, facts: &Facts) -> Plan {
     let mut notes = scopes.notes;
     shadowed(config, facts, &mut notes);
 
+    let searched_locals = known
+        .iter()
+        .filter(|suffix| suffix.label_count() > 1 && multicast::is_local(suffix))
+        .cloned()
+        .collect();
     let domains = DomainTable::new(scopes.claims, scopes.entries, scopes.exclusions, known);
     let scopes_by_id = scopes
         .made
         .into_iter()
         .map(|made| (made.id, made.plan))
         .collect();
+    let tunnel = multicast::tunnel(&domains, &scopes_by_id);
+    let mut neighbours = multicast::plan(config, facts, &scopes.profiles_by_link, tunnel.as_ref());
+    neighbours.unicast = searched_locals;
     let mut dns = DnsPlan {
         scopes: scopes_by_id,
         domains,
         search,
         notes: Vec::new(),
+        multicast: neighbours,
     };
     let resolv_conf = resolv_conf::plan(config, &dns, &mut notes);
     dns.notes = notes;

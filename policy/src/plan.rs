@@ -11,6 +11,7 @@ use config::name::DomainName;
 use crate::domains::{DomainTable, Refusal, Target};
 use crate::explain::Because;
 use crate::facts::{LinkId, NetworkId, Owner};
+use crate::multicast::MulticastPlan;
 
 /// Everything we intend.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,6 +35,8 @@ pub struct DnsPlan {
     pub search: Vec<SearchSuffix>,
     /// Things an administrator should know: claims that contradict each other, upstreams that cannot be used.
     pub notes: Vec<Note>,
+    /// Where names are asked of the neighbours themselves.
+    pub multicast: MulticastPlan,
 }
 
 impl DnsPlan {

@@ -339,7 +339,7 @@ fn default_network(facts: &Facts) -> Option<NetworkId> {
 }
 
 /// Ranks a link; a scope tied to none comes last.
-fn rank(facts: Option<&LinkFacts>) -> Rank {
+pub(crate) fn rank(facts: Option<&LinkFacts>) -> Rank {
     let best = facts.filter(|facts| facts.up).and_then(|facts| {
         [facts.default_route4, facts.default_route6]
             .into_iter()

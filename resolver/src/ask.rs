@@ -134,7 +134,7 @@ impl Resolver {
             Timer::Exchange => self.ask_again(key, now),
             Timer::Probe => self.take_probe_timeout(ExchangeId(key), now),
             Timer::Walk => self.take_walk_timeout(key, now),
-            Timer::Budget | Timer::Proof | Timer::Memory | Timer::Stale => {}
+            Timer::Budget | Timer::Proof | Timer::Memory | Timer::Stale | Timer::Neighbours => {}
         }
     }
 

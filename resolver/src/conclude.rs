@@ -114,6 +114,7 @@ impl Resolver {
                 Waiter::Keys => self.take_keys(&lookup.asking, conclusion, now),
                 Waiter::Nobody => {}
                 Waiter::Discovery => self.take_discovered(&lookup.asking, conclusion, now),
+                Waiter::LocalZone => self.take_zone(&lookup.asking, conclusion, now),
             }
         }
     }

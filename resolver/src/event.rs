@@ -213,6 +213,8 @@ pub enum Step {
     Alias(DomainName),
     /// The name (or the target of an alias) is kept from the clients of this listener.
     Withheld(DomainName),
+    /// It was asked of the neighbours by multicast, and how that ended.
+    Neighbours(Arc<str>),
 }
 
 /// An Extended DNS Error (RFC 8914).
@@ -256,6 +258,8 @@ pub enum Timer {
     Memory,
     /// When to give a client a stale answer, because no fresh one came.
     Stale,
+    /// When multicast DNS has something to do, or a question has waited for the network's own DNS long enough.
+    Neighbours,
 }
 
 /// What the resolver has done since it started.

@@ -29,7 +29,9 @@ mod guest;
 pub mod hosts;
 mod learn;
 mod lookup;
+pub mod mdns;
 mod memory;
+mod neighbours;
 mod networks;
 mod points;
 pub mod present;
@@ -71,6 +73,7 @@ use cache::{Cache, Forget};
 use exchange::Exchanges;
 use hosts::Hosts;
 use lookup::{Lookups, Waiter};
+use neighbours::Neighbours;
 use networks::Networks;
 use progress::Query;
 use scope::Scopes;
@@ -97,6 +100,7 @@ pub struct Resolver {
     /// When what is remembered was told last.
     memory_told_at: Option<Instant>,
     keeping: Keeping,
+    neighbours: Neighbours,
     cache: Cache,
     shortcuts: Shortcuts,
     hosts: Hosts,
@@ -155,6 +159,7 @@ impl Resolver {
             cache,
             walks: Walks::new(rng.random()),
             lookups: Lookups::new(rng.random()),
+            neighbours: Neighbours::new(rng.random()),
             rng,
             plan: Arc::new(DnsPlan::default()),
             scopes: Scopes::default(),
@@ -191,6 +196,7 @@ impl Resolver {
             .apply(&self.plan, |id| scopes.get(id).map(|scope| scope.slot));
         self.reroute(now);
         self.retract(now);
+        self.apply_neighbours(now);
     }
 
     /// Takes what was remembered of networks, as [`Event::Networks`] told it, before the first plan; returns whether it
@@ -209,12 +215,13 @@ impl Resolver {
     }
 
     /// Replaces the names of the machine itself.
-    pub fn apply_local_names(&mut self, names: LocalNames) {
+    pub fn apply_local_names(&mut self, names: LocalNames, now: Instant) {
         if names.addresses != self.local_names.addresses {
             self.scopes.renew_cookies();
         }
         self.local_names = names;
         self.shortcuts.void();
+        self.apply_own_name(now);
     }
 
     /// Replaces the trust anchors; everything that was judged by the old ones is forgotten.
@@ -266,6 +273,7 @@ impl Resolver {
                 Timer::Proof => self.release(key, now),
                 Timer::Memory => self.tell_memory(now),
                 Timer::Stale => self.take_stale_timeout(key, now),
+                Timer::Neighbours => self.take_neighbours_timeout(key, now),
             }
         }
     }

@@ -92,6 +92,8 @@ pub(crate) enum Waiter {
     Nobody,
     /// The scope, to learn of encrypted forms of an upstream.
     Discovery,
+    /// Who wants to know whether the network's own DNS serves a zone in `.local`.
+    LocalZone,
 }
 
 /// All lookups.

@@ -216,12 +216,16 @@ impl Resolver {
     }
 
     /// Takes a query as far as it gets without waiting.
-    fn advance(&mut self, mut query: Query, now: Instant) {
+    pub(crate) fn advance(&mut self, mut query: Query, now: Instant) {
         loop {
             let question = query.question();
             let route = self.plan.domains.route(&question.name);
             let next = match self.without_scope(&mut query, &question, &route) {
                 Some(next) => next,
+                None if self.is_for_neighbours(&query, &route) => {
+                    self.ask_neighbours(query, &route, now);
+                    return;
+                }
                 None => {
                     query
                         .steps
@@ -260,7 +264,7 @@ impl Resolver {
         }
     }
 
-    fn settle(&mut self, mut query: Query, outcome: Outcome, now: Instant) {
+    pub(crate) fn settle(&mut self, mut query: Query, outcome: Outcome, now: Instant) {
         match query.settle(outcome) {
             Some(outcome) => self.finish(query, outcome, now),
             None => self.advance(query, now),
@@ -275,7 +279,7 @@ impl Resolver {
             &self.local_names,
             &self.hosts,
             query.stub,
-            claimed,
+            claimed || self.is_for_neighbours(query, route),
         ) {
             query.steps.push(Step::Synthesized(made.kind));
             query.chain.answers.extend(made.answers);
@@ -318,7 +322,7 @@ impl Resolver {
     }
 
     /// Looks into the scope's cache; `None` when the query must wait, and its visit is noted.
-    fn look_up(
+    pub(crate) fn look_up(
         &mut self,
         query: &mut Query,
         question: &Question,

@@ -213,7 +213,7 @@ fn target(record: &RawRecord, record_type: u16) -> Option<DomainName> {
 }
 
 /// RFC 2181 §8: a TTL with the top bit set counts as zero.
-fn bounded_ttl(ttl: u32) -> u32 {
+pub(crate) fn bounded_ttl(ttl: u32) -> u32 {
     if ttl & 0x8000_0000 == 0 { ttl } else { 0 }
 }
 
@@ -331,7 +331,11 @@ fn read_record(reader: &mut Reader<'_>) -> Result<RawRecord, &'static str> {
 }
 
 /// libc copies addresses without looking at their length, so a wrong one stops here.
-fn check_address(record_type: u16, class: u16, length: usize) -> Result<(), &'static str> {
+pub(crate) fn check_address(
+    record_type: u16,
+    class: u16,
+    length: usize,
+) -> Result<(), &'static str> {
     match record_type {
         rtype::A if class == class::IN && length != 4 => Err("an A record is not 4 octets"),
         rtype::AAAA if class == class::IN && length != 16 => Err("an AAAA record is not 16 octets"),
@@ -378,7 +382,7 @@ pub(crate) fn layout(record_type: u16) -> &'static [Field] {
     }
 }
 
-fn read_fields(
+pub(crate) fn read_fields(
     reader: &mut Reader<'_>,
     fields: &[Field],
     end: usize,
@@ -407,7 +411,11 @@ fn read_fields(
 ///
 /// Terminates: a pointer must point to before the part it was found in (RFC 1035 §4.1.4), and there are at most
 /// [`MAX_POINTERS`].
-fn read_name(reader: &mut Reader<'_>, end: usize, out: &mut Vec<u8>) -> Result<(), &'static str> {
+pub(crate) fn read_name(
+    reader: &mut Reader<'_>,
+    end: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), &'static str> {
     const CUT: &str = "a name is cut short";
     let wire = reader.wire;
     let first = out.len();

@@ -394,7 +394,7 @@ fn because(rfc: &str, suffix: &[u8]) -> Option<ExtendedError> {
 }
 
 /// A SOA record as RFC 6303 §3 has it for zones without content.
-fn soa(zone: &DomainName, ttl: u32) -> RawRecord {
+pub(crate) fn soa(zone: &DomainName, ttl: u32) -> RawRecord {
     const NOBODY: &[u8] = b"\x06nobody\x07invalid\0";
     const SERIAL: u32 = 1;
     const REFRESH: u32 = 3600;

@@ -60,6 +60,10 @@ pub mod rtype {
     pub const DNAME: u16 = 39;
     /// EDNS pseudo-record (RFC 6891).
     pub const OPT: u16 = 41;
+    /// Where a service is (RFC 2782).
+    pub const SRV: u16 = 33;
+    /// Text.
+    pub const TXT: u16 = 16;
     /// Delegation signer (RFC 4034 §5).
     pub const DS: u16 = 43;
     /// Signature (RFC 4034 §3).

@@ -3,11 +3,13 @@
 //! Varlink: one JSON object and a NUL byte per message. [`INTERFACE`] is the interface's name, [`DEFINITION`] its text, and the
 //! structs here are its parameters. Field names are the wire's names; a field that is absent means "not said".
 
+mod browse;
 mod dnssec;
 mod explain;
 mod query;
 mod status;
 
+pub use browse::{BrowseParameters, MulticastStatus, Sight};
 pub use dnssec::{
     AddNegativeAnchorParameters, AddNegativeAnchorReply, ClockStatus, NegativeAnchor,
     RemoveNegativeAnchorParameters, TrustAnchor,
@@ -160,6 +162,11 @@ pub enum Notice {
     ResolvConf {
         /// Its state.
         status: ResolvConfStatus,
+    },
+    /// A record of a neighbour came or went.
+    Seen {
+        /// Which.
+        sight: Sight,
     },
     /// The subscriber was too slow; this many messages were left out.
     Lost {

@@ -43,6 +43,12 @@ pub struct Status {
     pub diagnostics: Vec<Diagnostic>,
     /// Things to know: contradicting claims, unusable upstreams.
     pub notes: Vec<String>,
+    /// Multicast DNS, by link; links that do none are left out.
+    #[serde(default)]
+    pub multicast: Vec<super::MulticastStatus>,
+    /// Zones in `.local` that the network's own DNS serves.
+    #[serde(default)]
+    pub unicast_locals: Vec<String>,
     /// Counters of the resolver.
     pub counters: serde_json::Map<String, serde_json::Value>,
 }

@@ -117,6 +117,17 @@ impl Connection {
             .map_err(CallError::Broken)
     }
 
+    /// Sets how long a reply may take.
+    ///
+    /// # Errors
+    /// [`CallError::Broken`].
+    pub(crate) fn wait_at_most(&self, time: Duration) -> Result<(), CallError> {
+        self.stream
+            .get_ref()
+            .set_read_timeout(Some(time))
+            .map_err(CallError::Broken)
+    }
+
     fn send(
         &mut self,
         method: &str,

@@ -78,6 +78,7 @@ fn run(options: Options) -> Result<Exit, Failed> {
         Verb::Status => cmd::status::run(&mut connect()?, out),
         Verb::Query(query) => cmd::query::run(&mut connect()?, query, out),
         Verb::Explain { name } => cmd::explain::run(&mut connect()?, name, out),
+        Verb::Browse(browse) => cmd::browse::run(&mut connect()?, &mut connect()?, browse, out),
         Verb::Monitor => cmd::monitor::run(&mut connect()?, out),
         Verb::Flush(flush) => cmd::flush::run(&mut connect()?, flush, out),
         Verb::Claim(claim) => cmd::claim::run(&mut connect()?, claim, out),

@@ -33,6 +33,8 @@ pub(crate) enum Verb {
         /// The name
         name: String,
     },
+    /// Watch which services neighbours have, by multicast DNS
+    Browse(Browse),
     /// Watch questions, plans and resolv.conf as they change
     Monitor,
     /// Forget cached answers
@@ -78,6 +80,19 @@ pub(crate) struct Query {
     /// Switch validation off for this question
     #[arg(long)]
     pub(crate) checking_disabled: bool,
+}
+
+/// `browse`.
+#[derive(Debug, Args)]
+pub(crate) struct Browse {
+    /// The type, as _ipp._tcp; without it all types that there are
+    pub(crate) service: Option<String>,
+    /// On this link only
+    #[arg(long)]
+    pub(crate) link: Option<String>,
+    /// End after so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) seconds: Option<u64>,
 }
 
 /// `flush`.

@@ -250,7 +250,11 @@ impl Connection {
         let oneway = call.oneway;
         match method::understand(call, self.privileged) {
             Asked::Reply(reply) => self.reply(&reply, oneway).await,
-            Asked::Subscribe => self.subscribe().await,
+            Asked::Subscribe => self.stream(Method::Subscribe).await,
+            Asked::Browse(parameters) => {
+                self.stream(|notices| Method::Browse(parameters, notices))
+                    .await
+            }
             Asked::Method(method) => {
                 let reply = self.ask(method).await?;
                 self.reply(&reply, oneway).await
@@ -284,9 +288,12 @@ impl Connection {
     }
 
     /// Tells what happens until the caller goes.
-    async fn subscribe(&mut self) -> Result<(), Ended> {
+    async fn stream(
+        &mut self,
+        method: impl FnOnce(mpsc::Sender<Notice>) -> Method,
+    ) -> Result<(), Ended> {
         let (sender, mut notices) = mpsc::channel(WAITING_NOTICES);
-        let accepted = self.ask(Method::Subscribe(sender)).await?;
+        let accepted = self.ask(method(sender)).await?;
         if accepted.error.is_some() {
             return self.reply(&accepted, false).await;
         }

@@ -110,6 +110,10 @@ fn step(step: &Step, plan: &DnsPlan) -> api::Step {
             detail: Some(how.to_string()),
             ..what("recursion")
         },
+        Step::Neighbours(how) => api::Step {
+            detail: Some(how.to_string()),
+            ..what("multicast")
+        },
         Step::Alias(name) => api::Step {
             name: Some(name.to_string()),
             ..what("alias")

@@ -8,8 +8,9 @@ use dnssec::clock::{Evidence, Reading};
 use linkmgr::KernelEvent;
 use linnet::anchor_files::AnchorText;
 use linnet::api::{
-    AddNegativeAnchorParameters, ClaimParameters, ExplainParameters, FlushParameters, Notice,
-    QueryParameters, RemoveNegativeAnchorParameters, Reply, WithdrawParameters,
+    AddNegativeAnchorParameters, BrowseParameters, ClaimParameters, ExplainParameters,
+    FlushParameters, Notice, QueryParameters, RemoveNegativeAnchorParameters, Reply,
+    WithdrawParameters,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -90,6 +91,8 @@ pub(crate) enum Method {
     Reload,
     /// What happens is to be told here.
     Subscribe(mpsc::Sender<Notice>),
+    /// What neighbours have is to be told here, as it comes and goes.
+    Browse(BrowseParameters, mpsc::Sender<Notice>),
 }
 
 /// A signal that means something.

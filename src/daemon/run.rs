@@ -13,6 +13,7 @@ use linkmgr_io::Monitor;
 use linnet::api::Notice;
 use resolver::{ClientId, ClientQuery, Event};
 use resolver_io::listeners::{Asked, Board, Listeners};
+use resolver_io::multicast::Multicast;
 use resolver_io::resolv_conf::FileWatch;
 use resolver_io::{BindError, Driver, Input as Wire};
 use tokio::sync::mpsc;
@@ -116,6 +117,7 @@ struct Running<'a> {
     options: &'a Options,
     driver: Driver,
     listeners: Listeners,
+    multicast: Multicast,
     world: World,
     monitor: Monitor,
     alarm: Alarm,
@@ -146,6 +148,7 @@ impl<'a> Running<'a> {
             options,
             driver,
             listeners,
+            multicast: Multicast::default(),
             world,
             monitor: Monitor::open().map_err(RunError::Monitor)?,
             alarm: Alarm::open().map_err(|error| RunError::System("get a timer", error))?,
@@ -215,6 +218,11 @@ impl<'a> Running<'a> {
                     Some(Input::Timer)
                 }
                 events = self.monitor.next() => Some(Input::Kernel(events.map_err(RunError::Monitor)?)),
+                () = self.multicast.ready() => {
+                    self.hear();
+                    self.drain().await;
+                    continue;
+                }
                 signal = self.signals.next() => Some(Input::Signal(signal)),
                 outcome = self.errands.next() => Some(Input::Errand(outcome)),
                 Some(call) = self.calls.recv() => Some(call),
@@ -298,6 +306,27 @@ impl<'a> Running<'a> {
         }
     }
 
+    /// Hands the resolver what the neighbours said.
+    fn hear(&mut self) {
+        let now = clock::now();
+        while let Some(heard) = self.multicast.poll_heard() {
+            self.world.resolver.handle_heard(&heard, now);
+        }
+    }
+
+    /// Hands on what the resolver has to say to the neighbours, and what it has seen of them.
+    fn speak(&mut self) {
+        if let Some(places) = self.world.resolver.poll_listening() {
+            self.multicast.listen(&places);
+            let is_shared = self.multicast.is_shared();
+            self.world.resolver.apply_shared_port(is_shared);
+        }
+        while let Some(spoken) = self.world.resolver.poll_spoken() {
+            self.multicast.send(&spoken);
+        }
+        self.world.take_sights(clock::now());
+    }
+
     /// Hands on what the resolver has to say.
     async fn drain(&mut self) {
         while let Some(answer) = self.world.resolver.poll_answer() {
@@ -333,6 +362,7 @@ impl<'a> Running<'a> {
                 Event::Networks(text) => self.feed(Input::Networks(text)).await,
             }
         }
+        self.speak();
         self.driver.finish_round();
         let mut effects = Vec::new();
         self.world.settle(clock::now(), &mut effects);
@@ -405,7 +435,9 @@ impl<'a> Running<'a> {
     }
 
     /// Gives back what was taken.
-    async fn end(self) {
+    async fn end(mut self) {
+        self.world.resolver.fall_silent();
+        self.speak();
         let Self {
             errands,
             socket,

@@ -7,6 +7,7 @@
 //!
 //! What has to be done outside comes back as [`Effect`]s; nothing here opens, reads, waits or knows the time by itself.
 
+mod browsing;
 mod calls;
 mod describe;
 mod reloading;
@@ -71,6 +72,7 @@ pub(crate) struct World {
     listeners: Board,
     traces: TraceLog,
     asking_by_client: BTreeMap<ClientId, Asking>,
+    browsers: browsing::Browsers,
     asked: u32,
     watched: bool,
     reloads: Vec<oneshot::Sender<Reply>>,
@@ -209,6 +211,7 @@ impl World {
             listeners,
             traces: TraceLog::default(),
             asking_by_client: BTreeMap::new(),
+            browsers: browsing::Browsers::default(),
             asked: 0,
             watched: false,
             reloads: Vec::new(),
@@ -253,6 +256,7 @@ impl World {
             }
             Input::Control(call) => self.handle_call(*call, now, &mut effects),
             Input::ControlGone(connection) => {
+                self.end_browse(connection, now);
                 if self.claims.withdraw_connection(connection) {
                     self.replan(now, &mut effects);
                 }
@@ -368,7 +372,7 @@ impl World {
         self.facts.foreign_resolv_conf = self.keeping.foreign();
         self.facts.host_domain.clone_from(&self.host.domain);
         self.keep_claims(effects);
-        self.apply_local_names();
+        self.apply_local_names(now);
         let plan = policy::plan(&self.config, &self.facts);
         if plan != self.plan || self.generation == 0 {
             let changes = policy::diff::changes(&self.plan, &plan);
@@ -407,7 +411,7 @@ impl World {
         }
     }
 
-    fn apply_local_names(&mut self) {
+    fn apply_local_names(&mut self, now: Instant) {
         let linkmgr::LocalAddresses {
             addresses,
             gateways,
@@ -421,7 +425,7 @@ impl World {
         };
         if names != self.local_names {
             self.local_names = names.clone();
-            self.resolver.apply_local_names(names);
+            self.resolver.apply_local_names(names, now);
         }
     }
 

@@ -21,6 +21,7 @@ mod kill;
 mod leak;
 mod listeners;
 mod names;
+mod neighbours;
 mod resolv_conf;
 mod roam;
 mod rollover;

@@ -15,10 +15,11 @@ use resolver::wire::{Question, class, rtype};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     ("query", query),
     ("reply", reply),
     ("hosts", hosts),
+    ("mdns", mdns),
     ("frame", frame),
     ("socket_table", socket_table),
     ("netlink", netlink),
@@ -143,6 +144,81 @@ fn resolv_conf(bytes: &[u8]) {
 fn call(bytes: &[u8]) {
     let call: Result<linnet::api::Call, _> = serde_json::from_slice(bytes);
     drop(call);
+}
+
+/// Messages with their lengths before them, as one neighbour after the other says them to a host that answers and watches.
+fn mdns(bytes: &[u8]) {
+    use config::time::Instant;
+    use resolver::mdns::message::{Message, Wanted};
+    use resolver::mdns::{BrowseId, Family, Heard, Mdns, PlaceId};
+
+    let id = policy::LinkId { index: 1, birth: 1 };
+    let own = config::model::Prefix {
+        address: std::net::IpAddr::from([192, 0, 2, 1]),
+        length: 24,
+    };
+    let link = policy::multicast::MulticastLink {
+        id,
+        name: "lan0".into(),
+        mdns: config::model::MdnsMode::Respond,
+        owner: policy::Owner::Resolver,
+        addresses: vec![own],
+    };
+    let plan = policy::multicast::MulticastPlan {
+        links: vec![link],
+        unicast: Vec::new(),
+    };
+    let wanted = |name: &str| Wanted {
+        name: name.parse().expect("a name"),
+        record_type: rtype::PTR,
+        class: class::IN,
+        unicast: false,
+    };
+    let mut now = Instant::ZERO + std::time::Duration::from_secs(1000);
+    let mut mdns = Mdns::new([1; 32]);
+    mdns.apply_hostname("host".parse().ok().as_ref(), now);
+    mdns.apply(&plan, now);
+    mdns.begin_browse(BrowseId(1), wanted("_ipp._tcp.local"), None, now);
+    let _asked = mdns.inquire(&wanted("_http._tcp.local"), now);
+    let mut rest = bytes;
+    let mut spoken = 0;
+    while let Some((length, after)) = rest.split_first_chunk::<2>() {
+        let length = usize::from(u16::from_be_bytes(*length));
+        let (wire, after) = after.split_at(length.min(after.len()));
+        rest = after;
+        let heard = Heard {
+            place: PlaceId {
+                link: id,
+                family: Family::V4,
+            },
+            source: std::net::SocketAddr::from((
+                [192, 0, 2, wire.first().copied().unwrap_or(2)],
+                5353,
+            )),
+            to_group: true,
+            hop_limit: Some(255),
+            from_self: false,
+            wire,
+        };
+        mdns.handle_heard(&heard, now);
+        now = now + std::time::Duration::from_millis(200);
+        mdns.handle_timeout(now);
+        while let Some(message) = mdns.poll_spoken() {
+            spoken += 1;
+            assert!(
+                Message::parse(&message.wire).is_some(),
+                "what we write can be read"
+            );
+        }
+        while mdns.poll_sight().is_some() {}
+        while mdns.poll_finding().is_some() {}
+    }
+    assert!(
+        spoken <= 40 + bytes.len(),
+        "nobody makes us talk without end"
+    );
+    let known = mdns.status().first().map_or(0, |status| status.records);
+    assert!(known <= 2048, "what is kept is bounded");
 }
 
 /// Reads a message as a reply to the question in itself.

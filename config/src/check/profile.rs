@@ -187,6 +187,7 @@ fn dns(
         transport: said.word("transport"),
         selection: said.word("selection"),
         recursion: said.word("recursion"),
+        mdns: said.word("mdns"),
         ..DnsSettings::default()
     };
     let priority = said.integer("priority").unwrap_or_default();

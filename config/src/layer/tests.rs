@@ -404,7 +404,7 @@ fn defaults_of_the_reference_are_those_of_the_model() {
 #[test]
 fn every_choice_of_the_table_is_a_value_of_the_model() {
     use crate::model::{
-        DnssecMode, ListenerStub, RecursionMode, Selection, Transport, TransportFloor,
+        DnssecMode, ListenerStub, MdnsMode, RecursionMode, Selection, Transport, TransportFloor,
     };
     use crate::raw::from_word;
     use crate::reference::{KEYS, Section, Syntax};
@@ -419,6 +419,7 @@ fn every_choice_of_the_table_is_a_value_of_the_model() {
                 "selection" => from_word::<Selection>(word).is_some(),
                 "dnssec" => from_word::<DnssecMode>(word).is_some(),
                 "recursion" => from_word::<RecursionMode>(word).is_some(),
+                "mdns" => from_word::<MdnsMode>(word).is_some(),
                 "transport" if key.section == Section::Listeners => {
                     from_word::<Transport>(word).is_some()
                 }

@@ -5,6 +5,7 @@ use super::{Form, Key, Section, Syntax};
 const DNSSEC: Syntax = Syntax::Choice(&["auto", "enforce", "observe", "off"]);
 const TRANSPORT: Syntax = Syntax::Choice(&["any", "opportunistic", "encrypted"]);
 const RECURSION: Syntax = Syntax::Choice(&["auto", "always", "never"]);
+const MDNS: Syntax = Syntax::Choice(&["off", "resolve", "respond"]);
 const SELECTION: Syntax = Syntax::Choice(&["ordered", "fastest", "hedged"]);
 const KIB: u64 = 1 << 10;
 const GIB: u64 = 1 << 30;
@@ -212,6 +213,13 @@ pub static KEYS: &[Key] = &[
         Syntax::Boolean,
         Some("true"),
         "Whether names that are asked for again and again are asked anew, in their own scope, shortly before their answers run out.",
+    ),
+    key(
+        Section::Resolver,
+        "mdns",
+        MDNS,
+        Some("\"resolve\""),
+        "What linnet does by multicast DNS on links of the kinds ethernet and wifi, where a profile does not say: nothing, ask for names in .local when a program does, or answer for this machine too.",
     ),
     key(
         Section::Links,
@@ -439,6 +447,13 @@ pub static KEYS: &[Key] = &[
         SELECTION,
         None,
         "As selection in [resolver], for this profile.",
+    ),
+    key(
+        Section::Dns,
+        "mdns",
+        MDNS,
+        None,
+        "As mdns in [resolver], for the links of this profile, whatever their kind.",
     ),
     key(
         Section::Routes,

@@ -126,6 +126,8 @@ fn link(body: &[u8]) -> Option<KernelEvent> {
         admin_up: flags & libc::IFF_UP != 0,
         carrier: flags & libc::IFF_LOWER_UP != 0,
         loopback: flags & libc::IFF_LOOPBACK != 0,
+        multicast: flags & (libc::IFF_MULTICAST | libc::IFF_POINTOPOINT | libc::IFF_LOOPBACK)
+            == libc::IFF_MULTICAST,
         ..LinkMessage::default()
     };
     let (mut parent, mut bus) = (None, None);

@@ -43,6 +43,7 @@ pub mod frame;
 mod handover;
 pub mod holder;
 pub mod listeners;
+pub mod multicast;
 mod poller;
 mod ports;
 pub mod resolv_conf;

@@ -388,7 +388,7 @@ impl World {
         found.unwrap()
     }
 
-    fn pump(&mut self) {
+    pub(crate) fn pump(&mut self) {
         while let Some(answer) = self.resolver.poll_answer() {
             let ask = &self.asks[&answer.client];
             let seen = Seen::new(&answer.wire, ask, self.now);

@@ -40,6 +40,7 @@ fn text(explanation: &Explanation) -> String {
             }
             let _ = writeln!(text, ", of {}", target.upstreams.join(", "));
         }
+        (None, "multicast") => text.push_str("  is asked of the neighbours\n"),
         (None, _) => {
             let _ = writeln!(
                 text,

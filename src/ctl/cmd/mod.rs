@@ -1,5 +1,6 @@
 //! The verbs, one file each.
 
+pub(crate) mod browse;
 pub(crate) mod claim;
 pub(crate) mod config;
 pub(crate) mod demo;

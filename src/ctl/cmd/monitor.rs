@@ -42,6 +42,7 @@ fn line(notice: &Notice) -> String {
                 status.detail.as_deref().unwrap_or(&status.mode)
             )
         }
+        Notice::Seen { sight } => super::browse::line(sight),
         Notice::Lost { count } => format!("{count} messages left out: this reader is too slow\n"),
     }
 }

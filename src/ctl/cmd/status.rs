@@ -97,6 +97,15 @@ fn text(status: &Status) -> String {
         text.push_str("not validated for a while\n");
         text.push_str(&negative_anchors(&status.negative_anchors));
     }
+    for link in &status.multicast {
+        let _ = writeln!(text, "multicast DNS on {}: {}", link.link, neighbours(link));
+    }
+    for zone in &status.unicast_locals {
+        let _ = writeln!(
+            text,
+            "the network's own DNS serves {zone}: its names are asked there"
+        );
+    }
     for note in &status.notes {
         let _ = writeln!(text, "note: {note}");
     }
@@ -224,4 +233,16 @@ fn condition(upstream: &UpstreamStatus) -> String {
         texts.push(format!("{} doubtful replies", upstream.forged));
     }
     texts.join("; ")
+}
+
+/// Says what multicast DNS does on a link.
+fn neighbours(status: &linnet::api::MulticastStatus) -> String {
+    let listens = match status.listens {
+        true => format!("listens, {} records known", status.records),
+        false => "silent until somebody asks".to_owned(),
+    };
+    match &status.voice {
+        Some(voice) => format!("{}, {listens}, {voice}", status.mode),
+        None => format!("{}, {listens}", status.mode),
+    }
 }

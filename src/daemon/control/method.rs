@@ -1,6 +1,6 @@
 //! Which methods are there, and who may call them? A varlink call to a [`Method`], or to the reply that needs nobody.
 
-use linnet::api::{Call, DEFINITION, INTERFACE, Reply};
+use linnet::api::{BrowseParameters, Call, DEFINITION, INTERFACE, Reply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -44,6 +44,8 @@ pub(super) enum Asked {
     Method(Method),
     /// A stream of notices.
     Subscribe,
+    /// A stream of what neighbours have.
+    Browse(BrowseParameters),
 }
 
 /// Understands a call.
@@ -113,6 +115,8 @@ fn ours(method: &str, parameters: Value, more: bool) -> Result<Asked, Reply> {
         "AddNegativeAnchor" => Method::AddNegativeAnchor(read(parameters)?),
         "RemoveNegativeAnchor" => Method::RemoveNegativeAnchor(read(parameters)?),
         "Reload" => Method::Reload,
+        "Browse" if more => return Ok(Asked::Browse(read(parameters)?)),
+        "Browse" => return Err(service_error("ExpectedMore", Value::Null)),
         "Subscribe" if more => return Ok(Asked::Subscribe),
         "Subscribe" => return Err(service_error("ExpectedMore", Value::Null)),
         other => {

@@ -93,6 +93,9 @@ impl World {
                 self.reload(Some(answer), effects);
                 return;
             }
+            Method::Browse(parameters, notices) => {
+                self.browse(&parameters, connection, notices, now)
+            }
             Method::Subscribe(notices) => {
                 effects.push(Effect::Subscribe(notices));
                 done(&json!({}))

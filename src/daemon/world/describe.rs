@@ -70,6 +70,13 @@ impl World {
                 .iter()
                 .map(|note| format!("{}: {}", note.owner, note.text))
                 .collect(),
+            multicast: self.multicast_status(),
+            unicast_locals: self
+                .resolver
+                .unicast_locals()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             counters: match counters {
                 Ok(serde_json::Value::Object(counters)) => counters,
                 Ok(_) | Err(_) => serde_json::Map::new(),
@@ -86,6 +93,9 @@ impl World {
     /// Tells where a name goes. A single label is told as its first search expansion, which is what is tried first.
     pub(super) fn explain(&self, name: &DomainName) -> Explanation {
         let plan = &self.plan.dns;
+        if self.local_host(name).is_none() && self.is_for_neighbours(name) {
+            return self.explain_neighbours(name);
+        }
         let local = self.local(name);
         let searched = match local {
             Some(_) => Vec::new(),
