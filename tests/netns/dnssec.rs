@@ -306,8 +306,12 @@ fn relay(at: &str, manners: &Arc<Manners>) {
                 continue;
             }
             if manners.strips.load(Ordering::Relaxed) {
-                // The flags of OPT are its TTL's last two octets; there are no options.
-                query[length - 4] &= 0x7f;
+                // The flags of OPT, which follows the question, are its TTL's last two octets.
+                let mut at = 12;
+                while query[at] != 0 {
+                    at += 1 + usize::from(query[at]);
+                }
+                query[at + 12] &= 0x7f;
             }
             let upstream = UdpSocket::bind("0.0.0.0:0").unwrap();
             upstream

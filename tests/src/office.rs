@@ -57,14 +57,16 @@ impl Office {
         }
     }
 
-    /// Returns what home's server has printed.
+    /// Returns what home's server has printed, names in lower case.
     pub fn home_log(&self) -> String {
-        self.home.as_ref().map(Peer::log).unwrap_or_default()
+        let log = self.home.as_ref().map(Peer::log).unwrap_or_default();
+        names_in_lower_case(&log)
     }
 
-    /// Returns what the VPN's server has printed.
+    /// Returns what the VPN's server has printed, names in lower case.
     pub fn vpn_log(&self) -> String {
-        self.vpn.as_ref().map(Peer::log).unwrap_or_default()
+        let log = self.vpn.as_ref().map(Peer::log).unwrap_or_default();
+        names_in_lower_case(&log)
     }
 
     /// Returns the story's folder.
@@ -124,6 +126,16 @@ impl Office {
     pub fn path(&self, name: &str) -> String {
         self.dir.join(name).display().to_string()
     }
+}
+
+/// linnetd spells names at random, and servers print them so.
+fn names_in_lower_case(log: &str) -> String {
+    let word = |word: &str| match word.contains('.') {
+        true => word.to_ascii_lowercase(),
+        false => word.to_owned(),
+    };
+    let words: Vec<String> = log.split(' ').map(word).collect();
+    words.join(" ")
 }
 
 /// Raises the links of the world without servers, and returns the story's folder.
