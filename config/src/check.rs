@@ -5,6 +5,7 @@
 pub(crate) mod between;
 pub(crate) mod closed;
 mod listeners;
+mod observing;
 mod profile;
 mod values;
 
@@ -29,6 +30,16 @@ pub(crate) fn main_file(top: &Table, config: &mut Config, findings: &mut Finding
     }
     if let Some(said) = top.tables("listeners") {
         listeners::listeners(said, &config.resolver, &mut config.listeners, findings);
+    }
+    let observing = &mut config.observing;
+    if let Some(metrics) = top.table("metrics") {
+        observing::metrics(metrics, &mut observing.metrics, findings);
+    }
+    if let Some(dnstap) = top.table("dnstap") {
+        observing::dnstap(dnstap, &mut observing.dnstap, findings);
+    }
+    if let Some(log) = top.table("log") {
+        observing::log(log, &mut observing.log, findings);
     }
 }
 

@@ -13,6 +13,7 @@ pub mod listener;
 pub mod matcher;
 pub mod model;
 pub mod name;
+pub mod observing;
 pub mod pin;
 mod raw;
 pub mod reference;

@@ -12,6 +12,7 @@ use std::time::Duration;
 pub use crate::listener::{ListenerConfig, ListenerStub};
 use crate::matcher::LinkMatch;
 use crate::name::DomainName;
+use crate::observing::Observing;
 use crate::pin::Pin;
 
 /// The whole configuration, immutable.
@@ -23,6 +24,8 @@ pub struct Config {
     pub links: LinksConfig,
     /// `[[listeners]]`.
     pub listeners: Vec<ListenerConfig>,
+    /// `[metrics]`, `[dnstap]` and `[log]`.
+    pub observing: Observing,
     /// `profiles/*.toml`, by id.
     pub profiles: BTreeMap<ProfileId, Profile>,
 }

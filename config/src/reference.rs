@@ -31,6 +31,12 @@ pub enum Section {
     Links,
     /// One of `[[listeners]]`.
     Listeners,
+    /// `[metrics]`.
+    Metrics,
+    /// `[dnstap]`.
+    Dnstap,
+    /// `[log]`.
+    Log,
     /// The top of a profile.
     Profile,
     /// `match` of a profile.
@@ -43,11 +49,14 @@ pub enum Section {
 
 impl Section {
     /// All sections, in the order of the reference.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Main,
         Self::Resolver,
         Self::Links,
         Self::Listeners,
+        Self::Metrics,
+        Self::Dnstap,
+        Self::Log,
         Self::Profile,
         Self::Match,
         Self::Dns,
@@ -57,7 +66,13 @@ impl Section {
     /// Returns the kind of file that it stands in.
     pub const fn file(self) -> FileKind {
         match self {
-            Self::Main | Self::Resolver | Self::Links | Self::Listeners => FileKind::Main,
+            Self::Main
+            | Self::Resolver
+            | Self::Links
+            | Self::Listeners
+            | Self::Metrics
+            | Self::Dnstap
+            | Self::Log => FileKind::Main,
             Self::Profile | Self::Match | Self::Dns | Self::Routes => FileKind::Profile,
         }
     }
@@ -69,6 +84,9 @@ impl Section {
             Self::Resolver => "[resolver]",
             Self::Links => "[links]",
             Self::Listeners => "[[listeners]]",
+            Self::Metrics => "[metrics]",
+            Self::Dnstap => "[dnstap]",
+            Self::Log => "[log]",
             Self::Profile => "a profile",
             Self::Match => "match",
             Self::Dns => "[dns]",
@@ -83,6 +101,9 @@ impl Section {
             Self::Resolver => "in [resolver] of linnet.toml",
             Self::Links => "in [links] of linnet.toml",
             Self::Listeners => "in [[listeners]] of linnet.toml",
+            Self::Metrics => "in [metrics] of linnet.toml",
+            Self::Dnstap => "in [dnstap] of linnet.toml",
+            Self::Log => "in [log] of linnet.toml",
             Self::Profile => "at the top of a profile, before any [section]",
             Self::Match => "in `match` of a profile, as match = { … }",
             Self::Dns => "in [dns] of a profile",
@@ -101,6 +122,8 @@ impl Section {
 pub enum Form {
     /// A path.
     Path,
+    /// A unix socket, or an address and port.
+    Place,
     /// An upstream.
     Upstream,
     /// A domain name.

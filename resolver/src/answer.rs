@@ -116,6 +116,10 @@ impl Resolver {
         self.counters.withheld += u64::from(query.is_withheld());
         let is_hit = query.is_hit();
         self.counters.cache_hits += u64::from(is_hit);
+        if !is_hit {
+            self.ledger
+                .note(&query, rcode, extended_error.as_ref(), now);
+        }
         if !is_hit || self.trace_hits {
             self.tell(query, rcode, extended_error, now);
         }

@@ -14,6 +14,7 @@ use policy::plan::ScopeLink;
 use policy::{Route, ScopeId};
 
 pub use crate::failure::{Failure, HttpFault, TlsFault};
+use crate::ledger::{ScopeCounts, UpstreamCounts};
 
 /// Who asked; opaque to the core, handed back with the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -355,6 +356,8 @@ pub struct ScopeStatus {
     pub cache_hits: u64,
     /// Misses of its cache.
     pub cache_misses: u64,
+    /// What became of the questions that were no hits.
+    pub counts: ScopeCounts,
 }
 
 /// What an upstream is doing.
@@ -382,4 +385,6 @@ pub struct UpstreamStatus {
     pub forged: u64,
     /// Whether answers can be validated through it, as far as that is known.
     pub proof: String,
+    /// What became of the messages to it.
+    pub counts: UpstreamCounts,
 }

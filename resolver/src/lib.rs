@@ -26,8 +26,10 @@ pub mod event;
 mod exchange;
 mod failure;
 mod guest;
+pub mod histogram;
 pub mod hosts;
 mod learn;
+pub mod ledger;
 mod lookup;
 pub mod mdns;
 mod memory;
@@ -72,6 +74,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use cache::{Cache, Forget};
 use exchange::Exchanges;
 use hosts::Hosts;
+use ledger::Ledger;
 use lookup::{Lookups, Waiter};
 use neighbours::Neighbours;
 use networks::Networks;
@@ -116,6 +119,7 @@ pub struct Resolver {
     cancels: VecDeque<ExchangeId>,
     events: VecDeque<Event>,
     counters: Counters,
+    ledger: Ledger,
     trace_hits: bool,
     /// Whether proofs count for other names than the one asked for.
     denies_again: bool,
@@ -178,6 +182,7 @@ impl Resolver {
             cancels: VecDeque::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
+            ledger: Ledger::default(),
             trace_hits: false,
             denies_again: true,
             trust: Trust::new(settings.dnssec_cache_size),
@@ -189,7 +194,11 @@ impl Resolver {
     /// Puts a new plan in force: scopes that are gone or whose link is another one lose their cache, and their
     /// questions in flight are answered with an error.
     pub fn apply_plan(&mut self, plan: Arc<DnsPlan>, now: Instant) {
+        let before = self.scopes.status(&self.cache, now);
         self.scopes.apply(&plan, &self.networks, &self.cache, now);
+        let after = self.scopes.status(&self.cache, now);
+        self.ledger.carry(&before, &after);
+        self.ledger.follow(&plan);
         self.plan = plan;
         let scopes = &self.scopes;
         self.shortcuts
@@ -363,7 +372,11 @@ impl Resolver {
 
     /// Returns what every scope is doing.
     pub fn status(&self, now: Instant) -> Vec<ScopeStatus> {
-        self.scopes.status(&self.cache, now)
+        let mut status = self.scopes.status(&self.cache, now);
+        for scope in &mut status {
+            self.ledger.fill(scope);
+        }
+        status
     }
 
     /// Returns what has been done since the start.

@@ -16,6 +16,7 @@ use crate::cache::{Cache, Slot};
 use crate::discovery::Discovered;
 use crate::event::{GroupId, Hangup, ScopeStatus, UpstreamStatus};
 use crate::exchange::{Asking, Way, Whom};
+use crate::ledger::ScopeCounts;
 use crate::networks::Networks;
 use crate::proof::Proof;
 use crate::upstream::{Change, Outcome, UpstreamState};
@@ -130,6 +131,8 @@ impl Scopes {
                     cache_bytes: usage.bytes,
                     cache_hits: usage.hits,
                     cache_misses: usage.misses,
+                    // Kept elsewhere: it outlives the upstreams of a network.
+                    counts: ScopeCounts::default(),
                 }
             })
             .collect()

@@ -2,6 +2,7 @@
 
 mod aliases;
 mod cached;
+mod counts;
 mod failover;
 mod guests;
 mod guises;

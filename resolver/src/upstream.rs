@@ -11,7 +11,8 @@ use std::time::Duration;
 use config::model::Upstream;
 use config::time::Instant;
 
-use crate::event::{Channel, UpstreamStatus};
+use crate::event::{Channel, Failure, UpstreamStatus};
+use crate::ledger::UpstreamCounts;
 use crate::networks::Memory;
 use crate::proof::Proof;
 
@@ -59,6 +60,7 @@ pub(crate) struct UpstreamState {
     pub(crate) forged: u64,
     sent: u64,
     lost: u64,
+    counts: UpstreamCounts,
 }
 
 impl UpstreamState {
@@ -96,6 +98,7 @@ impl UpstreamState {
             forged: 0,
             sent: 0,
             lost: 0,
+            counts: UpstreamCounts::default(),
         }
     }
 
@@ -197,6 +200,7 @@ impl UpstreamState {
     /// Notes how long a reply took. The time of a stream that is the exception is not one round trip and does not count; where
     /// there are streams only, theirs is what there is.
     pub(crate) fn note_rtt(&mut self, channel: Channel, rtt: Duration) {
+        self.counts.replies.record(rtt);
         if channel == Channel::to(&self.upstream) {
             self.srtt = Some(match self.srtt {
                 None => rtt,
@@ -226,6 +230,9 @@ impl UpstreamState {
             | Outcome::Closed
             | Outcome::Told(_) => {
                 self.lost += 1;
+                if let Some(failure) = heard(outcome) {
+                    self.counts.note_failure(failure);
+                }
             }
         }
         let change = self.health.take(outcome, sent_at, alone, now);
@@ -252,7 +259,23 @@ impl UpstreamState {
             manners: self.manners.describe(now),
             forged: self.forged,
             proof: self.proof.describe(),
+            counts: self.counts.clone(),
         }
+    }
+}
+
+/// Returns what was heard of a message that brought no reply; nothing but silence is no failure of a kind.
+const fn heard(outcome: Outcome) -> Option<Failure> {
+    match outcome {
+        Outcome::Refused => Some(Failure::Refused),
+        Outcome::Unreachable => Some(Failure::Unreachable),
+        Outcome::Closed => Some(Failure::Closed),
+        Outcome::Good(_)
+        | Outcome::Heard
+        | Outcome::Outdone(_)
+        | Outcome::Blameless
+        | Outcome::Overtaken
+        | Outcome::Lost => None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is the daemon doing? The result of `Status`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{ClockStatus, NegativeAnchor, TrustAnchor};
@@ -49,8 +51,29 @@ pub struct Status {
     /// Zones in `.local` that the network's own DNS serves.
     #[serde(default)]
     pub unicast_locals: Vec<String>,
+    /// Metrics, dnstap and query log, those that are configured.
+    #[serde(default)]
+    pub observers: Vec<ObserverStatus>,
     /// Counters of the resolver.
     pub counters: serde_json::Map<String, serde_json::Value>,
+}
+
+/// One that watches what happens.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObserverStatus {
+    /// `metrics`, `dnstap` or `log`.
+    pub what: String,
+    /// Where to: a socket, an address, a file, `stderr`.
+    pub place: String,
+    /// Whether it is open.
+    pub works: bool,
+    /// Why it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// Scrapes, messages or lines that were told.
+    pub told: u64,
+    /// Messages or lines that were left out.
+    pub left_out: u64,
 }
 
 /// A listener.
@@ -119,7 +142,7 @@ pub struct LinkStatus {
 }
 
 /// A scope.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ScopeStatus {
     /// Its id.
     pub id: String,
@@ -140,14 +163,49 @@ pub struct ScopeStatus {
     pub cache_entries: u64,
     /// Bytes of its cache.
     pub cache_bytes: u64,
-    /// Hits.
+    /// Answers that came straight from its cache, whichever cache that was.
     pub cache_hits: u64,
-    /// Misses.
+    /// Questions that its cache did not know, those of validation included.
     pub cache_misses: u64,
+    /// Answers in all.
+    #[serde(default)]
+    pub answers: u64,
+    /// The part of them that came straight from the cache, from 0 to 1; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hit_rate: Option<f64>,
+    /// How long the others took.
+    #[serde(default)]
+    pub latency: Latency,
+    /// How many of them had each code, as `SERVFAIL`.
+    #[serde(default)]
+    pub rcodes: BTreeMap<String, u64>,
+    /// How many of them were errors, by trouble: `no-reply`, `unreachable`, `upstream-error`, `bogus`, `not-ready`,
+    /// `cached-error`, `other`.
+    #[serde(default)]
+    pub troubles: BTreeMap<String, u64>,
+    /// How many of them were judged `secure`, `insecure`, `bogus`, `indeterminate`.
+    #[serde(default)]
+    pub verdicts: BTreeMap<String, u64>,
+}
+
+/// How long things took.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// How many were measured.
+    pub count: u64,
+    /// The median, in milliseconds; absent, as all of these, before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p50_ms: Option<f64>,
+    /// What 95 of 100 do not exceed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p95_ms: Option<f64>,
+    /// What 99 of 100 do not exceed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p99_ms: Option<f64>,
 }
 
 /// An upstream.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct UpstreamStatus {
     /// As written in the configuration.
     pub upstream: String,
@@ -178,6 +236,13 @@ pub struct UpstreamStatus {
     /// Whether answers can be validated through it, as far as that is known.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub proof: String,
+    /// How long its replies took.
+    #[serde(default)]
+    pub latency: Latency,
+    /// Exchanges that failed by something that was heard, by what: `refused`, `unreachable`, `closed`, …; the rest of the lost
+    /// is silence.
+    #[serde(default)]
+    pub failures: BTreeMap<String, u64>,
 }
 
 /// A claim made at run time.

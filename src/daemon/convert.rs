@@ -1,5 +1,8 @@
 //! How do the daemon's own types look to a caller? Into the types of the control interface; decides nothing.
 
+mod counts;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use config::model::Upstream;
@@ -12,9 +15,14 @@ use policy::explain::Because;
 use policy::facts::{LinkFacts, Trust};
 use policy::{DnsPlan, Owner, Route, ScopeId};
 use resolver::event::{ExtendedError, Step, Trace};
+use resolver::ledger::{ScopeCounts, Trouble};
 use resolver::present::{rcode_name, rdata_text, type_name};
 use resolver::record::RawRecord;
 use resolver::{Channel, ScopeStatus};
+
+use counts::{counted, hit_rate, latency};
+
+pub(crate) use counts::{answers, failures, rcodes};
 
 use crate::date::rfc3339;
 use crate::trust::{PointKey, points};
@@ -273,6 +281,19 @@ pub(crate) fn scope(
         cache_bytes: number(|status| wide(status.cache_bytes)),
         cache_hits: number(|status| status.cache_hits),
         cache_misses: number(|status| status.cache_misses),
+        answers: number(answers),
+        hit_rate: status.and_then(hit_rate),
+        latency: status.map_or_else(api::Latency::default, |status| {
+            latency(&status.counts.answers)
+        }),
+        rcodes: status.map_or_else(BTreeMap::new, |status| rcodes(&status.counts)),
+        troubles: status.map_or_else(BTreeMap::new, |status| {
+            let words = Trouble::ALL.map(Trouble::as_str);
+            counted(words, &status.counts.troubles)
+        }),
+        verdicts: status.map_or_else(BTreeMap::new, |status| {
+            counted(ScopeCounts::VERDICTS, &status.counts.verdicts)
+        }),
     })
 }
 
@@ -289,6 +310,8 @@ fn upstream(status: &resolver::event::UpstreamStatus) -> api::UpstreamStatus {
         manners: status.manners.iter().map(ToString::to_string).collect(),
         forged: status.forged,
         proof: status.proof.clone(),
+        latency: latency(&status.counts.replies),
+        failures: failures(&status.counts),
     }
 }
 
@@ -327,7 +350,8 @@ fn name_text(name: &Name) -> String {
     }
 }
 
-const fn verdict_name(verdict: Verdict) -> &'static str {
+/// Returns the word for a verdict.
+pub(crate) const fn verdict_name(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Secure => "secure",
         Verdict::Insecure => "insecure",
@@ -356,7 +380,8 @@ pub(crate) fn diagnostic(found: &config::diagnostic::Diagnostic) -> api::Diagnos
     }
 }
 
-const fn channel_name(upstream: &Upstream, channel: Channel) -> &'static str {
+/// Returns the word for how an upstream is asked.
+pub(crate) const fn channel_name(upstream: &Upstream, channel: Channel) -> &'static str {
     if upstream.transport.is_encrypted() {
         return upstream.transport.as_str();
     }

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::control::Caller;
 use crate::errands::Outcome;
 use crate::host::HostName;
+use crate::observe::Scrape;
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub(crate) enum Input {
     Host(HostName),
     /// A caller of the control interface asks for something.
     Control(Box<ControlCall>),
+    /// A scraper wants the numbers.
+    Scrape(Scrape),
     /// A connection of the control interface has ended.
     ControlGone(ConnectionId),
     /// The system, or a person, sent a signal.

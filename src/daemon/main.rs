@@ -15,6 +15,7 @@ mod input;
 mod kernel_clock;
 mod memory;
 mod notify;
+mod observe;
 mod options;
 mod privileges;
 mod reload;

@@ -7,6 +7,7 @@ mod beginning;
 mod waits;
 
 use std::io;
+use std::sync::Arc;
 
 use linkmgr::KernelEvent;
 use linkmgr_io::Monitor;
@@ -28,6 +29,7 @@ use crate::input::Input;
 use crate::kernel_clock::{KernelClock, Pretence};
 use crate::memory;
 use crate::notify::{self, Announcement, announce, keep_alive};
+use crate::observe::{Observers, Watched};
 use crate::options::Options;
 use crate::privileges::KeeperSeed;
 use crate::reload;
@@ -85,6 +87,7 @@ pub(crate) async fn run(
     let now = clock::now();
     let random = |error| RunError::System("get random numbers", error);
     let board = Board::default();
+    let watched = Arc::new(Watched::default());
     let beginning = Beginning {
         listen: driver.local_addresses().iter().map(listen_status).collect(),
         listeners: board.clone(),
@@ -92,6 +95,7 @@ pub(crate) async fn run(
         kept_networks: store::read(&options.kept_file(Kept::Networks)),
         trust: trust(options, &understood.config),
         host: host::read(),
+        watched: Arc::clone(&watched),
         seed: seed().map_err(random)?,
         understood,
     };
@@ -103,7 +107,8 @@ pub(crate) async fn run(
         started.map_err(|error| RunError::System("start listener threads", error))?;
     }
     let errands = Errands::start(keeper);
-    let mut running = Running::new(options, (driver, listeners), world, errands, socket)?;
+    let parts = (driver, listeners);
+    let mut running = Running::new(options, parts, world, errands, socket, watched)?;
     let ended = match running.start().await {
         Ok(()) => running.turn().await,
         Err(error) => Err(error),
@@ -128,6 +133,7 @@ struct Running<'a> {
     calls: mpsc::Receiver<Input>,
     caller: mpsc::Sender<Input>,
     subscribers: Subscribers,
+    observers: Observers,
     hosts: Option<FileWatch>,
     resolv_conf: Option<FileWatch>,
     signals: Signals,
@@ -142,6 +148,7 @@ impl<'a> Running<'a> {
         world: World,
         errands: Errands,
         socket: ControlSocket,
+        watched: Arc<Watched>,
     ) -> Result<Self, RunError> {
         let (caller, calls) = mpsc::channel(WAITING_CALLS);
         Ok(Self {
@@ -158,6 +165,7 @@ impl<'a> Running<'a> {
             errands,
             socket,
             calls,
+            observers: Observers::new(watched, caller.clone()),
             caller,
             subscribers: Subscribers::default(),
             hosts: watch(&options.hosts),
@@ -267,6 +275,11 @@ impl<'a> Running<'a> {
                 wire: &asked.wire,
             };
             resolver.handle_query(query, now);
+            if self.observers.wants_queries() {
+                let peer = Some(asked.peer);
+                self.observers
+                    .query(client, peer, asked.channel, &asked.wire);
+            }
         };
         ask(client, asked);
         for _ in 0..ASKED_MAX {
@@ -295,13 +308,25 @@ impl<'a> Running<'a> {
                         channel,
                         wire,
                     };
+                    let tapped = self.observers.wants_queries().then(|| wire.to_vec());
                     resolver.handle_query(query, now);
+                    if let Some(wire) = tapped {
+                        let peer = self.driver.peer_of(client);
+                        self.observers.query(client, peer, channel, &wire);
+                    }
                 }
-                Wire::Reply { exchange, wire } => resolver.handle_reply(exchange, wire, now),
+                Wire::Reply { exchange, wire } => {
+                    self.observers.reply(exchange, wire);
+                    resolver.handle_reply(exchange, wire, now);
+                }
                 Wire::Failed { exchange, failure } => {
+                    self.observers.ended(exchange);
                     resolver.handle_failure(exchange, failure, now);
                 }
-                Wire::ClientGone(client) => resolver.handle_client_gone(client),
+                Wire::ClientGone(client) => {
+                    self.observers.gone(client);
+                    resolver.handle_client_gone(client);
+                }
             }
         }
     }
@@ -332,14 +357,20 @@ impl<'a> Running<'a> {
         while let Some(answer) = self.world.resolver.poll_answer() {
             if World::is_mine(answer.client) {
                 self.world.take_answer(&answer);
-            } else if let Some(answer) = self.listeners.answer(answer) {
+            } else {
+                self.observers.answer(&answer);
+                let Some(answer) = self.listeners.answer(answer) else {
+                    continue;
+                };
                 self.driver.answer(answer);
             }
         }
         while let Some(transmit) = self.world.resolver.poll_transmit() {
+            self.observers.transmit(&transmit);
             self.driver.transmit(transmit);
         }
         while let Some(exchange) = self.world.resolver.poll_cancel() {
+            self.observers.ended(exchange);
             self.driver.cancel(exchange);
         }
         while let Some(hangup) = self.world.resolver.poll_hangup() {
@@ -349,10 +380,9 @@ impl<'a> Running<'a> {
         while let Some(event) = self.world.resolver.poll_event() {
             match event {
                 Event::Answered(trace) => {
-                    let client = self
-                        .driver
-                        .peer_of(trace.client)
-                        .or_else(|| self.listeners.peer_of(trace.client));
+                    let client = self.driver.peer_of(trace.client);
+                    let client = client.or_else(|| self.listeners.peer_of(trace.client));
+                    self.observers.trace(&trace, client, clock::now());
                     if let Some(notice) = self.world.take_trace(trace, client) {
                         self.tell(&notice);
                     }
@@ -404,6 +434,8 @@ impl<'a> Running<'a> {
                         tracing::error!(%error, "no listeners for others");
                     }
                 }
+                Effect::Scraped(scrape, numbers) => self.observers.scrape(scrape, numbers),
+                Effect::Observe => self.observers.apply(self.world.observing(), clock::now()),
                 Effect::LookAgain => {
                     let reading = self.kernel_clock.read();
                     let mut again = self.world.on(Input::Clock(reading), clock::now());
@@ -442,6 +474,7 @@ impl<'a> Running<'a> {
             errands,
             socket,
             driver,
+            observers,
             ..
         } = self;
         drop(socket);
@@ -460,6 +493,7 @@ impl<'a> Running<'a> {
         }
         // Last, so that names resolve until programs are told to ask elsewhere.
         drop(driver);
+        observers.end();
         tracing::info!("linnetd ends");
     }
 }

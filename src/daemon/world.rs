@@ -10,6 +10,7 @@
 mod browsing;
 mod calls;
 mod describe;
+mod exposing;
 mod reloading;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use config::Config;
 use config::diagnostic::Diagnostic;
 use config::model::ResolvConfMode;
+use config::observing::Observing;
 use config::time::Instant;
 use linkmgr::{KernelEvent, LinkManager};
 use linnet::api::{ListenStatus, Notice, Reply};
@@ -39,6 +41,7 @@ use crate::errands::{Errand, Outcome};
 use crate::host::HostName;
 use crate::input::{Input, Signal};
 use crate::notify::Announcement;
+use crate::observe::{Exposition, Scrape, Watched, watches_hits};
 use crate::reload::Understood;
 use crate::resolv_conf::Keeping;
 use crate::trace_log::TraceLog;
@@ -74,7 +77,8 @@ pub(crate) struct World {
     asking_by_client: BTreeMap<ClientId, Asking>,
     browsers: browsing::Browsers,
     asked: u32,
-    watched: bool,
+    subscribed: bool,
+    watched: Arc<Watched>,
     reloads: Vec<oneshot::Sender<Reply>>,
     reloading: bool,
     /// What became of a reload whose anchor files are being read: whether it is in force.
@@ -100,6 +104,10 @@ pub(crate) enum Effect {
     Announce(Announcement),
     /// Have these listeners open and no others.
     Listeners(Vec<Listener>),
+    /// Give a scraper these numbers.
+    Scraped(Scrape, Exposition),
+    /// Follow the configuration of metrics, dnstap and query log.
+    Observe,
     /// Read the clock, the host's name, the hosts table and the anchor files again.
     LookAgain,
     /// End.
@@ -138,6 +146,8 @@ pub(crate) struct Beginning {
     pub(crate) trust: Trust,
     /// The host's name.
     pub(crate) host: HostName,
+    /// How the observers do.
+    pub(crate) watched: Arc<Watched>,
     /// Seed of the resolver's random numbers.
     pub(crate) seed: [u8; 32],
 }
@@ -153,6 +163,7 @@ impl World {
             kept_networks,
             trust,
             host,
+            watched,
             seed,
         } = beginning;
         let Understood {
@@ -213,7 +224,8 @@ impl World {
             asking_by_client: BTreeMap::new(),
             browsers: browsing::Browsers::default(),
             asked: 0,
-            watched: false,
+            subscribed: false,
+            watched,
             reloads: Vec::new(),
             reloading: false,
             reloaded: None,
@@ -227,6 +239,7 @@ impl World {
         let mut effects = Vec::new();
         self.replan(now, &mut effects);
         effects.push(self.open_listeners());
+        self.observe(&mut effects);
         effects
     }
 
@@ -255,6 +268,7 @@ impl World {
                 self.replan(now, &mut effects);
             }
             Input::Control(call) => self.handle_call(*call, now, &mut effects),
+            Input::Scrape(scrape) => effects.push(Effect::Scraped(scrape, self.expose(now))),
             Input::ControlGone(connection) => {
                 self.end_browse(connection, now);
                 if self.claims.withdraw_connection(connection) {
@@ -306,7 +320,7 @@ impl World {
             caller = Some(asking.caller());
             asking.trace = Some(trace.clone());
         }
-        let notice = self.watched.then(|| {
+        let notice = self.subscribed.then(|| {
             let client = caller.or_else(|| client.map(|peer| peer.to_string()));
             Notice::Answered {
                 trace: convert::trace(&trace, &self.plan.dns, client),
@@ -324,9 +338,24 @@ impl World {
     }
 
     /// Says whether anybody subscribes: traces of cache hits are made for them only.
-    pub(crate) fn watch(&mut self, watched: bool) {
-        self.watched = watched;
-        self.resolver.trace_hits(watched);
+    pub(crate) fn watch(&mut self, subscribed: bool) {
+        self.subscribed = subscribed;
+        self.resolver.trace_hits(self.traces_hits());
+    }
+
+    /// Returns what the configuration says of metrics, dnstap and query log.
+    pub(crate) fn observing(&self) -> &Observing {
+        &self.config.observing
+    }
+
+    /// Has the observers follow the configuration, and hits leave the traces that they need.
+    fn observe(&mut self, effects: &mut Vec<Effect>) {
+        self.resolver.trace_hits(self.traces_hits());
+        effects.push(Effect::Observe);
+    }
+
+    fn traces_hits(&self) -> bool {
+        self.subscribed || watches_hits(&self.config.observing)
     }
 
     fn handle_kernel(&mut self, events: Vec<KernelEvent>, now: Instant, effects: &mut Vec<Effect>) {
@@ -344,6 +373,7 @@ impl World {
         match outcome {
             Outcome::Config(texts) => {
                 self.apply_config(texts);
+                self.observe(effects);
                 self.replan(now, effects);
                 effects.push(self.open_listeners());
                 effects.push(Effect::LookAgain);

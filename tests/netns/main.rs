@@ -22,6 +22,7 @@ mod leak;
 mod listeners;
 mod names;
 mod neighbours;
+mod observe;
 mod resolv_conf;
 mod roam;
 mod rollover;

@@ -366,6 +366,8 @@ fn defaults_of_the_reference_are_those_of_the_model() {
 
     let mut main = String::from("[resolver]\n");
     let mut links = String::from("[links]\n");
+    let mut dnstap = String::from("[dnstap]\n");
+    let mut log = String::from("[log]\n");
     let mut dns = String::from("[dns]\n");
     let mut profile = String::new();
     for key in KEYS {
@@ -374,9 +376,15 @@ fn defaults_of_the_reference_are_those_of_the_model() {
         };
         let text = match key.section {
             // What a listener says must fit together; its good file says it all.
-            Section::Main | Section::Match | Section::Routes | Section::Listeners => continue,
+            Section::Main
+            | Section::Match
+            | Section::Routes
+            | Section::Listeners
+            | Section::Metrics => continue,
             Section::Resolver => &mut main,
             Section::Links => &mut links,
+            Section::Dnstap => &mut dnstap,
+            Section::Log => &mut log,
             Section::Profile => &mut profile,
             Section::Dns => &mut dns,
         };
@@ -384,7 +392,11 @@ fn defaults_of_the_reference_are_those_of_the_model() {
     }
     let matched = "match = { name = \"*\" }\n";
     let loaded = load(&[
-        layer(Rank::Admin, "linnet.toml", &(main + &links)),
+        layer(
+            Rank::Admin,
+            "linnet.toml",
+            &(main + &links + &dnstap + &log),
+        ),
         layer(
             Rank::Admin,
             "profiles/said.toml",
@@ -396,6 +408,7 @@ fn defaults_of_the_reference_are_those_of_the_model() {
     let default = Config::default();
     assert_eq!(loaded.config.resolver, default.resolver);
     assert_eq!(loaded.config.links, default.links);
+    assert_eq!(loaded.config.observing, default.observing);
     let mut profiles = loaded.config.profiles.into_values();
     let (said, unsaid) = (profiles.next().unwrap(), profiles.next().unwrap());
     assert_eq!((said.dns, said.network), (unsaid.dns, unsaid.network));
@@ -406,6 +419,7 @@ fn every_choice_of_the_table_is_a_value_of_the_model() {
     use crate::model::{
         DnssecMode, ListenerStub, MdnsMode, RecursionMode, Selection, Transport, TransportFloor,
     };
+    use crate::observing::{LoggedQueries, TapMessages};
     use crate::raw::from_word;
     use crate::reference::{KEYS, Section, Syntax};
 
@@ -428,6 +442,8 @@ fn every_choice_of_the_table_is_a_value_of_the_model() {
                 "manage" => from_word::<Manage>(word).is_some(),
                 "default" => from_word::<DefaultUse>(word).is_some(),
                 "when-down" => from_word::<WhenDown>(word).is_some(),
+                "messages" => from_word::<TapMessages>(word).is_some(),
+                "queries" => from_word::<LoggedQueries>(word).is_some(),
                 other => panic!("{other} is a choice that nothing reads"),
             };
             assert!(is_read, "{} = {word}", key.name);

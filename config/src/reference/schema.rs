@@ -37,6 +37,9 @@ fn section(section: Section, description: &str) -> Value {
         Section::Main
         | Section::Resolver
         | Section::Links
+        | Section::Metrics
+        | Section::Dnstap
+        | Section::Log
         | Section::Profile
         | Section::Match
         | Section::Dns => &[],

@@ -64,6 +64,18 @@ fn heading(section: Section) -> (&'static str, &'static str) {
             "`[[listeners]]` in linnet.toml and conf.d",
             "Once for each place where others than this host's programs may ask; docs/listeners.md tells how. A later file adds to those of earlier ones, and replaces one at the same place.",
         ),
+        Section::Metrics => (
+            "`[metrics]` in linnet.toml and conf.d",
+            "Numbers for Prometheus, without names of questions and addresses of clients; see `docs/observability.md`.",
+        ),
+        Section::Dnstap => (
+            "`[dnstap]` in linnet.toml and conf.d",
+            "Every message, for a collector that speaks Frame Streams; names are in it.",
+        ),
+        Section::Log => (
+            "`[log]` in linnet.toml and conf.d",
+            "A line for each question, with the reasons for its answer.",
+        ),
         Section::Profile => (
             "The top of `profiles/ID.toml`",
             "The file's name is the profile's id: letters, digits, `.`, `_` and `-`.",
@@ -110,6 +122,7 @@ pub(crate) fn describe(syntax: Syntax) -> String {
 fn one(form: Form) -> &'static str {
     match form {
         Form::Path => "a path",
+        Form::Place => "`\"unix:PATH\"`, or an address and port",
         Form::Upstream => "an upstream",
         Form::Domain => "a domain name",
         Form::Listen => "an address and port",
@@ -124,6 +137,7 @@ fn one(form: Form) -> &'static str {
 fn many(form: Form) -> &'static str {
     match form {
         Form::Path => "paths",
+        Form::Place => "sockets",
         Form::Upstream => {
             "upstreams: `\"192.0.2.1\"`, `\"192.0.2.1:5353\"`, `\"[2001:db8::1]:53\"`, `\"fe80::1%eth0\"`, `\"tls://192.0.2.1#dns.example\"`, `\"https://dns.example/dns-query@192.0.2.1\"`, `\"quic://192.0.2.1#dns.example\"`"
         }

@@ -2,6 +2,8 @@
 //!
 //! Looks, and changes nothing. Each finding says what was seen and what to do; exit 1 when one of them is a failure.
 
+mod observers;
+
 use std::fs;
 use std::io::Write;
 use std::net::{SocketAddr, UdpSocket};
@@ -64,6 +66,7 @@ pub(crate) fn run(
         findings.extend(status.listeners.iter().map(listener));
         upstreams(status, &mut findings);
         configuration(status, &mut findings);
+        findings.extend(status.observers.iter().map(observers::look));
     }
     findings.push(resolv_conf_file(resolv_conf, status.as_ref()));
     findings.push(nsswitch());

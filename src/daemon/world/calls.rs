@@ -195,7 +195,7 @@ impl World {
             wire: &wire,
         };
         self.resolver.handle_query(query, now);
-        self.resolver.trace_hits(self.watched);
+        self.resolver.trace_hits(self.traces_hits());
     }
 
     /// Replies to the callers whose answers have come.

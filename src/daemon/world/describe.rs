@@ -77,6 +77,7 @@ impl World {
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
+            observers: self.watched.status(&self.config.observing),
             counters: match counters {
                 Ok(serde_json::Value::Object(counters)) => counters,
                 Ok(_) | Err(_) => serde_json::Map::new(),

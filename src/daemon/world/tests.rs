@@ -2,6 +2,8 @@
 
 mod trust;
 
+use std::sync::Arc;
+
 use config::time::Instant;
 use dnssec::clock::Clock;
 use linkmgr::{KernelEvent, LinkMessage};
@@ -67,6 +69,7 @@ fn office(main: &str) -> (World, Vec<Effect>) {
         kept_networks: None,
         trust: Trust::new(Clock::new(BUILT_AT, None), None, None),
         host: HostName::default(),
+        watched: Arc::default(),
         seed: [7; 32],
     };
     let mut world = World::new(beginning, NOW);
@@ -100,6 +103,8 @@ fn call(world: &mut World, connection: u64, method: Method) -> (Vec<Effect>, Opt
             | Effect::Announce(_)
             | Effect::Listeners(_)
             | Effect::LookAgain
+            | Effect::Scraped(..)
+            | Effect::Observe
             | Effect::Stop => others.push(effect),
         }
     }
@@ -174,6 +179,8 @@ fn resolv_conf_is_asked_for_once_and_only_when_it_is_to_be_ours() {
             | Effect::Announce(_)
             | Effect::Listeners(_)
             | Effect::LookAgain
+            | Effect::Scraped(..)
+            | Effect::Observe
             | Effect::Stop => None,
         };
         effects.iter().filter_map(errand).collect()
@@ -229,6 +236,8 @@ fn a_persistent_claim_is_kept_and_forgotten_when_it_is_withdrawn() {
             | Effect::Announce(_)
             | Effect::Listeners(_)
             | Effect::LookAgain
+            | Effect::Scraped(..)
+            | Effect::Observe
             | Effect::Stop => None,
         })
     };
@@ -284,6 +293,8 @@ fn a_reload_answers_its_callers_and_keeps_the_old_when_the_new_is_broken() {
             | Effect::Announce(_)
             | Effect::Listeners(_)
             | Effect::LookAgain
+            | Effect::Scraped(..)
+            | Effect::Observe
             | Effect::Stop => None,
         })
         .collect();

@@ -37,6 +37,8 @@ fn kept(effects: &[Effect], what: Kept) -> Option<&str> {
         | Effect::Announce(_)
         | Effect::Listeners(_)
         | Effect::LookAgain
+        | Effect::Scraped(..)
+        | Effect::Observe
         | Effect::Stop => None,
     })
 }

@@ -1,0 +1,110 @@
+//! Does the definition say what travels? Every type of it has the fields of its struct, and the reverse.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::*;
+
+/// Returns the fields of the definition's types, and of the replies of its methods, by name.
+fn defined() -> BTreeMap<String, BTreeSet<String>> {
+    let text: String = DEFINITION
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'))
+        .collect::<Vec<_>>()
+        .join(" ");
+    let mut fields_by_name = BTreeMap::new();
+    let mut rest = text.as_str();
+    while let Some(at) = ["type ", "method "]
+        .iter()
+        .filter_map(|word| rest.find(word))
+        .min()
+    {
+        rest = &rest[at..];
+        let (head, after) = rest.split_once('(').unwrap();
+        let is_method = head.starts_with("method");
+        let name = head.split_whitespace().nth(1).unwrap().to_owned();
+        let (inner, after) = after.split_once(')').unwrap();
+        let (inner, after) = match is_method {
+            true => {
+                let (_, reply) = after.split_once('(').unwrap();
+                reply.split_once(')').unwrap()
+            }
+            false => (inner, after),
+        };
+        let fields = inner
+            .split(',')
+            .filter_map(|field| field.split_once(':'))
+            .map(|(field, _)| field.trim().to_owned())
+            .collect();
+        fields_by_name.insert(name, fields);
+        rest = after;
+    }
+    fields_by_name
+}
+
+fn fields(value: &impl Serialize) -> BTreeSet<String> {
+    let Value::Object(object) = serde_json::to_value(value).unwrap() else {
+        panic!("a struct is an object");
+    };
+    object.keys().cloned().collect()
+}
+
+#[test]
+fn the_definition_has_the_fields_that_travel() {
+    let some = || Some(String::new());
+    let latency = Latency {
+        count: 1,
+        p50_ms: Some(1.0),
+        p95_ms: Some(1.0),
+        p99_ms: Some(1.0),
+    };
+    let upstream = UpstreamStatus {
+        srtt_ms: Some(1.0),
+        failing: some(),
+        proof: "proven".to_owned(),
+        latency: latency.clone(),
+        ..UpstreamStatus::default()
+    };
+    let scope = ScopeStatus {
+        link: some(),
+        hit_rate: Some(1.0),
+        ..ScopeStatus::default()
+    };
+    let status = Status {
+        default_scope: some(),
+        ..Status::default()
+    };
+    let key = TrustAnchor {
+        owner: String::new(),
+        key_tag: 1,
+        algorithm: 1,
+        state: String::new(),
+    };
+    let observer = ObserverStatus {
+        trouble: some(),
+        ..ObserverStatus::default()
+    };
+    let defined = defined();
+    for (name, found) in [
+        ("Latency", fields(&latency)),
+        ("UpstreamStatus", fields(&upstream)),
+        ("ScopeStatus", fields(&scope)),
+        ("Status", fields(&status)),
+        ("TrustAnchor", fields(&key)),
+        ("ObserverStatus", fields(&observer)),
+    ] {
+        assert_eq!(found, defined[name], "{name}");
+    }
+}
+
+#[test]
+fn a_status_of_an_older_daemon_is_understood() {
+    let old = serde_json::json!({
+        "id": "a", "owner": "b", "state": "ready", "claims": [], "dnssec": "",
+        "upstreams": [{ "upstream": "192.0.2.1", "current": true, "sent": 1, "lost": 0 }],
+        "cache_entries": 0, "cache_bytes": 0, "cache_hits": 0, "cache_misses": 0,
+    });
+    let scope: ScopeStatus = serde_json::from_value(old).unwrap();
+    assert_eq!(scope.latency, Latency::default());
+}

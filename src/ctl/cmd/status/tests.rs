@@ -1,0 +1,112 @@
+//! Does an administrator see at once what is wrong? The text of `status`, whole.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use linnet::api::ClockStatus;
+
+fn latency(p50: f64, p95: f64, p99: f64) -> Latency {
+    Latency {
+        count: 1,
+        p50_ms: Some(p50),
+        p95_ms: Some(p95),
+        p99_ms: Some(p99),
+    }
+}
+
+fn upstream(address: &str, failing: Option<&str>) -> UpstreamStatus {
+    UpstreamStatus {
+        upstream: address.to_owned(),
+        current: failing.is_none(),
+        srtt_ms: failing.is_none().then_some(11.25),
+        sent: 1000,
+        lost: if failing.is_some() { 400 } else { 2 },
+        failing: failing.map(str::to_owned),
+        latency: latency(10.0, 42.0, 180.0),
+        ..UpstreamStatus::default()
+    }
+}
+
+fn scope(id: &str, answers: u64, hits: u64, troubles: &[(&str, u64)]) -> ScopeStatus {
+    ScopeStatus {
+        id: id.to_owned(),
+        owner: "profile x".to_owned(),
+        state: "ready".to_owned(),
+        answers,
+        cache_hits: hits,
+        troubles: troubles
+            .iter()
+            .map(|(trouble, count)| ((*trouble).to_owned(), *count))
+            .collect::<BTreeMap<_, _>>(),
+        latency: latency(12.0, 80.0, 4400.0),
+        ..ScopeStatus::default()
+    }
+}
+
+#[test]
+fn trouble_stands_first_and_the_worst_scope_before_the_others() {
+    let mut home = scope("home@wlan0", 128_431, 111_735, &[("no-reply", 500)]);
+    home.upstreams = vec![
+        upstream("192.0.2.53", None),
+        upstream("192.0.2.54", Some("no reply")),
+    ];
+    let mut office = scope("office@vpn0", 12, 6, &[("not-ready", 4)]);
+    office.state = "link-absent".to_owned();
+    office.claims = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]
+        .map(|label| format!("{label}.test"))
+        .to_vec();
+    let status = Status {
+        version: "1.0".to_owned(),
+        pid: 812,
+        uptime_ms: 273_600_000,
+        generation: 12,
+        scopes: vec![home, office],
+        default_scope: Some("home@wlan0".to_owned()),
+        clock: ClockStatus {
+            dates_count: true,
+            because: String::new(),
+        },
+        counters: serde_json::json!({ "queries": 130_000, "cache_hits": 111_741 })
+            .as_object()
+            .cloned()
+            .unwrap(),
+        ..Status::default()
+    };
+    let expected = "\
+linnetd 1.0, pid 812, up 3 d 4 h, plan 12; 130000 queries, 85 % from the cache, 0.3 % errors
+! an upstream of home@wlan0 fails: 192.0.2.54 (no reply)
+! scope office@vpn0 is link-absent: a.test b.test c.test and 7 more refused
+
+SCOPE         STATE        ANSWERS  CACHED  ERRORS    P50    P95     P99  ENTRIES
+office@vpn0   link-absent       12    50 %    33 %  12 ms  80 ms  4.40 s        0  4 not-ready
+home@wlan0 *  ready         128431    87 %   0.3 %  12 ms  80 ms  4.40 s        0  500 no-reply
+
+UPSTREAM    SCOPE       STATE     SRTT    P50    P95     P99  SENT   LOST
+192.0.2.54  home@wlan0  FAILING      -  10 ms  42 ms  180 ms  1000   40 %  no reply
+192.0.2.53  home@wlan0  current  11 ms  10 ms  42 ms  180 ms  1000  0.2 %
+
+home@wlan0: by profile x
+office@vpn0: by profile x
+  claims a.test b.test c.test d.test e.test f.test g.test h.test and 2 more (--json shows all)
+
+listens at nothing
+resolv.conf , 
+default scope home@wlan0
+";
+    let text = text(&status);
+    assert_eq!(text, expected, "{text}");
+}
+
+#[test]
+fn without_trouble_no_line_begins_with_an_exclamation_mark() {
+    let status = Status {
+        scopes: vec![scope("home@wlan0", 1, 1, &[])],
+        default_scope: Some("home@wlan0".to_owned()),
+        clock: ClockStatus {
+            dates_count: true,
+            because: String::new(),
+        },
+        ..Status::default()
+    };
+    assert!(!text(&status).contains('!'), "{}", text(&status));
+}

@@ -1,0 +1,104 @@
+//! What is wrong? Each trouble in one line, the worst first, in words that say what to do about it.
+
+use linnet::api::{Diagnostic, ScopeStatus, Status};
+
+/// Suffixes of a scope that are named; the rest is counted.
+const CLAIMS_NAMED: usize = 3;
+
+/// Returns everything that is wrong, a line each.
+pub(crate) fn troubles(status: &Status) -> Vec<String> {
+    let mut found = Vec::new();
+    for scope in &status.scopes {
+        found.extend(not_ready(scope));
+        found.extend(failing(scope));
+    }
+    if status.default_scope.is_none() {
+        found.push("there is no default scope: names that nobody claims are refused".to_owned());
+    }
+    let keeper = &status.resolv_conf;
+    if matches!(keeper.state.as_str(), "overwritten" | "failed") {
+        let detail = keeper.detail.as_deref().unwrap_or("not as configured");
+        found.push(format!("resolv.conf is {}: {detail}", keeper.state));
+    }
+    if !status.clock.dates_count {
+        found.push(format!(
+            "clock not believed: {}; signatures count whatever their dates",
+            status.clock.because
+        ));
+    }
+    for observer in status.observers.iter().filter(|observer| !observer.works) {
+        let why = observer.trouble.as_deref().unwrap_or("not open");
+        found.push(format!("{} at {}: {why}", observer.what, observer.place));
+    }
+    found.extend(status.diagnostics.iter().map(diagnostic));
+    found.extend(status.notes.iter().map(|note| format!("note: {note}")));
+    found
+}
+
+fn not_ready(scope: &ScopeStatus) -> Option<String> {
+    if scope.state == "ready" {
+        return None;
+    }
+    let named: Vec<&str> = scope
+        .claims
+        .iter()
+        .take(CLAIMS_NAMED)
+        .map(String::as_str)
+        .collect();
+    let more = scope.claims.len().saturating_sub(CLAIMS_NAMED);
+    Some(match (named.is_empty(), more) {
+        (true, _) => format!("scope {} is {}", scope.id, scope.state),
+        (false, 0) => format!(
+            "scope {} is {}: {} refused",
+            scope.id,
+            scope.state,
+            named.join(" ")
+        ),
+        (false, more) => format!(
+            "scope {} is {}: {} and {more} more refused",
+            scope.id,
+            scope.state,
+            named.join(" ")
+        ),
+    })
+}
+
+/// One line for all failing upstreams of a scope: whether any is left matters most.
+fn failing(scope: &ScopeStatus) -> Option<String> {
+    let failing: Vec<String> = scope
+        .upstreams
+        .iter()
+        .filter_map(|upstream| {
+            let why = upstream.failing.as_ref()?;
+            Some(format!("{} ({why})", upstream.upstream))
+        })
+        .collect();
+    if failing.is_empty() {
+        return None;
+    }
+    let whole = if failing.len() == scope.upstreams.len() {
+        "every upstream of"
+    } else {
+        "an upstream of"
+    };
+    Some(format!(
+        "{whole} {} fails: {}",
+        scope.id,
+        failing.join(", ")
+    ))
+}
+
+fn diagnostic(found: &Diagnostic) -> String {
+    let Diagnostic {
+        severity,
+        file,
+        line,
+        column,
+        message,
+        help,
+    } = found;
+    let help = help
+        .as_ref()
+        .map_or_else(String::new, |help| format!("\n    help: {help}"));
+    format!("{severity}: {file}:{line}:{column}: {message}{help}")
+}

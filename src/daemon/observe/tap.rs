@@ -1,0 +1,212 @@
+//! Which messages go to dnstap, and when was their question? Remembers open questions, so that answers carry both times.
+//!
+//! What is remembered is bounded: where there are more open questions, answers go without the time of theirs.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::model::{Transport, Upstream};
+use config::observing::DnstapConfig;
+use resolver::{Answer, Channel, ClientId, ExchangeId, Transmit};
+
+use super::dnstap::{Kind, Protocol, Tapped, encode};
+use super::outlet::{Outlet, OutletCounts, Target};
+
+/// Open questions that are remembered, of each kind.
+const OPEN_MAX: usize = 8192;
+
+/// The tap, while it is open.
+#[derive(Debug)]
+pub(super) struct Tap {
+    config: DnstapConfig,
+    outlet: Outlet,
+    identity: String,
+    version: String,
+    clients: BTreeMap<ClientId, Open>,
+    exchanges: BTreeMap<ExchangeId, Open>,
+}
+
+/// A question without its answer.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    peer: Option<SocketAddr>,
+    protocol: Protocol,
+    asked_at: Duration,
+}
+
+impl Tap {
+    /// Opens the tap; `None` when none is configured.
+    pub(super) fn open(
+        config: &DnstapConfig,
+        identity: String,
+        counts: &Arc<OutletCounts>,
+    ) -> Option<Self> {
+        let target = target(config)?;
+        match Outlet::start(target, Arc::clone(counts)) {
+            Ok(outlet) => Some(Self {
+                config: config.clone(),
+                outlet,
+                identity,
+                version: concat!("linnet ", env!("CARGO_PKG_VERSION")).to_owned(),
+                clients: BTreeMap::new(),
+                exchanges: BTreeMap::new(),
+            }),
+            Err(error) => {
+                tracing::error!(%error, "no dnstap: there is no thread for it");
+                None
+            }
+        }
+    }
+
+    /// Whether it is what this configuration asks for, and its file has not been moved away.
+    pub(super) fn is_as(&self, config: &DnstapConfig) -> bool {
+        self.config == *config && target(config).is_some_and(|target| self.outlet.is_at(&target))
+    }
+
+    /// Whether it takes the messages of clients.
+    pub(super) fn has_clients(&self) -> bool {
+        self.config.messages.has_clients()
+    }
+
+    /// Ends it, and waits a moment for what is on its way.
+    pub(super) fn end(self) {
+        self.outlet.end();
+    }
+
+    /// Takes a client's question.
+    pub(super) fn query(
+        &mut self,
+        client: ClientId,
+        peer: Option<SocketAddr>,
+        channel: Channel,
+        wire: &[u8],
+        wall: Duration,
+    ) {
+        let open = Open {
+            peer: peer.filter(|_| self.config.client_addresses),
+            protocol: plain(channel),
+            asked_at: wall,
+        };
+        if self.clients.len() < OPEN_MAX {
+            self.clients.insert(client, open);
+        }
+        self.tell(&Tapped {
+            kind: Kind::ClientQuery,
+            protocol: Some(open.protocol),
+            asker: open.peer,
+            asked: None,
+            asked_at: Some(wall),
+            answered_at: None,
+            wire,
+        });
+    }
+
+    /// Takes the answer to a client.
+    pub(super) fn answer(&mut self, answer: &Answer, wall: Duration) {
+        if !self.has_clients() {
+            return;
+        }
+        let open = self.clients.remove(&answer.client);
+        self.tell(&Tapped {
+            kind: Kind::ClientResponse,
+            protocol: open.map(|open| open.protocol),
+            asker: open.and_then(|open| open.peer),
+            asked: None,
+            asked_at: open.map(|open| open.asked_at),
+            answered_at: Some(wall),
+            wire: &answer.wire,
+        });
+    }
+
+    /// Forgets a client that went away.
+    pub(super) fn gone(&mut self, client: ClientId) {
+        self.clients.remove(&client);
+    }
+
+    /// Takes a message to an upstream.
+    pub(super) fn transmit(&mut self, transmit: &Transmit, wall: Duration) {
+        if !self.config.messages.has_upstreams() {
+            return;
+        }
+        let Transmit {
+            exchange,
+            upstream,
+            channel,
+            wire,
+            ..
+        } = transmit;
+        let open = Open {
+            peer: Some(SocketAddr::new(upstream.address, upstream.port)),
+            protocol: protocol(upstream, *channel),
+            asked_at: wall,
+        };
+        if self.exchanges.len() < OPEN_MAX {
+            self.exchanges.insert(*exchange, open);
+        }
+        self.tell(&Tapped {
+            kind: Kind::ForwarderQuery,
+            protocol: Some(open.protocol),
+            asker: None,
+            asked: open.peer,
+            asked_at: Some(wall),
+            answered_at: None,
+            wire,
+        });
+    }
+
+    /// Takes what came back from an upstream, whatever it is worth: the exchange may hear more.
+    pub(super) fn reply(&self, exchange: ExchangeId, wire: &[u8], wall: Duration) {
+        if !self.config.messages.has_upstreams() {
+            return;
+        }
+        let open = self.exchanges.get(&exchange).copied();
+        self.tell(&Tapped {
+            kind: Kind::ForwarderResponse,
+            protocol: open.map(|open| open.protocol),
+            asker: None,
+            asked: open.and_then(|open| open.peer),
+            asked_at: open.map(|open| open.asked_at),
+            answered_at: Some(wall),
+            wire,
+        });
+    }
+
+    /// Forgets an exchange that has ended.
+    pub(super) fn ended(&mut self, exchange: ExchangeId) {
+        self.exchanges.remove(&exchange);
+    }
+
+    fn tell(&self, tapped: &Tapped<'_>) {
+        let payload = encode(tapped, &self.identity, &self.version);
+        self.outlet.put(payload);
+    }
+}
+
+fn target(config: &DnstapConfig) -> Option<Target> {
+    use config::observing::Place;
+    match (&config.socket, &config.file) {
+        (Some(Place::Unix(path)), _) => Some(Target::Unix((**path).into())),
+        (Some(Place::Address(address)), _) => Some(Target::Tcp(*address)),
+        (None, Some(path)) => Some(Target::Frames((**path).into())),
+        (None, None) => None,
+    }
+}
+
+fn plain(channel: Channel) -> Protocol {
+    if channel == Channel::Udp {
+        Protocol::Udp
+    } else {
+        Protocol::Tcp
+    }
+}
+
+fn protocol(upstream: &Upstream, channel: Channel) -> Protocol {
+    match upstream.transport {
+        Transport::Plain => plain(channel),
+        Transport::Tls => Protocol::Tls,
+        Transport::Https => Protocol::Https,
+        Transport::Quic => Protocol::Quic,
+    }
+}
