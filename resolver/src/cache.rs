@@ -136,6 +136,8 @@ pub struct Usage {
     pub hits: u64,
     /// Answers not found.
     pub misses: u64,
+    /// Answers that made room for others before their time.
+    pub evicted: u64,
 }
 
 /// The store; clones share it.
@@ -260,6 +262,7 @@ impl Cache {
                 bytes: sum.bytes + part.bytes,
                 hits: sum.hits + part.hits,
                 misses: sum.misses + part.misses,
+                evicted: sum.evicted + part.evicted,
             }
         })
     }

@@ -356,6 +356,8 @@ pub struct ScopeStatus {
     pub cache_hits: u64,
     /// Misses of its cache.
     pub cache_misses: u64,
+    /// Answers that made room for others before their time.
+    pub cache_evicted: u64,
     /// What became of the questions that were no hits.
     pub counts: ScopeCounts,
 }

@@ -9,7 +9,7 @@ use config::time::Instant;
 use dnssec::Verdict;
 use policy::{DnsPlan, ScopeId};
 
-use crate::event::{ExtendedError, Failure, ScopeStatus, Step};
+use crate::event::{ExtendedError, Failure, HttpFault, ScopeStatus, Step, TlsFault};
 use crate::histogram::Histogram;
 use crate::progress::Query;
 use crate::wire::rcode;
@@ -112,13 +112,44 @@ pub struct UpstreamCounts {
     /// How long its replies took, over any transport.
     pub replies: Histogram,
     /// How many exchanges failed by something that was heard, by what.
-    pub failures: BTreeMap<Failure, u64>,
+    pub failures: BTreeMap<&'static str, u64>,
 }
 
 impl UpstreamCounts {
     /// Counts an exchange that failed.
     pub(crate) fn note_failure(&mut self, failure: Failure) {
-        *self.failures.entry(failure).or_default() += 1;
+        *self.failures.entry(word(failure)).or_default() += 1;
+    }
+}
+
+/// Returns the word for a failure; what a server may choose, as the status of HTTP, is not in it.
+const fn word(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Refused => "refused",
+        Failure::Unreachable => "unreachable",
+        Failure::NoLink => "no-link",
+        Failure::Closed => "closed",
+        Failure::TimedOut => "timed-out",
+        Failure::Garbled => "garbled",
+        Failure::Tls(fault) => match fault {
+            TlsFault::WrongName => "tls-wrong-name",
+            TlsFault::WrongAddress => "tls-wrong-address",
+            TlsFault::Expired => "tls-expired",
+            TlsFault::NotYetValid => "tls-not-yet-valid",
+            TlsFault::UnknownAuthority => "tls-unknown-authority",
+            TlsFault::SelfSigned => "tls-self-signed",
+            TlsFault::WrongPin => "tls-wrong-pin",
+            TlsFault::NoAuthorities => "tls-no-authorities",
+            TlsFault::BadCertificate => "tls-bad-certificate",
+            TlsFault::Handshake => "tls-handshake",
+            TlsFault::NotTls => "not-tls",
+        },
+        Failure::Http(fault) => match fault {
+            HttpFault::NoHttp2 => "http-no-http2",
+            HttpFault::Status(_) => "http-status",
+            HttpFault::NotDns => "http-not-dns",
+        },
+        Failure::Resources => "resources",
     }
 }
 

@@ -131,6 +131,7 @@ impl Scopes {
                     cache_bytes: usage.bytes,
                     cache_hits: usage.hits,
                     cache_misses: usage.misses,
+                    cache_evicted: usage.evicted,
                     // Kept elsewhere: it outlives the upstreams of a network.
                     counts: ScopeCounts::default(),
                 }

@@ -270,6 +270,7 @@ const fn heard(outcome: Outcome) -> Option<Failure> {
         Outcome::Refused => Some(Failure::Refused),
         Outcome::Unreachable => Some(Failure::Unreachable),
         Outcome::Closed => Some(Failure::Closed),
+        Outcome::Told(failure) => Some(failure),
         Outcome::Good(_)
         | Outcome::Heard
         | Outcome::Outdone(_)

@@ -66,6 +66,22 @@ pub struct Reply {
     pub error: Option<String>,
 }
 
+/// Parameters of `Status`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StatusParameters {
+    /// Without what the scopes claim, which may be much.
+    pub brief: bool,
+}
+
+/// Parameters of `Subscribe`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SubscribeParameters {
+    /// Of questions only those that were slow or failed: then hits need leave no trace.
+    pub notable: bool,
+}
+
 /// Parameters of `Explain`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -193,6 +193,9 @@ pub struct ScopeStatus {
 pub struct Latency {
     /// How many were measured.
     pub count: u64,
+    /// All of them together, in milliseconds.
+    #[serde(default)]
+    pub sum_ms: f64,
     /// The median, in milliseconds; absent, as all of these, before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p50_ms: Option<f64>,

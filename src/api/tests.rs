@@ -55,6 +55,7 @@ fn the_definition_has_the_fields_that_travel() {
     let some = || Some(String::new());
     let latency = Latency {
         count: 1,
+        sum_ms: 1.0,
         p50_ms: Some(1.0),
         p95_ms: Some(1.0),
         p99_ms: Some(1.0),
@@ -63,6 +64,8 @@ fn the_definition_has_the_fields_that_travel() {
         srtt_ms: Some(1.0),
         failing: some(),
         proof: "proven".to_owned(),
+        next_try_ms: Some(1.0),
+        manners: vec![String::new()],
         latency: latency.clone(),
         ..UpstreamStatus::default()
     };
@@ -71,7 +74,19 @@ fn the_definition_has_the_fields_that_travel() {
         hit_rate: Some(1.0),
         ..ScopeStatus::default()
     };
+    let listener = ListenerStatus {
+        place: String::new(),
+        stub: String::new(),
+        state: String::new(),
+        queries: 0,
+        strangers: 0,
+        limited: 0,
+        malformed: 0,
+        reflective: 0,
+        connections: 0,
+    };
     let status = Status {
+        listeners: vec![listener.clone()],
         default_scope: some(),
         ..Status::default()
     };
@@ -93,6 +108,7 @@ fn the_definition_has_the_fields_that_travel() {
         ("Status", fields(&status)),
         ("TrustAnchor", fields(&key)),
         ("ObserverStatus", fields(&observer)),
+        ("ListenerStatus", fields(&listener)),
     ] {
         assert_eq!(found, defined[name], "{name}");
     }

@@ -1,6 +1,7 @@
 //! How does the command reach the daemon? One varlink call at a time over its control socket, blocking.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +17,12 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: BufReader<UnixStream>,
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.get_ref().as_fd()
+    }
 }
 
 /// Why a call failed.
@@ -104,6 +111,11 @@ impl Connection {
     ) -> Result<(), CallError> {
         self.wait_forever()?;
         self.send(method, parameters, true)
+    }
+
+    /// Whether a whole reply is here already, so that [`Connection::receive`] need not wait.
+    pub(crate) fn has_message(&self) -> bool {
+        self.stream.buffer().contains(&0)
     }
 
     /// Lifts the time limit on replies.

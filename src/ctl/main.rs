@@ -79,7 +79,7 @@ fn run(options: Options) -> Result<Exit, Failed> {
         Verb::Query(query) => cmd::query::run(&mut connect()?, query, out),
         Verb::Explain { name } => cmd::explain::run(&mut connect()?, name, out),
         Verb::Browse(browse) => cmd::browse::run(&mut connect()?, &mut connect()?, browse, out),
-        Verb::Monitor => cmd::monitor::run(&mut connect()?, out),
+        Verb::Monitor(monitor) => cmd::monitor::run(&socket, &monitor, out),
         Verb::Flush(flush) => cmd::flush::run(&mut connect()?, flush, out),
         Verb::Claim(claim) => cmd::claim::run(&mut connect()?, claim, out),
         Verb::Withdraw { owner } => cmd::claim::withdraw(&mut connect()?, owner, out),

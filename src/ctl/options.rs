@@ -35,8 +35,8 @@ pub(crate) enum Verb {
     },
     /// Watch which services neighbours have, by multicast DNS
     Browse(Browse),
-    /// Watch questions, plans and resolv.conf as they change
-    Monitor,
+    /// Watch what happens: a live view on a terminal, else a line for each question, plan and change of resolv.conf
+    Monitor(Monitor),
     /// Forget cached answers
     Flush(Flush),
     /// Claim names for a link until the command ends, or for good
@@ -64,6 +64,14 @@ pub(crate) enum Verb {
     },
     /// Show linnet at work in a small world of its own, without touching this machine
     Demo,
+}
+
+/// `monitor`.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Monitor {
+    /// A line for everything that happens, on a terminal too
+    #[arg(long)]
+    pub(crate) lines: bool,
 }
 
 /// `query`.

@@ -19,6 +19,11 @@ impl<W: Write> Output<W> {
         Self { writer, json }
     }
 
+    /// Whether results are JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Prints a result: `text` for people, or `document` as JSON with the field `schema` put first.
     pub(crate) fn show<T: Serialize>(
         &mut self,

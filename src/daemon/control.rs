@@ -250,7 +250,10 @@ impl Connection {
         let oneway = call.oneway;
         match method::understand(call, self.privileged) {
             Asked::Reply(reply) => self.reply(&reply, oneway).await,
-            Asked::Subscribe => self.stream(Method::Subscribe).await,
+            Asked::Subscribe(parameters) => {
+                self.stream(|notices| Method::Subscribe(notices, parameters))
+                    .await
+            }
             Asked::Browse(parameters) => {
                 self.stream(|notices| Method::Browse(parameters, notices))
                     .await

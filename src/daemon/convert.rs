@@ -257,6 +257,7 @@ pub(crate) fn scope(
     id: &ScopeId,
     plan: &DnsPlan,
     status: Option<&ScopeStatus>,
+    parameters: api::StatusParameters,
 ) -> Option<api::ScopeStatus> {
     let planned = plan.scopes.get(id)?;
     let upstreams = match status {
@@ -269,12 +270,12 @@ pub(crate) fn scope(
         owner: planned.owner.to_string(),
         link: planned.link.as_ref().map(|link| link.name.to_string()),
         state: planned.state.to_string(),
-        claims: plan
-            .domains
-            .claims_of(id)
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
+        claims: if parameters.brief {
+            Vec::new()
+        } else {
+            let claims = plan.domains.claims_of(id);
+            claims.iter().map(ToString::to_string).collect()
+        },
         dnssec: status.map_or_else(String::new, |status| status.dnssec.clone()),
         upstreams,
         cache_entries: number(|status| wide(status.cache_entries)),

@@ -10,7 +10,7 @@ use linnet::anchor_files::AnchorText;
 use linnet::api::{
     AddNegativeAnchorParameters, BrowseParameters, ClaimParameters, ExplainParameters,
     FlushParameters, Notice, QueryParameters, RemoveNegativeAnchorParameters, Reply,
-    WithdrawParameters,
+    StatusParameters, SubscribeParameters, WithdrawParameters,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -75,7 +75,7 @@ pub(crate) struct ControlCall {
 #[derive(Debug)]
 pub(crate) enum Method {
     /// What the daemon is doing.
-    Status,
+    Status(StatusParameters),
     /// A question, as a client of the stub would ask it.
     Query(QueryParameters),
     /// Where a name goes.
@@ -93,7 +93,7 @@ pub(crate) enum Method {
     /// The configuration is to be read again.
     Reload,
     /// What happens is to be told here.
-    Subscribe(mpsc::Sender<Notice>),
+    Subscribe(mpsc::Sender<Notice>, SubscribeParameters),
     /// What neighbours have is to be told here, as it comes and goes.
     Browse(BrowseParameters, mpsc::Sender<Notice>),
 }

@@ -414,9 +414,9 @@ impl<'a> Running<'a> {
                     let _heard = caller.send(reply);
                 }
                 Effect::Notice(notice) => self.tell(&notice),
-                Effect::Subscribe(notices) => {
-                    self.subscribers.add(notices);
-                    self.world.watch(true);
+                Effect::Subscribe(notices, parameters) => {
+                    self.subscribers.add(notices, parameters);
+                    self.world.watch(self.subscribers.told());
                 }
                 Effect::Errand(errand) => self.errands.send(errand).await,
                 // What is pretended is not kept.
@@ -460,9 +460,11 @@ impl<'a> Running<'a> {
         if self.subscribers.is_empty() {
             return;
         }
+        let before = self.subscribers.told();
         self.subscribers.tell(notice);
-        if self.subscribers.is_empty() {
-            self.world.watch(false);
+        let told = self.subscribers.told();
+        if told != before {
+            self.world.watch(told);
         }
     }
 

@@ -1,8 +1,41 @@
 //! Who is told what happens, and what becomes of a slow reader? [`Subscribers`], each with a bounded queue.
 
-use linnet::api::Notice;
+use std::time::Duration;
+
+use linnet::api::{Notice, SubscribeParameters};
+use resolver::Trace;
+use resolver::ledger::Trouble;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+
+/// How long a question takes that is notable for that alone.
+const SLOW: Duration = Duration::from_millis(200);
+
+/// Of which questions somebody is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Told {
+    /// Of none.
+    Nothing,
+    /// Of those that were slow or failed.
+    Notable,
+    /// Of all, hits included.
+    Everything,
+}
+
+impl Told {
+    /// Whether somebody is told of this question.
+    pub(crate) fn takes(self, trace: &Trace) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Notable => is_notable(trace),
+            Self::Everything => true,
+        }
+    }
+}
+
+fn is_notable(trace: &Trace) -> bool {
+    trace.elapsed >= SLOW || Trouble::of(trace.rcode, trace.extended_error.as_ref()).is_some()
+}
 
 /// Everybody who subscribes.
 #[derive(Debug, Default)]
@@ -13,14 +46,30 @@ pub(crate) struct Subscribers {
 #[derive(Debug)]
 struct Subscriber {
     notices: mpsc::Sender<Notice>,
+    told: Told,
     /// Notices left out since the last that found room.
     lost: u64,
 }
 
 impl Subscribers {
     /// Adds one.
-    pub(crate) fn add(&mut self, notices: mpsc::Sender<Notice>) {
-        self.subscribers.push(Subscriber { notices, lost: 0 });
+    pub(crate) fn add(&mut self, notices: mpsc::Sender<Notice>, wanted: SubscribeParameters) {
+        let told = if wanted.notable {
+            Told::Notable
+        } else {
+            Told::Everything
+        };
+        self.subscribers.push(Subscriber {
+            notices,
+            told,
+            lost: 0,
+        });
+    }
+
+    /// Returns of which questions somebody is told.
+    pub(crate) fn told(&self) -> Told {
+        let told = self.subscribers.iter().map(|subscriber| subscriber.told);
+        told.max().unwrap_or(Told::Nothing)
     }
 
     /// Whether nobody subscribes.
@@ -38,6 +87,12 @@ impl Subscribers {
 impl Subscriber {
     /// Returns whether the subscriber is still there.
     fn tell(&mut self, notice: &Notice) -> bool {
+        if self.told == Told::Notable
+            && let Notice::Answered { trace } = notice
+            && !is_told_notable(trace)
+        {
+            return !self.notices.is_closed();
+        }
         if self.lost > 0 {
             match self.notices.try_send(Notice::Lost { count: self.lost }) {
                 Ok(()) => self.lost = 0,
@@ -59,6 +114,12 @@ impl Subscriber {
     }
 }
 
+/// As [`is_notable`], of a question as it is told.
+fn is_told_notable(trace: &linnet::api::Trace) -> bool {
+    trace.elapsed_ms >= SLOW.as_secs_f64() * 1000.0
+        || !matches!(trace.rcode.as_str(), "NOERROR" | "NXDOMAIN" | "YXDOMAIN")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,7 +128,7 @@ mod tests {
     fn a_slow_reader_hears_how_much_was_left_out() {
         let (sender, mut reader) = mpsc::channel(2);
         let mut subscribers = Subscribers::default();
-        subscribers.add(sender);
+        subscribers.add(sender, SubscribeParameters::default());
         for _ in 0..5 {
             subscribers.tell(&Notice::Ready);
         }
@@ -82,9 +143,40 @@ mod tests {
     fn a_reader_that_went_away_is_forgotten() {
         let (sender, reader) = mpsc::channel(2);
         let mut subscribers = Subscribers::default();
-        subscribers.add(sender);
+        subscribers.add(sender, SubscribeParameters::default());
         drop(reader);
         subscribers.tell(&Notice::Ready);
         assert!(subscribers.is_empty());
+    }
+
+    #[test]
+    fn whoever_wants_what_is_notable_hears_of_nothing_else() {
+        let (sender, mut reader) = mpsc::channel(8);
+        let mut subscribers = Subscribers::default();
+        assert_eq!(subscribers.told(), Told::Nothing);
+        subscribers.add(sender, SubscribeParameters { notable: true });
+        assert_eq!(subscribers.told(), Told::Notable);
+        let answered = |rcode: &str, elapsed_ms| Notice::Answered {
+            trace: linnet::api::Trace {
+                rcode: rcode.to_owned(),
+                elapsed_ms,
+                ..linnet::api::Trace::default()
+            },
+        };
+        for notice in [answered("NOERROR", 1.0), answered("NXDOMAIN", 1.0)] {
+            subscribers.tell(&notice);
+            assert!(reader.try_recv().is_err(), "{notice:?}");
+        }
+        for notice in [answered("NOERROR", 200.0), answered("SERVFAIL", 1.0)] {
+            subscribers.tell(&notice);
+            assert_eq!(reader.try_recv().unwrap(), notice);
+        }
+        drop(reader);
+        subscribers.tell(&answered("NOERROR", 1.0));
+        assert_eq!(
+            subscribers.told(),
+            Told::Nothing,
+            "who went is forgotten by any notice"
+        );
     }
 }

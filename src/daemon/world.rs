@@ -26,7 +26,7 @@ use config::model::ResolvConfMode;
 use config::observing::Observing;
 use config::time::Instant;
 use linkmgr::{KernelEvent, LinkManager};
-use linnet::api::{ListenStatus, Notice, Reply};
+use linnet::api::{ListenStatus, Notice, Reply, SubscribeParameters};
 use policy::{Facts, Plan};
 use resolver::event::{LocalNames, Trace};
 use resolver::hosts::Hosts;
@@ -44,6 +44,7 @@ use crate::notify::Announcement;
 use crate::observe::{Exposition, Scrape, Watched, watches_hits};
 use crate::reload::Understood;
 use crate::resolv_conf::Keeping;
+use crate::subscribers::Told;
 use crate::trace_log::TraceLog;
 use crate::trust::Trust;
 use calls::Asking;
@@ -77,7 +78,7 @@ pub(crate) struct World {
     asking_by_client: BTreeMap<ClientId, Asking>,
     browsers: browsing::Browsers,
     asked: u32,
-    subscribed: bool,
+    told: Told,
     watched: Arc<Watched>,
     reloads: Vec<oneshot::Sender<Reply>>,
     reloading: bool,
@@ -95,7 +96,7 @@ pub(crate) enum Effect {
     /// Tell the subscribers.
     Notice(Notice),
     /// Tell what happens to this one too.
-    Subscribe(mpsc::Sender<Notice>),
+    Subscribe(mpsc::Sender<Notice>, SubscribeParameters),
     /// Have this done by the keeper.
     Errand(Errand),
     /// Replace the text of the file in which something is kept.
@@ -224,7 +225,7 @@ impl World {
             asking_by_client: BTreeMap::new(),
             browsers: browsing::Browsers::default(),
             asked: 0,
-            subscribed: false,
+            told: Told::Nothing,
             watched,
             reloads: Vec::new(),
             reloading: false,
@@ -320,7 +321,7 @@ impl World {
             caller = Some(asking.caller());
             asking.trace = Some(trace.clone());
         }
-        let notice = self.subscribed.then(|| {
+        let notice = self.told.takes(&trace).then(|| {
             let client = caller.or_else(|| client.map(|peer| peer.to_string()));
             Notice::Answered {
                 trace: convert::trace(&trace, &self.plan.dns, client),
@@ -338,8 +339,8 @@ impl World {
     }
 
     /// Says whether anybody subscribes: traces of cache hits are made for them only.
-    pub(crate) fn watch(&mut self, subscribed: bool) {
-        self.subscribed = subscribed;
+    pub(crate) fn watch(&mut self, told: Told) {
+        self.told = told;
         self.resolver.trace_hits(self.traces_hits());
     }
 
@@ -355,7 +356,7 @@ impl World {
     }
 
     fn traces_hits(&self) -> bool {
-        self.subscribed || watches_hits(&self.config.observing)
+        self.told == Told::Everything || watches_hits(&self.config.observing)
     }
 
     fn handle_kernel(&mut self, events: Vec<KernelEvent>, now: Instant, effects: &mut Vec<Effect>) {

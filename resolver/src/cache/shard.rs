@@ -277,7 +277,7 @@ impl Shard {
     fn evict(&mut self) -> bool {
         while let Some(at) = self.nodes.oldest_in(Segment::Probation) {
             if !self.nodes.at(at).bits.contains(Bits::ASKED) {
-                self.remove(at);
+                self.make_room(at);
                 return true;
             }
             self.renew(at);
@@ -285,11 +285,19 @@ impl Shard {
         }
         match self.nodes.oldest_in(Segment::Protected) {
             Some(at) => {
-                self.remove(at);
+                self.make_room(at);
                 true
             }
             None => false,
         }
+    }
+
+    fn make_room(&mut self, at: u32) {
+        let slot = self.nodes.at(at).slot;
+        if let Some(place) = self.place(slot) {
+            place.usage.evicted += 1;
+        }
+        self.remove(at);
     }
 
     /// Sends protected entries back on probation while they take too much: the oldest that were not asked for since they came,

@@ -1,75 +1,28 @@
-//! `linnet monitor`: questions, plans and resolv.conf as they change, a line each.
+//! `linnet monitor`: what happens, live on a terminal, or a line each when nobody looks at one.
 
-use std::fmt::Write as _;
-use std::io::Write;
+mod lines;
+mod live;
+mod rates;
+mod terminal;
+mod view;
 
-use linnet::api::{Notice, Trace};
+use std::io::{IsTerminal as _, Write};
+use std::path::Path;
 
 use crate::connection::Connection;
+use crate::options::Monitor;
 use crate::output::Output;
 use crate::{Exit, Failed};
 
-/// Runs the verb; ends when the daemon does.
+/// Runs the verb; the live view ends with a key, the lines with the daemon.
 pub(crate) fn run(
-    connection: &mut Connection,
+    socket: &Path,
+    options: &Monitor,
     out: &mut Output<impl Write>,
 ) -> Result<Exit, Failed> {
-    connection.subscribe("Subscribe", serde_json::json!({}))?;
-    loop {
-        let notice: Notice = connection.receive()?;
-        out.show(&notice, line)?;
+    let is_seen = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+    if is_seen && !options.lines && !out.is_json() {
+        return live::run(socket);
     }
-}
-
-fn line(notice: &Notice) -> String {
-    match notice {
-        Notice::Ready => "watching; end with Ctrl-C\n".to_owned(),
-        Notice::Answered { trace } => answered(trace),
-        Notice::PlanChanged {
-            generation,
-            changes,
-        } => {
-            let mut text = format!("plan {generation}\n");
-            for change in changes {
-                let _ = writeln!(text, "  {change}");
-            }
-            text
-        }
-        Notice::ResolvConf { status } => {
-            format!(
-                "resolv.conf {}: {}\n",
-                status.state,
-                status.detail.as_deref().unwrap_or(&status.mode)
-            )
-        }
-        Notice::Seen { sight } => super::browse::line(sight),
-        Notice::Lost { count } => format!("{count} messages left out: this reader is too slow\n"),
-    }
-}
-
-fn answered(trace: &Trace) -> String {
-    let mut text = format!(
-        "{} {} {} {:.1} ms",
-        trace.name, trace.record_type, trace.rcode, trace.elapsed_ms
-    );
-    let last =
-        |pick: fn(&linnet::api::Step) -> Option<&String>| trace.steps.iter().rev().find_map(pick);
-    if let Some(scope) = last(|step| step.scope.as_ref()) {
-        let _ = write!(text, " scope {scope}");
-    }
-    if let Some(upstream) = last(|step| step.upstream.as_ref()) {
-        let _ = write!(text, " upstream {upstream}");
-    }
-    if let Some(step) = trace
-        .steps
-        .iter()
-        .find(|step| matches!(step.what.as_str(), "cache-hit" | "synthesized"))
-    {
-        let _ = write!(text, " {}", step.what);
-    }
-    if let Some(error) = &trace.extended_error {
-        let _ = write!(text, " ({error})");
-    }
-    text.push('\n');
-    text
+    lines::run(&mut Connection::open(socket)?, out)
 }

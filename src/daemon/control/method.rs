@@ -1,6 +1,6 @@
 //! Which methods are there, and who may call them? A varlink call to a [`Method`], or to the reply that needs nobody.
 
-use linnet::api::{BrowseParameters, Call, DEFINITION, INTERFACE, Reply};
+use linnet::api::{BrowseParameters, Call, DEFINITION, INTERFACE, Reply, SubscribeParameters};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -43,7 +43,7 @@ pub(super) enum Asked {
     /// The world's answer.
     Method(Method),
     /// A stream of notices.
-    Subscribe,
+    Subscribe(SubscribeParameters),
     /// A stream of what neighbours have.
     Browse(BrowseParameters),
 }
@@ -106,7 +106,7 @@ fn is_for_masters(method: &str) -> bool {
 
 fn ours(method: &str, parameters: Value, more: bool) -> Result<Asked, Reply> {
     Ok(Asked::Method(match method {
-        "Status" => Method::Status,
+        "Status" => Method::Status(read(parameters)?),
         "Query" => Method::Query(read(parameters)?),
         "Explain" => Method::Explain(read(parameters)?),
         "Claim" => Method::Claim(read(parameters)?),
@@ -117,7 +117,7 @@ fn ours(method: &str, parameters: Value, more: bool) -> Result<Asked, Reply> {
         "Reload" => Method::Reload,
         "Browse" if more => return Ok(Asked::Browse(read(parameters)?)),
         "Browse" => return Err(service_error("ExpectedMore", Value::Null)),
-        "Subscribe" if more => return Ok(Asked::Subscribe),
+        "Subscribe" if more => return Ok(Asked::Subscribe(read(parameters)?)),
         "Subscribe" => return Err(service_error("ExpectedMore", Value::Null)),
         other => {
             let method = format!("{INTERFACE}.{other}");

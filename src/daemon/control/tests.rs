@@ -20,7 +20,7 @@ fn replied(asked: Asked) -> Reply {
     match asked {
         Asked::Reply(reply) => reply,
         Asked::Method(method) => panic!("a method: {method:?}"),
-        Asked::Subscribe | Asked::Browse(_) => panic!("a subscription"),
+        Asked::Subscribe(_) | Asked::Browse(_) => panic!("a subscription"),
     }
 }
 

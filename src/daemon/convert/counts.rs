@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use linnet::api;
+use resolver::ScopeStatus;
 use resolver::histogram::Histogram;
 use resolver::ledger::{ScopeCounts, UpstreamCounts};
 use resolver::present::rcode_name;
-use resolver::{Failure, ScopeStatus};
 
 use super::milliseconds;
 
@@ -30,6 +30,7 @@ pub(crate) fn latency(histogram: &Histogram) -> api::Latency {
     let at = |per_mille| histogram.percentile(per_mille).map(milliseconds);
     api::Latency {
         count: histogram.count(),
+        sum_ms: milliseconds(histogram.sum()),
         p50_ms: at(500),
         p95_ms: at(950),
         p99_ms: at(990),
@@ -68,13 +69,6 @@ pub(crate) fn counted<const N: usize>(
 pub(crate) fn failures(counts: &UpstreamCounts) -> BTreeMap<String, u64> {
     let counts = counts.failures.iter();
     counts
-        .map(|(failure, count)| (failure_word(*failure), *count))
+        .map(|(failure, count)| ((*failure).to_owned(), *count))
         .collect()
-}
-
-/// Returns the word for a failure, as it is in JSON.
-fn failure_word(failure: Failure) -> String {
-    let word = serde_json::to_value(failure).ok();
-    word.and_then(|word| word.as_str().map(str::to_owned))
-        .unwrap_or_else(|| "other".to_owned())
 }

@@ -177,7 +177,7 @@ struct Told<'a> {
     local: Option<&'static str>,
     route: Option<&'a policy::Route>,
     hit: bool,
-    by: Option<(String, String)>,
+    by: Option<(String, &'static str)>,
     verdict: Option<&'static str>,
 }
 
@@ -194,32 +194,17 @@ impl<'a> Told<'a> {
                 told.hit = true;
             } else if let Step::Asked(_, upstream, channel) = step {
                 told.hit = false;
-                told.by = Some((
-                    upstream.to_string(),
-                    transport(upstream, channel_name(*channel)),
-                ));
+                told.by = Some((upstream.to_string(), channel_name(upstream, *channel)));
             } else if let Step::Replied {
                 upstream, channel, ..
             } = step
             {
-                told.by = Some((
-                    upstream.to_string(),
-                    transport(upstream, channel_name(*channel)),
-                ));
+                told.by = Some((upstream.to_string(), channel_name(upstream, *channel)));
             } else if let Step::Judged(verdict, _) = step {
                 told.verdict = Some(verdict_name(*verdict));
             }
         }
         told
-    }
-}
-
-/// Returns how an upstream was asked: its transport, or the plain one's channel.
-fn transport(upstream: &config::model::Upstream, channel: &str) -> String {
-    if upstream.transport.is_encrypted() {
-        upstream.transport.as_str().to_owned()
-    } else {
-        channel.to_owned()
     }
 }
 

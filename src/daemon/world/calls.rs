@@ -64,7 +64,7 @@ impl World {
             answer,
         } = call;
         let reply = match method {
-            Method::Status => done(&self.status(now)),
+            Method::Status(parameters) => done(&self.status(parameters, now)),
             Method::Query(parameters) => {
                 self.ask(&parameters, caller, answer, now, effects);
                 return;
@@ -96,8 +96,8 @@ impl World {
             Method::Browse(parameters, notices) => {
                 self.browse(&parameters, connection, notices, now)
             }
-            Method::Subscribe(notices) => {
-                effects.push(Effect::Subscribe(notices));
+            Method::Subscribe(notices, parameters) => {
+                effects.push(Effect::Subscribe(notices, parameters));
                 done(&json!({}))
             }
         };

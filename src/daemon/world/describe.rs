@@ -2,7 +2,7 @@
 
 use config::name::DomainName;
 use config::time::Instant;
-use linnet::api::{ClockStatus, Diagnostic, Explanation, Status};
+use linnet::api::{ClockStatus, Diagnostic, Explanation, Status, StatusParameters};
 use policy::{Owner, ScopeState};
 use resolver::Stub;
 use resolver::synthesize::{reason, synthesize};
@@ -13,7 +13,7 @@ use crate::convert;
 
 impl World {
     /// Tells everything at a glance.
-    pub(super) fn status(&self, now: Instant) -> Status {
+    pub(super) fn status(&self, parameters: StatusParameters, now: Instant) -> Status {
         let plan = &self.plan.dns;
         let scopes = self.resolver.status(now);
         let counters = serde_json::to_value(self.resolver.counters());
@@ -39,7 +39,7 @@ impl World {
                 .keys()
                 .filter_map(|id| {
                     let status = scopes.iter().find(|status| status.id == *id);
-                    convert::scope(id, plan, status)
+                    convert::scope(id, plan, status, parameters)
                 })
                 .collect(),
             default_scope: plan.default_scope().map(|id| id.to_string()),

@@ -135,6 +135,8 @@ fn scope(status: &ScopeStatus, ready: bool, out: &mut Exposition) {
     out.counter("linnet_cache_hits", help, &only, status.cache_hits);
     let help = "Questions, those of validation included, that the cache did not know.";
     out.counter("linnet_cache_misses", help, &only, status.cache_misses);
+    let help = "Answers that made room for others before their time.";
+    out.counter("linnet_cache_evicted", help, &only, status.cache_evicted);
     let wide = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     let help = "Answers in the cache.";
     out.amount(

@@ -9,7 +9,7 @@ use dnssec::clock::Clock;
 use linkmgr::{KernelEvent, LinkMessage};
 use linnet::api::{
     ClaimParameters, ExplainParameters, FlushParameters, ListenStatus, Notice, QueryParameters,
-    Reply, WithdrawParameters,
+    Reply, StatusParameters, WithdrawParameters,
 };
 use linnet::config_dirs::{ConfigText, Kind, Rank};
 use resolver_io::listeners::Board;
@@ -97,7 +97,7 @@ fn call(world: &mut World, connection: u64, method: Method) -> (Vec<Effect>, Opt
         match effect {
             Effect::Reply(caller, reply) => caller.send(reply).unwrap(),
             Effect::Notice(_)
-            | Effect::Subscribe(_)
+            | Effect::Subscribe(..)
             | Effect::Errand(_)
             | Effect::Keep(..)
             | Effect::Announce(_)
@@ -120,7 +120,7 @@ fn explain(world: &mut World, name: &str) -> Value {
 }
 
 fn status(world: &mut World) -> Value {
-    let (_, reply) = call(world, 1, Method::Status);
+    let (_, reply) = call(world, 1, Method::Status(StatusParameters::default()));
     reply.expect("status comes at once").parameters
 }
 
@@ -174,7 +174,7 @@ fn resolv_conf_is_asked_for_once_and_only_when_it_is_to_be_ours() {
             Effect::Errand(errand) => Some(errand.clone()),
             Effect::Reply(..)
             | Effect::Notice(_)
-            | Effect::Subscribe(_)
+            | Effect::Subscribe(..)
             | Effect::Keep(..)
             | Effect::Announce(_)
             | Effect::Listeners(_)
@@ -231,7 +231,7 @@ fn a_persistent_claim_is_kept_and_forgotten_when_it_is_withdrawn() {
             Effect::Keep(_, text) => Some(text.contains("lab.test")),
             Effect::Reply(..)
             | Effect::Notice(_)
-            | Effect::Subscribe(_)
+            | Effect::Subscribe(..)
             | Effect::Errand(_)
             | Effect::Announce(_)
             | Effect::Listeners(_)
@@ -287,7 +287,7 @@ fn a_reload_answers_its_callers_and_keeps_the_old_when_the_new_is_broken() {
         .filter_map(|effect| match effect {
             Effect::Reply(_, reply) => Some(reply),
             Effect::Notice(_)
-            | Effect::Subscribe(_)
+            | Effect::Subscribe(..)
             | Effect::Errand(_)
             | Effect::Keep(..)
             | Effect::Announce(_)

@@ -8,6 +8,7 @@ use linnet::api::ClockStatus;
 fn latency(p50: f64, p95: f64, p99: f64) -> Latency {
     Latency {
         count: 1,
+        sum_ms: 1.0,
         p50_ms: Some(p50),
         p95_ms: Some(p95),
         p99_ms: Some(p99),

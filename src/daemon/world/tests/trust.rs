@@ -32,7 +32,7 @@ fn kept(effects: &[Effect], what: Kept) -> Option<&str> {
         Effect::Keep(..)
         | Effect::Reply(..)
         | Effect::Notice(_)
-        | Effect::Subscribe(_)
+        | Effect::Subscribe(..)
         | Effect::Errand(_)
         | Effect::Announce(_)
         | Effect::Listeners(_)
