@@ -255,12 +255,25 @@ impl Scope {
             .upstreams
             .iter()
             .filter(fresh)
-            .filter(|state| !state.is_failing())
+            .filter(|state| !state.is_failing() && !self.has_form(state))
             .collect();
         if asking.validate && working.iter().any(|state| !state.proof.is_unproven()) {
             working.retain(|state| !state.proof.is_unproven());
         }
         working
+    }
+
+    /// Whether a plain upstream has an encrypted form that works: it comes after all that work, however fast it is.
+    fn has_form(&self, state: &UpstreamState) -> bool {
+        let same = |form: &UpstreamState| {
+            let (form, plain) = (&form.upstream, &state.upstream);
+            form.address == plain.address && form.zone == plain.zone
+        };
+        !state.is_optional()
+            && self
+                .upstreams
+                .iter()
+                .any(|form| form.is_optional() && !form.is_failing() && same(form))
     }
 
     /// Whether an upstream is left that is not in `tried`.

@@ -149,6 +149,11 @@ impl UpstreamState {
         self.health.is_failing()
     }
 
+    /// Whether it is a form of a plain one that stands before it.
+    pub(crate) fn is_optional(&self) -> bool {
+        self.optional
+    }
+
     /// Whether it stands before a plain one that is asked in its place, until it has shown that it works.
     pub(crate) fn is_untried(&self) -> bool {
         self.optional && self.is_failing()

@@ -168,24 +168,32 @@ fn encrypted_upstream_that_is_not_believed_is_told_by_its_reason_and_never_asked
 
 #[test]
 fn opportunistic_tls_is_tried_beside_the_first_question_and_used_when_it_works() {
-    let main = "[resolver]\ndnssec = \"off\"\ntransport = \"opportunistic\"\n";
-    let mut world = World::with(main, &[]);
-    world.server(HOME).says("a.test A", answer());
-    world.server(HOME).says("b.test A", answer());
-    world.ask("a.test A");
-    world.run();
-    let sent = world.take_sent();
-    assert_eq!(sent[0], "192.0.2.53 a.test A by tcp");
-    assert_eq!(
-        sent[1], "192.0.2.53 a.test A",
-        "the question itself does not wait"
-    );
-    assert!(
-        sent[2..].iter().all(|sent| sent.ends_with("by tcp")),
-        "{sent:?}"
-    );
-    world.ask("b.test A");
-    assert_eq!(world.take_sent(), ["192.0.2.53 b.test A by tcp"]);
+    for selection in ["ordered", "fastest", "hedged"] {
+        let main = format!(
+            "[resolver]\ndnssec = \"off\"\ntransport = \"opportunistic\"\nselection = \"{selection}\"\n"
+        );
+        let mut world = World::with(&main, &[]);
+        world.server(HOME).says("a.test A", answer());
+        world.server(HOME).says("b.test A", answer());
+        world.ask("a.test A");
+        world.run();
+        let sent = world.take_sent();
+        assert_eq!(sent[0], "192.0.2.53 a.test A by tcp");
+        assert_eq!(
+            sent[1], "192.0.2.53 a.test A",
+            "the question itself does not wait"
+        );
+        assert!(
+            sent[2..].iter().all(|sent| sent.ends_with("by tcp")),
+            "{sent:?}"
+        );
+        world.ask("b.test A");
+        assert_eq!(
+            world.take_sent(),
+            ["192.0.2.53 b.test A by tcp"],
+            "{selection}"
+        );
+    }
 }
 
 #[test]
