@@ -87,6 +87,7 @@ fn resolver(said: &Table, resolver: &mut ResolverConfig, findings: &mut Findings
         said.boolean("aggressive-nsec"),
         &mut resolver.aggressive_nsec,
     );
+    lay(said.boolean("dnssec-sha1"), &mut resolver.dnssec_sha1);
     lay(said.word("recursion"), &mut resolver.recursion);
     lay(said.word("mdns"), &mut resolver.mdns);
     if let Some(texts) = said.texts("root-servers") {

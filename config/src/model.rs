@@ -65,6 +65,8 @@ pub struct ResolverConfig {
     pub prefetch: bool,
     /// Whether a proof that names do not exist counts for the others that it covers (RFC 8198).
     pub aggressive_nsec: bool,
+    /// Whether RSASHA1 and DS by SHA-1 count.
+    pub dnssec_sha1: bool,
     /// When names that nobody claims are resolved from the root down, where a profile does not say.
     pub recursion: RecursionMode,
     /// Servers of a root of one's own; none for the public root's.
@@ -101,6 +103,7 @@ impl Default for ResolverConfig {
             serve_stale: Duration::from_secs(86_400),
             prefetch: true,
             aggressive_nsec: true,
+            dnssec_sha1: true,
             recursion: RecursionMode::Auto,
             root_servers: Vec::new(),
             trust_anchors: None,

@@ -6,23 +6,24 @@
 
 use std::sync::Arc;
 
-use crate::budget::{SIGS_PER_SET, spend};
+use crate::budget::{DENIALS_PER_SET, SIGS_PER_SET};
 use crate::check::{Checked, speaker_of, switched_off, type_name};
 use crate::clock::Evidence;
-use crate::crypto::digests;
 use crate::memory::Zone;
 use crate::name::Name;
 use crate::nsec::{NoDs, Nsecs};
 use crate::nsec3::Nsec3s;
 use crate::record::{Ds, Key, Nsec, Nsec3, Sig, rtype};
 use crate::rrset::{Set, find};
-use crate::validator::{
-    Halt, MEMORY_MAX, Sections, Trust, Trusted, Validation, Validator, WallClock,
-};
+use crate::trust::{Trust, Trusted};
+use crate::validator::{Halt, MEMORY_MAX, Sections, Validation, Validator, WallClock};
 use crate::verdict::{BogusReason, IndeterminateReason, Verdict};
 
 /// How long it is remembered that a name is below an unsigned zone, in seconds.
 const UNSIGNED_BY_PARENT: u64 = 300;
+
+/// The most ways to hash that are tried for one zone: one, and another while it changes.
+const WAYS_MAX: usize = 4;
 
 /// What lies at a name, seen from above.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -199,8 +200,7 @@ impl Pass<'_> {
                 key.algorithm == *algorithm && key.public == *public
             }
             Trusted::Ds(ds) if ds.key_tag == key.tag && ds.algorithm == key.algorithm => {
-                spend(&mut self.validation.left.digests, 1)?;
-                digests(ds, name, key)
+                self.validation.work.digests(ds, name, key)?
             }
             Trusted::Ds(_) => false,
         })
@@ -273,7 +273,16 @@ impl Pass<'_> {
             .into_iter()
             .filter(|(_, is_within)| *is_within)
         {
-            let (state, until) = self.zone(&zone)?;
+            let (state, until) = match self.zone(&zone) {
+                Ok(found) => found,
+                // Somebody's word that does not count hurts no other's.
+                Err(Halt::Fail(Verdict::Bogus(reason), why)) => {
+                    self.validation.note(why);
+                    failed.get_or_insert(reason);
+                    continue;
+                }
+                Err(halt) => return Err(halt),
+            };
             let keys = match state {
                 Zone::Insecure(why) => return Ok(Delegation::Unsigned(why, until)),
                 Zone::Secure(keys) => keys,
@@ -286,7 +295,7 @@ impl Pass<'_> {
                 records: &proofs.nsecs,
             }
             .prove_no_ds(name);
-            for first in &proofs.nsec3s {
+            for first in proofs.ways() {
                 if found.is_some() {
                     break;
                 }
@@ -294,8 +303,8 @@ impl Pass<'_> {
                     let why = format!("{zone} uses more NSEC3 iterations than count here");
                     return Ok(Delegation::Unsigned(why.into(), until));
                 }
-                let left = &mut self.validation.left.hash_rounds;
-                found = Nsec3s::like(first, &zone, &proofs.nsec3s, left).prove_no_ds(name)?;
+                let work = &mut self.validation.work;
+                found = Nsec3s::like(first, &zone, &proofs.nsec3s, work).prove_no_ds(name)?;
             }
             match found {
                 Some(NoDs::Delegation) => {
@@ -417,7 +426,10 @@ impl Pass<'_> {
             failed: None,
         };
         for (at, set) in reply.authority.iter().enumerate() {
-            if !matches!(set.record_type, rtype::NSEC | rtype::NSEC3) || !set.name.is_in(zone) {
+            if !matches!(set.record_type, rtype::NSEC | rtype::NSEC3)
+                || !set.name.is_in(zone)
+                || set.rdatas.len() > DENIALS_PER_SET
+            {
                 continue;
             }
             let sigs: Vec<Sig> = set
@@ -467,4 +479,19 @@ pub(crate) struct Proofs {
     pub(crate) sets: Vec<usize>,
     /// Why one of the others does not count.
     pub(crate) failed: Option<BogusReason>,
+}
+
+impl Proofs {
+    /// Returns the first NSEC3 record of each way to hash.
+    pub(crate) fn ways(&self) -> impl Iterator<Item = &Nsec3> {
+        let mut ways: Vec<&Nsec3> = Vec::new();
+        for nsec3 in &self.nsec3s {
+            let is_known =
+                |known: &&Nsec3| known.salt == nsec3.salt && known.iterations == nsec3.iterations;
+            if ways.len() < WAYS_MAX && !ways.iter().any(is_known) {
+                ways.push(nsec3);
+            }
+        }
+        ways.into_iter()
+    }
 }

@@ -4,14 +4,15 @@
 
 use std::sync::Arc;
 
-use crate::budget::{KEYS_PER_TAG, SIGS_PER_SET, spend};
+use crate::budget::{KEYS_PER_TAG, SIGS_PER_SET};
 use crate::chain::{Pass, bogus};
-use crate::crypto::{signed_data, verify};
+use crate::crypto::signed_data;
 use crate::memory::Zone;
 use crate::name::Name;
 use crate::record::{Key, Sig, rtype};
 use crate::rrset::Set;
-use crate::validator::{Halt, MEMORY_MAX, Trust};
+use crate::trust::Trust;
+use crate::validator::{Halt, MEMORY_MAX};
 use crate::verdict::{BogusReason, Verdict};
 
 /// What an RRset is worth.
@@ -88,12 +89,11 @@ impl Pass<'_> {
             {
                 return Ok(Ok(until));
             }
-            spend(&mut self.validation.left.signatures, 1)?;
-            if verify(key, &data, &sig.signature) {
+            let work = &mut self.validation.work;
+            if work.verify(key, &data, &sig.signature, &content)? {
                 self.validator.memory.keep_checked(content, until);
                 return Ok(Ok(until));
             }
-            spend(&mut self.validation.left.failures, 1)?;
             reason = (
                 BogusReason::SignatureInvalid,
                 "has a signature that does not fit",

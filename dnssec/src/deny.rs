@@ -9,12 +9,14 @@ use crate::check::{speaker_of, type_name};
 use crate::judge::{Findings, NOERROR, NXDOMAIN};
 use crate::memory::Zone;
 use crate::name::Name;
-use crate::nsec::{NoDs, Nsecs};
+use crate::nsec::Nsecs;
 use crate::nsec3::{Nsec3s, Proof};
 use crate::record::{Key, rtype};
 use crate::rrset::find;
-use crate::validator::{Halt, Sections, Trust};
-use crate::verdict::BogusReason;
+use crate::trust::Trust;
+use crate::validator::{Halt, Sections};
+use crate::verdict::{BogusReason, Verdict};
+use crate::work::Stop;
 
 /// What a proof by NSEC3 is worth.
 pub(crate) enum Worth {
@@ -34,6 +36,7 @@ impl Pass<'_> {
     ) -> Result<(), Halt> {
         let record_type = self.validation.question.record_type;
         let of_parent = record_type == rtype::DS && !name.is_root();
+        let mut failed = None;
         for (zone, is_within) in self.deniers(reply, name, of_parent) {
             match self.zone(&zone) {
                 Ok((Zone::Insecure(why), _)) if is_within => {
@@ -51,6 +54,10 @@ impl Pass<'_> {
                 }
                 Ok((Zone::Insecure(_), _)) => {}
                 Err(Halt::Fail(..)) if !is_within => {}
+                // Somebody's word that does not count hurts no other's.
+                Err(halt @ Halt::Fail(Verdict::Bogus(_), _)) => {
+                    failed.get_or_insert(halt);
+                }
                 Err(halt) => return Err(halt),
             }
         }
@@ -68,15 +75,20 @@ impl Pass<'_> {
                 findings.leads_to = Some(name.clone());
                 Ok(())
             }
-            (zone, Zone::Secure(_)) => bogus(
-                findings.failed.unwrap_or(BogusReason::NsecMissing),
-                match reply.rcode {
-                    NXDOMAIN => format!("{zone} does not prove that {name} does not exist"),
-                    _ => format!(
-                        "{zone} does not prove that {name} has no {}",
-                        type_name(record_type)
-                    ),
+            (zone, Zone::Secure(_)) => failed.map_or_else(
+                || {
+                    bogus(
+                        findings.failed.unwrap_or(BogusReason::NsecMissing),
+                        match reply.rcode {
+                            NXDOMAIN => format!("{zone} does not prove that {name} does not exist"),
+                            _ => format!(
+                                "{zone} does not prove that {name} has no {}",
+                                type_name(record_type)
+                            ),
+                        },
+                    )
                 },
+                Err,
             ),
         }
     }
@@ -200,10 +212,10 @@ impl Pass<'_> {
         };
         for count in zone.count() + 1..=name.count() {
             let cut = name.suffix(count);
-            let mut found = nsecs.prove_no_ds(&cut) == Some(NoDs::Delegation);
+            let mut found = nsecs.names_unsigned_cut(&cut);
             if let Some(first) = proofs.nsec3s.first().filter(|_| !found) {
-                let left = &mut self.validation.left.hash_rounds;
-                found = Nsec3s::like(first, zone, &proofs.nsec3s, left).names_unsigned_cut(&cut)?;
+                let work = &mut self.validation.work;
+                found = Nsec3s::like(first, zone, &proofs.nsec3s, work).names_unsigned_cut(&cut)?;
             }
             if found {
                 findings.note_insecure(&format!("{zone} proves that {cut} has no DS"));
@@ -217,16 +229,16 @@ impl Pass<'_> {
         &mut self,
         zone: &Name,
         proofs: &Proofs,
-        prove: impl Fn(&mut Nsec3s<'_>) -> Result<Proof, crate::budget::Spent>,
+        prove: impl Fn(&mut Nsec3s<'_>) -> Result<Proof, Stop>,
     ) -> Result<Worth, Halt> {
-        for first in &proofs.nsec3s {
+        for first in proofs.ways() {
             if first.iterations > self.validator.settings.iterations_max {
                 return Ok(Worth::Less(format!(
                     "{zone} uses more NSEC3 iterations than count here"
                 )));
             }
-            let left = &mut self.validation.left.hash_rounds;
-            match prove(&mut Nsec3s::like(first, zone, &proofs.nsec3s, left))? {
+            let work = &mut self.validation.work;
+            match prove(&mut Nsec3s::like(first, zone, &proofs.nsec3s, work))? {
                 Proof::Whole => return Ok(Worth::Whole),
                 Proof::OptOut => {
                     return Ok(Worth::Less(format!(

@@ -19,9 +19,8 @@ use crate::name::Name;
 use crate::nsec::Nsecs;
 use crate::record::rtype;
 use crate::rrset::{Set, find};
-use crate::validator::{
-    Halt, MEMORY_MAX, Outcome, Sections, Trust, Validation, Validator, WallClock,
-};
+use crate::trust::Trust;
+use crate::validator::{Halt, MEMORY_MAX, Outcome, Sections, Validation, Validator, WallClock};
 use crate::verdict::{BogusReason, IndeterminateReason, Verdict};
 
 /// The most aliases that are followed.

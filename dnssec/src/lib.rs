@@ -5,8 +5,7 @@
 //! [`clock`] whether dates count. Imports nothing of this workspace, opens nothing and reads no clock.
 //!
 //! # Limitations
-//! Ed448 cannot be checked, so that zones signed by it alone are insecure. Denials by NSEC3 are not
-//! used for other names than the one asked for (RFC 8198).
+//! Ed448 cannot be checked, so that zones signed by it alone are insecure.
 
 pub mod anchors;
 pub mod budget;
@@ -29,10 +28,13 @@ mod rrset;
 mod stories;
 #[cfg(test)]
 mod tests;
+mod trust;
 pub mod validator;
 pub mod verdict;
+mod work;
 
 pub use anchors::TrustAnchors;
+pub use debts::{Debtor, Source};
 pub use denials::Denials;
 pub use name::Name;
 pub use observe::observe_keys;

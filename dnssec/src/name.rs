@@ -97,8 +97,12 @@ impl Name {
 
     /// Whether it is `above` or below it.
     pub fn is_in(&self, above: &Self) -> bool {
-        let (count, own) = (above.count(), self.count());
-        own >= count && self.suffix(count) == *above
+        let mut rest = &*self.0;
+        while rest.len() > above.0.len() {
+            let length = rest.first().map_or(0, |length| usize::from(*length));
+            rest = rest.get(1 + length..).unwrap_or_default();
+        }
+        *rest == *above.0
     }
 
     /// Whether it is below `above`.
@@ -115,9 +119,8 @@ impl Name {
 
     /// Returns the longest name that it and `other` are both in.
     pub fn common(&self, other: &Self) -> Self {
-        let own: Vec<&[u8]> = self.labels().collect();
-        let others: Vec<&[u8]> = other.labels().collect();
-        let pairs = own.iter().rev().zip(others.iter().rev());
+        let (own, others) = (Offsets::of(self), Offsets::of(other));
+        let pairs = own.labels().zip(others.labels());
         self.suffix(pairs.take_while(|(own, other)| own == other).count())
     }
 
@@ -135,9 +138,45 @@ impl Name {
 
 impl Ord for Name {
     fn cmp(&self, other: &Self) -> Ordering {
-        let own: Vec<&[u8]> = self.labels().collect();
-        let others: Vec<&[u8]> = other.labels().collect();
-        own.iter().rev().cmp(others.iter().rev())
+        let (own, others) = (Offsets::of(self), Offsets::of(other));
+        own.labels().cmp(others.labels())
+    }
+}
+
+/// Where the labels of a name begin: names are compared from the right, and often.
+struct Offsets<'a> {
+    wire: &'a [u8],
+    at: [u8; NAME_MAX / 2 + 1],
+    count: usize,
+}
+
+impl<'a> Offsets<'a> {
+    fn of(name: &'a Name) -> Self {
+        let wire = &*name.0;
+        let mut offsets = Self {
+            wire,
+            at: [0; NAME_MAX / 2 + 1],
+            count: 0,
+        };
+        let mut at = 0;
+        while let Some(length) = wire.get(at).filter(|length| **length > 0) {
+            if let (Some(place), Ok(offset)) = (offsets.at.get_mut(offsets.count), u8::try_from(at))
+            {
+                *place = offset;
+                offsets.count += 1;
+            }
+            at += 1 + usize::from(*length);
+        }
+        offsets
+    }
+
+    /// Returns the labels from the right.
+    fn labels(&self) -> impl Iterator<Item = &'a [u8]> {
+        let at = self.at.get(..self.count).unwrap_or_default();
+        at.iter().rev().filter_map(|at| {
+            let (length, rest) = self.wire.get(usize::from(*at)..)?.split_first()?;
+            rest.get(..usize::from(*length))
+        })
     }
 }
 

@@ -95,6 +95,12 @@ impl Nsecs<'_> {
         })
     }
 
+    /// Whether a record of its own says that an unsigned zone begins at a name.
+    pub(crate) fn names_unsigned_cut(&self, name: &Name) -> bool {
+        let own = self.at(name);
+        own.is_some_and(|nsec| nsec.types.is_delegation() && !nsec.types.has(rtype::DS))
+    }
+
     /// Whether nothing is closer to a name than the wildcard below its last `labels` labels (RFC 4035 §5.3.4).
     pub(crate) fn prove_expansion(&self, name: &Name, labels: usize) -> bool {
         self.denying(name)

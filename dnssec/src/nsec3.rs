@@ -1,17 +1,9 @@
 //! What do NSEC3 records prove? RFC 5155 §8. The records are verified, of one zone, with the same parameters.
 
-use std::collections::BTreeMap;
-
-use crate::budget::{Spent, spend};
-use crate::crypto::nsec3_hash;
 use crate::name::Name;
 use crate::nsec::NoDs;
 use crate::record::{Nsec3, Types, rtype};
-
-/// Octets of a SHA-1 hash, of a block, and of what ends one at least.
-const HASH: usize = 20;
-const BLOCK: usize = 64;
-const PADDING: usize = 9;
+use crate::work::{Stop, Work};
 
 /// What a proof is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +23,7 @@ pub(crate) struct Nsec3s<'a> {
     records: Vec<&'a Nsec3>,
     salt: &'a [u8],
     iterations: u16,
-    hash_by_name: BTreeMap<Name, Vec<u8>>,
-    rounds_left: &'a mut u32,
+    work: &'a mut Work,
 }
 
 /// The closest name that exists, and the record that denies the next one.
@@ -47,7 +38,7 @@ impl<'a> Nsec3s<'a> {
         first: &'a Nsec3,
         zone: &'a Name,
         all: &'a [Nsec3],
-        rounds_left: &'a mut u32,
+        work: &'a mut Work,
     ) -> Self {
         Self {
             zone,
@@ -57,28 +48,15 @@ impl<'a> Nsec3s<'a> {
                 .collect(),
             salt: &first.salt,
             iterations: first.iterations,
-            hash_by_name: BTreeMap::new(),
-            rounds_left,
+            work,
         }
     }
 
-    fn hash(&mut self, name: &Name) -> Result<Vec<u8>, Spent> {
-        if let Some(hash) = self.hash_by_name.get(name) {
-            return Ok(hash.clone());
-        }
-        // SHA-1 works through blocks of 64 octets, of which 9 at least are padding.
-        let blocks =
-            u32::try_from((HASH + self.salt.len() + PADDING) / BLOCK).unwrap_or(u32::MAX) + 1;
-        spend(
-            self.rounds_left,
-            blocks.saturating_mul(u32::from(self.iterations) + 1),
-        )?;
-        let hash = nsec3_hash(name, self.salt, self.iterations);
-        self.hash_by_name.insert(name.clone(), hash.clone());
-        Ok(hash)
+    fn hash(&mut self, name: &Name) -> Result<Vec<u8>, Stop> {
+        self.work.hash(name, self.salt, self.iterations)
     }
 
-    fn at(&mut self, name: &Name) -> Result<Option<&'a Nsec3>, Spent> {
+    fn at(&mut self, name: &Name) -> Result<Option<&'a Nsec3>, Stop> {
         let hash = self.hash(name)?;
         Ok(self
             .records
@@ -87,7 +65,7 @@ impl<'a> Nsec3s<'a> {
             .find(|nsec3| nsec3.owner == hash))
     }
 
-    fn covering(&mut self, name: &Name) -> Result<Option<&'a Nsec3>, Spent> {
+    fn covering(&mut self, name: &Name) -> Result<Option<&'a Nsec3>, Stop> {
         let hash = self.hash(name)?;
         Ok(self.records.iter().copied().find(|nsec3| {
             let (owner, next) = (&nsec3.owner, &nsec3.next);
@@ -100,7 +78,7 @@ impl<'a> Nsec3s<'a> {
     }
 
     /// RFC 5155 §8.3.
-    fn encloser(&mut self, name: &Name) -> Result<Option<Encloser<'a>>, Spent> {
+    fn encloser(&mut self, name: &Name) -> Result<Option<Encloser<'a>>, Stop> {
         let mut below = name.clone();
         while let Some(above) = below.parent().filter(|above| above.is_in(self.zone)) {
             if let Some(nsec3) = self.at(&above)? {
@@ -116,7 +94,7 @@ impl<'a> Nsec3s<'a> {
     }
 
     /// RFC 5155 §8.4.
-    pub(crate) fn prove_no_name(&mut self, name: &Name) -> Result<Proof, Spent> {
+    pub(crate) fn prove_no_name(&mut self, name: &Name) -> Result<Proof, Stop> {
         let Some(encloser) = self.encloser(name)? else {
             return Ok(Proof::None);
         };
@@ -134,7 +112,7 @@ impl<'a> Nsec3s<'a> {
         &mut self,
         name: &Name,
         record_type: u16,
-    ) -> Result<Proof, Spent> {
+    ) -> Result<Proof, Stop> {
         if let Some(nsec3) = self.at(name)? {
             return Ok(match lacks(&nsec3.types, name, record_type) {
                 true => Proof::Whole,
@@ -159,7 +137,7 @@ impl<'a> Nsec3s<'a> {
     }
 
     /// Tells why there is no DS.
-    pub(crate) fn prove_no_ds(&mut self, name: &Name) -> Result<Option<NoDs>, Spent> {
+    pub(crate) fn prove_no_ds(&mut self, name: &Name) -> Result<Option<NoDs>, Stop> {
         if let Some(nsec3) = self.at(name)? {
             let types = &nsec3.types;
             if types.has(rtype::DS) || types.has(rtype::SOA) {
@@ -178,13 +156,13 @@ impl<'a> Nsec3s<'a> {
     }
 
     /// Whether a record of its own says that an unsigned zone begins at a name.
-    pub(crate) fn names_unsigned_cut(&mut self, name: &Name) -> Result<bool, Spent> {
+    pub(crate) fn names_unsigned_cut(&mut self, name: &Name) -> Result<bool, Stop> {
         let own = self.at(name)?;
         Ok(own.is_some_and(|nsec3| nsec3.types.is_delegation() && !nsec3.types.has(rtype::DS)))
     }
 
     /// RFC 5155 §8.8.
-    pub(crate) fn prove_expansion(&mut self, name: &Name, labels: usize) -> Result<Proof, Spent> {
+    pub(crate) fn prove_expansion(&mut self, name: &Name, labels: usize) -> Result<Proof, Stop> {
         let next = name.suffix(labels + 1);
         Ok(self.covering(&next)?.map_or(Proof::None, worth))
     }

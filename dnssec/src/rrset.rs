@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::budget::SIGS_KEPT;
+use crate::budget::{SETS_MAX, SIGS_KEPT};
 use crate::name::Name;
 use crate::record::{Record, Sig, rtype};
 
@@ -21,9 +21,12 @@ pub(crate) struct Set {
 }
 
 /// Groups the records of a section; those whose name cannot be read are left out.
+///
+/// Stops where there are more sets than anybody looks at: such a section is not judged.
 pub(crate) fn sets(section: &[Record]) -> Vec<Set> {
     let mut sets: Vec<Set> = Vec::new();
-    let mut at_by_key: BTreeMap<(Name, u16, u16), usize> = BTreeMap::new();
+    // By octets, not by name: the order does not matter, and hostile names are long.
+    let mut at_by_key: BTreeMap<(Box<[u8]>, u16, u16), usize> = BTreeMap::new();
     let mut sigs = Vec::new();
     for (place, record) in section.iter().enumerate() {
         let Some(name) = Name::from_wire(&record.name) else {
@@ -35,9 +38,12 @@ pub(crate) fn sets(section: &[Record]) -> Vec<Set> {
             }
             continue;
         }
-        let key = (name.clone(), record.record_type, record.class);
+        let key = (name.as_wire().into(), record.record_type, record.class);
         let at = *at_by_key.entry(key).or_insert(sets.len());
         if at == sets.len() {
+            if sets.len() > SETS_MAX {
+                break;
+            }
             sets.push(Set {
                 name,
                 record_type: record.record_type,
@@ -55,7 +61,8 @@ pub(crate) fn sets(section: &[Record]) -> Vec<Set> {
         }
     }
     for (name, class, place, sig) in sigs {
-        if let Some(at) = at_by_key.get(&(name, sig.covered, class))
+        let key = (name.as_wire().into(), sig.covered, class);
+        if let Some(at) = at_by_key.get(&key)
             && let Some(set) = sets.get_mut(*at)
             && set.sigs.len() < SIGS_KEPT
         {

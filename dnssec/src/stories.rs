@@ -3,6 +3,7 @@
 mod again;
 mod attacks;
 mod cost;
+mod hostile;
 mod lab;
 mod tamper;
 mod trees;
@@ -51,7 +52,7 @@ pub(crate) fn validator(world: &World) -> Validator {
         );
         anchors.add(&hickory(point), Anchor::Ds(ds));
     }
-    Validator::new(Settings::default(), anchors)
+    Validator::new(Settings::default(), &anchors)
 }
 
 /// Judges a reply; what it needs comes from `fetch`.
@@ -75,6 +76,7 @@ pub(crate) fn judge_at(
     loop {
         match validation.step(validator, now) {
             Step::Done(outcome) => return (*outcome, validation),
+            Step::Paused => {}
             Step::Fetch(fetches) => {
                 assert!(!fetches.is_empty(), "it waits for nothing");
                 for wanted in fetches {

@@ -37,6 +37,7 @@ fn judge(
     for _ in 0..STEPS_MAX {
         match validation.step(validator, CLOCK) {
             Step::Done(outcome) => return *outcome,
+            Step::Paused => {}
             Step::Fetch(fetches) => {
                 assert!(!fetches.is_empty(), "it waits for nothing");
                 for fetch in fetches {

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! begin(question, reply) ─► step ─► Fetch(records) ─► handle_fetch … ─► step ─► Done(outcome)
+//!                            ▲ └► Paused: others have their turn
+//!                            └──────┘
 //! ```
 //!
 //! The caller fetches with DO and CD, where the question itself was asked. Nothing here reads a clock: `now` is an argument.
@@ -9,17 +11,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::anchors::{Anchor, Match, TrustAnchors};
-use crate::budget::{Budget, SETS_MAX, Spent, spend};
+use crate::anchors::TrustAnchors;
+use crate::budget::{Budget, SETS_MAX, SLICE_DEFAULT, Spent, spend};
 use crate::chain::Delegation;
 use crate::clock::Evidence;
 use crate::crypto::Algorithms;
-use crate::debts::Debts;
+use crate::debts::{Debtor, Debts, Source};
 use crate::memory::{Memory, Zone};
 use crate::name::Name;
-use crate::record::{Ds, Record, rtype};
+use crate::record::{Record, rtype};
 use crate::rrset::{Set, sets};
+use crate::trust::{Anchored, Trust};
 use crate::verdict::{IndeterminateReason, Verdict};
+use crate::work::{Stop, Work};
 
 /// Bytes that keys, cuts and verdicts may take.
 pub const CACHE_DEFAULT: usize = 4 << 20;
@@ -39,6 +43,8 @@ pub struct Settings {
     pub iterations_max: u16,
     /// What one reply may cost.
     pub budget: Budget,
+    /// What is computed in one step, in blocks of SHA-1 (a signature is 512); one thing is always done.
+    pub slice: u32,
 }
 
 impl Default for Settings {
@@ -48,6 +54,7 @@ impl Default for Settings {
             algorithms: Algorithms::default(),
             iterations_max: ITERATIONS_DEFAULT,
             budget: Budget::default(),
+            slice: SLICE_DEFAULT,
         }
     }
 }
@@ -100,6 +107,8 @@ pub enum FetchFailure {
 pub enum Step {
     /// These are needed; those that are on their way already are not told again.
     Fetch(Vec<Fetch>),
+    /// There is more to compute; the same step again, when others have had their turn.
+    Paused,
     /// The reply is judged.
     Done(Box<Outcome>),
 }
@@ -119,8 +128,8 @@ pub struct Outcome {
     pub evidence: Vec<Evidence>,
     /// What was spent on it.
     pub spent: Budget,
-    /// The zone that costs too much, when this one got no more than an ordinary zone needs because of it.
-    pub debtor: Option<Name>,
+    /// Who has cost too much, when this reply got no more than one of an ordinary zone needs because of it.
+    pub debtor: Option<Debtor>,
     /// How long the verdict holds, in seconds.
     pub ttl: u32,
     /// Which records of the answer section the verdict is about.
@@ -135,7 +144,7 @@ pub struct Outcome {
 #[derive(Debug)]
 pub struct Validator {
     pub(crate) settings: Settings,
-    pub(crate) anchors: TrustAnchors,
+    anchors: Anchored,
     pub(crate) memory: Memory,
     pub(crate) debts: Debts,
 }
@@ -147,9 +156,11 @@ pub struct Validation {
     pub(crate) reply: Arc<Sections>,
     /// What may be spent; known from the first step on.
     granted: Option<Budget>,
-    pub(crate) left: Budget,
+    pub(crate) work: Work,
     /// Who costs too much.
-    debtor: Option<Name>,
+    debtor: Option<Debtor>,
+    /// Who pays besides the zone.
+    sources: Vec<Source>,
     pub(crate) reply_by_fetch: BTreeMap<(Name, u16), Result<Arc<Sections>, FetchFailure>>,
     asked: Vec<(Name, u16)>,
     /// What will be needed besides, most likely.
@@ -176,26 +187,10 @@ pub(crate) struct Sections {
 pub(crate) enum Halt {
     /// This is needed first.
     Need(Name, u16),
+    /// Others have their turn first.
+    Pause,
     /// It is decided.
     Fail(Verdict, String),
-}
-
-/// What covers a name most closely.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Trust {
-    /// Keys or digests at a name.
-    Point(Name, Vec<Trusted>),
-    /// Nothing is validated from here on.
-    Off(Name),
-    /// Nothing.
-    None,
-}
-
-/// A key that is trusted without proof.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Trusted {
-    Ds(Ds),
-    Key { algorithm: u8, public: Vec<u8> },
 }
 
 impl Sections {
@@ -223,13 +218,19 @@ impl Sections {
 
 impl Validator {
     /// Makes a validator that trusts `anchors` and knows nothing yet.
-    pub fn new(settings: Settings, anchors: TrustAnchors) -> Self {
+    pub fn new(settings: Settings, anchors: &TrustAnchors) -> Self {
         Self {
             settings,
-            anchors,
+            anchors: Anchored::new(anchors),
             memory: Memory::new(settings.cache_size),
             debts: Debts::default(),
         }
+    }
+
+    /// Takes which algorithms count from here on; what others made of zones is forgotten.
+    pub fn take_algorithms(&mut self, algorithms: Algorithms) {
+        self.settings.algorithms = algorithms;
+        self.forget();
     }
 
     /// Forgets all keys, cuts and verdicts.
@@ -256,8 +257,9 @@ impl Validator {
             question,
             reply: Arc::new(Sections::new(reply)),
             granted: None,
-            left: self.settings.budget,
+            work: Work::new(self.settings.budget),
             debtor: None,
+            sources: Vec::new(),
             reply_by_fetch: BTreeMap::new(),
             asked: Vec::new(),
             wanted: Vec::new(),
@@ -269,33 +271,33 @@ impl Validator {
     }
 
     pub(crate) fn trust(&self, name: &Name, now: u64) -> Trust {
-        let Ok(lookup) = hickory(name) else {
-            return Trust::None;
-        };
-        match self.anchors.deepest(&lookup, now) {
-            None => Trust::None,
-            Some(Match::Negative(anchor)) => wire(anchor.name()).map_or(Trust::None, Trust::Off),
-            Some(Match::Positive { owner, anchors }) => match wire(owner) {
-                None => Trust::None,
-                Some(owner) => Trust::Point(owner, anchors.iter().map(trusted).collect()),
-            },
-        }
+        self.anchors.deepest(name, now)
     }
 }
 
 impl Validation {
+    /// Has whoever asked or replied pay for it too; to be called before the first step.
+    pub fn charge_to(&mut self, source: Source) {
+        if !self.sources.contains(&source) {
+            self.sources.push(source);
+        }
+    }
+
     /// Goes on; the same step again until something was fetched.
     pub fn step(&mut self, validator: &mut Validator, now: WallClock) -> Step {
         let granted = self.grant(validator, now);
+        self.work.begin_slice(validator.settings.slice);
         let mut outcome = match crate::judge::run(self, validator, now) {
             Ok(outcome) => outcome,
             Err(Halt::Need(name, record_type)) => return self.need((name, record_type)),
+            Err(Halt::Pause) => return Step::Paused,
             Err(Halt::Fail(verdict, why)) => self.failed(verdict, why),
         };
-        outcome.spent = granted.without(self.left);
+        outcome.spent = granted.without(self.work.left);
         outcome.debtor = self.debtor.take();
         let zone = self.zone();
-        validator.debts.charge(&zone, &outcome.spent, now.seconds);
+        let debts = &mut validator.debts;
+        debts.charge(&zone, &self.sources, &outcome.spent, now.seconds);
         Step::Done(Box::new(outcome))
     }
 
@@ -305,12 +307,13 @@ impl Validation {
             return granted;
         }
         let whole = validator.settings.budget;
-        self.debtor = validator.debts.debtor(&self.question.name, now.seconds);
+        let debts = &validator.debts;
+        self.debtor = debts.debtor(&self.question.name, &self.sources, now.seconds);
         let granted = match self.debtor {
             Some(_) => whole.at_most(Budget::ORDINARY),
             None => whole,
         };
-        self.left = granted;
+        self.work.left = granted;
         self.granted = Some(granted);
         granted
     }
@@ -327,10 +330,16 @@ impl Validation {
     }
 
     fn failed(&mut self, verdict: Verdict, mut why: String) -> Outcome {
-        if let (Verdict::Indeterminate(IndeterminateReason::BudgetSpent), Some(zone)) =
-            (verdict, &self.debtor)
-        {
-            why = format!("{why}, after all that {zone} has cost before");
+        if verdict == Verdict::Indeterminate(IndeterminateReason::BudgetSpent) {
+            match &self.debtor {
+                Some(Debtor::Zone(zone)) => {
+                    why = format!("{why}, after all that {zone} has cost before");
+                }
+                Some(Debtor::Source(_)) => {
+                    why.push_str(", after all that was asked or answered from there before");
+                }
+                None => {}
+            }
         }
         self.note(why.clone());
         Outcome {
@@ -366,7 +375,8 @@ impl Validation {
         let key = (fetch.name.clone(), fetch.record_type);
         let sections = brought.map(|reply| Arc::new(Sections::new(reply)));
         let bytes = sections.as_ref().map_or(0, |sections| sections.bytes);
-        self.left.bytes = self.left.bytes.saturating_sub(bytes);
+        let left = &mut self.work.left;
+        left.bytes = left.bytes.saturating_sub(bytes);
         self.reply_by_fetch.entry(key).or_insert(sections);
     }
 
@@ -381,7 +391,7 @@ impl Validation {
     pub(crate) fn want(&mut self, name: &Name, record_type: u16) {
         let key = (name.clone(), record_type);
         let is_known = self.asked.contains(&key) || self.wanted.contains(&key);
-        if !is_known && spend(&mut self.left.fetches, 1).is_ok() {
+        if !is_known && spend(&mut self.work.left.fetches, 1).is_ok() {
             self.wanted.push(key);
         }
     }
@@ -390,7 +400,7 @@ impl Validation {
     pub(crate) fn fetched(&mut self, name: &Name, record_type: u16) -> Result<Arc<Sections>, Halt> {
         let key = (name.clone(), record_type);
         match self.reply_by_fetch.get(&key) {
-            Some(Ok(sections)) if sections.is_too_much() || self.left.bytes == 0 => {
+            Some(Ok(sections)) if sections.is_too_much() || self.work.left.bytes == 0 => {
                 Err(Spent.into())
             }
             Some(Ok(sections)) => Ok(Arc::clone(sections)),
@@ -407,7 +417,7 @@ impl Validation {
             }
             None => {
                 if !self.asked.contains(&key) && !self.wanted.contains(&key) {
-                    spend(&mut self.left.fetches, 1)?;
+                    spend(&mut self.work.left.fetches, 1)?;
                 }
                 Err(Halt::Need(name.clone(), record_type))
             }
@@ -424,34 +434,11 @@ impl From<Spent> for Halt {
     }
 }
 
-fn trusted(anchor: &Anchor) -> Trusted {
-    match anchor {
-        Anchor::Ds(ds) => Trusted::Ds(Ds {
-            key_tag: ds.key_tag(),
-            algorithm: ds.algorithm().into(),
-            digest_type: ds.digest_type().into(),
-            digest: ds.digest().to_vec(),
-        }),
-        Anchor::Key(key) => {
-            use hickory_proto::dnssec::PublicKey as _;
-            Trusted::Key {
-                algorithm: key.public_key().algorithm().into(),
-                public: key.public_key().public_bytes().to_vec(),
-            }
+impl From<Stop> for Halt {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Spent => Spent.into(),
+            Stop::Pause => Self::Pause,
         }
     }
-}
-
-fn hickory(name: &Name) -> Result<hickory_proto::rr::Name, hickory_proto::ProtoError> {
-    hickory_proto::rr::Name::from_labels(name.labels())
-}
-
-fn wire(name: &hickory_proto::rr::Name) -> Option<Name> {
-    let mut wire = Vec::new();
-    for label in name {
-        wire.push(u8::try_from(label.len()).ok()?);
-        wire.extend_from_slice(label);
-    }
-    wire.push(0);
-    Name::from_wire(&wire)
 }

@@ -46,7 +46,7 @@ impl Resolver {
         let outcome = match validation.step(&mut self.trust.validator, wall) {
             Stage::Done(outcome) if outcome.verdict == Verdict::Secure => outcome,
             // What it would have to fetch first is no faster than to ask.
-            Stage::Done(_) | Stage::Fetch(_) => return None,
+            Stage::Done(_) | Stage::Fetch(_) | Stage::Paused => return None,
         };
         let raw = |record: &dnssec::Record| RawRecord {
             name: record.name.clone(),

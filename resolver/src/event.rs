@@ -33,6 +33,8 @@ pub struct ClientQuery<'a> {
     pub stub: Stub,
     /// How; decides truncation.
     pub channel: Channel,
+    /// From which address, for what one client may cost; `None` for a question of our own.
+    pub origin: Option<IpAddr>,
     /// The message.
     pub wire: &'a [u8],
 }
@@ -300,8 +302,10 @@ pub struct Counters {
     pub bogus: u64,
     /// Replies of which nothing could be found out.
     pub indeterminate: u64,
-    /// Replies judged for no more than an ordinary zone costs, because their zone had cost too much before.
+    /// Replies judged for no more than an ordinary zone costs, because their zone or source had cost too much before.
     pub curbed: u64,
+    /// Slices of judging that others were served before.
+    pub paused: u64,
     /// Expansions of claimed names by a search suffix that were kept at home.
     pub leaks_prevented: u64,
     /// Questions of guests for what is claimed.

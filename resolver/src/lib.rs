@@ -1,13 +1,14 @@
 //! Sans-IO split-DNS stub resolver.
 //!
 //! [`Resolver`] takes questions, replies and time, and gives answers and messages to send. It opens no socket and reads
-//! no clock. Its methods come in four families; the shell drives them in this order:
+//! no clock. Its methods come in five families; the shell drives them in this order:
 //!
 //! 1. `apply_*`: a new plan, hosts table or set of local names.
 //! 2. `handle_*`: a client's question, an upstream's reply or failure, a deadline that has passed.
 //! 3. `poll_*`, each until `None`: `poll_answer`, `poll_transmit`, `poll_cancel`, `poll_hangup`, `poll_event`; then `poll_timeout` for the
 //!    next deadline.
-//! 4. Questions about itself: `status`, `counters`, `flush`.
+//! 4. `handle_work` while `has_work`, when no input waits: what is left of a dear computation, slice by slice.
+//! 5. Questions about itself: `status`, `counters`, `flush`.
 //!
 //! `now` never goes back between calls.
 
@@ -49,6 +50,7 @@ mod scope;
 mod search;
 pub mod shortcut;
 mod stale;
+mod slices;
 pub mod synthesize;
 pub mod template;
 #[cfg(test)]
@@ -67,6 +69,7 @@ use std::sync::Arc;
 use config::name::DomainName;
 use config::time::Instant;
 use dnssec::TrustAnchors;
+use dnssec::crypto::Algorithms;
 use policy::{DnsPlan, ScopeId};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -82,6 +85,7 @@ use progress::Query;
 use scope::Scopes;
 use shortcut::Shortcuts;
 use stale::Keeping;
+use slices::Paused;
 use timer::Timers;
 use validate::Trust;
 use walks::Walks;
@@ -124,6 +128,7 @@ pub struct Resolver {
     /// Whether proofs count for other names than the one asked for.
     denies_again: bool,
     trust: Trust,
+    paused: Paused,
     walks: Walks,
     clock: Clock,
     /// Queries that wait for the proof of a scope, by its incarnation.
@@ -186,6 +191,7 @@ impl Resolver {
             trace_hits: false,
             denies_again: true,
             trust: Trust::new(settings.dnssec_cache_size),
+            paused: Paused::default(),
             clock: Clock::default(),
             held_by_scope: BTreeMap::new(),
         }
@@ -235,9 +241,17 @@ impl Resolver {
 
     /// Replaces the trust anchors; everything that was judged by the old ones is forgotten.
     pub fn apply_trust(&mut self, anchors: TrustAnchors) {
-        self.trust.replace(anchors);
+        self.trust.replace(&anchors);
         self.cache.flush(Forget::All);
         self.shortcuts.void();
+    }
+
+    /// Takes whether RSASHA1 and DS by SHA-1 count; everything that was judged otherwise is forgotten.
+    pub fn apply_sha1(&mut self, counts: bool) {
+        if self.trust.take_algorithms(Algorithms { sha1: counts }) {
+            self.cache.flush(Forget::All);
+            self.shortcuts.void();
+        }
     }
 
     /// Takes from which servers names are resolved from the root down; none means those of the public root.

@@ -7,7 +7,6 @@ use config::model::DnssecMode;
 use config::name::DomainName;
 use config::time::Instant;
 use dnssec::anchors::rollover::Observation;
-use dnssec::crypto::Algorithms;
 
 use crate::Resolver;
 use crate::conclude::Conclusion;
@@ -54,7 +53,7 @@ impl Resolver {
                 dnssec::Name::from_wire(owner.as_wire()).and_then(|name| {
                     let reply = judged_reply(&signed.hop);
                     let seconds = self.wall(now).seconds;
-                    dnssec::observe_keys(&name, &reply, Algorithms::default(), seconds)
+                    dnssec::observe_keys(&name, &reply, self.trust.algorithms(), seconds)
                 })
             }
             Conclusion::Refused(_) => None,

@@ -3,6 +3,7 @@
 //! Taking a reply in, and judging whether it is the end, is here; where a name goes next is `query`'s.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use config::name::DomainName;
@@ -25,6 +26,7 @@ pub(crate) struct Query {
     pub(crate) client: ClientId,
     pub(crate) stub: Stub,
     pub(crate) channel: Channel,
+    pub(crate) origin: Option<IpAddr>,
     pub(crate) parsed: ParsedQuery,
     pub(crate) asked_at: Instant,
     pub(crate) steps: Vec<Step>,

@@ -79,6 +79,7 @@ impl Resolver {
             client: query.client,
             stub: query.stub,
             channel: query.channel,
+            origin: query.origin,
             asked_at: now,
             steps: Vec::new(),
             chain: Chain::new(parsed.question.name.clone()),

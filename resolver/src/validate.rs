@@ -1,7 +1,7 @@
 //! What is a reply worth, before anybody gets it? Lets the validator judge it, and fetches what that needs.
 //!
 //! ```text
-//! good reply ─► judge ─► fetch DS, DNSKEY in the same scope ─► … ─► verdict
+//! good reply ─► judge ─► fetch DS, DNSKEY in the same scope ─► … ─► verdict       (dear ones in slices: `slices`)
 //!                 secure, insecure · observe ───────────────────────► kept and handed on, with and without signatures
 //!                 bogus, indeterminate · enforce ─► the next upstream, else SERVFAIL with the reason
 //! ```
@@ -16,6 +16,7 @@ use std::sync::Arc;
 use config::model::Upstream;
 use config::name::{DomainName, wire_suffixes};
 use config::time::Instant;
+use dnssec::crypto::Algorithms;
 use dnssec::{
     Denials, Fetch, FetchFailure, IndeterminateReason, Record, Reply, Settings, Step as Stage,
     TrustAnchors, Validation, Validator, Verdict, WallClock,
@@ -59,6 +60,8 @@ pub(crate) struct Judging {
     validation: Validation,
     /// What is being fetched, by the lookup that fetches it.
     fetch_by_lookup: BTreeMap<u64, Vec<Fetch>>,
+    /// How often it had to wait for others.
+    slices: u32,
 }
 
 impl Resolver {
@@ -93,7 +96,8 @@ impl Resolver {
         let Some(question) = judged_question(&asked) else {
             return;
         };
-        let validation = self.trust.validator.begin(question, &judged_reply(&hop));
+        let mut validation = self.trust.validator.begin(question, &judged_reply(&hop));
+        self.charge(id, upstream, &mut validation);
         let Some(lookup) = self.lookups.get_mut(id) else {
             return;
         };
@@ -104,6 +108,7 @@ impl Resolver {
             extended_error,
             validation,
             fetch_by_lookup: BTreeMap::new(),
+            slices: 0,
         }));
         self.timers.clear(Timer::Hedge, id);
         self.timers.clear(Timer::Exchange, id);
@@ -111,7 +116,7 @@ impl Resolver {
         self.go_on_judging(id, now);
     }
 
-    fn go_on_judging(&mut self, id: u64, now: Instant) {
+    pub(crate) fn go_on_judging(&mut self, id: u64, now: Instant) {
         let wall = self.wall(now);
         loop {
             let Some(lookup) = self.lookups.get_mut(id) else {
@@ -123,6 +128,12 @@ impl Resolver {
             let fetches = match judging.validation.step(&mut self.trust.validator, wall) {
                 Stage::Done(outcome) => {
                     self.judged(id, &outcome, now);
+                    return;
+                }
+                Stage::Paused => {
+                    judging.slices = judging.slices.saturating_add(1);
+                    let slices = judging.slices;
+                    self.pause(id, slices);
                     return;
                 }
                 Stage::Fetch(fetches) => fetches,
@@ -425,16 +436,32 @@ impl Trust {
             ..Settings::default()
         };
         Self {
-            validator: Validator::new(settings, TrustAnchors::built_in()),
+            validator: Validator::new(settings, &TrustAnchors::built_in()),
             settings,
             denials: Denials::new(DENIALS_SIZE),
         }
     }
 
     /// Trusts these from now on; all caches are empty then.
-    pub(crate) fn replace(&mut self, anchors: TrustAnchors) {
+    pub(crate) fn replace(&mut self, anchors: &TrustAnchors) {
         self.validator = Validator::new(self.settings, anchors);
         self.denials.clear();
+    }
+
+    /// Takes which algorithms count; returns whether they are others, so that nothing is known any more.
+    pub(crate) fn take_algorithms(&mut self, algorithms: Algorithms) -> bool {
+        let is_news = self.settings.algorithms != algorithms;
+        if is_news {
+            self.settings.algorithms = algorithms;
+            self.validator.take_algorithms(algorithms);
+            self.denials.clear();
+        }
+        is_news
+    }
+
+    /// Returns which algorithms count.
+    pub(crate) const fn algorithms(&self) -> Algorithms {
+        self.settings.algorithms
     }
 
     /// Forgets keys, cuts and verdicts.

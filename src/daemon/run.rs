@@ -249,6 +249,11 @@ impl<'a> Running<'a> {
                     keep_alive();
                     continue;
                 }
+                // Last: whatever comes in is served between the slices of a dear computation.
+                () = std::future::ready(()), if self.world.resolver.has_work() => {
+                    self.world.resolver.handle_work(clock::now());
+                    None
+                }
             };
             if matches!(input, Some(Input::Kernel(_))) {
                 // Sockets are bound to addresses and links as they were.
@@ -300,12 +305,14 @@ impl<'a> Running<'a> {
                     client,
                     stub,
                     channel,
+                    origin,
                     wire,
                 } => {
                     let query = ClientQuery {
                         client,
                         stub,
                         channel,
+                        origin,
                         wire,
                     };
                     let tapped = self.observers.wants_queries().then(|| wire.to_vec());

@@ -198,6 +198,7 @@ impl World {
         resolver.apply_root_servers(&config.resolver.root_servers);
         resolver.apply_aggressive_nsec(config.resolver.aggressive_nsec);
         resolver.apply_keeping(config.resolver.serve_stale, config.resolver.prefetch);
+        resolver.apply_sha1(config.resolver.dnssec_sha1);
         if let Some(text) = &kept_networks
             && !resolver.apply_networks(text)
         {

@@ -105,7 +105,7 @@ fn play(scenario: &Value) -> Vec<String> {
         let name = hickory_proto::rr::Name::from_ascii(name.as_str().unwrap()).unwrap();
         anchors.add_negative(NegativeAnchor::new(&name, 86_400, "scenario", time).unwrap());
     }
-    let mut validator = Validator::new(Settings::default(), anchors);
+    let mut validator = Validator::new(Settings::default(), &anchors);
     let now = WallClock {
         seconds: time,
         dates_count: true,
@@ -280,6 +280,7 @@ fn judge(
     loop {
         match validation.step(validator, now) {
             Step::Done(outcome) => return *outcome,
+            Step::Paused => {}
             Step::Fetch(fetches) => {
                 assert!(!fetches.is_empty(), "the validator waits for nothing");
                 for fetch in fetches {

@@ -144,6 +144,13 @@ pub static KEYS: &[Key] = &[
     ),
     key(
         Section::Resolver,
+        "dnssec-sha1",
+        Syntax::Boolean,
+        Some("true"),
+        "Whether signatures by RSASHA1 (algorithms 5 and 7) and DS by SHA-1 count; without them, zones that have no others are unsigned (RFC 9905).",
+    ),
+    key(
+        Section::Resolver,
         "recursion",
         RECURSION,
         Some("\"auto\""),

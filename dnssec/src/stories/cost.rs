@@ -202,7 +202,9 @@ fn to_be_in_debt_changes_nothing_for_an_ordinary_zone() {
         let free = judge(&mut validator(&world), &question, &reply, fetch);
         let mut owing = validator(&world);
         for _ in 0..100 {
-            owing.debts.charge(&question.name, &dear, CLOCK.seconds);
+            owing
+                .debts
+                .charge(&question.name, &[], &dear, CLOCK.seconds);
         }
         let judged = judge(&mut owing, &question, &reply, fetch);
         assert!(judged.debtor.is_some(), "{question:?}");
@@ -236,6 +238,7 @@ fn keys_are_fetched_with_the_ds_that_proves_them() {
                 assert_eq!(outcome.verdict, Verdict::Secure);
                 break;
             }
+            crate::validator::Step::Paused => {}
             crate::validator::Step::Fetch(fetches) => {
                 turns += 1;
                 for fetch in fetches {

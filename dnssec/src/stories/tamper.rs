@@ -131,7 +131,7 @@ fn tamper(random: &mut Random, question: &Question, reply: &mut Reply, others: &
 }
 
 /// Returns why an outcome on a tampered reply must not be.
-fn wrong(reply: &Reply, outcome: &Outcome, truth: &Truth) -> Option<&'static str> {
+pub(crate) fn wrong(reply: &Reply, outcome: &Outcome, truth: &Truth) -> Option<&'static str> {
     match outcome.verdict {
         Verdict::Bogus(_) | Verdict::Indeterminate(_) => None,
         Verdict::Insecure => truth.is_secure.then_some("insecure, and the zones are not"),

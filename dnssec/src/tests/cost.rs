@@ -22,7 +22,7 @@ fn trusting(zone: &Zone) -> Validator {
     );
     let owner = hickory_proto::rr::Name::from_labels(zone.name.labels()).unwrap();
     anchors.add(&owner, crate::anchors::Anchor::Ds(ds));
-    Validator::new(Settings::default(), anchors)
+    Validator::new(Settings::default(), &anchors)
 }
 
 /// Judges; returns the verdict and what was spent.
@@ -38,6 +38,7 @@ fn spent(
             Step::Done(outcome) => {
                 return (outcome.verdict, outcome.spent);
             }
+            Step::Paused => {}
             Step::Fetch(fetches) => {
                 for fetch in fetches {
                     validation.handle_fetch(&fetch, Ok(&upstream(&fetch)));

@@ -176,7 +176,7 @@ impl World {
             digest,
         );
         anchors.add(&hickory_proto::rr::Name::root(), Anchor::Ds(ds));
-        Validator::new(settings, anchors)
+        Validator::new(settings, &anchors)
     }
 
     /// Returns what is asked in these tests.

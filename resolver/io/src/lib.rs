@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -151,6 +151,8 @@ pub enum Input<'a> {
         stub: Stub,
         /// How.
         channel: Channel,
+        /// From which address.
+        origin: Option<IpAddr>,
         /// The message.
         wire: &'a [u8],
     },
@@ -317,6 +319,7 @@ impl Driver {
                 client,
                 stub,
                 channel: Channel::Udp,
+                origin: self.clients.peer_of(client).map(|peer| peer.ip()),
                 wire: self
                     .received
                     .get(place)
@@ -326,6 +329,7 @@ impl Driver {
                 client,
                 stub,
                 channel: Channel::Tcp,
+                origin: self.clients.peer_of(client).map(|peer| peer.ip()),
                 wire: self
                     .connections
                     .get(key)

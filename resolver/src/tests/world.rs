@@ -273,6 +273,7 @@ impl World {
             client,
             stub: ask.stub,
             channel: ask.channel,
+            origin: None,
             wire: &wire,
         };
         self.resolver.handle_query(query, self.now);
@@ -332,7 +333,9 @@ impl World {
         for _ in 0..EVENTS_MAX {
             let arrival = self.arrivals.keys().next().map(|&(at, _)| at);
             let timeout = self.resolver.poll_timeout().map(|(at, _)| at);
-            let next = [arrival, timeout].into_iter().flatten().min();
+            // Work is done while nothing arrives.
+            let work = self.resolver.has_work().then_some(self.now);
+            let next = [arrival, timeout, work].into_iter().flatten().min();
             let Some(at) = next.filter(|&at| end.is_none_or(|end| at <= end)) else {
                 return;
             };
@@ -355,6 +358,7 @@ impl World {
             Some((exchange, Arrival::Failure(failure))) => {
                 self.resolver.handle_failure(exchange, failure, self.now);
             }
+            None if self.resolver.has_work() => self.resolver.handle_work(self.now),
             None => {
                 self.resolver.handle_timeout(self.now);
                 let next = self.resolver.poll_timeout();

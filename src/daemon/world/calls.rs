@@ -192,6 +192,7 @@ impl World {
             client,
             stub: Stub::Main,
             channel: Channel::Tcp,
+            origin: None,
             wire: &wire,
         };
         self.resolver.handle_query(query, now);

@@ -54,6 +54,9 @@ impl World {
                 if (old.serve_stale, old.prefetch) != (new.serve_stale, new.prefetch) {
                     self.resolver.apply_keeping(new.serve_stale, new.prefetch);
                 }
+                if old.dnssec_sha1 != new.dnssec_sha1 {
+                    self.resolver.apply_sha1(new.dnssec_sha1);
+                }
                 self.config = understood.config;
                 self.diagnostics = understood.diagnostics;
                 Ok(understood.applied)
