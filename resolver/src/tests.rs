@@ -11,5 +11,7 @@ mod promise;
 mod routing;
 mod shortcut;
 mod stale;
+mod signed;
+mod slices;
 mod upstreams;
 pub(crate) mod world;

@@ -226,6 +226,8 @@ fn push(wire: &mut Vec<u8>, row: &str) {
         panic!("{row}");
     };
     let rdata = match kind {
+        // RFC 3597 §5, more or less.
+        _ if value.starts_with('#') => octets(&value[1..]),
         "A" | "AAAA" => match value.parse().unwrap() {
             std::net::IpAddr::V4(address) => address.octets().to_vec(),
             std::net::IpAddr::V6(address) => address.octets().to_vec(),
@@ -253,6 +255,13 @@ fn push(wire: &mut Vec<u8>, row: &str) {
     wire.extend_from_slice(&ttl.parse::<u32>().unwrap().to_be_bytes());
     wire.extend_from_slice(&u16::try_from(rdata.len()).unwrap().to_be_bytes());
     wire.extend_from_slice(&rdata);
+}
+
+fn octets(hex: &str) -> Vec<u8> {
+    let pairs = (0..hex.len()).step_by(2);
+    pairs
+        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+        .collect()
 }
 
 fn text(record: &RawRecord) -> String {

@@ -273,7 +273,7 @@ impl World {
             client,
             stub: ask.stub,
             channel: ask.channel,
-            origin: None,
+            origin: Some(std::net::Ipv4Addr::LOCALHOST.into()),
             wire: &wire,
         };
         self.resolver.handle_query(query, self.now);
@@ -329,14 +329,25 @@ impl World {
         self.run_for(seconds * 1000);
     }
 
+    /// Goes on to whatever comes next, and does that alone.
+    pub(crate) fn step_on(&mut self) {
+        if let Some(at) = self.next_at() {
+            self.now = self.now.max(at);
+            self.step();
+        }
+    }
+
+    fn next_at(&self) -> Option<Instant> {
+        let arrival = self.arrivals.keys().next().map(|&(at, _)| at);
+        let timeout = self.resolver.poll_timeout().map(|(at, _)| at);
+        // Work is done while nothing arrives.
+        let work = self.resolver.has_work().then_some(self.now);
+        [arrival, timeout, work].into_iter().flatten().min()
+    }
+
     fn run_until(&mut self, end: Option<Instant>) {
         for _ in 0..EVENTS_MAX {
-            let arrival = self.arrivals.keys().next().map(|&(at, _)| at);
-            let timeout = self.resolver.poll_timeout().map(|(at, _)| at);
-            // Work is done while nothing arrives.
-            let work = self.resolver.has_work().then_some(self.now);
-            let next = [arrival, timeout, work].into_iter().flatten().min();
-            let Some(at) = next.filter(|&at| end.is_none_or(|end| at <= end)) else {
+            let Some(at) = self.next_at().filter(|&at| end.is_none_or(|end| at <= end)) else {
                 return;
             };
             self.now = self.now.max(at);

@@ -1,0 +1,131 @@
+//! Signed zones for the simulated world: one key each, trusted as it is.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use config::time::WallTime;
+use dnssec::TrustAnchors;
+use dnssec::anchors::Anchor;
+use hickory_proto::dnssec::crypto::Ed25519SigningKey;
+use hickory_proto::dnssec::rdata::DNSKEY;
+use hickory_proto::dnssec::{PublicKey as _, SigningKey as _, TBS};
+use hickory_proto::rr::Name;
+
+use super::message::spelled;
+use super::world::{HOME, World};
+use crate::event::Clock;
+
+const NOW: u32 = 1_800_000_000;
+const TTL: u32 = 300;
+const DNSKEY_TYPE: u16 = 48;
+const A: u16 = 1;
+
+/// A zone with its key.
+pub(crate) struct Zone {
+    apex: String,
+    key: Ed25519SigningKey,
+    dnskey: Vec<u8>,
+}
+
+impl Zone {
+    pub(crate) fn new(apex: &str) -> Self {
+        let key = Ed25519SigningKey::generate_pkcs8().unwrap();
+        let key = Ed25519SigningKey::from_pkcs8(&key).unwrap();
+        let mut dnskey = vec![1, 1, 3, 15];
+        dnskey.extend_from_slice(key.to_public_key().unwrap().public_bytes());
+        Self {
+            apex: apex.to_owned(),
+            key,
+            dnskey,
+        }
+    }
+
+    /// Returns RDATA of RRSIG up to the signature.
+    fn head(&self, owner: &str, record_type: u16) -> Vec<u8> {
+        let sum = self.dnskey.chunks(2).fold(0_u32, |sum, pair| {
+            sum + u32::from(pair[0]) * 256 + u32::from(pair.get(1).copied().unwrap_or_default())
+        });
+        let tag = u16::try_from((sum + (sum >> 16)) & 0xffff).unwrap();
+        let labels = owner.split('.').count();
+        let mut head = record_type.to_be_bytes().to_vec();
+        head.extend([15, u8::try_from(labels).unwrap()]);
+        for word in [TTL, NOW + 86_400, NOW - 86_400] {
+            head.extend(word.to_be_bytes());
+        }
+        head.extend(tag.to_be_bytes());
+        head.extend(spelled(&self.apex));
+        head
+    }
+
+    fn sign(&self, owner: &str, record_type: u16, rdata: &[u8]) -> Vec<u8> {
+        let head = self.head(owner, record_type);
+        let mut data = head.clone();
+        data.extend(spelled(owner));
+        data.extend(record_type.to_be_bytes());
+        data.extend([0, 1]);
+        data.extend(TTL.to_be_bytes());
+        data.extend(u16::try_from(rdata.len()).unwrap().to_be_bytes());
+        data.extend(rdata);
+        let signature = self.key.sign(&TBS::from(&*data)).unwrap();
+        [head, signature].concat()
+    }
+
+    /// Has the server at home answer for its keys.
+    fn serve_keys(&self, world: &mut World) {
+        let apex = &self.apex;
+        let sig = self.sign(apex, DNSKEY_TYPE, &self.dnskey);
+        let rows = [
+            format!("{apex}. {TTL} DNSKEY #{}", hex(&self.dnskey)),
+            format!("{apex}. {TTL} RRSIG #{}", hex(&sig)),
+        ];
+        let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+        world.server(HOME).answers(&format!("{apex} DNSKEY"), &rows);
+    }
+
+    /// Has the server at home answer a name with an address, signed as it is asked for.
+    pub(crate) fn serve(&self, world: &mut World, owner: &str, fits: bool) {
+        let address = [192, 0, 2, 1];
+        let mut rows = vec![format!("{owner}. {TTL} A 192.0.2.1")];
+        match fits {
+            true => {
+                let sig = self.sign(owner, A, &address);
+                rows.push(format!("{owner}. {TTL} RRSIG #{}", hex(&sig)));
+            }
+            // As many as are tried, and none of them fits.
+            false => rows.extend((0..8_u8).map(|number| {
+                let sig = [self.head(owner, A), vec![number; 64]].concat();
+                format!("{owner}. {TTL} RRSIG #{}", hex(&sig))
+            })),
+        }
+        let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+        world.server(HOME).answers(&format!("{owner} A"), &rows);
+    }
+}
+
+/// Returns a world that validates, and trusts the keys of these zones and nobody else's.
+pub(crate) fn world(zones: &[Zone]) -> World {
+    let mut world = World::with("[resolver]\ndnssec = \"enforce\"\n", &[]);
+    let mut anchors = TrustAnchors::empty();
+    for zone in zones {
+        let public = zone.key.to_public_key().unwrap();
+        let key = DNSKEY::with_flags(0x0101, public);
+        let owner = Name::from_ascii(format!("{}.", zone.apex)).unwrap();
+        anchors.add(&owner, Anchor::Key(key));
+        zone.serve_keys(&mut world);
+    }
+    world.resolver.apply_trust(anchors);
+    world.resolver.apply_clock(Clock {
+        at: world.now,
+        wall: WallTime(NOW.into()),
+        dates_count: true,
+    });
+    world.now = world.now + Duration::from_secs(1);
+    world
+}
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().fold(String::new(), |mut text, octet| {
+        write!(text, "{octet:02x}").unwrap();
+        text
+    })
+}
