@@ -212,6 +212,7 @@ impl Resolver {
         self.reroute(now);
         self.retract(now);
         self.apply_neighbours(now);
+        self.attend(now);
     }
 
     /// Takes what was remembered of networks, as [`Event::Networks`] told it, before the first plan; returns whether it

@@ -7,11 +7,13 @@
 //!    └── another network                        Unproven (answers are served, verdicts told, others are preferred)
 //! ```
 //!
-//! Only `dnssec = "auto"` asks; the other modes are what somebody decided. The questions are about the root, `com` and a
+//! Upstreams of the default scope are asked as soon as they appear (`attach`), others when they are first needed. Only
+//! `dnssec = "auto"` asks; the other modes are what somebody decided. The questions are about the root, `com` and a
 //! name that is not signed: keys, a delegation with DS and one without, a denial by NSEC and one by NSEC3. Each upstream is
 //! asked them by itself. A scope enforces as soon as one upstream that works is proven, and then no other is believed more.
 //! Names that are claimed need no proof and get none.
 
+mod attach;
 mod state;
 
 use std::time::Duration;
@@ -104,10 +106,10 @@ impl Resolver {
             .map(|state| state.upstream.clone())
             .collect();
         for upstream in due {
-            self.begin_proof(asking, &upstream, now);
+            self.begin_proof(asking, &upstream, false, now);
         }
-        let scope = self.scopes.get(&asking.scope);
-        let waits = scope.is_some_and(|scope| scope.waits_for_proof(now));
+        let scope = self.scopes.living(&asking.scope, asking.incarnation);
+        let waits = scope.is_some_and(|scope| scope.begin_to_wait(now));
         if waits { Judged::NotYet } else { Judged::Yes }
     }
 
@@ -139,11 +141,12 @@ impl Resolver {
         if let (DnssecMode::Auto, Some(Proof::Proven { since })) = (scope.plan.dnssec, proof)
             && now.since(*since) >= FRESH
         {
-            self.begin_proof(asking, upstream, now);
+            self.begin_proof(asking, upstream, false, now);
         }
     }
 
-    fn begin_proof(&mut self, asking: &Asking, upstream: &Upstream, now: Instant) {
+    /// Asks an upstream; `early` says that nobody waits for it.
+    fn begin_proof(&mut self, asking: &Asking, upstream: &Upstream, early: bool, now: Instant) {
         let questions = self.proof_questions();
         let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation) else {
             return;
@@ -161,6 +164,7 @@ impl Resolver {
             pending: questions.len(),
             failed: None,
             before,
+            early,
         };
         for question in questions {
             let asking = Asking {
@@ -198,6 +202,8 @@ impl Resolver {
                 class: class::IN,
             })
         })
+        // What somebody claims is asked nowhere else, not even to prove something.
+        .filter(|question| !self.is_island(&question.name))
         .collect()
     }
 
@@ -257,6 +263,17 @@ impl Scope {
     /// Whether questions wait until it is known whether to enforce.
     pub(crate) fn waits_for_proof(&self, now: Instant) -> bool {
         !self.enforces() && self.states().any(|state| state.proof.holds(now))
+    }
+
+    /// As [`Scope::waits_for_proof`]; if so, what the proofs come to is what those who wait get.
+    fn begin_to_wait(&mut self, now: Instant) -> bool {
+        let waits = self.waits_for_proof(now);
+        if waits {
+            for state in self.states_mut() {
+                state.proof.begin_to_wait(now);
+            }
+        }
+        waits
     }
 
     /// Says what is done about verdicts, and why, for `status`.

@@ -361,8 +361,9 @@ impl Resolver {
         let hop = self.reread(&template, age, question, query, id)?;
         query.steps.push(Step::CacheHit(id.clone()));
         let failure = hop.rcode == rcode::SERVFAIL;
+        let told = template.error().cloned();
         let found = Found {
-            extended_error: failure.then(refusal::cached_error),
+            extended_error: told.or_else(|| failure.then(refusal::cached_error)),
             template: Some((template, age)),
             ..Found::default()
         };

@@ -192,6 +192,10 @@ impl Scope {
         self.upstreams = states;
     }
 
+    pub(crate) fn states_mut(&mut self) -> impl Iterator<Item = &mut UpstreamState> {
+        self.upstreams.iter_mut()
+    }
+
     pub(crate) fn states(&self) -> impl Iterator<Item = &UpstreamState> + Clone {
         self.upstreams.iter()
     }

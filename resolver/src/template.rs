@@ -36,6 +36,8 @@ pub struct Template {
     authentic: bool,
     /// Records were left out already.
     cut: bool,
+    /// What is to be told with it, whenever that is.
+    error: Option<Box<ExtendedError>>,
 }
 
 /// Where a record is.
@@ -143,6 +145,7 @@ impl Template {
             authoritative: false,
             authentic: false,
             cut,
+            error: None,
         }
     }
 
@@ -164,6 +167,20 @@ impl Template {
         }
     }
 
+    /// Has an Extended DNS Error told with it: what is wrong with an answer stays wrong while it is kept.
+    #[must_use]
+    pub fn telling(self, error: Option<ExtendedError>) -> Self {
+        Self {
+            error: error.map(Box::new),
+            ..self
+        }
+    }
+
+    /// Returns what is to be told with it.
+    pub fn error(&self) -> Option<&ExtendedError> {
+        self.error.as_deref()
+    }
+
     /// Whether every record is Secure.
     pub fn is_authentic(&self) -> bool {
         self.authentic
@@ -176,7 +193,8 @@ impl Template {
 
     /// Returns the bytes it takes on the heap, its own size not included.
     pub fn heap_size(&self) -> usize {
-        self.octets.len()
+        let told = |error: &ExtendedError| size_of::<ExtendedError>() + error.text.len();
+        self.octets.len() + self.error().map_or(0, told)
     }
 
     /// Returns the question that it answers: QNAME in lower case, QTYPE, QCLASS, as they stand in a message.
@@ -189,7 +207,7 @@ impl Template {
     /// Writes the answer over `out`, with TTLs lowered by `age` seconds; allocates only when `out` is too small.
     ///
     /// Truncates to what the client takes: whole RRsets, with TC when an answer or authority record is missing
-    /// (RFC 2181 §9). An extended error that does not fit is left out.
+    /// (RFC 2181 §9). An extended error that does not fit is left out; its own goes before one that is given.
     pub fn emit(
         &self,
         envelope: &Envelope<'_>,
@@ -200,7 +218,8 @@ impl Template {
         let limit = size_limit(envelope);
         let base = usize::from(self.question_end);
         let opt = envelope.edns.map(|edns| {
-            let text = extended_error.map(|error| (error.code, brief(&error.text)));
+            let told = self.error().or(extended_error);
+            let text = told.map(|error| (error.code, brief(&error.text)));
             let fits = |&(_, text): &(u16, &str)| base + OPT_SIZE + 6 + text.len() <= limit;
             (edns.dnssec_ok, text.filter(fits))
         });

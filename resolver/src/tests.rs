@@ -8,6 +8,7 @@ mod guests;
 mod guises;
 pub(crate) mod message;
 mod promise;
+mod proving;
 mod routing;
 mod shortcut;
 mod stale;

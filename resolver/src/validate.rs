@@ -330,8 +330,8 @@ impl Resolver {
     ) -> Conclusion {
         let plain = without_signatures(hop.clone(), question);
         Conclusion::Reply {
-            signed: version(question, hop, authentic),
-            plain: version(question, plain, authentic),
+            signed: version(question, hop, authentic, extended_error.as_ref()),
+            plain: version(question, plain, authentic, extended_error.as_ref()),
             extended_error,
             verdict: Some(verdict),
         }
@@ -389,7 +389,10 @@ impl Resolver {
                 checking_disabled: false,
                 ..asking.clone()
             };
-            drop(self.store(&asking, &Hop::failure(), now));
+            let failure = Hop::failure();
+            let error = Some(refused.extended_error.clone());
+            let template = encode(&asking.question, &failure).telling(error);
+            drop(self.keep(&asking, &failure, Arc::new(template), now));
         }
         self.conclude(id, &Conclusion::Refused(refused), now);
     }
@@ -479,8 +482,13 @@ impl Trust {
 }
 
 /// Encodes one version of a reply that was judged.
-fn version(question: &Question, hop: Hop, authentic: bool) -> Version {
-    let template = encode(question, &hop);
+fn version(
+    question: &Question,
+    hop: Hop,
+    authentic: bool,
+    error: Option<&ExtendedError>,
+) -> Version {
+    let template = encode(question, &hop).telling(error.cloned());
     let template = match authentic {
         true => template.authentic(),
         false => template,

@@ -24,6 +24,8 @@ pub(crate) enum Proof {
         pending: usize,
         failed: Option<Failed>,
         before: Before,
+        /// Whether nobody has asked anything yet: then silence leaves everything as it was.
+        early: bool,
     },
     /// It can.
     Proven { since: Instant },
@@ -104,12 +106,28 @@ impl Proof {
             Self::Trying {
                 since,
                 before: Before::Nothing,
+                early,
                 ..
-            } => now.since(*since) < HOLD_MAX,
+            } => *early || now.since(*since) < HOLD_MAX,
             Self::Unknown(_)
             | Self::Trying { .. }
             | Self::Proven { .. }
             | Self::Unproven { .. } => false,
+        }
+    }
+
+    /// Whether nobody has asked yet.
+    pub(super) const fn is_fresh(&self) -> bool {
+        matches!(self, Self::Unknown(_))
+    }
+
+    /// Notes that somebody waits for what it comes to, from now on.
+    pub(super) const fn begin_to_wait(&mut self, now: Instant) {
+        if let Self::Trying { early, since, .. } = self
+            && *early
+        {
+            *early = false;
+            *since = now;
         }
     }
 
@@ -125,7 +143,11 @@ impl Proof {
     /// Takes the answer to one of the questions; returns whether that decides it.
     pub(super) fn take(&mut self, conclusion: &Conclusion, now: Instant) -> bool {
         let Self::Trying {
-            pending, failed, ..
+            pending,
+            failed,
+            before,
+            early,
+            ..
         } = self
         else {
             return false;
@@ -163,6 +185,7 @@ impl Proof {
             return false;
         }
         *self = match failed.take() {
+            Some(Failed { replied: false, .. }) if *early => Self::Unknown(std::mem::take(before)),
             Some(Failed { why, replied }) => Self::Unproven {
                 why,
                 again_at: now + AGAIN_AFTER,

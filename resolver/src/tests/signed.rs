@@ -104,7 +104,12 @@ impl Zone {
 
 /// Returns a world that validates, and trusts the keys of these zones and nobody else's.
 pub(crate) fn world(zones: &[Zone]) -> World {
-    let mut world = World::with("[resolver]\ndnssec = \"enforce\"\n", &[]);
+    world_in("enforce", zones)
+}
+
+/// As [`world`], in another mode.
+pub(crate) fn world_in(mode: &str, zones: &[Zone]) -> World {
+    let mut world = World::with(&format!("[resolver]\ndnssec = \"{mode}\"\n"), &[]);
     let mut anchors = TrustAnchors::empty();
     for zone in zones {
         let public = zone.key.to_public_key().unwrap();
