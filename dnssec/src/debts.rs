@@ -94,8 +94,10 @@ impl Debts {
             return source.copied().map(Debtor::Source);
         }
         let zone = above(name).find(|zone| self.by_zone.owes(zone, now));
-        zone.map(Debtor::Zone)
-            .or(source.copied().map(Debtor::Source))
+        match zone {
+            Some(zone) => Some(Debtor::Zone(zone)),
+            None => source.copied().map(Debtor::Source),
+        }
     }
 
     /// Has `zone` and the sources owe what `spent` is beyond the ordinary.
@@ -158,8 +160,8 @@ mod tests {
         }
     }
 
-    fn zone(text: &str) -> Option<Debtor> {
-        Some(Debtor::Zone(name(text)))
+    fn zone(text: &str) -> Debtor {
+        Debtor::Zone(name(text))
     }
 
     #[test]
@@ -184,7 +186,7 @@ mod tests {
             debts.charge(&name(&format!("c{child}.evil.example")), &[], &dear(), 0);
         }
         let debtor = |text: &str, now| debts.debtor(&name(text), &[], now);
-        assert_eq!(debtor("fresh.evil.example", 0), zone("evil.example"));
+        assert_eq!(debtor("fresh.evil.example", 0), Some(zone("evil.example")));
         assert_eq!(debtor("good.example", 0), None);
         assert_eq!(debtor("example", 0), None);
         assert_eq!(debtor("fresh.evil.example", 40), None);
@@ -232,7 +234,7 @@ mod tests {
         assert!(debts.by_zone.0.len() <= DEBTORS_MAX && debts.by_source.0.len() <= DEBTORS_MAX);
         assert_eq!(
             debts.debtor(&name("worst.example"), &[], 0),
-            zone("worst.example")
+            Some(zone("worst.example"))
         );
         assert!(debts.debtor(&name("a"), &[Source(0)], 0).is_some());
     }

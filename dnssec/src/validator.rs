@@ -251,6 +251,14 @@ impl Validator {
         }
     }
 
+    /// Returns the name of the negative anchor that covers a name most closely at `now`, in Unix seconds.
+    pub fn switched_off_at(&self, name: &Name, now: u64) -> Option<Name> {
+        match self.trust(name, now) {
+            Trust::Off(owner) => Some(owner),
+            Trust::Point(..) | Trust::None => None,
+        }
+    }
+
     /// Begins to judge a reply.
     pub fn begin(&self, question: Question, reply: &Reply) -> Validation {
         Validation {

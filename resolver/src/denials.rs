@@ -33,7 +33,9 @@ impl Resolver {
             question.record_type,
             rtype::DS | rtype::ANY | rtype::RRSIG | rtype::NSEC | rtype::NSEC3
         );
-        if is_special || !self.may_deny(asking) {
+        // What the public parent of an island proves does not count for it.
+        let is_public = self.is_within_trust(&question.name, now);
+        if is_special || !is_public || !self.may_deny(asking) {
             return None;
         }
         let judged = judged_question(question)?;

@@ -41,6 +41,7 @@ pub mod present;
 mod probing;
 mod progress;
 mod proof;
+mod prospects;
 mod query;
 mod reader;
 pub mod record;
@@ -91,6 +92,7 @@ use validate::Trust;
 use walks::Walks;
 
 pub use query::QUERIES_MAX;
+pub use prospects::Prospects;
 
 pub use event::{
     Answer, Channel, ClientId, ClientQuery, Clock, Counters, Event, ExchangeId, Failure, GroupId,

@@ -94,8 +94,14 @@ impl Resolver {
             return Judged::No;
         };
         let mode = scope.plan.dnssec;
-        if mode == DnssecMode::Off || !self.is_within_trust(name, now) {
+        if mode == DnssecMode::Off {
             return Judged::No;
+        }
+        if !self.is_within_trust(name, now) {
+            return match self.may_validate(asking) {
+                true => Judged::Yes,
+                false => Judged::No,
+            };
         }
         if mode != DnssecMode::Auto {
             return Judged::Yes;

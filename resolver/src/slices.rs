@@ -80,7 +80,7 @@ fn of_upstream(scope: &Scope, upstream: &Upstream) -> Option<Source> {
         .states()
         .position(|state| state.upstream == *upstream)?;
     let place = u64::try_from(place).ok()?.min(PLACES - 1);
-    Some(Source(OF_UPSTREAM | scope.incarnation * PLACES | place))
+    Some(Source(OF_UPSTREAM | (scope.incarnation * PLACES) | place))
 }
 
 #[cfg(test)]

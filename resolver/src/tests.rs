@@ -6,6 +6,7 @@ mod counts;
 mod failover;
 mod guests;
 mod guises;
+mod islands;
 pub(crate) mod message;
 mod promise;
 mod proving;

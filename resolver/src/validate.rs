@@ -8,7 +8,8 @@
 //!
 //! A chain of trust never leaves its scope: what it would have to ask elsewhere counts as not fetched. Names that somebody
 //! claims are islands: no question about them goes to their public parents, so they are Insecure unless an anchor lies
-//! within the claim. The logic of DNSSEC is `dnssec`'s; whether a scope can validate at all is `proof`'s.
+//! within the claim. Where their own scope is the one that public names go to, they may validate through those parents; that
+//! they do not is no fault then. The logic of DNSSEC is `dnssec`'s; whether a scope can validate at all is `proof`'s.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -78,6 +79,11 @@ impl Resolver {
                 .trust
                 .anchor_of(name, self.wall(now).seconds)
                 .is_some_and(|owner| self.is_island(&owner))
+    }
+
+    /// Whether an island may be judged by its public parents: they are asked where it is asked itself.
+    pub(crate) fn may_validate(&self, asking: &Asking) -> bool {
+        self.plan.default_scope().as_ref() == Some(&asking.scope)
     }
 
     /// Begins to judge a lookup's reply.
@@ -271,6 +277,7 @@ impl Resolver {
             false => self.stance(&asking.scope, &upstream),
         };
         let mut doubtful = false;
+        let mut verdict = outcome.verdict;
         match outcome.verdict {
             Verdict::Secure => {
                 hop.rcode = outcome.rcode;
@@ -281,6 +288,13 @@ impl Resolver {
             }
             Verdict::Insecure | Verdict::Indeterminate(IndeterminateReason::NoAnchor) => {
                 trim_unproven(&mut hop, &asking.question.name);
+            }
+            // A private zone under a signed public name has no proof to show.
+            Verdict::Bogus(_) | Verdict::Indeterminate(_)
+                if !self.is_within_trust(&asking.question.name, now) =>
+            {
+                trim_unproven(&mut hop, &asking.question.name);
+                verdict = Verdict::Insecure;
             }
             Verdict::Bogus(_) | Verdict::Indeterminate(_) => {
                 if stance == Stance::Enforce {
@@ -302,13 +316,8 @@ impl Resolver {
             hop.end = End::Goto(target);
         }
         let authentic = outcome.verdict.is_authentic() && self.clock.dates_count;
-        let conclusion = Self::judged_conclusion(
-            &asking.question,
-            hop,
-            authentic,
-            extended_error,
-            outcome.verdict,
-        );
+        let conclusion =
+            Self::judged_conclusion(&asking.question, hop, authentic, extended_error, verdict);
         if doubtful {
             if let Some(lookup) = self.lookups.get_mut(id) {
                 lookup.second_best = Some(conclusion);
@@ -471,6 +480,13 @@ impl Trust {
     pub(crate) fn forget(&mut self) {
         self.validator.forget();
         self.denials.clear();
+    }
+
+    /// Returns the name of the negative anchor that switches validation off for a name.
+    pub(crate) fn switched_off_at(&self, name: &DomainName, at: u64) -> Option<DomainName> {
+        let name = dnssec::Name::from_wire(name.as_wire())?;
+        let owner = self.validator.switched_off_at(&name, at)?;
+        DomainName::from_wire(owner.as_wire()).ok()
     }
 
     /// Returns the name of the positive anchor that covers a name most closely.

@@ -69,6 +69,11 @@ impl Walks {
         self.blocked_until = Instant::ZERO;
     }
 
+    /// Until when no walk is tried, because the last one reached nobody.
+    pub(crate) const fn blocked_until(&self) -> Instant {
+        self.blocked_until
+    }
+
     /// Forgets what was learned.
     pub(crate) fn flush(&mut self) {
         self.recursion.flush();

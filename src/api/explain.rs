@@ -21,6 +21,12 @@ pub struct Explanation {
     /// The names tried, when a single label is searched for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub searched: Vec<String>,
+    /// Whether its answers are validated, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<String>,
+    /// Who is asked in which order, in words: upstreams, servers from the root down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<String>,
     /// The last question for this name, when there was one lately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<Trace>,

@@ -180,6 +180,8 @@ pub(crate) fn explanation(explained: &policy::Explanation, plan: &DnsPlan) -> ap
             .collect(),
         local: None,
         searched: Vec::new(),
+        validation: None,
+        order: None,
         last: None,
     }
 }

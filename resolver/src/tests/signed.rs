@@ -109,7 +109,12 @@ pub(crate) fn world(zones: &[Zone]) -> World {
 
 /// As [`world`], in another mode.
 pub(crate) fn world_in(mode: &str, zones: &[Zone]) -> World {
-    let mut world = World::with(&format!("[resolver]\ndnssec = \"{mode}\"\n"), &[]);
+    world_with(mode, &[], zones)
+}
+
+/// As [`world_in`], with these profiles beside or in place of the usual ones.
+pub(crate) fn world_with(mode: &str, profiles: &[(&str, &str)], zones: &[Zone]) -> World {
+    let mut world = World::with(&format!("[resolver]\ndnssec = \"{mode}\"\n"), profiles);
     let mut anchors = TrustAnchors::empty();
     for zone in zones {
         let public = zone.key.to_public_key().unwrap();

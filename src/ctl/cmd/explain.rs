@@ -54,6 +54,14 @@ fn text(explanation: &Explanation) -> String {
         "  because {} (rule {})",
         explanation.because.text, explanation.because.rule
     );
+    for (what, told) in [
+        ("order", &explanation.order),
+        ("validation", &explanation.validation),
+    ] {
+        if let Some(told) = told {
+            let _ = writeln!(text, "  {what}: {told}");
+        }
+    }
     if !explanation.searched.is_empty() {
         let _ = writeln!(text, "searched as\n  {}", explanation.searched.join(", "));
     }

@@ -70,7 +70,7 @@ impl World {
                 return;
             }
             Method::Explain(ExplainParameters { name }) => match name.parse() {
-                Ok(name) => done(&self.explain(&name)),
+                Ok(name) => done(&self.explain(&name, now)),
                 Err(_) => invalid_parameter("name"),
             },
             Method::Claim(parameters) => self.claim(parameters, connection, &caller),

@@ -92,7 +92,7 @@ impl World {
     }
 
     /// Tells where a name goes. A single label is told as its first search expansion, which is what is tried first.
-    pub(super) fn explain(&self, name: &DomainName) -> Explanation {
+    pub(super) fn explain(&self, name: &DomainName, now: Instant) -> Explanation {
         let plan = &self.plan.dns;
         if self.local_host(name).is_none() && self.is_for_neighbours(name) {
             return self.explain_neighbours(name);
@@ -121,6 +121,14 @@ impl World {
             }
             kind.clone_into(&mut told.because.rule);
             told.local = Some(kind.to_owned());
+        }
+        let route = plan.domains.route(routed);
+        if local.is_none()
+            && let policy::Target::Ask(scope) = &route.target
+            && let Some(prospects) = self.resolver.prospects(routed, scope, now)
+        {
+            told.order = Some(prospects.order);
+            told.validation = Some(prospects.validation);
         }
         let last = self.traces.last(name);
         told.last = last.map(|trace| convert::trace(trace, plan, None));
