@@ -48,6 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     client: ClientId(number.into()),
                     stub: Stub::Main,
                     channel: Channel::Udp,
+                    origin: None,
                     wire: &wire,
                 },
                 now,

@@ -53,6 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             client: ClientId(1),
             stub: Stub::Main,
             channel: Channel::Udp,
+            origin: None,
             wire,
         };
         resolver.handle_query(query, now);

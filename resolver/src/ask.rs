@@ -63,6 +63,7 @@ impl Resolver {
         if let Some(lookup) = self.lookups.get_mut(id) {
             lookup.waiters.push(waiter);
         }
+        self.be_patient(id, waiter, now);
         let (mut recurse, mut always) = (false, false);
         if let Some(lookup) = self.lookups.get(id) {
             recurse = lookup.asking.recurse;
@@ -134,7 +135,12 @@ impl Resolver {
             Timer::Exchange => self.ask_again(key, now),
             Timer::Probe => self.take_probe_timeout(ExchangeId(key), now),
             Timer::Walk => self.take_walk_timeout(key, now),
-            Timer::Budget | Timer::Proof | Timer::Memory | Timer::Stale | Timer::Neighbours => {}
+            Timer::Budget
+            | Timer::Proof
+            | Timer::Memory
+            | Timer::Stale
+            | Timer::Neighbours
+            | Timer::Patience => {}
         }
     }
 
@@ -543,6 +549,7 @@ impl Resolver {
         self.timers.clear(Timer::Hedge, id);
         self.timers.clear(Timer::Exchange, id);
         self.timers.clear(Timer::Walk, id);
+        self.timers.clear(Timer::Patience, id);
         for exchange in std::mem::take(&mut lookup.exchanges) {
             self.let_go(exchange, lookup.won_by.as_ref(), now);
         }

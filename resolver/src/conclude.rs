@@ -3,17 +3,21 @@
 //! A reply is handed on in two versions: with the records that only DNSSEC needs, and without. Does not judge.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use config::time::Instant;
 use dnssec::Verdict;
 
 use crate::Resolver;
 use crate::chain::{self, Hop};
-use crate::event::ExtendedError;
+use crate::event::{ExtendedError, Timer};
 use crate::lookup::{Lookup, Waiter};
 use crate::refusal::Refused;
 use crate::template::Template;
 use crate::wire::rcode;
+
+/// How long a reply is waited for that no client waits for.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a lookup came to.
 #[derive(Debug, Clone)]
@@ -95,6 +99,25 @@ impl Resolver {
         };
         let refused = failed(lookup);
         self.conclude(id, &Conclusion::Refused(refused), now);
+    }
+
+    /// Puts an end to a lookup that no client's budget ends: nobody may ever reply.
+    pub(crate) fn be_patient(&mut self, id: u64, waiter: Waiter, now: Instant) {
+        if !matches!(waiter, Waiter::Query(_) | Waiter::Judging(_)) {
+            self.timers.set(Timer::Patience, id, now + PATIENCE);
+        }
+    }
+
+    /// Nobody has replied to what is asked for nobody's sake; clients that have joined meanwhile have a time of their own.
+    pub(crate) fn lose_patience(&mut self, id: u64, now: Instant) {
+        let Some(lookup) = self.lookups.get(id) else {
+            return;
+        };
+        let is_query = |waiter: &Waiter| matches!(waiter, Waiter::Query(_));
+        match lookup.waiters.iter().any(is_query) {
+            true => self.timers.set(Timer::Patience, id, now + PATIENCE),
+            false => self.conclude_failed(id, now),
+        }
     }
 
     /// Ends a lookup, and tells all who wait for it.

@@ -263,6 +263,8 @@ pub enum Timer {
     Stale,
     /// When multicast DNS has something to do, or a question has waited for the network's own DNS long enough.
     Neighbours,
+    /// When not to wait any longer for what no client waits for, and whose budget would end it.
+    Patience,
 }
 
 /// What the resolver has done since it started.

@@ -50,8 +50,8 @@ mod refusal;
 mod scope;
 mod search;
 pub mod shortcut;
-mod stale;
 mod slices;
+mod stale;
 pub mod synthesize;
 pub mod template;
 #[cfg(test)]
@@ -85,14 +85,14 @@ use networks::Networks;
 use progress::Query;
 use scope::Scopes;
 use shortcut::Shortcuts;
-use stale::Keeping;
 use slices::Paused;
+use stale::Keeping;
 use timer::Timers;
 use validate::Trust;
 use walks::Walks;
 
-pub use query::QUERIES_MAX;
 pub use prospects::Prospects;
+pub use query::QUERIES_MAX;
 
 pub use event::{
     Answer, Channel, ClientId, ClientQuery, Clock, Counters, Event, ExchangeId, Failure, GroupId,
@@ -300,6 +300,7 @@ impl Resolver {
                 Timer::Memory => self.tell_memory(now),
                 Timer::Stale => self.take_stale_timeout(key, now),
                 Timer::Neighbours => self.take_neighbours_timeout(key, now),
+                Timer::Patience => self.lose_patience(key, now),
             }
         }
     }

@@ -51,19 +51,20 @@ pub(crate) fn trim_unproven(hop: &mut Hop, asked: &DomainName) {
         }
         _ => None,
     };
-    let zones: Vec<DomainName> = hop
+    // All of them enclose the name, so that what is in one of them is in the highest.
+    let highest: Option<DomainName> = hop
         .authority
         .iter()
         .filter_map(speaks)
         .filter(|zone| name.is_in(zone))
-        .collect();
+        .min_by_key(DomainName::label_count);
     hop.authority.retain(|record| {
         let owner = record.owner();
         let is_proof = matches!(
             record.record_type,
             rtype::SOA | rtype::NS | rtype::NSEC | rtype::NSEC3 | rtype::RRSIG | rtype::DS
         );
-        is_proof && zones.iter().any(|zone| owner.is_in(zone))
+        is_proof && highest.as_ref().is_some_and(|zone| owner.is_in(zone))
     });
     hop.additional.clear();
 }

@@ -401,7 +401,7 @@ impl Resolver {
             let failure = Hop::failure();
             let error = Some(refused.extended_error.clone());
             let template = encode(&asking.question, &failure).telling(error);
-            drop(self.keep(&asking, &failure, Arc::new(template), now));
+            drop(self.keep(&asking, &failure, &failure, Arc::new(template), now));
         }
         self.conclude(id, &Conclusion::Refused(refused), now);
     }

@@ -277,6 +277,7 @@ impl<'a> Running<'a> {
                 client,
                 stub: asked.stub,
                 channel: asked.channel,
+                origin: Some(asked.peer.ip()),
                 wire: &asked.wire,
             };
             resolver.handle_query(query, now);

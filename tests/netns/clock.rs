@@ -145,3 +145,50 @@ fn a_time_that_was_believed_once_is_the_earliest_that_is_believed_afterwards() {
         },
     );
 }
+
+/// Sets the clock of this machine; nobody answers for it afterwards, as the kernel has it, unless `synchronised`.
+fn set_kernel_clock(seconds: u64, synchronised: bool) {
+    shell(&format!("date -s @{seconds} >/dev/null"));
+    if synchronised {
+        // ADJ_STATUS without STA_UNSYNC, and ADJ_MAXERROR: what an NTP client says (adjtimex(2)).
+        shell(
+            "python3 -c '\nimport ctypes, struct\nt = ctypes.create_string_buffer(208)\n\
+             struct.pack_into(\"I\", t, 0, 0x14)\n\
+             assert ctypes.CDLL(None).adjtimex(t) >= 0\n'",
+        );
+    }
+}
+
+/// As the stories above, with the kernel's clock in place of a pretended one: for a virtual machine, whose clock is nobody else's.
+#[test]
+fn the_kernels_own_clock_is_believed_when_it_is_right_and_not_before() {
+    const NAME: &str = "clock::the_kernels_own_clock_is_believed_when_it_is_right_and_not_before";
+    if std::env::var_os("LINNET_OWN_CLOCK").is_none() {
+        return tests::skip(
+            NAME,
+            "this machine's clock is not ours to set; run it in a virtual machine with LINNET_OWN_CLOCK=1",
+        );
+    }
+    isolated(NAME, || {
+        let dir = links();
+        let lab = Lab::raise(&dir);
+        let office = Office::bare(dir);
+        begin(&office, &lab);
+        let now: u64 = shell("date +%s").trim().parse().unwrap();
+        let begun = std::time::Instant::now();
+        // The kernel takes no time before its own beginning.
+        for wrong in [3600, YEAR_2040] {
+            set_kernel_clock(wrong, false);
+            let mut linnetd = office.linnetd(LINNETD, &[]);
+            assert_excepted(&office);
+            set_kernel_clock(now + begun.elapsed().as_secs(), true);
+            // Nobody has to tell linnetd: the kernel does.
+            until("the clock is believed", || {
+                json(&office, &["status"])["clock"]["dates_count"] == true
+            });
+            assert_ordinary(&office);
+            linnetd.signal(libc::SIGTERM);
+            assert_eq!(linnetd.wait(), Some(0), "{}", linnetd.log());
+        }
+    });
+}

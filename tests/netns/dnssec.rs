@@ -40,6 +40,20 @@ pub(crate) fn clock() -> String {
     now.unwrap().as_secs().to_string()
 }
 
+/// Writes the lab's anchor as delv reads it; returns the file.
+fn delv_anchors(office: &Office, lab: &Lab) -> String {
+    let anchors = office.path("anchors.conf");
+    let ds = fs::read_to_string(&lab.anchor).unwrap();
+    let fields: Vec<&str> = ds.split_whitespace().skip(3).collect();
+    let [tag, algorithm, kind, ref digest @ ..] = fields[..] else {
+        panic!("{ds}");
+    };
+    let digest = digest.concat();
+    let text = format!("trust-anchors {{ . static-ds {tag} {algorithm} {kind} \"{digest}\"; }};\n");
+    fs::write(&anchors, text).unwrap();
+    anchors
+}
+
 fn questions() -> Vec<(String, &'static str)> {
     let mut questions = Vec::new();
     for zone in [
@@ -113,20 +127,7 @@ fn every_verdict_is_that_of_unbound_and_delv() {
         );
         office.configure("profiles/home.toml", tests::office::HOME);
         let _linnetd = office.linnetd(LINNETD, &["--clock", &clock()]);
-        let anchors = office.path("anchors.conf");
-        let ds = fs::read_to_string(&lab.anchor).unwrap();
-        let fields: Vec<&str> = ds.split_whitespace().skip(3).collect();
-        fs::write(
-            &anchors,
-            format!(
-                "trust-anchors {{ . static-ds {} {} {} \"{}\"; }};\n",
-                fields[0],
-                fields[1],
-                fields[2],
-                fields[3..].concat()
-            ),
-        )
-        .unwrap();
+        let anchors = delv_anchors(&office, &lab);
         let mut wrong = Vec::new();
         let mut seen: BTreeMap<Seen, usize> = BTreeMap::new();
         for (name, record_type) in questions() {
@@ -150,6 +151,51 @@ fn every_verdict_is_that_of_unbound_and_delv() {
             "{seen:?}"
         );
     });
+}
+
+/// Whoever validates behind linnet needs what linnet has by DO and CD, and comes to the same.
+#[test]
+fn those_who_validate_for_themselves_behind_the_stub_come_to_the_same() {
+    isolated(
+        "dnssec::those_who_validate_for_themselves_behind_the_stub_come_to_the_same",
+        || {
+            let dir = links();
+            let lab = Lab::raise(&dir);
+            let office = Office::bare(dir);
+            let anchor = lab.anchor.display();
+            office.configure(
+                "linnet.toml",
+                &format!("[resolver]\ndnssec = \"enforce\"\ntrust-anchors = \"{anchor}\"\n"),
+            );
+            office.configure("profiles/home.toml", tests::office::HOME);
+            let _linnetd = office.linnetd(LINNETD, &["--clock", &clock()]);
+            let anchors = delv_anchors(&office, &lab);
+            let resolv_conf = office.path("stub.conf");
+            fs::write(&resolv_conf, "nameserver 127.0.0.53\n").unwrap();
+            for (name, record_type, delv, host) in [
+                ("www.nsec.test", "A", "fully validated", "(secure)"),
+                ("nothing.nsec3.test", "A", "fully validated", "(secure)"),
+                ("any.wild.rsa.test", "A", "fully validated", "(secure)"),
+                ("out.nsec.test", "A", "fully validated", "(secure)"),
+                ("www.plain.test", "A", "unsigned answer", "(insecure)"),
+                ("www.unknown.test", "A", "unsigned answer", "(insecure)"),
+                ("www.expired.test", "A", "resolution failed", "(BOGUS"),
+                ("www.mismatch.test", "A", "resolution failed", "(BOGUS"),
+            ] {
+                let told = shell(&format!(
+                    "delv @127.0.0.53 -a {anchors} +root=. {name} {record_type} 2>&1; true"
+                ));
+                assert!(told.contains(delv), "{name}: {delv:?} is not in\n{told}");
+                let told = shell(&format!(
+                    "unbound-host -v -r {resolv_conf} -f {anchor} -t {record_type} {name} 2>&1; true"
+                ));
+                assert!(told.contains(host), "{name}: {host:?} is not in\n{told}");
+                let ours = ask("127.0.0.53", name, record_type);
+                assert_eq!(ours.1, host == "(secure)", "{name}: {ours:?}");
+                assert_eq!(ours.0 == "SERVFAIL", host == "(BOGUS", "{name}: {ours:?}");
+            }
+        },
+    );
 }
 
 #[test]
@@ -258,6 +304,25 @@ fn a_private_zone_under_a_signed_parent_asks_its_parent_nothing() {
                 ("NOERROR".to_owned(), false)
             );
             assert_eq!(ask("127.0.0.53", "nothing.corp.test", "A").0, "NXDOMAIN");
+            let explained = |name: &str| office.linnet(LINNET, &["explain", name]).1;
+            for (name, words) in [
+                (
+                    "git.corp.test",
+                    ["an island, as it is claimed", "the upstreams alone"],
+                ),
+                (
+                    "www.nsec.test",
+                    [
+                        "validated from the anchor at . (enforce)",
+                        "from the root down when nobody replies",
+                    ],
+                ),
+            ] {
+                let told = explained(name);
+                for word in words {
+                    assert!(told.contains(word), "{word:?} is not in\n{told}");
+                }
+            }
             assert_eq!(
                 ask("127.0.0.53", "www.nsec.test", "A"),
                 ("NOERROR".to_owned(), true)
@@ -277,6 +342,40 @@ fn a_private_zone_under_a_signed_parent_asks_its_parent_nothing() {
                     !vpn.windows(asked.len()).any(|window| window == asked),
                     "type {record_type} was asked through the VPN"
                 );
+            }
+        },
+    );
+}
+
+#[test]
+fn behind_a_full_tunnel_a_claim_validates_if_its_public_parents_let_it() {
+    isolated(
+        "dnssec::behind_a_full_tunnel_a_claim_validates_if_its_public_parents_let_it",
+        || {
+            let dir = links();
+            let lab = Lab::raise(&dir);
+            let office = Office::bare(dir);
+            let anchor = lab.anchor.display();
+            office.configure(
+                "linnet.toml",
+                &format!("[resolver]\ndnssec = \"enforce\"\ntrust-anchors = \"{anchor}\"\n"),
+            );
+            office.configure(
+                "profiles/home.toml",
+                "match = { name = \"home*\" }\n[dns]\nupstreams = [\"192.0.2.53\"]\ndefault = \"exclusive\"\n\
+                 claims = [\"nsec.test\", \"plain.test\", \"mismatch.test\"]\n",
+            );
+            let _linnetd = office.linnetd(LINNETD, &["--clock", &clock()]);
+            for (name, code, authentic) in [
+                ("www.nsec.test", "NOERROR", true),
+                ("nothing.nsec.test", "NXDOMAIN", true),
+                ("www.plain.test", "NOERROR", false),
+                // To whoever claims it, what the public parent says of it is no reason to be without it.
+                ("www.mismatch.test", "NOERROR", false),
+                ("www.expired.test", "SERVFAIL", false),
+            ] {
+                let seen = ask("127.0.0.53", name, "A");
+                assert_eq!((&*seen.0, seen.1), (code, authentic), "{name}");
             }
         },
     );

@@ -92,6 +92,27 @@ fn a_network_that_is_not_there_yet_proves_nothing_and_the_first_question_asks_ag
 }
 
 #[test]
+fn an_upstream_that_is_silent_when_it_is_first_asked_is_asked_again() {
+    let mut world = World::with(AUTO, &[]);
+    world.run();
+    world.switch("home0", false);
+    world.server(HOME).silent = true;
+    world.switch("home0", true);
+    world.put("www.a.test A");
+    world.sleep(15);
+    let told = world.status("home@home0").dnssec;
+    assert!(told.starts_with("observe: no reply"), "{told}");
+    world.server(HOME).silent = false;
+    world.sleep(60);
+    world.take_sent();
+    world.ask("www.b.test A");
+    assert!(
+        questions(&mut world).len() > 5,
+        "it is asked for a proof again"
+    );
+}
+
+#[test]
 fn whoever_asks_while_an_early_proof_hangs_waits_for_two_seconds_at_most() {
     let mut world = World::with(AUTO, &[]);
     world.run();

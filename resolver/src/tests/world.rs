@@ -288,6 +288,7 @@ impl World {
             client: ClientId(self.last),
             stub: Stub::Main,
             channel: Channel::Udp,
+            origin: None,
             wire,
         };
         self.resolver.handle_query(query, self.now);
