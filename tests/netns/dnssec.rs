@@ -170,8 +170,12 @@ fn those_who_validate_for_themselves_behind_the_stub_come_to_the_same() {
             office.configure("profiles/home.toml", tests::office::HOME);
             let _linnetd = office.linnetd(LINNETD, &["--clock", &clock()]);
             let anchors = delv_anchors(&office, &lab);
-            let resolv_conf = office.path("stub.conf");
-            fs::write(&resolv_conf, "nameserver 127.0.0.53\n").unwrap();
+            let host_conf = office.path("host.conf");
+            let text = format!(
+                "server:\n  do-not-query-localhost: no\n  do-ip6: no\n  trust-anchor-file: \"{anchor}\"\n  local-zone: \"test.\" nodefault\n\
+                 forward-zone:\n  name: \".\"\n  forward-addr: 127.0.0.53\n"
+            );
+            fs::write(&host_conf, text).unwrap();
             for (name, record_type, delv, host) in [
                 ("www.nsec.test", "A", "fully validated", "(secure)"),
                 ("nothing.nsec3.test", "A", "fully validated", "(secure)"),
@@ -187,7 +191,7 @@ fn those_who_validate_for_themselves_behind_the_stub_come_to_the_same() {
                 ));
                 assert!(told.contains(delv), "{name}: {delv:?} is not in\n{told}");
                 let told = shell(&format!(
-                    "unbound-host -v -r {resolv_conf} -f {anchor} -t {record_type} {name} 2>&1; true"
+                    "unbound-host -C {host_conf} -v -t {record_type} {name} 2>&1; true"
                 ));
                 assert!(told.contains(host), "{name}: {host:?} is not in\n{told}");
                 let ours = ask("127.0.0.53", name, record_type);
