@@ -39,7 +39,7 @@ impl Hashed {
         until: u64,
     ) -> Option<Taken> {
         let nsec = Nsec3::read(owner, rdata)?;
-        if nsec.opt_out || nsec.iterations > ITERATIONS_MAX {
+        if nsec.opt_out || nsec.iterations > ITERATIONS_MAX || is_minimal(&nsec) {
             return None;
         }
         let is_other = nsec.salt != self.salt || nsec.iterations != self.iterations;
@@ -122,6 +122,23 @@ impl Hashed {
         };
         (covers && now < gap.until).then_some(gap)
     }
+}
+
+/// Whether at most one hash lies in a gap: it was made for one question (RFC 7129 appendix B), denies no other name, and is
+/// often wrong about the other types of its own.
+fn is_minimal(nsec: &Nsec3) -> bool {
+    let successor = |hash: &[u8]| {
+        let mut next = hash.to_vec();
+        for octet in next.iter_mut().rev() {
+            *octet = octet.wrapping_add(1);
+            if *octet != 0 {
+                break;
+            }
+        }
+        next
+    };
+    let first = successor(&nsec.owner);
+    nsec.next == first || nsec.next == successor(&first)
 }
 
 /// Returns the records of some gaps, each once, and until when all of them hold.

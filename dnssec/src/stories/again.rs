@@ -3,7 +3,8 @@
 use super::lab::{A, NOW, TXT, World, ask, n};
 use super::{judge, kept, questions, validator, world};
 use crate::denials::Denials;
-use crate::record::{Record, rtype};
+use crate::name::Name;
+use crate::record::{Nsec3, Record, rtype};
 use crate::validator::{Outcome, Question, Reply};
 use crate::verdict::Verdict;
 
@@ -156,4 +157,42 @@ fn proofs_without_a_signature_or_a_soa_are_not_kept() {
         );
     }
     assert_eq!(n("nsec.test").count(), 2);
+}
+
+/// Servers that make a record for each question leave types out of it that are there.
+#[test]
+fn gaps_that_were_made_for_one_question_deny_nothing_else() {
+    let world = world();
+    for zone in ["nsec.test", "nsec3.test"] {
+        let question = ask(&format!("www.{zone}"), 99);
+        let whole = world.reply(&question).authority;
+        let mut denials = Denials::new(1 << 20);
+        denials.keep(HERE, &whole, 300, NOW);
+        assert!(denials.reply(HERE, &question, NOW + 1).is_some(), "{zone}");
+        for step in [1, 2] {
+            let mut minimal = whole.clone();
+            for record in &mut minimal {
+                let owner = Name::from_wire(&record.name).unwrap();
+                if record.record_type == rtype::NSEC {
+                    let (_, length) = Name::read(&record.rdata).unwrap();
+                    let after = [&[1, 0], owner.as_wire()].concat();
+                    record.rdata.splice(..length, after);
+                } else if record.record_type == rtype::NSEC3 {
+                    let mut next = Nsec3::read(&owner, &record.rdata).unwrap().owner;
+                    for octet in next.iter_mut().rev() {
+                        let (sum, carries) = octet.overflowing_add(step);
+                        *octet = sum;
+                        if !carries {
+                            break;
+                        }
+                    }
+                    let at = 6 + usize::from(record.rdata[4]);
+                    record.rdata.splice(at..at + next.len(), next);
+                }
+            }
+            let mut denials = Denials::new(1 << 20);
+            denials.keep(HERE, &minimal, 300, NOW);
+            assert_eq!(denials.reply(HERE, &question, NOW + 1), None, "{zone}");
+        }
+    }
 }
