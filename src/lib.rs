@@ -5,3 +5,4 @@
 pub mod anchor_files;
 pub mod api;
 pub mod config_dirs;
+pub mod list_files;

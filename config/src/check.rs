@@ -5,6 +5,7 @@
 pub(crate) mod between;
 pub(crate) mod closed;
 mod listeners;
+mod local;
 mod observing;
 mod profile;
 mod values;
@@ -41,6 +42,8 @@ pub(crate) fn main_file(top: &Table, config: &mut Config, findings: &mut Finding
     if let Some(log) = top.table("log") {
         observing::log(log, &mut observing.log, findings);
     }
+    local::records(top, &mut config.records, findings);
+    local::lists(top, &mut config.lists, findings);
 }
 
 fn links(said: &Table, links: &mut LinksConfig) {
@@ -118,6 +121,7 @@ fn resolver(said: &Table, resolver: &mut ResolverConfig, findings: &mut Findings
         }
         resolver.tls_roots = Some(path.get_ref().clone());
     }
+    local::resolver(said, resolver, findings);
     if let Some(texts) = said.texts("upstreams") {
         let place = Place {
             own: own_stubs(resolver),

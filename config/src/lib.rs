@@ -16,6 +16,7 @@ pub mod name;
 pub mod observing;
 pub mod pin;
 mod raw;
+pub mod rdata;
 pub mod reference;
 pub mod resolv_conf;
 mod secret;

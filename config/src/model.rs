@@ -15,6 +15,10 @@ use crate::name::DomainName;
 use crate::observing::Observing;
 use crate::pin::Pin;
 
+mod local;
+
+pub use local::{BlockAction, BlockError, Dns64, ListConfig, ListFormat, Mapping, Record};
+
 /// The whole configuration, immutable.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
@@ -28,6 +32,10 @@ pub struct Config {
     pub observing: Observing,
     /// `profiles/*.toml`, by id.
     pub profiles: BTreeMap<ProfileId, Profile>,
+    /// `[[records]]` of all files.
+    pub records: Vec<Record>,
+    /// `[[lists]]` of all files, in the order in which they decide.
+    pub lists: Vec<ListConfig>,
 }
 
 /// `[resolver]`: the stub, and the default scope.
@@ -81,6 +89,12 @@ pub struct ResolverConfig {
     pub tls_roots: Option<String>,
     /// Multicast DNS on ordinary links, where a profile does not say.
     pub mdns: MdnsMode,
+    /// DNS64 for names that nobody claims, where a profile does not say.
+    pub dns64: Dns64,
+    /// Whether names that nobody claims may not have addresses of private networks.
+    pub rebinding_protection: bool,
+    /// Names, with all below them, that may have them all the same.
+    pub rebinding_exceptions: Vec<DomainName>,
 }
 
 impl Default for ResolverConfig {
@@ -111,6 +125,9 @@ impl Default for ResolverConfig {
             discover_encrypted: false,
             tls_roots: None,
             mdns: MdnsMode::Resolve,
+            dns64: Dns64::Auto,
+            rebinding_protection: false,
+            rebinding_exceptions: Vec::new(),
         }
     }
 }
@@ -290,6 +307,8 @@ pub struct DnsSettings {
     pub recursion: Option<RecursionMode>,
     /// Multicast DNS on the owner's links; `None` as `[resolver]` says.
     pub mdns: Option<MdnsMode>,
+    /// DNS64; `None` as `[resolver]` says for names that nobody claims, else off.
+    pub dns64: Option<Dns64>,
 }
 
 /// Whether names that nobody claims may come to a scope.

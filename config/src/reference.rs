@@ -37,6 +37,10 @@ pub enum Section {
     Dnstap,
     /// `[log]`.
     Log,
+    /// One of `[[records]]`.
+    Records,
+    /// One of `[[lists]]`.
+    Lists,
     /// The top of a profile.
     Profile,
     /// `match` of a profile.
@@ -49,7 +53,7 @@ pub enum Section {
 
 impl Section {
     /// All sections, in the order of the reference.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Main,
         Self::Resolver,
         Self::Links,
@@ -57,6 +61,8 @@ impl Section {
         Self::Metrics,
         Self::Dnstap,
         Self::Log,
+        Self::Records,
+        Self::Lists,
         Self::Profile,
         Self::Match,
         Self::Dns,
@@ -72,7 +78,9 @@ impl Section {
             | Self::Listeners
             | Self::Metrics
             | Self::Dnstap
-            | Self::Log => FileKind::Main,
+            | Self::Log
+            | Self::Records
+            | Self::Lists => FileKind::Main,
             Self::Profile | Self::Match | Self::Dns | Self::Routes => FileKind::Profile,
         }
     }
@@ -87,6 +95,8 @@ impl Section {
             Self::Metrics => "[metrics]",
             Self::Dnstap => "[dnstap]",
             Self::Log => "[log]",
+            Self::Records => "[[records]]",
+            Self::Lists => "[[lists]]",
             Self::Profile => "a profile",
             Self::Match => "match",
             Self::Dns => "[dns]",
@@ -104,6 +114,8 @@ impl Section {
             Self::Metrics => "in [metrics] of linnet.toml",
             Self::Dnstap => "in [dnstap] of linnet.toml",
             Self::Log => "in [log] of linnet.toml",
+            Self::Records => "in [[records]] of linnet.toml",
+            Self::Lists => "in [[lists]] of linnet.toml",
             Self::Profile => "at the top of a profile, before any [section]",
             Self::Match => "in `match` of a profile, as match = { … }",
             Self::Dns => "in [dns] of a profile",
@@ -140,6 +152,18 @@ pub enum Form {
     Glob,
     /// A hardware address.
     Mac,
+    /// A domain name, or one with `*.` before it.
+    Owner,
+    /// A record type.
+    RecordType,
+    /// A record's data, as zone files have it.
+    Data,
+    /// A word that something is called by.
+    Label,
+    /// A profile's id, or `default`.
+    ScopeName,
+    /// A prefix for DNS64, `auto` or `off`.
+    Mapping,
 }
 
 /// What a value looks like.

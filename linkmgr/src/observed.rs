@@ -84,6 +84,8 @@ impl Observed {
             addresses: entry.addresses.clone(),
             default_route4: entry.routes.default_route4(),
             default_route6: entry.routes.default_route6(),
+            // What a router advertises is heard by whoever configures the link.
+            pref64: Vec::new(),
         })
     }
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use config::matcher::Mac;
-use config::model::{DnsSettings, Prefix, Upstream};
+use config::model::{DnsSettings, Mapping, Prefix, Upstream};
 use config::name::DomainName;
 
 /// Everything the outside told us.
@@ -58,6 +58,8 @@ pub struct LinkFacts {
     pub default_route4: Option<DefaultRoute>,
     /// The same for IPv6.
     pub default_route6: Option<DefaultRoute>,
+    /// By which prefixes its router says that it translates (PREF64, RFC 8781).
+    pub pref64: Vec<Mapping>,
 }
 
 /// What a network is told by, so that it is known again: `ethernet 192.0.2.0/24 by 192.0.2.1`.

@@ -8,6 +8,7 @@
 //! No state, no clock, no error type: every configuration and every set of facts has a plan.
 
 pub mod diff;
+mod dns64;
 pub mod domains;
 pub mod explain;
 pub mod facts;

@@ -5,7 +5,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use config::model::{DnssecMode, ProfileId, RecursionMode, ResolvConfMode, Selection, Upstream};
+use config::model::{
+    Dns64, DnssecMode, ProfileId, RecursionMode, ResolvConfMode, Selection, Upstream,
+};
 use config::name::DomainName;
 
 use crate::domains::{DomainTable, Refusal, Target};
@@ -108,6 +110,8 @@ pub struct ScopePlan {
     pub dnssec: DnssecMode,
     /// When names are resolved from the root down; matters for the default scope only.
     pub recursion: RecursionMode,
+    /// Whether IPv6 addresses are made of IPv4 ones, and how.
+    pub dns64: Dns64,
 }
 
 /// The link of a scope.

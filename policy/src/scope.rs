@@ -235,6 +235,7 @@ impl Scopes {
             selection: dns.selection.unwrap_or(config.resolver.selection),
             dnssec: dns.dnssec.unwrap_or(config.resolver.dnssec),
             recursion,
+            dns64: crate::dns64::of(config, dns, facts),
         };
         self.made.push(Made {
             id,

@@ -140,7 +140,8 @@ impl Resolver {
             | Timer::Memory
             | Timer::Stale
             | Timer::Neighbours
-            | Timer::Patience => {}
+            | Timer::Patience
+            | Timer::Prefix => {}
         }
     }
 

@@ -138,6 +138,7 @@ impl Resolver {
                 Waiter::Nobody => {}
                 Waiter::Discovery => self.take_discovered(&lookup.asking, conclusion, now),
                 Waiter::LocalZone => self.take_zone(&lookup.asking, conclusion, now),
+                Waiter::Prefix(_) => self.take_prefix(&lookup.asking, conclusion, now),
             }
         }
     }

@@ -218,6 +218,8 @@ pub enum Step {
     Withheld(DomainName),
     /// It was asked of the neighbours by multicast, and how that ended.
     Neighbours(Arc<str>),
+    /// It was answered or changed on this machine: `record`, `list`, `rebinding` or `dns64`, and by what.
+    Local(&'static str, Arc<str>),
 }
 
 /// An Extended DNS Error (RFC 8914).
@@ -265,6 +267,8 @@ pub enum Timer {
     Neighbours,
     /// When not to wait any longer for what no client waits for, and whose budget would end it.
     Patience,
+    /// When not to wait any longer to learn by which prefix a network translates.
+    Prefix,
 }
 
 /// What the resolver has done since it started.
@@ -312,6 +316,12 @@ pub struct Counters {
     pub leaks_prevented: u64,
     /// Questions of guests for what is claimed.
     pub withheld: u64,
+    /// Questions that a list has decided.
+    pub listed: u64,
+    /// Answers dropped, because a name that nobody claims had an address of a private network.
+    pub rebinding: u64,
+    /// Questions answered with IPv6 addresses that were made of IPv4 ones.
+    pub translated: u64,
 }
 
 impl Counters {

@@ -31,6 +31,7 @@ pub mod histogram;
 pub mod hosts;
 mod learn;
 pub mod ledger;
+pub mod local;
 mod lookup;
 pub mod mdns;
 mod memory;
@@ -79,6 +80,7 @@ use cache::{Cache, Forget};
 use exchange::Exchanges;
 use hosts::Hosts;
 use ledger::Ledger;
+use local::Local;
 use lookup::{Lookups, Waiter};
 use neighbours::Neighbours;
 use networks::Networks;
@@ -114,6 +116,7 @@ pub struct Resolver {
     shortcuts: Shortcuts,
     hosts: Hosts,
     local_names: LocalNames,
+    local: Local,
     queries: BTreeMap<u64, Query>,
     queries_by_client: BTreeMap<(ClientId, u64), u64>,
     last_query: u64,
@@ -179,6 +182,7 @@ impl Resolver {
             keeping: Keeping::default(),
             hosts: Hosts::default(),
             local_names: LocalNames::default(),
+            local: Local::default(),
             queries: BTreeMap::new(),
             queries_by_client: BTreeMap::new(),
             last_query: 0,
@@ -301,6 +305,7 @@ impl Resolver {
                 Timer::Stale => self.take_stale_timeout(key, now),
                 Timer::Neighbours => self.take_neighbours_timeout(key, now),
                 Timer::Patience => self.lose_patience(key, now),
+                Timer::Prefix => self.take_prefix_timeout(key, now),
             }
         }
     }

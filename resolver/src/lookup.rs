@@ -94,6 +94,8 @@ pub(crate) enum Waiter {
     Discovery,
     /// Who wants to know whether the network's own DNS serves a zone in `.local`.
     LocalZone,
+    /// Those who want to know by which prefix a scope's network translates, by the scope's incarnation.
+    Prefix(u64),
 }
 
 /// All lookups.

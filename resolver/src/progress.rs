@@ -33,6 +33,7 @@ pub(crate) struct Query {
     pub(crate) chain: Chain,
     pub(crate) searching: Option<Searching>,
     pub(crate) lookup: Option<u64>,
+    pub(crate) local: crate::local::Progress,
 }
 
 /// How far the aliases of a name have been followed.
@@ -46,6 +47,10 @@ pub(crate) struct Chain {
     pub(crate) aliases: Vec<DomainName>,
     /// Whether every reply on the way was judged Secure.
     pub(crate) authentic: bool,
+    /// Whether no list is asked for the rest of it.
+    pub(crate) unlisted: bool,
+    /// Whether its end was decided on this machine, so that nothing is made of it.
+    pub(crate) decided: bool,
 }
 
 /// A name that was asked for in a scope, or found in its cache.
@@ -99,7 +104,8 @@ impl Query {
     pub(crate) fn question(&self) -> Question {
         Question {
             name: self.chain.name.clone(),
-            ..self.parsed.question.clone()
+            record_type: self.local.asked(self.parsed.question.record_type),
+            class: self.parsed.question.class,
         }
     }
 
@@ -110,6 +116,8 @@ impl Query {
             && self.chain.answers.is_empty()
             && self.chain.visits.len() == 1
             && hop.aliases.is_empty()
+            // DNS64 looks at what there is.
+            && self.parsed.question.record_type != rtype::AAAA
             && found.template.is_some();
         if is_whole {
             // The template has all that is to be said.
@@ -263,6 +271,8 @@ impl Chain {
             answers: Vec::new(),
             aliases: Vec::new(),
             authentic: true,
+            unlisted: false,
+            decided: false,
         }
     }
 

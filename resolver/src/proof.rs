@@ -94,7 +94,7 @@ impl Resolver {
             return Judged::No;
         };
         let mode = scope.plan.dnssec;
-        if mode == DnssecMode::Off {
+        if mode == DnssecMode::Off || crate::local::is_ipv4only(&asking.question) {
             return Judged::No;
         }
         if !self.is_within_trust(name, now) {

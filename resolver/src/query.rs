@@ -26,6 +26,7 @@ use crate::conclude::{Conclusion, failed};
 use crate::event::{Answer, Channel, ClientQuery, Step, Timer};
 use crate::exchange::{Asking, Whom};
 use crate::guest::is_withheld;
+use crate::local::Translation;
 use crate::lookup::Waiter;
 use crate::progress::{Chain, Found, Next, Outcome, Query, Searching, Visit};
 use crate::proof::Judged;
@@ -86,6 +87,7 @@ impl Resolver {
             parsed,
             searching: None,
             lookup: None,
+            local: crate::local::Progress::default(),
         };
         if self.queries.len() >= QUERIES_MAX {
             self.finish(query, Outcome::Refused(Refused::too_many()), now);
@@ -123,7 +125,7 @@ impl Resolver {
                     template: Some((version.template, 0)),
                     ..Found::default()
                 };
-                query.take(&version.hop, found, &self.plan)
+                self.take_hop(&mut query, &version.hop, found)
             }
         };
         self.go_on(query, next, now);
@@ -255,25 +257,44 @@ impl Resolver {
             };
             match next {
                 Next::Advance => {}
-                Next::Done(outcome) => {
-                    if let Some(outcome) = query.settle(outcome) {
-                        self.finish(query, outcome, now);
+                Next::Done(outcome) => match self.translate(&mut query, outcome, now) {
+                    Translation::Again => {}
+                    Translation::Held => {
+                        self.keep_waiting(query, now);
                         return;
                     }
-                }
+                    Translation::Done(outcome) => {
+                        if let Some(outcome) = query.settle(outcome) {
+                            self.finish(query, outcome, now);
+                            return;
+                        }
+                    }
+                },
             }
         }
     }
 
     pub(crate) fn settle(&mut self, mut query: Query, outcome: Outcome, now: Instant) {
-        match query.settle(outcome) {
-            Some(outcome) => self.finish(query, outcome, now),
-            None => self.advance(query, now),
+        match self.translate(&mut query, outcome, now) {
+            Translation::Again => self.advance(query, now),
+            Translation::Held => self.keep_waiting(query, now),
+            Translation::Done(outcome) => match query.settle(outcome) {
+                Some(outcome) => self.finish(query, outcome, now),
+                None => self.advance(query, now),
+            },
         }
     }
 
     /// What can be said of a name before it is routed: synthesis, and the search for single labels.
-    fn without_scope(&self, query: &mut Query, question: &Question, route: &Route) -> Option<Next> {
+    fn without_scope(
+        &mut self,
+        query: &mut Query,
+        question: &Question,
+        route: &Route,
+    ) -> Option<Next> {
+        if let Some(next) = self.answer_recorded(query, question, route) {
+            return Some(next);
+        }
         let claimed = is_claimed(route);
         if let Some(made) = synthesize(
             question,
@@ -296,6 +317,9 @@ impl Resolver {
         }
         if query.stub.is_bypass() {
             return None;
+        }
+        if let Some(next) = self.answer_listed(query, question, route) {
+            return Some(next);
         }
         if query.searching.is_none() && query.chain.is_at_start() {
             let Search::Candidates(candidates) = search(question, &self.plan.search, claimed)
@@ -338,6 +362,9 @@ impl Resolver {
             ))));
         };
         let slot = scope.slot;
+        if let Some(next) = self.map_back(query, question, id, now) {
+            return Some(next);
+        }
         query.chain.visits.push(Visit {
             name: question.name.clone(),
             scope: id.clone(),
@@ -367,7 +394,7 @@ impl Resolver {
             template: Some((template, age)),
             ..Found::default()
         };
-        Some(query.take(&hop, found, &self.plan))
+        Some(self.take_hop(query, &hop, found))
     }
 
     /// Reads a kept answer as if it came anew: which of it is believed depends on the plan in force.

@@ -31,6 +31,8 @@ mod code {
 pub(crate) struct Refused {
     pub(crate) rcode: u16,
     pub(crate) extended_error: ExtendedError,
+    /// Whether it is an upstream's word.
+    pub(crate) replied: bool,
 }
 
 impl Refused {
@@ -137,6 +139,7 @@ impl Refused {
                 _ => rcode::SERVFAIL,
             },
             extended_error: reply.extended_errors.first().cloned().unwrap_or_else(own),
+            replied: true,
         }
     }
 
@@ -186,6 +189,7 @@ impl Refused {
         Self {
             rcode,
             extended_error: extended_error.unwrap_or_else(cached_error),
+            replied: false,
         }
     }
 
@@ -233,6 +237,7 @@ impl Refused {
         Self {
             rcode,
             extended_error: ExtendedError { code, text },
+            replied: false,
         }
     }
 }

@@ -299,7 +299,7 @@ impl Resolver {
             template: Some((template.into(), 0)),
             ..Found::default()
         };
-        Some(query.take(&hop, found, &self.plan))
+        Some(self.take_hop(query, &hop, found))
     }
 }
 

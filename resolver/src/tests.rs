@@ -7,6 +7,7 @@ mod failover;
 mod guests;
 mod guises;
 mod islands;
+mod local;
 pub(crate) mod message;
 mod promise;
 mod proving;

@@ -17,8 +17,8 @@ pub use dnssec::{
 pub use explain::{Candidate, Explanation, Reason, Target};
 pub use query::{QueryParameters, QueryReply, Record, Step, Trace};
 pub use status::{
-    ClaimStatus, Diagnostic, Latency, LinkStatus, ListenStatus, ListenerStatus, ObserverStatus,
-    ResolvConfStatus, ScopeStatus, Status, UpstreamStatus,
+    ClaimStatus, Diagnostic, Latency, LinkStatus, ListStatus, ListenStatus, ListenerStatus,
+    ObserverStatus, ResolvConfStatus, ScopeStatus, Status, UpstreamStatus,
 };
 
 use serde::{Deserialize, Serialize};

@@ -35,6 +35,9 @@ pub struct Status {
     pub search: Vec<String>,
     /// Claims made at run time.
     pub claims: Vec<ClaimStatus>,
+    /// The lists of names, in the order in which they decide.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lists: Vec<ListStatus>,
     /// Whether the clock is believed.
     pub clock: ClockStatus,
     /// Keys that are trusted without proof.
@@ -246,6 +249,32 @@ pub struct UpstreamStatus {
     /// is silence.
     #[serde(default)]
     pub failures: BTreeMap<String, u64>,
+}
+
+/// A list of blocked or rewritten names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ListStatus {
+    /// What it is called.
+    pub name: String,
+    /// Its file, as the configuration names it.
+    pub path: String,
+    /// `domains`, `hosts`, `rpz`.
+    pub format: String,
+    /// `loading`, `in-force`, `broken` (what was in force before stays so).
+    pub state: String,
+    /// Why it is broken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Names in force.
+    pub names: u64,
+    /// Bytes that they take.
+    pub bytes: u64,
+    /// Lines that could not be read.
+    pub broken_lines: u64,
+    /// How long the last reading took, in milliseconds.
+    pub load_ms: f64,
+    /// Questions that it has decided.
+    pub hits: u64,
 }
 
 /// A claim made at run time.

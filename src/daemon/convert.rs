@@ -122,6 +122,10 @@ fn step(step: &Step, plan: &DnsPlan) -> api::Step {
             detail: Some(how.to_string()),
             ..what("multicast")
         },
+        Step::Local(kind, by) => api::Step {
+            detail: Some(by.to_string()),
+            ..what(kind)
+        },
         Step::Alias(name) => api::Step {
             name: Some(name.to_string()),
             ..what("alias")

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::control::Caller;
 use crate::errands::Outcome;
 use crate::host::HostName;
+use crate::list_loader::ListRead;
 use crate::observe::Scrape;
 
 /// One thing that happened.
@@ -52,6 +53,8 @@ pub(crate) enum Input {
     Networks(String),
     /// The configured files of trust anchors say this; `None` when none are configured.
     Anchors(Option<Vec<AnchorText>>),
+    /// The file of a list was read, or could not be.
+    List(Box<ListRead>),
 }
 
 /// One connection of the control interface.

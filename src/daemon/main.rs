@@ -13,6 +13,7 @@ mod helper;
 mod host;
 mod input;
 mod kernel_clock;
+mod list_loader;
 mod memory;
 mod notify;
 mod observe;
@@ -32,9 +33,10 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use config::diagnostic::Colour;
+use config::diagnostic::{Colour, Severity};
 use linnet::anchor_files;
 use linnet::config_dirs::{self, Believe};
+use linnet::list_files;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing_subscriber::EnvFilter;
 
@@ -122,10 +124,18 @@ fn check(options: &Options) -> ExitCode {
         // Nobody reads: the exit code still tells.
         let _written = writeln!(out, "{}", found.render(source, Colour::Plain));
     }
-    if understood.has_errors() {
-        return ExitCode::FAILURE;
+    let mut broken = understood.has_errors();
+    for list in &understood.config.lists {
+        let path = list_files::path(options.config_dir.as_deref(), list);
+        for (found, line) in list_files::findings(&path, &list_files::read(&path, list)) {
+            broken |= found.severity == Severity::Error;
+            let _written = writeln!(out, "{}", found.render(&line, Colour::Plain));
+        }
     }
-    ExitCode::SUCCESS
+    match broken {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    }
 }
 
 /// Logs to stderr; the journal adds the time by itself.

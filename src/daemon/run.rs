@@ -27,6 +27,7 @@ use crate::helper::KeeperError;
 use crate::host;
 use crate::input::Input;
 use crate::kernel_clock::{KernelClock, Pretence};
+use crate::list_loader::ListLoader;
 use crate::memory;
 use crate::notify::{self, Announcement, announce, keep_alive};
 use crate::observe::{Observers, Watched};
@@ -136,6 +137,7 @@ struct Running<'a> {
     observers: Observers,
     hosts: Option<FileWatch>,
     resolv_conf: Option<FileWatch>,
+    lists: ListLoader,
     signals: Signals,
     watchdog: Option<Interval>,
     stopping: bool,
@@ -166,6 +168,7 @@ impl<'a> Running<'a> {
             socket,
             calls,
             observers: Observers::new(watched, caller.clone()),
+            lists: ListLoader::new(options.config_dir.clone(), caller.clone()),
             caller,
             subscribers: Subscribers::default(),
             hosts: watch(&options.hosts),
@@ -444,6 +447,7 @@ impl<'a> Running<'a> {
                 }
                 Effect::Scraped(scrape, numbers) => self.observers.scrape(scrape, numbers),
                 Effect::Observe => self.observers.apply(self.world.observing(), clock::now()),
+                Effect::FollowLists(lists) => self.lists.follow(lists),
                 Effect::LookAgain => {
                     let reading = self.kernel_clock.read();
                     let mut again = self.world.on(Input::Clock(reading), clock::now());

@@ -11,6 +11,7 @@ mod browsing;
 mod calls;
 mod describe;
 mod exposing;
+mod lists;
 mod reloading;
 #[cfg(test)]
 mod tests;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 
 use config::Config;
 use config::diagnostic::Diagnostic;
-use config::model::ResolvConfMode;
+use config::model::{ListConfig, ResolvConfMode};
 use config::observing::Observing;
 use config::time::Instant;
 use linkmgr::{KernelEvent, LinkManager};
@@ -72,6 +73,7 @@ pub(crate) struct World {
     kept_claims: String,
     keeping: Keeping,
     trust: Trust,
+    lists: lists::Lists,
     listen: Vec<ListenStatus>,
     listeners: Board,
     traces: TraceLog,
@@ -109,6 +111,8 @@ pub(crate) enum Effect {
     Scraped(Scrape, Exposition),
     /// Follow the configuration of metrics, dnstap and query log.
     Observe,
+    /// Follow the files of these lists, and no others.
+    FollowLists(Vec<ListConfig>),
     /// Read the clock, the host's name, the hosts table and the anchor files again.
     LookAgain,
     /// End.
@@ -220,6 +224,7 @@ impl World {
             claims,
             keeping,
             trust,
+            lists: lists::Lists::default(),
             listen,
             listeners,
             traces: TraceLog::default(),
@@ -239,6 +244,7 @@ impl World {
     pub(crate) fn begin(&mut self, now: Instant) -> Vec<Effect> {
         self.begun = true;
         let mut effects = Vec::new();
+        self.apply_local(&mut effects);
         self.replan(now, &mut effects);
         effects.push(self.open_listeners());
         self.observe(&mut effects);
@@ -290,6 +296,7 @@ impl World {
                 self.handle_keys(&owner, observation.as_ref(), now, &mut effects);
             }
             Input::Anchors(texts) => self.handle_anchors(texts.as_deref(), &mut effects),
+            Input::List(read) => self.handle_list(*read),
         }
         effects
     }
@@ -376,6 +383,7 @@ impl World {
             Outcome::Config(texts) => {
                 self.apply_config(texts);
                 self.observe(effects);
+                self.apply_local(effects);
                 self.replan(now, effects);
                 effects.push(self.open_listeners());
                 effects.push(Effect::LookAgain);

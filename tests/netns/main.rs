@@ -20,6 +20,7 @@ mod guests;
 mod kill;
 mod leak;
 mod listeners;
+mod local_data;
 mod monitor;
 mod names;
 mod neighbours;

@@ -15,7 +15,7 @@ use resolver::wire::{Question, class, rtype};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 20] = [
     ("query", query),
     ("reply", reply),
     ("hosts", hosts),
@@ -32,6 +32,10 @@ pub const TARGETS: [Target; 16] = [
     ("stream", stream),
     ("upstream", upstream),
     ("designation", designation),
+    ("rdata", rdata),
+    ("list_domains", list_domains),
+    ("list_hosts", list_hosts),
+    ("list_rpz", list_rpz),
 ];
 
 /// Runs one target by its name.
@@ -130,6 +134,65 @@ fn config_file(bytes: &[u8]) {
                 "a finding is shown"
             );
         }
+    }
+}
+
+/// A type's number, and a record's text.
+fn rdata(bytes: &[u8]) {
+    let Some((number, text)) = bytes.split_first_chunk::<2>() else {
+        return;
+    };
+    let record_type = u16::from_be_bytes(*number);
+    let text = String::from_utf8_lossy(text);
+    let origin = config::name::DomainName::root();
+    for origin in [None, Some(&origin)] {
+        match config::rdata::parse(record_type, &text, origin) {
+            Ok(octets) => {
+                assert!(octets.len() <= config::rdata::MAX_RDATA, "data is bounded");
+                let name = config::name::DomainName::root();
+                let record = RawRecord::new(&name, record_type, 0, octets);
+                drop(resolver::present::record_text(&record));
+            }
+            Err(error) => assert!(text.get(error.part).is_some(), "a mistake is in the text"),
+        }
+    }
+}
+
+fn list_domains(bytes: &[u8]) {
+    list(config::model::ListFormat::Domains, bytes);
+}
+
+fn list_hosts(bytes: &[u8]) {
+    list(config::model::ListFormat::Hosts, bytes);
+}
+
+fn list_rpz(bytes: &[u8]) {
+    list(config::model::ListFormat::Rpz, bytes);
+}
+
+fn list(format: config::model::ListFormat, bytes: &[u8]) {
+    use resolver::local::list::ListReader;
+    let list = config::model::ListConfig {
+        name: "fuzz".into(),
+        path: "fuzz".into(),
+        format,
+        action: None,
+        subdomains: None,
+        error: config::model::BlockError::Blocked,
+        exceptions: Vec::new(),
+        scopes: Vec::new(),
+    };
+    let mut reader = ListReader::new(&list);
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        reader.line(line);
+    }
+    let list = reader.finish();
+    assert!(list.len() <= bytes.len(), "names come from the text");
+    for broken in list.broken() {
+        assert!(
+            broken.text.get(broken.part.clone()).is_some(),
+            "a mistake is in its line"
+        );
     }
 }
 

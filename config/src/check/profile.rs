@@ -188,6 +188,7 @@ fn dns(
         selection: said.word("selection"),
         recursion: said.word("recursion"),
         mdns: said.word("mdns"),
+        dns64: super::local::dns64(said, findings),
         ..DnsSettings::default()
     };
     let priority = said.integer("priority").unwrap_or_default();

@@ -14,7 +14,7 @@ use crate::raw::{Span, Text};
 const ZONES_SHOWN: usize = 4;
 
 /// Returns the span of a part of a text; of the whole when the text is written with escapes.
-fn part(text: &Text, part: Range<usize>, findings: &Findings<'_>) -> Span {
+pub(super) fn part(text: &Text, part: Range<usize>, findings: &Findings<'_>) -> Span {
     let span = text.span();
     let start = span.start + 1;
     let written = findings.source.get(start..start + text.get_ref().len());

@@ -380,7 +380,9 @@ fn defaults_of_the_reference_are_those_of_the_model() {
             | Section::Match
             | Section::Routes
             | Section::Listeners
-            | Section::Metrics => continue,
+            | Section::Metrics
+            | Section::Records
+            | Section::Lists => continue,
             Section::Resolver => &mut main,
             Section::Links => &mut links,
             Section::Dnstap => &mut dnstap,
@@ -417,7 +419,8 @@ fn defaults_of_the_reference_are_those_of_the_model() {
 #[test]
 fn every_choice_of_the_table_is_a_value_of_the_model() {
     use crate::model::{
-        DnssecMode, ListenerStub, MdnsMode, RecursionMode, Selection, Transport, TransportFloor,
+        BlockAction, BlockError, DnssecMode, ListFormat, ListenerStub, MdnsMode, RecursionMode,
+        Selection, Transport, TransportFloor,
     };
     use crate::observing::{LoggedQueries, TapMessages};
     use crate::raw::from_word;
@@ -444,6 +447,9 @@ fn every_choice_of_the_table_is_a_value_of_the_model() {
                 "when-down" => from_word::<WhenDown>(word).is_some(),
                 "messages" => from_word::<TapMessages>(word).is_some(),
                 "queries" => from_word::<LoggedQueries>(word).is_some(),
+                "format" => from_word::<ListFormat>(word).is_some(),
+                "action" => from_word::<BlockAction>(word).is_some(),
+                "error" => from_word::<BlockError>(word).is_some(),
                 other => panic!("{other} is a choice that nothing reads"),
             };
             assert!(is_read, "{} = {word}", key.name);

@@ -1,5 +1,8 @@
 //! The table of all keys: what there is to say about each. Defaults stand here as text; a test compares them with the model.
 
+mod local;
+mod observing;
+
 use super::{Form, Key, Section, Syntax};
 
 const DNSSEC: Syntax = Syntax::Choice(&["auto", "enforce", "observe", "off"]);
@@ -71,6 +74,20 @@ pub static KEYS: &[Key] = &[
         Syntax::Table(Section::Log),
         None,
         "A line for each question.",
+    ),
+    key(
+        Section::Main,
+        "records",
+        Syntax::Tables(Section::Records),
+        None,
+        "Records that are answered on this machine.",
+    ),
+    key(
+        Section::Main,
+        "lists",
+        Syntax::Tables(Section::Lists),
+        None,
+        "Files of names that are blocked or rewritten.",
     ),
     key(
         Section::Resolver,
@@ -250,6 +267,27 @@ pub static KEYS: &[Key] = &[
         "What linnet does by multicast DNS on links of the kinds ethernet and wifi, where a profile does not say: nothing, ask for names in .local when a program does, or answer for this machine too.",
     ),
     key(
+        Section::Resolver,
+        "dns64",
+        Syntax::OneOrMore(Form::Mapping),
+        Some("\"auto\""),
+        "Whether IPv6 addresses are made of IPv4 ones for names that nobody claims (RFC 6147): auto does where the network says by which prefix it translates (RFC 7050).",
+    ),
+    key(
+        Section::Resolver,
+        "rebinding-protection",
+        Syntax::Boolean,
+        Some("false"),
+        "Whether names that nobody claims may not have addresses of private networks, of the link or of this machine.",
+    ),
+    key(
+        Section::Resolver,
+        "rebinding-exceptions",
+        Syntax::List(Form::Domain),
+        Some("[]"),
+        "Names, each with all below it, that may have such addresses all the same.",
+    ),
+    key(
         Section::Links,
         "manage",
         Syntax::Choice(&["matched", "none"]),
@@ -312,72 +350,29 @@ pub static KEYS: &[Key] = &[
         Some("\"/dns-query\""),
         "The path of HTTPS requests.",
     ),
-    key(
-        Section::Metrics,
-        "listen",
-        Syntax::Text(Form::Place),
-        None,
-        "Where GET /metrics is answered; without it, nowhere.",
-    ),
-    key(
-        Section::Dnstap,
-        "socket",
-        Syntax::Text(Form::Place),
-        None,
-        "The collector's socket, which is connected to again when it went away; what it does not take in time is counted and left out.",
-    ),
-    key(
-        Section::Dnstap,
-        "file",
-        Syntax::Text(Form::Path),
-        None,
-        "A file instead of a collector; it begins anew with linnetd, and where a reload finds that it was moved away.",
-    ),
-    key(
-        Section::Dnstap,
-        "messages",
-        Syntax::Choice(&["all", "client", "forwarder"]),
-        Some("\"all\""),
-        "Which messages: those of clients, those of upstreams, or both.",
-    ),
-    key(
-        Section::Dnstap,
-        "client-addresses",
-        Syntax::Boolean,
-        Some("true"),
-        "Whether addresses and ports of clients are told.",
-    ),
-    key(
-        Section::Log,
-        "queries",
-        Syntax::Choice(&["off", "errors", "all"]),
-        Some("\"off\""),
-        "Which questions have a line: none, those that ended with an error, or all.",
-    ),
-    key(
-        Section::Log,
-        "names",
-        Syntax::Boolean,
-        Some("false"),
-        "Whether a line has the name that was asked for, and texts that may hold it; otherwise it has a number that stands for the name until linnetd ends.",
-    ),
-    key(
-        Section::Log,
-        "file",
-        Syntax::Text(Form::Path),
-        None,
-        "The file for the lines, opened again by a reload when it was moved away; without it they go where linnetd logs.",
-    ),
-    key(
-        Section::Log,
-        "lines-per-second",
-        Syntax::Integer {
-            min: 1,
-            max: 100_000,
-        },
-        Some("100"),
-        "The most lines in a second; what is beyond is counted, and the count logged.",
-    ),
+    local::KEYS[0],
+    local::KEYS[1],
+    local::KEYS[2],
+    local::KEYS[3],
+    local::KEYS[4],
+    local::KEYS[5],
+    local::KEYS[6],
+    local::KEYS[7],
+    local::KEYS[8],
+    local::KEYS[9],
+    local::KEYS[10],
+    local::KEYS[11],
+    local::KEYS[12],
+    local::KEYS[13],
+    observing::KEYS[0],
+    observing::KEYS[1],
+    observing::KEYS[2],
+    observing::KEYS[3],
+    observing::KEYS[4],
+    observing::KEYS[5],
+    observing::KEYS[6],
+    observing::KEYS[7],
+    observing::KEYS[8],
     key(
         Section::Profile,
         "match",
@@ -527,6 +522,13 @@ pub static KEYS: &[Key] = &[
         RECURSION,
         None,
         "As recursion in [resolver], for this profile.",
+    ),
+    key(
+        Section::Dns,
+        "dns64",
+        Syntax::OneOrMore(Form::Mapping),
+        None,
+        "As dns64 in [resolver], for all names of this profile; without it the profile has it for names that nobody claims.",
     ),
     key(
         Section::Dns,

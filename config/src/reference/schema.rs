@@ -34,6 +34,8 @@ fn section(section: Section, description: &str) -> Value {
     let required: &[&str] = match section {
         Section::Routes => &["to"],
         Section::Listeners => &["address"],
+        Section::Records => &["name", "type", "data"],
+        Section::Lists => &["path"],
         Section::Main
         | Section::Resolver
         | Section::Links

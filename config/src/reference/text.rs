@@ -76,6 +76,14 @@ fn heading(section: Section) -> (&'static str, &'static str) {
             "`[log]` in linnet.toml and conf.d",
             "A line for each question, with the reasons for its answer.",
         ),
+        Section::Records => (
+            "`[[records]]` in linnet.toml and conf.d",
+            "Once for each type at each name; those of all files add up. See [local-data.md](local-data.md).",
+        ),
+        Section::Lists => (
+            "`[[lists]]` in linnet.toml and conf.d",
+            "Once for each file of names; those of all files add up, and the first that knows a name decides. See [local-data.md](local-data.md).",
+        ),
         Section::Profile => (
             "The top of `profiles/ID.toml`",
             "The file's name is the profile's id: letters, digits, `.`, `_` and `-`.",
@@ -131,6 +139,12 @@ fn one(form: Form) -> &'static str {
         Form::Address => "an address",
         Form::Glob => "a glob",
         Form::Mac => "a hardware address, as `\"00:53:00:a1:b2:c3\"`",
+        Form::Owner => "a domain name, or `\"*.dev.example\"` for all below one",
+        Form::RecordType => "a record type, as `\"MX\"` or `\"TYPE65280\"`",
+        Form::Data => "data as zone files have it, as `\"10 mx.example\"`",
+        Form::Label => "a word of letters, digits, `.`, `_` and `-`",
+        Form::ScopeName => "a profile's id, or `\"default\"`",
+        Form::Mapping => "`\"off\"`, `\"auto\"`, or a prefix, as `\"64:ff9b::/96\"`",
     }
 }
 
@@ -148,5 +162,11 @@ fn many(form: Form) -> &'static str {
         Form::Address => "addresses",
         Form::Glob => "globs",
         Form::Mac => "hardware addresses",
+        Form::Owner => "domain names",
+        Form::RecordType => "record types",
+        Form::Data => "data as zone files have it",
+        Form::Label => "words",
+        Form::ScopeName => "profile ids, or `\"default\"`",
+        Form::Mapping => "prefixes",
     }
 }

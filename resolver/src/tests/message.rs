@@ -269,6 +269,7 @@ fn text(record: &RawRecord) -> String {
     let name = || DomainName::from_wire(rdata).unwrap().to_string();
     let value = match record.record_type {
         rtype::A => std::net::Ipv4Addr::from(*rdata.first_chunk::<4>().unwrap()).to_string(),
+        rtype::AAAA => std::net::Ipv6Addr::from(*rdata.first_chunk::<16>().unwrap()).to_string(),
         rtype::CNAME | rtype::DNAME | rtype::NS | rtype::PTR => name(),
         rtype::SOA => u32::from_be_bytes(*rdata.last_chunk::<4>().unwrap()).to_string(),
         _ => String::new(),

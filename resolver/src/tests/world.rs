@@ -668,5 +668,9 @@ fn understand(main: &str, profiles: &BTreeMap<&str, &str>) -> Config {
     let mut config = loaded.config;
     // Where upstreams are silent, nobody else is asked, unless a story is about that.
     config.resolver.recursion = RecursionMode::Never;
+    // Nor is a network asked whether it translates, unless the story says so.
+    if !main.contains("dns64") {
+        config.resolver.dns64 = config::model::Dns64::Off;
+    }
     config
 }

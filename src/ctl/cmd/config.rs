@@ -8,6 +8,7 @@ use config::diagnostic::{Colour, Severity};
 use linnet::anchor_files::{self, understand};
 use linnet::api::{Diagnostic, ReloadReply};
 use linnet::config_dirs::{Believe, directories, read};
+use linnet::list_files;
 use serde::Serialize;
 
 use crate::connection::Connection;
@@ -49,11 +50,21 @@ pub(crate) fn check(dir: Option<&Path>, out: &mut Output<impl Write>) -> Result<
         Colour::Plain
     };
     let mut shown = String::new();
+    let listed = loaded.config.lists.iter().flat_map(|list| {
+        let path = list_files::path(dir, list);
+        list_files::findings(&path, &list_files::read(&path, list))
+    });
+    let listed: Vec<_> = listed.collect();
     for found in &diagnostics {
         let source = layers.iter().find(|layer| layer.origin.path == found.file);
         shown.push_str(&found.render(source.map_or("", |layer| layer.text.as_str()), colour));
         shown.push('\n');
     }
+    for (found, line) in &listed {
+        shown.push_str(&found.render(line, colour));
+        shown.push('\n');
+    }
+    diagnostics.extend(listed.into_iter().map(|(found, _)| found));
     let count = |severity| {
         diagnostics
             .iter()

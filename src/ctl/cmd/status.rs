@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::fmt::Write as _;
 use std::io::Write;
 
-use linnet::api::{Latency, ScopeStatus, Status, UpstreamStatus};
+use linnet::api::{Latency, ListStatus, ScopeStatus, Status, UpstreamStatus};
 
 use super::dnssec::negative_anchors;
 use crate::connection::Connection;
@@ -43,6 +43,11 @@ fn text(status: &Status) -> String {
     listeners(status, &mut text);
     links(status, &mut text);
     claims(status, &mut text);
+    if !status.lists.is_empty() {
+        text.push_str("\nlists\n");
+        let rows: Vec<Vec<String>> = status.lists.iter().map(list).collect();
+        text.push_str(&columns(&rows));
+    }
     if !status.negative_anchors.is_empty() {
         text.push_str("\nnot validated for a while\n");
         text.push_str(&negative_anchors(&status.negative_anchors));
@@ -316,6 +321,22 @@ fn listeners(status: &Status, text: &mut String) {
         })
         .collect();
     text.push_str(&columns(&rows));
+}
+
+fn list(list: &ListStatus) -> Vec<String> {
+    vec![
+        list.name.clone(),
+        match &list.error {
+            Some(error) => format!("{}: {error}", list.state),
+            None => list.state.clone(),
+        },
+        format!("{} names in {} KiB", list.names, list.bytes / 1024),
+        format!("{} questions", list.hits),
+        match list.broken_lines {
+            0 => String::new(),
+            lines => format!("{lines} lines cannot be read"),
+        },
+    ]
 }
 
 fn links(status: &Status, text: &mut String) {

@@ -49,6 +49,7 @@ impl World {
                 .map(|search| search.suffix.to_string())
                 .collect(),
             claims: self.claims.status(),
+            lists: self.lists.status(&self.resolver),
             clock: ClockStatus {
                 dates_count: self.trust.dates_count(),
                 because: self.trust.because().to_string(),
@@ -87,8 +88,9 @@ impl World {
 
     /// Tells what is wrong with the configuration and the anchor files.
     pub(super) fn findings(&self) -> Vec<Diagnostic> {
+        let lists: Vec<config::diagnostic::Diagnostic> = self.lists.findings().collect();
         let findings = self.diagnostics.iter().chain(self.trust.findings());
-        findings.map(convert::diagnostic).collect()
+        findings.chain(&lists).map(convert::diagnostic).collect()
     }
 
     /// Tells where a name goes. A single label is told as its first search expansion, which is what is tried first.
@@ -106,21 +108,21 @@ impl World {
         let mut told = convert::explanation(&plan.domains.explain(routed), plan);
         told.name = name.to_string();
         told.searched = searched.iter().map(ToString::to_string).collect();
-        if let Some(kind) = local {
+        if let Some((kind, text)) = &local {
             told.target = linnet::api::Target {
                 action: "local".to_owned(),
                 ..linnet::api::Target::default()
             };
             told.because.owner = Owner::Builtin.to_string();
             told.because.profile = None;
-            told.because.text = reason(kind);
+            told.because.text.clone_from(text);
             for candidate in &mut told.candidates {
                 "lost".clone_into(&mut candidate.outcome);
                 "the name is answered on this machine, before claims are weighed"
                     .clone_into(&mut candidate.detail);
             }
-            kind.clone_into(&mut told.because.rule);
-            told.local = Some(kind.to_owned());
+            (*kind).clone_into(&mut told.because.rule);
+            told.local = Some((*kind).to_owned());
         }
         let route = plan.domains.route(routed);
         if local.is_none()
@@ -135,8 +137,11 @@ impl World {
         told
     }
 
-    /// Returns the rule by which a name is answered without a scope.
-    fn local(&self, name: &DomainName) -> Option<&'static str> {
+    /// Returns the rule by which a name is answered without a scope, and the reason in words.
+    fn local(&self, name: &DomainName) -> Option<(&'static str, String)> {
+        if let Some(recorded) = self.resolver.why_recorded(name) {
+            return Some((recorded.kind, recorded.text));
+        }
         let claimed = self.plan.dns.domains.is_claimed(name.as_wire());
         let question = Question {
             name: name.clone(),
@@ -149,8 +154,12 @@ impl World {
             &self.hosts,
             Stub::Main,
             claimed,
-        )?;
-        Some(made.kind)
+        );
+        if let Some(made) = made {
+            return Some((made.kind, reason(made.kind)));
+        }
+        let listed = self.resolver.why_listed(name)?;
+        Some((listed.kind, listed.text))
     }
 
     /// Returns the names that are tried for a single label.

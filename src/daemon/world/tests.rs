@@ -102,6 +102,7 @@ fn call(world: &mut World, connection: u64, method: Method) -> (Vec<Effect>, Opt
             | Effect::Keep(..)
             | Effect::Announce(_)
             | Effect::Listeners(_)
+            | Effect::FollowLists(_)
             | Effect::LookAgain
             | Effect::Scraped(..)
             | Effect::Observe
@@ -178,6 +179,7 @@ fn resolv_conf_is_asked_for_once_and_only_when_it_is_to_be_ours() {
             | Effect::Keep(..)
             | Effect::Announce(_)
             | Effect::Listeners(_)
+            | Effect::FollowLists(_)
             | Effect::LookAgain
             | Effect::Scraped(..)
             | Effect::Observe
@@ -235,6 +237,7 @@ fn a_persistent_claim_is_kept_and_forgotten_when_it_is_withdrawn() {
             | Effect::Errand(_)
             | Effect::Announce(_)
             | Effect::Listeners(_)
+            | Effect::FollowLists(_)
             | Effect::LookAgain
             | Effect::Scraped(..)
             | Effect::Observe
@@ -292,6 +295,7 @@ fn a_reload_answers_its_callers_and_keeps_the_old_when_the_new_is_broken() {
             | Effect::Keep(..)
             | Effect::Announce(_)
             | Effect::Listeners(_)
+            | Effect::FollowLists(_)
             | Effect::LookAgain
             | Effect::Scraped(..)
             | Effect::Observe

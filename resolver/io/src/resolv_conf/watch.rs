@@ -122,6 +122,18 @@ impl FileWatch {
     /// Waits until the contents differ from those last returned, and returns them. Cancel-safe.
     pub async fn changed(&mut self) -> Contents {
         loop {
+            self.stirred().await;
+            let contents = read(&self.path);
+            let signature = contents.signature();
+            if self.last.replace(signature) != Some(signature) {
+                return contents;
+            }
+        }
+    }
+
+    /// Waits until something happened to the file and it rests, and does not read it. Cancel-safe.
+    pub async fn stirred(&mut self) {
+        loop {
             match self.unrest {
                 None => {
                     self.readable().await;
@@ -143,11 +155,7 @@ impl FileWatch {
                     if let Err(error) = self.arm() {
                         tracing::warn!(%error, "cannot watch all directories of a file");
                     }
-                    let contents = read(&self.path);
-                    let signature = contents.signature();
-                    if self.last.replace(signature) != Some(signature) {
-                        return contents;
-                    }
+                    return;
                 }
             }
         }

@@ -36,6 +36,7 @@ fn kept(effects: &[Effect], what: Kept) -> Option<&str> {
         | Effect::Errand(_)
         | Effect::Announce(_)
         | Effect::Listeners(_)
+        | Effect::FollowLists(_)
         | Effect::LookAgain
         | Effect::Scraped(..)
         | Effect::Observe

@@ -1,0 +1,115 @@
+//! How does a scope come by IPv6 addresses where there are only IPv4 ones? What its owner says, then what its link tells.
+//!
+//! Names that nobody claims follow `[resolver]`: a profile that only claims names has its own addresses, which the translator
+//! of another network does not reach. What a router advertises (RFC 8781) is as good as an answer of RFC 7050, and sooner.
+
+use config::Config;
+use config::model::{DefaultUse, Dns64, DnsSettings};
+
+use crate::facts::LinkFacts;
+
+/// Returns what is done in a scope.
+pub(crate) fn of(config: &Config, dns: &DnsSettings, link: Option<&LinkFacts>) -> Dns64 {
+    let takes_all = match dns.default {
+        DefaultUse::Yes | DefaultUse::Exclusive => true,
+        DefaultUse::Auto => dns.claims.is_empty(),
+        DefaultUse::No => false,
+    };
+    let otherwise = match takes_all {
+        true => &config.resolver.dns64,
+        false => &Dns64::Off,
+    };
+    let said = dns.dns64.as_ref().unwrap_or(otherwise);
+    let told = link.map_or(&[][..], |link| link.pref64.as_slice());
+    match said {
+        Dns64::Auto if !told.is_empty() => Dns64::Prefixes(told.to_vec()),
+        Dns64::Auto | Dns64::Off | Dns64::Prefixes(_) => said.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use config::model::{Mapping, Prefix};
+
+    fn mapping(address: &str) -> Mapping {
+        Mapping::new(Prefix {
+            address: address.parse().unwrap(),
+            length: 96,
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn claims_alone_have_it_only_when_their_profile_says_so() {
+        let own = Dns64::Prefixes(vec![mapping("64:ff9b::")]);
+        let told = Dns64::Prefixes(vec![mapping("2001:db8:64::")]);
+        let claims = vec!["corp.test".parse().unwrap()];
+        let dns = |default, claims: &[_], dns64: Option<&Dns64>| DnsSettings {
+            default,
+            claims: claims.to_vec(),
+            dns64: dns64.cloned(),
+            ..DnsSettings::default()
+        };
+        let link = LinkFacts {
+            pref64: vec![mapping("2001:db8:64::")],
+            ..LinkFacts::default()
+        };
+        let rows = [
+            (
+                dns(DefaultUse::Auto, &[], None),
+                Dns64::Auto,
+                Dns64::Auto,
+                told.clone(),
+            ),
+            (
+                dns(DefaultUse::Auto, &claims, None),
+                Dns64::Auto,
+                Dns64::Off,
+                Dns64::Off,
+            ),
+            (
+                dns(DefaultUse::No, &[], None),
+                own.clone(),
+                Dns64::Off,
+                Dns64::Off,
+            ),
+            (
+                dns(DefaultUse::Exclusive, &claims, None),
+                own.clone(),
+                own.clone(),
+                own.clone(),
+            ),
+            (
+                dns(DefaultUse::Yes, &claims, None),
+                Dns64::Off,
+                Dns64::Off,
+                Dns64::Off,
+            ),
+            (
+                dns(DefaultUse::Auto, &claims, Some(&own)),
+                Dns64::Off,
+                own.clone(),
+                own.clone(),
+            ),
+            (
+                dns(DefaultUse::Auto, &claims, Some(&Dns64::Auto)),
+                Dns64::Off,
+                Dns64::Auto,
+                told,
+            ),
+            (
+                dns(DefaultUse::Auto, &[], Some(&Dns64::Off)),
+                own,
+                Dns64::Off,
+                Dns64::Off,
+            ),
+        ];
+        for (at, (dns, resolver, without, with)) in rows.into_iter().enumerate() {
+            let mut config = Config::default();
+            config.resolver.dns64 = resolver;
+            assert_eq!(of(&config, &dns, None), without, "row {at}");
+            assert_eq!(of(&config, &dns, Some(&link)), with, "row {at}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What is answered or changed on this machine, by the administrator's word? Hooks into a query's way, each in a file of its own.
+//!
+//! ```text
+//! name ─ records ─ (hosts, special names) ─ lists ─ routed ─ reply ─ lists for its aliases ─ rebinding ─ DNS64 ─► answer
+//! ```
+//!
+//! Nothing of this happens at the bypass stub. A target of an alias takes the same way as any name, and is routed; what is
+//! answered here is never authentic. Cached answers are as the upstreams gave them: what is done about them is decided anew
+//! each time, and what is answered straight from the cache (`passes`) has been through all of this.
+
+mod discovery;
+mod dns64;
+mod filter;
+pub mod list;
+mod names;
+mod rebinding;
+pub mod records;
+mod zone;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use config::model::{ListConfig, Record};
+use config::name::DomainName;
+use policy::Route;
+
+use crate::Resolver;
+use crate::chain::ALIASES_MAX;
+use crate::event::{ExtendedError, Step};
+use crate::guest::is_withheld;
+use crate::progress::{Found, Next, Outcome, Query};
+use crate::record::RawRecord;
+use crate::refusal::Refused;
+use crate::synthesize::soa;
+use crate::wire::{Question, class, rtype};
+use list::List;
+use records::Records;
+
+pub(crate) use discovery::Discovery;
+pub(crate) use dns64::{Progress, Translation, is_ipv4only};
+
+/// TTL of a denial that is made here, in seconds; short, so that a change shows soon.
+const DENIAL_TTL: u32 = 10;
+
+/// What is answered and changed.
+#[derive(Debug, Default)]
+pub(crate) struct Local {
+    records: Records,
+    lists: Vec<Listed>,
+    /// How many questions each list has decided, by its name.
+    hits_by_list: BTreeMap<String, u64>,
+    /// Names that may have private addresses; `None` when any may.
+    rebinding: Option<Vec<DomainName>>,
+    pub(crate) discovery: Discovery,
+}
+
+/// A list in force.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// What it is for.
+    pub config: ListConfig,
+    /// Its names.
+    pub list: Arc<List>,
+}
+
+/// Why a name is answered on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// `record` or `list`.
+    pub kind: &'static str,
+    /// In words.
+    pub text: String,
+}
+
+/// An answer that is made here.
+struct Made {
+    rcode: u16,
+    answers: Vec<RawRecord>,
+    /// Where an alias among the answers leads on.
+    alias: Option<DomainName>,
+    extended_error: Option<ExtendedError>,
+}
+
+impl Resolver {
+    /// Replaces the static records.
+    pub fn apply_records(&mut self, records: &[Record]) {
+        self.local.records = Records::new(records);
+        self.shortcuts.void();
+    }
+
+    /// Replaces all lists at once, in the order in which they decide; what was counted for those that stay goes on.
+    pub fn apply_lists(&mut self, lists: Vec<Listed>) {
+        let named = |name: &String| lists.iter().any(|listed| listed.config.name == *name);
+        self.local.hits_by_list.retain(|name, _| named(name));
+        self.local.lists = lists;
+        self.shortcuts.void();
+    }
+
+    /// Takes whether names that nobody claims may have private addresses: `None` when they may, else those that may all the
+    /// same.
+    pub fn apply_rebinding_protection(&mut self, exceptions: Option<Vec<DomainName>>) {
+        self.local.rebinding = exceptions;
+        self.shortcuts.void();
+    }
+
+    /// Returns how many questions each list has decided.
+    pub fn list_hits(&self, name: &str) -> u64 {
+        self.local.hits_by_list.get(name).copied().unwrap_or(0)
+    }
+
+    /// Says why a name is answered by a static record, if it is.
+    pub fn why_recorded(&self, name: &DomainName) -> Option<Reason> {
+        let question = Question {
+            name: name.clone(),
+            record_type: rtype::ANY,
+            class: class::IN,
+        };
+        let said = self.local.records.lookup(&question)?;
+        Some(Reason {
+            kind: "record",
+            text: format!("the configuration has a record for {}", said.rule),
+        })
+    }
+
+    /// Says why a name is blocked or rewritten by a list, if it is.
+    pub fn why_listed(&self, name: &DomainName) -> Option<Reason> {
+        let route = self.plan.domains.route(name);
+        let text = self.local.explain(name, &route, &self.plan)?;
+        Some(Reason { kind: "list", text })
+    }
+
+    /// Answers a question from the static records.
+    pub(crate) fn answer_recorded(
+        &self,
+        query: &mut Query,
+        question: &Question,
+        route: &Route,
+    ) -> Option<Next> {
+        // What is claimed is no guest's business, whoever answers for it.
+        if query.stub.is_bypass() || is_withheld(query.stub, route, &self.plan) {
+            return None;
+        }
+        let said = self.local.records.lookup(question)?;
+        query.steps.push(Step::Local("record", said.rule.into()));
+        let made = Made {
+            rcode: said.rcode,
+            answers: said.answers,
+            alias: said.alias,
+            extended_error: None,
+        };
+        Some(made.answer(query, question))
+    }
+}
+
+impl Made {
+    /// Ends a query with what was made, or lets it follow the alias.
+    fn answer(self, query: &mut Query, question: &Question) -> Next {
+        let chain = &mut query.chain;
+        chain.authentic = false;
+        let is_empty = self.answers.is_empty();
+        chain.answers.extend(self.answers);
+        if let Some(alias) = self.alias {
+            query.steps.push(Step::Alias(alias.clone()));
+            let known = alias == chain.start || chain.aliases.contains(&alias);
+            if known || chain.aliases.len() >= ALIASES_MAX {
+                return Next::Done(Outcome::Refused(Refused::alias_loop(&chain.start)));
+            }
+            chain.aliases.push(alias.clone());
+            chain.name = alias;
+            return Next::Advance;
+        }
+        chain.decided = true;
+        let authority = match is_empty {
+            true => vec![soa(&question.name, DENIAL_TTL)],
+            false => Vec::new(),
+        };
+        Next::Done(Outcome::Found(Found {
+            rcode: self.rcode,
+            authority,
+            extended_error: self.extended_error,
+            authoritative: chain.visits.is_empty(),
+            ..Found::default()
+        }))
+    }
+}

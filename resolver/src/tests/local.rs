@@ -1,0 +1,609 @@
+//! Records, lists, rebinding protection and DNS64, in the simulated world: what clients get, and who was asked for it.
+
+use std::sync::Arc;
+
+use config::model::{BlockError, ListConfig, ListFormat};
+
+use super::message::{Ask, Seen, asked};
+use super::world::{HOME, OFFICE, PLAIN, Say, World};
+use crate::event::Stub;
+use crate::local::Listed;
+use crate::local::list::ListReader;
+
+/// A world with this linnet.toml, its records and its rebinding protection in force.
+fn world(main: &str) -> World {
+    let mut world = World::with(&format!("{PLAIN}{main}"), &[]);
+    world.resolver.apply_records(&world.config.records);
+    let resolver = &world.config.resolver;
+    let exceptions = resolver
+        .rebinding_protection
+        .then(|| resolver.rebinding_exceptions.clone());
+    world.resolver.apply_rebinding_protection(exceptions);
+    world
+}
+
+fn listed(name: &str, text: &str) -> Listed {
+    let config = ListConfig {
+        name: name.into(),
+        path: name.into(),
+        format: if text.contains(" CNAME ") {
+            ListFormat::Rpz
+        } else {
+            ListFormat::Domains
+        },
+        action: None,
+        subdomains: None,
+        error: BlockError::Blocked,
+        exceptions: Vec::new(),
+        scopes: Vec::new(),
+    };
+    let mut reader = ListReader::new(&config);
+    for line in text.lines() {
+        reader.line(line.as_bytes());
+    }
+    Listed {
+        config,
+        list: Arc::new(reader.finish()),
+    }
+}
+
+fn aa(seen: &Seen) -> bool {
+    seen.flags & 0x0400 != 0
+}
+
+const RECORDS: &str = "[[records]]\nname = \"nas.test\"\ntype = \"A\"\ndata = \"192.0.2.7\"\n\
+     [[records]]\nname = \"to-office.test\"\ntype = \"CNAME\"\ndata = \"git.corp.test\"\n\
+     [[records]]\nname = \"own.corp.test\"\ntype = \"A\"\ndata = \"192.0.2.8\"\n\
+     [[records]]\nname = \"*.loop.test\"\ntype = \"CNAME\"\ndata = \"x.loop.test\"\n";
+
+#[test]
+fn records_are_answered_here_with_authority_and_other_types_are_not_there() {
+    let mut world = world(RECORDS);
+    let seen = world.ask("NAS.test A");
+    assert_eq!(seen.answers, ["nas.test 60 A 192.0.2.7"]);
+    assert!(
+        aa(&seen) && seen.flags & 0x20 == 0,
+        "authoritative, and never authentic"
+    );
+    let none = world.ask("nas.test AAAA");
+    assert_eq!(
+        (none.rcode, none.answers.len(), none.authority.len()),
+        (0, 0, 1)
+    );
+    assert_eq!(world.take_sent(), [""; 0]);
+    let bypass = Ask {
+        stub: Stub::Bypass,
+        ..asked("nas.test A")
+    };
+    world.ask_as(&bypass);
+    assert_eq!(world.take_sent(), [format!("{HOME} nas.test A")]);
+}
+
+/// Promise 1: where an alias of ours leads is asked where it routes, and nowhere else.
+#[test]
+fn an_alias_of_ours_leads_to_the_scope_of_its_target() {
+    let mut world = world(RECORDS);
+    world
+        .server(OFFICE)
+        .answers("git.corp.test A", &["git.corp.test 60 A 10.8.0.80"]);
+    let seen = world.ask("to-office.test A");
+    assert_eq!(
+        seen.answers,
+        [
+            "to-office.test 60 CNAME git.corp.test",
+            "git.corp.test 60 A 10.8.0.80"
+        ]
+    );
+    assert!(!aa(&seen));
+    assert_eq!(world.take_sent(), [format!("{OFFICE} git.corp.test A")]);
+    world.switch("vpn0", false);
+    let refused = world.ask("to-office.test A");
+    assert_eq!(
+        refused.codes(),
+        (5, Some(15)),
+        "the claim holds while the link is down"
+    );
+    assert_eq!(world.take_sent(), [""; 0]);
+}
+
+#[test]
+fn the_administrators_record_wins_over_a_claim_and_circles_end() {
+    let mut world = world(RECORDS);
+    assert_eq!(
+        world.ask("own.corp.test A").answers,
+        ["own.corp.test 60 A 192.0.2.8"]
+    );
+    assert_eq!(world.ask("a.loop.test A").rcode, 2);
+    assert_eq!(world.take_sent(), [""; 0]);
+    let why = world
+        .resolver
+        .why_recorded(&"own.corp.test".parse().unwrap())
+        .unwrap();
+    assert!(why.text.contains("own.corp.test"), "{why:?}");
+}
+
+#[test]
+fn new_records_hide_what_was_cached_and_give_it_back() {
+    let mut world = world("");
+    world
+        .server(HOME)
+        .answers("www.test A", &["www.test 60 A 192.0.2.1"]);
+    assert_eq!(world.ask("www.test A").answers, ["www.test 60 A 192.0.2.1"]);
+    assert_eq!(world.ask("www.test A").answers, ["www.test 60 A 192.0.2.1"]);
+    let with = World::with(
+        &format!("{PLAIN}[[records]]\nname = \"www.test\"\ntype = \"A\"\ndata = \"192.0.2.9\"\n"),
+        &[],
+    );
+    world.resolver.apply_records(&with.config.records);
+    assert_eq!(world.ask("www.test A").answers, ["www.test 60 A 192.0.2.9"]);
+    world.resolver.apply_records(&[]);
+    assert_eq!(world.ask("www.test A").answers, ["www.test 60 A 192.0.2.1"]);
+    assert_eq!(world.take_sent().len(), 1, "the cache kept it");
+}
+
+#[test]
+fn a_listed_name_is_blocked_with_the_reason_and_its_cached_answer_is_not_served() {
+    let mut world = world("");
+    world
+        .server(HOME)
+        .answers("x.ads.test A", &["x.ads.test 60 A 192.0.2.1"]);
+    for _ in 0..2 {
+        assert_eq!(world.ask("x.ads.test A").rcode, 0);
+    }
+    world
+        .resolver
+        .apply_lists(vec![listed("ads", "ads.test\n")]);
+    world.take_sent();
+    let seen = world.ask("x.ads.test A");
+    assert_eq!(seen.codes(), (3, Some(15)));
+    assert_eq!(
+        (seen.why(), seen.authority.len()),
+        ("list ads has *.ads.test", 1)
+    );
+    assert_eq!(world.take_sent(), [""; 0]);
+    assert_eq!(world.resolver.list_hits("ads"), 1);
+    let why = world
+        .resolver
+        .why_listed(&"ads.test".parse().unwrap())
+        .unwrap();
+    assert_eq!(
+        why.text,
+        "list ads says that it does not exist, by its rule ads.test"
+    );
+    world.resolver.apply_lists(Vec::new());
+    assert_eq!(world.ask("x.ads.test A").rcode, 0);
+    assert_eq!(world.take_sent(), [""; 0], "it was only hidden");
+}
+
+#[test]
+fn a_tracker_under_another_name_is_still_a_tracker() {
+    let mut world = world("");
+    let rows = [
+        "www.site.test 60 CNAME cdn.test",
+        "cdn.test 60 CNAME t.ads.test",
+        "t.ads.test 60 A 192.0.2.1",
+    ];
+    world.server(HOME).answers("www.site.test A", &rows);
+    for _ in 0..2 {
+        assert_eq!(world.ask("www.site.test A").answers.len(), 3);
+    }
+    world
+        .resolver
+        .apply_lists(vec![listed("ads", "ads.test\n")]);
+    for _ in 0..2 {
+        let seen = world.ask("www.site.test A");
+        assert_eq!(seen.codes(), (3, Some(15)), "{seen:#?}");
+        assert_eq!(seen.answers, rows[..2]);
+    }
+    world.resolver.apply_lists(vec![
+        listed("pass", "t.ads.test CNAME rpz-passthru.\n"),
+        listed("ads", "ads.test\n"),
+    ]);
+    assert_eq!(
+        world.ask("www.site.test A").answers.len(),
+        3,
+        "the first list that knows it decides"
+    );
+}
+
+#[test]
+fn a_policy_rewrites_once_and_its_alias_is_routed() {
+    let policy = "own.test CNAME git.corp.test.\n*.own.test CNAME *.walled.test.\nmail.test A 192.0.2.5\nother.test CNAME rpz-drop.\n\
+         git.corp.test CNAME .\n";
+    let mut world = world("");
+    world.resolver.apply_lists(vec![listed("policy", policy)]);
+    world
+        .server(OFFICE)
+        .answers("git.corp.test A", &["git.corp.test 60 A 10.8.0.80"]);
+    let seen = world.ask("own.test A");
+    assert_eq!(
+        seen.answers,
+        [
+            "own.test 60 CNAME git.corp.test",
+            "git.corp.test 60 A 10.8.0.80"
+        ]
+    );
+    assert_eq!(world.take_sent(), [format!("{OFFICE} git.corp.test A")]);
+    world.server(HOME).answers(
+        "a.own.test.walled.test A",
+        &["a.own.test.walled.test 60 A 192.0.2.4"],
+    );
+    assert_eq!(world.ask("a.own.test A").answers.len(), 2);
+    assert_eq!(
+        world.ask("mail.test A").answers,
+        ["mail.test 60 A 192.0.2.5"]
+    );
+    assert_eq!(world.ask("mail.test MX").codes(), (0, Some(15)));
+    assert_eq!(
+        world.ask("other.test A").codes(),
+        (5, Some(15)),
+        "an answer, not silence"
+    );
+}
+
+#[test]
+fn a_list_holds_where_it_is_meant_to_and_leaves_its_exceptions_alone() {
+    let mut world = world("");
+    let mut list = listed("ads", "test\n");
+    list.config.exceptions = vec!["good.test".parse().unwrap()];
+    list.config.scopes = vec!["default".into()];
+    list.config.error = BlockError::Filtered;
+    world.resolver.apply_lists(vec![list.clone()]);
+    assert_eq!(world.ask("x.bad.test A").codes(), (3, Some(17)));
+    assert_eq!(world.ask("x.good.test A").codes(), (3, None));
+    assert_eq!(
+        world.ask("git.corp.test A").codes(),
+        (3, None),
+        "a claimed name"
+    );
+    list.config.scopes = vec!["office".into()];
+    world.resolver.apply_lists(vec![list]);
+    assert_eq!(world.ask("x.bad.test A").codes(), (3, None));
+    assert_eq!(world.ask("git.corp.test A").codes(), (3, Some(17)));
+    let bypass = Ask {
+        stub: Stub::Bypass,
+        ..asked("git.corp.test A")
+    };
+    assert_eq!(world.ask_as(&bypass).codes(), (3, None));
+}
+
+const PROTECTED: &str = "rebinding-protection = true\nrebinding-exceptions = [\"plex.test\"]\n";
+
+#[test]
+fn a_strangers_name_has_no_private_address() {
+    let mut world = world(PROTECTED);
+    for (question, rows, dropped) in [
+        ("a.test A", vec!["a.test 60 A 10.0.0.1"], true),
+        (
+            "b.test A",
+            vec!["b.test 60 A 192.0.2.1", "b.test 60 A 127.0.0.1"],
+            true,
+        ),
+        ("c.test AAAA", vec!["c.test 60 AAAA ::ffff:192.0.2.1"], true),
+        (
+            "d.test A",
+            vec!["d.test 60 CNAME e.test", "e.test 60 A 192.168.1.1"],
+            true,
+        ),
+        ("f.test A", vec!["f.test 60 A 192.0.2.1"], false),
+        ("x.plex.test A", vec!["x.plex.test 60 A 192.168.1.1"], false),
+        (
+            "g.test A",
+            vec![
+                "g.test 60 CNAME x.plex.test",
+                "x.plex.test 60 A 192.168.1.1",
+            ],
+            false,
+        ),
+    ] {
+        world.server(HOME).answers(question, &rows);
+        for _ in 0..2 {
+            let seen = world.ask(question);
+            assert_eq!(seen.codes(), (0, dropped.then_some(17)), "{question}");
+            assert_eq!(seen.answers.is_empty(), dropped, "{question}: {seen:#?}");
+        }
+    }
+    assert_eq!(world.resolver.counters().rebinding, 8);
+    world
+        .server(OFFICE)
+        .answers("git.corp.test A", &["git.corp.test 60 A 10.8.0.80"]);
+    assert_eq!(
+        world.ask("git.corp.test A").answers.len(),
+        1,
+        "its owner vouches for it"
+    );
+}
+
+/// An attacker's alias to a claimed name would let a page of the attacker's speak to it.
+#[test]
+fn a_strangers_alias_to_a_claimed_name_is_no_way_round() {
+    let mut world = world(PROTECTED);
+    world
+        .server(HOME)
+        .answers("evil.test A", &["evil.test 60 CNAME git.corp.test"]);
+    world
+        .server(OFFICE)
+        .answers("git.corp.test A", &["git.corp.test 60 A 10.8.0.80"]);
+    assert_eq!(world.ask("evil.test A").codes(), (0, Some(17)));
+    world
+        .server(OFFICE)
+        .answers("out.corp.test A", &["out.corp.test 60 CNAME in.test"]);
+    world
+        .server(HOME)
+        .answers("in.test A", &["in.test 60 A 10.0.0.1"]);
+    assert_eq!(
+        world.ask("out.corp.test A").codes(),
+        (0, None),
+        "the office says where it leads"
+    );
+}
+
+#[test]
+fn switching_protection_on_hides_what_was_cached_before() {
+    let mut world = world("");
+    world
+        .server(HOME)
+        .answers("a.test A", &["a.test 60 A 10.0.0.1"]);
+    for _ in 0..2 {
+        assert_eq!(world.ask("a.test A").answers.len(), 1);
+    }
+    world.resolver.apply_rebinding_protection(Some(Vec::new()));
+    assert_eq!(world.ask("a.test A").codes(), (0, Some(17)));
+    world.resolver.apply_rebinding_protection(None);
+    assert_eq!(world.ask("a.test A").answers.len(), 1);
+}
+
+const MAPPED: &str = "dns64 = \"64:ff9b::/96\"\n";
+
+/// Returns the addresses of the AAAA records.
+fn addresses(seen: &Seen) -> Vec<std::net::Ipv6Addr> {
+    let rows = seen.answers.iter();
+    rows.filter_map(|row| row.split_once(" AAAA ")?.1.parse().ok())
+        .collect()
+}
+
+#[test]
+fn addresses_are_made_where_there_are_none_and_only_there() {
+    let mut world = world(MAPPED);
+    world
+        .server(HOME)
+        .says("four.test AAAA", Say::NoRecords(30, 600))
+        .answers(
+            "four.test A",
+            &["four.test 60 A 192.0.2.33", "four.test 60 A 192.0.2.34"],
+        )
+        .answers("six.test AAAA", &["six.test 60 AAAA 2001:db8::1"])
+        .says("none.test AAAA", Say::NoRecords(30, 60))
+        .says("none.test A", Say::NoRecords(30, 60))
+        .answers(
+            "mapped.test AAAA",
+            &["mapped.test 60 AAAA ::ffff:192.0.2.1"],
+        )
+        .answers("mapped.test A", &["mapped.test 60 A 192.0.2.1"])
+        .says("private.test AAAA", Say::NoRecords(30, 60))
+        .answers("private.test A", &["private.test 60 A 10.0.0.1"])
+        .says("broken.test AAAA", Say::Code(4))
+        .answers("broken.test A", &["broken.test 60 A 192.0.2.2"])
+        .says("half.test AAAA", Say::NoRecords(30, 60))
+        .says("half.test A", Say::Code(2))
+        .answers("alias.test AAAA", &["alias.test 60 CNAME four.test"])
+        .answers(
+            "alias.test A",
+            &["alias.test 60 CNAME four.test", "four.test 60 A 192.0.2.33"],
+        );
+    let made = |text: &str| {
+        format!("64:ff9b::{text}")
+            .parse::<std::net::Ipv6Addr>()
+            .unwrap()
+    };
+    for _ in 0..2 {
+        let four = world.ask("four.test AAAA");
+        assert_eq!(addresses(&four), [made("192.0.2.33"), made("192.0.2.34")]);
+        assert!(
+            four.answers[0].starts_with("four.test 30 AAAA"),
+            "no longer than the denial: {:?}",
+            four.answers
+        );
+        assert_eq!(addresses(&world.ask("six.test AAAA")).len(), 1);
+        let none = world.ask("none.test AAAA");
+        assert_eq!(
+            (none.rcode, none.answers.len(), none.authority.len()),
+            (0, 0, 1)
+        );
+        assert_eq!(
+            addresses(&world.ask("mapped.test AAAA")),
+            [made("192.0.2.1")]
+        );
+        assert_eq!(world.ask("private.test AAAA").answers.len(), 0);
+        assert_eq!(
+            addresses(&world.ask("broken.test AAAA")),
+            [made("192.0.2.2")]
+        );
+        assert_eq!(
+            world.ask("half.test AAAA").rcode,
+            2,
+            "whether there is one is not known"
+        );
+        assert_eq!(world.ask("nowhere.test AAAA").rcode, 3);
+        let alias = world.ask("alias.test AAAA");
+        assert_eq!(alias.answers[0], "alias.test 60 CNAME four.test");
+        assert_eq!(addresses(&alias), [made("192.0.2.33")]);
+    }
+    assert_eq!(
+        world.ask("four.test A").answers.len(),
+        2,
+        "other types are as they are"
+    );
+    let both = Ask {
+        dnssec_ok: true,
+        flags: 0x0110,
+        ..asked("four.test AAAA")
+    };
+    assert_eq!(
+        world.ask_as(&both).answers.len(),
+        0,
+        "RFC 6147 §5.5: CD and DO"
+    );
+    let bypass = Ask {
+        stub: Stub::Bypass,
+        ..asked("four.test AAAA")
+    };
+    assert_eq!(world.ask_as(&bypass).answers.len(), 0);
+}
+
+#[test]
+fn claimed_names_are_not_translated_by_the_default_scopes_prefix() {
+    let mut world = world(MAPPED);
+    world
+        .server(OFFICE)
+        .says("git.corp.test AAAA", Say::NoRecords(30, 60))
+        .answers("git.corp.test A", &["git.corp.test 60 A 192.0.2.80"]);
+    assert_eq!(world.ask("git.corp.test AAAA").answers.len(), 0);
+    assert_eq!(world.take_sent(), [format!("{OFFICE} git.corp.test AAAA")]);
+}
+
+#[test]
+fn an_address_below_the_prefix_is_named_by_the_address_in_it() {
+    let mut world = world(MAPPED);
+    let name =
+        |address: &str| config::name::DomainName::reverse_of(address.parse().unwrap()).to_string();
+    let (six, four) = (name("64:ff9b::198.18.0.33"), name("198.18.0.33"));
+    world.server(HOME).answers(
+        &format!("{four} PTR"),
+        &[&format!("{four} 60 PTR four.test")],
+    );
+    let seen = world.ask(&format!("{six} PTR"));
+    assert_eq!(
+        seen.answers,
+        [
+            format!("{six} 60 CNAME {four}"),
+            format!("{four} 60 PTR four.test")
+        ]
+    );
+    assert_eq!(world.take_sent(), [format!("{HOME} {four} PTR")]);
+    let other = name("fd00::1");
+    world.ask(&format!("{other} PTR"));
+    assert_eq!(world.take_sent(), [format!("{HOME} {other} PTR")]);
+}
+
+#[test]
+fn the_reverse_name_of_a_claimed_network_is_not_asked_for_from_elsewhere() {
+    let office = "match = { name = \"vpn*\" }\n[dns]\nupstreams = [\"10.8.0.1\"]\nclaims = [\"corp.test\", \"8.10.in-addr.arpa\"]\n";
+    let mut world = World::with(
+        &format!("{PLAIN}dns64 = \"fd64::/96\"\n"),
+        &[("office", office)],
+    );
+    let six = config::name::DomainName::reverse_of("fd64::10.8.0.80".parse().unwrap());
+    let seen = world.ask(&format!("{six} PTR"));
+    assert_eq!(seen.rcode, 3);
+    assert_eq!(
+        world.take_sent(),
+        [format!("{HOME} {six} PTR")],
+        "it is asked as it is"
+    );
+}
+
+const AUTO: &str = "dns64 = \"auto\"\n";
+
+#[test]
+fn the_prefix_is_learned_once_and_again_when_its_time_is_over() {
+    let mut world = world(AUTO);
+    world
+        .server(HOME)
+        .says("four.test AAAA", Say::NoRecords(30, 60))
+        .answers("four.test A", &["four.test 60 A 192.0.2.33"])
+        .answers(
+            "ipv4only.arpa AAAA",
+            &[
+                "ipv4only.arpa 120 AAAA 2001:db8:64::192.0.0.170",
+                "ipv4only.arpa 120 AAAA 2001:db8:64::192.0.0.171",
+            ],
+        );
+    let first = world.put("four.test AAAA");
+    let second = world.put("four.test AAAA");
+    world.run();
+    for client in [first, second] {
+        let expected: std::net::Ipv6Addr = "2001:db8:64::192.0.2.33".parse().unwrap();
+        assert_eq!(addresses(&world.answer(client)), [expected]);
+    }
+    let asked = |world: &mut World| {
+        let sent = world.take_sent();
+        sent.iter().filter(|row| row.contains("ipv4only")).count()
+    };
+    assert_eq!(asked(&mut world), 1);
+    world.ask("four.test AAAA");
+    assert_eq!(asked(&mut world), 0);
+    world.sleep(121);
+    world.ask("four.test AAAA");
+    assert_eq!(asked(&mut world), 1);
+    let direct = world.ask("ipv4only.arpa AAAA");
+    assert_eq!(addresses(&direct).len(), 2);
+}
+
+#[test]
+fn a_network_that_does_not_translate_is_asked_once_and_a_silent_one_holds_nobody_long() {
+    let mut world = world(AUTO);
+    world
+        .server(HOME)
+        .says("four.test AAAA", Say::NoRecords(30, 60))
+        .says("ipv4only.arpa AAAA", Say::NoRecords(60, 60));
+    for _ in 0..3 {
+        assert_eq!(world.ask("four.test AAAA").answers.len(), 0);
+    }
+    let sent = world.take_sent();
+    assert_eq!(
+        sent,
+        [
+            format!("{HOME} four.test AAAA"),
+            format!("{HOME} ipv4only.arpa AAAA")
+        ]
+    );
+
+    let mut world = self::world(AUTO);
+    world
+        .server(HOME)
+        .says("four.test AAAA", Say::NoRecords(30, 60))
+        .says("ipv4only.arpa AAAA", Say::Silence);
+    let begun = world.now;
+    let client = world.put("four.test AAAA");
+    world.run_for(1200);
+    assert_eq!(world.answer(client).rcode, 0);
+    assert!(world.answer(client).at.since(begun).as_millis() <= 1100);
+}
+
+#[test]
+fn another_network_is_asked_anew() {
+    let mut world = world(AUTO);
+    world
+        .server(HOME)
+        .says("four.test AAAA", Say::NoRecords(30, 60))
+        .answers("four.test A", &["four.test 60 A 192.0.2.33"])
+        .answers(
+            "ipv4only.arpa AAAA",
+            &["ipv4only.arpa 6000 AAAA 64:ff9b::192.0.0.170"],
+        );
+    assert_eq!(world.ask("four.test AAAA").answers.len(), 1);
+    world.switch("home0", false);
+    world.switch("home0", true);
+    world
+        .server(HOME)
+        .says("ipv4only.arpa AAAA", Say::NoRecords(60, 60));
+    assert_eq!(world.ask("four.test AAAA").answers.len(), 0);
+}
+
+#[test]
+fn a_guest_gets_records_of_names_that_nobody_claims_and_no_others() {
+    let mut world = world(RECORDS);
+    let guest = |text: &str| Ask {
+        stub: Stub::Guest,
+        ..asked(text)
+    };
+    assert_eq!(world.ask_as(&guest("nas.test A")).answers.len(), 1);
+    assert_eq!(world.ask_as(&guest("own.corp.test A")).rcode, 5);
+    assert_eq!(
+        world.ask_as(&guest("to-office.test A")).rcode,
+        5,
+        "nor by an alias of ours"
+    );
+    assert_eq!(world.take_sent(), [""; 0]);
+}
