@@ -3,7 +3,7 @@
 //! It takes the steps of the long way that can be taken without waiting: read the question in place, find its scope in the
 //! domain table of the plan in force, look into that scope's slot, copy the answer and patch it. An entry answers only with a
 //! pass (see `cache`), so that names that are synthesized, searched or put together never come this way. The core publishes what
-//! is in force as [`Ways`], whole; a shortcut notices before each question that there are new ones, and what older ones led to
+//! is in force as `Ways`, whole; a shortcut notices before each question that there are new ones, and what older ones led to
 //! is out of reach at once.
 //!
 //! Everything else is left to the core, which also answers when a shortcut cannot: byte for byte the same.

@@ -3,7 +3,7 @@
 //! An address says which network made it, when, in which of the network's lives, and for which name. An answer from another network,
 //! one that is older than its TTL, and one for another name are seen for what they are. A server notes names that it must never hear.
 //!
-//! Rules by the first letter of a name: `n` does not exist; `a` is an alias of the same name with `h` in [`Network::alias_zone`];
+//! Rules by the first letter of a name: `n` does not exist; `a` is an alias of the same name with `h` in `Network::alias_zone`;
 //! all others have the types A and AAAA.
 
 use std::collections::VecDeque;

@@ -1,4 +1,4 @@
-//! What is a DNS message to a dnstap collector? [`Tapped`] as protobuf (dnstap.proto, https://dnstap.info), by hand.
+//! What is a DNS message to a dnstap collector? [`Tapped`] as protobuf (dnstap.proto, <https://dnstap.info>), by hand.
 //!
 //! The schema is small and fixed, and only written here; a protobuf library would bring a compiler for it. Waits for nothing.
 
