@@ -16,8 +16,14 @@ use crate::observing::Observing;
 use crate::pin::Pin;
 
 mod local;
+mod network;
 
 pub use local::{BlockAction, BlockError, Dns64, ListConfig, ListFormat, Mapping, Record};
+pub use network::{
+    AddressGeneration, CarrierPolicy, CarrierUse, ClientId, DefaultRouteUse, Dhcp4Settings,
+    Dhcp6Settings, Dhcp6When, Hop, Ipv4llMode, NetworkSettings, PolicyRule, Privacy, RaSettings,
+    Route, RouteKind, Take,
+};
 
 /// The whole configuration, immutable.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -474,30 +480,4 @@ impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.length)
     }
-}
-
-/// The part of a profile that the link manager applies.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct NetworkSettings {
-    /// Static addresses.
-    pub addresses: Vec<Prefix>,
-    /// DHCPv4.
-    pub dhcp4: bool,
-    /// DHCPv6.
-    pub dhcp6: bool,
-    /// Router advertisements.
-    pub ra: bool,
-    /// `[[routes]]`.
-    pub routes: Vec<Route>,
-}
-
-/// One of `[[routes]]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
-    /// Where to.
-    pub to: Prefix,
-    /// Through which neighbour; `None` on the link itself.
-    pub via: Option<IpAddr>,
-    /// The metric; lower wins.
-    pub metric: Option<u32>,
 }

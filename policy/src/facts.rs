@@ -1,5 +1,7 @@
 //! What has the outside told us? Immutable values, collected by the shell, read by [`crate::plan()`].
 
+mod supply;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -9,11 +11,15 @@ use config::matcher::Mac;
 use config::model::{DnsSettings, Mapping, Prefix, Upstream};
 use config::name::DomainName;
 
+pub use supply::{Delegated, Preference, SuppliedAddress, SuppliedRoute, Supplier, Supply};
+
 /// Everything the outside told us.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Facts {
     /// The links of the kernel.
     pub links: BTreeMap<LinkId, LinkFacts>,
+    /// What the network supplied to each link, and through what.
+    pub supplies: BTreeMap<(LinkId, Supplier), Supply>,
     /// Claims made at run time, by owner.
     pub layers: BTreeMap<Owner, RuntimeLayer>,
     /// What a resolv.conf that is not ours names; `None` when there is none or it is ours.

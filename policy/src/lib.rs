@@ -13,6 +13,7 @@ pub mod domains;
 pub mod explain;
 pub mod facts;
 pub mod leak;
+pub mod links;
 pub mod multicast;
 pub mod plan;
 mod profile;
@@ -33,6 +34,7 @@ use config::name::DomainName;
 pub use domains::{DomainTable, Refusal, Route, Target};
 pub use explain::{Because, Candidate, Explanation, Outcome, Rule};
 pub use facts::{Facts, LinkFacts, LinkId, NetworkId, Owner};
+pub use links::{LinkPlan, LinksPlan};
 pub use plan::{DnsPlan, Plan, ScopeId, ScopePlan, ScopeState};
 
 use plan::{Note, SearchSuffix};
@@ -74,6 +76,7 @@ pub fn plan(config: &Config, facts: &Facts) -> Plan {
         dns: Arc::new(dns),
         resolv_conf,
         profiles_by_link: scopes.profiles_by_link,
+        links: Arc::default(),
     };
     debug_assert_eq!(
         leak::first_breach(config, &plan),

@@ -13,6 +13,7 @@ use config::name::DomainName;
 use crate::domains::{DomainTable, Refusal, Target};
 use crate::explain::Because;
 use crate::facts::{LinkId, NetworkId, Owner};
+use crate::links::LinksPlan;
 use crate::multicast::MulticastPlan;
 
 /// Everything we intend.
@@ -24,6 +25,8 @@ pub struct Plan {
     pub resolv_conf: Option<ResolvConfPlan>,
     /// The profile that governs each link.
     pub profiles_by_link: BTreeMap<LinkId, ProfileId>,
+    /// What should be in the kernel.
+    pub links: Arc<LinksPlan>,
 }
 
 /// Where names are asked.

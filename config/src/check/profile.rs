@@ -8,7 +8,8 @@ use super::{Place, is_usable, own_stubs, upstreams, values};
 use crate::diagnostic::Findings;
 use crate::matcher::LinkMatch;
 use crate::model::{
-    DefaultUse, DnsSettings, NetworkSettings, Profile, ProfileId, ResolverConfig, Route,
+    DefaultUse, DnsSettings, Hop, NetworkSettings, Profile, ProfileId, ResolverConfig, Route,
+    RouteKind,
 };
 use crate::name::DomainName;
 use crate::raw::{Span, Table};
@@ -128,14 +129,19 @@ fn network(top: &Table, findings: &mut Findings<'_>) -> NetworkSettings {
     let routes = top.tables("routes").unwrap_or_default();
     NetworkSettings {
         addresses,
-        dhcp4: top.boolean("dhcp4").unwrap_or_default(),
-        dhcp6: top.boolean("dhcp6").unwrap_or_default(),
-        ra: top.boolean("ra").unwrap_or_default(),
+        dhcp4: switched(top, "dhcp4"),
+        dhcp6: switched(top, "dhcp6"),
+        ra: switched(top, "ra"),
         routes: routes
             .iter()
             .filter_map(|(span, said)| route(span, said, findings))
             .collect(),
+        ..NetworkSettings::default()
     }
+}
+
+fn switched<T: Default>(top: &Table, key: &str) -> Option<T> {
+    top.boolean(key).unwrap_or_default().then(T::default)
 }
 
 fn route(span: &Span, said: &Table, findings: &mut Findings<'_>) -> Option<Route> {
@@ -169,8 +175,13 @@ fn route(span: &Span, said: &Table, findings: &mut Findings<'_>) -> Option<Route
     let metric = said.integer("metric");
     Some(Route {
         to: to?,
-        via,
+        kind: RouteKind::Unicast,
+        via: via.map(|via| Hop { via, weight: 1 }).into_iter().collect(),
+        on_link: false,
         metric: metric.and_then(|metric| u32::try_from(metric).ok()),
+        table: None,
+        source: None,
+        mtu: None,
     })
 }
 

@@ -1,0 +1,312 @@
+//! What does a user want of a link below its names? [`NetworkSettings`]: addresses, clients, routes, rules, switches.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Prefix;
+use crate::matcher::Mac;
+
+/// The part of a profile that the link manager applies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkSettings {
+    /// Whether the link is set up by itself; otherwise by `linnet up`.
+    pub autoconnect: bool,
+    /// The largest packet, in octets; `None` leaves it as it is, or as the network says.
+    pub mtu: Option<u32>,
+    /// The hardware address; `None` leaves it as it is.
+    pub mac: Option<Mac>,
+    /// Static addresses.
+    pub addresses: Vec<Prefix>,
+    /// DHCPv4; `None` when it is off.
+    pub dhcp4: Option<Dhcp4Settings>,
+    /// DHCPv6; `None` when it is off.
+    pub dhcp6: Option<Dhcp6Settings>,
+    /// Router advertisements; `None` when they are not listened to.
+    pub ra: Option<RaSettings>,
+    /// IPv4 link-local addresses (RFC 3927).
+    pub ipv4ll: Ipv4llMode,
+    /// What is taken of what the network supplies.
+    pub take: Take,
+    /// Whether the link may have the default route.
+    pub default_route: DefaultRouteUse,
+    /// Metric of the routes that do not name one; `None` for the link kind's own.
+    pub metric: Option<u32>,
+    /// Higher wins when several links could have the default route.
+    pub priority: i32,
+    /// `[[routes]]`.
+    pub routes: Vec<Route>,
+    /// `[[rules]]`.
+    pub rules: Vec<PolicyRule>,
+    /// What happens when the carrier goes.
+    pub carrier: CarrierPolicy,
+    /// IPv4 and IPv6 forwarding; `None` leaves it as it is.
+    pub forwarding: Option<bool>,
+}
+
+impl Default for NetworkSettings {
+    fn default() -> Self {
+        Self {
+            autoconnect: true,
+            mtu: None,
+            mac: None,
+            addresses: Vec::new(),
+            dhcp4: None,
+            dhcp6: None,
+            ra: None,
+            ipv4ll: Ipv4llMode::Off,
+            take: Take::default(),
+            default_route: DefaultRouteUse::Auto,
+            metric: None,
+            priority: 0,
+            routes: Vec::new(),
+            rules: Vec::new(),
+            carrier: CarrierPolicy::default(),
+            forwarding: None,
+        }
+    }
+}
+
+/// How the DHCPv4 client presents itself (RFC 2131).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Dhcp4Settings {
+    /// The client identifier (option 61).
+    pub client_id: ClientId,
+    /// The host name to send (options 12 and 81); `None` sends none.
+    pub hostname: Option<Arc<str>>,
+    /// Whether nothing is sent that tells who we are (RFC 7844).
+    pub anonymous: bool,
+    /// The vendor class (option 60).
+    pub vendor_class: Option<Arc<str>>,
+    /// Servers that are not listened to.
+    pub reject_servers: Vec<IpAddr>,
+    /// Whether IPv4 is done without when the network prefers that (RFC 8925).
+    pub ipv6_only: bool,
+    /// Whether replies must be broadcast.
+    pub broadcast: bool,
+}
+
+/// By what a DHCPv4 server knows us.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ClientId {
+    /// The hardware address, with its type before it.
+    #[default]
+    Mac,
+    /// IAID and DUID (RFC 4361).
+    Duid,
+    /// These octets, the type before them.
+    Octets(Arc<[u8]>),
+}
+
+/// What the DHCPv6 client asks for (RFC 8415).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dhcp6Settings {
+    /// When it runs.
+    pub when: Dhcp6When,
+    /// Whether addresses are asked for (IA_NA).
+    pub addresses: bool,
+    /// The length of a prefix to ask for (IA_PD); 0 leaves it to the server, `None` asks for none.
+    pub delegate: Option<u8>,
+    /// Whether two messages are enough (RFC 8415 §18.2.1).
+    pub rapid_commit: bool,
+}
+
+impl Default for Dhcp6Settings {
+    fn default() -> Self {
+        Self {
+            when: Dhcp6When::Advertised,
+            addresses: true,
+            delegate: None,
+            rapid_commit: true,
+        }
+    }
+}
+
+/// When the DHCPv6 client runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dhcp6When {
+    /// As router advertisements say (their M and O flags).
+    #[default]
+    Advertised,
+    /// Whatever routers say.
+    Always,
+}
+
+/// What is made of router advertisements (RFC 4861, 4862).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RaSettings {
+    /// How the lower half of an address is made.
+    pub addresses: AddressGeneration,
+    /// Temporary addresses (RFC 8981).
+    pub privacy: Privacy,
+}
+
+/// How the lower half of an IPv6 address is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AddressGeneration {
+    /// Another one in each network, the same each time (RFC 7217).
+    #[default]
+    Stable,
+    /// Of the hardware address (RFC 4291 appendix A).
+    Eui64,
+    /// These 64 bits.
+    Token(u64),
+}
+
+/// Temporary addresses (RFC 8981).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Privacy {
+    /// None.
+    #[default]
+    Off,
+    /// There are some, but connections leave from the lasting one.
+    Available,
+    /// Connections leave from them.
+    Preferred,
+}
+
+/// IPv4 link-local addresses (RFC 3927).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ipv4llMode {
+    /// None.
+    #[default]
+    Off,
+    /// When DHCP brings nothing.
+    Fallback,
+    /// Always.
+    Always,
+}
+
+/// What is taken of what the network supplies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Take {
+    /// Upstreams.
+    pub dns: bool,
+    /// Search suffixes.
+    pub search: bool,
+    /// Routes other than the default route.
+    pub routes: bool,
+    /// The MTU.
+    pub mtu: bool,
+}
+
+impl Default for Take {
+    fn default() -> Self {
+        Self {
+            dns: true,
+            search: true,
+            routes: true,
+            mtu: true,
+        }
+    }
+}
+
+/// Whether a link may have the default route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DefaultRouteUse {
+    /// When something supplies one.
+    #[default]
+    Auto,
+    /// Never: one that is supplied is left out.
+    Never,
+}
+
+/// One of `[[routes]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Where to.
+    pub to: Prefix,
+    /// What becomes of the packets.
+    pub kind: RouteKind,
+    /// Through which neighbours, with their weights; none for the link itself.
+    pub via: Vec<Hop>,
+    /// Whether the neighbours count as reachable whatever the addresses say.
+    pub on_link: bool,
+    /// The metric; lower wins.
+    pub metric: Option<u32>,
+    /// The table; `None` for main, or the link's own.
+    pub table: Option<u32>,
+    /// The preferred source address.
+    pub source: Option<IpAddr>,
+    /// The largest packet, in octets.
+    pub mtu: Option<u32>,
+}
+
+/// One neighbour of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hop {
+    /// The neighbour.
+    pub via: IpAddr,
+    /// Its share among several, 1 to 256.
+    pub weight: u16,
+}
+
+/// What becomes of the packets of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum RouteKind {
+    /// They are sent on.
+    #[default]
+    Unicast,
+    /// They are dropped in silence.
+    Blackhole,
+    /// They are dropped, and their sender hears that nobody is there.
+    Unreachable,
+    /// They are dropped, and their sender hears that he may not.
+    Prohibit,
+    /// The rules below decide.
+    Throw,
+}
+
+/// One of `[[rules]]`: which table decides for which packets.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PolicyRule {
+    /// Lower is asked first.
+    pub priority: u32,
+    /// Whether it is a rule for IPv6.
+    pub is_ipv6: bool,
+    /// From where.
+    pub from: Option<Prefix>,
+    /// Where to.
+    pub to: Option<Prefix>,
+    /// Mark and mask.
+    pub mark: Option<(u32, u32)>,
+    /// The link that packets come in by.
+    pub incoming: Option<Arc<str>>,
+    /// The link that sockets are bound to.
+    pub outgoing: Option<Arc<str>>,
+    /// The table that decides; `None` for an action of its own.
+    pub table: Option<u32>,
+    /// What becomes of the packets where no table decides.
+    pub kind: RouteKind,
+    /// Whether a route of at most this length does not count.
+    pub suppress_length: Option<u8>,
+    /// Whether everything else is meant.
+    pub invert: bool,
+}
+
+/// What happens when the carrier goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CarrierPolicy {
+    /// Static addresses and routes.
+    pub fixed: CarrierUse,
+    /// What DHCP and routers supplied.
+    pub supplied: CarrierUse,
+}
+
+impl Default for CarrierPolicy {
+    fn default() -> Self {
+        Self {
+            fixed: CarrierUse::Ignore,
+            supplied: CarrierUse::Grace(Duration::from_secs(3)),
+        }
+    }
+}
+
+/// How much the carrier counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CarrierUse {
+    /// Not at all: items stay, and are applied without it.
+    Ignore,
+    /// Items stay this long without it; zero takes them at once.
+    Grace(Duration),
+}

@@ -1,0 +1,138 @@
+//! What do we intend for the links? [`LinksPlan`]: for each link that a profile governs, everything that should be in the kernel.
+//!
+//! A plan names what should be there; what has to be asked of the kernel to get there is found by the link manager, which
+//! compares. Lifetimes are points in time, so that a plan made twice is the same plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use config::matcher::Mac;
+use config::model::{
+    Dhcp4Settings, Dhcp6Settings, Hop, PolicyRule, Prefix, ProfileId, RaSettings, RouteKind,
+};
+use config::time::Instant;
+
+use crate::facts::{LinkId, Preference, Supplier};
+
+/// What we intend for all links.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LinksPlan {
+    /// The links that we write to; what is not here is only observed.
+    pub links: BTreeMap<LinkId, LinkPlan>,
+    /// Rules for all links together.
+    pub rules: BTreeSet<PolicyRule>,
+}
+
+/// What we intend for one link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkPlan {
+    /// The profile that governs it.
+    pub profile: ProfileId,
+    /// Whether it should be up; `None` leaves it as it is.
+    pub admin_up: Option<bool>,
+    /// The largest packet, in octets; `None` leaves it as it is.
+    pub mtu: Option<u32>,
+    /// The hardware address; `None` leaves it as it is.
+    pub mac: Option<Mac>,
+    /// Addresses.
+    pub addresses: BTreeMap<Prefix, AddressPlan>,
+    /// Routes by what the kernel tells them apart by.
+    pub routes: BTreeMap<RouteKey, RoutePlan>,
+    /// Per-link settings below `/proc/sys/net`; those of before come back when the link is let go.
+    pub switches: BTreeMap<Switch, i32>,
+    /// The clients that should run.
+    pub clients: Clients,
+}
+
+/// An address that should be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddressPlan {
+    /// Who wants it: `None` the profile.
+    pub supplier: Option<Supplier>,
+    /// Until when new connections may begin with it; `None` for ever.
+    pub preferred_until: Option<Instant>,
+    /// Until when it may be used at all; `None` for ever.
+    pub valid_until: Option<Instant>,
+    /// Whether the kernel makes temporary addresses beside it (`IFA_F_MANAGETEMPADDR`).
+    pub temporaries: bool,
+    /// Whether the kernel makes no route of its own for the prefix (`IFA_F_NOPREFIXROUTE`).
+    pub no_prefix_route: bool,
+}
+
+/// By what the kernel tells routes apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RouteKey {
+    /// The table; 254 is main.
+    pub table: u32,
+    /// Where to, host bits cleared.
+    pub to: Prefix,
+    /// The metric; lower wins. Never 0 for IPv6, where the kernel makes 1024 of it.
+    pub metric: u32,
+}
+
+/// A route that should be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoutePlan {
+    /// Who wants it: `None` the profile.
+    pub supplier: Option<Supplier>,
+    /// What becomes of the packets.
+    pub kind: RouteKind,
+    /// The neighbours; none for the link itself.
+    pub via: Vec<Hop>,
+    /// Whether the neighbours count as reachable whatever the addresses say.
+    pub on_link: bool,
+    /// The preferred source address.
+    pub source: Option<IpAddr>,
+    /// The largest packet, in octets.
+    pub mtu: Option<u32>,
+    /// How a router recommends itself.
+    pub preference: Preference,
+    /// Until when; `None` for ever.
+    pub valid_until: Option<Instant>,
+}
+
+/// A per-link setting below `/proc/sys/net`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Switch {
+    /// `ipv6/conf/LINK/accept_ra`.
+    AcceptRa,
+    /// `ipv6/conf/LINK/use_tempaddr`.
+    UseTempaddr,
+    /// `ipv6/conf/LINK/disable_ipv6`.
+    DisableIpv6,
+    /// `ipv6/conf/LINK/forwarding`.
+    Forwarding6,
+    /// `ipv4/conf/LINK/forwarding`.
+    Forwarding4,
+    /// `ipv6/conf/LINK/mtu`.
+    Mtu6,
+}
+
+impl Switch {
+    /// Returns the path below `/proc/sys/net` for the link of this name.
+    pub fn path(self, link: &str) -> String {
+        let (family, file) = match self {
+            Self::AcceptRa => ("ipv6", "accept_ra"),
+            Self::UseTempaddr => ("ipv6", "use_tempaddr"),
+            Self::DisableIpv6 => ("ipv6", "disable_ipv6"),
+            Self::Forwarding6 => ("ipv6", "forwarding"),
+            Self::Forwarding4 => ("ipv4", "forwarding"),
+            Self::Mtu6 => ("ipv6", "mtu"),
+        };
+        format!("{family}/conf/{link}/{file}")
+    }
+}
+
+/// The clients that should run on a link.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Clients {
+    /// DHCPv4.
+    pub dhcp4: Option<Arc<Dhcp4Settings>>,
+    /// DHCPv6.
+    pub dhcp6: Option<Arc<Dhcp6Settings>>,
+    /// Router advertisements.
+    pub ra: Option<RaSettings>,
+    /// IPv4 link-local addresses.
+    pub ipv4ll: bool,
+}
