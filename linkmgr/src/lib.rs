@@ -14,6 +14,8 @@
 //! assert!(links.facts().values().all(|link| link.up));
 //! ```
 
+pub mod arp;
+pub mod dhcp4;
 pub mod kernel;
 mod local;
 mod observed;
