@@ -34,6 +34,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use config::diagnostic::{Colour, Severity};
+use config::model::Manage;
 use linnet::anchor_files;
 use linnet::config_dirs::{self, Believe};
 use linnet::list_files;
@@ -64,14 +65,16 @@ fn daemon(options: &Options) -> Result<(), Box<dyn Error>> {
     allow_descriptors();
     let started_by = nix::unistd::getuid().as_raw();
     let directories = config_dirs::directories(options.config_dir.as_deref());
-    {
+    let manages_links = {
         let mut texts = config_dirs::read(&directories, Believe::Only(started_by));
         // They say nothing of listeners, and may be large.
         texts.retain(|text| text.kind != config_dirs::Kind::Profile);
-        resolver_io::try_listen(&run::listen(&reload::config_of(&texts)))?;
-    }
+        let config = reload::config_of(&texts);
+        resolver_io::try_listen(&run::listen(&config))?;
+        config.links.manage != Manage::None
+    };
     memory::trim();
-    let started = privileges::start(&options.privileges(), reload::config_of)?;
+    let started = privileges::start(&options.privileges(manages_links), reload::config_of)?;
     tracing::debug!(
         helper = started.helper.map(nix::unistd::Pid::as_raw),
         "privileges are dropped"

@@ -44,7 +44,7 @@ pub(crate) struct Options {
 
 impl Options {
     /// Returns what the start as root needs.
-    pub(crate) fn privileges(&self) -> privileges::Options {
+    pub(crate) fn privileges(&self, manages_links: bool) -> privileges::Options {
         privileges::Options {
             user: self.user.clone(),
             runtime_dir: self.runtime_dir.clone(),
@@ -53,6 +53,7 @@ impl Options {
                 state_dir: self.state_dir.clone(),
                 resolv_conf: self.resolv_conf.clone(),
             },
+            manages_links,
         }
     }
 

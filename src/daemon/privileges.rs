@@ -1,7 +1,7 @@
 //! Who is linnetd, and what may it do? [`start`], to be called before the first thread and before anything is opened.
 //!
 //! ```text
-//! root: directories -> witness -> fork -> daemon: user, two capabilities, nothing to regain, seccomp
+//! root: directories -> witness -> fork -> daemon: user, two or three capabilities, nothing to regain, seccomp
 //!                                     \-> helper: root, three capabilities, nothing to regain, seccomp, no sockets
 //! else: nothing to regain, seccomp; one process serves its own requests
 //! ```
@@ -50,6 +50,8 @@ pub(crate) struct Options {
     pub(crate) runtime_dir: PathBuf,
     /// Where configuration, state and resolv.conf are.
     pub(crate) paths: Paths,
+    /// Whether linnetd writes to links at all.
+    pub(crate) manages_links: bool,
 }
 
 /// linnetd as it will be until it ends.
@@ -122,7 +124,7 @@ pub(crate) fn start(options: &Options, understand: Understand) -> Result<Started
     let becomes = becomes(options.user.as_deref(), &mut warnings)?;
     let Some(user) = becomes else {
         directories::make(options, None)?;
-        capabilities::renounce(&mut warnings)?;
+        capabilities::renounce(options.manages_links, &mut warnings)?;
         seccomp::confine(seccomp::Role::Alone)?;
         let custody = Custody::new(options.paths.clone(), Believe::Everything, understand);
         return Ok(Started {
@@ -157,7 +159,7 @@ pub(crate) fn start(options: &Options, understand: Understand) -> Result<Started
         ForkResult::Parent { child } => child,
     };
     drop(helper_end);
-    capabilities::drop_to_user(&user, &mut warnings)?;
+    capabilities::drop_to_user(&user, options.manages_links, &mut warnings)?;
     seccomp::confine(seccomp::Role::Daemon)?;
     Ok(Started {
         keeper: KeeperSeed::Helper(daemon_end),

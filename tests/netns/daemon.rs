@@ -141,8 +141,8 @@ fn every_thread_holds_two_capabilities_and_no_way_back() {
                 .trim()
                 .to_owned()
         };
-        // CAP_NET_BIND_SERVICE is bit 10, CAP_NET_RAW bit 13.
-        let two = format!("{:016x}", (1 << 10) | (1 << 13));
+        // CAP_NET_BIND_SERVICE is bit 10, CAP_NET_ADMIN bit 12, CAP_NET_RAW bit 13.
+        let three = format!("{:016x}", (1 << 10) | (1 << 12) | (1 << 13));
         let mut threads = 0;
         for thread in fs::read_dir(format!("/proc/{}/task", linnetd.pid()))
             .unwrap()
@@ -162,8 +162,8 @@ fn every_thread_holds_two_capabilities_and_no_way_back() {
                 "{status}"
             );
             assert_eq!(field(&status, "Groups:"), "", "{status}");
-            assert_eq!(field(&status, "CapEff:"), two, "{status}");
-            assert_eq!(field(&status, "CapPrm:"), two, "{status}");
+            assert_eq!(field(&status, "CapEff:"), three, "{status}");
+            assert_eq!(field(&status, "CapPrm:"), three, "{status}");
             assert_eq!(field(&status, "CapInh:"), format!("{:016x}", 0), "{status}");
             assert_eq!(field(&status, "CapAmb:"), format!("{:016x}", 0), "{status}");
             assert_eq!(field(&status, "CapBnd:"), format!("{:016x}", 0), "{status}");

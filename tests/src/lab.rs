@@ -280,9 +280,10 @@ fn sign(zones: &Path, zone: &Zone) {
 }
 
 fn nsd(dir: &Path, zones: &Path) -> Peer {
+    // Without its limit of replies a second, which a crowd of clients behind one recursor meets at once.
     let mut config = format!(
         "server:\n  ip-address: {AUTHORITY}\n  username: \"\"\n  zonesdir: \"{0}\"\n  pidfile: \"\"\n  xfrdfile: \"\"\n  \
-         zonelistfile: \"{1}/zone.list\"\n  xfrdir: \"{1}\"\n  database: \"\"\n  server-count: 1\nremote-control:\n  control-enable: no\n",
+         zonelistfile: \"{1}/zone.list\"\n  xfrdir: \"{1}\"\n  database: \"\"\n  server-count: 1\n  rrl-ratelimit: 0\nremote-control:\n  control-enable: no\n",
         zones.display(),
         dir.display()
     );

@@ -12,10 +12,11 @@ use nix::unistd::{Gid, Uid, User, setgroups, setresgid, setresuid};
 
 use super::{PrivilegeError, Warning, step};
 
-/// What the daemon keeps: port 53, and binding sockets to links.
-const DAEMON: [(Capability, &str); 2] = [
+/// What the daemon keeps: port 53, binding sockets to links, and, last, writing to links.
+const DAEMON: [(Capability, &str); 3] = [
     (Capability::CAP_NET_BIND_SERVICE, "CAP_NET_BIND_SERVICE"),
     (Capability::CAP_NET_RAW, "CAP_NET_RAW"),
+    (Capability::CAP_NET_ADMIN, "CAP_NET_ADMIN"),
 ];
 /// What the helper keeps: putting back a file with its owner and mode, wherever it may lie.
 const HELPER: [(Capability, &str); 3] = [
@@ -39,7 +40,11 @@ pub(super) fn can_become(uid: Uid, gid: Gid) -> bool {
 }
 
 /// Becomes `user` with the daemon's capabilities and no way back.
-pub(super) fn drop_to_user(user: &User, warnings: &mut Vec<Warning>) -> Result<(), PrivilegeError> {
+pub(super) fn drop_to_user(
+    user: &User,
+    manages_links: bool,
+    warnings: &mut Vec<Warning>,
+) -> Result<(), PrivilegeError> {
     empty_bounding()?;
     // SAFETY: PR_SET_KEEPCAPS takes a number; the kernel clears it at the next exec.
     check("keep capabilities over the change of user", unsafe {
@@ -48,7 +53,7 @@ pub(super) fn drop_to_user(user: &User, warnings: &mut Vec<Warning>) -> Result<(
     setgroups(&[]).map_err(step("leave all groups"))?;
     setresgid(user.gid, user.gid, user.gid).map_err(step("change the group"))?;
     setresuid(user.uid, user.uid, user.uid).map_err(step("change the user"))?;
-    keep(&DAEMON, warnings)?;
+    keep(of_daemon(manages_links), warnings)?;
     no_way_back()
 }
 
@@ -60,13 +65,24 @@ pub(super) fn keep_for_helper() -> Result<(), PrivilegeError> {
 }
 
 /// Keeps user and capabilities, which are one process's here, and closes the ways to more.
-pub(super) fn renounce(warnings: &mut Vec<Warning>) -> Result<(), PrivilegeError> {
-    for (capability, name) in DAEMON {
-        if !caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false) {
+pub(super) fn renounce(
+    manages_links: bool,
+    warnings: &mut Vec<Warning>,
+) -> Result<(), PrivilegeError> {
+    for (capability, name) in of_daemon(manages_links) {
+        if !caps::has_cap(None, CapSet::Effective, *capability).unwrap_or(false) {
             warnings.push(Warning::NoCapability(name));
         }
     }
     no_way_back()
+}
+
+/// What the daemon needs: to observe links takes no CAP_NET_ADMIN.
+fn of_daemon(manages_links: bool) -> &'static [(Capability, &'static str)] {
+    match manages_links {
+        true => &DAEMON,
+        false => &DAEMON[..2],
+    }
 }
 
 fn keep(

@@ -20,7 +20,7 @@ use crate::helper::HelperReply;
 use crate::kernel_clock::synchronised;
 
 const OLD: &str = "nameserver 192.0.2.53\n";
-/// CAP_NET_BIND_SERVICE and CAP_NET_RAW.
+/// CAP_NET_BIND_SERVICE and CAP_NET_RAW; CAP_NET_ADMIN only where links are written to.
 const DAEMON_BITS: u64 = 1 << 10 | 1 << 13;
 /// CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER.
 const HELPER_BITS: u64 = 1 | 1 << 1 | 1 << 3;
@@ -65,6 +65,7 @@ impl Place {
                 state_dir: at("state"),
                 resolv_conf: at("resolv.conf"),
             },
+            manages_links: false,
         }
     }
 
@@ -196,13 +197,23 @@ fn every_thread_of_both_holds_what_it_needs_and_no_more() {
     {
         return;
     }
+    for manages_links in [false, true] {
+        each_holds_what_it_needs(manages_links);
+    }
+}
+
+fn each_holds_what_it_needs(manages_links: bool) {
     let place = Place::new("");
-    let mut daemon = daemon(&place.options(), wait_with_a_thread);
+    let options = Options {
+        manages_links,
+        ..place.options()
+    };
+    let mut daemon = daemon(&options, wait_with_a_thread);
     daemon.wait_for_octet();
     let tasks = threads(daemon.pid.as_raw().cast_unsigned());
     assert_eq!(tasks.len(), 2);
     for status in &tasks {
-        check(status, DAEMON_BITS);
+        check(status, DAEMON_BITS | u64::from(manages_links) << 12);
         for ids in ["Uid:", "Gid:"] {
             let ids = field(status, ids);
             assert!(!ids.split(' ').any(|id| id == "0"), "{status}");
@@ -225,7 +236,6 @@ fn every_thread_of_both_holds_what_it_needs_and_no_more() {
         let metadata = std::fs::metadata(path).unwrap();
         (metadata.uid() == 0, metadata.mode() & 0o7777)
     };
-    let options = place.options();
     assert_eq!(owner(&options.paths.state_dir), (false, 0o700));
     assert_eq!(owner(&options.paths.journal_dir()), (true, 0o700));
     assert_eq!(owner(&options.runtime_dir), (false, 0o755));
