@@ -16,10 +16,13 @@
 
 pub mod arp;
 pub mod dhcp4;
+pub mod dhcp6;
 pub mod kernel;
 mod local;
 mod observed;
+pub mod ra;
 mod route;
+pub mod slaac;
 #[cfg(test)]
 mod tests;
 
