@@ -4,8 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use config::matcher::Mac;
-use config::model::Prefix;
-use policy::facts::DefaultRoute;
+use config::model::{Hop, PolicyRule, Prefix, RouteKind};
+use policy::facts::{DefaultRoute, Preference};
+use policy::links::RouteKey;
+
+/// The protocol number of every route, rule and address that linnet adds. It marks; the journal proves.
+pub const OURS: u8 = 112;
 
 /// One thing that the kernel said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,13 +25,8 @@ pub enum KernelEvent {
         /// `ifindex`.
         index: u32,
     },
-    /// An address is there, or has changed. Tentative and failed ones (RFC 4862 §5.4) are not told.
-    Address {
-        /// `ifindex`.
-        index: u32,
-        /// The address.
-        address: Prefix,
-    },
+    /// An address is there, or has changed.
+    Address(AddressMessage),
     /// An address is gone.
     AddressGone {
         /// `ifindex`.
@@ -42,6 +41,89 @@ pub enum KernelEvent {
     RoutesReplaced(Vec<RouteMessage>),
     /// A default route is gone.
     RouteGone(RouteMessage),
+    /// A route with our number is there, or has changed; a default route is told by [`KernelEvent::Route`] too.
+    OwnRoute(OwnRoute),
+    /// A route with our number is gone.
+    OwnRouteGone(OwnRoute),
+    /// A rule with our number is there.
+    Rule(PolicyRule),
+    /// A rule with our number is gone.
+    RuleGone(PolicyRule),
+}
+
+/// An address, as the kernel describes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddressMessage {
+    /// `ifindex`.
+    pub index: u32,
+    /// The address.
+    pub address: Prefix,
+    /// Whether it may be used.
+    pub usability: Usability,
+    /// How many seconds new connections may begin with it; `None` for ever.
+    pub preferred: Option<u32>,
+    /// How many seconds it may be used at all; `None` for ever.
+    pub valid: Option<u32>,
+    /// Who made it (`IFA_PROTO`); 0 when nobody says so, as always before Linux 5.18.
+    pub protocol: u8,
+    /// `IFA_F_MANAGETEMPADDR`.
+    pub temporaries: bool,
+    /// `IFA_F_NOPREFIXROUTE`.
+    pub no_prefix_route: bool,
+    /// `IFA_F_SECONDARY`: an IPv4 address that the kernel takes away with the first one of its prefix; of IPv6 a temporary
+    /// address.
+    pub secondary: bool,
+}
+
+impl AddressMessage {
+    /// Makes an address that stays for ever, is in use, and that nobody claims.
+    pub const fn lasting(index: u32, address: Prefix) -> Self {
+        Self {
+            index,
+            address,
+            usability: Usability::Usable,
+            preferred: None,
+            valid: None,
+            protocol: 0,
+            temporaries: false,
+            no_prefix_route: false,
+            secondary: false,
+        }
+    }
+}
+
+/// Whether an address may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Usability {
+    /// Yes: its uniqueness is proven (RFC 4862 §5.4), or it is optimistic (RFC 4429).
+    Usable,
+    /// Not yet.
+    Tentative,
+    /// Never: somebody else has it.
+    Duplicate,
+}
+
+/// A route with our number, as the kernel has it or is to have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnRoute {
+    /// By what the kernel tells it apart.
+    pub key: RouteKey,
+    /// `ifindex` of the link that it leaves by; `None` for one that drops.
+    pub index: Option<u32>,
+    /// What becomes of the packets.
+    pub kind: RouteKind,
+    /// The neighbours, in order, the weight of a single one being 1; none for the link itself.
+    pub via: Vec<Hop>,
+    /// Whether the neighbours count as reachable whatever the addresses say.
+    pub on_link: bool,
+    /// The preferred source address.
+    pub source: Option<IpAddr>,
+    /// The largest packet, in octets.
+    pub mtu: Option<u32>,
+    /// How a router recommends itself; always medium for IPv4.
+    pub preference: Preference,
+    /// How many seconds it stays; `None` for ever, and always for IPv4.
+    pub valid: Option<u32>,
 }
 
 /// A link, as the kernel describes it.
@@ -61,6 +143,8 @@ pub struct LinkMessage {
     pub path: Option<Arc<str>>,
     /// The hardware address.
     pub mac: Option<Mac>,
+    /// The largest packet, in octets.
+    pub mtu: u32,
     /// `IFF_UP`.
     pub admin_up: bool,
     /// `IFF_LOWER_UP`, and an operational state (RFC 2863) that is not down.

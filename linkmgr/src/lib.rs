@@ -1,37 +1,61 @@
-//! Sans-IO link manager: what the kernel says, as facts.
+//! Sans-IO link manager: what the kernel says, as facts; and what it is asked for, so that it is as planned.
 //!
 //! [`LinkManager`] folds [`KernelEvent`]s into [`LinkFacts`]; [`local_names`] reads the machine's own addresses and
-//! gateways out of them. Nothing here sends anything to the kernel, opens a socket or reads a clock.
+//! gateways out of them. It compares what is there with a `LinksPlan` and asks for the difference. Nothing here opens a
+//! socket or a file, or reads a clock.
 //!
 //! ```
+//! use config::time::Instant;
 //! use linkmgr::{KernelEvent, LinkManager, LinkMessage};
 //!
+//! let now = Instant::ZERO;
 //! let mut links = LinkManager::default();
 //! let home0 = LinkMessage { index: 2, name: "home0".into(), admin_up: true, carrier: true, ..Default::default() };
-//! assert!(!links.handle_event(KernelEvent::ListingBegins));
-//! assert!(!links.handle_event(KernelEvent::Link(home0)), "half a listing is no fact");
-//! assert!(links.handle_event(KernelEvent::ListingEnds));
+//! assert!(!links.handle_event(KernelEvent::ListingBegins, now));
+//! assert!(!links.handle_event(KernelEvent::Link(home0), now), "half a listing is no fact");
+//! assert!(links.handle_event(KernelEvent::ListingEnds, now));
 //! assert!(links.facts().values().all(|link| link.up));
 //! ```
+//!
+//! # How the writing half is driven
+//! At the start [`LinkManager::load_journal`]. Then for every plan [`LinkManager::apply_plan`]; for every answer
+//! [`LinkManager::handle_answer`]; at [`LinkManager::poll_timeout`] [`LinkManager::handle_timeout`]. After a *whole batch*
+//! of any of these, and of events:
+//! 1. [`LinkManager::poll_journal`]: when there is one, keep it (replace the file whole; it need not survive a loss of power,
+//!    after which it is void), then [`LinkManager::handle_journal`];
+//! 2. [`LinkManager::poll_request`] until there is none, and send them all, in order, in one go;
+//! 3. [`LinkManager::poll_report`] until there is none.
+//!
+//! Requests that need the journal are withheld until it is kept, which is all there is to survive a SIGKILL at any point. When
+//! the daemon ends: [`LinkManager::stop`], and go on until [`LinkManager::is_idle`].
 
 pub mod arp;
 pub mod dhcp4;
 pub mod dhcp6;
+pub mod journal;
 pub mod kernel;
 mod local;
+#[expect(dead_code, unused_imports, reason = "read by what asks the kernel")]
 mod observed;
 pub mod ra;
+mod reconcile;
+pub mod request;
 mod route;
 pub mod slaac;
+pub mod status;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use kernel::{KernelEvent, LinkMessage, RouteMessage};
+use config::time::Instant;
+pub use journal::{Boot, JournalText};
+pub use kernel::{AddressMessage, KernelEvent, LinkMessage, RouteMessage, Usability};
 pub use local::{LocalAddresses, local_names};
 use observed::Observed;
 use policy::{LinkFacts, LinkId};
+pub use request::{KernelAnswer, KernelFault, KernelRequest, RequestId};
+pub use status::{Item, ItemState, LinkReport, LinkTimer, Setting, StopLevel};
 
 /// The links of the machine, as last reported.
 ///
@@ -50,7 +74,7 @@ pub struct LinkManager {
 
 impl LinkManager {
     /// Takes one thing that the kernel said; returns whether any fact has changed.
-    pub fn handle_event(&mut self, event: KernelEvent) -> bool {
+    pub fn handle_event(&mut self, event: KernelEvent, now: Instant) -> bool {
         match event {
             KernelEvent::ListingBegins => {
                 self.listing = Some(Observed::default());
@@ -62,17 +86,21 @@ impl LinkManager {
                 .is_some_and(|listed| self.take_over(listed)),
             KernelEvent::Link(_)
             | KernelEvent::LinkGone { .. }
-            | KernelEvent::Address { .. }
+            | KernelEvent::Address(_)
             | KernelEvent::AddressGone { .. }
             | KernelEvent::Route(_)
             | KernelEvent::RoutesReplaced(_)
-            | KernelEvent::RouteGone(_) => {
+            | KernelEvent::RouteGone(_)
+            | KernelEvent::OwnRoute(_)
+            | KernelEvent::OwnRouteGone(_)
+            | KernelEvent::Rule(_)
+            | KernelEvent::RuleGone(_) => {
                 if let Some(listing) = &mut self.listing {
-                    listing.apply(event);
+                    listing.apply(event, now);
                     return false;
                 }
-                let touched = self.observed.apply(event);
-                self.update_facts(touched)
+                let touched = self.observed.apply(event, now);
+                self.update_facts(touched.indexes)
             }
         }
     }
@@ -93,7 +121,8 @@ impl LinkManager {
             }
         }
         indexes.extend(listed.indexes());
-        self.observed = listed;
+        let before = std::mem::replace(&mut self.observed, listed);
+        self.observed.inherit(before);
         self.update_facts(indexes) || changed
     }
 

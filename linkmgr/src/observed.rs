@@ -1,16 +1,29 @@
-//! What are the kernel's tables, as last reported? Links, their addresses and default routes, by index.
+//! What are the kernel's tables, as last reported? Links, their addresses and default routes by index; routes and rules with
+//! our number.
 //!
 //! The kernel's silences are filled in here: IPv4 routes that vanish with their link, their last address or their source
 //! address are not told (`fib_disable_ip`, `fib_sync_down_addr`). Identity and birth of links are not known here.
 
+mod address;
+mod own;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use config::model::Prefix;
+use config::time::Instant;
 use policy::LinkFacts;
+use policy::links::{RouteKey, Switch};
 
-use crate::kernel::{KernelEvent, LinkMessage, RouteMessage};
+use crate::kernel::{AddressMessage, KernelEvent, LinkMessage, RouteMessage, Usability};
 use crate::route::{Routes, insert_exact};
+use crate::status::{Item, Setting};
+pub(crate) use address::ObservedAddress;
+pub(crate) use own::{ObservedRoute, Own};
+
+/// The main table's number.
+const MAIN: u32 = 254;
 
 /// The kernel's tables.
 #[derive(Debug, Default)]
@@ -18,6 +31,9 @@ pub(crate) struct Observed {
     entry_by_index: BTreeMap<u32, Entry>,
     /// Indexes whose link was told to be gone.
     gone: BTreeSet<u32>,
+    own: Own,
+    /// What was read of switches, and set: the kernel tells of none.
+    switches: BTreeMap<(u32, Switch), i32>,
 }
 
 /// What is told of one index; addresses and routes may come before the link itself.
@@ -25,29 +41,98 @@ pub(crate) struct Observed {
 struct Entry {
     link: Option<Box<LinkMessage>>,
     /// In order, each once: a listing and a row of events give the same.
-    addresses: Vec<Prefix>,
+    addresses: Vec<ObservedAddress>,
     routes: Routes,
 }
 
+/// What an event touched.
+#[derive(Debug, Default)]
+pub(crate) struct Touched {
+    /// Links whose facts may be others.
+    pub(crate) indexes: Vec<u32>,
+    /// What may have to be asked for again.
+    pub(crate) items: Vec<Item>,
+}
+
 impl Observed {
-    /// Takes one event; returns the indexes that it touched. Listing marks are the caller's.
-    pub(crate) fn apply(&mut self, event: KernelEvent) -> Vec<u32> {
+    /// Takes one event; returns what it touched. Listing marks are the caller's.
+    pub(crate) fn apply(&mut self, event: KernelEvent, now: Instant) -> Touched {
+        let mut touched = Touched::default();
         match event {
-            KernelEvent::ListingBegins | KernelEvent::ListingEnds => Vec::new(),
-            KernelEvent::Link(link) => self.link(link),
-            KernelEvent::LinkGone { index } => {
-                self.entry_by_index.remove(&index);
-                self.gone.insert(index);
-                vec![index]
+            KernelEvent::ListingBegins | KernelEvent::ListingEnds => {}
+            KernelEvent::Link(link) => self.link(link, &mut touched),
+            KernelEvent::LinkGone { index } => self.link_gone(index, &mut touched),
+            KernelEvent::Address(address) => self.address(&address, now, &mut touched),
+            KernelEvent::AddressGone { index, address } => {
+                self.address_gone(index, address, &mut touched);
             }
-            KernelEvent::Address { index, address } => self.address(index, address),
-            KernelEvent::AddressGone { index, address } => self.address_gone(index, address),
             KernelEvent::Route(route) => {
                 self.entry(route.index).routes.insert(&route);
-                vec![route.index]
+                touched.indexes.push(route.index);
             }
-            KernelEvent::RoutesReplaced(routes) => self.routes_replaced(&routes),
-            KernelEvent::RouteGone(route) => self.route_gone(&route),
+            KernelEvent::RoutesReplaced(routes) => self.routes_replaced(&routes, &mut touched),
+            KernelEvent::RouteGone(route) => touched.indexes.extend(self.route_gone(&route)),
+            KernelEvent::OwnRoute(route) => {
+                touched.items.push(Item::Route(route.key));
+                self.own.insert(route, now);
+            }
+            KernelEvent::OwnRouteGone(route) => {
+                touched.items.push(Item::Route(route.key));
+                self.own.remove(&route);
+            }
+            KernelEvent::Rule(rule) => {
+                touched.items.push(Item::Rule(rule.clone()));
+                self.own.insert_rule(rule);
+            }
+            KernelEvent::RuleGone(rule) => {
+                self.own.remove_rule(&rule);
+                touched.items.push(Item::Rule(rule));
+            }
+        }
+        touched
+    }
+
+    /// Returns routes and rules with our number.
+    pub(crate) fn own(&self) -> &Own {
+        &self.own
+    }
+
+    /// Returns the link with this index, as the kernel described it last.
+    pub(crate) fn link_message(&self, index: u32) -> Option<&LinkMessage> {
+        self.entry_by_index.get(&index)?.link.as_deref()
+    }
+
+    /// Returns an address of a link.
+    pub(crate) fn address_of(&self, index: u32, address: &Prefix) -> Option<&ObservedAddress> {
+        let addresses = self.addresses_of(index);
+        let place = addresses
+            .binary_search_by_key(address, |it| it.prefix)
+            .ok()?;
+        addresses.get(place)
+    }
+
+    /// Returns all addresses of a link.
+    pub(crate) fn addresses_of(&self, index: u32) -> &[ObservedAddress] {
+        self.entry_by_index
+            .get(&index)
+            .map_or(&[], |entry| &entry.addresses)
+    }
+
+    /// Returns what was read of a switch.
+    pub(crate) fn switch(&self, index: u32, switch: Switch) -> Option<i32> {
+        self.switches.get(&(index, switch)).copied()
+    }
+
+    /// Takes what was read of a switch, or set.
+    pub(crate) fn set_switch(&mut self, index: u32, switch: Switch, value: i32) {
+        self.switches.insert((index, switch), value);
+    }
+
+    /// Takes over what no listing tells.
+    pub(crate) fn inherit(&mut self, before: Self) {
+        self.switches = before.switches;
+        for index in &self.gone {
+            self.switches.retain(|(of, _), _| of != index);
         }
     }
 
@@ -81,7 +166,12 @@ impl Observed {
             up: link.admin_up && link.carrier,
             loopback: link.loopback,
             multicast: link.multicast,
-            addresses: entry.addresses.clone(),
+            addresses: entry
+                .addresses
+                .iter()
+                .filter(|address| address.usability() == Usability::Usable)
+                .map(|address| address.prefix)
+                .collect(),
             default_route4: entry.routes.default_route4(),
             default_route6: entry.routes.default_route6(),
             // What a router advertises is heard by whoever configures the link.
@@ -93,63 +183,95 @@ impl Observed {
         self.entry_by_index.entry(index).or_default()
     }
 
-    fn link(&mut self, link: LinkMessage) -> Vec<u32> {
+    fn link(&mut self, link: LinkMessage, touched: &mut Touched) {
         let index = link.index;
         let entry = self.entry(index);
         if entry.link.as_deref() == Some(&link) {
-            return Vec::new();
+            return;
         }
         let was_up = entry.link.as_ref().is_some_and(|old| old.admin_up);
         if was_up && !link.admin_up {
             // IPv4 never tells; IPv6 keeps silent under net.ipv6.route.skip_notify_on_dev_down. Both drop all.
             entry.routes.clear();
+            let gone = self.own.clear(index, false);
+            touched.items.extend(gone.into_iter().map(Item::Route));
         }
-        entry.link = Some(Box::new(link));
-        vec![index]
+        self.entry(index).link = Some(Box::new(link));
+        touched.indexes.push(index);
+        let settings = [Setting::Up, Setting::Mtu, Setting::Mac];
+        let settings = settings.map(|setting| Item::Setting(index, setting));
+        touched.items.extend(settings);
     }
 
-    fn address(&mut self, index: u32, address: Prefix) -> Vec<u32> {
+    fn link_gone(&mut self, index: u32, touched: &mut Touched) {
+        self.entry_by_index.remove(&index);
+        self.gone.insert(index);
+        self.switches.retain(|(of, _), _| *of != index);
+        touched.indexes.push(index);
+        let gone = self.own.clear(index, false);
+        touched.items.extend(gone.into_iter().map(Item::Route));
+    }
+
+    fn address(&mut self, message: &AddressMessage, now: Instant, touched: &mut Touched) {
+        let index = message.index;
+        let address = ObservedAddress::new(message, now);
         let addresses = &mut self.entry(index).addresses;
-        let Err(place) = addresses.binary_search(&address) else {
-            return Vec::new();
-        };
-        insert_exact(addresses, place, address);
-        vec![index]
+        match addresses.binary_search_by_key(&address.prefix, |it| it.prefix) {
+            Ok(place) => {
+                let before = std::mem::replace(&mut addresses[place], address);
+                if before.usability() != address.usability() {
+                    touched.indexes.push(index);
+                }
+            }
+            Err(place) => {
+                insert_exact(addresses, place, address);
+                touched.indexes.push(index);
+            }
+        }
+        touched.items.push(Item::Address(index, address.prefix));
     }
 
-    fn address_gone(&mut self, index: u32, address: Prefix) -> Vec<u32> {
+    fn address_gone(&mut self, index: u32, address: Prefix, touched: &mut Touched) {
         let Some(entry) = self.entry_by_index.get_mut(&index) else {
-            return Vec::new();
+            return;
         };
-        let Ok(place) = entry.addresses.binary_search(&address) else {
-            return Vec::new();
+        let place = entry
+            .addresses
+            .binary_search_by_key(&address, |it| it.prefix);
+        let Ok(place) = place else {
+            return;
         };
         entry.addresses.remove(place);
-        if address.address.is_ipv6() {
-            return vec![index];
-        }
-        if !entry.addresses.iter().any(|left| left.address.is_ipv4()) {
+        touched.items.push(Item::Address(index, address));
+        let is_ipv4 = |left: &ObservedAddress| left.prefix.address.is_ipv4();
+        if address.address.is_ipv4() && !entry.addresses.iter().any(is_ipv4) {
             entry.routes.clear_ipv4();
+            let gone = self.own.clear(index, true);
+            touched.items.extend(gone.into_iter().map(Item::Route));
         }
-        let mut touched = self.drop_routes_from(address.address);
-        touched.push(index);
-        touched
+        self.drop_source(address.address, touched);
+        touched.indexes.push(index);
     }
 
-    /// Drops the routes whose preferred source no link has.
-    fn drop_routes_from(&mut self, source: IpAddr) -> Vec<u32> {
+    /// Follows what becomes of the routes whose preferred source no link has.
+    fn drop_source(&mut self, source: IpAddr, touched: &mut Touched) {
         let held = self
             .entry_by_index
             .values()
             .flat_map(|entry| &entry.addresses)
-            .any(|address| address.address == source);
+            .any(|address| address.prefix.address == source);
         if held {
-            return Vec::new();
+            return;
         }
-        self.entry_by_index
-            .iter_mut()
-            .filter_map(|(index, entry)| entry.routes.remove_source(source).then_some(*index))
-            .collect()
+        let own = self.own.forget_source(source);
+        touched.items.extend(own.into_iter().map(Item::Route));
+        if source.is_ipv6() {
+            return;
+        }
+        let entries = self.entry_by_index.iter_mut();
+        let others =
+            entries.filter_map(|(index, it)| it.routes.remove_source(source).then_some(*index));
+        touched.indexes.extend(others);
     }
 
     fn route_gone(&mut self, route: &RouteMessage) -> Vec<u32> {
@@ -162,24 +284,33 @@ impl Observed {
         vec![route.index]
     }
 
-    fn routes_replaced(&mut self, routes: &[RouteMessage]) -> Vec<u32> {
+    fn routes_replaced(&mut self, routes: &[RouteMessage], touched: &mut Touched) {
         let Some(first) = routes.first() else {
-            return Vec::new();
+            return;
         };
-        let mut touched: Vec<u32> = self
-            .entry_by_index
-            .iter_mut()
-            .filter_map(|(index, entry)| {
-                entry
-                    .routes
-                    .remove_metric(first.to, first.route.metric)
-                    .then_some(*index)
-            })
-            .collect();
+        let entries = self.entry_by_index.iter_mut();
+        touched.indexes.extend(entries.filter_map(|(index, entry)| {
+            let routes = &mut entry.routes;
+            let removed = routes.remove_metric(first.to, first.route.metric);
+            removed.then_some(*index)
+        }));
         for route in routes {
             self.entry(route.index).routes.insert(route);
-            touched.push(route.index);
+            touched.indexes.push(route.index);
         }
-        touched
+        // Whose it is, is not said here: ours is told once more as our own.
+        let key = RouteKey {
+            table: MAIN,
+            to: first.to,
+            metric: first.route.metric,
+        };
+        if self.own.displace(&key) {
+            touched.items.push(Item::Route(key));
+        }
     }
+}
+
+/// Returns when a number of seconds from now will be over; `None` for ever.
+fn until(seconds: Option<u32>, now: Instant) -> Option<Instant> {
+    seconds.map(|seconds| now + Duration::from_secs(seconds.into()))
 }

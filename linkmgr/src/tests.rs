@@ -6,7 +6,13 @@ use config::model::Prefix;
 use policy::facts::DefaultRoute;
 use policy::{LinkFacts, LinkId};
 
-use crate::{KernelEvent as Event, LinkManager, LinkMessage, RouteMessage, local_names};
+use config::time::Instant;
+
+use crate::{
+    AddressMessage, KernelEvent as Event, LinkManager, LinkMessage, RouteMessage, local_names,
+};
+
+const NOW: Instant = Instant::ZERO;
 
 fn link(index: u32, name: &str) -> LinkMessage {
     LinkMessage {
@@ -32,10 +38,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 fn address(index: u32, text: &str) -> Event {
-    Event::Address {
-        index,
-        address: prefix(text),
-    }
+    Event::Address(AddressMessage::lasting(index, prefix(text)))
 }
 
 fn address_gone(index: u32, text: &str) -> Event {
@@ -64,7 +67,7 @@ fn hop(metric: u32, gateway: &str) -> DefaultRoute {
 fn told(events: impl IntoIterator<Item = Event>) -> LinkManager {
     let mut links = LinkManager::default();
     for event in events {
-        links.handle_event(event);
+        links.handle_event(event, NOW);
     }
     links
 }
@@ -127,10 +130,10 @@ fn up_needs_both_the_administrator_and_the_carrier() {
 fn refresh_without_difference_changes_nothing() {
     let mut links = told(home());
     for event in home() {
-        assert!(!links.handle_event(event.clone()), "{event:?}");
+        assert!(!links.handle_event(event.clone(), NOW), "{event:?}");
     }
     for event in listing(home()) {
-        assert!(!links.handle_event(event.clone()), "{event:?}");
+        assert!(!links.handle_event(event.clone(), NOW), "{event:?}");
     }
 }
 
@@ -138,7 +141,7 @@ fn refresh_without_difference_changes_nothing() {
 fn rename_keeps_the_link_and_what_it_has() {
     let mut links = told(home());
     let (before, _) = only(&links);
-    assert!(links.handle_event(Event::Link(link(2, "uplink"))));
+    assert!(links.handle_event(Event::Link(link(2, "uplink")), NOW));
     let (after, facts) = only(&links);
     assert_eq!(before, after);
     assert_eq!(&*facts.name, "uplink");
@@ -149,9 +152,9 @@ fn rename_keeps_the_link_and_what_it_has() {
 fn link_that_comes_again_is_another_one_without_the_old_ones_things() {
     let mut links = told(home());
     let (before, _) = only(&links);
-    assert!(links.handle_event(Event::LinkGone { index: 2 }));
+    assert!(links.handle_event(Event::LinkGone { index: 2 }, NOW));
     assert!(links.facts().is_empty());
-    assert!(links.handle_event(Event::Link(link(2, "home0"))));
+    assert!(links.handle_event(Event::Link(link(2, "home0")), NOW));
     let (after, facts) = only(&links);
     assert_eq!(after.index, before.index);
     assert!(after.birth > before.birth);
@@ -177,7 +180,7 @@ fn half_a_listing_is_no_fact() {
         Event::Link(link(3, "vpn0")),
         Event::LinkGone { index: 2 },
     ] {
-        assert!(!links.handle_event(event));
+        assert!(!links.handle_event(event, NOW));
         assert_eq!(links.facts(), &before);
     }
 }
@@ -185,11 +188,11 @@ fn half_a_listing_is_no_fact() {
 #[test]
 fn listing_removes_what_it_does_not_name_and_keeps_the_rest_as_it_is() {
     let mut links = told(home());
-    links.handle_event(Event::Link(link(3, "vpn0")));
+    links.handle_event(Event::Link(link(3, "vpn0")), NOW);
     let home_id = *links.facts().keys().next().unwrap();
     let mut changes = Vec::new();
     for event in listing(home()) {
-        changes.push(links.handle_event(event));
+        changes.push(links.handle_event(event, NOW));
     }
     assert_eq!(changes.iter().filter(|changed| **changed).count(), 1);
     assert_eq!(changes.last(), Some(&true));
@@ -199,10 +202,10 @@ fn listing_removes_what_it_does_not_name_and_keeps_the_rest_as_it_is() {
 #[test]
 fn listing_that_begins_again_starts_from_nothing() {
     let mut links = LinkManager::default();
-    links.handle_event(Event::ListingBegins);
-    links.handle_event(Event::Link(link(9, "stale")));
+    links.handle_event(Event::ListingBegins, NOW);
+    links.handle_event(Event::Link(link(9, "stale")), NOW);
     for event in listing(home()) {
-        links.handle_event(event);
+        links.handle_event(event, NOW);
     }
     assert_eq!(&*only(&links).1.name, "home0");
 }
@@ -210,7 +213,7 @@ fn listing_that_begins_again_starts_from_nothing() {
 #[test]
 fn end_of_a_listing_that_never_began_changes_nothing() {
     let mut links = told(home());
-    assert!(!links.handle_event(Event::ListingEnds));
+    assert!(!links.handle_event(Event::ListingEnds, NOW));
     assert_eq!(links.facts().len(), 1);
 }
 
@@ -222,7 +225,7 @@ fn another_kind_with_the_same_index_after_lost_messages_is_another_link() {
         kind: "tun".into(),
         ..link(2, "home0")
     })]) {
-        links.handle_event(event);
+        links.handle_event(event, NOW);
     }
     assert_ne!(only(&links).0, before);
 }
@@ -234,7 +237,7 @@ fn link_that_goes_and_comes_within_a_listing_is_another_one() {
     let mut story = listing(home());
     story.insert(1, Event::LinkGone { index: 2 });
     for event in story {
-        links.handle_event(event);
+        links.handle_event(event, NOW);
     }
     assert_ne!(only(&links).0, before);
 }
@@ -242,12 +245,15 @@ fn link_that_goes_and_comes_within_a_listing_is_another_one() {
 #[test]
 fn routes_go_with_a_link_that_is_taken_down_though_the_kernel_is_silent() {
     let mut links = told(home());
-    assert!(links.handle_event(Event::Link(LinkMessage {
-        admin_up: false,
-        carrier: false,
-        ..link(2, "home0")
-    })));
-    links.handle_event(Event::Link(link(2, "home0")));
+    assert!(links.handle_event(
+        Event::Link(LinkMessage {
+            admin_up: false,
+            carrier: false,
+            ..link(2, "home0")
+        }),
+        NOW
+    ));
+    links.handle_event(Event::Link(link(2, "home0")), NOW);
     let (_, facts) = only(&links);
     assert!(facts.up);
     assert_eq!((facts.default_route4, facts.default_route6), (None, None));
@@ -256,10 +262,13 @@ fn routes_go_with_a_link_that_is_taken_down_though_the_kernel_is_silent() {
 #[test]
 fn routes_stay_with_a_link_that_loses_its_carrier() {
     let mut links = told(home());
-    links.handle_event(Event::Link(LinkMessage {
-        carrier: false,
-        ..link(2, "home0")
-    }));
+    links.handle_event(
+        Event::Link(LinkMessage {
+            carrier: false,
+            ..link(2, "home0")
+        }),
+        NOW,
+    );
     let (_, facts) = only(&links);
     assert!(!facts.up);
     assert_eq!(facts.default_route4, Some(hop(100, "192.0.2.1")));
@@ -268,10 +277,10 @@ fn routes_stay_with_a_link_that_loses_its_carrier() {
 #[test]
 fn ipv4_routes_go_with_the_last_ipv4_address_of_their_link() {
     let mut links = told(home());
-    links.handle_event(address(2, "192.0.2.11/24"));
-    links.handle_event(address_gone(2, "192.0.2.11/24"));
+    links.handle_event(address(2, "192.0.2.11/24"), NOW);
+    links.handle_event(address_gone(2, "192.0.2.11/24"), NOW);
     assert!(only(&links).1.default_route4.is_some());
-    links.handle_event(address_gone(2, "192.0.2.10/24"));
+    links.handle_event(address_gone(2, "192.0.2.10/24"), NOW);
     let (_, facts) = only(&links);
     assert_eq!(facts.default_route4, None);
     assert!(facts.default_route6.is_some());
@@ -290,15 +299,15 @@ fn ipv4_routes_go_with_their_source_address_once_no_link_has_it() {
         address(2, "198.51.100.7/32"),
         Event::Route(sourced),
     ] {
-        links.handle_event(event);
+        links.handle_event(event, NOW);
     }
     let metric = |links: &LinkManager| {
         let facts = links.facts().values().find(|facts| &*facts.name == "home0");
         facts.unwrap().default_route4.unwrap().metric
     };
-    links.handle_event(address_gone(2, "198.51.100.7/32"));
+    links.handle_event(address_gone(2, "198.51.100.7/32"), NOW);
     assert_eq!(metric(&links), 50, "lo still has it");
-    assert!(links.handle_event(address_gone(1, "198.51.100.7/32")));
+    assert!(links.handle_event(address_gone(1, "198.51.100.7/32"), NOW));
     assert_eq!(metric(&links), 100);
 }
 
@@ -306,24 +315,22 @@ fn ipv4_routes_go_with_their_source_address_once_no_link_has_it() {
 fn best_of_several_default_routes_counts_and_the_next_follows() {
     let mut links = told(home());
     let better = route(2, "0.0.0.0/0", 50, "192.0.2.2");
-    assert!(links.handle_event(Event::Route(better)));
+    assert!(links.handle_event(Event::Route(better), NOW));
     assert_eq!(only(&links).1.default_route4, Some(hop(50, "192.0.2.2")));
     let worse = route(2, "0.0.0.0/0", 700, "192.0.2.3");
-    assert!(!links.handle_event(Event::Route(worse)));
-    assert!(links.handle_event(Event::RouteGone(better)));
+    assert!(!links.handle_event(Event::Route(worse), NOW));
+    assert!(links.handle_event(Event::RouteGone(better), NOW));
     assert_eq!(only(&links).1.default_route4, Some(hop(100, "192.0.2.1")));
 }
 
 #[test]
 fn replaced_route_leaves_its_old_link() {
     let mut links = told(home());
-    links.handle_event(Event::Link(link(3, "vpn0")));
-    assert!(links.handle_event(Event::RoutesReplaced(vec![route(
-        3,
-        "0.0.0.0/0",
-        100,
-        "198.51.100.1"
-    )])));
+    links.handle_event(Event::Link(link(3, "vpn0")), NOW);
+    assert!(links.handle_event(
+        Event::RoutesReplaced(vec![route(3, "0.0.0.0/0", 100, "198.51.100.1")]),
+        NOW
+    ));
     let routes: Vec<_> = links
         .facts()
         .values()
@@ -348,11 +355,11 @@ fn both_halves_on_one_link_are_a_default_route_and_one_is_not() {
                 facts.default_route6
             }
         };
-        assert!(!links.handle_event(Event::Route(route(5, lower, 0, gateway))));
+        assert!(!links.handle_event(Event::Route(route(5, lower, 0, gateway)), NOW));
         assert_eq!(read(&links), None);
-        assert!(links.handle_event(Event::Route(route(5, upper, 50, gateway))));
+        assert!(links.handle_event(Event::Route(route(5, upper, 50, gateway)), NOW));
         assert_eq!(read(&links), Some(hop(50, gateway)));
-        assert!(links.handle_event(Event::RouteGone(route(5, lower, 0, gateway))));
+        assert!(links.handle_event(Event::RouteGone(route(5, lower, 0, gateway)), NOW));
         assert_eq!(read(&links), None);
     }
 }

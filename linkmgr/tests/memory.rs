@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use config::model::Prefix;
-use linkmgr::{KernelEvent, LinkManager, LinkMessage, RouteMessage};
+use config::time::Instant;
+use linkmgr::{AddressMessage, KernelEvent, LinkManager, LinkMessage, RouteMessage};
 use policy::facts::DefaultRoute;
 
 struct Counting;
@@ -30,43 +31,50 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+const NOW: Instant = Instant::ZERO;
 const LINKS: u32 = 1000;
 const V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 const LOCAL_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 const BYTES_PER_LINK: usize = 1024;
 
 fn tell(links: &mut LinkManager) {
-    links.handle_event(KernelEvent::ListingBegins);
+    links.handle_event(KernelEvent::ListingBegins, NOW);
     for index in 1..=LINKS {
-        links.handle_event(KernelEvent::Link(LinkMessage {
-            index,
-            name: format!("link{index}").into(),
-            kind: "veth".into(),
-            admin_up: true,
-            carrier: true,
-            ..LinkMessage::default()
-        }));
+        links.handle_event(
+            KernelEvent::Link(LinkMessage {
+                index,
+                name: format!("link{index}").into(),
+                kind: "veth".into(),
+                admin_up: true,
+                carrier: true,
+                ..LinkMessage::default()
+            }),
+            NOW,
+        );
         for address in [IpAddr::from([192, 0, 2, 1]), V6.into(), LOCAL_V6.into()] {
             let length = if address.is_ipv4() { 24 } else { 64 };
-            let address = Prefix { address, length };
-            links.handle_event(KernelEvent::Address { index, address });
+            let address = AddressMessage::lasting(index, Prefix { address, length });
+            links.handle_event(KernelEvent::Address(address), NOW);
         }
         for to in [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()] {
-            links.handle_event(KernelEvent::Route(RouteMessage {
-                index,
-                to: Prefix {
-                    address: to,
-                    length: 0,
-                },
-                route: DefaultRoute {
-                    metric: index,
-                    gateway: None,
-                },
-                source: None,
-            }));
+            links.handle_event(
+                KernelEvent::Route(RouteMessage {
+                    index,
+                    to: Prefix {
+                        address: to,
+                        length: 0,
+                    },
+                    route: DefaultRoute {
+                        metric: index,
+                        gateway: None,
+                    },
+                    source: None,
+                }),
+                NOW,
+            );
         }
     }
-    links.handle_event(KernelEvent::ListingEnds);
+    links.handle_event(KernelEvent::ListingEnds, NOW);
 }
 
 #[test]

@@ -370,7 +370,7 @@ impl World {
     fn handle_kernel(&mut self, events: Vec<KernelEvent>, now: Instant, effects: &mut Vec<Effect>) {
         let mut changed = false;
         for event in events {
-            changed |= self.links.handle_event(event);
+            changed |= self.links.handle_event(event, now);
         }
         if changed {
             self.facts.links.clone_from(self.links.facts());

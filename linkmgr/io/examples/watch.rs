@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use config::time::Instant;
 use linkmgr::{LinkManager, local_names};
 use linkmgr_io::Monitor;
 
@@ -18,7 +19,7 @@ async fn watch() -> std::io::Result<()> {
     loop {
         let mut changed = false;
         for event in monitor.next().await? {
-            changed |= links.handle_event(event);
+            changed |= links.handle_event(event, Instant::ZERO);
         }
         if changed {
             let mut out = std::io::stdout().lock();

@@ -4,6 +4,11 @@
 //! that are no default route are passed over before anything is built from them. Nothing here reads sysfs: the kind of a
 //! wireless link is `ethernet` as far as netlink tells.
 
+mod address;
+#[expect(dead_code, reason = "for what asks the kernel")]
+mod own_route;
+mod rule;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -15,7 +20,6 @@ use policy::facts::DefaultRoute;
 /// Length of `struct nlmsghdr`.
 pub(crate) const HEADER_LENGTH: usize = 16;
 const LINK_HEADER_LENGTH: usize = 16;
-const ADDRESS_HEADER_LENGTH: usize = 8;
 const ROUTE_HEADER_LENGTH: usize = 12;
 const NEXT_HOP_HEADER_LENGTH: usize = 8;
 const ATTRIBUTE_HEADER_LENGTH: usize = 4;
@@ -71,11 +75,19 @@ pub(crate) fn parse_into(mut bytes: &[u8], events: &mut Vec<KernelEvent>) -> End
             DONE | ERROR => ending.done = Some(result(message.body)),
             libc::RTM_NEWLINK => events.extend(link(message.body)),
             libc::RTM_DELLINK => events.extend(link_gone(message.body)),
-            libc::RTM_NEWADDR => events.extend(address(message.body, Presence::There)),
-            libc::RTM_DELADDR => events.extend(address(message.body, Presence::Gone)),
-            libc::RTM_NEWROUTE => routes_there(message.body, message.flags, events),
+            libc::RTM_NEWADDR => events.extend(address::there(message.body)),
+            libc::RTM_DELADDR => events.extend(address::gone(message.body)),
+            libc::RTM_NEWROUTE => {
+                routes_there(message.body, message.flags, events);
+                events.extend(own_route::parse(message.body).map(KernelEvent::OwnRoute));
+            }
             libc::RTM_DELROUTE => {
                 events.extend(routes(message.body).into_iter().map(KernelEvent::RouteGone));
+                events.extend(own_route::parse(message.body).map(KernelEvent::OwnRouteGone));
+            }
+            libc::RTM_NEWRULE => events.extend(rule::parse(message.body).map(KernelEvent::Rule)),
+            libc::RTM_DELRULE => {
+                events.extend(rule::parse(message.body).map(KernelEvent::RuleGone));
             }
             _ => {}
         }
@@ -99,12 +111,6 @@ impl<'a> Message<'a> {
         *bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
         Some(Self { kind, flags, body })
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Presence {
-    There,
-    Gone,
 }
 
 /// `NLMSG_ERROR` and `NLMSG_DONE` begin with a negated `errno`, or 0.
@@ -136,6 +142,7 @@ fn link(body: &[u8]) -> Option<KernelEvent> {
             // An event of the old wireless extensions: not a whole description of the link.
             IFLA_WIRELESS => return None,
             libc::IFLA_IFNAME => message.name = text(value)?,
+            libc::IFLA_MTU => message.mtu = word(value, 0)?,
             libc::IFLA_ADDRESS => message.mac = value.try_into().ok().map(Mac),
             libc::IFLA_OPERSTATE => {
                 message.carrier &= !value
@@ -190,38 +197,6 @@ fn kind_of_hardware(hardware: u16) -> &'static str {
         .iter()
         .find_map(|(number, kind)| (*number == hardware).then_some(*kind))
         .unwrap_or("other")
-}
-
-fn address(body: &[u8], presence: Presence) -> Option<KernelEvent> {
-    let (header, attributes) = body.split_at_checked(ADDRESS_HEADER_LENGTH)?;
-    let [family, length, flags, ..] = *header else {
-        return None;
-    };
-    let index = word(header, 4)?;
-    let mut flags = u32::from(flags);
-    let (mut own, mut other) = (None, None);
-    for (kind, value) in attributes_of(attributes) {
-        match kind {
-            // On a point-to-point link IFA_ADDRESS is the other end's.
-            libc::IFA_LOCAL => own = ip(family, value),
-            libc::IFA_ADDRESS => other = ip(family, value),
-            libc::IFA_FLAGS => flags = word(value, 0)?,
-            _ => {}
-        }
-    }
-    let address = prefix(own.or(other)?, length)?;
-    Some(match presence {
-        Presence::There if is_usable(flags) => KernelEvent::Address { index, address },
-        Presence::There | Presence::Gone => KernelEvent::AddressGone { index, address },
-    })
-}
-
-/// Whether an address may be used: its uniqueness is proven (RFC 4862 §5.4) or it is optimistic (RFC 4429).
-const fn is_usable(flags: u32) -> bool {
-    if flags & libc::IFA_F_DADFAILED != 0 {
-        return false;
-    }
-    flags & libc::IFA_F_TENTATIVE == 0 || flags & libc::IFA_F_OPTIMISTIC != 0
 }
 
 fn routes_there(body: &[u8], flags: u16, events: &mut Vec<KernelEvent>) {

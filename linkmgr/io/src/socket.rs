@@ -7,6 +7,7 @@
 use std::io;
 use std::os::fd::AsRawFd as _;
 
+use linkmgr::kernel::OURS;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use socket2::{SockFilter, SockRef};
@@ -17,13 +18,18 @@ use crate::message::{HEADER_LENGTH, LONGEST_DESTINATION};
 /// functions may be longer.
 pub(crate) const DATAGRAM_LENGTH: usize = 64 << 10;
 
-const GROUPS: [u32; 5] = [
+const GROUPS: [u32; 7] = [
     libc::RTNLGRP_LINK,
     libc::RTNLGRP_IPV4_IFADDR,
     libc::RTNLGRP_IPV6_IFADDR,
     libc::RTNLGRP_IPV4_ROUTE,
     libc::RTNLGRP_IPV6_ROUTE,
+    libc::RTNLGRP_IPV4_RULE,
+    RTNLGRP_IPV6_RULE,
 ];
+
+/// As in linux/rtnetlink.h.
+const RTNLGRP_IPV6_RULE: u32 = 19;
 
 /// `RTEXT_FILTER_SKIP_STATS`.
 const SKIP_STATISTICS: u32 = 1 << 3;
@@ -41,6 +47,14 @@ pub(crate) enum Table {
     Routes4,
     /// IPv6 routes of the main table.
     Routes6,
+    /// IPv4 routes with our number, of all tables.
+    OwnRoutes4,
+    /// IPv6 routes with our number, of all tables.
+    OwnRoutes6,
+    /// IPv4 rules.
+    Rules4,
+    /// IPv6 rules.
+    Rules6,
 }
 
 impl Table {
@@ -50,7 +64,11 @@ impl Table {
             Self::Links => Some(Self::Addresses),
             Self::Addresses => Some(Self::Routes4),
             Self::Routes4 => Some(Self::Routes6),
-            Self::Routes6 => None,
+            Self::Routes6 => Some(Self::OwnRoutes4),
+            Self::OwnRoutes4 => Some(Self::OwnRoutes6),
+            Self::OwnRoutes6 => Some(Self::Rules4),
+            Self::Rules4 => Some(Self::Rules6),
+            Self::Rules6 => None,
         }
     }
 }
@@ -139,13 +157,13 @@ fn set_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<()> {
     socket.set_rx_buf_sz(value)
 }
 
-/// Classic BPF over the first message: a route goes through when its destination is short enough, its table is the main
-/// one and its type is unicast; everything that is no route goes through.
+/// Classic BPF over the first message: a route goes through when it has our number, or when its destination is short
+/// enough, its table is the main one and its type is unicast; everything that is no route goes through.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "an instruction's code is 16 bits wide, its parts are declared wider; the header's length is 16"
 )]
-fn filter() -> [SockFilter; 11] {
+fn filter() -> [SockFilter; 13] {
     const LOAD_HALF: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
     const LOAD_OCTET: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
     const JUMP_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
@@ -157,7 +175,9 @@ fn filter() -> [SockFilter; 11] {
     [
         SockFilter::new(LOAD_HALF, 0, 0, 4),
         SockFilter::new(JUMP_EQUAL, 1, 0, message(libc::RTM_NEWROUTE)),
-        SockFilter::new(JUMP_EQUAL, 0, 6, message(libc::RTM_DELROUTE)),
+        SockFilter::new(JUMP_EQUAL, 0, 8, message(libc::RTM_DELROUTE)),
+        SockFilter::new(LOAD_OCTET, 0, 0, octet(5)),
+        SockFilter::new(JUMP_EQUAL, 6, 0, u32::from(OURS)),
         SockFilter::new(LOAD_OCTET, 0, 0, octet(1)),
         SockFilter::new(JUMP_GREATER, 5, 0, u32::from(LONGEST_DESTINATION)),
         SockFilter::new(LOAD_OCTET, 0, 0, octet(4)),
@@ -175,18 +195,27 @@ fn filter() -> [SockFilter; 11] {
     reason = "flags are 16 bits wide and declared wider; a request has less than 100 octets"
 )]
 fn request(table: Table) -> Vec<u8> {
+    let main = libc::RT_TABLE_MAIN;
     let (kind, mut body) = match table {
         Table::Links => (libc::RTM_GETLINK, vec![0; 16]),
         Table::Addresses => (libc::RTM_GETADDR, vec![0; 8]),
-        Table::Routes4 => (libc::RTM_GETROUTE, route_body(libc::AF_INET)),
-        Table::Routes6 => (libc::RTM_GETROUTE, route_body(libc::AF_INET6)),
+        Table::Routes4 => (libc::RTM_GETROUTE, route_body(libc::AF_INET, main, 0)),
+        Table::Routes6 => (libc::RTM_GETROUTE, route_body(libc::AF_INET6, main, 0)),
+        Table::OwnRoutes4 => (libc::RTM_GETROUTE, route_body(libc::AF_INET, 0, OURS)),
+        Table::OwnRoutes6 => (libc::RTM_GETROUTE, route_body(libc::AF_INET6, 0, OURS)),
+        Table::Rules4 => (libc::RTM_GETRULE, family_body(libc::AF_INET)),
+        Table::Rules6 => (libc::RTM_GETRULE, family_body(libc::AF_INET6)),
     };
     match table {
         Table::Links => put_word(&mut body, libc::IFLA_EXT_MASK, SKIP_STATISTICS),
-        Table::Addresses => {}
         Table::Routes4 | Table::Routes6 => {
             put_word(&mut body, libc::RTA_TABLE, u32::from(libc::RT_TABLE_MAIN));
         }
+        Table::Addresses
+        | Table::OwnRoutes4
+        | Table::OwnRoutes6
+        | Table::Rules4
+        | Table::Rules6 => {}
     }
     let flags = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
     let mut bytes = Vec::with_capacity(HEADER_LENGTH + body.len());
@@ -198,14 +227,27 @@ fn request(table: Table) -> Vec<u8> {
     bytes
 }
 
-/// `struct rtmsg`: with a strict check, every octet but family, table and type must be 0.
+/// `struct rtmsg`: with a strict check, every octet but family, table, protocol and type must be 0. A filter by protocol has
+/// no type: routes of ours may drop.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "an address family is 8 bits wide here and declared wider"
 )]
-fn route_body(family: libc::c_int) -> Vec<u8> {
-    let mut body = vec![family as u8, 0, 0, 0, libc::RT_TABLE_MAIN, 0, 0];
-    body.extend([libc::RTN_UNICAST, 0, 0, 0, 0]);
+fn route_body(family: libc::c_int, table: u8, protocol: u8) -> Vec<u8> {
+    let kind = if protocol == 0 { libc::RTN_UNICAST } else { 0 };
+    let mut body = vec![family as u8, 0, 0, 0, table, protocol, 0];
+    body.extend([kind, 0, 0, 0, 0]);
+    body
+}
+
+/// `struct fib_rule_hdr`: with a strict check, every octet but the family must be 0.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "an address family is 8 bits wide here and declared wider"
+)]
+fn family_body(family: libc::c_int) -> Vec<u8> {
+    let mut body = vec![0; 12];
+    body[0] = family as u8;
     body
 }
 

@@ -10,6 +10,8 @@ use netlink_packet_route::route::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage as Rt};
 
+use linkmgr::{AddressMessage as Told, Usability};
+
 use super::*;
 
 fn bytes(message: Rt, flags: u16) -> Vec<u8> {
@@ -170,32 +172,39 @@ fn own_address_of_a_point_to_point_link_is_told_not_the_peers() {
     };
     assert_eq!(
         parsed(Rt::NewAddress(message)),
-        [KernelEvent::Address { index: 9, address }]
+        [KernelEvent::Address(Told::lasting(9, address))]
     );
 }
 
 #[test]
-fn address_whose_uniqueness_is_not_proven_is_not_there() {
+fn address_is_told_with_whether_it_may_be_used() {
     let address = Prefix {
         address: Ipv6Addr::LOCALHOST.into(),
         length: 64,
     };
-    let (there, gone) = (
-        KernelEvent::Address { index: 7, address },
-        KernelEvent::AddressGone { index: 7, address },
-    );
     let rows = [
-        (AddressFlags::empty(), &there),
-        (AddressFlags::Permanent, &there),
-        (AddressFlags::Deprecated, &there),
-        (AddressFlags::Tentative, &gone),
-        (AddressFlags::Tentative | AddressFlags::Optimistic, &there),
-        (AddressFlags::Permanent | AddressFlags::Dadfailed, &gone),
+        (AddressFlags::empty(), Usability::Usable),
+        (AddressFlags::Permanent, Usability::Usable),
+        (AddressFlags::Deprecated, Usability::Usable),
+        (AddressFlags::Tentative, Usability::Tentative),
+        (
+            AddressFlags::Tentative | AddressFlags::Optimistic,
+            Usability::Usable,
+        ),
+        (
+            AddressFlags::Permanent | AddressFlags::Dadfailed,
+            Usability::Duplicate,
+        ),
     ];
-    for (flags, event) in rows {
+    for (flags, usability) in rows {
+        let told = Told {
+            usability,
+            ..Told::lasting(7, address)
+        };
         let events = parsed(Rt::NewAddress(address6(flags)));
-        assert_eq!(events.as_slice(), std::slice::from_ref(event), "{flags:?}");
+        assert_eq!(events, [KernelEvent::Address(told)], "{flags:?}");
     }
+    let gone = KernelEvent::AddressGone { index: 7, address };
     let events = parsed(Rt::DelAddress(address6(AddressFlags::Permanent)));
     assert_eq!(events, [gone]);
 }

@@ -1,0 +1,145 @@
+//! What does the kernel say of a route with our number? `struct rtmsg` and its attributes, of any table and type.
+
+use std::net::IpAddr;
+
+use config::model::{Hop, RouteKind};
+use linkmgr::kernel::{OURS, OwnRoute};
+use policy::facts::Preference;
+use policy::links::RouteKey;
+
+use super::{ROUTE_HEADER_LENGTH, attributes_of, half, ip, prefix, unspecified, via, word};
+
+/// `RTA_EXPIRES`.
+pub(crate) const RTA_EXPIRES: u16 = 23;
+/// `RTA_PREF`.
+pub(crate) const RTA_PREF: u16 = 20;
+/// `RTAX_MTU`.
+pub(crate) const RTAX_MTU: u16 = 2;
+/// `RTNH_F_ONLINK`.
+pub(crate) const ON_LINK: u8 = 4;
+const NEXT_HOP_HEADER_LENGTH: usize = 8;
+
+/// Reads a route; `None` for one with another number than ours.
+pub(super) fn parse(body: &[u8]) -> Option<OwnRoute> {
+    let (header, attributes) = body.split_at_checked(ROUTE_HEADER_LENGTH)?;
+    let [family, length, from_length, _, table, protocol, _, kind, ..] = *header else {
+        return None;
+    };
+    let flags = word(header, 8)?;
+    if protocol != OURS || from_length != 0 || flags & libc::RTM_F_CLONED != 0 {
+        return None;
+    }
+    let kind = route_kind(kind)?;
+    let mut table = u32::from(table);
+    let mut to = unspecified(family)?;
+    let mut route = Attributes::default();
+    for (attribute, value) in attributes_of(attributes) {
+        match attribute {
+            libc::RTA_TABLE => table = word(value, 0)?,
+            libc::RTA_DST => to = ip(family, value)?,
+            libc::RTA_OIF => route.index = word(value, 0),
+            libc::RTA_PRIORITY => route.metric = word(value, 0)?,
+            libc::RTA_GATEWAY => route.via = ip(family, value).into_iter().map(single).collect(),
+            libc::RTA_VIA => route.via = via(value).into_iter().map(single).collect(),
+            libc::RTA_PREFSRC => route.source = ip(family, value),
+            libc::RTA_MULTIPATH => hops(family, value, &mut route),
+            libc::RTA_METRICS => {
+                let mut metrics = attributes_of(value);
+                route.mtu = metrics
+                    .find_map(|(kind, value)| (kind == RTAX_MTU).then(|| word(value, 0)))
+                    .flatten();
+            }
+            libc::RTA_CACHEINFO => route.valid = valid(value),
+            RTA_PREF => route.preference = value.first().map_or(Preference::Medium, preference),
+            _ => {}
+        }
+    }
+    route.via.sort();
+    Some(OwnRoute {
+        key: RouteKey {
+            table,
+            to: prefix(to, length)?,
+            metric: route.metric,
+        },
+        // The kernel lets IPv6 routes that drop leave by the loopback link.
+        index: route.index.filter(|_| kind == RouteKind::Unicast),
+        kind,
+        via: route.via,
+        on_link: route.on_link || flags & u32::from(ON_LINK) != 0,
+        source: route.source,
+        mtu: route.mtu,
+        preference: route.preference,
+        valid: route.valid,
+    })
+}
+
+#[derive(Default)]
+struct Attributes {
+    index: Option<u32>,
+    metric: u32,
+    via: Vec<Hop>,
+    on_link: bool,
+    source: Option<IpAddr>,
+    mtu: Option<u32>,
+    preference: Preference,
+    valid: Option<u32>,
+}
+
+const fn single(via: IpAddr) -> Hop {
+    Hop { via, weight: 1 }
+}
+
+/// Reads the `struct rtnexthop`s of `RTA_MULTIPATH`.
+fn hops(family: u8, mut bytes: &[u8], route: &mut Attributes) {
+    while let Some(length) = half(bytes, 0).map(usize::from) {
+        let (Some(header), Some(index)) = (bytes.get(..NEXT_HOP_HEADER_LENGTH), word(bytes, 4))
+        else {
+            return;
+        };
+        let (flags, share) = (header[2], header[3]);
+        let Some(attributes) = bytes.get(NEXT_HOP_HEADER_LENGTH..length) else {
+            return;
+        };
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        route.index.get_or_insert(index);
+        route.on_link |= flags & ON_LINK != 0;
+        let neighbour = attributes_of(attributes).find_map(|(kind, value)| match kind {
+            libc::RTA_GATEWAY => ip(family, value),
+            libc::RTA_VIA => via(value),
+            _ => None,
+        });
+        route.via.extend(neighbour.map(|via| Hop {
+            via,
+            weight: u16::from(share) + 1,
+        }));
+    }
+}
+
+const fn route_kind(kind: u8) -> Option<RouteKind> {
+    Some(match kind {
+        libc::RTN_UNICAST => RouteKind::Unicast,
+        libc::RTN_BLACKHOLE => RouteKind::Blackhole,
+        libc::RTN_UNREACHABLE => RouteKind::Unreachable,
+        libc::RTN_PROHIBIT => RouteKind::Prohibit,
+        libc::RTN_THROW => RouteKind::Throw,
+        _ => return None,
+    })
+}
+
+/// `RTA_PREF` has the bits of RFC 4191 §2.1.
+const fn preference(bits: &u8) -> Preference {
+    match *bits {
+        1 => Preference::High,
+        3 => Preference::Low,
+        _ => Preference::Medium,
+    }
+}
+
+/// `rta_expires` of `struct rta_cacheinfo`, in ticks of `USER_HZ`, which is 100 everywhere; 0 for ever.
+fn valid(value: &[u8]) -> Option<u32> {
+    const TICKS: u32 = 100;
+    match word(value, 8)?.cast_signed() {
+        0 => None,
+        ticks => Some(ticks.max(0).cast_unsigned() / TICKS),
+    }
+}

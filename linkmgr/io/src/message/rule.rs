@@ -1,0 +1,103 @@
+//! What does the kernel say of a rule with our number? `struct fib_rule_hdr` and its attributes.
+//!
+//! A rule that says more than a [`PolicyRule`] can is none of ours.
+
+use config::model::{PolicyRule, Prefix, RouteKind};
+use linkmgr::kernel::OURS;
+
+use super::{attributes_of, ip, prefix, text, unspecified, word};
+
+const HEADER_LENGTH: usize = 12;
+/// `FR_ACT_*`.
+pub(crate) const TO_TABLE: u8 = 1;
+pub(crate) const BLACKHOLE: u8 = 6;
+pub(crate) const UNREACHABLE: u8 = 7;
+pub(crate) const PROHIBIT: u8 = 8;
+/// `FIB_RULE_INVERT`.
+pub(crate) const INVERT: u32 = 2;
+/// `FRA_*`.
+pub(crate) const DESTINATION: u16 = 1;
+pub(crate) const SOURCE: u16 = 2;
+pub(crate) const INCOMING: u16 = 3;
+pub(crate) const PRIORITY: u16 = 6;
+pub(crate) const MARK: u16 = 10;
+pub(crate) const SUPPRESS_LENGTH: u16 = 14;
+pub(crate) const TABLE: u16 = 15;
+pub(crate) const MASK: u16 = 16;
+pub(crate) const OUTGOING: u16 = 17;
+pub(crate) const PROTOCOL: u16 = 21;
+const NO_SUPPRESSION: u32 = u32::MAX;
+
+/// Reads a rule; `None` for one with another number than ours.
+pub(super) fn parse(body: &[u8]) -> Option<PolicyRule> {
+    let (header, attributes) = body.split_at_checked(HEADER_LENGTH)?;
+    let [
+        family,
+        to_length,
+        from_length,
+        service,
+        table,
+        _,
+        _,
+        action,
+        ..,
+    ] = *header
+    else {
+        return None;
+    };
+    let any = unspecified(family)?;
+    let mut rule = PolicyRule {
+        priority: 0,
+        is_ipv6: any.is_ipv6(),
+        from: None,
+        to: None,
+        mark: None,
+        incoming: None,
+        outgoing: None,
+        table: Some(u32::from(table)),
+        kind: kind(action)?,
+        suppress_length: None,
+        invert: word(header, 8)? & INVERT != 0,
+    };
+    let (mut protocol, mut mark, mut mask) = (0, 0, 0);
+    for (kind, value) in attributes_of(attributes) {
+        match kind {
+            PROTOCOL => protocol = *value.first()?,
+            PRIORITY => rule.priority = word(value, 0)?,
+            TABLE => rule.table = word(value, 0),
+            SOURCE => rule.from = network(family, value, from_length),
+            DESTINATION => rule.to = network(family, value, to_length),
+            MARK => mark = word(value, 0)?,
+            MASK => mask = word(value, 0)?,
+            INCOMING => rule.incoming = text(value),
+            OUTGOING => rule.outgoing = text(value),
+            SUPPRESS_LENGTH => {
+                let length = word(value, 0).filter(|length| *length != NO_SUPPRESSION);
+                rule.suppress_length = length.and_then(|length| length.try_into().ok());
+            }
+            _ => {}
+        }
+    }
+    if protocol != OURS || service != 0 {
+        return None;
+    }
+    rule.mark = (mask != 0).then_some((mark, mask));
+    if action != TO_TABLE {
+        rule.table = None;
+    }
+    Some(rule)
+}
+
+fn network(family: u8, value: &[u8], length: u8) -> Option<Prefix> {
+    prefix(ip(family, value)?, length)
+}
+
+const fn kind(action: u8) -> Option<RouteKind> {
+    Some(match action {
+        TO_TABLE => RouteKind::Unicast,
+        BLACKHOLE => RouteKind::Blackhole,
+        UNREACHABLE => RouteKind::Unreachable,
+        PROHIBIT => RouteKind::Prohibit,
+        _ => return None,
+    })
+}

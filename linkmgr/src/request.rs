@@ -1,0 +1,137 @@
+//! What is asked of the kernel, and what does it answer? [`KernelRequest`], [`KernelAnswer`]: typed, no netlink bytes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use config::matcher::Mac;
+use config::model::{PolicyRule, Prefix};
+use policy::links::Switch;
+
+use crate::kernel::OwnRoute;
+
+/// Which request an answer belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// One thing asked of the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KernelRequest {
+    /// A link is to be up, or down.
+    SetUp {
+        /// `ifindex`.
+        index: u32,
+        /// Which of both.
+        up: bool,
+    },
+    /// A link is to carry packets of this length at most.
+    SetMtu {
+        /// `ifindex`.
+        index: u32,
+        /// In octets.
+        mtu: u32,
+    },
+    /// A link is to have this hardware address.
+    SetMac {
+        /// `ifindex`.
+        index: u32,
+        /// The address.
+        mac: Mac,
+        /// Whether it has to be down meanwhile, which costs it its routes.
+        while_down: bool,
+    },
+    /// An address is to be added; that it is there already is an error (`EEXIST`).
+    AddAddress(AddressRequest),
+    /// An address that is there is to be as said, without going away meanwhile.
+    ReplaceAddress(AddressRequest),
+    /// An address is to go, and no other one with it: where the kernel takes others of the same prefix away too, they are
+    /// promoted.
+    DeleteAddress {
+        /// `ifindex`.
+        index: u32,
+        /// The address.
+        address: Prefix,
+        /// Whether others would go with it (`IFA_F_SECONDARY`).
+        promote: bool,
+    },
+    /// A route is to be added; that another one has its place is an error (`EEXIST`).
+    AddRoute(OwnRoute),
+    /// A route is to take the place of our own one.
+    ReplaceRoute(OwnRoute),
+    /// Our own route is to go.
+    DeleteRoute(OwnRoute),
+    /// A rule is to be added; that it is there already is an error (`EEXIST`).
+    AddRule(PolicyRule),
+    /// Our own rule is to go.
+    DeleteRule(PolicyRule),
+    /// The value of a switch is wanted.
+    ReadSwitch {
+        /// The link's name.
+        link: Arc<str>,
+        /// Which.
+        switch: Switch,
+    },
+    /// A switch is to have this value.
+    SetSwitch {
+        /// The link's name.
+        link: Arc<str>,
+        /// Which.
+        switch: Switch,
+        /// The value.
+        value: i32,
+    },
+}
+
+impl KernelRequest {
+    /// Whether it leaves everything as it is.
+    pub const fn is_read(&self) -> bool {
+        matches!(self, Self::ReadSwitch { .. })
+    }
+}
+
+/// An address to add or replace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddressRequest {
+    /// `ifindex`.
+    pub index: u32,
+    /// The address.
+    pub address: Prefix,
+    /// How many seconds new connections may begin with it; `None` for ever.
+    pub preferred: Option<u32>,
+    /// How many seconds it may be used at all, at least one; `None` for ever.
+    pub valid: Option<u32>,
+    /// `IFA_F_MANAGETEMPADDR`.
+    pub temporaries: bool,
+    /// `IFA_F_NOPREFIXROUTE`.
+    pub no_prefix_route: bool,
+}
+
+/// What the kernel says to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KernelAnswer {
+    /// It is done.
+    Done,
+    /// The switch has this value.
+    Value(i32),
+    /// It is not done.
+    Failed(KernelFault),
+}
+
+/// Why the kernel does not do what is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KernelFault {
+    /// `errno`.
+    pub errno: i32,
+    /// The kernel's own words, where it has any (`NLMSGERR_ATTR_MSG`).
+    pub text: Option<Arc<str>>,
+}
+
+impl fmt::Display for KernelFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.text {
+            Some(text) => write!(f, "{text} (error {})", self.errno),
+            None => write!(f, "error {} of the kernel", self.errno),
+        }
+    }
+}
+
+impl std::error::Error for KernelFault {}
