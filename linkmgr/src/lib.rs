@@ -30,6 +30,7 @@
 //! the daemon ends: [`LinkManager::stop`], and go on until [`LinkManager::is_idle`].
 
 pub mod arp;
+pub mod clients;
 pub mod dhcp4;
 pub mod dhcp6;
 pub mod journal;

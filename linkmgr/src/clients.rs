@@ -1,0 +1,443 @@
+//! Which clients run on which links, and what have they got? [`Clients`]: DHCPv4, router advertisements, DHCPv6, together.
+//!
+//! The plan says which clients should run ([`Clients::apply_plan`]), the links where they can ([`Clients::apply_links`]); what comes
+//! in goes to the one that it is for, and what they supply is gathered as facts. The driving order is: one `apply_…` or
+//! `handle_…`, then [`Clients::poll_transmit`], [`Clients::poll_ports`], [`Clients::poll_note`] and [`Clients::poll_memory`] until
+//! they are empty, [`Clients::take_changed`] for a new plan, then [`Clients::poll_timeout`].
+//!
+//! Knows nothing of how a packet is caught or sent, and nothing of what becomes of a supply.
+
+mod memory;
+mod on_link;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use config::matcher::Mac;
+use config::time::{Instant, WallTime};
+use policy::facts::{Supplier, Supply};
+use policy::{LinkFacts, LinkId, LinksPlan};
+
+use crate::dhcp4::{ArpFilter, Checksum, Clocks};
+use crate::dhcp6::Duid;
+use crate::slaac::Secret;
+use crate::{dhcp4, dhcp6, ra};
+pub use memory::Memory;
+use on_link::OnLink;
+
+/// Who this machine is, as far as clients need it.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// By what DHCPv6 servers know it.
+    pub duid: Duid,
+    /// What stable addresses are made of.
+    pub secret: Secret,
+    /// Which start of the kernel this is (`/proc/sys/kernel/random/boot_id`).
+    pub boot_id: Arc<str>,
+}
+
+/// Through what a client hears and speaks on a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Port {
+    /// IPv4 packets to UDP port 68, before there is an address.
+    Packet,
+    /// ARP.
+    Arp,
+    /// UDP port 68 at this address.
+    Dhcp4(Ipv4Addr),
+    /// Router advertisements and solicitations.
+    Icmp6,
+    /// UDP port 546.
+    Dhcp6,
+}
+
+/// A port that should be open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WantedPort {
+    /// Of the link with this index.
+    pub index: u32,
+    /// Which.
+    pub port: Port,
+    /// What of ARP comes through; for [`Port::Arp`].
+    pub arp: Option<ArpFilter>,
+    /// The link's hardware address.
+    pub mac: Option<Mac>,
+}
+
+/// Something to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transmit {
+    /// By the link with this index.
+    pub index: u32,
+    /// Through which port.
+    pub port: Port,
+    /// To which neighbour, for [`Port::Packet`] and [`Port::Arp`].
+    pub neighbour: Mac,
+    /// To which address, for the others.
+    pub to: IpAddr,
+    /// From which address, when not from the port's own; for [`Port::Dhcp6`].
+    pub from: Option<Ipv6Addr>,
+    /// What.
+    pub octets: Vec<u8>,
+}
+
+/// Something that came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// By the link with this index.
+    pub index: u32,
+    /// Through which port.
+    pub port: Port,
+    /// From whom; unspecified for [`Port::Packet`] and [`Port::Arp`].
+    pub from: IpAddr,
+    /// The hop limit that was left, for [`Port::Icmp6`].
+    pub hop_limit: u8,
+    /// Whether a UDP checksum can be right, for [`Port::Packet`].
+    pub checksum: Checksum,
+    /// What.
+    pub octets: Vec<u8>,
+}
+
+/// Something that a person should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Of this link.
+    pub link: Arc<str>,
+    /// Through what.
+    pub supplier: Supplier,
+    /// What.
+    pub text: String,
+}
+
+/// How the clients of a link stand.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// DHCPv4.
+    pub dhcp4: Option<dhcp4::Status>,
+    /// Router advertisements.
+    pub ra: Option<ra::Report>,
+    /// DHCPv6.
+    pub dhcp6: Option<dhcp6::Report>,
+}
+
+/// All clients of the machine.
+#[derive(Debug)]
+pub struct Clients {
+    machine: Machine,
+    seed: u64,
+    plan: Arc<LinksPlan>,
+    /// What is known of each link that has a plan.
+    facts: BTreeMap<LinkId, Traits>,
+    clients: BTreeMap<LinkId, OnLink>,
+    memory: Memory,
+    supplies: BTreeMap<(LinkId, Supplier), Supply>,
+    changed: bool,
+    kept: bool,
+    ports: BTreeMap<(u32, Port), WantedPort>,
+    ports_changed: bool,
+    transmits: VecDeque<Transmit>,
+    notes: VecDeque<Note>,
+}
+
+/// What the clients need to know of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Traits {
+    name: Arc<str>,
+    kind: Arc<str>,
+    mac: Option<Mac>,
+    up: bool,
+    link_local: Option<Ipv6Addr>,
+    addresses: Vec<Ipv6Addr>,
+}
+
+impl Traits {
+    fn of(facts: &LinkFacts) -> Self {
+        let ipv6 = || {
+            let addresses = facts.addresses.iter();
+            addresses.filter_map(|prefix| match prefix.address {
+                IpAddr::V6(v6) => Some(v6),
+                IpAddr::V4(_) => None,
+            })
+        };
+        Self {
+            name: Arc::clone(&facts.name),
+            kind: Arc::clone(&facts.kind),
+            mac: facts.mac,
+            up: facts.up,
+            link_local: ipv6().find(Ipv6Addr::is_unicast_link_local),
+            addresses: ipv6().filter(|v6| !v6.is_unicast_link_local()).collect(),
+        }
+    }
+}
+
+impl Clients {
+    /// Makes a set without any client. `memory` is what [`Self::poll_memory`] gave before, `seed` another number each time.
+    pub fn new(machine: Machine, memory: Memory, seed: u64) -> Self {
+        Self {
+            machine,
+            seed,
+            plan: Arc::default(),
+            facts: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            memory,
+            supplies: BTreeMap::new(),
+            changed: false,
+            kept: false,
+            ports: BTreeMap::new(),
+            ports_changed: false,
+            transmits: VecDeque::new(),
+            notes: VecDeque::new(),
+        }
+    }
+
+    /// Has the clients of the plan run, and no others.
+    pub fn apply_plan(&mut self, plan: &Arc<LinksPlan>, wall: WallTime, now: Instant) {
+        if Arc::ptr_eq(&self.plan, plan) {
+            return;
+        }
+        self.plan = Arc::clone(plan);
+        self.adjust(wall, now);
+    }
+
+    /// Takes how the links are.
+    pub fn apply_links(
+        &mut self,
+        links: &BTreeMap<LinkId, LinkFacts>,
+        wall: WallTime,
+        now: Instant,
+    ) {
+        let planned = self.plan.links.keys();
+        let facts = planned.filter_map(|id| Some((*id, Traits::of(links.get(id)?))));
+        let facts: BTreeMap<LinkId, Traits> = facts.collect();
+        if facts == self.facts {
+            return;
+        }
+        self.facts = facts;
+        self.adjust(wall, now);
+    }
+
+    /// Takes a packet.
+    pub fn handle_heard(&mut self, heard: &Heard, wall: WallTime, now: Instant) {
+        let mut clients = self.clients.iter_mut();
+        let Some((id, on_link)) = clients.find(|(id, _)| id.index == heard.index) else {
+            return;
+        };
+        on_link.handle_heard(heard, now);
+        let id = *id;
+        self.gather(id, wall, now);
+    }
+
+    /// Takes that an address that we made or were given is somebody else's (`IFA_F_DADFAILED`).
+    pub fn handle_dad_failed(
+        &mut self,
+        index: u32,
+        address: Ipv6Addr,
+        wall: WallTime,
+        now: Instant,
+    ) {
+        self.each(wall, now, |id, on_link| {
+            if id.index == index {
+                on_link.handle_dad_failed(address, now);
+            }
+        });
+    }
+
+    /// Takes what the kernel says of a neighbour.
+    pub fn handle_neighbour(
+        &mut self,
+        index: u32,
+        neighbour: Ipv6Addr,
+        reachability: ra::Reachability,
+        wall: WallTime,
+        now: Instant,
+    ) {
+        self.each(wall, now, |id, on_link| {
+            if id.index == index {
+                on_link.handle_neighbour(neighbour, reachability, now);
+            }
+        });
+    }
+
+    /// Takes that the machine was asleep: everything is confirmed, nothing is dropped.
+    pub fn handle_resume(&mut self, wall: WallTime, now: Instant) {
+        self.each(wall, now, |_, on_link| on_link.handle_resume(now));
+    }
+
+    /// Takes that time has passed.
+    pub fn handle_timeout(&mut self, wall: WallTime, now: Instant) {
+        self.each(wall, now, |_, on_link| {
+            if on_link.poll_timeout().is_some_and(|at| at <= now) {
+                on_link.handle_timeout(now);
+            }
+        });
+    }
+
+    /// Has a link's leases asked for anew at once.
+    pub fn renew(&mut self, link: LinkId, wall: WallTime, now: Instant) {
+        self.each(wall, now, |id, on_link| {
+            if id == link {
+                on_link.renew(now);
+            }
+        });
+    }
+
+    /// Gives a link's leases back.
+    pub fn release(&mut self, link: LinkId, wall: WallTime, now: Instant) {
+        self.each(wall, now, |id, on_link| {
+            if id == link {
+                on_link.release(now);
+            }
+        });
+    }
+
+    /// Returns the next thing to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// Returns which ports should be open, and no others, when that has changed.
+    pub fn poll_ports(&mut self) -> Option<Vec<WantedPort>> {
+        std::mem::take(&mut self.ports_changed).then(|| self.ports.values().copied().collect())
+    }
+
+    /// Returns the next thing that a person should know.
+    pub fn poll_note(&mut self) -> Option<Note> {
+        self.notes.pop_front()
+    }
+
+    /// Returns what is to be kept, when that has changed.
+    pub fn poll_memory(&mut self) -> Option<&Memory> {
+        std::mem::take(&mut self.kept).then_some(&self.memory)
+    }
+
+    /// Says whether what is supplied has changed since it was last asked.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Returns what is supplied.
+    pub fn supplies(&self) -> &BTreeMap<(LinkId, Supplier), Supply> {
+        &self.supplies
+    }
+
+    /// Returns when [`Self::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.clients.values().filter_map(OnLink::poll_timeout).min()
+    }
+
+    /// Returns how the clients of a link stand; `None` when none runs.
+    pub fn report(&self, link: LinkId, now: Instant) -> Option<Report> {
+        self.clients.get(&link).map(|on_link| on_link.report(now))
+    }
+
+    fn clocks(&self, wall: WallTime, now: Instant) -> Clocks {
+        Clocks {
+            now,
+            wall,
+            boot_id: Arc::clone(&self.machine.boot_id),
+        }
+    }
+
+    /// Starts and stops clients, and tells the ones that run how their link is.
+    fn adjust(&mut self, wall: WallTime, now: Instant) {
+        let clocks = self.clocks(wall, now);
+        let plan = Arc::clone(&self.plan);
+        let wanted: BTreeSet<LinkId> = plan
+            .links
+            .iter()
+            .filter(|(id, link)| link.clients != Default::default() && self.facts.contains_key(id))
+            .map(|(id, _)| *id)
+            .collect();
+        let gone: Vec<LinkId> = self
+            .clients
+            .keys()
+            .filter(|id| !wanted.contains(id))
+            .copied()
+            .collect();
+        for id in gone {
+            self.clients.remove(&id);
+        }
+        for id in wanted {
+            let (Some(link), Some(traits)) = (plan.links.get(&id), self.facts.get(&id)) else {
+                continue;
+            };
+            self.seed = self
+                .seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let on_link = self.clients.entry(id).or_default();
+            let beginning = on_link::Beginning {
+                machine: &self.machine,
+                memory: &self.memory,
+                clocks: &clocks,
+                seed: self.seed,
+            };
+            on_link.adjust(&link.clients, traits, &beginning, now);
+        }
+        let links: Vec<LinkId> = self.clients.keys().copied().collect();
+        for id in links {
+            self.gather(id, wall, now);
+        }
+        self.drop_orphans();
+        self.open_ports();
+    }
+
+    /// Drops what clients supplied that run no more.
+    fn drop_orphans(&mut self) {
+        let before = self.supplies.len();
+        let clients = &self.clients;
+        self.supplies.retain(|(id, supplier), _| {
+            let on_link = clients.get(id);
+            on_link.is_some_and(|on_link| on_link.runs(*supplier))
+        });
+        self.changed |= self.supplies.len() != before;
+    }
+
+    fn each(&mut self, wall: WallTime, now: Instant, mut act: impl FnMut(LinkId, &mut OnLink)) {
+        for (id, on_link) in &mut self.clients {
+            act(*id, on_link);
+        }
+        let links: Vec<LinkId> = self.clients.keys().copied().collect();
+        for id in links {
+            self.gather(id, wall, now);
+        }
+    }
+
+    /// Takes what a link's clients have to say.
+    fn gather(&mut self, id: LinkId, wall: WallTime, now: Instant) {
+        let clocks = self.clocks(wall, now);
+        let Some(on_link) = self.clients.get_mut(&id) else {
+            return;
+        };
+        let said = on_link.gather(id.index, now);
+        self.transmits.extend(said.transmits);
+        self.notes.extend(said.notes);
+        for (supplier, supply) in said.supplies {
+            let key = (id, supplier);
+            self.changed |= match supply {
+                Some(supply) => {
+                    let supply = *supply;
+                    let differs = self.supplies.get(&key) != Some(&supply);
+                    self.supplies.insert(key, supply);
+                    differs
+                }
+                None => self.supplies.remove(&key).is_some(),
+            };
+        }
+        for word in said.words {
+            self.kept |= self.memory.take(word, &clocks);
+        }
+        self.open_ports();
+    }
+
+    fn open_ports(&mut self) {
+        let clients = self.clients.iter();
+        let wanted = clients.flat_map(|(id, on_link)| on_link.ports(id.index));
+        let ports: BTreeMap<(u32, Port), WantedPort> = wanted
+            .map(|wanted| ((wanted.index, wanted.port), wanted))
+            .collect();
+        self.ports_changed |= ports != self.ports;
+        self.ports = ports;
+    }
+}

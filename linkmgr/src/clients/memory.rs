@@ -1,0 +1,112 @@
+//! What is kept of networks, so that they are known again? [`Memory`], as one text.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::matcher::Mac;
+use config::time::WallTime;
+use policy::facts::NetworkId;
+use serde::{Deserialize, Serialize};
+
+use crate::dhcp4::{Candidate, Clocks, Leases, Remembered};
+use crate::{dhcp6, ra};
+
+/// Links of which something is kept besides DHCPv4 leases; the one that comes first by name goes.
+const MAX_LINKS: usize = 64;
+
+/// What clients want to know again.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Memory {
+    dhcp4: Leases,
+    ra: BTreeMap<Arc<str>, Dated<ra::Memory>>,
+    dhcp6: BTreeMap<Arc<str>, Dated<dhcp6::Memory>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Dated<T> {
+    /// Seconds since 1970.
+    date: u64,
+    memory: T,
+}
+
+/// Something to keep, or to keep no more.
+#[derive(Debug)]
+pub(super) enum Word {
+    /// A DHCPv4 lease of the link with this hardware address.
+    Lease(Mac, Box<Remembered>),
+    /// None of this network.
+    NoLease(Mac, NetworkId),
+    /// What the routers of this link said.
+    Ra(Arc<str>, Box<ra::Memory>),
+    /// What DHCPv6 servers of this link said.
+    Dhcp6(Arc<str>, Box<dhcp6::Memory>),
+}
+
+impl Memory {
+    /// Reads the text that [`Self::to_text`] wrote.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn from_text(text: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
+    /// Writes it as a text.
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Takes a word; returns whether anything has changed.
+    pub(super) fn take(&mut self, word: Word, clocks: &Clocks) -> bool {
+        match word {
+            Word::Lease(mac, remembered) => {
+                self.dhcp4.keep(mac, *remembered, clocks);
+                true
+            }
+            Word::NoLease(mac, network) => self.dhcp4.forget(mac, &network),
+            Word::Ra(link, memory) => keep(&mut self.ra, link, *memory, clocks.wall),
+            Word::Dhcp6(link, memory) => keep(&mut self.dhcp6, link, *memory, clocks.wall),
+        }
+    }
+
+    pub(super) fn leases(&self, mac: Mac, clocks: &Clocks) -> Vec<Candidate> {
+        self.dhcp4.candidates(mac, clocks)
+    }
+
+    pub(super) fn ra(&self, link: &str, wall: WallTime) -> Option<ra::Remembered> {
+        let (memory, age) = recall(&self.ra, link, wall)?;
+        Some(ra::Remembered { memory, age })
+    }
+
+    pub(super) fn dhcp6(&self, link: &str, wall: WallTime) -> Option<dhcp6::Remembered> {
+        let (memory, age) = recall(&self.dhcp6, link, wall)?;
+        Some(dhcp6::Remembered { memory, age })
+    }
+}
+
+fn keep<T>(
+    kept: &mut BTreeMap<Arc<str>, Dated<T>>,
+    link: Arc<str>,
+    memory: T,
+    wall: WallTime,
+) -> bool {
+    if kept.len() >= MAX_LINKS && !kept.contains_key(&link) {
+        kept.pop_first();
+    }
+    let date = wall.0;
+    kept.insert(link, Dated { date, memory });
+    true
+}
+
+/// What was kept lies in the past, whatever the clock says.
+fn recall<T: Clone>(
+    kept: &BTreeMap<Arc<str>, Dated<T>>,
+    link: &str,
+    wall: WallTime,
+) -> Option<(T, Duration)> {
+    let dated = kept.get(link)?;
+    let age = Duration::from_secs(wall.0.checked_sub(dated.date)?);
+    Some((dated.memory.clone(), age))
+}

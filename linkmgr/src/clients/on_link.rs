@@ -1,0 +1,471 @@
+//! Which clients run on one link? [`OnLink`]: starts and stops them, and translates between them and the set.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use config::matcher::Mac;
+use config::model::{Dhcp4Settings, Dhcp6Settings, RaSettings};
+use config::time::Instant;
+use policy::facts::{Supplier, Supply};
+use policy::links::Clients as Wanted;
+
+use super::memory::{Memory, Word};
+use super::{Heard, Machine, Note, Port, Report, Traits, Transmit, WantedPort};
+use crate::dhcp4::{Clocks, Received, Socket};
+use crate::{dhcp4, dhcp6, ra};
+
+const NOBODY: Mac = Mac([0; 6]);
+
+/// The clients of one link.
+#[derive(Debug, Default)]
+pub(super) struct OnLink {
+    traits: Option<Traits>,
+    dhcp4: Option<Running<dhcp4::Client, (Arc<Dhcp4Settings>, Option<Mac>)>>,
+    ra: Option<Running<ra::Client, (RaSettings, Option<Mac>)>>,
+    dhcp6: Option<Running<dhcp6::Client, Arc<Dhcp6Settings>>>,
+}
+
+/// A client, and what it was made of: with other settings it is another one.
+#[derive(Debug)]
+struct Running<C, S> {
+    client: C,
+    settings: S,
+}
+
+/// What a client begins with.
+#[derive(Debug)]
+pub(super) struct Beginning<'a> {
+    pub(super) machine: &'a Machine,
+    pub(super) memory: &'a Memory,
+    pub(super) clocks: &'a Clocks,
+    pub(super) seed: u64,
+}
+
+/// What a link's clients have to say.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    pub(super) transmits: Vec<Transmit>,
+    pub(super) supplies: Vec<(Supplier, Option<Box<Supply>>)>,
+    pub(super) words: Vec<Word>,
+    pub(super) notes: Vec<Note>,
+}
+
+impl OnLink {
+    /// Whether the client of this supplier runs.
+    pub(super) const fn runs(&self, supplier: Supplier) -> bool {
+        match supplier {
+            Supplier::Dhcp4 => self.dhcp4.is_some(),
+            Supplier::Dhcp6 => self.dhcp6.is_some(),
+            Supplier::Ra => self.ra.is_some(),
+            Supplier::Ipv4ll => false,
+        }
+    }
+
+    /// Starts and stops clients, and tells those that run how the link is.
+    pub(super) fn adjust(
+        &mut self,
+        wanted: &Wanted,
+        traits: &Traits,
+        beginning: &Beginning<'_>,
+        now: Instant,
+    ) {
+        let old = self.traits.replace(traits.clone());
+        let was_up = old.as_ref().is_some_and(|old| old.up);
+        let link_local = |old: &Option<Traits>| old.as_ref().and_then(|old| old.link_local);
+        let begun = self.begin(wanted, traits, beginning, now);
+        if let Some(dhcp4) = &mut self.dhcp4
+            && (begun.dhcp4 || was_up != traits.up)
+        {
+            dhcp4.client.handle_carrier(traits.up, now);
+        }
+        let is_back = traits.up && !was_up && old.is_some();
+        let moved = link_local(&old) != traits.link_local;
+        if let Some(ra) = &mut self.ra {
+            if begun.ra || moved {
+                ra.client.handle_link_local(traits.link_local, now);
+            }
+            if is_back && !begun.ra {
+                ra.client.handle_reattach(now);
+            }
+        }
+        if let Some(dhcp6) = &mut self.dhcp6 {
+            if begun.dhcp6 || moved {
+                dhcp6.client.handle_link_local(traits.link_local, now);
+            }
+            if is_back && !begun.dhcp6 {
+                dhcp6.client.handle_reattach(now);
+            }
+            let addresses = |traits: &Traits| traits.addresses.clone();
+            if begun.dhcp6 || old.as_ref().map(addresses).as_ref() != Some(&traits.addresses) {
+                dhcp6.client.handle_addresses(&traits.addresses, now);
+            }
+        }
+    }
+
+    fn begin(
+        &mut self,
+        wanted: &Wanted,
+        traits: &Traits,
+        beginning: &Beginning<'_>,
+        now: Instant,
+    ) -> Begun {
+        let Beginning {
+            machine,
+            memory,
+            clocks,
+            seed,
+        } = *beginning;
+        let mut begun = Begun::default();
+        let iaid = dhcp6::iaid(&traits.name);
+        // A link without a hardware address of six octets has no DHCPv4.
+        let dhcp4 = wanted.dhcp4.clone().filter(|_| traits.mac.is_some());
+        let dhcp4 = dhcp4.map(|settings| (settings, traits.mac));
+        renew(&mut self.dhcp4, dhcp4, |(settings, mac)| {
+            begun.dhcp4 = true;
+            let mac = mac.unwrap_or(NOBODY);
+            let setup = dhcp4::Setup {
+                settings: Arc::clone(settings),
+                mac,
+                kind: Arc::clone(&traits.kind),
+                duid: machine.duid.octets().into(),
+                iaid,
+                seed,
+            };
+            dhcp4::Client::new(setup, memory.leases(mac, clocks), now)
+        });
+        let ra = wanted.ra.map(|settings| (settings, traits.mac));
+        renew(&mut self.ra, ra, |(settings, mac)| {
+            begun.ra = true;
+            let setup = ra::Setup {
+                settings: *settings,
+                link: Arc::clone(&traits.name),
+                mac: *mac,
+                secret: machine.secret,
+                network: Arc::new([]),
+                seed: seed ^ 1,
+                remembered: memory.ra(&traits.name, clocks.wall),
+            };
+            ra::Client::new(setup, now)
+        });
+        renew(&mut self.dhcp6, wanted.dhcp6.clone(), |settings| {
+            begun.dhcp6 = true;
+            let setup = dhcp6::Setup {
+                settings: Arc::clone(settings),
+                link: Arc::clone(&traits.name),
+                duid: machine.duid.clone(),
+                iaid,
+                hostname: None,
+                seed: seed ^ 2,
+                remembered: memory.dhcp6(&traits.name, clocks.wall),
+            };
+            dhcp6::Client::new(setup, now)
+        });
+        begun
+    }
+
+    pub(super) fn handle_heard(&mut self, heard: &Heard, now: Instant) {
+        let octets = &heard.octets;
+        match (heard.port, heard.from) {
+            (Port::Packet, _) => self.dhcp4(|client| {
+                client.handle_packet(octets, Received::Packet(heard.checksum), now);
+            }),
+            (Port::Arp, _) => {
+                self.dhcp4(|client| client.handle_packet(octets, Received::Arp, now));
+            }
+            (Port::Dhcp4(_), IpAddr::V4(from)) => {
+                self.dhcp4(|client| client.handle_packet(octets, Received::Udp(from), now));
+            }
+            (Port::Icmp6, IpAddr::V6(from)) => {
+                if let Some(ra) = &mut self.ra {
+                    ra.client.handle_packet(octets, from, heard.hop_limit, now);
+                }
+            }
+            (Port::Dhcp6, IpAddr::V6(from)) => {
+                if let Some(dhcp6) = &mut self.dhcp6 {
+                    dhcp6.client.handle_packet(octets, from, now);
+                }
+            }
+            (Port::Dhcp4(_), IpAddr::V6(_)) | (Port::Icmp6 | Port::Dhcp6, IpAddr::V4(_)) => {}
+        }
+    }
+
+    fn dhcp4(&mut self, act: impl FnOnce(&mut dhcp4::Client)) {
+        if let Some(dhcp4) = &mut self.dhcp4 {
+            act(&mut dhcp4.client);
+        }
+    }
+
+    pub(super) fn handle_dad_failed(&mut self, address: Ipv6Addr, now: Instant) {
+        if let Some(ra) = &mut self.ra {
+            ra.client.handle_dad_failed(address, now);
+        }
+        if let Some(dhcp6) = &mut self.dhcp6 {
+            dhcp6.client.handle_dad_failed(address, now);
+        }
+    }
+
+    pub(super) fn handle_neighbour(
+        &mut self,
+        neighbour: Ipv6Addr,
+        reachability: ra::Reachability,
+        now: Instant,
+    ) {
+        if let Some(ra) = &mut self.ra {
+            ra.client.handle_neighbour(neighbour, reachability, now);
+        }
+    }
+
+    pub(super) fn handle_resume(&mut self, now: Instant) {
+        self.dhcp4(|client| client.handle_resume(now));
+        if let Some(ra) = &mut self.ra {
+            ra.client.handle_reattach(now);
+        }
+        if let Some(dhcp6) = &mut self.dhcp6 {
+            dhcp6.client.handle_reattach(now);
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.dhcp4(|client| client.handle_timeout(now));
+        if let Some(ra) = &mut self.ra {
+            ra.client.handle_timeout(now);
+        }
+        if let Some(dhcp6) = &mut self.dhcp6 {
+            dhcp6.client.handle_timeout(now);
+        }
+    }
+
+    pub(super) fn renew(&mut self, now: Instant) {
+        self.dhcp4(|client| client.renew(now));
+        if let Some(ra) = &mut self.ra {
+            ra.client.handle_reattach(now);
+        }
+        if let Some(dhcp6) = &mut self.dhcp6 {
+            dhcp6.client.handle_reattach(now);
+        }
+    }
+
+    pub(super) fn release(&mut self, now: Instant) {
+        self.dhcp4(|client| client.release(now));
+        if let Some(dhcp6) = &mut self.dhcp6 {
+            dhcp6.client.handle_release(now);
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let dhcp4 = self.dhcp4.as_ref();
+        let ra = self.ra.as_ref();
+        let dhcp6 = self.dhcp6.as_ref();
+        let due = [
+            dhcp4.and_then(|running| running.client.poll_timeout()),
+            ra.and_then(|running| running.client.poll_timeout()),
+            dhcp6.and_then(|running| running.client.poll_timeout()),
+        ];
+        due.into_iter().flatten().min()
+    }
+
+    pub(super) fn report(&self, now: Instant) -> Report {
+        let dhcp4 = self.dhcp4.as_ref();
+        let ra = self.ra.as_ref();
+        let dhcp6 = self.dhcp6.as_ref();
+        Report {
+            dhcp4: dhcp4.map(|running| running.client.status()),
+            ra: ra.map(|running| running.client.report(now)),
+            dhcp6: dhcp6.map(|running| running.client.report(now)),
+        }
+    }
+
+    /// Returns which ports should be open.
+    pub(super) fn ports(&self, index: u32) -> Vec<WantedPort> {
+        let mac = self.traits.as_ref().and_then(|traits| traits.mac);
+        let is_up = self.traits.as_ref().is_some_and(|traits| traits.up);
+        let mut ports = Vec::new();
+        let mut want = |port, arp| {
+            ports.push(WantedPort {
+                index,
+                port,
+                arp,
+                mac,
+            });
+        };
+        if let Some(dhcp4) = &self.dhcp4 {
+            let sockets = dhcp4.client.sockets();
+            if sockets.packet {
+                want(Port::Packet, None);
+            }
+            if sockets.arp.is_some() {
+                want(Port::Arp, sockets.arp);
+            }
+            if let Some(address) = sockets.udp {
+                want(Port::Dhcp4(address), None);
+            }
+        }
+        if self.ra.is_some() && is_up {
+            want(Port::Icmp6, None);
+        }
+        if self.dhcp6.is_some() && is_up {
+            want(Port::Dhcp6, None);
+        }
+        ports
+    }
+
+    /// Takes what the clients have to say.
+    pub(super) fn gather(&mut self, index: u32, now: Instant) -> Said {
+        let mut said = Said::default();
+        let Some(traits) = &self.traits else {
+            return said;
+        };
+        if let Some(ra) = &mut self.ra {
+            while let Some(event) = ra.client.poll_event() {
+                match event {
+                    ra::Event::Supplied(supply) => said.supplied(Supplier::Ra, Some(supply)),
+                    ra::Event::Withdrawn => said.supplied(Supplier::Ra, None),
+                    ra::Event::Keep(memory) => {
+                        said.words.push(Word::Ra(Arc::clone(&traits.name), memory));
+                    }
+                    ra::Event::Dhcp6(flags) => {
+                        if let Some(dhcp6) = &mut self.dhcp6 {
+                            dhcp6.client.handle_advertised(flags, now);
+                        }
+                    }
+                }
+            }
+        }
+        if let Some(dhcp6) = &mut self.dhcp6 {
+            while let Some(event) = dhcp6.client.poll_event() {
+                match event {
+                    dhcp6::Event::Supplied(supply) => {
+                        if let Some(ra) = &mut self.ra {
+                            let delegated = !supply.delegated.is_empty();
+                            ra.client.handle_delegation(delegated, now);
+                        }
+                        said.supplied(Supplier::Dhcp6, Some(supply));
+                    }
+                    dhcp6::Event::Withdrawn => {
+                        if let Some(ra) = &mut self.ra {
+                            ra.client.handle_delegation(false, now);
+                        }
+                        said.supplied(Supplier::Dhcp6, None);
+                    }
+                    dhcp6::Event::Keep(memory) => {
+                        let link = Arc::clone(&traits.name);
+                        said.words.push(Word::Dhcp6(link, memory));
+                    }
+                    dhcp6::Event::Released => {}
+                }
+            }
+            while let Some(transmit) = dhcp6.client.poll_transmit() {
+                said.transmits.push(Transmit {
+                    index,
+                    port: Port::Dhcp6,
+                    neighbour: NOBODY,
+                    to: transmit.to.into(),
+                    from: transmit.from,
+                    octets: transmit.octets,
+                });
+            }
+        }
+        if let Some(ra) = &mut self.ra {
+            // What DHCPv6 brought may have changed what routers supply.
+            while let Some(event) = ra.client.poll_event() {
+                match event {
+                    ra::Event::Supplied(supply) => said.supplied(Supplier::Ra, Some(supply)),
+                    ra::Event::Withdrawn => said.supplied(Supplier::Ra, None),
+                    ra::Event::Keep(_) | ra::Event::Dhcp6(_) => {}
+                }
+            }
+            while let Some(transmit) = ra.client.poll_transmit() {
+                said.transmits.push(Transmit {
+                    index,
+                    port: Port::Icmp6,
+                    neighbour: NOBODY,
+                    to: transmit.to.into(),
+                    from: None,
+                    octets: transmit.octets,
+                });
+            }
+        }
+        if let Some(dhcp4) = &mut self.dhcp4 {
+            said.take_dhcp4(&mut dhcp4.client, traits, index);
+        }
+        said
+    }
+}
+
+impl Said {
+    fn supplied(&mut self, supplier: Supplier, supply: Option<Box<Supply>>) {
+        self.supplies.push((supplier, supply));
+    }
+
+    fn take_dhcp4(&mut self, client: &mut dhcp4::Client, traits: &Traits, index: u32) {
+        let mac = traits.mac.unwrap_or(NOBODY);
+        let mut note = |text: String| {
+            self.notes.push(Note {
+                link: Arc::clone(&traits.name),
+                supplier: Supplier::Dhcp4,
+                text,
+            });
+        };
+        while let Some(event) = client.poll_event() {
+            match event {
+                dhcp4::Event::Supplied(supply) => {
+                    self.supplies.push((Supplier::Dhcp4, Some(supply)));
+                }
+                dhcp4::Event::Withdrawn(trouble) => {
+                    note(trouble.to_string());
+                    self.supplies.push((Supplier::Dhcp4, None));
+                }
+                dhcp4::Event::Keep(remembered) => self.words.push(Word::Lease(mac, remembered)),
+                dhcp4::Event::Forget(network) => self.words.push(Word::NoLease(mac, network)),
+                dhcp4::Event::Silent => note("no server answers".to_owned()),
+                dhcp4::Event::Noted(trouble) => note(trouble.to_string()),
+            }
+        }
+        while let Some(transmit) = client.poll_transmit() {
+            let port = match transmit.by {
+                Socket::Packet => Port::Packet,
+                Socket::Arp => Port::Arp,
+                Socket::Udp => {
+                    let address = client.sockets().udp;
+                    Port::Dhcp4(address.unwrap_or(Ipv4Addr::UNSPECIFIED))
+                }
+            };
+            self.transmits.push(Transmit {
+                index,
+                port,
+                neighbour: transmit.neighbour,
+                to: transmit.to.into(),
+                from: None,
+                octets: transmit.octets,
+            });
+        }
+    }
+}
+
+/// Which clients have just begun.
+#[derive(Debug, Default)]
+struct Begun {
+    dhcp4: bool,
+    ra: bool,
+    dhcp6: bool,
+}
+
+/// Has a client with these settings run: the one that runs with the same goes on.
+fn renew<C, S: PartialEq>(
+    slot: &mut Option<Running<C, S>>,
+    wanted: Option<S>,
+    make: impl FnOnce(&S) -> C,
+) {
+    match wanted {
+        None => *slot = None,
+        Some(settings) => {
+            if slot
+                .as_ref()
+                .is_none_or(|running| running.settings != settings)
+            {
+                let client = make(&settings);
+                *slot = Some(Running { client, settings });
+            }
+        }
+    }
+}
