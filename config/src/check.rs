@@ -4,6 +4,7 @@
 
 pub(crate) mod between;
 pub(crate) mod closed;
+mod kind;
 mod listeners;
 mod local;
 mod observing;

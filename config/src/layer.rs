@@ -113,6 +113,11 @@ pub fn load(layers: &[Layer]) -> Loaded {
     for (id, layer) in profiles(layers) {
         loading.profile(id, layer);
     }
+    between::links::check(
+        &loading.links_at,
+        &mut loading.loaded.config.profiles,
+        &mut loading.files,
+    );
     loading.loaded.diagnostics = loading
         .files
         .into_iter()
@@ -174,6 +179,8 @@ struct Loading<'a> {
     /// Which of the files said one of [`ENTANGLED`] last, and where.
     entangled_at: Option<(usize, Span)>,
     claimants: between::Claimants<'a>,
+    /// Which profiles make links, and where they say so.
+    links_at: Vec<between::links::Said>,
 }
 
 impl<'a> Loading<'a> {
@@ -216,7 +223,15 @@ impl<'a> Loading<'a> {
             let file = &layer.origin.path;
             self.claimants
                 .add(&checked.profile, &checked.claims_at, file, &mut findings);
-            self.put(checked.profile);
+            let makes_link = checked.profile.link.is_some();
+            let id = self.put(checked.profile);
+            if makes_link {
+                self.links_at.push(between::links::Said {
+                    profile: id,
+                    file: self.files.len(),
+                    at: document.top.key("link"),
+                });
+            }
         }
         self.files.push(findings);
     }

@@ -8,6 +8,7 @@
 
 mod check;
 pub mod diagnostic;
+pub mod kind;
 pub mod layer;
 pub mod listener;
 pub mod matcher;

@@ -36,6 +36,14 @@ pub struct LinkTraits<'a> {
 }
 
 impl LinkMatch {
+    /// Returns the match of one name.
+    pub fn of_name(name: &str) -> Self {
+        Self {
+            name: vec![Glob::only(name)],
+            ..Self::default()
+        }
+    }
+
     /// Whether a link with these traits is governed.
     pub fn matches(&self, link: &LinkTraits<'_>) -> bool {
         let any = |globs: &[Glob], value: Option<&str>| {
@@ -159,6 +167,25 @@ impl Piece {
 }
 
 impl Glob {
+    /// Returns the one text that fits, when there is no more than one and the pattern is that text.
+    pub fn literal(&self) -> Option<&str> {
+        let is_plain = !self.is_negated
+            && self
+                .pieces
+                .iter()
+                .all(|piece| matches!(piece, Piece::Literal(_)));
+        is_plain.then_some(&*self.text)
+    }
+
+    /// Returns the pattern that only this text fits.
+    pub fn only(text: &str) -> Self {
+        Self {
+            text: text.into(),
+            is_negated: false,
+            pieces: text.chars().map(Piece::Literal).collect(),
+        }
+    }
+
     /// Whether the whole of `text` fits the pattern.
     pub fn matches(&self, text: &str) -> bool {
         fits(&self.pieces, text) != self.is_negated

@@ -15,9 +15,15 @@ use crate::name::DomainName;
 use crate::observing::Observing;
 use crate::pin::Pin;
 
+mod kind;
 mod local;
 mod network;
 
+pub(crate) use kind::read_key;
+pub use kind::{
+    Endpoint, EndpointHost, PeerSettings, PortSettings, PublicKey, Secret, SecretSource,
+    VirtualLink, VlanUse, WireguardSettings,
+};
 pub use local::{BlockAction, BlockError, Dns64, ListConfig, ListFormat, Mapping, Record};
 pub use network::{
     AddressGeneration, CarrierPolicy, CarrierUse, ClientId, DefaultRouteUse, Dhcp4Settings,
@@ -282,6 +288,8 @@ pub struct Profile {
     pub dns: DnsSettings,
     /// `addresses`, `dhcp4`, `dhcp6`, `ra`, `[[routes]]`: checked here, applied by the link manager.
     pub network: NetworkSettings,
+    /// `[link]`: the link that linnet makes.
+    pub link: Option<VirtualLink>,
 }
 
 /// What one owner wants of DNS: `[dns]` of a profile, or a claim made at run time.

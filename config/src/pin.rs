@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// What stands before the base64.
-const PREFIX: &str = "sha256/";
+pub(crate) const PREFIX: &str = "sha256/";
 /// Characters of 32 octets in base64, padding included (RFC 4648 §4).
 const TEXT: usize = 44;
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

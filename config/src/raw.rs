@@ -3,6 +3,8 @@
 //! Knows shapes and ranges, not meanings: whether a text is a domain name is for `check`. What has a mistake is kept as
 //! far as it can be read, for the sake of a broken profile's claims.
 
+mod kinds;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::Findings;
+use crate::kind::LinkKind;
 use crate::reference::{self, FileKind, Key, Section, Syntax};
 use crate::units;
 
@@ -131,6 +134,16 @@ impl Table {
         }
     }
 
+    /// Returns the word of a choice as the key table has it.
+    pub(crate) fn choice(&self, name: &str) -> Option<&'static str> {
+        let value = self.value(name)?;
+        if let Value::Word(word) = value {
+            Some(word)
+        } else {
+            mismatch(name, value)
+        }
+    }
+
     /// Returns the texts of a list, or the one text.
     pub(crate) fn texts(&self, name: &str) -> Option<&[Text]> {
         let value = self.value(name)?;
@@ -191,6 +204,7 @@ pub(crate) fn read(kind: FileKind, findings: &mut Findings<'_>) -> Document {
         FileKind::Profile => Section::Profile,
     };
     let mut walk = Walk {
+        kind: kinds::kind_of(document.get_ref()),
         findings,
         strays: Vec::new(),
     };
@@ -204,6 +218,8 @@ pub(crate) fn read(kind: FileKind, findings: &mut Findings<'_>) -> Document {
 }
 
 struct Walk<'f, 'a> {
+    /// The kind of the link that the profile makes.
+    kind: Option<LinkKind>,
     findings: &'f mut Findings<'a>,
     /// What stands under a wrong name or in a wrong place, with the key that it is most likely meant for.
     strays: Vec<(&'static Key, Said)>,
@@ -215,7 +231,7 @@ impl Walk<'_, '_> {
         for (name, value) in table {
             let span = name.span();
             let found_before = self.findings.list.len();
-            let Some(key) = reference::find(section, name.get_ref()) else {
+            let Some(key) = self.find(section, name.get_ref()) else {
                 self.unknown(section, name, value);
                 continue;
             };
@@ -239,20 +255,21 @@ impl Walk<'_, '_> {
         name: &Spanned<std::borrow::Cow<'_, str>>,
         value: &Spanned<DeValue<'_>>,
     ) {
+        if self.is_of_other_kind(section, name) {
+            return;
+        }
         let said = name.get_ref();
-        let known = section.keys().map(|key| key.name);
+        let known = self.known(section);
         let home = reference::home(section, said);
-        let near = reference::nearest(said, known).and_then(|near| reference::find(section, near));
+        let near = reference::nearest(said, known.iter().copied());
+        let near = near.and_then(|near| self.find(section, near));
         let (help, meant) = match (home, near) {
             (Some(home), _) => (Some(belongs(home)), Some(home)),
             (None, Some(near)) => (Some(format!("did you mean `{}`?", near.name)), Some(near)),
-            (None, None) => {
-                let known: Vec<&str> = section.keys().map(|key| key.name).collect();
-                (
-                    Some(format!("the keys here are {}", known.join(", "))),
-                    None,
-                )
-            }
+            (None, None) => (
+                Some(format!("the keys here are {}", known.join(", "))),
+                None,
+            ),
         };
         let message = format!("unknown key `{said}` in {}", section.label());
         self.findings.error(Some(name.span()), message, help);
@@ -262,6 +279,7 @@ impl Walk<'_, '_> {
         // Its own mistakes are found when it stands where it belongs.
         let mut quiet = Findings::new(self.findings.file, self.findings.source);
         let mut walk = Walk {
+            kind: self.kind,
             findings: &mut quiet,
             strays: Vec::new(),
         };

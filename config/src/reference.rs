@@ -3,6 +3,7 @@
 //! Says what a key looks like and what it is for; what its value means is decided in `check`.
 
 mod keys;
+mod kinds;
 mod schema;
 mod text;
 
@@ -49,11 +50,17 @@ pub enum Section {
     Dns,
     /// One of `[[routes]]` of a profile.
     Routes,
+    /// `[link]` of a profile: its keys beyond the common ones hang on the kind.
+    Link,
+    /// One of `[[ports]]` of a profile: likewise.
+    Ports,
+    /// One of `[[peers]]` of a profile.
+    Peers,
 }
 
 impl Section {
     /// All sections, in the order of the reference.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Main,
         Self::Resolver,
         Self::Links,
@@ -67,6 +74,9 @@ impl Section {
         Self::Match,
         Self::Dns,
         Self::Routes,
+        Self::Link,
+        Self::Ports,
+        Self::Peers,
     ];
 
     /// Returns the kind of file that it stands in.
@@ -81,7 +91,13 @@ impl Section {
             | Self::Log
             | Self::Records
             | Self::Lists => FileKind::Main,
-            Self::Profile | Self::Match | Self::Dns | Self::Routes => FileKind::Profile,
+            Self::Profile
+            | Self::Match
+            | Self::Dns
+            | Self::Routes
+            | Self::Link
+            | Self::Ports
+            | Self::Peers => FileKind::Profile,
         }
     }
 
@@ -101,6 +117,9 @@ impl Section {
             Self::Match => "match",
             Self::Dns => "[dns]",
             Self::Routes => "[[routes]]",
+            Self::Link => "[link]",
+            Self::Ports => "[[ports]]",
+            Self::Peers => "[[peers]]",
         }
     }
 
@@ -120,6 +139,9 @@ impl Section {
             Self::Match => "in `match` of a profile, as match = { … }",
             Self::Dns => "in [dns] of a profile",
             Self::Routes => "in [[routes]] of a profile",
+            Self::Link => "in [link] of a profile",
+            Self::Ports => "in [[ports]] of a profile",
+            Self::Peers => "in [[peers]] of a profile",
         }
     }
 
@@ -164,6 +186,20 @@ pub enum Form {
     ScopeName,
     /// A prefix for DNS64, `auto` or `off`.
     Mapping,
+    /// A link's name.
+    LinkName,
+    /// A length of time in milliseconds or seconds.
+    Interval,
+    /// Two numbers with a colon between them.
+    Pair,
+    /// Two ports with a hyphen between them.
+    PortRange,
+    /// A VLAN's number, or two with a hyphen between them.
+    Vlans,
+    /// A key of WireGuard.
+    WireguardKey,
+    /// A name or address, and a port.
+    Endpoint,
 }
 
 /// What a value looks like.

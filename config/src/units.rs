@@ -56,6 +56,23 @@ pub fn parse_time(text: &str) -> Result<u64, TimeError> {
     number.checked_mul(*seconds).ok_or(TimeError::TooGreat)
 }
 
+/// Reads a length of time that may be shorter than a second, as `"100ms"`; returns milliseconds.
+///
+/// # Errors
+/// [`TimeError`], when number or unit are missing.
+pub fn parse_interval(text: &str) -> Result<u64, TimeError> {
+    if let Some(number) = text.strip_suffix("ms") {
+        let number = number.trim_end();
+        if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(TimeError::NoNumber);
+        }
+        return number.parse().map_err(|_| TimeError::TooGreat);
+    }
+    parse_time(text)?
+        .checked_mul(1000)
+        .ok_or(TimeError::TooGreat)
+}
+
 /// Writes a length of time in the greatest unit that divides it.
 pub fn time_text(seconds: u64) -> String {
     let fitting = TIME_UNITS

@@ -1,4 +1,8 @@
 //! What is wrong between files that are each right? Upstreams that another file makes our own stub, and rival claims.
+//!
+//! Links that two profiles make, or that stand on each other in a circle, are found in [`links`].
+
+pub(crate) mod links;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

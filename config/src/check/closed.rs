@@ -73,6 +73,7 @@ pub(crate) fn close(checked: Checked, document: &Document, source: &str) -> Opti
             ..DnsSettings::default()
         },
         network: NetworkSettings::default(),
+        link: None,
     })
 }
 

@@ -47,11 +47,13 @@ pub(crate) fn profile(
         .table("dns")
         .map(|dns| self::dns(dns, resolver, &mut claims_at, findings))
         .unwrap_or_default();
+    let link = super::kind::link(top, matches.as_ref(), findings);
     let profile = Profile {
         id: id.clone(),
         matches,
         dns,
         network,
+        link,
     };
     Checked {
         profile,
@@ -84,6 +86,9 @@ pub(super) fn is_good_id(id: &str) -> bool {
 
 fn link_match(top: &Table, findings: &mut Findings<'_>) -> Option<LinkMatch> {
     let Some(said) = top.table("match") else {
+        if let Some(name) = super::kind::own_name(top) {
+            return Some(LinkMatch::of_name(name));
+        }
         let named = LINK_KEYS.iter().find_map(|name| {
             let span = top.key(name).filter(|_| !top.is_off(name));
             span.map(|span| (name, span))

@@ -382,7 +382,10 @@ fn defaults_of_the_reference_are_those_of_the_model() {
             | Section::Listeners
             | Section::Metrics
             | Section::Records
-            | Section::Lists => continue,
+            | Section::Lists
+            | Section::Link
+            | Section::Ports
+            | Section::Peers => continue,
             Section::Resolver => &mut main,
             Section::Links => &mut links,
             Section::Dnstap => &mut dnstap,
@@ -450,6 +453,7 @@ fn every_choice_of_the_table_is_a_value_of_the_model() {
                 "format" => from_word::<ListFormat>(word).is_some(),
                 "action" => from_word::<BlockAction>(word).is_some(),
                 "error" => from_word::<BlockError>(word).is_some(),
+                "kind" => crate::kind::LinkKind::of(word).is_some(),
                 other => panic!("{other} is a choice that nothing reads"),
             };
             assert!(is_read, "{} = {word}", key.name);

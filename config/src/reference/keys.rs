@@ -1,5 +1,6 @@
 //! The table of all keys: what there is to say about each. Defaults stand here as text; a test compares them with the model.
 
+mod kinds;
 mod local;
 mod observing;
 
@@ -575,4 +576,26 @@ pub static KEYS: &[Key] = &[
         None,
         "The route's metric; lower wins.",
     ),
+    kinds::KEYS[0],
+    kinds::KEYS[1],
+    kinds::KEYS[2],
+    kinds::KEYS[3],
+    kinds::KEYS[4],
+    kinds::KEYS[5],
+    kinds::KEYS[6],
+    kinds::KEYS[7],
+    kinds::KEYS[8],
+    kinds::KEYS[9],
+    kinds::KEYS[10],
+    kinds::KEYS[11],
+    kinds::KEYS[12],
+    kinds::KEYS[13],
+    kinds::KEYS[14],
+    kinds::KEYS[15],
+    kinds::KEYS[16],
+    kinds::KEYS[17],
+    kinds::KEYS[18],
+    kinds::KEYS[19],
+    kinds::KEYS[20],
+    kinds::KEYS[21],
 ];

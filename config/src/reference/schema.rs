@@ -23,6 +23,7 @@ fn section(section: Section, description: &str) -> Value {
     for key in section.keys() {
         properties.insert(key.name.to_owned(), property(key));
     }
+    super::kinds::properties(section, &mut properties);
     let mut table = json!({
         "type": "object",
         "additionalProperties": false,
@@ -36,6 +37,9 @@ fn section(section: Section, description: &str) -> Value {
         Section::Listeners => &["address"],
         Section::Records => &["name", "type", "data"],
         Section::Lists => &["path"],
+        Section::Link => &["kind"],
+        Section::Ports => &["name"],
+        Section::Peers => &["public-key"],
         Section::Main
         | Section::Resolver
         | Section::Links
@@ -52,7 +56,7 @@ fn section(section: Section, description: &str) -> Value {
     table
 }
 
-fn property(key: &Key) -> Value {
+pub(super) fn property(key: &Key) -> Value {
     let text = json!({ "type": "string" });
     let mut value = match key.syntax {
         Syntax::Boolean => json!({ "type": "boolean" }),

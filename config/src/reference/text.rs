@@ -46,6 +46,7 @@ pub fn markdown() -> String {
             );
         }
     }
+    super::kinds::markdown(&mut text);
     text
 }
 
@@ -97,6 +98,18 @@ fn heading(section: Section) -> (&'static str, &'static str) {
             "Whom to ask, and for which names. A claimed name is asked here or refused.",
         ),
         Section::Routes => ("`[[routes]]` in a profile", "Once for each route."),
+        Section::Link => (
+            "`[link]` in a profile",
+            "The profile's link is made by linnet. What else can be said hangs on its kind: see *Kinds of links* below.",
+        ),
+        Section::Ports => (
+            "`[[ports]]` in a profile",
+            "Once for each port of which there is more to say than its name. What else can be said hangs on the link's kind.",
+        ),
+        Section::Peers => (
+            "`[[peers]]` in a profile",
+            "Once for each peer of a link of kind `wireguard`.",
+        ),
     }
 }
 
@@ -145,6 +158,13 @@ fn one(form: Form) -> &'static str {
         Form::Label => "a word of letters, digits, `.`, `_` and `-`",
         Form::ScopeName => "a profile's id, or `\"default\"`",
         Form::Mapping => "`\"off\"`, `\"auto\"`, or a prefix, as `\"64:ff9b::/96\"`",
+        Form::LinkName => "a link's name",
+        Form::Interval => "a length of time, as `\"100ms\"` or `\"2s\"`",
+        Form::Pair => "two numbers, as `\"3:5\"`",
+        Form::PortRange => "two ports, as `\"32768-60999\"`",
+        Form::Vlans => "a VLAN, or a range of them, as `\"20-29\"`",
+        Form::WireguardKey => "a key, as `wg genkey` and `wg pubkey` write it",
+        Form::Endpoint => "a name or address with a port, as `\"vpn.example:51820\"`",
     }
 }
 
@@ -168,5 +188,12 @@ fn many(form: Form) -> &'static str {
         Form::Label => "words",
         Form::ScopeName => "profile ids, or `\"default\"`",
         Form::Mapping => "prefixes",
+        Form::LinkName => "names of links",
+        Form::Interval => "lengths of time",
+        Form::Pair => "pairs of numbers, as `\"3:5\"`",
+        Form::PortRange => "pairs of ports",
+        Form::Vlans => "VLANs and ranges of them, as `\"10\"` and `\"20-29\"`",
+        Form::WireguardKey => "keys",
+        Form::Endpoint => "names or addresses with ports",
     }
 }

@@ -1,0 +1,247 @@
+//! What link does a profile make? [`VirtualLink`]: its kind, what it stands on, its ports and its attributes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Hop, PolicyRule, Prefix, Route, RouteKind};
+use crate::kind::{LinkKind, Value};
+use crate::name::DomainName;
+use crate::pin::{PREFIX, Pin};
+
+/// `[link]`: a link that linnet makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VirtualLink {
+    /// What it is.
+    pub kind: LinkKind,
+    /// Its name: 1 to 15 octets.
+    pub name: Arc<str>,
+    /// The link that it stands on.
+    pub parent: Option<Arc<str>>,
+    /// The name of its other end.
+    pub peer: Option<Arc<str>>,
+    /// What is said of it, by the names of the kind's attributes.
+    pub attributes: BTreeMap<&'static str, Value>,
+    /// Its ports by name.
+    pub ports: BTreeMap<Arc<str>, PortSettings>,
+    /// VLANs of a bridge itself.
+    pub vlans: BTreeMap<u16, VlanUse>,
+    /// Keys and peers.
+    pub wireguard: Option<Arc<WireguardSettings>>,
+}
+
+impl VirtualLink {
+    /// Returns the names of the links that must be there before it can be: parent and ports.
+    pub fn below(&self) -> impl Iterator<Item = &Arc<str>> {
+        let primary = self.attributes.values().filter_map(|value| match value {
+            Value::Link(name) => Some(name),
+            Value::Number(_)
+            | Value::Switch(_)
+            | Value::Word(_)
+            | Value::Time(_)
+            | Value::Address(_)
+            | Value::Addresses(_)
+            | Value::Mac(_)
+            | Value::Pairs(_)
+            | Value::PortRange(..) => None,
+        });
+        self.parent.iter().chain(self.ports.keys()).chain(primary)
+    }
+}
+
+/// What is said of a port.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PortSettings {
+    /// By the names of the kind's attributes of ports.
+    pub attributes: BTreeMap<&'static str, Value>,
+    /// VLANs of a bridge's port; empty leaves them to the bridge.
+    pub vlans: BTreeMap<u16, VlanUse>,
+}
+
+/// How a port is a member of a VLAN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct VlanUse {
+    /// Whether frames leave without the tag.
+    pub untagged: bool,
+    /// Whether frames without a tag belong to it.
+    pub pvid: bool,
+}
+
+/// 32 octets that nobody is shown.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Secret(pub [u8; 32]);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(crate::secret::MASK)
+    }
+}
+
+/// Where a secret is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// In the profile.
+    Said(Secret),
+    /// In a file, in base64, that root alone may read.
+    File(Arc<str>),
+}
+
+/// A peer's key.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PublicKey(pub [u8; 32]);
+
+/// Reads a key of WireGuard: 32 octets in base64, 44 characters.
+pub(crate) fn read_key(text: &str) -> Option<[u8; 32]> {
+    let digits = text.strip_suffix('=')?;
+    let pin: Pin = format!("{PREFIX}{digits}").parse().ok()?;
+    Some(pin.0)
+}
+
+impl fmt::Display for PublicKey {
+    /// Writes base64, as `wg show` does.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pin = Pin(self.0).to_string();
+        f.write_str(pin.strip_prefix(PREFIX).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// Keys and peers of a link of kind `wireguard`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WireguardSettings {
+    /// This side's key.
+    pub private_key: SecretSource,
+    /// The port of UDP; 0 lets the kernel draw one.
+    pub listen_port: u16,
+    /// The mark of the tunnel's own packets; 0 for none.
+    pub mark: u32,
+    /// The peers by their keys.
+    pub peers: BTreeMap<PublicKey, PeerSettings>,
+}
+
+/// One of `[[peers]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerSettings {
+    /// A secret beside the keys.
+    pub preshared_key: Option<SecretSource>,
+    /// Where it is reached.
+    pub endpoint: Option<Endpoint>,
+    /// The networks that are behind it.
+    pub allowed: BTreeSet<Prefix>,
+    /// How often an empty packet keeps the way open; zero never does.
+    pub keepalive: Duration,
+    /// Whether what is allowed gets routes.
+    pub routes: bool,
+    /// The metric of those routes.
+    pub metric: Option<u32>,
+}
+
+/// Where a peer is reached.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Endpoint {
+    /// The host.
+    pub host: EndpointHost,
+    /// The port of UDP.
+    pub port: u16,
+}
+
+/// The host of an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EndpointHost {
+    /// Known by its address.
+    Address(IpAddr),
+    /// To be resolved, in the scope of the network below the tunnel.
+    Name(DomainName),
+}
+
+/// The table and mark of a full tunnel whose profile names none.
+const FULL_TUNNEL: u32 = 51_820;
+/// Rules of a full tunnel come right before that of the main table.
+const FULL_TUNNEL_PRIORITY: u32 = 32_700;
+
+impl WireguardSettings {
+    /// Whether a peer may have all addresses of a family, with routes.
+    fn is_full(&self) -> bool {
+        let peers = self.peers.values().filter(|peer| peer.routes);
+        let mut allowed = peers.flat_map(|peer| &peer.allowed);
+        allowed.any(|prefix| prefix.length == 0)
+    }
+
+    /// Returns the mark of the tunnel's own packets; a full tunnel has one of its own when none is said, lest its packets enter itself.
+    pub fn mark_in_force(&self) -> u32 {
+        if self.mark == 0 && self.is_full() {
+            FULL_TUNNEL
+        } else {
+            self.mark
+        }
+    }
+
+    /// Returns the routes of what peers are allowed; those of a full tunnel in the table that has the mark's number.
+    pub fn routes(&self) -> Vec<Route> {
+        let mut routes = Vec::new();
+        for peer in self.peers.values().filter(|peer| peer.routes) {
+            for prefix in &peer.allowed {
+                let is_all = prefix.length == 0;
+                routes.push(Route {
+                    to: prefix.network(),
+                    kind: RouteKind::Unicast,
+                    via: Vec::<Hop>::new(),
+                    on_link: false,
+                    metric: peer.metric,
+                    table: is_all.then(|| self.mark_in_force()),
+                    source: None,
+                    mtu: None,
+                });
+            }
+        }
+        routes
+    }
+
+    /// Returns the rules of a full tunnel: the main table decides where it has more than a default route; else what the
+    /// tunnel did not send itself goes into it.
+    pub fn rules(&self) -> Vec<PolicyRule> {
+        let mark = self.mark_in_force();
+        let peers = self.peers.values().filter(|peer| peer.routes);
+        let families: BTreeSet<bool> = peers
+            .flat_map(|peer| &peer.allowed)
+            .filter(|prefix| prefix.length == 0)
+            .map(|prefix| prefix.address.is_ipv6())
+            .collect();
+        let mut rules = Vec::new();
+        for is_ipv6 in families {
+            let rule = PolicyRule {
+                priority: FULL_TUNNEL_PRIORITY,
+                is_ipv6,
+                from: None,
+                to: None,
+                mark: None,
+                incoming: None,
+                outgoing: None,
+                table: Some(MAIN_TABLE),
+                kind: RouteKind::Unicast,
+                suppress_length: Some(0),
+                invert: false,
+            };
+            let into = PolicyRule {
+                priority: FULL_TUNNEL_PRIORITY + 1,
+                mark: Some((mark, u32::MAX)),
+                table: Some(mark),
+                suppress_length: None,
+                invert: true,
+                ..rule.clone()
+            };
+            rules.extend([rule, into]);
+        }
+        rules
+    }
+}
+
+/// `RT_TABLE_MAIN`.
+const MAIN_TABLE: u32 = 254;

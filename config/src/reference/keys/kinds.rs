@@ -1,0 +1,197 @@
+//! The keys of `[link]`, `[[ports]]` and `[[peers]]` that do not hang on the kind.
+
+use super::key;
+use crate::reference::{Form, Key, Section, Syntax};
+
+/// In the order of the reference.
+pub(super) const KEYS: [Key; 22] = [
+    key(
+        Section::Profile,
+        "link",
+        Syntax::Table(Section::Link),
+        None,
+        "A link that linnet makes.",
+    ),
+    key(
+        Section::Profile,
+        "ports",
+        Syntax::Tables(Section::Ports),
+        None,
+        "What there is to say of the ports of that link.",
+    ),
+    key(
+        Section::Profile,
+        "peers",
+        Syntax::Tables(Section::Peers),
+        None,
+        "The peers of that link, when it is of kind `wireguard`.",
+    ),
+    key(
+        Section::Link,
+        "kind",
+        Syntax::Choice(&[
+            "bond",
+            "bridge",
+            "dummy",
+            "geneve",
+            "gre",
+            "gretap",
+            "ifb",
+            "ip6gre",
+            "ip6tnl",
+            "ipip",
+            "ipvlan",
+            "macsec",
+            "macvlan",
+            "macvtap",
+            "sit",
+            "tap",
+            "tun",
+            "veth",
+            "vlan",
+            "vrf",
+            "vxlan",
+            "wireguard",
+            "xfrm",
+        ]),
+        None,
+        "What the link is.",
+    ),
+    key(
+        Section::Link,
+        "name",
+        Syntax::Text(Form::LinkName),
+        None,
+        "Its name; without it the name in `match`, which must be one name without wildcards.",
+    ),
+    key(
+        Section::Link,
+        "parent",
+        Syntax::Text(Form::LinkName),
+        None,
+        "The link that it stands on, or that its packets leave by.",
+    ),
+    key(
+        Section::Link,
+        "peer",
+        Syntax::Text(Form::LinkName),
+        None,
+        "The name of the other end of a `veth`.",
+    ),
+    key(
+        Section::Link,
+        "ports",
+        Syntax::List(Form::LinkName),
+        None,
+        "The links that are its ports.",
+    ),
+    key(
+        Section::Link,
+        "vlans",
+        Syntax::List(Form::Vlans),
+        None,
+        "VLANs of the bridge itself, as a port of its own; frames carry the tag.",
+    ),
+    key(
+        Section::Link,
+        "pvid",
+        Syntax::Integer { min: 1, max: 4094 },
+        None,
+        "The VLAN of the bridge's own untagged frames.",
+    ),
+    key(
+        Section::Ports,
+        "name",
+        Syntax::Text(Form::LinkName),
+        None,
+        "The port; it need not be in `ports` of [link] too.",
+    ),
+    key(
+        Section::Ports,
+        "vlans",
+        Syntax::List(Form::Vlans),
+        None,
+        "VLANs whose frames leave by the port with their tag.",
+    ),
+    key(
+        Section::Ports,
+        "untagged-vlans",
+        Syntax::List(Form::Vlans),
+        None,
+        "VLANs whose frames leave by the port without their tag.",
+    ),
+    key(
+        Section::Ports,
+        "pvid",
+        Syntax::Integer { min: 1, max: 4094 },
+        None,
+        "The VLAN of frames that come in without a tag, which leave without it too.",
+    ),
+    key(
+        Section::Peers,
+        "public-key",
+        Syntax::Text(Form::WireguardKey),
+        None,
+        "The peer's key, by which it is known.",
+    ),
+    secret(key(
+        Section::Peers,
+        "preshared-key",
+        Syntax::Text(Form::WireguardKey),
+        None,
+        "A secret beside the keys.",
+    )),
+    secret(key(
+        Section::Peers,
+        "preshared-key-file",
+        Syntax::Text(Form::Path),
+        None,
+        "A file that has it instead, readable by root alone.",
+    )),
+    key(
+        Section::Peers,
+        "endpoint",
+        Syntax::Text(Form::Endpoint),
+        None,
+        "Where it is reached; a name is resolved by the network below the tunnel, never through it, and again when the peer is silent.",
+    ),
+    key(
+        Section::Peers,
+        "allowed",
+        Syntax::List(Form::Prefix),
+        Some("[]"),
+        "The addresses that are behind it: packets to others do not go to it, and packets from others do not come in.",
+    ),
+    key(
+        Section::Peers,
+        "keepalive",
+        Syntax::Time {
+            min: 0,
+            max: 65_535,
+        },
+        Some("\"0s\""),
+        "How often an empty packet keeps the way to it open; zero never does.",
+    ),
+    key(
+        Section::Peers,
+        "routes",
+        Syntax::Boolean,
+        Some("true"),
+        "Whether what is allowed gets routes; for `0.0.0.0/0` and `::/0` those stand in a table of their own, which the tunnel's own packets pass by.",
+    ),
+    key(
+        Section::Peers,
+        "metric",
+        Syntax::Integer {
+            min: 0,
+            max: 4_294_967_295,
+        },
+        None,
+        "The metric of those routes.",
+    ),
+];
+
+const fn secret(mut key: Key) -> Key {
+    key.secret = true;
+    key
+}
