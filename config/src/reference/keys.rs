@@ -3,6 +3,7 @@
 mod kinds;
 mod local;
 mod observing;
+mod profile;
 
 use super::{Form, Key, Section, Syntax};
 
@@ -32,8 +33,38 @@ const fn key(
     }
 }
 
+/// How many keys there are.
+const COUNT: usize = MAIN.len()
+    + local::KEYS.len()
+    + observing::KEYS.len()
+    + profile::KEYS.len()
+    + kinds::KEYS.len();
+
 /// All keys, in the order of the reference.
-pub static KEYS: &[Key] = &[
+pub static KEYS: &[Key] = &joined([
+    MAIN,
+    &local::KEYS,
+    &observing::KEYS,
+    profile::KEYS,
+    &kinds::KEYS,
+]);
+
+const fn joined(parts: [&[Key]; 5]) -> [Key; COUNT] {
+    let mut keys = [MAIN[0]; COUNT];
+    let (mut part, mut to) = (0, 0);
+    while part < parts.len() {
+        let mut at = 0;
+        while at < parts[part].len() {
+            keys[to] = parts[part][at];
+            (at, to) = (at + 1, to + 1);
+        }
+        part += 1;
+    }
+    keys
+}
+
+/// The keys of `linnet.toml` that have no file of their own.
+const MAIN: &[Key] = &[
     key(
         Section::Main,
         "resolver",
@@ -351,251 +382,4 @@ pub static KEYS: &[Key] = &[
         Some("\"/dns-query\""),
         "The path of HTTPS requests.",
     ),
-    local::KEYS[0],
-    local::KEYS[1],
-    local::KEYS[2],
-    local::KEYS[3],
-    local::KEYS[4],
-    local::KEYS[5],
-    local::KEYS[6],
-    local::KEYS[7],
-    local::KEYS[8],
-    local::KEYS[9],
-    local::KEYS[10],
-    local::KEYS[11],
-    local::KEYS[12],
-    local::KEYS[13],
-    observing::KEYS[0],
-    observing::KEYS[1],
-    observing::KEYS[2],
-    observing::KEYS[3],
-    observing::KEYS[4],
-    observing::KEYS[5],
-    observing::KEYS[6],
-    observing::KEYS[7],
-    observing::KEYS[8],
-    key(
-        Section::Profile,
-        "match",
-        Syntax::Table(Section::Match),
-        None,
-        "The links that the profile governs; only a profile of names alone may be without it.",
-    ),
-    key(
-        Section::Profile,
-        "addresses",
-        Syntax::List(Form::Prefix),
-        Some("[]"),
-        "Static addresses, each with the length of its network.",
-    ),
-    key(
-        Section::Profile,
-        "dhcp4",
-        Syntax::Boolean,
-        Some("false"),
-        "Whether DHCPv4 is used.",
-    ),
-    key(
-        Section::Profile,
-        "dhcp6",
-        Syntax::Boolean,
-        Some("false"),
-        "Whether DHCPv6 is used.",
-    ),
-    key(
-        Section::Profile,
-        "ra",
-        Syntax::Boolean,
-        Some("false"),
-        "Whether router advertisements are used.",
-    ),
-    key(
-        Section::Profile,
-        "dns",
-        Syntax::Table(Section::Dns),
-        None,
-        "Whom to ask on these links, and for which names.",
-    ),
-    key(
-        Section::Profile,
-        "routes",
-        Syntax::Tables(Section::Routes),
-        None,
-        "Static routes.",
-    ),
-    key(
-        Section::Match,
-        "name",
-        Syntax::OneOrMore(Form::Glob),
-        None,
-        "Globs on the link's name or alternative names.",
-    ),
-    key(
-        Section::Match,
-        "mac",
-        Syntax::OneOrMore(Form::Mac),
-        None,
-        "Hardware addresses.",
-    ),
-    key(
-        Section::Match,
-        "kind",
-        Syntax::OneOrMore(Form::Glob),
-        None,
-        "Globs on the kind: ethernet, wifi, loopback, or the kernel's word, as veth, wireguard or tun.",
-    ),
-    key(
-        Section::Match,
-        "driver",
-        Syntax::OneOrMore(Form::Glob),
-        None,
-        "Globs on the driver.",
-    ),
-    key(
-        Section::Match,
-        "path",
-        Syntax::OneOrMore(Form::Glob),
-        None,
-        "Globs on the device's path, as pci-0000:00:1f.6.",
-    ),
-    key(
-        Section::Dns,
-        "upstreams",
-        Syntax::List(Form::Upstream),
-        Some("[]"),
-        "Whom to ask, in order.",
-    ),
-    key(
-        Section::Dns,
-        "claims",
-        Syntax::List(Form::Domain),
-        Some("[]"),
-        "Suffixes that are asked here and nowhere else, each with all names below it.",
-    ),
-    key(
-        Section::Dns,
-        "search",
-        Syntax::List(Form::Domain),
-        Some("[]"),
-        "Suffixes appended to single labels.",
-    ),
-    key(
-        Section::Dns,
-        "exclude",
-        Syntax::List(Form::Domain),
-        Some("[]"),
-        "Suffixes that go where they would go without this profile.",
-    ),
-    key(
-        Section::Dns,
-        "default",
-        Syntax::Choice(&["auto", "yes", "no", "exclusive"]),
-        Some("\"auto\""),
-        "Whether names that nobody claims may come here: auto means yes for a profile without claims, exclusive is a full tunnel.",
-    ),
-    key(
-        Section::Dns,
-        "when-down",
-        Syntax::Choice(&["auto", "refuse", "release"]),
-        Some("\"auto\""),
-        "What happens to the claims while the link is down or absent: refuse also holds an exclusive default, release lets all go.",
-    ),
-    key(
-        Section::Dns,
-        "priority",
-        Syntax::Integer {
-            min: -1000,
-            max: 1000,
-        },
-        Some("0"),
-        "Which profile wins among those that claim the same suffix; higher wins.",
-    ),
-    key(
-        Section::Dns,
-        "dnssec",
-        DNSSEC,
-        None,
-        "As dnssec in [resolver], for this profile.",
-    ),
-    key(
-        Section::Dns,
-        "recursion",
-        RECURSION,
-        None,
-        "As recursion in [resolver], for this profile.",
-    ),
-    key(
-        Section::Dns,
-        "dns64",
-        Syntax::OneOrMore(Form::Mapping),
-        None,
-        "As dns64 in [resolver], for all names of this profile; without it the profile has it for names that nobody claims.",
-    ),
-    key(
-        Section::Dns,
-        "transport",
-        TRANSPORT,
-        None,
-        "As transport in [resolver], for this profile.",
-    ),
-    key(
-        Section::Dns,
-        "selection",
-        SELECTION,
-        None,
-        "As selection in [resolver], for this profile.",
-    ),
-    key(
-        Section::Dns,
-        "mdns",
-        MDNS,
-        None,
-        "As mdns in [resolver], for the links of this profile, whatever their kind.",
-    ),
-    key(
-        Section::Routes,
-        "to",
-        Syntax::Text(Form::Network),
-        None,
-        "The network that the route leads to.",
-    ),
-    key(
-        Section::Routes,
-        "via",
-        Syntax::Text(Form::Address),
-        None,
-        "The neighbour that it goes through; without it the network is on the link itself.",
-    ),
-    key(
-        Section::Routes,
-        "metric",
-        Syntax::Integer {
-            min: 0,
-            max: 4_294_967_295,
-        },
-        None,
-        "The route's metric; lower wins.",
-    ),
-    kinds::KEYS[0],
-    kinds::KEYS[1],
-    kinds::KEYS[2],
-    kinds::KEYS[3],
-    kinds::KEYS[4],
-    kinds::KEYS[5],
-    kinds::KEYS[6],
-    kinds::KEYS[7],
-    kinds::KEYS[8],
-    kinds::KEYS[9],
-    kinds::KEYS[10],
-    kinds::KEYS[11],
-    kinds::KEYS[12],
-    kinds::KEYS[13],
-    kinds::KEYS[14],
-    kinds::KEYS[15],
-    kinds::KEYS[16],
-    kinds::KEYS[17],
-    kinds::KEYS[18],
-    kinds::KEYS[19],
-    kinds::KEYS[20],
-    kinds::KEYS[21],
 ];
