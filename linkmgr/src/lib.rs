@@ -38,6 +38,8 @@ pub mod kernel;
 mod local;
 #[expect(dead_code, unused_imports, reason = "read by what asks the kernel")]
 mod observed;
+mod octets;
+mod offered;
 pub mod ra;
 mod reconcile;
 pub mod request;
@@ -54,6 +56,8 @@ pub use journal::{Boot, JournalText};
 pub use kernel::{AddressMessage, KernelEvent, LinkMessage, RouteMessage, Usability};
 pub use local::{LocalAddresses, local_names};
 use observed::Observed;
+pub use octets::Lifetime;
+pub use offered::Designated;
 use policy::{LinkFacts, LinkId};
 pub use request::{KernelAnswer, KernelFault, KernelRequest, RequestId};
 pub use status::{Item, ItemState, LinkReport, LinkTimer, Setting, StopLevel};

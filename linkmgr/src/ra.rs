@@ -1,6 +1,35 @@
-//! What do routers supply to a link? [`Client`]: router advertisements in, a [`Supply`] out (RFC 4861, 4862, 4191, 8106).
+//! What do routers supply to a link? [`Client`]: router advertisements in, a [`Supply`] out, without sockets and without a clock.
 //!
-//! Addresses are made by [`crate::slaac`]; nothing here opens a socket, reads a clock or writes to the kernel.
+//! The driving order is: one `handle_…`, then [`Client::poll_transmit`] and [`Client::poll_event`] until both are empty, then
+//! [`Client::poll_timeout`]. Nothing here writes to the kernel; what of a supply is there is decided by the plan.
+//!
+//! | RFC | what | where |
+//! |---|---|---|
+//! | 4861 | routers, prefixes on the link, unreachable routers | `router`, `prefixes`, `client` |
+//! | 4862 | addresses, the two-hour rule | `prefixes`; [`crate::slaac`] makes them (RFC 7217) |
+//! | 4191 | preferences, routes to more than everywhere | `router` |
+//! | 5175, 8106, 8781, 8910, 9463 | flags, resolvers and suffixes, PREF64, portal, encrypted resolvers | [`wire`], `supply` |
+//! | 7559 | solicitations that do not give up | `solicit` |
+//! | 9096 | prefixes that are left out are deprecated at once | `prefixes` |
+//! | 9762 | prefixes that are there to be delegated | `prefixes`, [`Dhcp6Flags`] |
+//!
+//! Whoever is on the link can speak as a router; so packets are counted per router, and strangers' together, tables are bounded,
+//! and no packet takes away an address sooner than in two hours.
+//!
+//! # Limitations
+//! Hop limit, reachable time and retransmission timer are read, and not applied. No SEND (RFC 3971), no provisioning domains
+//! (RFC 8801).
+
+mod client;
+mod memory;
+mod prefixes;
+mod report;
+mod router;
+mod solicit;
+mod supply;
+#[cfg(test)]
+mod tests;
+pub mod wire;
 
 use std::net::Ipv6Addr;
 use std::sync::Arc;
@@ -8,8 +37,11 @@ use std::time::Duration;
 
 use config::matcher::Mac;
 use config::model::RaSettings;
-use config::time::Instant;
 use policy::facts::Supply;
+
+pub use client::Client;
+pub use memory::Memory;
+pub use report::{PrefixReport, Report, RouterReport, RouterState};
 
 use crate::slaac::Secret;
 
@@ -40,10 +72,6 @@ pub struct Remembered {
     /// How long ago that was.
     pub age: Duration,
 }
-
-/// What outlives the client: JSON, for the state directory.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Memory {}
 
 /// A packet to send by the link's raw ICMPv6 socket, with hop limit 255.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,84 +116,3 @@ pub enum Reachability {
     /// It does not answer (`NUD_FAILED`).
     Failed,
 }
-
-/// The router client of one link.
-///
-/// Inputs: [`Client::handle_link_local`], [`Client::handle_packet`], [`Client::handle_neighbour`],
-/// [`Client::handle_dad_failed`], [`Client::handle_delegation`], [`Client::handle_reattach`], [`Client::handle_timeout`].
-/// After each, ask [`Client::poll_transmit`] and [`Client::poll_event`] until they are empty, then
-/// [`Client::poll_timeout`].
-#[derive(Debug)]
-pub struct Client {}
-
-#[expect(
-    clippy::needless_pass_by_ref_mut,
-    reason = "how the client is driven comes before what it does"
-)]
-impl Client {
-    /// Begins; a link that is up is solicited for at once.
-    pub fn new(_setup: Setup, _now: Instant) -> Self {
-        Self {}
-    }
-
-    /// Takes the link's own link-local address, or that there is none that is usable. Until there is one, solicitations leave
-    /// from the unspecified address.
-    pub fn handle_link_local(&mut self, _address: Option<Ipv6Addr>, _now: Instant) {}
-
-    /// Takes an ICMPv6 message from its type on; what is no valid router advertisement is passed over.
-    pub fn handle_packet(
-        &mut self,
-        _octets: &[u8],
-        _from: Ipv6Addr,
-        _hop_limit: u8,
-        _now: Instant,
-    ) {
-    }
-
-    /// Takes what the kernel says of a neighbour; who is no router of ours is passed over.
-    pub fn handle_neighbour(
-        &mut self,
-        _neighbour: Ipv6Addr,
-        _reachability: Reachability,
-        _now: Instant,
-    ) {
-    }
-
-    /// Takes that an address is somebody else's (`IFA_F_DADFAILED`): another one is made of the same prefix.
-    pub fn handle_dad_failed(&mut self, _address: Ipv6Addr, _now: Instant) {}
-
-    /// Takes whether DHCPv6 has brought a prefix of our own: no address is made of prefixes that are there to be delegated
-    /// from then (RFC 9762).
-    pub fn handle_delegation(&mut self, _delegated: bool, _now: Instant) {}
-
-    /// Takes that the carrier is back, or that the machine was asleep: what is known stays, and routers are asked at once.
-    pub fn handle_reattach(&mut self, _now: Instant) {}
-
-    /// Takes that time has passed.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
-
-    /// Returns the next packet to send.
-    pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        None
-    }
-
-    /// Returns the next thing that follows.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        None
-    }
-
-    /// Returns when [`Client::handle_timeout`] is due.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        None
-    }
-
-    /// Returns what is known of routers and prefixes, for `linnet status`.
-    pub fn report(&self, _now: Instant) -> Report {
-        Report::default()
-    }
-}
-
-/// What is known of routers and prefixes.
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Report {}

@@ -40,6 +40,7 @@ fn main() -> ExitCode {
             ..DnsSettings::default()
         },
         network: NetworkSettings::default(),
+        link: None,
     };
     let config = Config {
         resolver: ResolverConfig {

@@ -1,0 +1,383 @@
+//! What follows from each packet, each failure and each moment? [`Client`], which puts routers, prefixes and solicitations together.
+
+use std::collections::VecDeque;
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+use config::time::Instant;
+use policy::facts::Supply;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use super::memory::{Keeper, Memory};
+use super::prefixes::Prefixes;
+use super::router::{Bucket, Router};
+use super::solicit::Solicitation;
+use super::supply;
+use super::wire::{Advertisement, solicitation};
+use super::{Dhcp6Flags, Event, Reachability, Report, Setup, Transmit};
+use crate::octets::earlier;
+
+/// Routers that one link may have.
+const ROUTERS_MAX: usize = 8;
+/// How long routers of before may take to answer once another one has: a solicitation lost, and the next one
+/// (`RTR_SOLICITATION_INTERVAL`, RFC 4861 §10).
+const GRACE: Duration = Duration::from_secs(5);
+/// The longest packet that is remembered.
+const REMEMBERED_MAX: usize = 1500;
+/// All routers of the link (RFC 4291 §2.7.1).
+const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
+
+/// The router client of one link.
+///
+/// Inputs: [`Client::handle_link_local`], [`Client::handle_packet`], [`Client::handle_neighbour`],
+/// [`Client::handle_dad_failed`], [`Client::handle_delegation`], [`Client::handle_reattach`], [`Client::handle_timeout`].
+/// After each, ask [`Client::poll_transmit`] and [`Client::poll_event`] until they are empty, then
+/// [`Client::poll_timeout`].
+#[derive(Debug)]
+pub struct Client {
+    pub(super) setup: Setup,
+    rng: StdRng,
+    link_local: Option<Ipv6Addr>,
+    pub(super) routers: Vec<Router>,
+    pub(super) prefixes: Prefixes,
+    pub(super) solicitation: Solicitation,
+    /// For routers that were not heard before.
+    strangers: Bucket,
+    pub(super) delegated: bool,
+    /// When routers that were not heard in this place count as left behind.
+    doubt_at: Option<Instant>,
+    flags: Dhcp6Flags,
+    told: Option<Supply>,
+    keeper: Keeper,
+    pub(super) invalid: u64,
+    pub(super) too_many: u64,
+    transmits: VecDeque<Transmit>,
+    events: VecDeque<Event>,
+}
+
+/// When to do something without being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Timer {
+    /// When to solicit.
+    Solicit,
+    /// When to ask a router again, before something of it ends.
+    Refresh,
+    /// When to give up routers that were not heard in this place.
+    Doubt,
+    /// When something is over.
+    Expire,
+}
+
+impl Client {
+    /// Begins; a link that is up is solicited for at once. What is remembered is supplied, unconfirmed, until a router speaks.
+    pub fn new(setup: Setup, now: Instant) -> Self {
+        let mut client = Self {
+            rng: StdRng::seed_from_u64(setup.seed),
+            link_local: None,
+            routers: Vec::new(),
+            prefixes: Prefixes::default(),
+            solicitation: Solicitation::default(),
+            strangers: Bucket::new(now),
+            delegated: false,
+            doubt_at: None,
+            flags: Dhcp6Flags::default(),
+            told: None,
+            keeper: Keeper::default(),
+            invalid: 0,
+            too_many: 0,
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            setup,
+        };
+        if let Some(remembered) = client.setup.remembered.take() {
+            remembered.memory.replay(
+                remembered.age,
+                &mut client.routers,
+                &mut client.prefixes,
+                now,
+            );
+            client.routers.truncate(ROUTERS_MAX);
+        }
+        client.solicitation.begin(now);
+        client.settle(now);
+        client
+    }
+
+    /// Takes the link's own link-local address, or that there is none that is usable. Until there is one, solicitations leave
+    /// from the unspecified address.
+    pub fn handle_link_local(&mut self, address: Option<Ipv6Addr>, now: Instant) {
+        let is_first = self.link_local.is_none() && address.is_some();
+        self.link_local = address;
+        if is_first && self.wants(now) {
+            // A router answers a host that it knows by name at once, and others within three seconds (RFC 4861 §6.2.6).
+            self.solicitation.begin(now);
+        }
+        self.settle(now);
+    }
+
+    /// Takes an ICMPv6 message from its type on; what is no valid router advertisement is passed over.
+    pub fn handle_packet(&mut self, octets: &[u8], from: Ipv6Addr, hop_limit: u8, now: Instant) {
+        // A router on this machine speaks to others.
+        if Some(from) == self.link_local {
+            return;
+        }
+        let known = self.routers.iter().position(|known| known.address == from);
+        let bucket = match known.and_then(|at| self.routers.get_mut(at)) {
+            Some(router) => &mut router.bucket,
+            None => &mut self.strangers,
+        };
+        if !bucket.take(now) {
+            self.too_many = self.too_many.saturating_add(1);
+            return;
+        }
+        let Ok(said) = Advertisement::parse(octets, from, hop_limit) else {
+            self.invalid = self.invalid.saturating_add(1);
+            return;
+        };
+        self.expire(now);
+        let known = self.routers.iter().position(|known| known.address == from);
+        let Some(at) = known.or_else(|| self.make_room(&said, from, now)) else {
+            self.too_many = self.too_many.saturating_add(1);
+            return;
+        };
+        self.hear(at, &said, octets, from, now);
+        self.settle(now);
+    }
+
+    fn hear(
+        &mut self,
+        at: usize,
+        said: &Advertisement,
+        octets: &[u8],
+        from: Ipv6Addr,
+        now: Instant,
+    ) {
+        let Some(router) = self.routers.get_mut(at) else {
+            return;
+        };
+        router.hear(said, now);
+        router.octets.clear();
+        if octets.len() <= REMEMBERED_MAX {
+            router.octets.extend_from_slice(octets);
+        }
+        for prefix in &said.prefixes {
+            router.splits |= self.prefixes.hear(prefix, from, now);
+        }
+        let has_fresh = said
+            .prefixes
+            .iter()
+            .any(|prefix| prefix.autonomous && !prefix.preferred.is_zero());
+        if has_fresh && !router.splits {
+            self.prefixes.leave_out(from, &said.prefixes, now);
+        }
+        if self.doubt_at.is_none() && self.routers.iter().any(|known| !known.confirmed) {
+            self.doubt_at = Some(now + GRACE);
+        }
+        if self.routers.iter().all(|known| known.confirmed) {
+            self.doubt_at = None;
+        }
+    }
+
+    /// Takes what the kernel says of a neighbour; who is no router of ours is passed over.
+    pub fn handle_neighbour(
+        &mut self,
+        neighbour: Ipv6Addr,
+        reachability: Reachability,
+        now: Instant,
+    ) {
+        let known = self.routers.iter_mut();
+        let Some(router) = known.into_iter().find(|known| known.address == neighbour) else {
+            return;
+        };
+        if router.neighbour(reachability, now) {
+            if router.reach.is_failed() {
+                // RFC 4861 §7.3.3: others are used; who they are is asked.
+                self.solicitation.begin_owed(now);
+            }
+            self.settle(now);
+        }
+    }
+
+    /// Takes that an address is somebody else's (`IFA_F_DADFAILED`): another one is made of the same prefix.
+    pub fn handle_dad_failed(&mut self, address: Ipv6Addr, now: Instant) {
+        let is_ours = self.told.as_ref().is_some_and(|told| {
+            let mut ours = told.addresses.iter();
+            ours.any(|ours| ours.prefix.address == address)
+        });
+        if is_ours && self.prefixes.take_away(address) {
+            self.settle(now);
+        }
+    }
+
+    /// Takes whether DHCPv6 has brought a prefix of our own: no address is made of prefixes that are there to be delegated
+    /// from then (RFC 9762).
+    pub fn handle_delegation(&mut self, delegated: bool, now: Instant) {
+        self.delegated = delegated;
+        self.settle(now);
+    }
+
+    /// Takes that the carrier is back, or that the machine was asleep: what is known stays, and routers are asked at once.
+    /// Those that do not answer while others do count as left behind.
+    pub fn handle_reattach(&mut self, now: Instant) {
+        for router in &mut self.routers {
+            router.confirmed = false;
+        }
+        self.doubt_at = None;
+        self.solicitation.begin(now);
+        self.expire(now);
+        self.settle(now);
+    }
+
+    /// Takes that time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.expire(now);
+        if self.doubt_at.is_some_and(|at| at <= now) {
+            self.doubt_at = None;
+            for router in self.routers.iter_mut().filter(|known| !known.confirmed) {
+                router.reach.fail(now);
+                self.prefixes.forsake(router.address, now);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Returns the next packet to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// Returns the next thing that follows.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Returns when [`Client::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.next_timer().map(|(at, _)| at)
+    }
+
+    /// Returns what is known of routers and prefixes, for `linnet status`.
+    pub fn report(&self, now: Instant) -> Report {
+        super::report::report(self, now)
+    }
+
+    fn next_timer(&self) -> Option<(Instant, Timer)> {
+        let refresh = match self.solicitation.next_at() {
+            // It is being asked.
+            Some(_) => None,
+            None => self
+                .routers
+                .iter()
+                .filter_map(|known| known.refresh_at)
+                .min(),
+        };
+        let ends = self.routers.iter().map(Router::ends_at);
+        let ends = ends.fold(self.prefixes.ends_at(), earlier);
+        [
+            (self.solicitation.next_at(), Timer::Solicit),
+            (refresh, Timer::Refresh),
+            (self.doubt_at, Timer::Doubt),
+            (ends, Timer::Expire),
+        ]
+        .into_iter()
+        .filter_map(|(at, timer)| Some((at?, timer)))
+        .min_by_key(|(at, _)| *at)
+    }
+
+    /// Whether a router has to be asked: none has answered here, or something is about to end.
+    fn wants(&self, now: Instant) -> bool {
+        let answered = |known: &Router| {
+            known.confirmed && !known.reach.is_failed() && known.default_route().is_some()
+        };
+        !self.routers.iter().any(answered)
+            || self
+                .routers
+                .iter()
+                .any(|known| !known.confirmed && !known.reach.is_failed())
+            || self
+                .routers
+                .iter()
+                .any(|known| known.refresh_at.is_some_and(|at| at <= now))
+    }
+
+    /// Finds a place for a router that was not heard before; the worst gives its own to a better one.
+    fn make_room(&mut self, said: &Advertisement, from: Ipv6Addr, now: Instant) -> Option<usize> {
+        if self.routers.len() >= ROUTERS_MAX {
+            let worst = self.routers.iter().enumerate();
+            let (at, worst) = worst.min_by_key(|(_, known)| known.rank())?;
+            let preference = (!said.lifetime.is_zero()).then_some(said.preference);
+            if worst.rank() >= (true, preference, true) {
+                return None;
+            }
+            let worst = worst.address;
+            self.prefixes.forsake(worst, now);
+            self.routers.remove(at);
+        }
+        self.routers.push(Router::new(from, now));
+        Some(self.routers.len() - 1)
+    }
+
+    fn expire(&mut self, now: Instant) {
+        self.prefixes.expire(now);
+        for router in &mut self.routers {
+            router.expire(now);
+        }
+        let prefixes = &self.prefixes;
+        self.routers
+            .retain(|known| !known.is_empty() || prefixes.has_any_of(known.address));
+        if self.routers.iter().all(|known| known.confirmed) {
+            self.doubt_at = None;
+        }
+    }
+
+    /// Tells what has changed, and asks what has to be asked.
+    fn settle(&mut self, now: Instant) {
+        self.expire(now);
+        self.tell(now);
+        let wants = self.wants(now);
+        if wants {
+            self.solicitation.begin_unless_running(now);
+        } else {
+            self.solicitation.end();
+        }
+        if self.solicitation.is_due(&mut self.rng, now) {
+            if !wants {
+                self.solicitation.end();
+            }
+            // RFC 4861 §4.1: no hardware address without a source that it belongs to.
+            let mac = self.link_local.and(self.setup.mac);
+            self.transmits.push_back(Transmit {
+                to: ALL_ROUTERS,
+                octets: solicitation(mac),
+            });
+        }
+    }
+
+    fn tell(&mut self, now: Instant) {
+        let flags = supply::flags(self);
+        if flags != self.flags {
+            self.flags = flags;
+            self.events.push_back(Event::Dhcp6(flags));
+        }
+        let supply = supply::supply(self);
+        let is_nothing = supply::is_nothing(&supply);
+        if is_nothing && self.told.take().is_some() {
+            self.events.push_back(Event::Withdrawn);
+        }
+        if !is_nothing && self.told.as_ref() != Some(&supply) {
+            self.told = Some(supply.clone());
+            self.events
+                .retain(|event| !matches!(event, Event::Supplied(_) | Event::Withdrawn));
+            self.events.push_back(Event::Supplied(Box::new(supply)));
+        }
+        let is_heard = self.routers.iter().any(|known| known.confirmed);
+        if let Some(told) = self.told.as_ref().filter(|_| is_heard)
+            && self.keeper.is_due(told, &self.prefixes, now)
+        {
+            let memory = Memory::of(&self.routers, &self.prefixes, now);
+            self.events.retain(|event| !matches!(event, Event::Keep(_)));
+            self.events.push_back(Event::Keep(Box::new(memory)));
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! What do all routers together supply? [`supply`]: the best router first, and whoever is not reached only when nobody else is there.
+
+use std::net::IpAddr;
+
+use config::model::Privacy;
+use config::model::Upstream;
+use policy::facts::{SuppliedAddress, SuppliedRoute, Supply};
+
+use super::Dhcp6Flags;
+use super::client::Client;
+use super::prefixes::Advertised;
+use super::router::Router;
+use crate::offered;
+use crate::slaac::{self, Origin};
+
+/// Resolvers that are supplied, over all routers.
+const UPSTREAMS_MAX: usize = 16;
+/// Suffixes that are supplied, over all routers.
+const SEARCH_MAX: usize = 32;
+
+/// Returns the routers that count, the best first.
+fn counting(client: &Client) -> Vec<&Router> {
+    let reached = client.routers.iter().any(|known| !known.reach.is_failed());
+    let mut routers: Vec<&Router> = client
+        .routers
+        .iter()
+        .filter(|known| !reached || !known.reach.is_failed())
+        .collect();
+    // Stable: of equals, who was heard first.
+    routers.sort_by_key(|router| std::cmp::Reverse(router.rank()));
+    routers
+}
+
+/// Returns what is supplied.
+pub(super) fn supply(client: &Client) -> Supply {
+    let routers = counting(client);
+    let mut supply = Supply {
+        unconfirmed: !routers.is_empty() && routers.iter().all(|router| !router.confirmed),
+        ..Supply::default()
+    };
+    for known in &client.prefixes.list {
+        prefix(client, known, &mut supply);
+    }
+    routes(client, &mut supply);
+    let link = &client.setup.link;
+    let mut encrypted: Vec<_> = routers
+        .iter()
+        .flat_map(|router| &router.encrypted)
+        .map(|timed| &timed.item)
+        .collect();
+    encrypted.sort_by_key(|designated| designated.priority);
+    for designated in encrypted {
+        designated
+            .upstreams(link)
+            .for_each(|upstream| push(&mut supply.upstreams, upstream, UPSTREAMS_MAX));
+    }
+    for router in &routers {
+        for resolver in &router.resolvers {
+            let upstream: Upstream = offered::upstream(resolver.item, link);
+            push(&mut supply.upstreams, upstream, UPSTREAMS_MAX);
+        }
+        for suffix in &router.search {
+            push(&mut supply.search, suffix.item.clone(), SEARCH_MAX);
+        }
+        for mapping in &router.pref64 {
+            push(&mut supply.pref64, mapping.item, SEARCH_MAX);
+        }
+    }
+    let latest = |has: fn(&Router) -> bool| {
+        let having = routers.iter().filter(|router| has(router));
+        having.max_by_key(|router| router.heard_at)
+    };
+    // RFC 4861 §6.3.4: the latest word counts.
+    supply.mtu = latest(|router| router.mtu.is_some()).and_then(|router| router.mtu);
+    supply.portal =
+        latest(|router| router.portal.is_some()).and_then(|router| router.portal.clone());
+    supply
+}
+
+fn push<T: PartialEq>(list: &mut Vec<T>, item: T, max: usize) {
+    if list.len() < max && !list.contains(&item) {
+        list.push(item);
+    }
+}
+
+fn prefix(client: &Client, known: &Advertised, supply: &mut Supply) {
+    let mut with_route = false;
+    let made = known
+        .address
+        .filter(|_| !(known.delegation && client.delegated));
+    if let (Some(made), IpAddr::V6(high)) = (made, known.prefix.address) {
+        let origin = Origin {
+            generation: client.setup.settings.addresses,
+            secret: &client.setup.secret,
+            link: &client.setup.link,
+            network: &client.setup.network,
+            mac: client.setup.mac,
+        };
+        if let Some(address) = slaac::address(high, known.taken, &origin) {
+            with_route = made.with_route;
+            supply.addresses.push(SuppliedAddress {
+                prefix: config::model::Prefix {
+                    address: address.into(),
+                    length: if with_route { known.prefix.length } else { 128 },
+                },
+                preferred_until: made.preferred_until,
+                valid_until: made.valid_until,
+                temporaries: client.setup.settings.privacy != Privacy::Off,
+            });
+        }
+    }
+    if let Some(on_link) = known.on_link.filter(|_| !with_route) {
+        supply.routes.push(SuppliedRoute {
+            to: known.prefix,
+            via: None,
+            source: None,
+            preference: policy::facts::Preference::Medium,
+            valid_until: on_link.until,
+        });
+    }
+}
+
+/// RFC 4861 §6.3.6: a router that is not reached is passed over where another one leads there too.
+fn routes(client: &Client, supply: &mut Supply) {
+    let mut routers: Vec<&Router> = client.routers.iter().collect();
+    routers.sort_by_key(|router| std::cmp::Reverse(router.rank()));
+    for router in &routers {
+        for timed in &router.routes {
+            let elsewhere = routers.iter().any(|other| {
+                !other.reach.is_failed()
+                    && other
+                        .routes
+                        .iter()
+                        .any(|route| route.item.to == timed.item.to)
+            });
+            if router.reach.is_failed() && elsewhere {
+                continue;
+            }
+            supply.routes.push(SuppliedRoute {
+                to: timed.item.to,
+                via: Some(router.address.into()),
+                source: None,
+                preference: timed.item.preference,
+                valid_until: timed.until,
+            });
+        }
+    }
+}
+
+/// Returns what routers say of DHCPv6: what one of them says is enough.
+pub(super) fn flags(client: &Client) -> Dhcp6Flags {
+    let routers = counting(client);
+    Dhcp6Flags {
+        managed: routers.iter().any(|router| router.managed),
+        other: routers.iter().any(|router| router.other),
+        delegation: client
+            .prefixes
+            .list
+            .iter()
+            .any(|known| known.delegation && !known.routers.is_empty()),
+    }
+}
+
+/// Whether nothing is supplied.
+pub(super) fn is_nothing(supply: &Supply) -> bool {
+    let unconfirmed = supply.unconfirmed;
+    *supply
+        == Supply {
+            unconfirmed,
+            ..Supply::default()
+        }
+}
