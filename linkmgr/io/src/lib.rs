@@ -12,8 +12,10 @@
 
 pub mod message;
 mod monitor;
+mod ports;
 mod socket;
 mod sysfs;
 
 pub use message::parse_message;
 pub use monitor::Monitor;
+pub use ports::Ports;

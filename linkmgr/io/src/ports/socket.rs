@@ -1,0 +1,287 @@
+//! How is one port opened, and how does a packet get in and out? [`ClientSocket`].
+//!
+//! Packet sockets begin without a protocol and with a filter that lets nothing through, so that no packet slips in before
+//! they are bound to their link. Sizes and kinds of packets are checked by who reads them.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+
+use config::matcher::Mac;
+use linkmgr::clients::{Heard, Port, Transmit, WantedPort};
+use linkmgr::dhcp4::Checksum;
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn6, SockaddrStorage, UnknownCmsg,
+    recvmsg, sendmsg,
+};
+use socket2::{Domain, Protocol, SockAddr, SockFilter, Socket, Type};
+
+use super::filter;
+
+const DHCP4_SERVER: u16 = 67;
+const DHCP4_CLIENT: u16 = 68;
+const DHCP6_CLIENT: u16 = 546;
+const DHCP6_SERVER: u16 = 547;
+/// What only a neighbour can send (RFC 4861 §6.1.2).
+const HOPS: u32 = 255;
+/// Router advertisement (RFC 4861 §4.2).
+const ADVERTISEMENT: u8 = 134;
+/// `ICMPV6_FILTER`, and the option's length: one bit for each type, set for what does not come through.
+const ICMPV6_FILTER: libc::c_int = 1;
+/// The largest packet that a link brings.
+const PACKET_MAX: usize = 9216;
+/// Control messages: one each of 20 octets at most.
+const CONTROL_MAX: usize = 64;
+
+/// A socket of one port.
+#[derive(Debug)]
+pub(super) struct ClientSocket(Socket);
+
+impl AsFd for ClientSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl ClientSocket {
+    /// Opens the socket of a port.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(super) fn open(wanted: &WantedPort) -> io::Result<Self> {
+        let socket = match wanted.port {
+            Port::Packet | Port::Arp => packet(wanted)?,
+            Port::Dhcp4(address) => {
+                let at = SocketAddrV4::new(address, DHCP4_CLIENT);
+                let socket = bound_to_link(Domain::IPV4, Type::DGRAM, Protocol::UDP, wanted.index)?;
+                socket.set_reuse_address(true)?;
+                // The address may be given to the link a moment later.
+                socket.set_freebind_v4(true)?;
+                socket.bind(&at.into())?;
+                socket
+            }
+            Port::Icmp6 => {
+                let socket =
+                    bound_to_link(Domain::IPV6, Type::RAW, Protocol::ICMPV6, wanted.index)?;
+                set_option(
+                    &socket,
+                    libc::IPPROTO_ICMPV6,
+                    ICMPV6_FILTER,
+                    &only(ADVERTISEMENT),
+                )?;
+                set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, &1_i32)?;
+                socket.set_multicast_hops_v6(HOPS)?;
+                socket.set_unicast_hops_v6(HOPS)?;
+                socket.set_multicast_if_v6(wanted.index)?;
+                socket.set_multicast_loop_v6(false)?;
+                socket
+            }
+            Port::Dhcp6 => {
+                let at = SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, DHCP6_CLIENT, 0, 0);
+                let socket = bound_to_link(Domain::IPV6, Type::DGRAM, Protocol::UDP, wanted.index)?;
+                socket.set_only_v6(true)?;
+                socket.set_reuse_address(true)?;
+                socket.set_multicast_if_v6(wanted.index)?;
+                socket.set_multicast_loop_v6(false)?;
+                socket.bind(&at.into())?;
+                socket
+            }
+        };
+        Ok(Self(socket))
+    }
+
+    /// Has the kernel let through what the port wants from here on.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(super) fn set_filter(&self, wanted: &WantedPort) -> io::Result<()> {
+        match (wanted.port, wanted.arp) {
+            (Port::Packet, _) => attach(&self.0, &filter::dhcp4()),
+            (Port::Arp, Some(arp)) => attach(&self.0, &filter::arp(arp, wanted.mac)),
+            (Port::Arp, None) => attach(&self.0, &filter::nothing()),
+            (Port::Dhcp4(_) | Port::Icmp6 | Port::Dhcp6, _) => Ok(()),
+        }
+    }
+
+    /// Sends a packet.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(super) fn send(&self, transmit: &Transmit) -> io::Result<()> {
+        let to = match (transmit.port, transmit.to) {
+            (Port::Packet, _) => {
+                neighbour(libc::ETH_P_IP, transmit.index, Some(transmit.neighbour))?
+            }
+            (Port::Arp, _) => neighbour(libc::ETH_P_ARP, transmit.index, Some(transmit.neighbour))?,
+            (Port::Dhcp4(_), IpAddr::V4(to)) => SocketAddrV4::new(to, DHCP4_SERVER).into(),
+            (Port::Icmp6, IpAddr::V6(to)) => SocketAddrV6::new(to, 0, 0, transmit.index).into(),
+            (Port::Dhcp6, IpAddr::V6(to)) => {
+                SocketAddrV6::new(to, DHCP6_SERVER, 0, transmit.index).into()
+            }
+            (Port::Dhcp4(_), IpAddr::V6(_)) | (Port::Icmp6 | Port::Dhcp6, IpAddr::V4(_)) => {
+                return Err(io::ErrorKind::AddrNotAvailable.into());
+            }
+        };
+        let Some(from) = transmit.from else {
+            return self.0.send_to(&transmit.octets, &to).map(drop);
+        };
+        let Some(to) = to.as_socket_ipv6() else {
+            return Err(io::ErrorKind::AddrNotAvailable.into());
+        };
+        let from = libc::in6_pktinfo {
+            ipi6_addr: libc::in6_addr {
+                s6_addr: from.octets(),
+            },
+            ipi6_ifindex: transmit.index,
+        };
+        let octets = [IoSlice::new(&transmit.octets)];
+        let control = [ControlMessage::Ipv6PacketInfo(&from)];
+        let to = SockaddrIn6::from(to);
+        let fd = self.0.as_raw_fd();
+        Ok(sendmsg(fd, &octets, &control, MsgFlags::empty(), Some(&to)).map(drop)?)
+    }
+
+    /// Takes a packet.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none; else what the kernel says.
+    pub(super) fn receive(&self, wanted: &WantedPort) -> io::Result<Heard> {
+        let mut octets = vec![0; PACKET_MAX];
+        let mut control = nix::cmsg_space!([u8; CONTROL_MAX]);
+        let mut buffers = [IoSliceMut::new(&mut octets)];
+        let fd = self.0.as_raw_fd();
+        let control = Some(control.as_mut_slice());
+        let received = recvmsg::<SockaddrStorage>(fd, &mut buffers, control, MsgFlags::empty())?;
+        let (mut hop_limit, mut checksum) = (0, Checksum::Complete);
+        for message in received.cmsgs()? {
+            if let ControlMessageOwned::Ipv6HopLimit(hops) = message {
+                hop_limit = u8::try_from(hops).unwrap_or_default();
+            } else if let ControlMessageOwned::Unknown(unknown) = message
+                && is_unfinished(&unknown)
+            {
+                checksum = Checksum::Unfinished;
+            }
+        }
+        let from = received.address.and_then(|from| {
+            let v4 = from.as_sockaddr_in().map(|from| IpAddr::V4(from.ip()));
+            v4.or_else(|| from.as_sockaddr_in6().map(|from| IpAddr::V6(from.ip())))
+        });
+        let length = received.bytes;
+        octets.truncate(length);
+        octets.shrink_to_fit();
+        Ok(Heard {
+            index: wanted.index,
+            port: wanted.port,
+            from: from.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            hop_limit,
+            checksum,
+            octets,
+        })
+    }
+}
+
+/// Opens a packet socket without link headers.
+fn packet(wanted: &WantedPort) -> io::Result<Socket> {
+    // Protocol 0 hears nothing until it is bound to one.
+    let socket = Socket::new(Domain::PACKET, Type::DGRAM.nonblocking().cloexec(), None)?;
+    attach(&socket, &filter::nothing())?;
+    let protocol = match wanted.port {
+        Port::Arp => libc::ETH_P_ARP,
+        Port::Packet | Port::Dhcp4(_) | Port::Icmp6 | Port::Dhcp6 => libc::ETH_P_IP,
+    };
+    set_option(&socket, libc::SOL_PACKET, libc::PACKET_AUXDATA, &1_i32)?;
+    socket.bind(&neighbour(protocol, wanted.index, None)?)?;
+    let this = ClientSocket(socket);
+    this.set_filter(wanted)?;
+    Ok(this.0)
+}
+
+/// Opens a socket that reaches one link only.
+fn bound_to_link(domain: Domain, kind: Type, protocol: Protocol, index: u32) -> io::Result<Socket> {
+    let socket = Socket::new(domain, kind.nonblocking().cloexec(), Some(protocol))?;
+    let index = i32::try_from(index).map_err(io::Error::other)?;
+    set_option(&socket, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, &index)?;
+    Ok(socket)
+}
+
+/// Makes the address of a neighbour on a link, or of the link itself.
+fn neighbour(protocol: libc::c_int, index: u32, mac: Option<Mac>) -> io::Result<SockAddr> {
+    let protocol = u16::try_from(protocol).map_err(io::Error::other)?;
+    let mut address = [0; 8];
+    let mac = mac.map(|mac| mac.0);
+    for (place, octet) in address.iter_mut().zip(mac.into_iter().flatten()) {
+        *place = octet;
+    }
+    let family = u16::try_from(libc::AF_PACKET).map_err(io::Error::other)?;
+    let link = libc::sockaddr_ll {
+        sll_family: family,
+        sll_protocol: protocol.to_be(),
+        sll_ifindex: i32::try_from(index).map_err(io::Error::other)?,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: if mac.is_some() { 6 } else { 0 },
+        sll_addr: address,
+    };
+    let size = libc::socklen_t::try_from(size_of_val(&link)).map_err(io::Error::other)?;
+    // SAFETY: the storage is larger than a `sockaddr_ll` and aligned for every address; its length is set to what is written.
+    let ((), address) = unsafe {
+        SockAddr::try_init(|storage, length| {
+            storage.cast::<libc::sockaddr_ll>().write(link);
+            *length = size;
+            Ok(())
+        })
+    }?;
+    Ok(address)
+}
+
+fn attach(socket: &Socket, program: &[libc::sock_filter]) -> io::Result<()> {
+    let program: Vec<SockFilter> = program
+        .iter()
+        .map(|one| SockFilter::new(one.code, one.jt, one.jf, one.k))
+        .collect();
+    socket.attach_filter(&program)
+}
+
+/// Returns a filter that lets one type of ICMPv6 message through (RFC 3542 §3.2).
+fn only(kind: u8) -> [u32; 8] {
+    let mut blocked = [u32::MAX; 8];
+    if let Some(word) = blocked.get_mut(usize::from(kind >> 5)) {
+        *word &= !(1 << (kind & 31));
+    }
+    blocked
+}
+
+fn set_option<T>(
+    socket: &Socket,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: &T,
+) -> io::Result<()> {
+    let size = libc::socklen_t::try_from(size_of::<T>()).map_err(io::Error::other)?;
+    // SAFETY: the kernel reads `size` octets of a value that is there for the whole call; the descriptor is open.
+    let set = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            std::ptr::from_ref(value).cast(),
+            size,
+        )
+    };
+    match set {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Whether a control message says that a packet came from this machine, before its checksum was made: `tp_status` is the
+/// first word of `struct tpacket_auxdata`.
+fn is_unfinished(message: &UnknownCmsg) -> bool {
+    let header = message.cmsg_header;
+    let is_auxiliary =
+        header.cmsg_level == libc::SOL_PACKET && header.cmsg_type == libc::PACKET_AUXDATA;
+    let status = message.data_bytes.first_chunk::<4>();
+    is_auxiliary
+        && status
+            .is_some_and(|status| u32::from_ne_bytes(*status) & libc::TP_STATUS_CSUMNOTREADY != 0)
+}
