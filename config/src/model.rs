@@ -27,8 +27,8 @@ pub use kind::{
 pub use local::{BlockAction, BlockError, Dns64, ListConfig, ListFormat, Mapping, Record};
 pub use network::{
     AddressGeneration, CarrierPolicy, CarrierUse, ClientId, DefaultRouteUse, Dhcp4Settings,
-    Dhcp6Settings, Dhcp6When, Hop, Ipv4llMode, NetworkSettings, PolicyRule, Privacy, RaSettings,
-    Route, RouteKind, Take,
+    Dhcp6Settings, Dhcp6When, Hop, HostnameUse, Ipv4llMode, NetworkSettings, PolicyRule, Privacy,
+    RaSettings, RaUse, Route, RouteKind, Take,
 };
 
 /// The whole configuration, immutable.
@@ -247,10 +247,24 @@ impl MdnsMode {
 }
 
 /// `[links]`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinksConfig {
     /// Which links linnet may write to.
     pub manage: Manage,
+    /// Whether any link may get a default route from linnet.
+    pub default_route: bool,
+    /// Whether the carrier counts, where a profile does not say.
+    pub carrier: bool,
+}
+
+impl Default for LinksConfig {
+    fn default() -> Self {
+        Self {
+            manage: Manage::Matched,
+            default_route: true,
+            carrier: true,
+        }
+    }
 }
 
 /// Which links linnet may write to.
@@ -290,6 +304,13 @@ pub struct Profile {
     pub network: NetworkSettings,
     /// `[link]`: the link that linnet makes.
     pub link: Option<VirtualLink>,
+}
+
+impl Profile {
+    /// Whether anything is wanted of links, so that they are written to; a profile of names alone leaves them as they are.
+    pub fn touches(&self) -> bool {
+        self.link.is_some() || self.network.touches()
+    }
 }
 
 /// What one owner wants of DNS: `[dns]` of a profile, or a claim made at run time.
@@ -481,6 +502,28 @@ impl Prefix {
             }
         };
         Self { address, ..self }
+    }
+}
+
+impl Prefix {
+    /// Whether an address is within the network.
+    pub fn contains(self, address: IpAddr) -> bool {
+        let other = Self { address, ..self };
+        self.address.is_ipv4() == address.is_ipv4()
+            && self.network().address == other.network().address
+    }
+
+    /// Whether all of another network is within this one.
+    pub fn covers(self, other: Self) -> bool {
+        other.length >= self.length && self.contains(other.address)
+    }
+
+    /// The length of a prefix of one host: 32 or 128.
+    pub const fn host_length(self) -> u8 {
+        match self.address {
+            IpAddr::V4(_) => 32,
+            IpAddr::V6(_) => 128,
+        }
     }
 }
 

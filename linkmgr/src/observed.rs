@@ -174,8 +174,8 @@ impl Observed {
                 .collect(),
             default_route4: entry.routes.default_route4(),
             default_route6: entry.routes.default_route6(),
-            // What a router advertises is heard by whoever configures the link.
-            pref64: Vec::new(),
+            // The rest is not the kernel's to tell.
+            ..LinkFacts::default()
         })
     }
 

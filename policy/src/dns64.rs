@@ -4,12 +4,10 @@
 //! of another network does not reach. What a router advertises (RFC 8781) is as good as an answer of RFC 7050, and sooner.
 
 use config::Config;
-use config::model::{DefaultUse, Dns64, DnsSettings};
+use config::model::{DefaultUse, Dns64, DnsSettings, Mapping};
 
-use crate::facts::LinkFacts;
-
-/// Returns what is done in a scope.
-pub(crate) fn of(config: &Config, dns: &DnsSettings, link: Option<&LinkFacts>) -> Dns64 {
+/// Returns what is done in a scope; `told` is what the routers of its link say.
+pub(crate) fn of(config: &Config, dns: &DnsSettings, told: &[Mapping]) -> Dns64 {
     let takes_all = match dns.default {
         DefaultUse::Yes | DefaultUse::Exclusive => true,
         DefaultUse::Auto => dns.claims.is_empty(),
@@ -20,7 +18,6 @@ pub(crate) fn of(config: &Config, dns: &DnsSettings, link: Option<&LinkFacts>) -
         false => &Dns64::Off,
     };
     let said = dns.dns64.as_ref().unwrap_or(otherwise);
-    let told = link.map_or(&[][..], |link| link.pref64.as_slice());
     match said {
         Dns64::Auto if !told.is_empty() => Dns64::Prefixes(told.to_vec()),
         Dns64::Auto | Dns64::Off | Dns64::Prefixes(_) => said.clone(),
@@ -30,7 +27,7 @@ pub(crate) fn of(config: &Config, dns: &DnsSettings, link: Option<&LinkFacts>) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use config::model::{Mapping, Prefix};
+    use config::model::Prefix;
 
     fn mapping(address: &str) -> Mapping {
         Mapping::new(Prefix {
@@ -51,10 +48,7 @@ mod tests {
             dns64: dns64.cloned(),
             ..DnsSettings::default()
         };
-        let link = LinkFacts {
-            pref64: vec![mapping("2001:db8:64::")],
-            ..LinkFacts::default()
-        };
+        let routers = [mapping("2001:db8:64::")];
         let rows = [
             (
                 dns(DefaultUse::Auto, &[], None),
@@ -108,8 +102,8 @@ mod tests {
         for (at, (dns, resolver, without, with)) in rows.into_iter().enumerate() {
             let mut config = Config::default();
             config.resolver.dns64 = resolver;
-            assert_eq!(of(&config, &dns, None), without, "row {at}");
-            assert_eq!(of(&config, &dns, Some(&link)), with, "row {at}");
+            assert_eq!(of(&config, &dns, &[]), without, "row {at}");
+            assert_eq!(of(&config, &dns, &routers), with, "row {at}");
         }
     }
 }

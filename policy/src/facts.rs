@@ -10,6 +10,7 @@ use std::sync::Arc;
 use config::matcher::Mac;
 use config::model::{DnsSettings, Mapping, Prefix, Upstream};
 use config::name::DomainName;
+use config::time::Instant;
 
 pub use supply::{Delegated, Preference, SuppliedAddress, SuppliedRoute, Supplier, Supply};
 
@@ -26,6 +27,93 @@ pub struct Facts {
     pub foreign_resolv_conf: Option<ForeignResolvConf>,
     /// The domain part of the host's name: the C library appends it when resolv.conf names no search suffix.
     pub host_domain: Option<DomainName>,
+    /// The host's name, which DHCP servers hear.
+    pub hostname: Option<Arc<str>>,
+    /// Since when links are not up that were up before.
+    pub down_since: BTreeMap<LinkId, Instant>,
+    /// How far packets get through links, where somebody has tried.
+    pub reach: BTreeMap<(LinkId, Family), Reach>,
+    /// What was told of links by command; it goes with the link.
+    pub told: BTreeMap<LinkId, Told>,
+    /// The links that hold the default routes by the plan in force: among equals they keep them.
+    pub uplinks: CurrentUplinks,
+    /// The moment of these facts: what has an end, and has it by then, is over. [`crate::LinksPlan::review_at`] says when
+    /// another moment makes another plan.
+    pub as_of: Instant,
+}
+
+impl Facts {
+    /// Takes the links as the kernel tells them, and notes which of them went down. What hangs on a link ends with it, and what
+    /// was tried on it when it goes down.
+    pub fn take_links(&mut self, links: &BTreeMap<LinkId, LinkFacts>, now: Instant) {
+        let is_up = |id: &LinkId| links.get(id).is_some_and(|link| link.up);
+        let was_up = self.links.iter().filter(|(_, link)| link.up);
+        for (id, _) in was_up.filter(|(id, _)| !is_up(id)) {
+            self.down_since.insert(*id, now);
+        }
+        self.down_since
+            .retain(|id, _| links.contains_key(id) && !is_up(id));
+        self.reach.retain(|(id, _), _| is_up(id));
+        self.told.retain(|id, _| links.contains_key(id));
+        self.supplies.retain(|(id, _), _| links.contains_key(id));
+        self.links.clone_from(links);
+    }
+
+    /// Returns how far packets get through a link.
+    pub(crate) fn reach(&self, link: LinkId, family: Family) -> Reach {
+        let reach = self.reach.get(&(link, family));
+        reach.copied().unwrap_or_default()
+    }
+}
+
+/// IPv4 or IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// IPv4.
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+}
+
+impl Family {
+    /// Returns the family of an address.
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::Ipv4,
+            IpAddr::V6(_) => Self::Ipv6,
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ipv4 => "IPv4",
+            Self::Ipv6 => "IPv6",
+        })
+    }
+}
+
+/// What somebody told of a link by command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Told {
+    /// To be set up, whatever `autoconnect` says.
+    Up,
+    /// To be taken down, with all that is ours.
+    Down,
+    /// To be left to others: nothing of it is written any more.
+    Release,
+}
+
+/// The links that hold the default routes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CurrentUplinks {
+    /// For IPv4.
+    pub v4: Option<LinkId>,
+    /// For IPv6.
+    pub v6: Option<LinkId>,
 }
 
 /// A kernel network interface: index and birth, so that a new link with an old index is another one.
@@ -75,6 +163,32 @@ pub struct LinkFacts {
 #[serde(transparent)]
 pub struct NetworkId(pub Arc<str>);
 
+/// How far packets of one family get through a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reach {
+    /// To the Internet: an answer from there was seen.
+    Validated,
+    /// Nobody has tried.
+    #[default]
+    Unknown,
+    /// To a portal that wants a person first.
+    Portal,
+    /// Nowhere: it was tried in vain.
+    Nowhere,
+}
+
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Validated => "works",
+            Self::Unknown => "is untried",
+            Self::Portal => "leads to a portal",
+            Self::Nowhere => "leads nowhere",
+        })
+    }
+}
+
 impl LinkFacts {
     /// Returns what the network of this link is told by: its router, and the prefix that the router is in. IPv4 alone tells
     /// where there is any, so that a network is not another one when its router advertisement comes.
@@ -122,6 +236,8 @@ pub enum Owner {
     Resolver,
     /// A profile.
     Profile(config::model::ProfileId),
+    /// The network of a link, by DHCP and router advertisements.
+    Supply(Arc<str>),
     /// A caller of the control interface, by the name that it gave its claim.
     Claim(Arc<str>),
     /// The kernel: a link's own prefixes.
@@ -137,6 +253,7 @@ impl fmt::Display for Owner {
         match self {
             Self::Resolver => f.write_str("[resolver]"),
             Self::Profile(id) => write!(f, "profile {id}"),
+            Self::Supply(link) => write!(f, "network of {link}"),
             Self::Claim(name) => write!(f, "claim {name}"),
             Self::Link(name) => write!(f, "link {name}"),
             Self::ForeignResolvConf => f.write_str("foreign resolv.conf"),

@@ -55,8 +55,13 @@ pub fn breach(config: &Config, plan: &Plan, name: &DomainName) -> Option<Breach>
     if scope.state != ScopeState::Ready {
         return Some(Breach::AskedUnready(name.clone()));
     }
-    let Owner::Profile(asked) = &scope.owner else {
-        return None;
+    let asked = match &scope.owner {
+        Owner::Profile(asked) => asked,
+        Owner::Supply(_) | Owner::ForeignResolvConf => {
+            return is_left_to_network(config, plan, name, &route.because.owner)
+                .then(|| Breach::ClaimedNameLeft(name.clone()));
+        }
+        Owner::Resolver | Owner::Claim(_) | Owner::Link(_) | Owner::Builtin => return None,
     };
     let dns = &config.profiles.get(asked)?.dns;
     let length = |suffixes: &[DomainName]| {
@@ -90,4 +95,24 @@ pub fn breach(config: &Config, plan: &Plan, name: &DomainName) -> Option<Breach>
         profile.id != *asked && theirs > claimed && !excluded && held && !prefix
     });
     stricter.then(|| Breach::ClaimedNameLeft(name.clone()))
+}
+
+/// Whether the network is asked for a name that a profile claims and holds.
+fn is_left_to_network(config: &Config, plan: &Plan, name: &DomainName, because: &Owner) -> bool {
+    let length = |suffixes: &[DomainName]| {
+        let covering = suffixes.iter().filter(|suffix| name.is_in(suffix));
+        covering.map(|suffix| suffix.as_wire().len()).max()
+    };
+    let is_prefix = matches!(because, Owner::Link(_));
+    config.profiles.values().any(|profile| {
+        let claimed = length(&profile.dns.claims);
+        let is_ready = || {
+            plan.dns.scopes.values().any(|scope| {
+                scope.owner == Owner::Profile(profile.id.clone())
+                    && scope.state == ScopeState::Ready
+            })
+        };
+        let is_released = profile.dns.when_down == config::model::WhenDown::Release && !is_ready();
+        claimed.is_some() && length(&profile.dns.exclude) < claimed && !is_released && !is_prefix
+    })
 }

@@ -20,11 +20,12 @@ mod profile;
 mod resolv_conf;
 mod scope;
 mod suffixes;
+mod supplied;
 #[cfg(test)]
 mod tests;
 mod upstream;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use config::Config;
@@ -34,19 +35,31 @@ use config::name::DomainName;
 pub use domains::{DomainTable, Refusal, Route, Target};
 pub use explain::{Because, Candidate, Explanation, Outcome, Rule};
 pub use facts::{Facts, LinkFacts, LinkId, NetworkId, Owner};
-pub use links::{LinkPlan, LinksPlan};
+pub use links::{LinkPlan, LinksPlan, Uplinks};
 pub use plan::{DnsPlan, Plan, ScopeId, ScopePlan, ScopeState};
 
 use plan::{Note, SearchSuffix};
 use scope::Scopes;
+use supplied::Supplied;
 
 /// Computes everything we intend.
 pub fn plan(config: &Config, facts: &Facts) -> Plan {
-    let own = own_layers(config, facts);
-    let scopes = scope::make(config, facts, &own);
-    let search = search(config, facts, &scopes);
-    let known = known_search(config, facts);
-    let mut notes = scopes.notes;
+    let mut notes = Vec::new();
+    let profiles_by_link = profile::by_link(config, facts);
+    let links = links::plan(config, facts, &profiles_by_link, &mut notes);
+    let supplied = supplied::by_link(config, facts, &links);
+    let own = own_layers(config, facts, &supplied);
+    let metric_by_link = links.uplinks.metrics();
+    let ground = scope::Ground {
+        own: &own,
+        profiles_by_link: &profiles_by_link,
+        metric_by_link: &metric_by_link,
+        supplied: &supplied,
+    };
+    let scopes = scope::make(config, facts, &ground);
+    let search = search(config, facts, &scopes, &supplied);
+    let known = known_search(config, facts, &supplied);
+    notes.extend(scopes.notes);
     shadowed(config, facts, &mut notes);
 
     let searched_locals = known
@@ -61,7 +74,13 @@ pub fn plan(config: &Config, facts: &Facts) -> Plan {
         .map(|made| (made.id, made.plan))
         .collect();
     let tunnel = multicast::tunnel(&domains, &scopes_by_id);
-    let mut neighbours = multicast::plan(config, facts, &scopes.profiles_by_link, tunnel.as_ref());
+    let mut neighbours = multicast::plan(
+        config,
+        facts,
+        &profiles_by_link,
+        &metric_by_link,
+        tunnel.as_ref(),
+    );
     neighbours.unicast = searched_locals;
     let mut dns = DnsPlan {
         scopes: scopes_by_id,
@@ -75,8 +94,8 @@ pub fn plan(config: &Config, facts: &Facts) -> Plan {
     let plan = Plan {
         dns: Arc::new(dns),
         resolv_conf,
-        profiles_by_link: scopes.profiles_by_link,
-        links: Arc::default(),
+        profiles_by_link,
+        links: Arc::new(links),
     };
     debug_assert_eq!(
         leak::first_breach(config, &plan),
@@ -87,9 +106,13 @@ pub fn plan(config: &Config, facts: &Facts) -> Plan {
 }
 
 /// The layers that are not profiles and not claims made at run time.
-fn own_layers(config: &Config, facts: &Facts) -> Vec<(Owner, DnsSettings)> {
+fn own_layers(
+    config: &Config,
+    facts: &Facts,
+    supplied: &BTreeMap<LinkId, Supplied>,
+) -> Vec<(Owner, DnsSettings)> {
     let mut own = Vec::new();
-    if !config.resolver.upstreams.is_empty() || is_on_its_own(config, facts) {
+    if !config.resolver.upstreams.is_empty() || is_on_its_own(config, facts, supplied) {
         let dns = DnsSettings {
             upstreams: config.resolver.upstreams.clone(),
             default: DefaultUse::Yes,
@@ -113,12 +136,13 @@ fn own_layers(config: &Config, facts: &Facts) -> Vec<(Owner, DnsSettings)> {
 }
 
 /// Whether names are resolved from the root down because nobody names any upstream.
-fn is_on_its_own(config: &Config, facts: &Facts) -> bool {
+fn is_on_its_own(config: &Config, facts: &Facts, supplied: &BTreeMap<LinkId, Supplied>) -> bool {
     let mut offered = config
         .profiles
         .values()
         .map(|profile| &profile.dns)
-        .chain(facts.layers.values().map(|layer| &layer.dns));
+        .chain(facts.layers.values().map(|layer| &layer.dns))
+        .chain(supplied.values().map(|supplied| &supplied.dns));
     config.resolver.recursion == RecursionMode::Always
         && facts
             .foreign_resolv_conf
@@ -129,7 +153,12 @@ fn is_on_its_own(config: &Config, facts: &Facts) -> bool {
 
 /// The search list: scopes that can be asked, by the rank of their links; then `[resolver]`; a foreign resolv.conf only when
 /// nobody else names any.
-fn search(config: &Config, facts: &Facts, scopes: &Scopes) -> Vec<SearchSuffix> {
+fn search(
+    config: &Config,
+    facts: &Facts,
+    scopes: &Scopes,
+    supplied: &BTreeMap<LinkId, Supplied>,
+) -> Vec<SearchSuffix> {
     let mut ready: Vec<_> = scopes
         .made
         .iter()
@@ -146,7 +175,14 @@ fn search(config: &Config, facts: &Facts, scopes: &Scopes) -> Vec<SearchSuffix> 
         .search
         .iter()
         .map(|suffix| (suffix, Owner::Resolver));
-    let mut list = unique(linked.chain(own));
+    // Suffixes of networks whose upstreams are not taken.
+    let offered = supplied.iter().filter_map(|(id, supplied)| {
+        let link = facts.links.get(id).filter(|link| link.up)?;
+        let owner = Owner::Supply(Arc::clone(&link.name));
+        let suffixes = supplied.dns.search.iter();
+        Some(suffixes.map(move |suffix| (suffix, owner.clone())))
+    });
+    let mut list = unique(linked.chain(offered.flatten()).chain(own));
     if list.is_empty() {
         let foreign = facts
             .foreign_resolv_conf
@@ -169,7 +205,11 @@ fn unique<'a>(suffixes: impl Iterator<Item = (&'a DomainName, Owner)>) -> Vec<Se
 }
 
 /// Every suffix that somebody on this machine might append, whether or not its scope can be asked.
-fn known_search(config: &Config, facts: &Facts) -> BTreeSet<DomainName> {
+fn known_search(
+    config: &Config,
+    facts: &Facts,
+    supplied: &BTreeMap<LinkId, Supplied>,
+) -> BTreeSet<DomainName> {
     let profiles = config
         .profiles
         .values()
@@ -179,8 +219,10 @@ fn known_search(config: &Config, facts: &Facts) -> BTreeSet<DomainName> {
         .foreign_resolv_conf
         .iter()
         .flat_map(|foreign| &foreign.search);
+    let supplied = supplied.values().flat_map(|supplied| &supplied.dns.search);
     profiles
         .chain(layers)
+        .chain(supplied)
         .chain(foreign)
         .chain(&config.resolver.search)
         .chain(&facts.host_domain)

@@ -3,6 +3,16 @@
 //! A plan names what should be there; what has to be asked of the kernel to get there is found by the link manager, which
 //! compares. Lifetimes are points in time, so that a plan made twice is the same plan.
 
+mod carrier;
+mod kind;
+mod make;
+mod overlap;
+mod show;
+mod supplied;
+#[cfg(test)]
+mod tests;
+mod uplink;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,6 +25,10 @@ use config::time::Instant;
 
 use crate::facts::{LinkId, Preference, Supplier};
 
+pub use kind::usual_metric;
+pub(crate) use make::plan;
+pub use uplink::{Uplink, UplinkCandidate, UplinkRule, Uplinks};
+
 /// What we intend for all links.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LinksPlan {
@@ -22,11 +36,17 @@ pub struct LinksPlan {
     pub links: BTreeMap<LinkId, LinkPlan>,
     /// Rules for all links together.
     pub rules: BTreeSet<PolicyRule>,
+    /// The links that have the default routes, and why.
+    pub uplinks: Uplinks,
+    /// When the plan is to be made anew though no fact has changed but the time: something's grace ends.
+    pub review_at: Option<Instant>,
 }
 
 /// What we intend for one link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkPlan {
+    /// Its name.
+    pub name: Arc<str>,
     /// The profile that governs it.
     pub profile: ProfileId,
     /// Whether it should be up; `None` leaves it as it is.
@@ -56,8 +76,11 @@ pub struct AddressPlan {
     pub valid_until: Option<Instant>,
     /// Whether the kernel makes temporary addresses beside it (`IFA_F_MANAGETEMPADDR`).
     pub temporaries: bool,
-    /// Whether the kernel makes no route of its own for the prefix (`IFA_F_NOPREFIXROUTE`).
+    /// Whether the kernel makes no route of its own for the prefix (`IFA_F_NOPREFIXROUTE`): there is one in
+    /// [`LinkPlan::routes`], or none is wanted.
     pub no_prefix_route: bool,
+    /// The metric of the kernel's own route for the prefix (`IFA_RT_PRIORITY`).
+    pub metric: u32,
 }
 
 /// By what the kernel tells routes apart.

@@ -128,13 +128,14 @@ pub(crate) fn plan(
     config: &Config,
     facts: &Facts,
     profiles_by_link: &BTreeMap<LinkId, ProfileId>,
+    metric_by_link: &BTreeMap<LinkId, u32>,
     tunnel: Option<&Tunnel>,
 ) -> MulticastPlan {
     let mut ranked: Vec<_> = facts
         .links
         .iter()
         .filter(|(_, link)| link.up && link.multicast && !link.addresses.is_empty())
-        .map(|(id, link)| (rank(Some(link)), *id, link))
+        .map(|(id, link)| (rank(Some(link), metric_by_link.get(id)), *id, link))
         .collect();
     ranked.sort_by(|one, other| (&one.0, one.1).cmp(&(&other.0, other.1)));
     let links = ranked

@@ -1,6 +1,6 @@
 //! Which scopes are there, and what does each claim? Layers of DNS settings times links.
 //!
-//! A layer is what one owner wants: `[resolver]`, a profile, a claim made at run time, a foreign resolv.conf. Each layer has a
+//! A layer is what one owner wants: `[resolver]`, a profile, a link's network, a claim made at run time, a foreign resolv.conf. Each layer has a
 //! scope for every link that it governs, or one scope without a link when it is tied to none, or when its links are absent:
 //! its claims hold all the same. Nothing else makes a scope.
 
@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use config::Config;
-use config::model::{DefaultUse, DnsSettings, ProfileId, RecursionMode, WhenDown};
+use config::model::{DefaultUse, DnsSettings, Mapping, ProfileId, RecursionMode, WhenDown};
 use config::name::DomainName;
 
 use crate::domains::{Claim, Class, Hold, Order, Rank};
 use crate::facts::{Facts, LinkFacts, LinkId, NetworkId, Owner, Trust};
 use crate::plan::{Note, ScopeId, ScopeLink, ScopePlan, ScopeState};
+use crate::supplied::{self, Supplied};
 use crate::upstream;
 
 /// What one owner wants, and for which links.
@@ -56,32 +57,42 @@ pub(crate) struct Scopes {
     pub(crate) entries: Vec<(DomainName, u32)>,
     pub(crate) exclusions: Vec<(Owner, DomainName)>,
     pub(crate) notes: Vec<Note>,
-    pub(crate) profiles_by_link: BTreeMap<LinkId, ProfileId>,
     /// That of the default route.
     network: Option<NetworkId>,
 }
 
+/// What scopes are made of beside configuration and facts.
+pub(crate) struct Ground<'a> {
+    /// Layers that are neither profiles nor claims made at run time.
+    pub(crate) own: &'a [(Owner, DnsSettings)],
+    /// Which profile governs each link.
+    pub(crate) profiles_by_link: &'a BTreeMap<LinkId, ProfileId>,
+    /// Metrics of default routes, as planned.
+    pub(crate) metric_by_link: &'a BTreeMap<LinkId, u32>,
+    /// What the networks supply.
+    pub(crate) supplied: &'a BTreeMap<LinkId, Supplied>,
+}
+
 /// Makes every scope of a configuration and these facts.
-pub(crate) fn make(config: &Config, facts: &Facts, own: &[(Owner, DnsSettings)]) -> Scopes {
+pub(crate) fn make(config: &Config, facts: &Facts, ground: &Ground<'_>) -> Scopes {
     let mut scopes = Scopes {
-        profiles_by_link: crate::profile::by_link(config, facts),
-        network: default_network(facts),
+        network: default_network(facts, ground.metric_by_link),
         ..Scopes::default()
     };
-    for layer in layers(config, facts, own, &scopes.profiles_by_link) {
+    for layer in layers(config, facts, ground) {
         for suffix in &layer.dns.exclude {
             scopes
                 .exclusions
                 .push((layer.owner.clone(), suffix.clone()));
         }
         match &layer.governs {
-            Governs::Nothing => scopes.add(config, &layer, None, None),
+            Governs::Nothing => scopes.add(config, &layer, None, None, ground),
             Governs::Absent(name) => {
                 let link = ScopeLink {
                     name: Arc::clone(name),
                     id: None,
                 };
-                scopes.add(config, &layer, Some(link), None);
+                scopes.add(config, &layer, Some(link), None, ground);
             }
             Governs::Links(links) => {
                 for (id, link) in links {
@@ -89,7 +100,7 @@ pub(crate) fn make(config: &Config, facts: &Facts, own: &[(Owner, DnsSettings)])
                         name: Arc::clone(&link.name),
                         id: Some(*id),
                     };
-                    scopes.add(config, &layer, Some(scope_link), Some(link));
+                    scopes.add(config, &layer, Some(scope_link), Some(link), ground);
                 }
             }
         }
@@ -98,18 +109,14 @@ pub(crate) fn make(config: &Config, facts: &Facts, own: &[(Owner, DnsSettings)])
     scopes
 }
 
-fn layers<'a>(
-    config: &'a Config,
-    facts: &'a Facts,
-    own: &'a [(Owner, DnsSettings)],
-    profiles_by_link: &BTreeMap<LinkId, ProfileId>,
-) -> Vec<Layer<'a>> {
+fn layers<'a>(config: &'a Config, facts: &'a Facts, ground: &Ground<'a>) -> Vec<Layer<'a>> {
     let mut layers = Vec::new();
-    for (owner, dns) in own {
+    for (owner, dns) in ground.own {
         let (name, trust) = match owner {
             Owner::ForeignResolvConf => ("resolv.conf", Trust::Network),
             Owner::Resolver
             | Owner::Profile(_)
+            | Owner::Supply(_)
             | Owner::Claim(_)
             | Owner::Link(_)
             | Owner::Builtin => ("resolver", Trust::Administrator),
@@ -129,7 +136,7 @@ fn layers<'a>(
                 let links: Vec<_> = facts
                     .links
                     .iter()
-                    .filter(|(id, _)| profiles_by_link.get(id) == Some(&profile.id))
+                    .filter(|(id, _)| ground.profiles_by_link.get(id) == Some(&profile.id))
                     .map(|(id, link)| (*id, link))
                     .collect();
                 if links.is_empty() {
@@ -147,6 +154,19 @@ fn layers<'a>(
             trust: Trust::Administrator,
             dns: &profile.dns,
             governs,
+        });
+    }
+    for (id, supplied) in ground.supplied {
+        let link = facts.links.get(id);
+        let Some(link) = link.filter(|_| !supplied.is_profiles) else {
+            continue;
+        };
+        layers.push(Layer {
+            owner: Owner::Supply(Arc::clone(&link.name)),
+            name: "supplied".to_owned(),
+            trust: Trust::Network,
+            dns: &supplied.dns,
+            governs: Governs::Links(vec![(*id, link)]),
         });
     }
     for (owner, layer) in &facts.layers {
@@ -171,6 +191,7 @@ fn layers<'a>(
             Owner::Claim(name) => format!("claim:{name}"),
             Owner::Resolver
             | Owner::Profile(_)
+            | Owner::Supply(_)
             | Owner::Link(_)
             | Owner::ForeignResolvConf
             | Owner::Builtin => {
@@ -195,19 +216,29 @@ impl Scopes {
         layer: &Layer<'_>,
         link: Option<ScopeLink>,
         facts: Option<&LinkFacts>,
+        ground: &Ground<'_>,
     ) {
         let dns = layer.dns;
-        let silent = dns.upstreams.is_empty() && dns.claims.is_empty();
-        if silent && !matches!(dns.default, DefaultUse::Yes | DefaultUse::Exclusive) {
+        // A network that offers suffixes alone has no scope that could go before another.
+        let is_offer = matches!(layer.owner, Owner::Supply(_));
+        if supplied::is_silent(dns) || (is_offer && dns.upstreams.is_empty()) {
             return;
         }
+        let link_id = link.as_ref().and_then(|link| link.id);
+        let supplied = link_id.and_then(|id| ground.supplied.get(&id));
+        // A profile that names nobody means whom its link's network names.
+        let lent = supplied.filter(|_| matches!(layer.owner, Owner::Profile(_)));
+        let offered = match lent.filter(|_| dns.upstreams.is_empty()) {
+            Some(lent) => &lent.dns.upstreams,
+            None => &dns.upstreams,
+        };
         let id = ScopeId(match &link {
             None => layer.name.clone().into(),
             Some(ScopeLink { id: None, .. }) => format!("{}@-", layer.name).into(),
             Some(link) => format!("{}@{}", layer.name, link.name).into(),
         });
         let floor = dns.transport.unwrap_or(config.resolver.transport);
-        let upstreams = upstream::usable(&layer.owner, &dns.upstreams, floor, &mut self.notes);
+        let upstreams = upstream::usable(&layer.owner, offered, floor, &mut self.notes);
         let recursion = dns.recursion.unwrap_or(config.resolver.recursion);
         let state = match (&link, facts) {
             (Some(_), None) => ScopeState::LinkAbsent,
@@ -223,7 +254,8 @@ impl Scopes {
             None => self.network.clone(),
             Some(_) => facts.and_then(LinkFacts::network),
         };
-        let rank = rank(facts);
+        let metric = link_id.and_then(|id| ground.metric_by_link.get(&id));
+        let rank = rank(facts, metric);
         self.claim(layer, &id, state, &rank);
         let plan = ScopePlan {
             owner: layer.owner.clone(),
@@ -235,13 +267,17 @@ impl Scopes {
             selection: dns.selection.unwrap_or(config.resolver.selection),
             dnssec: dns.dnssec.unwrap_or(config.resolver.dnssec),
             recursion,
-            dns64: crate::dns64::of(config, dns, facts),
+            dns64: crate::dns64::of(config, dns, &pref64(facts, supplied)),
         };
+        let mut search = dns.search.clone();
+        if let Some(lent) = lent.filter(|lent| lent.is_profiles || lent.dns.upstreams.is_empty()) {
+            search.extend(lent.dns.search.iter().cloned());
+        }
         self.made.push(Made {
             id,
             plan,
             rank,
-            search: dns.search.clone(),
+            search,
         });
     }
 
@@ -265,7 +301,8 @@ impl Scopes {
         let root = [DomainName::root()];
         let class = match layer.owner {
             Owner::Resolver | Owner::Builtin => Class::ResolverDefault,
-            Owner::Profile(_) | Owner::Link(_) => Class::ProfileDefault,
+            // One class: the better link goes before, and on one link the profile does.
+            Owner::Profile(_) | Owner::Link(_) | Owner::Supply(_) => Class::ProfileDefault,
             Owner::Claim(_) => Class::RuntimeDefault,
             Owner::ForeignResolvConf => Class::ForeignDefault,
         };
@@ -328,29 +365,30 @@ impl Scopes {
     }
 }
 
+/// By which prefixes a link's routers say that they translate.
+fn pref64(facts: Option<&LinkFacts>, supplied: Option<&Supplied>) -> Vec<Mapping> {
+    let told = facts.into_iter().flat_map(|facts| &facts.pref64);
+    let supplied = supplied.into_iter().flat_map(|supplied| &supplied.pref64);
+    told.chain(supplied).copied().collect()
+}
+
 /// Returns the network that the best default route leads to.
-fn default_network(facts: &Facts) -> Option<NetworkId> {
+fn default_network(facts: &Facts, metric_by_link: &BTreeMap<LinkId, u32>) -> Option<NetworkId> {
     let ranked = facts
         .links
-        .values()
-        .map(|link| (rank(Some(link)), link))
+        .iter()
+        .map(|(id, link)| (rank(Some(link), metric_by_link.get(id)), link))
         .filter(|(rank, _)| !rank.no_default_route);
     let best = ranked.min_by(|(one, _), (other, _)| one.cmp(other));
     best.and_then(|(_, link)| link.network())
 }
 
-/// Ranks a link; a scope tied to none comes last.
-pub(crate) fn rank(facts: Option<&LinkFacts>) -> Rank {
-    let best = facts.filter(|facts| facts.up).and_then(|facts| {
-        [facts.default_route4, facts.default_route6]
-            .into_iter()
-            .flatten()
-            .map(|route| route.metric)
-            .min()
-    });
+/// Ranks a link by the metric of its default route, as planned; a scope tied to none comes last.
+pub(crate) fn rank(facts: Option<&LinkFacts>, metric: Option<&u32>) -> Rank {
+    let best = facts.filter(|facts| facts.up).and(metric);
     Rank {
         no_default_route: best.is_none(),
-        metric: best.unwrap_or(u32::MAX),
+        metric: best.copied().unwrap_or(u32::MAX),
         link: facts.map_or_else(|| "".into(), |facts| Arc::clone(&facts.name)),
     }
 }

@@ -225,6 +225,7 @@ fn profile(owner: &Owner) -> Option<String> {
     match owner {
         Owner::Profile(id) => Some(id.to_string()),
         Owner::Resolver
+        | Owner::Supply(_)
         | Owner::Claim(_)
         | Owner::Link(_)
         | Owner::ForeignResolvConf

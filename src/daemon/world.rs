@@ -373,7 +373,7 @@ impl World {
             changed |= self.links.handle_event(event, now);
         }
         if changed {
-            self.facts.links.clone_from(self.links.facts());
+            self.facts.take_links(self.links.facts(), now);
             self.replan(now, effects);
         }
     }
@@ -411,6 +411,8 @@ impl World {
         self.facts.layers = self.claims.layers();
         self.facts.foreign_resolv_conf = self.keeping.foreign();
         self.facts.host_domain.clone_from(&self.host.domain);
+        self.facts.uplinks = self.plan.links.uplinks.current();
+        self.facts.as_of = now;
         self.keep_claims(effects);
         self.apply_local_names(now);
         let plan = policy::plan(&self.config, &self.facts);

@@ -8,8 +8,8 @@ use super::{Place, is_usable, own_stubs, upstreams, values};
 use crate::diagnostic::Findings;
 use crate::matcher::LinkMatch;
 use crate::model::{
-    DefaultUse, DnsSettings, Hop, NetworkSettings, Profile, ProfileId, ResolverConfig, Route,
-    RouteKind,
+    DefaultUse, DnsSettings, Hop, NetworkSettings, Profile, ProfileId, RaSettings, RaUse,
+    ResolverConfig, Route, RouteKind,
 };
 use crate::name::DomainName;
 use crate::raw::{Span, Table};
@@ -17,7 +17,7 @@ use crate::raw::{Span, Table};
 /// The longest id of a profile, in octets.
 const MAX_ID: usize = 64;
 /// Ids that would be taken for scopes that are no profile's.
-const RESERVED_IDS: [&str; 2] = ["resolver", "resolv.conf"];
+const RESERVED_IDS: [&str; 3] = ["resolver", "resolv.conf", "supplied"];
 /// Keys of a profile that say what is to be done to a link.
 const LINK_KEYS: [&str; 5] = ["addresses", "dhcp4", "dhcp6", "ra", "routes"];
 
@@ -136,7 +136,11 @@ fn network(top: &Table, findings: &mut Findings<'_>) -> NetworkSettings {
         addresses,
         dhcp4: switched(top, "dhcp4"),
         dhcp6: switched(top, "dhcp6"),
-        ra: switched(top, "ra"),
+        ra: match top.boolean("ra") {
+            None => RaUse::Kernel,
+            Some(false) => RaUse::Off,
+            Some(true) => RaUse::Own(RaSettings::default()),
+        },
         routes: routes
             .iter()
             .filter_map(|(span, said)| route(span, said, findings))

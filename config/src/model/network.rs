@@ -22,8 +22,10 @@ pub struct NetworkSettings {
     pub dhcp4: Option<Dhcp4Settings>,
     /// DHCPv6; `None` when it is off.
     pub dhcp6: Option<Dhcp6Settings>,
-    /// Router advertisements; `None` when they are not listened to.
-    pub ra: Option<RaSettings>,
+    /// The name that DHCP servers hear.
+    pub hostname: HostnameUse,
+    /// Router advertisements.
+    pub ra: RaUse,
     /// IPv4 link-local addresses (RFC 3927).
     pub ipv4ll: Ipv4llMode,
     /// What is taken of what the network supplies.
@@ -32,6 +34,8 @@ pub struct NetworkSettings {
     pub default_route: DefaultRouteUse,
     /// Metric of the routes that do not name one; `None` for the link kind's own.
     pub metric: Option<u32>,
+    /// Table of the routes that do not name one; `None` for main.
+    pub table: Option<u32>,
     /// Higher wins when several links could have the default route.
     pub priority: i32,
     /// `[[routes]]`.
@@ -53,11 +57,13 @@ impl Default for NetworkSettings {
             addresses: Vec::new(),
             dhcp4: None,
             dhcp6: None,
-            ra: None,
+            hostname: HostnameUse::Host,
+            ra: RaUse::Kernel,
             ipv4ll: Ipv4llMode::Off,
             take: Take::default(),
             default_route: DefaultRouteUse::Auto,
             metric: None,
+            table: None,
             priority: 0,
             routes: Vec::new(),
             rules: Vec::new(),
@@ -65,6 +71,54 @@ impl Default for NetworkSettings {
             forwarding: None,
         }
     }
+}
+
+impl NetworkSettings {
+    /// Whether anything is wanted of the link itself; a profile of names alone leaves it untouched.
+    ///
+    /// Metrics, priorities and what is taken only say how: they touch nothing where there is nothing else.
+    pub fn touches(&self) -> bool {
+        self.mtu.is_some()
+            || self.mac.is_some()
+            || !self.addresses.is_empty()
+            || self.dhcp4.is_some()
+            || self.dhcp6.is_some()
+            || self.ra != RaUse::Kernel
+            || self.ipv4ll != Ipv4llMode::Off
+            || !self.routes.is_empty()
+            || !self.rules.is_empty()
+            || self.forwarding.is_some()
+    }
+
+    /// Whether the network may supply upstreams.
+    pub fn takes_upstreams(&self) -> bool {
+        let asks = self.dhcp4.is_some() || self.dhcp6.is_some();
+        self.take.dns && (asks || matches!(self.ra, RaUse::Own(_)))
+    }
+}
+
+/// The name that DHCP servers hear.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum HostnameUse {
+    /// The host's.
+    #[default]
+    Host,
+    /// This one.
+    Name(Arc<str>),
+    /// None.
+    Nothing,
+}
+
+/// Who makes what of router advertisements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RaUse {
+    /// The kernel, if it does: its switch is left as it is.
+    #[default]
+    Kernel,
+    /// Nobody.
+    Off,
+    /// We do, and the kernel does not.
+    Own(RaSettings),
 }
 
 /// How the DHCPv4 client presents itself (RFC 2131).
@@ -257,7 +311,7 @@ pub enum RouteKind {
     Throw,
 }
 
-/// One of `[[rules]]`: which table decides for which packets.
+/// One of `[[rules]]`, for one family: which table decides for which packets.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PolicyRule {
     /// Lower is asked first.
@@ -307,6 +361,6 @@ impl Default for CarrierPolicy {
 pub enum CarrierUse {
     /// Not at all: items stay, and are applied without it.
     Ignore,
-    /// Items stay this long without it; zero takes them at once.
+    /// Items that are there stay this long without it; zero takes them at once.
     Grace(Duration),
 }

@@ -24,6 +24,11 @@ pub enum Supplier {
     Ipv4ll,
 }
 
+impl Supplier {
+    /// All of them, in the order in which their upstreams are asked.
+    pub const ALL: [Self; 4] = [Self::Dhcp4, Self::Dhcp6, Self::Ra, Self::Ipv4ll];
+}
+
 impl fmt::Display for Supplier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -36,6 +41,8 @@ impl fmt::Display for Supplier {
 }
 
 /// What was supplied to one link through one supplier, whole: what is not in it is over.
+///
+/// An empty one says that its client has asked in vain; there is none while nothing is known yet.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Supply {
     /// Addresses.

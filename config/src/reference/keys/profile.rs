@@ -37,8 +37,8 @@ pub(super) const KEYS: &[Key] = &[
         Section::Profile,
         "ra",
         Syntax::Boolean,
-        Some("false"),
-        "Whether router advertisements are used.",
+        None,
+        "Whether linnet uses router advertisements, in the place of the kernel; false ends the kernel's use of them too, and without it the kernel's own switch is left as it is.",
     ),
     key(
         Section::Profile,

@@ -1,0 +1,403 @@
+//! What should be on each link? Profile and supplies, item by item; then the default routes of all links together.
+//!
+//! # The rules
+//! 1. A link has a plan when a profile governs it that wants something of it, `[links]` lets us, and it is to be set up: by
+//!    itself, or told so. A link that was told down has a plan with nothing in it.
+//! 2. What the profile says comes before what is supplied; an address that is there already is not supplied again.
+//! 3. Routes without a metric have the link's own. Routes for prefixes are the kernel's, with that metric, so that `ip route`
+//!    looks as people know it; only in another table than main they are ours, as the kernel cannot put its own there.
+//! 4. Default routes of the main table are ranked over all links (see [`super::uplink`]) and get their metric there.
+//! 5. Static addresses belong to one link: of several that a profile governs, the first has them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use config::Config;
+use config::model::{
+    DefaultRouteUse, Dhcp6Settings, Dhcp6When, HostnameUse, Ipv4llMode, Manage, NetworkSettings,
+    Prefix, Privacy, ProfileId, RaUse, Route, RouteKind,
+};
+use config::time::Instant;
+
+use super::carrier::{self, Held};
+use super::uplink::{self, Default};
+use super::{
+    AddressPlan, Clients, LinkPlan, LinksPlan, RouteKey, RoutePlan, Switch, overlap, supplied,
+    usual_metric,
+};
+use crate::facts::{Facts, Family, LinkFacts, LinkId, Owner, Preference, Supplier, Told};
+use crate::plan::Note;
+
+/// The main table.
+pub(super) const MAIN: u32 = 254;
+/// What the kernel makes of an IPv6 route with metric 0.
+const IPV6_METRIC: u32 = 1024;
+/// The least MTU of IPv6 (RFC 8200 §5); below it the kernel takes IPv6 off the link.
+pub(super) const IPV6_MTU: u32 = 1280;
+
+/// A link's plan while it is made.
+pub(super) struct Draft<'a> {
+    pub(super) id: LinkId,
+    pub(super) link: &'a LinkFacts,
+    pub(super) network: &'a NetworkSettings,
+    pub(super) plan: LinkPlan,
+    /// Default routes of the main table, in the order in which they are wanted.
+    pub(super) defaults: Vec<Default>,
+    /// Whether any default route may be ours.
+    pub(super) may_default: bool,
+    pub(super) as_of: Instant,
+}
+
+/// Plans all links.
+pub(crate) fn plan(
+    config: &Config,
+    facts: &Facts,
+    profiles_by_link: &BTreeMap<LinkId, ProfileId>,
+    notes: &mut Vec<Note>,
+) -> LinksPlan {
+    let mut whole = LinksPlan::default();
+    let mut drafts = Vec::new();
+    let mut holders: BTreeMap<&ProfileId, &LinkFacts> = BTreeMap::new();
+    for (id, profile_id) in profiles_by_link {
+        let (Some(link), Some(profile)) = (facts.links.get(id), config.profiles.get(profile_id))
+        else {
+            continue;
+        };
+        let network = &profile.network;
+        let told = facts.told.get(id);
+        let is_wanted = match told {
+            Some(Told::Release) => false,
+            Some(Told::Up | Told::Down) => true,
+            None => network.autoconnect,
+        };
+        if config.links.manage == Manage::None || !profile.touches() || !is_wanted {
+            continue;
+        }
+        let mut draft = Draft::new(*id, link, profile_id, network, config, facts);
+        if told == Some(&Told::Down) {
+            draft.plan.admin_up = Some(false);
+            whole.links.insert(*id, draft.plan);
+            continue;
+        }
+        let holder = holders.entry(profile_id).or_insert(link);
+        let is_holder = std::ptr::eq(*holder, link);
+        let has_fixed = !network.addresses.is_empty() || !network.routes.is_empty();
+        if has_fixed && !is_holder {
+            notes.push(Note {
+                owner: Owner::Profile(profile_id.clone()),
+                text: format!(
+                    "it governs {} too, but its static addresses and routes are on {} alone; give each link a profile of its own",
+                    link.name, holder.name
+                ),
+            });
+        }
+        let review_at = draft.fill(facts, is_holder);
+        whole.review_at = [whole.review_at, review_at].into_iter().flatten().min();
+        whole.rules.extend(network.rules.iter().cloned());
+        drafts.push(draft);
+    }
+    overlap::spread(&mut drafts);
+    whole.uplinks = uplink::choose(&mut drafts, config, facts, profiles_by_link);
+    for draft in drafts {
+        whole.links.insert(draft.id, draft.plan);
+    }
+    whole
+}
+
+impl<'a> Draft<'a> {
+    fn new(
+        id: LinkId,
+        link: &'a LinkFacts,
+        profile: &ProfileId,
+        network: &'a NetworkSettings,
+        config: &Config,
+        facts: &Facts,
+    ) -> Self {
+        let plan = LinkPlan {
+            name: Arc::clone(&link.name),
+            profile: profile.clone(),
+            admin_up: Some(true),
+            mtu: None,
+            mac: None,
+            addresses: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            switches: BTreeMap::new(),
+            clients: Clients::default(),
+        };
+        Self {
+            id,
+            link,
+            network,
+            plan,
+            defaults: Vec::new(),
+            may_default: config.links.default_route,
+            as_of: facts.as_of,
+        }
+    }
+
+    /// The metric of routes that do not name one.
+    pub(super) fn metric(&self) -> u32 {
+        let own = self.network.metric;
+        own.unwrap_or_else(|| usual_metric(&self.link.kind))
+    }
+
+    /// The table of routes that do not name one.
+    pub(super) fn table(&self) -> u32 {
+        self.network.table.unwrap_or(MAIN)
+    }
+
+    /// Fills the plan; returns when it is to be made anew.
+    fn fill(&mut self, facts: &Facts, is_holder: bool) -> Option<Instant> {
+        self.plan.mac = self.network.mac;
+        self.plan.clients = self.clients(facts);
+        let policy = self.network.carrier;
+        let fixed = carrier::held(policy.fixed, self.id, facts);
+        if is_holder && fixed.is_held() {
+            self.fixed();
+        }
+        let supplied = carrier::held(policy.supplied, self.id, facts);
+        if supplied.is_held() {
+            supplied::add(self, facts);
+        }
+        self.mtu();
+        self.switches();
+        let ends = |held: Held, matters: bool| held.ends_at().filter(|_| matters);
+        let is_fixed = is_holder && !self.network.addresses.is_empty();
+        [ends(fixed, is_fixed), ends(supplied, true)]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// What the profile itself says.
+    fn fixed(&mut self) {
+        for address in &self.network.addresses {
+            let plan = AddressPlan {
+                supplier: None,
+                preferred_until: None,
+                valid_until: None,
+                temporaries: false,
+                no_prefix_route: false,
+                metric: self.metric(),
+            };
+            self.add_address(*address, plan);
+        }
+        for route in &self.network.routes {
+            self.add_fixed_route(route);
+        }
+    }
+
+    /// Adds an address, and the route for its prefix where the kernel's would be in the wrong table.
+    pub(super) fn add_address(&mut self, prefix: Prefix, mut plan: AddressPlan) {
+        let has_prefix = prefix.length < prefix.host_length();
+        if has_prefix && !plan.no_prefix_route && self.table() != MAIN {
+            plan.no_prefix_route = true;
+            let route = RoutePlan {
+                supplier: plan.supplier,
+                kind: RouteKind::Unicast,
+                via: Vec::new(),
+                on_link: false,
+                source: prefix.address.is_ipv4().then_some(prefix.address),
+                mtu: None,
+                preference: Preference::Medium,
+                valid_until: plan.valid_until,
+            };
+            self.add_route(prefix.network(), self.table(), plan.metric, route);
+        }
+        self.plan.addresses.insert(prefix, plan);
+    }
+
+    fn add_fixed_route(&mut self, said: &Route) {
+        let route = RoutePlan {
+            supplier: None,
+            kind: said.kind,
+            via: said.via.clone(),
+            on_link: said.on_link,
+            source: said.source,
+            mtu: said.mtu,
+            preference: Preference::Medium,
+            valid_until: None,
+        };
+        let table = said.table.unwrap_or_else(|| self.table());
+        if said.to.length == 0 && said.kind == RouteKind::Unicast {
+            self.add_default(said.to, table, said.metric, route);
+        } else {
+            let metric = said.metric.unwrap_or_else(|| self.metric());
+            let key = key(said.to, table, metric);
+            self.plan.routes.insert(key, route);
+        }
+    }
+
+    /// Adds a default route: it waits for the others' when it is for the main table.
+    pub(super) fn add_default(
+        &mut self,
+        to: Prefix,
+        table: u32,
+        fixed: Option<u32>,
+        route: RoutePlan,
+    ) {
+        if !self.may_default {
+            return;
+        }
+        if table == MAIN {
+            self.defaults.push(Default {
+                family: Family::of(to.address),
+                fixed,
+                to,
+                route,
+            });
+        } else {
+            let metric = fixed.unwrap_or_else(|| self.metric());
+            self.add_route(to, table, metric, route);
+        }
+    }
+
+    /// Adds a route behind those to the same place; returns its metric.
+    pub(super) fn add_route(
+        &mut self,
+        to: Prefix,
+        table: u32,
+        metric: u32,
+        route: RoutePlan,
+    ) -> u32 {
+        let mut key = key(to, table, metric);
+        while self.plan.routes.contains_key(&key) && key.metric < u32::MAX {
+            key.metric += 1;
+        }
+        self.plan.routes.insert(key, route);
+        key.metric
+    }
+
+    /// Whether a neighbour is in a prefix of ours.
+    pub(super) fn is_near(&self, neighbour: IpAddr) -> bool {
+        if let IpAddr::V6(v6) = neighbour
+            && v6.is_unicast_link_local()
+        {
+            return true;
+        }
+        let is_wide = |prefix: &&Prefix| prefix.length < prefix.host_length();
+        let own = self.plan.addresses.keys().filter(is_wide);
+        let routed = self.plan.routes.iter();
+        let routed = routed.filter(|(_, route)| route.via.is_empty());
+        own.chain(routed.map(|(key, _)| &key.to))
+            .any(|prefix| prefix.contains(neighbour))
+    }
+
+    fn clients(&self, facts: &Facts) -> Clients {
+        let network = self.network;
+        let hostname = match &network.hostname {
+            HostnameUse::Host => facts.hostname.clone(),
+            HostnameUse::Name(name) => Some(Arc::clone(name)),
+            HostnameUse::Nothing => None,
+        };
+        let dhcp4 = network.dhcp4.clone().map(|mut settings| {
+            // RFC 7844 §3.7: the name tells who we are.
+            settings.hostname = hostname.filter(|_| !settings.anonymous);
+            Arc::new(settings)
+        });
+        let ra = match network.ra {
+            RaUse::Own(settings) => Some(settings),
+            RaUse::Kernel | RaUse::Off => None,
+        };
+        let dhcp6 = network.dhcp6.clone().map(|settings| {
+            Arc::new(Dhcp6Settings {
+                // Nobody hears what routers say of it.
+                when: if ra.is_none() {
+                    Dhcp6When::Always
+                } else {
+                    settings.when
+                },
+                ..settings
+            })
+        });
+        Clients {
+            dhcp4,
+            dhcp6,
+            ra,
+            ipv4ll: self.wants_ipv4ll(facts),
+        }
+    }
+
+    /// Whether an IPv4 link-local address is wanted: a fallback only when DHCP was asked in vain, and never where the network
+    /// prefers that there is no IPv4 (RFC 8925 §3.3).
+    pub(super) fn wants_ipv4ll(&self, facts: &Facts) -> bool {
+        match self.network.ipv4ll {
+            Ipv4llMode::Off => false,
+            Ipv4llMode::Always => true,
+            Ipv4llMode::Fallback => {
+                let dhcp = facts.supplies.get(&(self.id, Supplier::Dhcp4));
+                self.network.dhcp4.is_none()
+                    || dhcp.is_some_and(|supply| supply.addresses.is_empty() && !supply.ipv6_only)
+            }
+        }
+    }
+
+    fn mtu(&mut self) {
+        if self.network.mtu.is_some() {
+            self.plan.mtu = self.network.mtu;
+        } else if self.has_ipv6() {
+            self.plan.mtu = self.plan.mtu.map(|mtu| mtu.max(IPV6_MTU));
+        }
+    }
+
+    /// Whether the link is to have IPv6.
+    fn has_ipv6(&self) -> bool {
+        let is_ipv6 = |prefix: &Prefix| prefix.address.is_ipv6();
+        matches!(self.network.ra, RaUse::Own(_))
+            || self.network.dhcp6.is_some()
+            || self.network.addresses.iter().any(is_ipv6)
+    }
+
+    fn switches(&mut self) {
+        let has_ipv6 = self.has_ipv6();
+        let switches = &mut self.plan.switches;
+        match self.network.ra {
+            RaUse::Kernel => {}
+            RaUse::Off => {
+                switches.insert(Switch::AcceptRa, 0);
+            }
+            RaUse::Own(settings) => {
+                switches.insert(Switch::AcceptRa, 0);
+                // Where there are no temporary addresses nothing reads the switch.
+                match settings.privacy {
+                    Privacy::Off => {}
+                    Privacy::Available => {
+                        switches.insert(Switch::UseTempaddr, 1);
+                    }
+                    Privacy::Preferred => {
+                        switches.insert(Switch::UseTempaddr, 2);
+                    }
+                }
+            }
+        }
+        if has_ipv6 {
+            switches.insert(Switch::DisableIpv6, 0);
+        }
+        if let Some(forwards) = self.network.forwarding {
+            switches.insert(Switch::Forwarding4, i32::from(forwards));
+            switches.insert(Switch::Forwarding6, i32::from(forwards));
+        }
+    }
+
+    /// Whether supplied default routes are taken.
+    pub(super) fn takes_defaults(&self) -> bool {
+        self.network.default_route == DefaultRouteUse::Auto
+    }
+}
+
+/// Makes a key as the kernel keeps it.
+pub(super) fn key(to: Prefix, table: u32, metric: u32) -> RouteKey {
+    let metric = match to.address {
+        IpAddr::V6(_) if metric == 0 => IPV6_METRIC,
+        IpAddr::V4(_) | IpAddr::V6(_) => metric,
+    };
+    RouteKey {
+        table,
+        to: to.network(),
+        metric,
+    }
+}
+
+/// The rules of a set of drafts are theirs together; two profiles may want the same.
+pub(super) type Taken = BTreeSet<(Prefix, u32)>;

@@ -1,0 +1,149 @@
+//! What is taken of what the network supplies? Addresses always, the rest as the profile says.
+
+use std::cmp::Reverse;
+
+use config::model::{Hop, Ipv4llMode, Prefix, Privacy, RaUse, RouteKind};
+
+use super::make::{Draft, IPV6_MTU};
+use super::{AddressPlan, RoutePlan, Switch};
+use crate::facts::{Facts, LinkId, SuppliedRoute, Supplier, Supply};
+
+/// The least MTU that is taken of DHCPv4: every host can take packets of this size (RFC 791 §3.1), and servers that name
+/// less are mistaken.
+const IPV4_MTU: u32 = 576;
+
+/// Adds what a link's network supplies.
+pub(super) fn add(draft: &mut Draft<'_>, facts: &Facts) {
+    for supplier in Supplier::ALL {
+        if let Some(supply) = taken(draft, facts, supplier) {
+            addresses(draft, supplier, supply);
+            routes(draft, supplier, supply);
+            mtu(draft, supplier, supply);
+        }
+    }
+}
+
+/// Returns the supply of a client that the profile wants.
+fn taken<'a>(draft: &Draft<'_>, facts: &'a Facts, supplier: Supplier) -> Option<&'a Supply> {
+    let network = draft.network;
+    let is_wanted = match supplier {
+        Supplier::Dhcp4 => network.dhcp4.is_some(),
+        Supplier::Dhcp6 => network.dhcp6.is_some(),
+        Supplier::Ra => matches!(network.ra, RaUse::Own(_)),
+        Supplier::Ipv4ll => network.ipv4ll != Ipv4llMode::Off && draft.wants_ipv4ll(facts),
+    };
+    let key: (LinkId, Supplier) = (draft.id, supplier);
+    facts.supplies.get(&key).filter(|_| is_wanted)
+}
+
+fn addresses(draft: &mut Draft<'_>, supplier: Supplier, supply: &Supply) {
+    let makes_temporaries = match draft.network.ra {
+        RaUse::Own(settings) => settings.privacy != Privacy::Off,
+        RaUse::Kernel | RaUse::Off => false,
+    };
+    for address in &supply.addresses {
+        let is_over = address.valid_until.is_some_and(|end| end <= draft.as_of);
+        // The kernel knows an address once, whatever its length.
+        let mut own = draft.plan.addresses.keys();
+        if is_over || own.any(|own| own.address == address.prefix.address) {
+            continue;
+        }
+        let network = address.prefix.network();
+        let is_routed_apart = supply.routes.iter().any(|route| {
+            is_prefix_route(route, network) && route.valid_until != address.valid_until
+        });
+        let plan = AddressPlan {
+            supplier: Some(supplier),
+            preferred_until: address.preferred_until,
+            valid_until: address.valid_until,
+            temporaries: address.temporaries && makes_temporaries,
+            no_prefix_route: is_routed_apart,
+            metric: draft.metric(),
+        };
+        draft.add_address(address.prefix, plan);
+    }
+}
+
+/// Whether a route says only that a network is on the link.
+fn is_prefix_route(route: &SuppliedRoute, network: Prefix) -> bool {
+    route.via.is_none() && route.to.network() == network
+}
+
+fn routes(draft: &mut Draft<'_>, supplier: Supplier, supply: &Supply) {
+    let mut supplied: Vec<&SuppliedRoute> = supply.routes.iter().collect();
+    // Those on the link first, as the neighbours of others may be behind them; then as routers recommend themselves.
+    supplied.sort_by_key(|route| (route.via.is_some(), Reverse(route.preference)));
+    let mut has_default4 = false;
+    for route in supplied {
+        if route.valid_until.is_some_and(|end| end <= draft.as_of) {
+            continue;
+        }
+        let to = route.to.network();
+        let is_on_link = route.via.is_none();
+        let is_own_prefix = is_on_link
+            && supply
+                .addresses
+                .iter()
+                .any(|own| to.contains(own.prefix.address));
+        let is_default = to.length == 0;
+        let is_taken = match is_default {
+            true => draft.takes_defaults(),
+            // A half of everywhere is a default route by another name.
+            false if to.length == 1 => draft.takes_defaults() && draft.network.take.routes,
+            false => draft.network.take.routes || is_own_prefix,
+        };
+        if !is_taken || is_made_by_kernel(draft, route) {
+            continue;
+        }
+        let hop = route.via.map(|via| Hop { via, weight: 1 });
+        let plan = RoutePlan {
+            supplier: Some(supplier),
+            kind: RouteKind::Unicast,
+            via: hop.into_iter().collect(),
+            on_link: route.via.is_some_and(|via| !draft.is_near(via)),
+            source: route.source,
+            mtu: None,
+            preference: route.preference,
+            valid_until: route.valid_until,
+        };
+        if is_default && to.address.is_ipv4() {
+            // The kernel never leaves the first for the second, so that the second is only in the way.
+            if !std::mem::replace(&mut has_default4, true) {
+                draft.add_default(to, draft.table(), None, plan);
+            }
+        } else if is_default {
+            draft.add_default(to, draft.table(), None, plan);
+        } else {
+            draft.add_route(to, draft.table(), draft.metric(), plan);
+        }
+    }
+}
+
+/// Whether the kernel makes the route of an address, or we did for it.
+fn is_made_by_kernel(draft: &Draft<'_>, route: &SuppliedRoute) -> bool {
+    let network = route.to.network();
+    let is_made = draft.plan.addresses.iter().any(|(prefix, address)| {
+        prefix.network() == network
+            && prefix.length < prefix.host_length()
+            && !address.no_prefix_route
+    });
+    let is_there = draft.plan.routes.iter().any(|(key, route)| {
+        key.to == network && key.table == draft.table() && route.via.is_empty()
+    });
+    route.via.is_none() && (is_made || is_there)
+}
+
+fn mtu(draft: &mut Draft<'_>, supplier: Supplier, supply: &Supply) {
+    let Some(mtu) = supply.mtu.filter(|_| draft.network.take.mtu) else {
+        return;
+    };
+    match supplier {
+        Supplier::Dhcp4 if mtu >= IPV4_MTU => draft.plan.mtu = Some(mtu),
+        // RFC 4861 §6.3.4: less than the least, or more than the link's own, counts for nothing.
+        Supplier::Ra if mtu >= IPV6_MTU && draft.network.mtu.is_none_or(|own| mtu <= own) => {
+            let mtu = i32::try_from(mtu).unwrap_or(i32::MAX);
+            draft.plan.switches.insert(Switch::Mtu6, mtu);
+        }
+        Supplier::Dhcp4 | Supplier::Ra | Supplier::Dhcp6 | Supplier::Ipv4ll => {}
+    }
+}
