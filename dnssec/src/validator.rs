@@ -378,6 +378,12 @@ impl Validation {
             .clone()
     }
 
+    /// Ends without a verdict, because what is needed does not come in time.
+    pub fn give_up(&mut self, why: String) -> Outcome {
+        let verdict = Verdict::Indeterminate(IndeterminateReason::FetchFailed);
+        self.failed(verdict, why)
+    }
+
     /// Takes what a fetch brought.
     pub fn handle_fetch(&mut self, fetch: &Fetch, brought: Result<&Reply, FetchFailure>) {
         let key = (fetch.name.clone(), fetch.record_type);

@@ -152,6 +152,9 @@ pub(crate) fn failed(lookup: &Lookup) -> Refused {
     if let Some((upstream, reply)) = &lookup.bad {
         return Refused::by_reply(upstream, reply);
     }
+    if let Some(judging) = &lookup.judging {
+        return Refused::not_judged(&judging.upstream, &judging.is_waiting_for());
+    }
     if lookup.exchanges.is_empty() && !lookup.failures.is_empty() {
         return Refused::unreachable(&lookup.asking.scope, &lookup.failures);
     }

@@ -51,7 +51,7 @@ impl Resolver {
                 manners.note_bare(lookup.bare.contains(upstream), now);
             }
             if by_stream && lookup.streamed.contains(upstream) {
-                manners.note_stream(now);
+                manners.note_stream(lookup.started_at, now);
             }
             let doubted = lookup.doubted.iter().find(|(other, ..)| other == upstream);
             if let (true, Some((_, doubt, doubtful))) = (by_stream, doubted) {
@@ -138,6 +138,11 @@ impl Resolver {
             sent_at,
             ..
         } = exchange;
+        let scope = self.scopes.living(&asking.scope, asking.incarnation);
+        let state = scope.and_then(|scope| scope.state(upstream));
+        if outcome.is_miss() && state.is_some_and(|state| is_trial(state, exchange, now)) {
+            return;
+        }
         self.take_outcome_of(upstream, asking, outcome, *sent_at, now);
     }
 
@@ -183,6 +188,11 @@ pub(crate) fn note_cookie(state: &mut UpstreamState, exchange: &Exchange, reply:
             .manners
             .note_cookie(server.filter(|server| !server.is_empty()));
     }
+}
+
+/// Whether a message went by datagram to one that is known not to hear them: that it is missed is no news.
+pub(crate) fn is_trial(state: &UpstreamState, exchange: &Exchange, now: Instant) -> bool {
+    exchange.channel == Channel::Udp && state.channel(now) == Channel::Tcp
 }
 
 /// What a reply says of its upstream, whatever the lookup makes of it.

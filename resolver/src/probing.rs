@@ -3,6 +3,7 @@
 //! ```text
 //! question for another ─► copy to the failing one ─► good, in time ─► one more copy at once, until enough came in a row
 //!                                                  └► late, an error, nothing ─► with a later question, after a pause
+//! question by stream, because datagrams were not heard ─► copy by datagram, now and then ─► a reply: by datagram again
 //! lookup has its answer ─► what is still under way tells how late it is, or that it is lost
 //! ```
 //!
@@ -17,7 +18,7 @@ use config::time::Instant;
 use crate::Resolver;
 use crate::event::{Channel, ExchangeId, Timer};
 use crate::exchange::{Asking, Edns, Exchange, Purpose};
-use crate::learn::{is_answer, told_by};
+use crate::learn::{is_answer, is_trial, told_by};
 use crate::record::ParsedReply;
 use crate::upstream::Outcome;
 
@@ -30,13 +31,26 @@ impl Resolver {
         let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation) else {
             return;
         };
-        for upstream in scope.take_due(asked, now) {
-            self.send_probe(asking, upstream, now);
+        let due = scope.take_due(asked, now);
+        let by_stream = scope.state_mut(asked);
+        let trial = by_stream.is_some_and(|state| state.manners.take_trial(now));
+        for upstream in due {
+            self.send_probe(asking, upstream, None, now);
+        }
+        if trial {
+            self.send_probe(asking, asked.clone(), Some(Channel::Udp), now);
         }
         self.discover(asking, now);
     }
 
-    fn send_probe(&mut self, asking: &Asking, upstream: Upstream, now: Instant) {
+    /// Sends a copy, as its upstream is asked at first unless `by` says otherwise.
+    fn send_probe(
+        &mut self,
+        asking: &Asking,
+        upstream: Upstream,
+        by: Option<Channel>,
+        now: Instant,
+    ) {
         let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation) else {
             return;
         };
@@ -44,7 +58,7 @@ impl Resolver {
             return;
         };
         state.watched += 1;
-        let channel = state.channel(now);
+        let channel = by.unwrap_or_else(|| state.channel(now));
         let edns = match state.manners.takes_edns(now) {
             true => Edns::With,
             false => Edns::Without,
@@ -73,7 +87,7 @@ impl Resolver {
         };
         let state = scope.state(&exchange.upstream);
         if state.is_some_and(|state| state.is_on_its_way_back()) {
-            self.send_probe(asking, exchange.upstream.clone(), now);
+            self.send_probe(asking, exchange.upstream.clone(), None, now);
         }
     }
 
@@ -102,6 +116,7 @@ impl Resolver {
             return;
         };
         let outcome = match won_by {
+            Some(_) | None if is_trial(state, exchange, now) => Outcome::Blameless,
             Some(winner) if *winner != exchange.upstream => Outcome::Overtaken,
             // It answered, if not this message.
             Some(_) => Outcome::Blameless,
@@ -112,7 +127,7 @@ impl Resolver {
             .transmits
             .iter()
             .any(|transmit| transmit.exchange == id);
-        let usual = exchange.channel == Channel::to(&exchange.upstream);
+        let usual = exchange.channel == state.channel(now);
         let worth = outcome == Outcome::Overtaken && usual;
         if worth && is_sent && waited < PROBE_LIFETIME && state.may_watch() {
             state.watched += 1;

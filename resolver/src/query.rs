@@ -141,6 +141,9 @@ impl Resolver {
 
     /// The client has waited long enough.
     pub(crate) fn take_budget(&mut self, id: u64, now: Instant) {
+        if let Some(lookup) = self.queries.get(&id).and_then(|query| query.lookup) {
+            self.cut_judging(lookup, now);
+        }
         let Some(mut query) = self.queries.remove(&id) else {
             return;
         };
@@ -154,7 +157,7 @@ impl Resolver {
             None => Refused::no_reply(&ScopeId("no scope".into()), &[] as &[Upstream]),
         };
         if let Some(lookup) = lookup {
-            self.leave(lookup, Waiter::Query(id), now);
+            self.leave_late(lookup, Waiter::Query(id), now);
         }
         self.finish(query, Outcome::Refused(refused), now);
     }

@@ -109,6 +109,12 @@ impl Refused {
         Self::new(rcode::SERVFAIL, code::NO_REACHABLE_AUTHORITY, text)
     }
 
+    /// A reply came, and what judging it needs did not.
+    pub(crate) fn not_judged(upstream: &Upstream, why: &str) -> Self {
+        let text = format!("{} answered, but {why}", address(upstream));
+        Self::new(rcode::SERVFAIL, code::NO_REACHABLE_AUTHORITY, text)
+    }
+
     /// Nobody could be reached.
     pub(crate) fn unreachable(scope: &ScopeId, failures: &[(Upstream, Failure)]) -> Self {
         let mut texts: Vec<String> = Vec::new();

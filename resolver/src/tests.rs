@@ -15,6 +15,7 @@ mod routing;
 mod shortcut;
 mod signed;
 mod slices;
+mod slow;
 mod stale;
 mod upstreams;
 pub(crate) mod world;

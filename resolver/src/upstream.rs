@@ -32,10 +32,10 @@ const PATIENCE_SRTTS: u32 = 2;
 const REPEAT_MIN: Duration = Duration::from_millis(200);
 /// That time while nothing is known of its round-trip time.
 const REPEAT_UNKNOWN: Duration = Duration::from_millis(400);
-/// The most at first; it doubles with every round.
-const REPEAT_FIRST_MAX: Duration = Duration::from_secs(1);
-/// The most in later rounds.
-const REPEAT_MAX: Duration = Duration::from_secs(2);
+/// The most at first, and in later rounds, where it doubles: who has three of ten messages lost is to have one of seven replied to.
+const REPEAT_MAX: Duration = Duration::from_secs(1);
+/// The most where replies are known to take longer.
+const REPEAT_LATE_MAX: Duration = Duration::from_secs(2);
 /// The least that a stream is given, which shakes hands first.
 const REPEAT_STREAM: Duration = Duration::from_millis(400);
 /// Weight of what was known in the smoothed round-trip time, in eighths (RFC 6298 §2).
@@ -128,13 +128,14 @@ impl UpstreamState {
         srtts.clamp(HEDGE_MIN, HEDGE_MAX)
     }
 
-    /// Returns how long to wait before the same question goes there again, when it was asked in so many rounds before.
+    /// Returns how long to wait before the same question goes there again, when it was asked in so many rounds before. One that
+    /// is late with every reply is given a little more than it takes (RFC 8085 §3.1.1): it gets there no sooner by repetition.
     pub(crate) fn repeat_delay(&self, channel: Channel, rounds: u8) -> Duration {
-        let first = self.srtt.map_or(REPEAT_UNKNOWN, |srtt| {
-            (srtt * PATIENCE_SRTTS).clamp(REPEAT_MIN, REPEAT_FIRST_MAX)
-        });
+        let srtt = self.srtt.unwrap_or(REPEAT_UNKNOWN / PATIENCE_SRTTS);
+        let first = (srtt * PATIENCE_SRTTS).max(REPEAT_MIN);
         let doublings = u32::from(rounds.saturating_sub(1).min(4));
-        let delay = (first * 2u32.pow(doublings)).min(REPEAT_MAX);
+        let late = (srtt + srtt / 4).min(REPEAT_LATE_MAX);
+        let delay = (first * 2u32.pow(doublings)).min(REPEAT_MAX).max(late);
         match channel {
             Channel::Udp => delay,
             Channel::Tcp => delay.max(REPEAT_STREAM),
@@ -203,10 +204,10 @@ impl UpstreamState {
     }
 
     /// Notes how long a reply took. The time of a stream that is the exception is not one round trip and does not count; where
-    /// there are streams only, theirs is what there is.
-    pub(crate) fn note_rtt(&mut self, channel: Channel, rtt: Duration) {
+    /// streams are the rule, theirs is what there is.
+    pub(crate) fn note_rtt(&mut self, channel: Channel, rtt: Duration, now: Instant) {
         self.counts.replies.record(rtt);
-        if channel == Channel::to(&self.upstream) {
+        if channel == self.channel(now) {
             self.srtt = Some(match self.srtt {
                 None => rtt,
                 Some(srtt) => (srtt * SRTT_OLD_EIGHTHS + rtt) / (SRTT_OLD_EIGHTHS + 1),
@@ -300,19 +301,21 @@ mod tests {
             (Some(10), 150, 200),
             (Some(100), 200, 200),
             (Some(300), 400, 600),
-            (Some(900), 400, 1000),
+            (Some(900), 400, 1125),
+            (Some(3000), 400, 2000),
         ];
         for (rtt, hedge, repeat) in rows {
             let mut state = state();
             if let Some(rtt) = rtt {
-                state.note_rtt(Channel::Udp, Duration::from_millis(rtt));
+                state.note_rtt(Channel::Udp, Duration::from_millis(rtt), Instant::ZERO);
             }
             let millis = Duration::from_millis;
             assert_eq!(state.hedge_delay(), millis(hedge), "{rtt:?}");
             let delays = [0, 1, 2, 9].map(|round| state.repeat_delay(Channel::Udp, round));
             assert_eq!(delays[..2], [millis(repeat); 2], "{rtt:?}");
-            assert_eq!(delays[2], millis(repeat * 2).min(REPEAT_MAX), "{rtt:?}");
-            assert_eq!(delays[3], REPEAT_MAX, "{rtt:?}");
+            let doubled = millis(repeat * 2).min(REPEAT_MAX).max(millis(repeat));
+            assert_eq!(delays[2], doubled, "{rtt:?}");
+            assert_eq!(delays[3], millis(repeat).max(REPEAT_MAX), "{rtt:?}");
         }
     }
 

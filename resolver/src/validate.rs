@@ -1,7 +1,7 @@
-//! What is a reply worth, before anybody gets it? Lets the validator judge it, and fetches what that needs.
+//! What is a reply worth, before anybody gets it? Lets the validator judge it.
 //!
 //! ```text
-//! good reply ─► judge ─► fetch DS, DNSKEY in the same scope ─► … ─► verdict       (dear ones in slices: `slices`)
+//! good reply ─► judge ─► DS, DNSKEY in the same scope (`fetches`) ─► … ─► verdict  (dear ones in slices: `slices`)
 //!                 secure, insecure · observe ───────────────────────► kept and handed on, with and without signatures
 //!                 bogus, indeterminate · enforce ─► the next upstream, else SERVFAIL with the reason
 //! ```
@@ -17,50 +17,30 @@ use std::sync::Arc;
 use config::model::Upstream;
 use config::name::{DomainName, wire_suffixes};
 use config::time::Instant;
-use dnssec::crypto::Algorithms;
-use dnssec::{
-    Denials, Fetch, FetchFailure, IndeterminateReason, Record, Reply, Settings, Step as Stage,
-    TrustAnchors, Validation, Validator, Verdict, WallClock,
-};
-use policy::ScopeId;
+use dnssec::{Fetch, IndeterminateReason, Record, Reply, Step as Stage, Validation, Verdict};
 
 use crate::Resolver;
 use crate::answer::encode;
-use crate::cache::Key;
-use crate::chain::{End, Hop, is_claimed};
+use crate::chain::{End, Hop};
 use crate::conclude::{Conclusion, Version};
-use crate::event::{Channel, Event, ExtendedError, Step, Timer};
-use crate::exchange::{Asking, Whom};
-use crate::lookup::Waiter;
+use crate::event::{Event, ExtendedError, Step, Timer};
+use crate::exchange::Asking;
+use crate::present::type_name;
 use crate::proof::Stance;
-use crate::record::{RawRecord, parse_reply};
+use crate::record::RawRecord;
 use crate::refusal::Refused;
-use crate::scope::Scope;
-use crate::template::Template;
 use crate::trim::{trim, trim_unproven, without_signatures};
-use crate::wire::{ClientEdns, EDNS_UDP_SIZE, Envelope, Question, rcode, rtype};
-
-/// What proofs may take that are kept for other names, in bytes.
-const DENIALS_SIZE: usize = 1 << 20;
-
-/// The validator, and what it trusts.
-#[derive(Debug)]
-pub(crate) struct Trust {
-    pub(crate) validator: Validator,
-    settings: Settings,
-    /// What is proven not to exist.
-    pub(crate) denials: Denials,
-}
+use crate::wire::{Question, rcode, rtype};
 
 /// A reply that is being judged.
 #[derive(Debug)]
 pub(crate) struct Judging {
-    upstream: Upstream,
+    pub(crate) upstream: Upstream,
     hop: Hop,
     extended_error: Option<ExtendedError>,
-    validation: Validation,
+    pub(crate) validation: Validation,
     /// What is being fetched, by the lookup that fetches it.
-    fetch_by_lookup: BTreeMap<u64, Vec<Fetch>>,
+    pub(crate) fetch_by_lookup: BTreeMap<u64, Vec<Fetch>>,
     /// How often it had to wait for others.
     slices: u32,
 }
@@ -155,96 +135,24 @@ impl Resolver {
         }
     }
 
-    /// Fetches a link of a chain; returns whether it is there already, or never will be.
-    fn fetch(&mut self, id: u64, asking: &Asking, fetch: Fetch, now: Instant) -> bool {
-        let question = fetched_question(&fetch, asking.question.class);
-        let allowed = question
-            .as_ref()
-            .is_some_and(|question| self.may_fetch(question, &asking.scope));
-        let (Some(question), true) = (question, allowed) else {
-            if let Some(judging) = self.judging(id) {
-                let nothing = Err(FetchFailure::NotAllowed);
-                judging.validation.handle_fetch(&fetch, nothing);
-            }
-            return true;
+    /// Ends the judging of a reply that a client has waited for long enough, where what is not proven is served all the same.
+    pub(crate) fn cut_judging(&mut self, id: u64, now: Instant) {
+        let Some(lookup) = self.lookups.get_mut(id) else {
+            return;
         };
-        let whom = match (&asking.whom, self.judging(id)) {
-            (Whom::Only(_), _) | (_, None) => asking.whom.clone(),
-            (Whom::Any | Whom::First(_), Some(judging)) => Whom::First(judging.upstream.clone()),
+        // A walk would take longer still.
+        lookup.walked = true;
+        let Some(judging) = &lookup.judging else {
+            return;
         };
-        let asking = Asking {
-            question,
-            dnssec_ok: true,
-            checking_disabled: true,
-            validate: false,
-            whom,
-            ..asking.clone()
-        };
-        // What one upstream stripped must not come back by the cache, in the chain of another's answer.
-        let as_kept = !asking.recurse
-            && self
-                .scopes
-                .get(&asking.scope)
-                .is_some_and(Scope::speaks_as_one);
-        if as_kept && let Some(reply) = self.kept_reply(&asking, now) {
-            if let Some(judging) = self.judging(id) {
-                judging.validation.handle_fetch(&fetch, Ok(&reply));
-            }
-            return true;
+        let (scope, upstream) = (lookup.asking.scope.clone(), judging.upstream.clone());
+        let recurses = lookup.asking.recurse;
+        if recurses || self.stance(&scope, &upstream) != Stance::Observe {
+            return;
         }
-        let lookup = self.ask(Waiter::Judging(id), asking, now);
         if let Some(judging) = self.judging(id) {
-            judging
-                .fetch_by_lookup
-                .entry(lookup)
-                .or_default()
-                .push(fetch);
-        }
-        false
-    }
-
-    fn judging(&mut self, id: u64) -> Option<&mut Judging> {
-        self.lookups.get_mut(id)?.judging.as_deref_mut()
-    }
-
-    /// A fetch must go where its name routes, or be about a name above the scope's own that nobody claims.
-    fn may_fetch(&self, question: &Question, scope: &ScopeId) -> bool {
-        let route = self.plan.domains.route(&question.name);
-        match is_claimed(&route) || self.is_island(&question.name) {
-            true => route.target.scope() == Some(scope),
-            false => true,
-        }
-    }
-
-    /// Takes what a fetch of a chain brought.
-    pub(crate) fn take_fetched(
-        &mut self,
-        id: u64,
-        fetched: u64,
-        conclusion: &Conclusion,
-        now: Instant,
-    ) {
-        let Some(judging) = self.judging(id) else {
-            return;
-        };
-        let Some(fetches) = judging.fetch_by_lookup.remove(&fetched) else {
-            return;
-        };
-        let reply = match conclusion {
-            Conclusion::Reply { signed, .. } => Ok(judged_reply(&signed.hop)),
-            Conclusion::Refused(_) => Err(FetchFailure::NoReply),
-        };
-        for fetch in fetches {
-            let brought = reply.as_ref().map_err(|failure| *failure);
-            judging.validation.handle_fetch(&fetch, brought);
-        }
-        self.go_on_judging(id, now);
-    }
-
-    /// Lets go of what a judging that ends was waiting for.
-    pub(crate) fn drop_fetches(&mut self, id: u64, judging: &Judging, now: Instant) {
-        for lookup in judging.fetch_by_lookup.keys() {
-            self.leave(*lookup, Waiter::Judging(id), now);
+            let outcome = judging.validation.give_up(judging.is_waiting_for());
+            self.judged(id, &outcome, now);
         }
     }
 
@@ -405,95 +313,24 @@ impl Resolver {
         }
         self.conclude(id, &Conclusion::Refused(refused), now);
     }
-
-    /// Returns a reply that was kept before.
-    fn kept_reply(&self, asking: &Asking, now: Instant) -> Option<Reply> {
-        let slot = self.scopes.get(&asking.scope)?.slot;
-        let question = &asking.question;
-        let key = Key {
-            slot,
-            name: question.name.as_wire(),
-            record_type: question.record_type,
-            class: question.class,
-            dnssec_ok: true,
-            checking_disabled: true,
-        };
-        let hit = self.cache.get(&key, now)?;
-        if hit.template.rcode() == rcode::SERVFAIL {
-            return None;
-        }
-        let wire = message(question, &hit.template, hit.age);
-        let reply = parse_reply(&wire, 0, question).ok()?;
-        Some(Reply {
-            rcode: reply.rcode,
-            answers: records(&reply.answers),
-            authority: records(&reply.authority),
-        })
-    }
-
-    /// Returns what the time is, and whether it is believed.
-    pub(crate) fn wall(&self, now: Instant) -> WallClock {
-        WallClock {
-            seconds: self.clock.read(now).0,
-            dates_count: self.clock.dates_count,
-        }
-    }
 }
 
-impl Trust {
-    /// Trusts the root's own keys, and takes so many bytes for what it finds out.
-    pub(crate) fn new(cache_size: usize) -> Self {
-        let settings = Settings {
-            cache_size,
-            ..Settings::default()
-        };
-        Self {
-            validator: Validator::new(settings, &TrustAnchors::built_in()),
-            settings,
-            denials: Denials::new(DENIALS_SIZE),
+impl Judging {
+    /// Whether it waits for what others have to say, not for its turn.
+    pub(crate) fn is_fetching(&self) -> bool {
+        !self.fetch_by_lookup.is_empty()
+    }
+
+    /// Says in words what it waits for.
+    pub(crate) fn is_waiting_for(&self) -> String {
+        let fetches = self.fetch_by_lookup.values().flatten();
+        let texts: Vec<String> = fetches
+            .map(|fetch| format!("{} of {}", type_name(fetch.record_type), fetch.name))
+            .collect();
+        match texts.is_empty() {
+            true => "judging takes too long".to_owned(),
+            false => format!("{} did not come in time", texts.join(", ")),
         }
-    }
-
-    /// Trusts these from now on; all caches are empty then.
-    pub(crate) fn replace(&mut self, anchors: &TrustAnchors) {
-        self.validator = Validator::new(self.settings, anchors);
-        self.denials.clear();
-    }
-
-    /// Takes which algorithms count; returns whether they are others, so that nothing is known any more.
-    pub(crate) fn take_algorithms(&mut self, algorithms: Algorithms) -> bool {
-        let is_news = self.settings.algorithms != algorithms;
-        if is_news {
-            self.settings.algorithms = algorithms;
-            self.validator.take_algorithms(algorithms);
-            self.denials.clear();
-        }
-        is_news
-    }
-
-    /// Returns which algorithms count.
-    pub(crate) const fn algorithms(&self) -> Algorithms {
-        self.settings.algorithms
-    }
-
-    /// Forgets keys, cuts and verdicts.
-    pub(crate) fn forget(&mut self) {
-        self.validator.forget();
-        self.denials.clear();
-    }
-
-    /// Returns the name of the negative anchor that switches validation off for a name.
-    pub(crate) fn switched_off_at(&self, name: &DomainName, at: u64) -> Option<DomainName> {
-        let name = dnssec::Name::from_wire(name.as_wire())?;
-        let owner = self.validator.switched_off_at(&name, at)?;
-        DomainName::from_wire(owner.as_wire()).ok()
-    }
-
-    /// Returns the name of the positive anchor that covers a name most closely.
-    pub(crate) fn anchor_of(&self, name: &DomainName, at: u64) -> Option<DomainName> {
-        let name = dnssec::Name::from_wire(name.as_wire())?;
-        let owner = self.validator.anchor_of(&name, at)?;
-        DomainName::from_wire(owner.as_wire()).ok()
     }
 }
 
@@ -542,14 +379,6 @@ pub(crate) fn judged_question(question: &Question) -> Option<dnssec::Question> {
     })
 }
 
-fn fetched_question(fetch: &Fetch, class: u16) -> Option<Question> {
-    Some(Question {
-        name: DomainName::from_wire(fetch.name.as_wire()).ok()?,
-        record_type: fetch.record_type,
-        class,
-    })
-}
-
 pub(crate) fn judged_reply(hop: &Hop) -> Reply {
     Reply {
         rcode: hop.rcode,
@@ -558,7 +387,7 @@ pub(crate) fn judged_reply(hop: &Hop) -> Reply {
     }
 }
 
-fn records(records: &[RawRecord]) -> Vec<Record> {
+pub(crate) fn records(records: &[RawRecord]) -> Vec<Record> {
     records
         .iter()
         .map(|record| Record {
@@ -569,28 +398,6 @@ fn records(records: &[RawRecord]) -> Vec<Record> {
             rdata: record.rdata.clone(),
         })
         .collect()
-}
-
-/// Writes a template as the message of an upstream.
-fn message(question: &Question, template: &Template, age: u32) -> Vec<u8> {
-    let mut question_wire = question.name.as_wire().to_vec();
-    question_wire.extend_from_slice(&question.record_type.to_be_bytes());
-    question_wire.extend_from_slice(&question.class.to_be_bytes());
-    let envelope = Envelope {
-        id: 0,
-        checking_disabled: true,
-        understands_authentic: false,
-        question_wire: &question_wire,
-        edns: Some(ClientEdns {
-            udp_size: EDNS_UDP_SIZE,
-            dnssec_ok: true,
-            nsid: false,
-        }),
-        channel: Channel::Tcp,
-    };
-    let mut wire = Vec::new();
-    template.emit(&envelope, age, None, &mut wire);
-    wire
 }
 
 fn told(outcome: &dnssec::Outcome, upstream: &Upstream) -> ExtendedError {

@@ -81,7 +81,7 @@ fn bench() {
             until("the server answers", || {
                 tests::office::dig("+short +time=1 h0.pub.test").contains('.')
             });
-            let seen = measure(fault, &server, LASTING);
+            let seen = measure(fault, std::slice::from_ref(&server), LASTING);
             let ms = |time: Duration| time.as_secs_f64() * 1e3;
             let back = seen
                 .back

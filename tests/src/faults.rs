@@ -1,11 +1,11 @@
-//! What does a client notice when the only upstream fails? One upstream, one fault, a question every 20 ms.
+//! What does a client notice when all upstreams fail alike? One upstream or two, one fault, a question every 20 ms.
 //!
-//! The upstream is one of `tests::oracle` in the namespace `home`; packets are lost by nftables there. It works for a second, fails for
-//! a while, and works again; what was asked during the fault is told apart from what was asked after it.
+//! The upstreams are of `tests::oracle` in the namespace `home`; packets are lost by nftables there. They work for a second, fail for
+//! a while, and work again; what was asked during the fault is told apart from what was asked after it.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use crate::namespace::shell;
@@ -15,6 +15,10 @@ use crate::oracle::{Mode, Network, Server, query};
 pub const PATIENCE: Duration = Duration::from_secs(5);
 /// When it has to have an answer or an error.
 pub const DEADLINE: Duration = Duration::from_millis(4500);
+/// Where the upstreams are.
+const FIRST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 53);
+/// The second of them.
+pub const SECOND: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 54);
 /// Between two questions.
 const PACE: Duration = Duration::from_millis(20);
 /// Before the fault, and after it.
@@ -22,7 +26,7 @@ const AROUND: Duration = Duration::from_secs(1);
 /// After the fault nobody waits for longer than this until the upstream is asked again.
 const BACK_MAX: Duration = Duration::from_secs(30);
 
-/// What is wrong with the upstream.
+/// What is wrong with the upstreams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// It was killed: its ports are closed.
@@ -51,21 +55,24 @@ impl Fault {
     ];
 
     /// Makes it so.
-    fn begin(self, server: &Server) {
+    fn begin(self, servers: &[Server]) {
+        let set = |mode| servers.iter().for_each(|server| server.set(mode));
         match self {
-            Self::Killed => server.set(Mode::Closed),
+            Self::Killed => set(Mode::Closed),
             Self::Blackholed => drop_packets("meta l4proto { tcp, udp } th dport 53 drop"),
             Self::Loss => {
                 drop_packets("meta l4proto { tcp, udp } th dport 53 numgen random mod 10 < 3 drop");
             }
             Self::TcpOnly => drop_packets("udp dport 53 drop"),
-            Self::Truncating => server.set(Mode::Truncates),
-            Self::Slow => server.set(Mode::Late(Duration::from_secs(1))),
+            Self::Truncating => set(Mode::Truncates),
+            Self::Slow => set(Mode::Late(Duration::from_secs(1))),
         }
     }
 
-    fn end(self, server: &Server) {
-        server.set(Mode::Right);
+    fn end(self, servers: &[Server]) {
+        for server in servers {
+            server.set(Mode::Right);
+        }
         shell("ip netns exec home nft flush ruleset");
     }
 }
@@ -92,8 +99,14 @@ fn drop_packets(rule: &str) {
 /// Starts the upstream in `home`, where [`crate::office::links`] has put its address.
 pub fn upstream() -> Server {
     let network = Network::new(1, "", |_| false);
-    let address = "192.0.2.53".parse().expect("an address");
-    Server::start("home", address, &network)
+    Server::start("home", FIRST, &network)
+}
+
+/// Starts two in `home` that answer alike: the one of [`upstream`], and [`SECOND`].
+pub fn upstreams() -> [Server; 2] {
+    shell(&format!("ip -n home addr add {SECOND}/24 dev p0"));
+    let network = Network::new(1, "", |_| false);
+    [FIRST, SECOND].map(|address| Server::start("home", address, &network))
 }
 
 /// What clients saw.
@@ -121,7 +134,7 @@ pub struct Seen {
 ///
 /// # Panics
 /// When a namespace or socket fails.
-pub fn measure(fault: Fault, server: &Server, lasting: Duration) -> Seen {
+pub fn measure(fault: Fault, servers: &[Server], lasting: Duration) -> Seen {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback is up");
     socket.connect("127.0.0.53:53").expect("loopback is up");
     let turn = Duration::from_millis(2);
@@ -136,11 +149,11 @@ pub fn measure(fault: Fault, server: &Server, lasting: Duration) -> Seen {
     loop {
         let now = Instant::now();
         if from.is_none() && now >= begun + AROUND {
-            fault.begin(server);
+            fault.begin(servers);
             from = Some(Instant::now());
         }
         if until.is_none() && from.is_some_and(|from| now >= from + lasting) {
-            fault.end(server);
+            fault.end(servers);
             until = Some(Instant::now());
         }
         let is_over = until.is_some_and(|until| {

@@ -72,6 +72,11 @@ impl Zone {
 
     /// Has the server at home answer for its keys.
     fn serve_keys(&self, world: &mut World) {
+        self.serve_keys_at(world, HOME);
+    }
+
+    /// Has a server answer for its keys.
+    pub(crate) fn serve_keys_at(&self, world: &mut World, server: &str) {
         let apex = &self.apex;
         let sig = self.sign(apex, DNSKEY_TYPE, &self.dnskey);
         let rows = [
@@ -79,7 +84,20 @@ impl Zone {
             format!("{apex}. {TTL} RRSIG #{}", hex(&sig)),
         ];
         let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
-        world.server(HOME).answers(&format!("{apex} DNSKEY"), &rows);
+        world
+            .server(server)
+            .answers(&format!("{apex} DNSKEY"), &rows);
+    }
+
+    /// Has a server answer a name with an address, signed.
+    pub(crate) fn serve_at(&self, world: &mut World, server: &str, owner: &str) {
+        let sig = self.sign(owner, A, &[192, 0, 2, 1]);
+        let rows = [
+            format!("{owner}. {TTL} A 192.0.2.1"),
+            format!("{owner}. {TTL} RRSIG #{}", hex(&sig)),
+        ];
+        let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+        world.server(server).answers(&format!("{owner} A"), &rows);
     }
 
     /// Has the server at home answer a name with an address, signed as it is asked for.

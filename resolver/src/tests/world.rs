@@ -76,7 +76,7 @@ pub(crate) struct Server {
     /// It says nothing to so many questions first.
     pub(crate) loses: u32,
     pub(crate) silent: bool,
-    /// Of a hundred questions, so many are lost.
+    /// Of a hundred datagrams, so many are lost.
     pub(crate) loss: u64,
     /// What decides which.
     pub(crate) chance: u64,
@@ -88,6 +88,11 @@ pub(crate) struct Server {
     pub(crate) demands_cookie: bool,
     /// Messages with a cookie do not reach it.
     pub(crate) swallows_cookies: bool,
+    /// Datagrams do not reach it.
+    pub(crate) deaf: bool,
+    /// By stream it takes up one question after the other; until when it is busy.
+    pub(crate) in_turn: bool,
+    busy_until: Instant,
     says: BTreeMap<(DomainName, u16), Say>,
     otherwise: Say,
 }
@@ -186,6 +191,9 @@ impl World {
             cookie: None,
             demands_cookie: false,
             swallows_cookies: false,
+            deaf: false,
+            in_turn: false,
+            busy_until: Instant::ZERO,
             says: BTreeMap::new(),
             otherwise: Say::NoName(60, 60),
         };
@@ -449,7 +457,7 @@ impl World {
             Some(say) => say,
             None => server.say(&sent.asked),
         };
-        let delay = server.delay;
+        let delay = server.takes(&sent);
         let wire = &transmit.wire;
         self.sending = Some(sent.clone());
         self.say(&sent, wire, &say, delay);
@@ -562,9 +570,21 @@ impl Server {
         self
     }
 
+    /// How long it takes to answer a message.
+    fn takes(&mut self, sent: &Sent) -> Duration {
+        if !self.in_turn || sent.channel == Channel::Udp {
+            return self.delay;
+        }
+        self.busy_until = self.busy_until.max(sent.at) + self.delay;
+        self.busy_until.since(sent.at)
+    }
+
     /// What it says of a message before it looks at the question.
     fn objects(&self, sent: &Sent) -> Option<Say> {
         let cookie = sent.cookie();
+        if self.deaf && sent.channel == Channel::Udp {
+            return Some(Say::Silence);
+        }
         if self.swallows_cookies && cookie.is_some() {
             return Some(Say::Silence);
         }
@@ -601,7 +621,8 @@ impl Server {
         self.chance ^= self.chance << 13;
         self.chance ^= self.chance >> 7;
         self.chance ^= self.chance << 17;
-        if self.chance % 100 < self.loss {
+        // What is lost of a stream is sent again by the kernel.
+        if self.chance % 100 < self.loss && asked.channel == Channel::Udp {
             return Say::Silence;
         }
         let key = (asked.name.parse().unwrap(), asked.record_type);
@@ -667,7 +688,9 @@ fn understand(main: &str, profiles: &BTreeMap<&str, &str>) -> Config {
     assert!(!loaded.has_errors(), "{:#?}", loaded.diagnostics);
     let mut config = loaded.config;
     // Where upstreams are silent, nobody else is asked, unless a story is about that.
-    config.resolver.recursion = RecursionMode::Never;
+    if !main.contains("recursion") {
+        config.resolver.recursion = RecursionMode::Never;
+    }
     // Nor is a network asked whether it translates, unless the story says so.
     if !main.contains("dns64") {
         config.resolver.dns64 = config::model::Dns64::Off;

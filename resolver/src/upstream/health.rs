@@ -350,6 +350,14 @@ impl Health {
 }
 
 impl Outcome {
+    /// Whether nothing came of it.
+    pub(crate) const fn is_miss(self) -> bool {
+        matches!(
+            self,
+            Self::Overtaken | Self::Lost | Self::Refused | Self::Closed
+        )
+    }
+
     /// What a failure says of the upstream; `usual` tells that it was asked as it is at first.
     pub(crate) fn of_failure(failure: Failure, usual: bool) -> Self {
         match (failure, usual) {

@@ -15,6 +15,9 @@ use crate::networks;
 
 /// How long something is remembered that an upstream cannot do.
 const LIFETIME: Duration = Duration::from_secs(600);
+/// How soon a datagram is tried again where streams alone brought something, and how rarely in the end.
+const TRIAL_MIN: Duration = Duration::from_secs(1);
+const TRIAL_MAX: Duration = Duration::from_secs(60);
 /// Replies by stream, where the datagrams were not to be believed, that show that it is the upstream's way.
 const DOUBTS_MAX: u8 = 3;
 /// Questions that were answered without a cookie only, after which none is sent.
@@ -48,6 +51,11 @@ pub(crate) enum Doubt {
 pub(crate) struct Manners {
     plain_until: Option<Instant>,
     stream_until: Option<Instant>,
+    /// When it is tried whether datagrams get through again, and the pause after that.
+    trial_at: Instant,
+    trial_pause: Duration,
+    /// When the youngest datagram left that was replied to.
+    datagram_heard: Option<Instant>,
     respells_until: Option<Instant>,
     client_cookie: Option<ClientCookie>,
     /// The server's cookie; empty before it sent one.
@@ -68,6 +76,9 @@ impl Manners {
         Self {
             plain_until: until(known.plain),
             stream_until: until(known.stream),
+            trial_at: now,
+            trial_pause: TRIAL_MIN,
+            datagram_heard: None,
             respells_until: until(known.respells),
             client_cookie: None,
             server_cookie: Box::default(),
@@ -140,9 +151,31 @@ impl Manners {
         self.plain_until = Some(now + LIFETIME);
     }
 
-    /// Remembers that a stream brought what datagrams did not.
-    pub(crate) fn note_stream(&mut self, now: Instant) {
+    /// Remembers that a stream brought what datagrams did not, to a question of `asked_at`. Where others' datagrams since were
+    /// replied to, those of this one were lost, no more.
+    pub(crate) fn note_stream(&mut self, asked_at: Instant, now: Instant) {
+        if self.datagram_heard >= Some(asked_at) {
+            return;
+        }
         self.stream_until = Some(now + LIFETIME);
+        self.trial_at = now + TRIAL_MIN;
+        self.trial_pause = TRIAL_MIN;
+    }
+
+    /// Notes that a datagram of `sent_at` was replied to: streams alone are not its way, whatever was so before.
+    pub(crate) fn note_datagram(&mut self, sent_at: Instant) {
+        self.datagram_heard = self.datagram_heard.max(Some(sent_at));
+        self.stream_until = None;
+    }
+
+    /// Whether a copy of a question goes by datagram to one that is asked by stream; if so, the next one waits.
+    pub(crate) fn take_trial(&mut self, now: Instant) -> bool {
+        let is_due = lasts(self.stream_until, now) && now >= self.trial_at;
+        if is_due {
+            self.trial_at = now + self.trial_pause;
+            self.trial_pause = (self.trial_pause * 2).min(TRIAL_MAX);
+        }
+        is_due
     }
 
     /// Notes that it answered without a cookie, after the same question with one had brought nothing.
@@ -217,7 +250,7 @@ mod tests {
     fn what_it_cannot_do_is_remembered_for_a_while() {
         let (mut manners, _) = fresh();
         manners.note_plain(Instant::ZERO);
-        manners.note_stream(Instant::ZERO);
+        manners.note_stream(Instant::ZERO, Instant::ZERO);
         assert!(!manners.takes_edns(LATER));
         assert_eq!(manners.channel(LATER), Channel::Tcp);
         assert_eq!(manners.describe(LATER), ["no EDNS", "TCP only"]);
@@ -225,6 +258,31 @@ mod tests {
         assert!(manners.takes_edns(end));
         assert_eq!(manners.channel(end), Channel::Udp);
         assert!(manners.describe(end).is_empty());
+    }
+
+    #[test]
+    fn streams_alone_are_its_way_only_until_a_datagram_is_replied_to() {
+        let at = |millis: u64| Instant::from_nanos(millis * 1_000_000);
+        let (mut manners, _) = fresh();
+        // Another question's datagram got through meanwhile: this one's were lost.
+        manners.note_datagram(at(500));
+        manners.note_stream(at(400), at(900));
+        assert_eq!(manners.channel(at(900)), Channel::Udp);
+        manners.note_stream(at(600), at(1000));
+        assert_eq!(manners.channel(at(1000)), Channel::Tcp);
+        let trials: Vec<u64> = (1..300)
+            .filter(|second| manners.take_trial(at(second * 1000)))
+            .collect();
+        assert_eq!(trials, [2, 3, 5, 9, 17, 33, 65, 125, 185, 245]);
+        manners.note_datagram(at(245_000));
+        assert_eq!(manners.channel(at(245_000)), Channel::Udp);
+        assert!(!manners.take_trial(at(999_000)));
+        // What is only remembered is tried at once.
+        let (mut manners, _) = met(networks::Manners {
+            stream: true,
+            ..networks::Manners::default()
+        });
+        assert!(manners.take_trial(Instant::ZERO));
     }
 
     #[test]
