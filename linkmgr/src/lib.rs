@@ -35,6 +35,7 @@ pub mod dhcp4;
 pub mod dhcp6;
 pub mod journal;
 pub mod kernel;
+pub mod kinds;
 mod local;
 #[expect(dead_code, unused_imports, reason = "read by what asks the kernel")]
 mod observed;

@@ -519,6 +519,17 @@ fn together(link: &VirtualLink, said: &Table, findings: &mut Findings<'_>) {
         let help = Some("add parent = \"eth0\"".to_owned());
         findings.error(said.key("remote"), message, help);
     }
+    let is_on = |name: &str| link.attributes.get(name) == Some(&Value::Switch(true));
+    let cuts = link.attributes.get("path-mtu-discovery") == Some(&Value::Switch(false));
+    if cuts && link.attributes.contains_key("ttl") && !is_on("ignore-df") {
+        let message = "with a `ttl` of its own a tunnel cannot do without path MTU discovery";
+        let help = Some("leave out one of the two".to_owned());
+        findings.error(said.key("path-mtu-discovery"), message, help);
+    }
+    if is_on("ignore-df") && !cuts {
+        let message = "`ignore-df` needs path-mtu-discovery = false";
+        findings.error(said.key("ignore-df"), message, None);
+    }
     if let Some(Value::Link(primary)) = link.attributes.get("primary")
         && !link.ports.contains_key(primary)
     {
