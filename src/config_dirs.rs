@@ -132,6 +132,19 @@ pub fn directories(replacement: Option<&Path>) -> Vec<(Rank, PathBuf)> {
 /// Reads all files, in the order in which they override each other: by kind of directory, then main file, drop-ins and
 /// profiles, each by name.
 pub fn read(directories: &[(Rank, PathBuf)], believe: Believe) -> Vec<ConfigText> {
+    read_but(directories, believe, None)
+}
+
+/// As [`read`], without the profiles, which may be large.
+pub fn read_mains(directories: &[(Rank, PathBuf)], believe: Believe) -> Vec<ConfigText> {
+    read_but(directories, believe, Some(Kind::Profile))
+}
+
+fn read_but(
+    directories: &[(Rank, PathBuf)],
+    believe: Believe,
+    but: Option<Kind>,
+) -> Vec<ConfigText> {
     let mut texts = Vec::new();
     for (rank, directory) in directories {
         let mut reader = Reader {
@@ -143,8 +156,11 @@ pub fn read(directories: &[(Rank, PathBuf)], believe: Believe) -> Vec<ConfigText
         if fs::symlink_metadata(&main).is_ok() || !is_missing_or_searchable(directory) {
             reader.file(Kind::Main, main);
         }
-        reader.directory(Kind::DropIn, &directory.join("conf.d"));
-        reader.directory(Kind::Profile, &directory.join("profiles"));
+        for (kind, name) in [(Kind::DropIn, "conf.d"), (Kind::Profile, "profiles")] {
+            if but != Some(kind) {
+                reader.directory(kind, &directory.join(name));
+            }
+        }
     }
     texts
 }
@@ -236,7 +252,8 @@ impl Reader<'_> {
                 "it has a second name, in a directory that others may write",
             ));
         }
-        let mut bytes = Vec::new();
+        let length = metadata.len().min(MAX_CONFIG_FILE);
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1);
         if file.take(MAX_CONFIG_FILE + 1).read_to_end(&mut bytes)? as u64 > MAX_CONFIG_FILE {
             return Err(io::Error::other("it is longer than 1 MiB"));
         }

@@ -2,6 +2,7 @@
 //!
 //! Decides nothing about right and wrong. Shows no secret: `secret` sees to that.
 
+use std::cell::OnceCell;
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
@@ -189,7 +190,8 @@ fn harmless(text: &str) -> String {
 pub(crate) struct Findings<'a> {
     pub(crate) file: &'a Arc<str>,
     pub(crate) source: &'a str,
-    line_starts: Vec<usize>,
+    /// Known when something is found.
+    line_starts: OnceCell<Vec<usize>>,
     /// In the order of finding.
     pub(crate) list: Vec<Diagnostic>,
     /// Whether there is an error among them.
@@ -209,11 +211,10 @@ const LOCAL_SYNTAX_ERRORS: [&str; 3] = [
 
 impl<'a> Findings<'a> {
     pub(crate) fn new(file: &'a Arc<str>, source: &'a str) -> Self {
-        let newlines = source.match_indices('\n').map(|(at, _)| at + 1);
         Self {
             file,
             source,
-            line_starts: std::iter::once(0).chain(newlines).collect(),
+            line_starts: OnceCell::new(),
             list: Vec::new(),
             broken: false,
             syntax_lines: Vec::new(),
@@ -293,8 +294,12 @@ impl<'a> Findings<'a> {
     /// Returns line and column of an octet, both from 1.
     fn position(&self, at: usize) -> (usize, usize) {
         let at = floor(self.source, at);
-        let line = self.line_starts.partition_point(|start| *start <= at);
-        let start = self.line_starts.get(line - 1).copied().unwrap_or(0);
+        let line_starts = self.line_starts.get_or_init(|| {
+            let newlines = self.source.match_indices('\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(newlines).collect()
+        });
+        let line = line_starts.partition_point(|start| *start <= at);
+        let start = line_starts.get(line - 1).copied().unwrap_or(0);
         let before = self.source.get(start..at).unwrap_or_default();
         (line, before.chars().count() + 1)
     }

@@ -269,6 +269,38 @@ fn finish(mut wire: Vec<u8>) -> Result<DomainName, NameError> {
     Ok(DomainName(wire.into()))
 }
 
+/// Reads a name without escapes and mistakes; there may be many thousands of them.
+fn plain(text: &str) -> Option<DomainName> {
+    let text = text.strip_suffix('.').unwrap_or(text).as_bytes();
+    let length = text.len() + 2;
+    let mut wire = [0; MAX_NAME];
+    wire.get_mut(1..length)?
+        .split_last_mut()?
+        .1
+        .copy_from_slice(text);
+    let (mut label_at, mut label) = (0, 0u8);
+    for at in 1..length {
+        match wire[at] {
+            b'\\' => return None,
+            // The last one is that of the root.
+            octet @ (b'.' | 0) => {
+                let ends = octet == b'.' || at == length - 1;
+                if !ends || label == 0 || usize::from(label) > MAX_LABEL {
+                    return None;
+                }
+                wire[label_at] = label;
+                (label_at, label) = (at, 0);
+            }
+            octet => {
+                wire[at] = octet.to_ascii_lowercase();
+                label = label.checked_add(1)?;
+            }
+        }
+    }
+    wire[label_at] = 0;
+    Some(DomainName(wire.get(..length)?.into()))
+}
+
 impl FromStr for DomainName {
     type Err = NameError;
 
@@ -284,43 +316,47 @@ impl FromStr for DomainName {
             mapped = idna::domain_to_ascii(text).map_err(|_| NameError::BadInternational)?;
             &mapped
         };
-        let mut wire = Vec::with_capacity(ascii.len() + 2);
-        let mut label = Vec::with_capacity(MAX_LABEL);
-        let mut bytes = ascii.bytes().peekable();
-        let mut ended = false;
-        if ascii.is_empty() {
-            return Err(NameError::EmptyLabel);
-        }
-        while let Some(byte) = bytes.next() {
-            ended = false;
-            match byte {
-                b'.' => {
-                    push_label(&mut wire, &label)?;
-                    label.clear();
-                    ended = true;
-                }
-                b'\\' => {
-                    let next = bytes.next().ok_or(NameError::BadEscape)?;
-                    if next.is_ascii_digit() {
-                        let mut value = u16::from(next - b'0');
-                        for _ in 0..2 {
-                            let digit = bytes.next().filter(u8::is_ascii_digit);
-                            value =
-                                value * 10 + u16::from(digit.ok_or(NameError::BadEscape)? - b'0');
-                        }
-                        label.push(u8::try_from(value).map_err(|_| NameError::BadEscape)?);
-                    } else {
-                        label.push(next);
-                    }
-                }
-                other => label.push(other),
-            }
-        }
-        if !ended {
-            push_label(&mut wire, &label)?;
-        }
-        finish(wire)
+        plain(ascii).map_or_else(|| escaped(ascii), Ok)
     }
+}
+
+/// Reads any name of ASCII characters.
+fn escaped(ascii: &str) -> Result<DomainName, NameError> {
+    let mut wire = Vec::with_capacity(ascii.len() + 2);
+    let mut label = Vec::with_capacity(MAX_LABEL);
+    let mut bytes = ascii.bytes().peekable();
+    let mut ended = false;
+    if ascii.is_empty() {
+        return Err(NameError::EmptyLabel);
+    }
+    while let Some(byte) = bytes.next() {
+        ended = false;
+        match byte {
+            b'.' => {
+                push_label(&mut wire, &label)?;
+                label.clear();
+                ended = true;
+            }
+            b'\\' => {
+                let next = bytes.next().ok_or(NameError::BadEscape)?;
+                if next.is_ascii_digit() {
+                    let mut value = u16::from(next - b'0');
+                    for _ in 0..2 {
+                        let digit = bytes.next().filter(u8::is_ascii_digit);
+                        value = value * 10 + u16::from(digit.ok_or(NameError::BadEscape)? - b'0');
+                    }
+                    label.push(u8::try_from(value).map_err(|_| NameError::BadEscape)?);
+                } else {
+                    label.push(next);
+                }
+            }
+            other => label.push(other),
+        }
+    }
+    if !ended {
+        push_label(&mut wire, &label)?;
+    }
+    finish(wire)
 }
 
 impl fmt::Display for DomainName {

@@ -4,6 +4,7 @@
 //! far as it can be read, for the sake of a broken profile's claims.
 
 mod kinds;
+mod long;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -16,6 +17,10 @@ use crate::diagnostic::Findings;
 use crate::kind::LinkKind;
 use crate::reference::{self, FileKind, Key, Section, Syntax};
 use crate::units;
+use long::Blanked;
+
+/// From how many texts on a list counts as long.
+const LONG: usize = 64;
 
 pub(crate) type Span = Range<usize>;
 
@@ -194,33 +199,55 @@ pub(crate) struct Document {
 
 /// Reads a file.
 pub(crate) fn read(kind: FileKind, findings: &mut Findings<'_>) -> Document {
+    read_from(kind, LONG, findings)
+}
+
+/// As [`read`], with lists of so many texts taken for long.
+fn read_from(kind: FileKind, long: usize, findings: &mut Findings<'_>) -> Document {
+    let blanked = Blanked::of(findings.source, long);
+    if let Some(blanked) = &blanked {
+        let (document, errors) = DeTable::parse_recoverable(&blanked.text);
+        if errors.is_empty() {
+            return walk(kind, document.get_ref(), Some(blanked), true, findings);
+        }
+    }
     let (document, mut errors) = DeTable::parse_recoverable(findings.source);
     errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
     for error in &errors {
         findings.syntax_error(error.span().unwrap_or(0..0), error.message());
     }
+    walk(kind, document.get_ref(), None, errors.is_empty(), findings)
+}
+
+fn walk(
+    kind: FileKind,
+    document: &DeTable<'_>,
+    blanked: Option<&Blanked>,
+    is_toml: bool,
+    findings: &mut Findings<'_>,
+) -> Document {
     let section = match kind {
         FileKind::Main => Section::Main,
         FileKind::Profile => Section::Profile,
     };
     let mut walk = Walk {
-        kind: kinds::kind_of(document.get_ref()),
+        kind: kinds::kind_of(document),
         findings,
+        blanked,
         strays: Vec::new(),
     };
-    let mut top = walk.table(section, document.get_ref());
+    let mut top = walk.table(section, document);
     let strays = walk.strays;
     settle(&mut top, section, strays);
-    Document {
-        top,
-        is_toml: errors.is_empty(),
-    }
+    Document { top, is_toml }
 }
 
 struct Walk<'f, 'a> {
     /// The kind of the link that the profile makes.
     kind: Option<LinkKind>,
     findings: &'f mut Findings<'a>,
+    /// The long lists, when the library did not read them.
+    blanked: Option<&'f Blanked>,
     /// What stands under a wrong name or in a wrong place, with the key that it is most likely meant for.
     strays: Vec<(&'static Key, Said)>,
 }
@@ -281,6 +308,7 @@ impl Walk<'_, '_> {
         let mut walk = Walk {
             kind: self.kind,
             findings: &mut quiet,
+            blanked: self.blanked,
             strays: Vec::new(),
         };
         let read = walk.value(meant, value);
@@ -328,6 +356,9 @@ impl Walk<'_, '_> {
                 Some(Value::Texts(vec![Spanned::new(span, said.to_string())]))
             }
             (Syntax::OneOrMore(_) | Syntax::List(_), DeValue::Array(items)) => {
+                if let Some(texts) = self.long(span.start) {
+                    return Some(Value::Texts(texts));
+                }
                 if items.is_empty() && matches!(key.syntax, Syntax::OneOrMore(_)) {
                     let message = format!("`{}` is empty, and would fit nothing", key.name);
                     let help = Some("leave the key out, or give it a value".to_owned());
@@ -433,6 +464,17 @@ impl Walk<'_, '_> {
         None
     }
 
+    /// Returns the texts of a list that the library did not read.
+    fn long(&self, at: usize) -> Option<Vec<Text>> {
+        let source = self.findings.source;
+        let text = |at: &Range<usize>| {
+            let text = source.get(at.clone()).unwrap_or_default();
+            Spanned::new(at.start - 1..at.end + 1, text.to_owned())
+        };
+        let texts = self.blanked?.texts_at(at)?;
+        Some(texts.iter().map(text).collect())
+    }
+
     fn texts(&mut self, key: &Key, items: &[Spanned<DeValue<'_>>]) -> Vec<Text> {
         let mut texts = Vec::with_capacity(items.len());
         for item in items {
@@ -527,3 +569,6 @@ fn settle(top: &mut Table, section: Section, strays: Vec<(&'static Key, Said)>) 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

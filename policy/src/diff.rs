@@ -3,6 +3,9 @@
 use crate::domains::Target;
 use crate::plan::{DnsPlan, Plan, ScopeId, ScopePlan};
 
+/// So many claims of a scope are told by name.
+const CLAIMS_TOLD: usize = 8;
+
 /// Returns what changed, a sentence each; empty when nothing that matters did.
 pub fn changes(old: &Plan, new: &Plan) -> Vec<String> {
     let mut changes = Vec::new();
@@ -68,12 +71,12 @@ pub fn changes(old: &Plan, new: &Plan) -> Vec<String> {
 }
 
 fn told(plan: &DnsPlan, id: &ScopeId, scope: &ScopePlan) -> String {
-    let claims: Vec<String> = plan
-        .domains
-        .claims_of(id)
-        .iter()
-        .map(|suffix| format!("{suffix}"))
-        .collect();
+    let (some, count) = plan.domains.some_claims_of(id, CLAIMS_TOLD);
+    let mut claims: Vec<String> = some.iter().map(ToString::to_string).collect();
+    let left = count.saturating_sub(claims.len());
+    if left > 0 {
+        claims.push(format!("and {left} more"));
+    }
     match (claims.is_empty(), scope.state == crate::ScopeState::Ready) {
         (true, _) => format!("upstreams {}", upstreams(scope)),
         (false, true) => format!("{} is asked of {}", claims.join(", "), upstreams(scope)),

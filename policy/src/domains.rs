@@ -287,19 +287,30 @@ impl DomainTable {
 
     /// Returns the suffixes that a scope claims, in order; defaults and reverse zones left out.
     pub fn claims_of(&self, scope: &ScopeId) -> Vec<DomainName> {
-        let is_its = |number: &u32| {
-            let claim = self.claims.get(*number as usize);
-            claim.is_some_and(|claim| {
-                claim.order.scope == *scope && claim.order.class == Class::Claim
-            })
-        };
-        let found = self.suffixes.iter();
-        let mut suffixes: Vec<DomainName> = found
-            .filter(|found| found.claims.iter().any(is_its))
-            .filter_map(|found| DomainName::from_wire(found.suffix).ok())
-            .collect();
+        let claimed = self.claimed(scope);
+        let mut suffixes: Vec<DomainName> = claimed.filter_map(name).collect();
         suffixes.sort();
         suffixes
+    }
+
+    /// Returns some of what [`DomainTable::claims_of`] does, in order, and how many there are in all: there may be very many.
+    pub fn some_claims_of(&self, scope: &ScopeId, most: usize) -> (Vec<DomainName>, usize) {
+        let mut claimed = self.claimed(scope);
+        let mut some: Vec<DomainName> = claimed.by_ref().take(most).filter_map(name).collect();
+        some.sort();
+        let count = some.len() + claimed.count();
+        (some, count)
+    }
+
+    fn claimed(&self, scope: &ScopeId) -> impl Iterator<Item = &[u8]> {
+        let is_its =
+            |claim: &Claim| claim.order.scope == *scope && claim.order.class == Class::Claim;
+        let its: Box<[bool]> = self.claims.iter().map(is_its).collect();
+        let is_its = move |number: &u32| its.get(*number as usize).is_some_and(|its| *its);
+        let found = self.suffixes.iter();
+        found
+            .filter(move |found| found.claims.iter().any(&is_its))
+            .map(|found| found.suffix)
     }
 
     /// Returns what names get that nobody claims.
@@ -435,6 +446,10 @@ impl Covering<'_> {
             },
         }
     }
+}
+
+fn name(wire: &[u8]) -> Option<DomainName> {
+    DomainName::from_wire(wire).ok()
 }
 
 /// Returns the rule by which one claim comes before another on the same suffix.

@@ -2,6 +2,8 @@
 //!
 //! `forward [ROUNDS]`: as many times 64 questions, each for another name, forwarded and answered.
 
+mod wires;
+
 use std::error::Error;
 use std::io::Write as _;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use config::layer::{Layer, LayerKind, Origin, Rank};
 use config::time::Instant;
 use policy::Facts;
 use resolver::{Channel, ClientId, ClientQuery, Resolver, Settings, Stub};
+use wires::{question, reply};
 
 /// Questions that are under way at once.
 const TOGETHER: u32 = 64;
@@ -42,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         now = now + Duration::from_millis(1);
         for number in 0..TOGETHER {
             let name = format!("h{:07}", round * TOGETHER + number);
-            let wire = question(&name, number);
+            let wire = question(&name, u16::try_from(number)?);
             resolver.handle_query(
                 ClientQuery {
                     client: ClientId(number.into()),
@@ -67,31 +70,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         while resolver.poll_cancel().is_some() {}
         while resolver.poll_event().is_some() {}
     }
-    writeln!(std::io::stdout(), "{answered} answered")?;
-    Ok(())
-}
-
-fn question(label: &str, id: u32) -> Vec<u8> {
-    let [.., high, low] = id.to_be_bytes();
-    let mut wire = vec![high, low, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    for label in [label, "plain"] {
-        wire.extend(u8::try_from(label.len()));
-        wire.extend_from_slice(label.as_bytes());
+    let sent = resolver.counters().exchanges;
+    writeln!(std::io::stdout(), "{answered} answered, {sent} sent")?;
+    match u64::from(rounds * TOGETHER) == answered && answered == sent {
+        true => Ok(()),
+        false => Err("that is not one message for each question".into()),
     }
-    wire.extend_from_slice(&[0, 0, 1, 0, 1]);
-    wire
-}
-
-/// Replies with one address, and EDNS.
-fn reply(query: &[u8]) -> Vec<u8> {
-    const OPT: usize = 11;
-    const ADDRESS: [u8; 16] = [0xc0, 12, 0, 1, 0, 1, 0, 0, 14, 16, 0, 4, 10, 0, 0, 1];
-    let (question, opt) = query.split_at(query.len().saturating_sub(OPT));
-    let mut wire = question.to_vec();
-    if let Some(head) = wire.get_mut(2..12) {
-        head.copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 1]);
-    }
-    wire.extend_from_slice(&ADDRESS);
-    wire.extend_from_slice(opt);
-    wire
 }

@@ -2,6 +2,8 @@
 //!
 //! `hit [ROUNDS [CLAIMS]]`: as many times 1,000 questions, each for another name, answered by a shortcut.
 
+mod wires;
+
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -12,6 +14,7 @@ use config::model::ProfileId;
 use config::time::Instant;
 use policy::Facts;
 use resolver::{Channel, ClientId, ClientQuery, Resolver, Settings, Stub};
+use wires::{question, reply};
 
 const NAMES: u32 = 1000;
 const CLAIMS: u32 = 10_000;
@@ -47,7 +50,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     });
     let now = Instant::ZERO + Duration::from_secs(1000);
     resolver.apply_plan(plan.dns, now);
-    let questions: Vec<Vec<u8>> = (0..NAMES).map(question).collect();
+    let questions: Vec<Vec<u8>> = (0..NAMES)
+        .map(|number| question(&format!("h{number:06}"), 0x1234))
+        .collect();
     for wire in &questions {
         let query = ClientQuery {
             client: ClientId(1),
@@ -74,30 +79,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     writeln!(std::io::stdout(), "{hits} hits")?;
-    Ok(())
-}
-
-fn question(number: u32) -> Vec<u8> {
-    let label = format!("h{number:06}");
-    let mut wire = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    for label in [&label, "plain"] {
-        wire.extend(u8::try_from(label.len()));
-        wire.extend_from_slice(label.as_bytes());
+    match hits == u64::from(rounds * NAMES) {
+        true => Ok(()),
+        false => Err("that is not a hit for each question".into()),
     }
-    wire.extend_from_slice(&[0, 0, 1, 0, 1]);
-    wire
-}
-
-/// Replies with one address, and EDNS.
-fn reply(query: &[u8]) -> Vec<u8> {
-    const OPT: usize = 11;
-    const ADDRESS: [u8; 16] = [0xc0, 12, 0, 1, 0, 1, 0, 0, 14, 16, 0, 4, 10, 0, 0, 1];
-    let (question, opt) = query.split_at(query.len().saturating_sub(OPT));
-    let mut wire = question.to_vec();
-    if let Some(head) = wire.get_mut(2..12) {
-        head.copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 1]);
-    }
-    wire.extend_from_slice(&ADDRESS);
-    wire.extend_from_slice(opt);
-    wire
 }

@@ -66,14 +66,12 @@ fn daemon(options: &Options) -> Result<(), Box<dyn Error>> {
     let started_by = nix::unistd::getuid().as_raw();
     let directories = config_dirs::directories(options.config_dir.as_deref());
     let manages_links = {
-        let mut texts = config_dirs::read(&directories, Believe::Only(started_by));
-        // They say nothing of listeners, and may be large.
-        texts.retain(|text| text.kind != config_dirs::Kind::Profile);
+        // Profiles say nothing of listeners.
+        let texts = config_dirs::read_mains(&directories, Believe::Only(started_by));
         let config = reload::config_of(&texts);
         resolver_io::try_listen(&run::listen(&config))?;
         config.links.manage != Manage::None
     };
-    memory::trim();
     let started = privileges::start(&options.privileges(manages_links), reload::config_of)?;
     tracing::debug!(
         helper = started.helper.map(nix::unistd::Pid::as_raw),
@@ -85,7 +83,7 @@ fn daemon(options: &Options) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(run::run(options, started.keeper, started_by))?;
+    runtime.block_on(run::run(options, started.keeper, started.texts, started_by))?;
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use linnet::config_dirs::Believe;
+use linnet::config_dirs::{Believe, ConfigText};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{ForkResult, Gid, Pid, Uid, User, fork};
@@ -61,6 +61,8 @@ pub(crate) struct Started {
     pub(crate) keeper: KeeperSeed,
     /// The helper's process; it is reaped by waiting for this id.
     pub(crate) helper: Option<Pid>,
+    /// The files of the configuration, root-only ones too.
+    pub(crate) texts: Vec<ConfigText>,
     /// What an administrator should know.
     pub(crate) warnings: Vec<Warning>,
 }
@@ -128,6 +130,7 @@ pub(crate) fn start(options: &Options, understand: Understand) -> Result<Started
         seccomp::confine(seccomp::Role::Alone)?;
         let custody = Custody::new(options.paths.clone(), Believe::Everything, understand);
         return Ok(Started {
+            texts: custody.texts(),
             keeper: KeeperSeed::Here(Box::new(custody)),
             helper: None,
             warnings,
@@ -159,11 +162,15 @@ pub(crate) fn start(options: &Options, understand: Understand) -> Result<Started
         ForkResult::Parent { child } => child,
     };
     drop(helper_end);
+    // What the helper would read, without the way from one process to the other.
+    let root = Believe::Only(Uid::effective().as_raw());
+    let texts = Custody::new(options.paths.clone(), root, understand).texts();
     capabilities::drop_to_user(&user, options.manages_links, &mut warnings)?;
     seccomp::confine(seccomp::Role::Daemon)?;
     Ok(Started {
         keeper: KeeperSeed::Helper(daemon_end),
         helper: Some(helper),
+        texts,
         warnings,
     })
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use linkmgr::KernelEvent;
 use linkmgr_io::Monitor;
 use linnet::api::Notice;
+use linnet::config_dirs::ConfigText;
 use resolver::{ClientId, ClientQuery, Event};
 use resolver_io::listeners::{Asked, Board, Listeners};
 use resolver_io::multicast::Multicast;
@@ -23,7 +24,6 @@ use tokio::time::{Interval, MissedTickBehavior};
 use crate::clock::{self, Alarm};
 use crate::control::{ControlError, ControlSocket};
 use crate::errands::Errands;
-use crate::helper::KeeperError;
 use crate::host;
 use crate::input::Input;
 use crate::kernel_clock::{KernelClock, Pretence};
@@ -34,7 +34,7 @@ use crate::observe::{Observers, Watched};
 use crate::options::Options;
 use crate::privileges::KeeperSeed;
 use crate::reload;
-use crate::store;
+use crate::store::{self, Writer};
 use crate::subscribers::Subscribers;
 use crate::world::{Beginning, Effect, Kept, World};
 use beginning::{anchor_texts, authorities, listen_status, seed, trust};
@@ -56,9 +56,6 @@ pub(crate) enum RunError {
     /// There is no control socket.
     #[error(transparent)]
     Control(#[from] ControlError),
-    /// The configuration cannot be read at all.
-    #[error("cannot read the configuration")]
-    Config(#[source] KeeperError),
     /// The kernel does not tell of links.
     #[error("cannot hear of links")]
     Monitor(#[source] io::Error),
@@ -74,14 +71,15 @@ pub(crate) enum RunError {
 pub(crate) async fn run(
     options: &Options,
     keeper: KeeperSeed,
+    texts: Vec<ConfigText>,
     started_by: u32,
 ) -> Result<(), RunError> {
-    let mut keeper = keeper
+    let keeper = keeper
         .keeper()
         .map_err(|error| RunError::System("reach the root helper", error))?;
     let socket = ControlSocket::prepare(&options.control_socket(), started_by)?;
-    let texts = keeper.read_config().await.map_err(RunError::Config)?;
     let understood = reload::understand(&texts, None);
+    drop(texts);
     let threads = understood.config.resolver.threads;
     let mut driver = Driver::bind_groups(&listen(&understood.config), threads)?;
     driver.set_authorities(authorities(options, &understood.config));
@@ -138,6 +136,7 @@ struct Running<'a> {
     hosts: Option<FileWatch>,
     resolv_conf: Option<FileWatch>,
     lists: ListLoader,
+    writer: Writer,
     signals: Signals,
     watchdog: Option<Interval>,
     stopping: bool,
@@ -173,6 +172,7 @@ impl<'a> Running<'a> {
             subscribers: Subscribers::default(),
             hosts: watch(&options.hosts),
             resolv_conf: watch(&options.resolv_conf),
+            writer: Writer::default(),
             signals: Signals::open().map_err(|error| RunError::System("handle signals", error))?,
             watchdog: notify::watchdog_period().map(|period| {
                 let mut interval = tokio::time::interval(period);
@@ -435,8 +435,9 @@ impl<'a> Running<'a> {
                     if matches!(self.options.clock, Some(Pretence::At(_))) => {}
                 Effect::Keep(kept, text) => {
                     let path = self.options.kept_file(kept);
-                    if let Err(error) = store::write(&path, &text) {
-                        tracing::error!(%error, path = %path.display(), "cannot be kept");
+                    match kept.is_asked_for() {
+                        true => store::replace(&path, &text),
+                        false => self.writer.write(path, text),
                     }
                 }
                 Effect::Announce(announcement) => announce(&announcement),

@@ -134,6 +134,16 @@ pub(crate) enum Kept {
     Networks,
 }
 
+impl Kept {
+    /// Whether somebody who asked for it is told that it is kept.
+    pub(crate) fn is_asked_for(self) -> bool {
+        match self {
+            Self::Claims | Self::NegativeAnchors => true,
+            Self::Time | Self::TrustPoints | Self::Networks => false,
+        }
+    }
+}
+
 /// What a world begins with.
 #[derive(Debug)]
 pub(crate) struct Beginning {

@@ -7,6 +7,8 @@ pub(crate) mod links;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use foldhash::fast::FixedState;
+
 use super::own_stubs;
 use crate::diagnostic::Findings;
 use crate::model::{Profile, ResolverConfig};
@@ -48,7 +50,9 @@ pub(crate) fn resolver(
 /// Who claims a suffix with which priority, in the order of the files.
 #[derive(Default)]
 pub(crate) struct Claimants<'a> {
-    file_by_claim: HashMap<(DomainName, i32), &'a str>,
+    file_by_claim: HashMap<(DomainName, i32), &'a str, FixedState>,
+    /// The only one that claims anything so far.
+    first: Option<(Vec<DomainName>, i32, &'a str)>,
 }
 
 impl<'a> Claimants<'a> {
@@ -60,8 +64,21 @@ impl<'a> Claimants<'a> {
         file: &'a str,
         findings: &mut Findings<'_>,
     ) {
-        for (claim, span) in profile.dns.claims.iter().zip(claims_at) {
-            let key = (claim.clone(), profile.dns.priority);
+        let priority = profile.dns.priority;
+        let claims = &profile.dns.claims;
+        if claims.is_empty() {
+            return;
+        }
+        if self.first.is_none() && self.file_by_claim.is_empty() {
+            self.first = Some((claims.clone(), priority, file));
+            return;
+        }
+        if let Some((claims, priority, file)) = self.first.take() {
+            let claims = claims.into_iter().map(|claim| ((claim, priority), file));
+            self.file_by_claim.extend(claims);
+        }
+        for (claim, span) in claims.iter().zip(claims_at) {
+            let key = (claim.clone(), priority);
             let Some(first) = self.file_by_claim.get(&key) else {
                 self.file_by_claim.insert(key, file);
                 continue;

@@ -1,8 +1,9 @@
 //! What does a profile mean? One file of `profiles/` to a [`Profile`].
 
 use std::collections::HashSet;
-
 use std::net::IpAddr;
+
+use foldhash::fast::FixedState;
 
 use super::{Place, is_usable, own_stubs, upstreams, values};
 use crate::diagnostic::Findings;
@@ -256,8 +257,12 @@ fn claims(
     findings: &mut Findings<'_>,
 ) {
     // Lists may have many thousand names.
-    let mut seen: HashSet<DomainName> = dns.claims.iter().cloned().collect();
-    for text in said.texts("claims").unwrap_or_default() {
+    let texts = said.texts("claims").unwrap_or_default();
+    let mut seen: HashSet<DomainName, FixedState> = HashSet::default();
+    seen.reserve(texts.len());
+    dns.claims.reserve_exact(texts.len());
+    claims_at.reserve(texts.len());
+    for text in texts {
         for name in values::domains(text, findings) {
             if name.is_root() {
                 let help = Some("for all names write default = \"exclusive\"".to_owned());
@@ -278,10 +283,15 @@ fn claims(
 }
 
 fn exclude(said: &Table, dns: &DnsSettings, findings: &mut Findings<'_>) -> Vec<DomainName> {
-    let claimed: HashSet<&[u8]> = dns.claims.iter().map(DomainName::as_wire).collect();
-    let mut seen = HashSet::new();
+    let texts = said.texts("exclude").unwrap_or_default();
+    if texts.is_empty() {
+        return Vec::new();
+    }
+    let claims = dns.claims.iter().map(DomainName::as_wire);
+    let claimed: HashSet<&[u8], FixedState> = claims.collect();
+    let mut seen: HashSet<DomainName, FixedState> = HashSet::default();
     let mut names = Vec::new();
-    for text in said.texts("exclude").unwrap_or_default() {
+    for text in texts {
         for name in values::domains(text, findings) {
             let span = Some(text.span());
             let is_covered = dns.default == DefaultUse::Exclusive

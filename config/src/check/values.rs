@@ -124,7 +124,7 @@ pub(super) fn domains(text: &Text, findings: &mut Findings<'_>) -> Vec<DomainNam
         return zones;
     }
     match said.parse::<DomainName>() {
-        Ok(name) if plain_domain(said).is_some() => vec![name],
+        Ok(name) if is_usual(said) => vec![name],
         Ok(_) => {
             let message = format!("\"{said}\" has a character that no domain name has");
             let help = Some("write one name for each text, as \"corp.example\"".to_owned());
@@ -141,19 +141,23 @@ pub(super) fn domains(text: &Text, findings: &mut Findings<'_>) -> Vec<DomainNam
 
 /// Reads a domain name of letters, digits, `-`, `_`, `/` (RFC 2317 §4), escapes and other scripts; no wildcard.
 pub(super) fn plain_domain(text: &str) -> Option<DomainName> {
-    let usual = |c: char| {
+    is_usual(text).then(|| text.parse().ok()).flatten()
+}
+
+/// Whether a text has such characters only.
+fn is_usual(text: &str) -> bool {
+    text.chars().all(|c| {
         c.is_ascii_alphanumeric()
             || matches!(c, '-' | '_' | '/' | '\\' | '.')
             || (!c.is_ascii() && !c.is_whitespace() && !c.is_control())
-    };
-    if !text.chars().all(usual) {
-        return None;
-    }
-    text.parse().ok()
+    })
 }
 
 /// Reads an address, or an address and length.
 fn network(text: &str) -> Option<(IpAddr, u8)> {
+    if !text.starts_with(|c: char| c.is_ascii_digit()) && !text.contains(':') {
+        return None;
+    }
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some((address, width(address)));
     }

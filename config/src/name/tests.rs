@@ -104,3 +104,50 @@ fn prefixes_make_reverse_zones() {
         "5.2.0.192.in-addr.arpa"
     );
 }
+
+#[test]
+fn names_without_escapes_are_read_alike_by_the_short_way() {
+    let long = "a".repeat(MAX_LABEL);
+    let longest = [long.as_str(); 3].join(".");
+    let texts = [
+        "",
+        ".",
+        "..",
+        "a",
+        "A.b",
+        "a.b.",
+        "a..b",
+        ".a",
+        "a.b..",
+        "a\\.b",
+        "a\0b",
+        "\0",
+        "-_/.x",
+        "a b",
+        &long,
+        &format!("{long}a"),
+        &format!("x.{long}a.y"),
+        &longest,
+        &format!("{longest}.{}", "b".repeat(61)),
+        &format!("{longest}.{}.", "b".repeat(61)),
+        &format!("{longest}.{}", "b".repeat(62)),
+        &format!("{longest}.{}.", "b".repeat(62)),
+        &format!("{longest}.{long}"),
+        &"a.".repeat(127),
+        &"a.".repeat(128),
+    ];
+    let mut short = 0;
+    for text in texts {
+        if let Some(name) = plain(text) {
+            short += 1;
+            assert_eq!(Ok(&name), escaped(text).as_ref(), "{text}");
+        } else {
+            let read = escaped(text);
+            assert!(
+                read.is_err() || text.contains(['\\', '\0']),
+                "{text}: {read:?}"
+            );
+        }
+    }
+    assert_eq!(short, 10);
+}

@@ -106,7 +106,8 @@ impl Custody {
         }
     }
 
-    fn texts(&self) -> Vec<ConfigText> {
+    /// Reads the files of the configuration.
+    pub(crate) fn texts(&self) -> Vec<ConfigText> {
         let directories = config_dirs::directories(self.paths.config_dir.as_deref());
         config_dirs::read(&directories, self.believe)
     }

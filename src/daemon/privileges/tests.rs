@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use config::Config;
 use config::model::ResolvConfMode;
-use linnet::config_dirs::ConfigText;
 use nix::sys::signal::kill;
 use nix::sys::wait::{WaitStatus, waitpid};
 use resolver_io::resolv_conf::{Insist, State};
