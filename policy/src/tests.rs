@@ -47,6 +47,7 @@ fn profile(id: &str, links: &str, dns: DnsSettings) -> Profile {
         link: None,
         dns,
         network: NetworkSettings::default(),
+        link: None,
     }
 }
 

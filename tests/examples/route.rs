@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         },
         network: NetworkSettings::default(),
         link: None,
+        link: None,
     };
     let config = Config {
         resolver: ResolverConfig {

@@ -46,6 +46,7 @@ fn profile(id: &str, link: &str, dns: DnsSettings) -> Profile {
         link: None,
         dns,
         network: config::model::NetworkSettings::default(),
+        link: None,
     }
 }
 

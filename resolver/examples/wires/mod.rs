@@ -8,7 +8,7 @@ const ADDRESS: [u8; 16] = [0xc0, 12, 0, 1, 0, 1, 0, 0, 14, 16, 0, 4, 10, 0, 0, 1
 const HEADER: usize = 12;
 
 /// Asks for the address of a name below `plain`.
-pub fn question(label: &str, id: u16) -> Vec<u8> {
+pub(crate) fn question(label: &str, id: u16) -> Vec<u8> {
     let [high, low] = id.to_be_bytes();
     let mut wire = vec![high, low, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     for label in [label, "plain"] {
@@ -20,7 +20,7 @@ pub fn question(label: &str, id: u16) -> Vec<u8> {
 }
 
 /// Replies with one address, and EDNS.
-pub fn reply(query: &[u8]) -> Vec<u8> {
+pub(crate) fn reply(query: &[u8]) -> Vec<u8> {
     let name = query.get(HEADER..).unwrap_or_default();
     let root = name.iter().position(|octet| *octet == 0).unwrap_or(0);
     let end = HEADER + root + 5;
