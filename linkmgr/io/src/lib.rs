@@ -10,12 +10,15 @@
 //! Routes through nexthop objects (`ip nexthop`) are seen while `net.ipv4.nexthop_compat_mode` is 1, its default; an IPv4
 //! route that vanishes because its nexthop object is deleted is noticed at the next listing only.
 
+mod emit;
 pub mod message;
 mod monitor;
 mod ports;
+mod requests;
 mod socket;
 mod sysfs;
 
 pub use message::parse_message;
 pub use monitor::Monitor;
 pub use ports::Ports;
+pub use requests::Requests;

@@ -4,10 +4,10 @@
 //! that are no default route are passed over before anything is built from them. Nothing here reads sysfs: the kind of a
 //! wireless link is `ethernet` as far as netlink tells.
 
-mod address;
-#[expect(dead_code, reason = "for what asks the kernel")]
-mod own_route;
-mod rule;
+pub(crate) mod acknowledgement;
+pub(crate) mod address;
+pub(crate) mod own_route;
+pub(crate) mod rule;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;

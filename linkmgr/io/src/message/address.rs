@@ -6,12 +6,12 @@ use super::{attributes_of, ip, prefix, word};
 
 const HEADER_LENGTH: usize = 8;
 /// `IFA_PROTO`.
-const IFA_PROTO: u16 = 11;
+pub(crate) const IFA_PROTO: u16 = 11;
 /// `IFA_F_MANAGETEMPADDR` and `IFA_F_NOPREFIXROUTE`.
 pub(crate) const MANAGE_TEMPORARIES: u32 = 0x100;
 pub(crate) const NO_PREFIX_ROUTE: u32 = 0x200;
 /// `INFINITY_LIFE_TIME`.
-const FOR_EVER: u32 = u32::MAX;
+pub(crate) const FOR_EVER: u32 = u32::MAX;
 
 /// Reads an address that is there.
 pub(super) fn there(body: &[u8]) -> Option<KernelEvent> {
