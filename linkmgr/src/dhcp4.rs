@@ -1,8 +1,7 @@
 //! How does a link get an IPv4 address from its network? [`Client`]: DHCPv4 (RFC 2131) without sockets and without a clock.
 //!
 //! Nothing here writes to the kernel: the client tells what was supplied ([`Event::Supplied`]), what of it is there is
-//! decided by the plan. The driving order is: one `handle_…`, then [`Client::poll_transmit`] and [`Client::poll_event`] until
-//! both are empty, then [`Client::sockets`] (open and close what it says, at once), then [`Client::poll_timeout`].
+//! decided by the plan. How it is driven: [`Client`].
 //!
 //! ```text
 //!              carrier, nothing remembered                      carrier, lease remembered
@@ -21,7 +20,15 @@
 //! Ethernet only (hardware addresses of six octets). No FORCERENEW (RFC 3203), no BOOTP.
 
 mod client;
+mod frame;
+mod lease;
+mod options;
+mod reattach;
 mod remembered;
+mod send;
+mod state;
+mod turns;
+mod wire;
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -91,7 +98,9 @@ pub struct Transmit {
     pub by: Socket,
     /// To which neighbour, for the packet sockets; ff:ff:ff:ff:ff:ff for all.
     pub neighbour: Mac,
-    /// To which address, for [`Socket::Udp`]; the port is 67.
+    /// From which address; for [`Socket::Udp`] it is the one that the socket is bound to.
+    pub from: Ipv4Addr,
+    /// To which address; for [`Socket::Udp`] the port is 67.
     pub to: Ipv4Addr,
     /// An IPv4 packet, an ARP packet, or the payload of a datagram.
     pub octets: Vec<u8>,

@@ -29,6 +29,7 @@
 //! Requests that need the journal are withheld until it is kept, which is all there is to survive a SIGKILL at any point. When
 //! the daemon ends: [`LinkManager::stop`], and go on until [`LinkManager::is_idle`].
 
+pub mod acd;
 pub mod arp;
 pub mod clients;
 pub mod dhcp4;
@@ -42,6 +43,7 @@ mod observed;
 mod octets;
 mod offered;
 pub mod ra;
+mod random;
 mod reconcile;
 pub mod request;
 mod route;

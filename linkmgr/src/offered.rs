@@ -171,7 +171,7 @@ pub(crate) fn is_server(address: Ipv6Addr) -> bool {
 }
 
 /// Reads service parameters (RFC 9460 §2.2): the first transport that we speak, its port, its path.
-fn service(octets: &[u8]) -> Option<(Transport, u16, Option<Arc<str>>)> {
+pub(crate) fn service(octets: &[u8]) -> Option<(Transport, u16, Option<Arc<str>>)> {
     let mut reader = Reader::new(octets);
     let (mut transports, mut port, mut path) = (Vec::new(), None, None);
     let mut last = None;

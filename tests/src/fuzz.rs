@@ -15,7 +15,7 @@ use resolver::wire::{Question, class, rtype};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 21] = [
+pub const TARGETS: [Target; 22] = [
     ("query", query),
     ("reply", reply),
     ("hosts", hosts),
@@ -37,6 +37,7 @@ pub const TARGETS: [Target; 21] = [
     ("list_hosts", list_hosts),
     ("list_rpz", list_rpz),
     ("ra", ra),
+    ("dhcp4", dhcp4),
 ];
 
 /// Runs one target by its name.
@@ -114,6 +115,63 @@ fn netlink(bytes: &[u8]) {
         linkmgr_io::message::parse_message(bytes).len() <= bytes.len(),
         "an event takes a message"
     );
+}
+
+/// A server that says anything: as OFFER, as ACK of it, and as what was kept of a lease.
+fn dhcp4(bytes: &[u8]) {
+    use config::matcher::Mac;
+    use config::time::Instant;
+    use linkmgr::dhcp4::{Age, Candidate, Client, Event, Received, Remembered, Setup, Socket};
+
+    let mac = Mac([2, 0, 0, 0, 0, 1]);
+    let setup = Setup {
+        settings: std::sync::Arc::default(),
+        mac,
+        kind: "ethernet".into(),
+        duid: std::sync::Arc::new([0, 2]),
+        iaid: 1,
+        seed: 1,
+    };
+    let network = policy::NetworkId("ethernet 192.0.2.0/24 by 192.0.2.1".into());
+    let kept = Candidate {
+        remembered: Remembered {
+            network,
+            message: bytes.into(),
+            witness: None,
+            acquired_at: Instant::ZERO,
+        },
+        age: Age::Unknown,
+    };
+    let recalled = Client::new(setup.clone(), vec![kept], Instant::ZERO);
+    assert!(
+        recalled.poll_timeout().is_none(),
+        "nothing is due without carrier"
+    );
+    let mut client = Client::new(setup, Vec::new(), Instant::ZERO);
+    client.handle_packet(bytes, Received::Arp, Instant::ZERO);
+    client.handle_carrier(true, Instant::ZERO);
+    let mut message = bytes.to_vec();
+    for _ in 0..3 {
+        let said = std::iter::from_fn(|| client.poll_transmit());
+        let asked = said.filter(|it| it.by == Socket::Packet).last();
+        if let (Some(asked), true) = (asked, message.len() > 34) {
+            message[4..8].copy_from_slice(&asked.octets[32..36]);
+            message[28..34].copy_from_slice(&mac.0);
+        }
+        let from = "192.0.2.1".parse().expect("an address");
+        client.handle_packet(&message, Received::Udp(from), Instant::ZERO);
+        if let Some(kind) = bytes.iter().position(|byte| *byte == 53)
+            && let Some(kind) = message.get_mut(kind + 2)
+        {
+            *kind = 5;
+        }
+    }
+    for event in std::iter::from_fn(|| client.poll_event()) {
+        if let Event::Supplied(supply) = event {
+            assert!(supply.routes.len() <= 129 && supply.upstreams.len() <= 72);
+            assert!(supply.search.len() <= 64 && supply.time_servers.len() <= 8);
+        }
+    }
 }
 
 fn config_file(bytes: &[u8]) {

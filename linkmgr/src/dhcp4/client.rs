@@ -1,80 +1,377 @@
-//! What does a DHCPv4 client do next? The state machine of RFC 2131.
+//! What does a DHCPv4 client do next? The state machine of RFC 2131, with its states and their order.
+//!
+//! What has happened is understood here, what follows from it is in [`super::turns`]; what is sent is made in [`super::send`], and
+//! how a client finds back to a network that it knows is in [`super::reattach`].
 
+use std::collections::{BTreeSet, VecDeque};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use config::matcher::Mac;
 use config::time::Instant;
+use policy::facts::Supply;
 
-use super::{Candidate, Event, Received, Setup, Sockets, StateName, Status, Transmit};
+use super::reattach::{Known, WitnessQuery};
+use super::remembered::Candidate;
+use super::state::{State, earliest};
+use super::wire::{Addressee, Reply, ReplyKind};
+use super::{
+    ArpFilter, Event, LeaseStatus, Received, Setup, Socket, Sockets, Status, Transmit, Trouble,
+    frame,
+};
+use crate::acd::Acd;
+use crate::arp::ArpPacket;
+use crate::random::Random;
 
-/// A DHCPv4 client of one link.
+/// REQUESTs for one offer, before another is looked for.
+const MAX_REQUESTS: u32 = 3;
+
+/// A DHCPv4 client of one link. After every `handle_…`, [`Self::renew`] and [`Self::release`]: open what [`Self::sockets`]
+/// says; take [`Self::poll_transmit`] and [`Self::poll_event`] until both are empty; close what [`Self::sockets`] does not say
+/// any more; wait for [`Self::poll_timeout`].
 #[derive(Debug)]
 pub struct Client {
-    #[expect(dead_code, reason = "the signatures come first")]
-    setup: Setup,
-    candidates: Vec<Candidate>,
-    has_carrier: bool,
+    pub(super) setup: Setup,
+    pub(super) client_id: Arc<[u8]>,
+    pub(super) random: Random,
+    pub(super) state: State,
+    /// Networks that were met, the latest first.
+    pub(super) known: Vec<Known>,
+    pub(super) acd: Option<Acd>,
+    pub(super) witness_query: Option<WitnessQuery>,
+    /// Since when a lease is asked for: the `secs` field.
+    pub(super) began_at: Instant,
+    pub(super) transmits: VecDeque<Transmit>,
+    pub(super) events: VecDeque<Event>,
+    pub(super) trouble: Option<Trouble>,
+    pub(super) has_carrier: bool,
+    /// Whether somebody wished that nothing is asked for.
+    pub(super) rests: bool,
+    pub(super) own: BTreeSet<Mac>,
+    pub(super) conflicts: u32,
+    pub(super) naks: u32,
+    pub(super) told_silent: bool,
+    /// What was told last, while it holds.
+    pub(super) told: Option<Supply>,
 }
 
-#[expect(clippy::needless_pass_by_ref_mut, reason = "the signatures come first")]
 impl Client {
     /// Makes a client that waits for [`Self::handle_carrier`]; `candidates` come from [`super::Leases::candidates`].
-    pub fn new(setup: Setup, candidates: Vec<Candidate>, _now: Instant) -> Self {
+    pub fn new(setup: Setup, candidates: Vec<Candidate>, now: Instant) -> Self {
+        let mut random = Random::new(setup.seed);
+        // RFC 7844 §2: nothing is said that another network could know us by.
+        let recalled = candidates.iter().filter(|_| !setup.settings.anonymous);
+        let known: Vec<Known> = recalled
+            .filter_map(|candidate| Known::recall(candidate, &setup.kind, &mut random, now))
+            .collect();
+        let state = match known.is_empty() {
+            true => State::Init { until: None },
+            false => State::InitReboot(None),
+        };
         Self {
+            client_id: setup.client_id(),
             setup,
-            candidates,
+            random,
+            state,
+            known,
+            acd: None,
+            witness_query: None,
+            began_at: now,
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            trouble: None,
             has_carrier: false,
+            rests: false,
+            own: BTreeSet::new(),
+            conflicts: 0,
+            naks: 0,
+            told_silent: false,
+            told: None,
         }
     }
 
     /// Takes that the link got or lost its carrier (or went up or down). A lease outlives a carrier; when it comes back, the
-    /// lease is confirmed anew, or found to be of another network.
-    pub fn handle_carrier(&mut self, has_carrier: bool, _now: Instant) {
+    /// lease is confirmed anew, or found to be of another network. Until that is known its names are not asked for: only
+    /// addresses and routes stay.
+    pub fn handle_carrier(&mut self, has_carrier: bool, now: Instant) {
+        if has_carrier == self.has_carrier {
+            return;
+        }
         self.has_carrier = has_carrier;
+        if has_carrier {
+            self.attach(now);
+        } else {
+            self.detach();
+        }
     }
 
     /// Takes that the machine has slept: the lease is confirmed anew, as after a change of carrier.
-    pub fn handle_resume(&mut self, _now: Instant) {}
+    pub fn handle_resume(&mut self, now: Instant) {
+        if self.has_carrier && !self.rests {
+            self.detach();
+            self.attach(now);
+        }
+    }
+
+    /// Takes the hardware addresses of this machine's other links: the kernel answers for an address by all of them, and that is
+    /// no conflict.
+    pub fn handle_own_links(&mut self, macs: BTreeSet<Mac>) {
+        self.own = macs;
+    }
 
     /// Takes a packet of one of the sockets; what is not for us, malformed or late changes nothing.
-    pub fn handle_packet(&mut self, _octets: &[u8], _received: Received, _now: Instant) {}
+    pub fn handle_packet(&mut self, octets: &[u8], received: Received, now: Instant) {
+        match received {
+            Received::Packet(checksum) => {
+                if let Some(datagram) = frame::parse(octets, checksum) {
+                    self.handle_message(datagram.payload, datagram.source, now);
+                }
+            }
+            Received::Udp(source) => self.handle_message(octets, source, now),
+            Received::Arp => {
+                if let Some(packet) = ArpPacket::parse(octets) {
+                    self.handle_arp(&packet, now);
+                }
+            }
+        }
+    }
+
+    fn handle_message(&mut self, message: &[u8], source: Ipv4Addr, now: Instant) {
+        let Some(addressee) = Addressee::of(message) else {
+            return;
+        };
+        if addressee.mac != self.setup.mac {
+            return self.watch_others(message, addressee.mac, now);
+        }
+        if self.state.exchange().map(|exchange| exchange.xid) != Some(addressee.xid) {
+            return;
+        }
+        let Some(reply) = Reply::parse(message) else {
+            return;
+        };
+        // RFC 6842 §3: what is repeated must be ours.
+        let is_ours = |id: &Vec<u8>| id[..] == self.client_id[..];
+        let rejected = &self.setup.settings.reject_servers;
+        let is_rejected = [reply.server, source]
+            .into_iter()
+            .any(|server| rejected.contains(&server.into()));
+        if !reply.client_id.as_ref().is_none_or(is_ours) || is_rejected {
+            return;
+        }
+        match (&self.state, reply.kind) {
+            (State::Selecting(_), ReplyKind::Offer) => self.take_offer(reply, now),
+            // RFC 4039 §3.1.
+            (State::Selecting(_), ReplyKind::Ack) if reply.rapid_commit && self.rapid_commit() => {
+                self.bind(reply, message, now);
+            }
+            (State::Requesting(_, offer), ReplyKind::Ack) if offer.server == reply.server => {
+                self.bind(reply, message, now);
+            }
+            (State::Requesting(_, offer), ReplyKind::Nak) if offer.server == reply.server => {
+                self.refused(&reply, now);
+            }
+            (State::Rebooting(_) | State::Renewing(..) | State::Rebinding(..), ReplyKind::Ack) => {
+                self.bind(reply, message, now);
+            }
+            (State::Rebooting(_) | State::Renewing(..) | State::Rebinding(..), ReplyKind::Nak) => {
+                self.refused(&reply, now);
+            }
+            (
+                State::Init { .. }
+                | State::Selecting(_)
+                | State::Requesting(..)
+                | State::InitReboot(_)
+                | State::Rebooting(_)
+                | State::Bound(_)
+                | State::Renewing(..)
+                | State::Rebinding(..),
+                ReplyKind::Offer | ReplyKind::Ack | ReplyKind::Nak,
+            ) => {}
+        }
+    }
+
+    /// A server's ACK of our lease to another machine that calls itself as we do.
+    fn watch_others(&mut self, message: &[u8], neighbour: Mac, now: Instant) {
+        let Some(address) = self.state.held().map(|held| held.lease.address) else {
+            return;
+        };
+        let Some(reply) = Reply::parse(message) else {
+            return;
+        };
+        let is_ours = reply.client_id.as_deref() == Some(&self.client_id[..]);
+        if reply.kind == ReplyKind::Ack && reply.address == address && is_ours {
+            self.call_by_mac();
+            self.withdraw(Trouble::Clone { address, neighbour });
+            self.select(now);
+        }
+    }
+
+    fn handle_arp(&mut self, packet: &ArpPacket, now: Instant) {
+        if let Some(acd) = &mut self.acd {
+            acd.handle_arp(packet, &self.own, now);
+        }
+        self.hear_witness(packet, now);
+        self.drain_acd(now);
+    }
 
     /// Takes that time has passed; to be called at [`Self::poll_timeout`], harmless earlier.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if let Some(acd) = &mut self.acd {
+            acd.handle_timeout(now);
+        }
+        self.drain_acd(now);
+        self.query_witness(now);
+        if self.state.due_at().is_none_or(|due_at| due_at > now) {
+            return;
+        }
+        if self
+            .state
+            .held()
+            .is_some_and(|held| held.lease.is_over(now))
+        {
+            return self.expire(now);
+        }
+        match &self.state {
+            State::Init { .. } => self.select(now),
+            State::Selecting(_) => self.discover(now),
+            State::Requesting(exchange, _) if exchange.sent >= MAX_REQUESTS => self.select(now),
+            State::Requesting(..) => self.request_offer(now),
+            State::InitReboot(_) => {}
+            State::Rebooting(_) => self.go_on_rebooting(now),
+            State::Bound(held) if held.times().is_some_and(|times| times.rebind_at <= now) => {
+                self.rebind(now);
+            }
+            State::Bound(_) => self.renew(now),
+            State::Renewing(held, _)
+                if held.times().is_some_and(|times| times.rebind_at <= now) =>
+            {
+                self.rebind(now);
+            }
+            State::Renewing(..) | State::Rebinding(..) => self.request_more_time(now),
+        }
+    }
 
     /// Asks the server to prolong the lease at once; without a lease, looks for one at once.
-    pub fn renew(&mut self, _now: Instant) {}
+    pub fn renew(&mut self, now: Instant) {
+        self.rests = false;
+        if !self.has_carrier {
+            return;
+        }
+        match std::mem::replace(&mut self.state, State::Init { until: None }) {
+            State::Bound(held) | State::Renewing(held, _) | State::Rebinding(held, _) => {
+                self.begin(now);
+                let exchange = self.exchange(now);
+                self.state = State::Renewing(held, exchange);
+                self.request_more_time(now);
+            }
+            State::Init { .. } => {
+                self.begin(now);
+                self.select(now);
+            }
+            state @ (State::Selecting(_)
+            | State::Requesting(..)
+            | State::InitReboot(_)
+            | State::Rebooting(_)) => self.state = state,
+        }
+    }
+
+    fn rebind(&mut self, now: Instant) {
+        let state = std::mem::replace(&mut self.state, State::Init { until: None });
+        let Some(held) = state.into_held() else {
+            return;
+        };
+        self.begin(now);
+        let exchange = self.exchange(now);
+        self.state = State::Rebinding(held, exchange);
+        self.request_more_time(now);
+    }
 
     /// Gives the lease back (RFC 2131 §4.4.6) and rests until [`Self::renew`] or a new client.
-    pub fn release(&mut self, _now: Instant) {}
+    pub fn release(&mut self, now: Instant) {
+        self.rests = true;
+        self.acd = None;
+        self.witness_query = None;
+        let state = std::mem::replace(&mut self.state, State::Init { until: None });
+        if let Some(held) = state.into_held() {
+            if self.has_carrier {
+                self.send_release(&held.lease, now);
+            }
+            self.forget(&held.lease.network);
+        }
+        self.withdraw(Trouble::Released);
+    }
 
     /// Returns the next thing to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        None
+        self.transmits.pop_front()
     }
 
     /// Returns the next thing to tell.
     pub fn poll_event(&mut self) -> Option<Event> {
-        None
+        self.events.pop_front()
     }
 
     /// Returns when [`Self::handle_timeout`] is due, whatever comes.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        let query = self.witness_query.as_ref();
+        earliest([
+            self.state.due_at(),
+            self.acd.as_ref().and_then(Acd::poll_timeout),
+            query.map(|query| query.next_at),
+        ])
     }
 
     /// Returns which sockets must be open.
     pub fn sockets(&self) -> Sockets {
-        Sockets::default()
+        let sends = |socket: Socket| self.transmits.iter().find(|it| it.by == socket);
+        let (listens, renews) = match &self.state {
+            State::Init { .. } | State::InitReboot(_) | State::Bound(_) => (false, None),
+            State::Selecting(_) | State::Requesting(..) | State::Rebooting(_) => (true, None),
+            State::Renewing(held, _) => (false, Some(held.lease.address)),
+            // By UDP as well, so that the kernel does not tell the server that nobody listens.
+            State::Rebinding(held, _) => (true, Some(held.lease.address)),
+        };
+        let is_probing = self.acd.as_ref().is_some_and(Acd::is_probing);
+        let is_asking = self.witness_query.is_some()
+            || matches!(&self.state, State::Rebooting(_))
+            || sends(Socket::Arp).is_some();
+        let holds = self
+            .acd
+            .as_ref()
+            .map(|acd| ArpFilter::Conflicts(acd.address()));
+        Sockets {
+            packet: listens || sends(Socket::Packet).is_some(),
+            arp: match is_probing || is_asking {
+                true => Some(ArpFilter::All),
+                false => holds,
+            },
+            udp: renews.or_else(|| sends(Socket::Udp).map(|it| it.from)),
+        }
     }
 
     /// Returns how things stand.
     pub fn status(&self) -> Status {
+        let lease = self.state.held().map(|held| {
+            let lease = &held.lease;
+            LeaseStatus {
+                address: lease.prefix(),
+                server: lease.server,
+                network: lease.network.clone(),
+                acquired_at: lease.acquired_at,
+                renew_at: lease.times.map(|times| times.renew_at),
+                rebind_at: lease.times.map(|times| times.rebind_at),
+                expires_at: lease.times.map(|times| times.expires_at),
+                unconfirmed: held.unconfirmed,
+            }
+        });
         Status {
-            state: match self.candidates.is_empty() || self.has_carrier {
-                true => StateName::Init,
-                false => StateName::InitReboot,
-            },
-            lease: None,
-            trouble: None,
-            next_at: None,
+            state: self.state.name(),
+            lease,
+            trouble: self.trouble.clone(),
+            next_at: self.poll_timeout(),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

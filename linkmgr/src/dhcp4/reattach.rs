@@ -1,0 +1,364 @@
+//! How does a client find back to a network that it knows? INIT-REBOOT (RFC 2131 §3.2) and, faster, its neighbours: a gateway
+//! that answers to its old address by its old hardware address is there only (RFC 4436).
+//!
+//! A lease whose age is certain is used as soon as the gateway answers, and confirmed behind; one of another boot is probed
+//! for first. When no gateway answers, this is another network, and servers are looked for at once.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use config::model::Prefix;
+use config::time::Instant;
+use policy::facts::NetworkId;
+
+use super::Trouble;
+use super::client::Client;
+use super::lease::Lease;
+use super::options::{is_host, prefix};
+use super::remembered::{Age, Candidate, Witness};
+use super::send::Exchange;
+use super::state::{Held, State};
+use crate::acd::{Acd, Pace};
+use crate::arp::{ArpOperation, ArpPacket, EVERYBODY};
+
+/// When gateways are asked again, and at last given up: a second after the carrier in all.
+const PATIENCE: [Duration; 3] = [
+    Duration::from_millis(200),
+    Duration::from_millis(300),
+    Duration::from_millis(500),
+];
+/// REQUESTs for a lease of before, when the place is known but the server is silent; then its ordinary times go on.
+const MAX_REBOOT_REQUESTS: u32 = 3;
+/// Questions for the gateway's hardware address, and the time between them.
+const MAX_QUERIES: u32 = 3;
+const QUERY_INTERVAL: Duration = Duration::from_secs(1);
+/// Networks that are kept in mind.
+const MAX_KNOWN: usize = 4;
+
+/// A network that was met.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    pub(super) lease: Lease,
+    witness: Option<Witness>,
+    trust: Trust,
+}
+
+/// What must happen before a lease of before is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Trust {
+    /// Its gateway answers.
+    Place,
+    /// And no neighbour has its address.
+    Probe,
+    /// Its server confirms it.
+    Server,
+}
+
+impl Known {
+    /// Takes what was kept; `None` when it is over or broken.
+    pub(super) fn recall(
+        candidate: &Candidate,
+        kind: &str,
+        random: &mut crate::random::Random,
+        now: Instant,
+    ) -> Option<Self> {
+        Some(Self {
+            lease: Lease::recall(candidate, kind, random, now)?,
+            witness: candidate.remembered.witness,
+            trust: match candidate.age {
+                Age::Known(_) => Trust::Place,
+                Age::Dated(_) => Trust::Probe,
+                Age::Unknown => Trust::Server,
+            },
+        })
+    }
+}
+
+/// REBOOTING.
+#[derive(Debug)]
+pub(super) struct Reboot {
+    pub(super) exchange: Exchange,
+    /// The network whose lease is asked for.
+    pub(super) network: NetworkId,
+    /// The address that is asked for.
+    pub(super) address: Ipv4Addr,
+    /// The lease that is supplied meanwhile: of before the carrier went, or found here.
+    pub(super) held: Option<Held>,
+    stage: Stage,
+}
+
+/// What is known of the place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Gateways were asked so many times.
+    Asking { asked: usize, next_at: Instant },
+    /// The gateway has answered; neighbours are asked for the address.
+    Probing,
+    /// The gateway has answered; the lease is used, or its server is waited for.
+    InPlace,
+}
+
+impl Reboot {
+    /// Whether this is the network of the lease that is asked for.
+    pub(super) const fn is_in_place(&self) -> bool {
+        matches!(self.stage, Stage::Probing | Stage::InPlace)
+    }
+
+    pub(super) fn due_at(&self) -> Instant {
+        match self.stage {
+            Stage::Asking { next_at, .. } => next_at,
+            Stage::Probing | Stage::InPlace => self.exchange.next_at,
+        }
+    }
+}
+
+/// The question for the hardware address of a gateway, so that it is known again.
+#[derive(Debug)]
+pub(super) struct WitnessQuery {
+    own: Ipv4Addr,
+    address: Ipv4Addr,
+    asked: u32,
+    pub(super) next_at: Instant,
+}
+
+impl WitnessQuery {
+    /// Asks for the gateway; without one, for the server, if it is a neighbour.
+    pub(super) fn new(lease: &Lease, now: Instant) -> Option<Self> {
+        let Prefix { length, .. } = lease.prefix();
+        let is_near =
+            |address: &Ipv4Addr| prefix(*address, length).network() == lease.prefix().network();
+        let server = Some(lease.server).filter(|server| is_host(*server) && is_near(server));
+        let address = lease.router().or(server)?;
+        (address != lease.address).then_some(Self {
+            own: lease.address,
+            address,
+            asked: 0,
+            next_at: now,
+        })
+    }
+}
+
+impl Client {
+    /// INIT-REBOOT: asks everybody at once, the gateways of all networks that are known and the servers of this one.
+    pub(super) fn reboot(&mut self, held: Option<Held>, now: Instant) {
+        self.known.retain(|known| !known.lease.is_over(now));
+        let Some(latest) = self.known.first() else {
+            if held.is_some() {
+                self.withdraw(Trouble::Expired);
+            }
+            return self.select(now);
+        };
+        let (network, address) = (latest.lease.network.clone(), latest.lease.address);
+        let exchange = self.exchange(now);
+        self.state = State::Rebooting(Box::new(Reboot {
+            exchange,
+            network,
+            address,
+            held,
+            stage: Stage::Asking {
+                asked: 0,
+                next_at: now,
+            },
+        }));
+        self.request_again(now);
+        self.ask_witnesses(now);
+    }
+
+    /// RFC 4436 §2.1: asked by their hardware addresses, so that in another network nobody hears of the address.
+    fn ask_witnesses(&mut self, now: Instant) {
+        let State::Rebooting(reboot) = &mut self.state else {
+            return;
+        };
+        let Stage::Asking { asked, next_at } = &mut reboot.stage else {
+            return;
+        };
+        let Some(wait) = PATIENCE.get(*asked) else {
+            if reboot.held.is_some() {
+                self.withdraw(Trouble::OtherNetwork);
+            }
+            return self.select(now);
+        };
+        *next_at = now + *wait;
+        *asked += 1;
+        let own = self.setup.mac;
+        let questions = self.known.iter().filter_map(|known| {
+            let witness = known.witness?;
+            let request = ArpPacket::request(own, known.lease.address, witness.address);
+            Some((request, witness.mac))
+        });
+        let questions: Vec<_> = questions.collect();
+        for (request, neighbour) in questions {
+            self.send_arp(&request, neighbour);
+        }
+    }
+
+    /// Time has passed in REBOOTING.
+    pub(super) fn go_on_rebooting(&mut self, now: Instant) {
+        let State::Rebooting(reboot) = &mut self.state else {
+            return;
+        };
+        if let Stage::Asking { .. } = reboot.stage {
+            return self.ask_witnesses(now);
+        }
+        if reboot.exchange.sent < MAX_REBOOT_REQUESTS {
+            return self.request_again(now);
+        }
+        // RFC 2131 §3.2: without an answer, the lease may be used for what is left of it.
+        match reboot.held.take() {
+            Some(held) => self.state = State::Bound(held),
+            None => self.select(now),
+        }
+    }
+
+    /// Hears what gateways say.
+    pub(super) fn hear_witness(&mut self, packet: &ArpPacket, now: Instant) {
+        if packet.operation != ArpOperation::Reply || packet.target != self.setup.mac {
+            return;
+        }
+        let heard = Witness {
+            address: packet.sender_address,
+            mac: packet.sender,
+        };
+        if let Some(query) = &self.witness_query
+            && query.address == heard.address
+        {
+            self.witness_query = None;
+            self.keep_witness(heard);
+        }
+        let State::Rebooting(reboot) = &self.state else {
+            return;
+        };
+        let Stage::Asking { .. } = reboot.stage else {
+            return;
+        };
+        let Some(known) = self.known.iter().find(|it| it.witness == Some(heard)) else {
+            return;
+        };
+        let (lease, trust) = (known.lease.clone(), known.trust);
+        self.arrive(lease, trust, now);
+    }
+
+    /// The link is in the network of this lease.
+    fn arrive(&mut self, lease: Lease, trust: Trust, now: Instant) {
+        let exchange = self.exchange(now);
+        let State::Rebooting(reboot) = &mut self.state else {
+            return;
+        };
+        let is_asked = reboot.network == lease.network;
+        if !is_asked {
+            reboot.exchange = exchange;
+            reboot.network = lease.network.clone();
+            reboot.address = lease.address;
+        }
+        // A lease that was held here all along needs no probe, whatever the clock was when it was kept.
+        let held = reboot.held.as_ref();
+        let is_held = held.is_some_and(|held| held.lease.network == lease.network);
+        let trust = if is_held { Trust::Place } else { trust };
+        reboot.stage = match trust {
+            Trust::Place | Trust::Server => Stage::InPlace,
+            Trust::Probe => Stage::Probing,
+        };
+        if !is_held && reboot.held.take().is_some() {
+            self.withdraw(Trouble::OtherNetwork);
+        }
+        let (mac, seed) = (self.setup.mac, self.random.bits());
+        match trust {
+            Trust::Place => {
+                self.acd = Some(Acd::hold(lease.address, mac, seed, now));
+                self.use_unconfirmed(lease);
+            }
+            Trust::Probe => self.acd = Some(Acd::new(lease.address, mac, Pace::QUICK, seed, now)),
+            Trust::Server => {}
+        }
+        if !is_asked {
+            self.request_again(now);
+        }
+    }
+
+    /// Nobody has the address that is probed.
+    pub(super) fn use_probed(&mut self, _now: Instant) {
+        let State::Rebooting(reboot) = &mut self.state else {
+            return;
+        };
+        if reboot.stage != Stage::Probing {
+            return;
+        }
+        reboot.stage = Stage::InPlace;
+        let network = reboot.network.clone();
+        let known = self.known.iter().find(|it| it.lease.network == network);
+        if let Some(lease) = known.map(|known| known.lease.clone()) {
+            self.use_unconfirmed(lease);
+        }
+    }
+
+    fn use_unconfirmed(&mut self, lease: Lease) {
+        self.tell(lease.supply(true));
+        if let State::Rebooting(reboot) = &mut self.state {
+            reboot.held = Some(Held {
+                lease: Box::new(lease),
+                unconfirmed: true,
+            });
+        }
+    }
+
+    /// Asks for the gateway's hardware address, when it is time.
+    pub(super) fn query_witness(&mut self, now: Instant) {
+        let Some(query) = &mut self.witness_query else {
+            return;
+        };
+        if query.next_at > now {
+            return;
+        }
+        if query.asked >= MAX_QUERIES {
+            self.witness_query = None;
+            return;
+        }
+        query.asked += 1;
+        query.next_at = now + QUERY_INTERVAL;
+        let request = ArpPacket::request(self.setup.mac, query.own, query.address);
+        self.send_arp(&request, EVERYBODY);
+    }
+
+    fn keep_witness(&mut self, witness: Witness) {
+        let State::Bound(held) = &self.state else {
+            return;
+        };
+        let lease = held.lease.clone();
+        if self.witness_of(&lease) != Some(witness) {
+            self.keep(&lease, Some(witness));
+        }
+    }
+
+    /// Returns the witness of a network that is known.
+    pub(super) fn witness_of(&self, lease: &Lease) -> Option<Witness> {
+        let mut known = self.known.iter();
+        known.find(|it| it.lease.network == lease.network)?.witness
+    }
+
+    /// Returns the server of a network that is known.
+    pub(super) fn server_of(&self, network: &NetworkId) -> Option<Ipv4Addr> {
+        let mut known = self.known.iter();
+        let found = known.find(|it| it.lease.network == *network)?;
+        Some(found.lease.server)
+    }
+
+    /// Keeps a network in mind, as the latest.
+    pub(super) fn remember(&mut self, lease: &Lease, witness: Option<Witness>) {
+        self.known.retain(|it| it.lease.network != lease.network);
+        self.known.truncate(MAX_KNOWN - 1);
+        self.known.insert(
+            0,
+            Known {
+                lease: lease.clone(),
+                witness,
+                trust: Trust::Place,
+            },
+        );
+    }
+
+    /// Forgets a network whose lease is of no use.
+    pub(super) fn forget(&mut self, network: &NetworkId) {
+        self.known.retain(|it| it.lease.network != *network);
+        self.events.push_back(super::Event::Forget(network.clone()));
+    }
+}

@@ -1,0 +1,332 @@
+//! What follows when something has happened to a DHCPv4 client? The edges between its states (RFC 2131 figure 5), and what is
+//! told of them.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::matcher::Mac;
+use config::time::Instant;
+use policy::facts::Supply;
+
+use super::client::Client;
+use super::lease::Lease;
+use super::options::{code, is_host};
+use super::reattach::WitnessQuery;
+use super::remembered::{Remembered, Witness};
+use super::state::{Held, State};
+use super::wire::Reply;
+use super::{Event, Trouble};
+use crate::acd::{self, Acd, Pace};
+use crate::arp::{ArpPacket, EVERYBODY};
+
+/// The least wait after a DECLINE (RFC 2131 §3.1 step 5).
+const DECLINE_WAIT: Duration = Duration::from_secs(10);
+/// The longest wait between a NAK and the next DISCOVER; the first goes at once.
+const MAX_NAK_WAIT: Duration = Duration::from_secs(64);
+/// DISCOVERs without an offer after which the network counts as silent: about twelve seconds.
+const SILENT_AFTER: u32 = 3;
+/// MIN_V6ONLY_WAIT (RFC 8925 §3.4).
+const MIN_V6ONLY_WAIT: Duration = Duration::from_secs(300);
+/// Conflicts after which a client that does not go by its hardware address takes itself for a copy.
+const CLONE_AFTER: u32 = 2;
+
+impl Client {
+    /// The link is in a network, maybe in one that is known.
+    pub(super) fn attach(&mut self, now: Instant) {
+        if self.rests {
+            return;
+        }
+        self.naks = 0;
+        self.conflicts = 0;
+        self.begin(now);
+        let state = std::mem::replace(&mut self.state, State::Init { until: None });
+        self.reboot(state.into_held(), now);
+    }
+
+    /// The link is in no network.
+    pub(super) fn detach(&mut self) {
+        self.acd = None;
+        self.witness_query = None;
+        self.transmits.clear();
+        let state = std::mem::replace(&mut self.state, State::Init { until: None });
+        let held = state.into_held().map(|held| Held {
+            unconfirmed: true,
+            ..held
+        });
+        match &held {
+            Some(held) => self.tell(without_names(held.lease.supply(true))),
+            None if self.told.is_some() => self.withdraw(Trouble::OtherNetwork),
+            None => {}
+        }
+        if held.is_some() || !self.known.is_empty() {
+            self.state = State::InitReboot(held);
+        }
+    }
+
+    /// Looks for servers (INIT to SELECTING).
+    pub(super) fn select(&mut self, now: Instant) {
+        self.acd = None;
+        self.witness_query = None;
+        self.state = State::Selecting(self.exchange(now));
+        self.discover(now);
+    }
+
+    pub(super) fn discover(&mut self, now: Instant) {
+        self.send_discover(now);
+        let State::Selecting(exchange) = &self.state else {
+            return;
+        };
+        if exchange.sent >= SILENT_AFTER && !self.told_silent {
+            self.told_silent = true;
+            self.events.push_back(Event::Silent);
+        }
+    }
+
+    /// The first offer is taken: every server that answers gives addresses of its network, and waiting for more would cost each
+    /// start what it might save one.
+    pub(super) fn take_offer(&mut self, offer: Reply, now: Instant) {
+        if !is_host(offer.address) {
+            return;
+        }
+        if self.prefers_ipv6(&offer) {
+            return self.do_without(&offer, now);
+        }
+        let exchange = self.exchange(now);
+        self.acd = Some(Acd::new(
+            offer.address,
+            self.setup.mac,
+            Pace::QUICK,
+            self.random.bits(),
+            now,
+        ));
+        self.state = State::Requesting(exchange, Box::new(offer));
+        self.request_offer(now);
+        self.drain_acd(now);
+    }
+
+    fn prefers_ipv6(&self, reply: &Reply) -> bool {
+        self.setup.settings.ipv6_only && reply.options.ipv6_only().is_some()
+    }
+
+    /// RFC 8925 §3.2: IPv4 is left alone for as long as the network says.
+    fn do_without(&mut self, reply: &Reply, now: Instant) {
+        let seconds = reply.options.ipv6_only().unwrap_or_default();
+        let wait = Duration::from_secs(seconds.into()).max(MIN_V6ONLY_WAIT);
+        self.acd = None;
+        self.witness_query = None;
+        self.state = State::Init {
+            until: Some(now + wait),
+        };
+        self.tell(Supply {
+            ipv6_only: true,
+            ..Supply::default()
+        });
+        self.trouble = Some(Trouble::Ipv6Only);
+    }
+
+    /// A server has given, confirmed or prolonged a lease.
+    pub(super) fn bind(&mut self, reply: Reply, message: &[u8], now: Instant) {
+        if self.prefers_ipv6(&reply) {
+            return self.do_without(&reply, now);
+        }
+        let requested_at = self
+            .state
+            .exchange()
+            .map_or(now, |exchange| exchange.began_at);
+        let kind = Arc::clone(&self.setup.kind);
+        let lease = Lease::new(reply, message, &kind, &mut self.random, requested_at);
+        let Some(lease) = lease.filter(|lease| !lease.is_over(now)) else {
+            return;
+        };
+        let witness = self.witness_of(&lease);
+        let was_rebooting = matches!(&self.state, State::Rebooting(_));
+        let is_held = self
+            .state
+            .held()
+            .is_some_and(|held| held.lease.address == lease.address);
+        let is_watched = self
+            .acd
+            .as_ref()
+            .is_some_and(|acd| acd.address() == lease.address);
+        if !is_watched {
+            let (address, mac, seed) = (lease.address, self.setup.mac, self.random.bits());
+            self.acd = Some(match is_held {
+                true => Acd::hold(address, mac, seed, now),
+                false => Acd::new(address, mac, Pace::QUICK, seed, now),
+            });
+        }
+        // A gateway that has just been heard needs no second question.
+        let is_known = witness.is_some() && (was_rebooting || is_held);
+        self.witness_query = match is_known {
+            true => None,
+            false => WitnessQuery::new(&lease, now),
+        };
+        self.naks = 0;
+        self.told_silent = false;
+        self.trouble = None;
+        self.tell(lease.supply(false));
+        self.keep(&lease, witness);
+        self.state = State::Bound(Held {
+            lease: Box::new(lease),
+            unconfirmed: false,
+        });
+        self.query_witness(now);
+        self.drain_acd(now);
+    }
+
+    /// A server has said NAK.
+    pub(super) fn refused(&mut self, reply: &Reply, now: Instant) {
+        let trouble = Trouble::Nak(reply.options.text(code::MESSAGE));
+        let state = std::mem::replace(&mut self.state, State::Init { until: None });
+        match &state {
+            // In another network the lease of this one was asked for in vain, and is good for the next time here.
+            State::Rebooting(reboot) if !reboot.is_in_place() => {}
+            State::Rebooting(reboot) => self.forget(&reboot.network.clone()),
+            State::Init { .. }
+            | State::Selecting(_)
+            | State::Requesting(..)
+            | State::InitReboot(_)
+            | State::Bound(_)
+            | State::Renewing(..)
+            | State::Rebinding(..) => {
+                if let Some(held) = state.held() {
+                    self.forget(&held.lease.network.clone());
+                }
+            }
+        }
+        self.withdraw(trouble);
+        self.acd = None;
+        self.witness_query = None;
+        self.naks += 1;
+        if self.naks == 1 {
+            return self.select(now);
+        }
+        let wait = Duration::from_secs(1 << self.naks.min(6)).min(MAX_NAK_WAIT);
+        self.state = State::Init {
+            until: Some(now + self.random.around(wait, wait / 4)),
+        };
+    }
+
+    pub(super) fn expire(&mut self, now: Instant) {
+        if let Some(held) = self.state.held() {
+            self.forget(&held.lease.network.clone());
+        }
+        self.withdraw(Trouble::Expired);
+        self.acd = None;
+        self.witness_query = None;
+        if self.has_carrier {
+            self.begin(now);
+            return self.select(now);
+        }
+        self.state = match self.known.is_empty() {
+            true => State::Init { until: None },
+            false => State::InitReboot(None),
+        };
+    }
+
+    pub(super) fn drain_acd(&mut self, now: Instant) {
+        let Some(acd) = &mut self.acd else {
+            return;
+        };
+        let packets = std::iter::from_fn(|| acd.poll_transmit());
+        let packets: Vec<ArpPacket> = packets.collect();
+        let events = std::iter::from_fn(|| acd.poll_event());
+        let events: Vec<acd::Event> = events.collect();
+        let address = acd.address();
+        for packet in packets {
+            self.send_arp(&packet, EVERYBODY);
+        }
+        for event in events {
+            match event {
+                acd::Event::Clear => self.use_probed(now),
+                acd::Event::Defended(neighbour) => self
+                    .events
+                    .push_back(Event::Noted(Trouble::Conflict { address, neighbour })),
+                acd::Event::Conflict(neighbour) | acd::Event::Lost(neighbour) => {
+                    self.give_up(address, neighbour, now);
+                }
+            }
+        }
+    }
+
+    /// Another machine has the address (RFC 2131 §3.1 step 5): the server hears of it, and a new one is looked for later.
+    fn give_up(&mut self, address: Ipv4Addr, neighbour: Mac, now: Instant) {
+        let (server, network) = match &self.state {
+            State::Requesting(_, offer) => (Some(offer.server), None),
+            State::Rebooting(reboot) => (
+                self.server_of(&reboot.network),
+                Some(reboot.network.clone()),
+            ),
+            State::Bound(held) | State::Renewing(held, _) | State::Rebinding(held, _) => {
+                (Some(held.lease.server), Some(held.lease.network.clone()))
+            }
+            State::Init { .. } | State::Selecting(_) | State::InitReboot(_) => (None, None),
+        };
+        self.conflicts += 1;
+        if let Some(server) = server {
+            self.send_decline(address, server, now);
+        }
+        if let Some(network) = network {
+            self.forget(&network);
+        }
+        let is_copy = self.conflicts >= CLONE_AFTER && self.call_by_mac();
+        self.withdraw(match is_copy {
+            true => Trouble::Clone { address, neighbour },
+            false => Trouble::Conflict { address, neighbour },
+        });
+        self.acd = None;
+        self.witness_query = None;
+        // RFC 5227 §2.1.1.
+        let wait = match self.conflicts > acd::MAX_CONFLICTS {
+            true => acd::RATE_LIMIT_INTERVAL,
+            false => DECLINE_WAIT,
+        };
+        self.state = State::Init {
+            until: Some(now + wait),
+        };
+    }
+
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.began_at = now;
+    }
+
+    /// Tells what is supplied, unless it has been told.
+    pub(super) fn tell(&mut self, supply: Supply) {
+        if self.told.as_ref() != Some(&supply) {
+            self.told = Some(supply.clone());
+            self.events.push_back(Event::Supplied(Box::new(supply)));
+        }
+    }
+
+    /// Tells that nothing is supplied any more, and why.
+    pub(super) fn withdraw(&mut self, trouble: Trouble) {
+        self.trouble = Some(trouble.clone());
+        self.events.push_back(match self.told.take() {
+            Some(_) => Event::Withdrawn(trouble),
+            None => Event::Noted(trouble),
+        });
+    }
+
+    /// Tells what is to be kept.
+    pub(super) fn keep(&mut self, lease: &Lease, witness: Option<Witness>) {
+        self.remember(lease, witness);
+        self.events.push_back(Event::Keep(Box::new(Remembered {
+            network: lease.network.clone(),
+            message: Arc::clone(&lease.message),
+            witness,
+            acquired_at: lease.acquired_at,
+        })));
+    }
+}
+
+/// What is left of a supply while nobody knows in which network the link is: nothing that a name could be sent to.
+fn without_names(supply: Supply) -> Supply {
+    Supply {
+        upstreams: Vec::new(),
+        search: Vec::new(),
+        portal: None,
+        time_servers: Vec::new(),
+        ..supply
+    }
+}
