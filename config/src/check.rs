@@ -7,6 +7,7 @@ pub(crate) mod closed;
 mod kind;
 mod listeners;
 mod local;
+mod network;
 mod observing;
 mod profile;
 mod values;
@@ -51,6 +52,8 @@ fn links(said: &Table, links: &mut LinksConfig) {
     if let Some(manage) = said.word("manage") {
         links.manage = manage;
     }
+    lay(said.boolean("default-route"), &mut links.default_route);
+    lay(said.boolean("carrier"), &mut links.carrier);
 }
 
 fn resolver(said: &Table, resolver: &mut ResolverConfig, findings: &mut Findings<'_>) {

@@ -214,8 +214,8 @@ impl<'a> Loading<'a> {
     fn profile(&mut self, id: &ProfileId, layer: &'a Layer) {
         let mut findings = Findings::new(&layer.origin.path, &layer.text);
         let document = raw::read(FileKind::Profile, &mut findings);
-        let resolver = &self.loaded.config.resolver;
-        let checked = check::profile(id, &document.top, resolver, &mut findings);
+        let config = &self.loaded.config;
+        let checked = check::profile(id, &document.top, config, &mut findings);
         if findings.broken {
             let closed = closed::close(checked, &document, &layer.text);
             self.close(id, closed, document.is_toml, &mut findings);

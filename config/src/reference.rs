@@ -48,8 +48,16 @@ pub enum Section {
     Match,
     /// `[dns]` of a profile.
     Dns,
+    /// `[dhcp]` of a profile.
+    Dhcp,
+    /// `[take]` of a profile.
+    Take,
+    /// `[carrier]` of a profile.
+    Carrier,
     /// One of `[[routes]]` of a profile.
     Routes,
+    /// One of `[[rules]]` of a profile.
+    Rules,
     /// `[link]` of a profile: its keys beyond the common ones hang on the kind.
     Link,
     /// One of `[[ports]]` of a profile: likewise.
@@ -60,7 +68,7 @@ pub enum Section {
 
 impl Section {
     /// All sections, in the order of the reference.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::Main,
         Self::Resolver,
         Self::Links,
@@ -73,7 +81,11 @@ impl Section {
         Self::Profile,
         Self::Match,
         Self::Dns,
+        Self::Dhcp,
+        Self::Take,
+        Self::Carrier,
         Self::Routes,
+        Self::Rules,
         Self::Link,
         Self::Ports,
         Self::Peers,
@@ -94,7 +106,11 @@ impl Section {
             Self::Profile
             | Self::Match
             | Self::Dns
+            | Self::Dhcp
+            | Self::Take
+            | Self::Carrier
             | Self::Routes
+            | Self::Rules
             | Self::Link
             | Self::Ports
             | Self::Peers => FileKind::Profile,
@@ -116,7 +132,11 @@ impl Section {
             Self::Profile => "a profile",
             Self::Match => "match",
             Self::Dns => "[dns]",
+            Self::Dhcp => "[dhcp]",
+            Self::Take => "[take]",
+            Self::Carrier => "[carrier]",
             Self::Routes => "[[routes]]",
+            Self::Rules => "[[rules]]",
             Self::Link => "[link]",
             Self::Ports => "[[ports]]",
             Self::Peers => "[[peers]]",
@@ -138,7 +158,11 @@ impl Section {
             Self::Profile => "at the top of a profile, before any [section]",
             Self::Match => "in `match` of a profile, as match = { … }",
             Self::Dns => "in [dns] of a profile",
+            Self::Dhcp => "in [dhcp] of a profile",
+            Self::Take => "in [take] of a profile",
+            Self::Carrier => "in [carrier] of a profile",
             Self::Routes => "in [[routes]] of a profile",
+            Self::Rules => "in [[rules]] of a profile",
             Self::Link => "in [link] of a profile",
             Self::Ports => "in [[ports]] of a profile",
             Self::Peers => "in [[peers]] of a profile",
@@ -188,6 +212,18 @@ pub enum Form {
     Mapping,
     /// A link's name.
     LinkName,
+    /// Any text.
+    Text,
+    /// How the lower half of an address is made.
+    Generation,
+    /// What a DHCP server knows us by.
+    ClientId,
+    /// `ignore`, or a length of time.
+    CarrierUse,
+    /// An address, and perhaps its share.
+    Hop,
+    /// A mark, and perhaps a mask.
+    Mark,
     /// A length of time in milliseconds or seconds.
     Interval,
     /// Two numbers with a colon between them.

@@ -44,7 +44,6 @@ fn profile(id: &str, links: &str, dns: DnsSettings) -> Profile {
     Profile {
         id: ProfileId(id.into()),
         matches,
-        link: None,
         dns,
         network: NetworkSettings::default(),
         link: None,

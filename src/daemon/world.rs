@@ -421,6 +421,8 @@ impl World {
         self.facts.layers = self.claims.layers();
         self.facts.foreign_resolv_conf = self.keeping.foreign();
         self.facts.host_domain.clone_from(&self.host.domain);
+        let name = self.host.name.as_ref();
+        self.facts.hostname = name.map(|name| name.to_string().into());
         self.facts.uplinks = self.plan.links.uplinks.current();
         self.facts.as_of = now;
         self.keep_claims(effects);

@@ -130,7 +130,7 @@ fn name(
 }
 
 /// Reads a name as the kernel takes it (`dev_valid_name`).
-fn link_name(text: &Text, findings: &mut Findings<'_>) -> Option<Arc<str>> {
+pub(super) fn link_name(text: &Text, findings: &mut Findings<'_>) -> Option<Arc<str>> {
     let name = text.get_ref();
     let fault = if name.is_empty() {
         "a link's name is not empty".to_owned()
@@ -297,6 +297,12 @@ fn one(form: Form, wire: Wire, text: &Text, findings: &mut Findings<'_>) -> Opti
         | Form::RecordType
         | Form::Data
         | Form::Label
+        | Form::Text
+        | Form::Generation
+        | Form::ClientId
+        | Form::CarrierUse
+        | Form::Hop
+        | Form::Mark
         | Form::ScopeName
         | Form::Mapping
         | Form::Pair

@@ -1,7 +1,6 @@
 //! What does a profile mean? One file of `profiles/` to a [`Profile`].
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
 
@@ -9,8 +8,7 @@ use super::{Place, is_usable, own_stubs, upstreams, values};
 use crate::diagnostic::Findings;
 use crate::matcher::LinkMatch;
 use crate::model::{
-    DefaultUse, DnsSettings, Hop, NetworkSettings, Profile, ProfileId, RaSettings, RaUse,
-    ResolverConfig, Route, RouteKind,
+    Config, DefaultUse, DnsSettings, NetworkSettings, Profile, ProfileId, ResolverConfig,
 };
 use crate::name::DomainName;
 use crate::raw::{Span, Table};
@@ -20,7 +18,18 @@ const MAX_ID: usize = 64;
 /// Ids that would be taken for scopes that are no profile's.
 const RESERVED_IDS: [&str; 3] = ["resolver", "resolv.conf", "supplied"];
 /// Keys of a profile that say what is to be done to a link.
-const LINK_KEYS: [&str; 5] = ["addresses", "dhcp4", "dhcp6", "ra", "routes"];
+const LINK_KEYS: [&str; 10] = [
+    "addresses",
+    "dhcp4",
+    "dhcp6",
+    "ra",
+    "ipv4ll",
+    "routes",
+    "rules",
+    "mtu",
+    "mac",
+    "forwarding",
+];
 
 /// A profile as far as it can be read, and where its claims stand.
 pub(crate) struct Checked {
@@ -31,22 +40,22 @@ pub(crate) struct Checked {
     pub(crate) is_match_sure: bool,
 }
 
-/// Checks a profile in the light of `resolver`; returns what could be read even when there are errors.
+/// Checks a profile in the light of the main settings; returns what could be read even when there are errors.
 pub(crate) fn profile(
     id: &ProfileId,
     top: &Table,
-    resolver: &ResolverConfig,
+    config: &Config,
     findings: &mut Findings<'_>,
 ) -> Checked {
     check_id(id, findings);
     let errors_before = findings.errors();
     let matches = link_match(top, findings);
     let is_match_sure = findings.errors() == errors_before && !top.is_faulty("match");
-    let network = network(top, findings);
+    let network = super::network::network(top, &config.links, findings);
     let mut claims_at = Vec::new();
     let dns = top
         .table("dns")
-        .map(|dns| self::dns(dns, resolver, &mut claims_at, findings))
+        .map(|dns| self::dns(dns, &config.resolver, &network, &mut claims_at, findings))
         .unwrap_or_default();
     let link = super::kind::link(top, matches.as_ref(), findings);
     let profile = Profile {
@@ -116,88 +125,10 @@ fn link_match(top: &Table, findings: &mut Findings<'_>) -> Option<LinkMatch> {
     })
 }
 
-fn network(top: &Table, findings: &mut Findings<'_>) -> NetworkSettings {
-    let mut addresses = Vec::new();
-    for text in top.texts("addresses").unwrap_or_default() {
-        let Some(address) = values::own_address(text, findings) else {
-            continue;
-        };
-        if addresses.contains(&address) {
-            findings.warn(
-                Some(text.span()),
-                format!("{address} is in the list already"),
-                None,
-            );
-        } else {
-            addresses.push(address);
-        }
-    }
-    let routes = top.tables("routes").unwrap_or_default();
-    NetworkSettings {
-        addresses,
-        dhcp4: switched(top, "dhcp4"),
-        dhcp6: switched(top, "dhcp6"),
-        ra: match top.boolean("ra") {
-            None => RaUse::Kernel,
-            Some(false) => RaUse::Off,
-            Some(true) => RaUse::Own(RaSettings::default()),
-        },
-        routes: routes
-            .iter()
-            .filter_map(|(span, said)| route(span, said, findings))
-            .collect(),
-        ..NetworkSettings::default()
-    }
-}
-
-fn switched<T: Default>(top: &Table, key: &str) -> Option<T> {
-    top.boolean(key).unwrap_or_default().then(T::default)
-}
-
-fn route(span: &Span, said: &Table, findings: &mut Findings<'_>) -> Option<Route> {
-    let to = match said.texts("to") {
-        Some([to]) => values::route_network(to, findings),
-        Some(_) | None => {
-            if !said.is_faulty("to") {
-                let help = Some("add to = \"10.0.0.0/8\"".to_owned());
-                findings.error(Some(span.clone()), "the route leads nowhere", help);
-            }
-            None
-        }
-    };
-    let via_text = said.texts("via").and_then(<[_]>::first);
-    let via = via_text.and_then(|text| values::address(text, findings));
-    if let (Some(to), Some(via), Some(text)) = (to, via, via_text)
-        && to.address.is_ipv4() != via.is_ipv4()
-    {
-        let family = |address: IpAddr| if address.is_ipv4() { "IPv4" } else { "IPv6" };
-        let message = format!(
-            "{to} is {}, and {via} is {}",
-            family(to.address),
-            family(via)
-        );
-        let help = Some(format!(
-            "name a neighbour with an {} address",
-            family(to.address)
-        ));
-        findings.error(Some(text.span()), message, help);
-    }
-    let metric = said.integer("metric");
-    Some(Route {
-        to: to?,
-        kind: RouteKind::Unicast,
-        via: via.map(|via| Hop { via, weight: 1 }).into_iter().collect(),
-        on_link: false,
-        metric: metric.and_then(|metric| u32::try_from(metric).ok()),
-        table: None,
-        source: None,
-        mtu: None,
-    })
-}
-
 fn dns(
     said: &Table,
     resolver: &ResolverConfig,
+    network: &NetworkSettings,
     claims_at: &mut Vec<Span>,
     findings: &mut Findings<'_>,
 ) -> DnsSettings {
@@ -233,7 +164,8 @@ fn dns(
         .iter()
         .any(|upstream| is_usable(upstream, floor));
     let is_faulty = said.is_faulty("upstreams");
-    if !is_usable && !is_faulty {
+    let is_lent = dns.upstreams.is_empty() && network.takes_upstreams();
+    if !is_usable && !is_faulty && !is_lent {
         let nobody = if dns.upstreams.is_empty() {
             "the profile has no upstreams"
         } else {

@@ -1,12 +1,12 @@
 //! Does a text mean what its key wants? One function for each kind of text; each says which part is wrong.
 
 use std::fmt::Display;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 
 use crate::diagnostic::Findings;
 use crate::matcher::{Glob, Mac};
-use crate::model::{Prefix, Upstream};
+use crate::model::{AddressGeneration, Prefix, Upstream};
 use crate::name::DomainName;
 use crate::raw::{Span, Text};
 
@@ -253,6 +253,24 @@ pub(super) fn address(text: &Text, findings: &mut Findings<'_>) -> Option<IpAddr
         return None;
     };
     Some(address)
+}
+
+/// Reads how the lower half of an address is made.
+pub(super) fn generation(text: &Text, findings: &mut Findings<'_>) -> Option<AddressGeneration> {
+    match text.get_ref().as_str() {
+        "stable" => return Some(AddressGeneration::Stable),
+        "eui64" => return Some(AddressGeneration::Eui64),
+        _ => {}
+    }
+    let token = text.get_ref().parse::<Ipv6Addr>().ok();
+    let token = token.and_then(|token| u64::try_from(token.to_bits()).ok());
+    let token = token.filter(|token| *token != 0);
+    if token.is_none() {
+        let message = "this is no way to make addresses";
+        let help = "write \"stable\", \"eui64\", or the lower half of an address, as \"::1\"";
+        findings.error(Some(text.span()), message, Some(help.to_owned()));
+    }
+    token.map(AddressGeneration::Token)
 }
 
 pub(super) fn globs(texts: Option<&[Text]>, findings: &mut Findings<'_>) -> Vec<Glob> {

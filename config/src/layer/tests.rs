@@ -369,6 +369,9 @@ fn defaults_of_the_reference_are_those_of_the_model() {
     let mut dnstap = String::from("[dnstap]\n");
     let mut log = String::from("[log]\n");
     let mut dns = String::from("[dns]\n");
+    let mut dhcp = String::from("[dhcp]\n");
+    let mut take = String::from("[take]\n");
+    let mut carrier = String::from("[carrier]\n");
     let mut profile = String::new();
     for key in KEYS {
         let Some(default) = key.default else {
@@ -379,6 +382,7 @@ fn defaults_of_the_reference_are_those_of_the_model() {
             Section::Main
             | Section::Match
             | Section::Routes
+            | Section::Rules
             | Section::Listeners
             | Section::Metrics
             | Section::Records
@@ -392,6 +396,9 @@ fn defaults_of_the_reference_are_those_of_the_model() {
             Section::Log => &mut log,
             Section::Profile => &mut profile,
             Section::Dns => &mut dns,
+            Section::Dhcp => &mut dhcp,
+            Section::Take => &mut take,
+            Section::Carrier => &mut carrier,
         };
         *text += &format!("{} = {default}\n", key.name);
     }
@@ -405,9 +412,19 @@ fn defaults_of_the_reference_are_those_of_the_model() {
         layer(
             Rank::Admin,
             "profiles/said.toml",
-            &(matched.to_owned() + &profile + &dns),
+            // The defaults of [dhcp] hold whether anybody is asked or not; so that it is no mistake, somebody is.
+            &(matched.to_owned()
+                + &profile.replace("dhcp4 = false", "dhcp4 = true")
+                + &dns
+                + &dhcp
+                + &take
+                + &carrier),
         ),
-        layer(Rank::Admin, "profiles/unsaid.toml", matched),
+        layer(
+            Rank::Admin,
+            "profiles/unsaid.toml",
+            &(matched.to_owned() + "dhcp4 = true\n"),
+        ),
     ]);
     assert_eq!(loaded.diagnostics, []);
     let default = Config::default();
@@ -422,8 +439,9 @@ fn defaults_of_the_reference_are_those_of_the_model() {
 #[test]
 fn every_choice_of_the_table_is_a_value_of_the_model() {
     use crate::model::{
-        BlockAction, BlockError, DnssecMode, ListFormat, ListenerStub, MdnsMode, RecursionMode,
-        Selection, Transport, TransportFloor,
+        BlockAction, BlockError, DefaultRouteUse, Dhcp6When, DnssecMode, Ipv4llMode, ListFormat,
+        ListenerStub, MdnsMode, Privacy, RecursionMode, RouteKind, Selection, Transport,
+        TransportFloor,
     };
     use crate::observing::{LoggedQueries, TapMessages};
     use crate::raw::from_word;
@@ -453,6 +471,15 @@ fn every_choice_of_the_table_is_a_value_of_the_model() {
                 "format" => from_word::<ListFormat>(word).is_some(),
                 "action" => from_word::<BlockAction>(word).is_some(),
                 "error" => from_word::<BlockError>(word).is_some(),
+                "kind" if key.section == Section::Routes => from_word::<RouteKind>(word).is_some(),
+                "kind" if key.section == Section::Rules => {
+                    *word == "table" || from_word::<RouteKind>(word).is_some()
+                }
+                "family" => ["both", "ipv4", "ipv6"].contains(word),
+                "privacy" => from_word::<Privacy>(word).is_some(),
+                "ipv4ll" => from_word::<Ipv4llMode>(word).is_some(),
+                "default-route" => from_word::<DefaultRouteUse>(word).is_some(),
+                "when" => from_word::<Dhcp6When>(word).is_some(),
                 "kind" => crate::kind::LinkKind::of(word).is_some(),
                 other => panic!("{other} is a choice that nothing reads"),
             };

@@ -177,7 +177,8 @@ impl Default for Dhcp6Settings {
 }
 
 /// When the DHCPv6 client runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Dhcp6When {
     /// As router advertisements say (their M and O flags).
     #[default]
@@ -208,7 +209,8 @@ pub enum AddressGeneration {
 }
 
 /// Temporary addresses (RFC 8981).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Privacy {
     /// None.
     #[default]
@@ -220,7 +222,8 @@ pub enum Privacy {
 }
 
 /// IPv4 link-local addresses (RFC 3927).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Ipv4llMode {
     /// None.
     #[default]
@@ -256,7 +259,8 @@ impl Default for Take {
 }
 
 /// Whether a link may have the default route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum DefaultRouteUse {
     /// When something supplies one.
     #[default]
@@ -296,7 +300,8 @@ pub struct Hop {
 }
 
 /// What becomes of the packets of a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum RouteKind {
     /// They are sent on.
     #[default]

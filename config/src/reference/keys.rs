@@ -2,6 +2,7 @@
 
 mod kinds;
 mod local;
+mod network;
 mod observing;
 mod profile;
 
@@ -38,6 +39,7 @@ const COUNT: usize = MAIN.len()
     + local::KEYS.len()
     + observing::KEYS.len()
     + profile::KEYS.len()
+    + network::KEYS.len()
     + kinds::KEYS.len();
 
 /// All keys, in the order of the reference.
@@ -46,10 +48,11 @@ pub static KEYS: &[Key] = &joined([
     &local::KEYS,
     &observing::KEYS,
     profile::KEYS,
+    network::KEYS,
     &kinds::KEYS,
 ]);
 
-const fn joined(parts: [&[Key]; 5]) -> [Key; COUNT] {
+const fn joined(parts: [&[Key]; 6]) -> [Key; COUNT] {
     let mut keys = [MAIN[0]; COUNT];
     let (mut part, mut to) = (0, 0);
     while part < parts.len() {
@@ -325,6 +328,20 @@ const MAIN: &[Key] = &[
         Syntax::Choice(&["matched", "none"]),
         Some("\"matched\""),
         "Which links linnet may write to: those that a profile matches, or none.",
+    ),
+    key(
+        Section::Links,
+        "default-route",
+        Syntax::Boolean,
+        Some("true"),
+        "Whether linnet sets default routes at all, supplied or static.",
+    ),
+    key(
+        Section::Links,
+        "carrier",
+        Syntax::Boolean,
+        Some("true"),
+        "Whether addresses and routes hang on the carrier where a profile does not say; false keeps them all without it.",
     ),
     key(
         Section::Listeners,

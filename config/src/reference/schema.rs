@@ -34,6 +34,7 @@ fn section(section: Section, description: &str) -> Value {
     }
     let required: &[&str] = match section {
         Section::Routes => &["to"],
+        Section::Rules => &["priority"],
         Section::Listeners => &["address"],
         Section::Records => &["name", "type", "data"],
         Section::Lists => &["path"],
@@ -48,7 +49,10 @@ fn section(section: Section, description: &str) -> Value {
         | Section::Log
         | Section::Profile
         | Section::Match
-        | Section::Dns => &[],
+        | Section::Dns
+        | Section::Dhcp
+        | Section::Take
+        | Section::Carrier => &[],
     };
     if !required.is_empty() {
         table["required"] = json!(required);

@@ -43,7 +43,6 @@ fn profile(id: &str, link: &str, dns: DnsSettings) -> Profile {
             name: vec![link.parse().unwrap()],
             ..config::matcher::LinkMatch::default()
         }),
-        link: None,
         dns,
         network: config::model::NetworkSettings::default(),
         link: None,

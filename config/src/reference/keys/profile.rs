@@ -183,28 +183,4 @@ pub(super) const KEYS: &[Key] = &[
         None,
         "As mdns in [resolver], for the links of this profile, whatever their kind.",
     ),
-    key(
-        Section::Routes,
-        "to",
-        Syntax::Text(Form::Network),
-        None,
-        "The network that the route leads to.",
-    ),
-    key(
-        Section::Routes,
-        "via",
-        Syntax::Text(Form::Address),
-        None,
-        "The neighbour that it goes through; without it the network is on the link itself.",
-    ),
-    key(
-        Section::Routes,
-        "metric",
-        Syntax::Integer {
-            min: 0,
-            max: 4_294_967_295,
-        },
-        None,
-        "The route's metric; lower wins.",
-    ),
 ];
