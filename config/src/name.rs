@@ -7,7 +7,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// The longest name in wire form, in octets (RFC 1035 §3.1).
 pub const MAX_NAME: usize = 255;
@@ -46,7 +46,8 @@ pub enum NameError {
 impl DomainName {
     /// Returns the root, `.`.
     pub fn root() -> Self {
-        Self(Arc::new([0]))
+        static ROOT: LazyLock<DomainName> = LazyLock::new(|| DomainName(Arc::new([0])));
+        ROOT.clone()
     }
 
     /// Reads an uncompressed name from the start of `wire`; octets after the root label are not looked at.
@@ -68,8 +69,14 @@ impl DomainName {
                 break;
             }
         }
-        let name = wire.get(..at).ok_or(NameError::BadWire)?;
-        Ok(Self(name.to_ascii_lowercase().into()))
+        if at == 1 {
+            return Ok(Self::root());
+        }
+        let mut name = [0; MAX_NAME];
+        let name = name.get_mut(..at).ok_or(NameError::BadWire)?;
+        name.copy_from_slice(wire.get(..at).ok_or(NameError::BadWire)?);
+        name.make_ascii_lowercase();
+        Ok(Self((&*name).into()))
     }
 
     /// Makes a name from labels, the leftmost first.

@@ -17,6 +17,8 @@ use crate::progress::{Found, Outcome, Query};
 use crate::template::{Template, error_answer};
 use crate::wire::{Question, rcode};
 
+/// Room for an answer, in octets; larger ones grow.
+pub(crate) const ANSWER_ROOM: usize = 512;
 /// The most events that wait to be taken; when nobody takes them, later ones are dropped.
 const EVENTS_MAX: usize = 4096;
 /// How long an alias that leads out of its scope is kept at most.
@@ -75,12 +77,12 @@ impl Resolver {
     }
 
     /// Answers a query.
-    pub(crate) fn finish(&mut self, query: Query, outcome: Outcome, now: Instant) {
+    pub(crate) fn finish(&mut self, query: Box<Query>, outcome: Outcome, now: Instant) {
         self.timers.clear(Timer::Budget, query.id);
         self.timers.clear(Timer::Stale, query.id);
         self.queries_by_client.remove(&(query.client, query.id));
         let envelope = query.parsed.envelope(query.channel);
-        let mut wire = Vec::new();
+        let mut wire = Vec::with_capacity(ANSWER_ROOM);
         let (rcode, extended_error) = match outcome {
             Outcome::Refused(refused) => {
                 error_answer(
@@ -150,7 +152,7 @@ impl Resolver {
 
     fn tell(
         &mut self,
-        query: Query,
+        query: Box<Query>,
         rcode: u16,
         extended_error: Option<ExtendedError>,
         now: Instant,

@@ -18,7 +18,12 @@ const SCOPE_LOOKUPS_MAX: usize = 1024;
 
 impl Resolver {
     /// Hands a query back unless its question is our own, or one too many; else it is answered.
-    pub(crate) fn admit(&mut self, query: Query, asking: &Asking, now: Instant) -> Option<Query> {
+    pub(crate) fn admit(
+        &mut self,
+        query: Box<Query>,
+        asking: &Asking,
+        now: Instant,
+    ) -> Option<Box<Query>> {
         let refused = match self.own_question(&query, asking) {
             Some(upstream) => Some(Refused::looped(&upstream)),
             None => {

@@ -125,10 +125,16 @@ impl Resolver {
         let Some(lookup) = self.end_lookup(id, now) else {
             return;
         };
-        for waiter in lookup.waiters {
+        let mut steps = lookup.steps;
+        let last = lookup.waiters.len().saturating_sub(1);
+        for (place, waiter) in lookup.waiters.into_iter().enumerate() {
             match waiter {
                 Waiter::Query(query) => {
-                    self.resume(query, conclusion.clone(), &lookup.steps, now);
+                    let steps = match place == last {
+                        true => std::mem::take(&mut steps),
+                        false => steps.clone(),
+                    };
+                    self.resume(query, conclusion.clone(), steps, now);
                 }
                 Waiter::Judging(judged) => self.take_fetched(judged, id, conclusion, now),
                 Waiter::Proof(incarnation) => {

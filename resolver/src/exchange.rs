@@ -4,8 +4,6 @@
 //! strangers, by cookie and spelling, is its guise (`upstream`). Does not decide whom to ask, and not whether a reply is any
 //! good for its question.
 
-use std::collections::BTreeMap;
-
 use config::model::Upstream;
 use config::time::Instant;
 use policy::ScopeId;
@@ -14,6 +12,7 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use crate::event::{Channel, ExchangeId, GroupId, Transmit};
+use crate::numbered::Numbered;
 use crate::record::{ParsedReply, ReplyError, parse_reply};
 use crate::upstream::{Doubt, Guise};
 use crate::wire::{HEADER, Question, build_query, option};
@@ -116,7 +115,7 @@ pub(crate) enum Mismatch {
 /// The exchanges under way.
 #[derive(Debug, Default)]
 pub(crate) struct Exchanges {
-    exchange_by_id: BTreeMap<ExchangeId, Exchange>,
+    exchange_by_id: Numbered<Exchange>,
     last: u64,
 }
 
@@ -163,22 +162,21 @@ impl Exchanges {
             group: way.group,
             wire,
         };
-        self.exchange_by_id.insert(id, exchange);
+        self.exchange_by_id.insert(id.0, Box::new(exchange));
         transmit
     }
 
     pub(crate) fn get_mut(&mut self, id: ExchangeId) -> Option<&mut Exchange> {
-        self.exchange_by_id.get_mut(&id)
+        self.exchange_by_id.get_mut(id.0)
     }
 
-    pub(crate) fn remove(&mut self, id: ExchangeId) -> Option<Exchange> {
-        self.exchange_by_id.remove(&id)
+    pub(crate) fn remove(&mut self, id: ExchangeId) -> Option<Box<Exchange>> {
+        self.exchange_by_id.remove(id.0)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ExchangeId, &Exchange)> {
-        self.exchange_by_id
-            .iter()
-            .map(|(&id, exchange)| (id, exchange))
+        let exchanges = self.exchange_by_id.iter();
+        exchanges.map(|(id, exchange)| (ExchangeId(id), exchange))
     }
 }
 
@@ -358,7 +356,7 @@ fn settle_owners(reply: &mut ParsedReply, exchange: &Exchange) {
     for record in records.chain(&mut reply.additional) {
         if record.name.len() <= name.len() {
             let (_, tail) = name.split_at(name.len() - record.name.len());
-            if record.name.eq_ignore_ascii_case(tail) {
+            if *record.name != *tail && record.name.eq_ignore_ascii_case(tail) {
                 record.name = tail.into();
             }
         }

@@ -38,6 +38,7 @@ pub mod mdns;
 mod memory;
 mod neighbours;
 mod networks;
+mod numbered;
 mod points;
 pub mod present;
 mod probing;
@@ -88,6 +89,7 @@ use local::Local;
 use lookup::{Lookups, Waiter};
 use neighbours::Neighbours;
 use networks::Networks;
+use numbered::Numbered;
 use progress::Query;
 use scope::Scopes;
 use shortcut::Shortcuts;
@@ -121,7 +123,7 @@ pub struct Resolver {
     hosts: Hosts,
     local_names: LocalNames,
     local: Local,
-    queries: BTreeMap<u64, Query>,
+    queries: Numbered<Query>,
     queries_by_client: BTreeMap<(ClientId, u64), u64>,
     last_query: u64,
     lookups: Lookups,
@@ -187,7 +189,7 @@ impl Resolver {
             hosts: Hosts::default(),
             local_names: LocalNames::default(),
             local: Local::default(),
-            queries: BTreeMap::new(),
+            queries: Numbered::default(),
             queries_by_client: BTreeMap::new(),
             last_query: 0,
             exchanges: Exchanges::default(),
@@ -323,7 +325,7 @@ impl Resolver {
         for id in ids {
             self.queries_by_client.remove(&(client, id));
             self.timers.clear(Timer::Budget, id);
-            if let Some(query) = self.queries.remove(&id)
+            if let Some(query) = self.queries.remove(id)
                 && let Some(lookup) = query.lookup
             {
                 // Without the time, no exchange is old enough to count as lost.

@@ -16,6 +16,7 @@ use crate::ask::ATTEMPTS_MAX;
 use crate::conclude::Conclusion;
 use crate::event::{ExchangeId, Failure, Step};
 use crate::exchange::Asking;
+use crate::numbered::Numbered;
 use crate::record::ParsedReply;
 use crate::recursion::Walk;
 use crate::refusal::Refused;
@@ -101,12 +102,19 @@ pub(crate) enum Waiter {
 /// All lookups.
 #[derive(Debug, Default)]
 pub(crate) struct Lookups {
-    lookup_by_id: BTreeMap<u64, Lookup>,
+    lookup_by_id: Numbered<Lookup>,
     /// Those that may be joined, by what makes questions identical.
-    joinable: HashTable<u64>,
+    joinable: HashTable<Joinable>,
     seed: u64,
     count_by_incarnation: BTreeMap<u64, usize>,
     last: u64,
+}
+
+/// A lookup, with the hash of what makes its question identical.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Joinable {
+    id: u64,
+    hash: u64,
 }
 
 impl Lookups {
@@ -120,8 +128,8 @@ impl Lookups {
 
     /// Returns the lookup that a query may join.
     pub(crate) fn joinable(&self, asking: &Asking, now: Instant) -> Option<u64> {
-        let id = self.find(asking)?;
-        let lookup = self.lookup_by_id.get(&id)?;
+        let id = self.find(asking, hash(asking, self.seed))?;
+        let lookup = self.lookup_by_id.get(id)?;
         // One that may send no more has nothing to offer to whoever comes after an outage.
         let is_spent = lookup.attempts >= ATTEMPTS_MAX && lookup.judging.is_none();
         (now.since(lookup.started_at) < JOIN_LIFETIME && !is_spent).then_some(id)
@@ -130,8 +138,8 @@ impl Lookups {
     pub(crate) fn start(&mut self, asking: Asking, now: Instant) -> u64 {
         self.last += 1;
         let hash = hash(&asking, self.seed);
-        if let Some(before) = self.find(&asking)
-            && let Ok(entry) = self.joinable.find_entry(hash, |id| *id == before)
+        if let Some(before) = self.find(&asking, hash)
+            && let Ok(entry) = self.joinable.find_entry(hash, |other| other.id == before)
         {
             entry.remove();
         }
@@ -139,7 +147,7 @@ impl Lookups {
             .count_by_incarnation
             .entry(asking.incarnation)
             .or_default() += 1;
-        let lookup = Lookup {
+        let lookup = Box::new(Lookup {
             asking,
             started_at: now,
             sent_at: now,
@@ -167,27 +175,27 @@ impl Lookups {
             second_best: None,
             bogus: None,
             steps: Vec::new(),
-        };
+        });
         self.lookup_by_id.insert(self.last, lookup);
-        let (lookup_by_id, seed) = (&self.lookup_by_id, self.seed);
-        let hash_at = |id: &u64| {
-            let lookup = lookup_by_id.get(id);
-            lookup.map_or(0, |lookup| self::hash(&lookup.asking, seed))
+        let joinable = Joinable {
+            id: self.last,
+            hash,
         };
-        self.joinable.insert_unique(hash, self.last, hash_at);
+        self.joinable
+            .insert_unique(hash, joinable, |joinable| joinable.hash);
         self.last
     }
 
     pub(crate) fn get(&self, id: u64) -> Option<&Lookup> {
-        self.lookup_by_id.get(&id)
+        self.lookup_by_id.get(id)
     }
 
     pub(crate) fn get_mut(&mut self, id: u64) -> Option<&mut Lookup> {
-        self.lookup_by_id.get_mut(&id)
+        self.lookup_by_id.get_mut(id)
     }
 
-    pub(crate) fn remove(&mut self, id: u64) -> Option<Lookup> {
-        let lookup = self.lookup_by_id.remove(&id)?;
+    pub(crate) fn remove(&mut self, id: u64) -> Option<Box<Lookup>> {
+        let lookup = self.lookup_by_id.remove(id)?;
         let incarnation = lookup.asking.incarnation;
         if let Some(count) = self.count_by_incarnation.get_mut(&incarnation) {
             *count -= 1;
@@ -196,7 +204,7 @@ impl Lookups {
             }
         }
         let hash = hash(&lookup.asking, self.seed);
-        if let Ok(entry) = self.joinable.find_entry(hash, |other| *other == id) {
+        if let Ok(entry) = self.joinable.find_entry(hash, |other| other.id == id) {
             entry.remove();
         }
         Some(lookup)
@@ -210,35 +218,29 @@ impl Lookups {
 
     /// Returns those for the same question in the same scope, however it is asked; of those that may be joined.
     pub(crate) fn asking_for(&self, asking: &Asking) -> Vec<u64> {
-        const WAYS: [(bool, bool, bool); 5] = [
-            (false, false, false),
-            (true, false, false),
-            (false, true, false),
-            (true, true, false),
-            (true, true, true),
-        ];
-        let mut asking = asking.clone();
-        let way = |(dnssec_ok, checking_disabled, validate)| {
-            asking.dnssec_ok = dnssec_ok;
-            asking.checking_disabled = checking_disabled;
-            asking.validate = validate;
-            self.find(&asking)
+        let fits = |joinable: &&Joinable| {
+            let lookup = self.lookup_by_id.get(joinable.id);
+            lookup.is_some_and(|lookup| {
+                lookup.asking.recurse == asking.recurse && asks_same(&lookup.asking, asking)
+            })
         };
-        WAYS.into_iter().filter_map(way).collect()
+        let found = self.joinable.iter_hash(hash(asking, self.seed));
+        let mut ids: Vec<u64> = found.filter(fits).map(|joinable| joinable.id).collect();
+        ids.sort_unstable();
+        ids
     }
 
-    fn find(&self, asking: &Asking) -> Option<u64> {
-        let is_same = |id: &u64| {
-            let lookup = self.lookup_by_id.get(id);
+    fn find(&self, asking: &Asking, hash: u64) -> Option<u64> {
+        let is_same = |joinable: &Joinable| {
+            let lookup = self.lookup_by_id.get(joinable.id);
             lookup.is_some_and(|lookup| is_same(&lookup.asking, asking))
         };
-        self.joinable
-            .find(hash(asking, self.seed), is_same)
-            .copied()
+        let found = self.joinable.find(hash, is_same);
+        found.map(|joinable| joinable.id)
     }
 
     pub(crate) fn ids(&self) -> Vec<u64> {
-        self.lookup_by_id.keys().copied().collect()
+        self.lookup_by_id.numbers()
     }
 }
 
@@ -260,7 +262,7 @@ impl Lookup {
     }
 }
 
-/// Whether one reply answers both; the incarnation stands for the scope.
+/// Whether one reply answers both.
 fn is_same(one: &Asking, other: &Asking) -> bool {
     let bits = |asking: &Asking| {
         (
@@ -270,10 +272,12 @@ fn is_same(one: &Asking, other: &Asking) -> bool {
             asking.recurse,
         )
     };
-    one.incarnation == other.incarnation
-        && one.question == other.question
-        && bits(one) == bits(other)
-        && one.whom == other.whom
+    bits(one) == bits(other) && asks_same(one, other)
+}
+
+/// Whether both ask the same of the same; the incarnation stands for the scope.
+fn asks_same(one: &Asking, other: &Asking) -> bool {
+    one.incarnation == other.incarnation && one.question == other.question && one.whom == other.whom
 }
 
 /// The rest of what makes questions identical differs seldom.

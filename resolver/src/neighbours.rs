@@ -165,7 +165,7 @@ impl Resolver {
         neighbours.mdns.apply(&plan.multicast, now);
         let ids: Vec<u64> = self.neighbours.waiting_by_query.keys().copied().collect();
         for id in ids {
-            let name = self.queries.get(&id).map(|query| query.chain.name.clone());
+            let name = self.queries.get(id).map(|query| query.chain.name.clone());
             let Some(name) = name else {
                 self.neighbours.waiting_by_query.remove(&id);
                 continue;
@@ -175,7 +175,7 @@ impl Resolver {
                 continue;
             }
             self.stop_waiting(id);
-            if let Some(query) = self.queries.remove(&id) {
+            if let Some(query) = self.queries.remove(id) {
                 let refused = Refused::scope_lost(&name, &ScopeId("the neighbours".into()));
                 self.finish(query, Outcome::Refused(refused), now);
             }
@@ -215,7 +215,7 @@ impl Resolver {
     }
 
     /// Asks the neighbours, and finds out whether the network's DNS knows better.
-    pub(crate) fn ask_neighbours(&mut self, mut query: Query, route: &Route, now: Instant) {
+    pub(crate) fn ask_neighbours(&mut self, mut query: Box<Query>, route: &Route, now: Instant) {
         let question = query.question();
         let scope = self.default_scope(route);
         if self.is_searched_local(&question.name) {
@@ -320,7 +320,7 @@ impl Resolver {
             None => Some(false),
             Some(key) => self.neighbours.zones.get(key).and_then(Zone::known),
         };
-        let Some(query) = self.queries.get(&id) else {
+        let Some(query) = self.queries.get(id) else {
             self.stop_waiting(id);
             return;
         };
@@ -337,7 +337,7 @@ impl Resolver {
         };
         let elapsed = now.since(waiting.asked_at);
         let waiting = self.stop_waiting(id);
-        let (Some(mut query), Some(waiting)) = (self.queries.remove(&id), waiting) else {
+        let (Some(mut query), Some(waiting)) = (self.queries.remove(id), waiting) else {
             return;
         };
         if goes_to_unicast {
@@ -425,7 +425,7 @@ impl Resolver {
     }
 
     /// Asks in the default scope, and judges nothing.
-    fn ask_unicast(&mut self, mut query: Query, scope: Option<(ScopeId, u64)>, now: Instant) {
+    fn ask_unicast(&mut self, mut query: Box<Query>, scope: Option<(ScopeId, u64)>, now: Instant) {
         let question = query.question();
         let route = self.plan.domains.route(&question.name);
         query

@@ -120,7 +120,7 @@ impl Resolver {
     }
 
     /// Lets a query wait for the proof of its scope.
-    pub(crate) fn hold(&mut self, query: Query, incarnation: u64, now: Instant) {
+    pub(crate) fn hold(&mut self, query: Box<Query>, incarnation: u64, now: Instant) {
         let held = self.held_by_scope.entry(incarnation).or_default();
         held.push(query.id);
         self.timers
@@ -132,7 +132,7 @@ impl Resolver {
     pub(crate) fn release(&mut self, incarnation: u64, now: Instant) {
         self.timers.clear(Timer::Proof, incarnation);
         for id in self.held_by_scope.remove(&incarnation).unwrap_or_default() {
-            if let Some(query) = self.queries.remove(&id) {
+            if let Some(query) = self.queries.remove(id) {
                 self.wait(query, now);
             }
         }

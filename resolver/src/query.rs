@@ -20,6 +20,7 @@ use config::time::Instant;
 use policy::{Refusal, Route, ScopeId, Target};
 
 use crate::Resolver;
+use crate::answer::ANSWER_ROOM;
 use crate::cache::Key;
 use crate::chain::{self, Hop, is_claimed};
 use crate::conclude::{Conclusion, failed};
@@ -44,8 +45,8 @@ use crate::wire::{
 pub(crate) const BUDGET: Duration = Duration::from_millis(4400);
 /// The most questions in flight.
 pub const QUERIES_MAX: usize = 4096;
-/// Room for an answer, in octets; larger ones grow.
-const ANSWER_ROOM: usize = 512;
+/// Room for the steps of a question that is asked once.
+const STEPS_USUAL: usize = 4;
 
 impl Resolver {
     pub(crate) fn receive(&mut self, query: ClientQuery<'_>, now: Instant) {
@@ -75,20 +76,20 @@ impl Resolver {
             return;
         }
         self.last_query += 1;
-        let query = Query {
+        let query = Box::new(Query {
             id: self.last_query,
             client: query.client,
             stub: query.stub,
             channel: query.channel,
             origin: query.origin,
             asked_at: now,
-            steps: Vec::new(),
+            steps: Vec::with_capacity(STEPS_USUAL),
             chain: Chain::new(parsed.question.name.clone()),
             parsed,
             searching: None,
             lookup: None,
             local: crate::local::Progress::default(),
-        };
+        });
         if self.queries.len() >= QUERIES_MAX {
             self.finish(query, Outcome::Refused(Refused::too_many()), now);
             return;
@@ -97,12 +98,18 @@ impl Resolver {
     }
 
     /// Hands a waiting query what its lookup came to.
-    pub(crate) fn resume(&mut self, id: u64, conclusion: Conclusion, steps: &[Step], now: Instant) {
-        let Some(mut query) = self.queries.remove(&id) else {
+    pub(crate) fn resume(
+        &mut self,
+        id: u64,
+        conclusion: Conclusion,
+        mut steps: Vec<Step>,
+        now: Instant,
+    ) {
+        let Some(mut query) = self.queries.remove(id) else {
             return;
         };
         query.lookup = None;
-        query.steps.extend_from_slice(steps);
+        query.steps.append(&mut steps);
         let next = match conclusion {
             Conclusion::Refused(refused) => {
                 let outage = refused.is_outage();
@@ -132,7 +139,7 @@ impl Resolver {
     }
 
     /// Takes a query on that waited.
-    pub(crate) fn go_on(&mut self, query: Query, next: Next, now: Instant) {
+    pub(crate) fn go_on(&mut self, query: Box<Query>, next: Next, now: Instant) {
         match next {
             Next::Advance => self.advance(query, now),
             Next::Done(outcome) => self.settle(query, outcome, now),
@@ -141,10 +148,10 @@ impl Resolver {
 
     /// The client has waited long enough.
     pub(crate) fn take_budget(&mut self, id: u64, now: Instant) {
-        if let Some(lookup) = self.queries.get(&id).and_then(|query| query.lookup) {
+        if let Some(lookup) = self.queries.get(id).and_then(|query| query.lookup) {
             self.cut_judging(lookup, now);
         }
-        let Some(mut query) = self.queries.remove(&id) else {
+        let Some(mut query) = self.queries.remove(id) else {
             return;
         };
         self.counters.timed_out += 1;
@@ -164,9 +171,9 @@ impl Resolver {
 
     /// Ends queries whose names belong elsewhere since the plan changed.
     pub(crate) fn reroute(&mut self, now: Instant) {
-        let ids: Vec<u64> = self.queries.keys().copied().collect();
+        let ids: Vec<u64> = self.queries.numbers();
         for id in ids {
-            let Some(query) = self.queries.get(&id) else {
+            let Some(query) = self.queries.get(id) else {
                 continue;
             };
             let moved = query.chain.visits.iter().find_map(|visit| {
@@ -184,7 +191,7 @@ impl Resolver {
             let Some(refused) = moved else {
                 continue;
             };
-            let Some(mut query) = self.queries.remove(&id) else {
+            let Some(mut query) = self.queries.remove(id) else {
                 continue;
             };
             if let Some(lookup) = query.lookup.take() {
@@ -216,13 +223,13 @@ impl Resolver {
         let last = (query.client, u64::MAX);
         self.queries_by_client.range(first..=last).any(|(_, id)| {
             self.queries
-                .get(id)
+                .get(*id)
                 .is_some_and(|other| other.parsed == *parsed && other.stub == query.stub)
         })
     }
 
     /// Takes a query as far as it gets without waiting.
-    pub(crate) fn advance(&mut self, mut query: Query, now: Instant) {
+    pub(crate) fn advance(&mut self, mut query: Box<Query>, now: Instant) {
         loop {
             let question = query.question();
             let route = self.plan.domains.route(&question.name);
@@ -277,7 +284,7 @@ impl Resolver {
         }
     }
 
-    pub(crate) fn settle(&mut self, mut query: Query, outcome: Outcome, now: Instant) {
+    pub(crate) fn settle(&mut self, mut query: Box<Query>, outcome: Outcome, now: Instant) {
         match self.translate(&mut query, outcome, now) {
             Translation::Again => self.advance(query, now),
             Translation::Held => self.keep_waiting(query, now),
@@ -432,7 +439,7 @@ impl Resolver {
     }
 
     /// Asks for what a query needs now, or lets it wait until it is known whether the reply must be judged.
-    pub(crate) fn wait(&mut self, mut query: Query, now: Instant) {
+    pub(crate) fn wait(&mut self, mut query: Box<Query>, now: Instant) {
         let Some(visit) = query.chain.visits.last() else {
             return;
         };
@@ -462,7 +469,7 @@ impl Resolver {
                     if let Some((conclusion, step)) = self.deny_again(&asking, now) {
                         let id = query.id;
                         self.keep_waiting(query, now);
-                        self.resume(id, conclusion, &[step], now);
+                        self.resume(id, conclusion, vec![step], now);
                         return;
                     }
                 }
@@ -477,7 +484,7 @@ impl Resolver {
     }
 
     /// Puts a query where its budget ends it.
-    pub(crate) fn keep_waiting(&mut self, query: Query, now: Instant) {
+    pub(crate) fn keep_waiting(&mut self, query: Box<Query>, now: Instant) {
         let id = query.id;
         self.queries_by_client.insert((query.client, id), id);
         self.timers

@@ -107,11 +107,11 @@ pub fn parse_reply(wire: &[u8], id: u16, question: &Question) -> Result<ParsedRe
         return Err(ReplyError::Malformed("it is longer than 65535 octets"));
     }
     let low_rcode = header.flags & flag::RCODE;
+    let mut name = Vec::with_capacity(MAX_NAME);
     let unread = matches!(low_rcode, rcode::FORMERR | rcode::NOTIMP);
     match header.questions {
         0 if unread => {}
         1 => {
-            let mut name = Vec::with_capacity(64);
             read_name(&mut reader, wire.len(), &mut name).map_err(ReplyError::Malformed)?;
             let cut = ReplyError::Malformed("the question is cut short");
             let record_type = reader.word().ok_or(cut)?;
@@ -138,7 +138,7 @@ pub fn parse_reply(wire: &[u8], id: u16, question: &Question) -> Result<ParsedRe
         extended_errors: Vec::new(),
         cookie: None,
     };
-    match read_sections(&mut reader, &header, &mut reply) {
+    match read_sections(&mut reader, &header, &mut name, &mut reply) {
         Err(_) if reply.truncated => Ok(reply),
         Err(reason) => Err(ReplyError::Malformed(reason)),
         Ok(()) => Ok(reply),
@@ -220,18 +220,19 @@ pub(crate) fn bounded_ttl(ttl: u32) -> u32 {
 fn read_sections(
     reader: &mut Reader<'_>,
     header: &Header,
+    name: &mut Vec<u8>,
     reply: &mut ParsedReply,
 ) -> Result<(), &'static str> {
     for _ in 0..header.answers {
-        let record = read_record(reader)?;
+        let record = read_record(reader, name)?;
         reply.answers.push(not_opt(record)?);
     }
     for _ in 0..header.authority {
-        let record = read_record(reader)?;
+        let record = read_record(reader, name)?;
         reply.authority.push(not_opt(record)?);
     }
     for _ in 0..header.additional {
-        let record = read_record(reader)?;
+        let record = read_record(reader, name)?;
         match record.record_type {
             rtype::OPT => read_opt(&record, reply)?,
             // Hop by hop (RFC 8945 §5.2), and nobody here has a key.
@@ -299,10 +300,11 @@ fn read_extended_error(value: &[u8]) -> Option<ExtendedError> {
     })
 }
 
-fn read_record(reader: &mut Reader<'_>) -> Result<RawRecord, &'static str> {
+/// Reads a record; `name` is room for its owner, which is used again.
+fn read_record(reader: &mut Reader<'_>, name: &mut Vec<u8>) -> Result<RawRecord, &'static str> {
     const CUT: &str = "a record is cut short";
-    let mut name = Vec::with_capacity(32);
-    read_name(reader, reader.wire.len(), &mut name)?;
+    name.clear();
+    read_name(reader, reader.wire.len(), name)?;
     let record_type = reader.word().ok_or(CUT)?;
     let class = reader.word().ok_or(CUT)?;
     let ttl = reader.long().ok_or(CUT)?;
@@ -318,7 +320,7 @@ fn read_record(reader: &mut Reader<'_>) -> Result<RawRecord, &'static str> {
         fields => read_fields(reader, fields, end)?,
     };
     Ok(RawRecord {
-        name: name.into(),
+        name: name.as_slice().into(),
         record_type,
         class,
         ttl: if record_type == rtype::OPT {

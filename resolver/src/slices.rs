@@ -51,7 +51,7 @@ impl Resolver {
         };
         for waiter in &lookup.waiters {
             if let Waiter::Query(query) = waiter
-                && let Some(origin) = self.queries.get(query).and_then(|query| query.origin)
+                && let Some(origin) = self.queries.get(*query).and_then(|query| query.origin)
             {
                 validation.charge_to(of_client(origin));
             }

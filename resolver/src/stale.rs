@@ -182,7 +182,7 @@ impl Resolver {
 
     /// A client has waited long enough for a fresh answer.
     pub(crate) fn take_stale_timeout(&mut self, id: u64, now: Instant) {
-        let Some(mut query) = self.queries.remove(&id) else {
+        let Some(mut query) = self.queries.remove(id) else {
             return;
         };
         let Some(next) = self.stale_here(&mut query, "no reply came in time", now) else {

@@ -205,6 +205,11 @@ const SPECIALS: &[Special] = &[
     ),
 ];
 
+/// Whether a name is a suffix or below it. Most names end otherwise, which is seen without looking at their labels.
+fn is_below(name: &[u8], suffix: &[u8]) -> bool {
+    name.ends_with(suffix) && wire_suffixes(name).any(|other| other == suffix)
+}
+
 fn special(question: &Question, stub: Stub, claimed: bool) -> Option<Synthesized> {
     let name = question.name.as_wire();
     let unspecified = || DomainName::reverse_of(Ipv6Addr::UNSPECIFIED.into());
@@ -219,7 +224,7 @@ fn special(question: &Question, stub: Stub, claimed: bool) -> Option<Synthesized
         // RFC 9462 §6.1: what the upstream designates is no other way to us.
         Some(_) if stub.is_guest() => false,
         Some(record_type) => row.suffix == name && record_type == question.record_type,
-        None => wire_suffixes(name).any(|suffix| suffix == row.suffix),
+        None => is_below(name, row.suffix),
     })?;
     if row.yields && claimed {
         return None;
@@ -237,8 +242,8 @@ fn special(question: &Question, stub: Stub, claimed: bool) -> Option<Synthesized
 /// RFC 6761 §6.3: localhost and all below it are loopback addresses; other types do not exist.
 fn localhost(question: &Question) -> Option<Synthesized> {
     const SUFFIXES: [&[u8]; 2] = [b"\x09localhost\0", b"\x09localhost\x0blocaldomain\0"];
-    let is_localhost =
-        wire_suffixes(question.name.as_wire()).any(|suffix| SUFFIXES.contains(&suffix));
+    let name = question.name.as_wire();
+    let is_localhost = SUFFIXES.iter().any(|suffix| is_below(name, suffix));
     let addresses = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
     is_localhost.then(|| addresses_of(question, "localhost", &addresses, SPECIAL_TTL))
 }
@@ -246,7 +251,7 @@ fn localhost(question: &Question) -> Option<Synthesized> {
 fn loopback_reverse(question: &Question) -> Option<Synthesized> {
     const NET: &[u8] = b"\x03127\x07in-addr\x04arpa\0";
     let name = &question.name;
-    let is_v4 = wire_suffixes(name.as_wire()).any(|suffix| suffix == NET);
+    let is_v4 = is_below(name.as_wire(), NET);
     let is_v6 = is_reverse(name) && *name == DomainName::reverse_of(Ipv6Addr::LOCALHOST.into());
     if !is_v4 && !is_v6 {
         return None;

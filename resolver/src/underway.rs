@@ -92,10 +92,8 @@ impl Resolver {
             .collect();
         let mut robbed = Vec::new();
         for id in gone {
-            if let Some(Exchange {
-                purpose: Purpose::Lookup(lookup),
-                ..
-            }) = self.end_exchange(id)
+            if let Some(exchange) = self.end_exchange(id)
+                && let Purpose::Lookup(lookup) = exchange.purpose
             {
                 robbed.push(lookup);
             }
@@ -112,7 +110,7 @@ impl Resolver {
         }
     }
 
-    pub(crate) fn end_lookup(&mut self, id: u64, now: Instant) -> Option<Lookup> {
+    pub(crate) fn end_lookup(&mut self, id: u64, now: Instant) -> Option<Box<Lookup>> {
         let mut lookup = self.lookups.remove(id)?;
         if let Some(judging) = lookup.judging.take() {
             self.drop_fetches(id, &judging, now);
@@ -128,7 +126,7 @@ impl Resolver {
     }
 
     /// Ends an exchange whose socket is open; a message that was not yet taken is not sent at all.
-    pub(crate) fn end_exchange(&mut self, id: ExchangeId) -> Option<Exchange> {
+    pub(crate) fn end_exchange(&mut self, id: ExchangeId) -> Option<Box<Exchange>> {
         let exchange = self.exchanges.remove(id)?;
         self.forget_exchange(id, &exchange);
         match self

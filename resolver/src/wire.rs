@@ -14,6 +14,9 @@ pub const HEADER: usize = 12;
 /// UDP payload size that is advertised to clients and upstreams, in octets (DNS flag day 2020).
 pub const EDNS_UDP_SIZE: u16 = 1232;
 
+/// What a message may grow by when it is given a cookie, in octets (RFC 7873 §4).
+const COOKIE_ROOM: usize = 4 + 8 + 32;
+
 /// Response codes (RFC 1035 §4.1.1, RFC 6891 §9), extended codes included.
 pub mod rcode {
     /// No error.
@@ -428,7 +431,7 @@ pub fn build_query(
     checking_disabled: bool,
     dnssec_ok: bool,
 ) -> Vec<u8> {
-    let mut wire = Vec::with_capacity(HEADER + question.name.as_wire().len() + 15);
+    let mut wire = Vec::with_capacity(HEADER + question.name.as_wire().len() + 15 + COOKIE_ROOM);
     let checking = if checking_disabled { flag::CD } else { 0 };
     for word in [id, flag::RD | checking, 1, 0, 0, 1] {
         wire.extend_from_slice(&word.to_be_bytes());

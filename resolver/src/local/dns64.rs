@@ -108,7 +108,7 @@ impl Resolver {
 
     /// Goes on with a query that waited for the prefix.
     pub(super) fn translate_again(&mut self, id: u64, now: Instant) {
-        let Some(mut query) = self.queries.remove(&id) else {
+        let Some(mut query) = self.queries.remove(id) else {
             return;
         };
         match std::mem::take(&mut query.local.state) {
