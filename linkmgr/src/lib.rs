@@ -34,6 +34,7 @@ pub mod arp;
 pub mod clients;
 pub mod dhcp4;
 pub mod dhcp6;
+pub mod ipv4ll;
 pub mod journal;
 pub mod kernel;
 pub mod kinds;

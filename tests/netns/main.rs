@@ -13,6 +13,7 @@ mod abuse;
 mod claims;
 mod clock;
 mod daemon;
+mod dhcp4;
 mod dnssec;
 mod encrypted;
 mod failover;
