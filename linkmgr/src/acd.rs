@@ -10,7 +10,7 @@
 //! Whether the address may be used while it is probed is the owner's decision; [`Event::Clear`] tells when nobody has
 //! objected. A holder waits for packets only: it has no timer.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -142,10 +142,10 @@ impl Acd {
         matches!(self.phase, Phase::Probing { .. })
     }
 
-    /// Takes an ARP packet. `own` are the hardware addresses of this machine's other links: the kernel answers for an address by
-    /// every link, and that is no conflict.
-    pub fn handle_arp(&mut self, packet: &ArpPacket, own: &BTreeSet<Mac>, now: Instant) {
-        if packet.sender == self.mac || own.contains(&packet.sender) {
+    /// Takes an ARP packet that is not of this machine's: the kernel answers for an address by every link, and that is no
+    /// conflict.
+    pub fn handle_arp(&mut self, packet: &ArpPacket, now: Instant) {
+        if packet.sender == self.mac {
             return;
         }
         let uses = packet.sender_address == self.address;

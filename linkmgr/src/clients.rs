@@ -2,8 +2,9 @@
 //!
 //! The plan says which clients should run ([`Clients::apply_plan`]), the links where they can ([`Clients::apply_links`]); what comes
 //! in goes to the one that it is for, and what they supply is gathered as facts. The driving order is: one `apply_…` or
-//! `handle_…`, then [`Clients::poll_transmit`], [`Clients::poll_ports`], [`Clients::poll_note`] and [`Clients::poll_memory`] until
-//! they are empty, [`Clients::take_changed`] for a new plan, then [`Clients::poll_timeout`].
+//! `handle_…`, then [`Clients::poll_ports`] and [`Clients::poll_transmit`], [`Clients::poll_note`] and [`Clients::poll_memory`] until
+//! they are empty, [`Clients::poll_ports`] again for those that are not needed any more, [`Clients::take_changed`] for a new plan,
+//! then [`Clients::poll_timeout`].
 //!
 //! Knows nothing of how a packet is caught or sent, and nothing of what becomes of a supply.
 
@@ -19,6 +20,7 @@ use config::time::{Instant, WallTime};
 use policy::facts::{Supplier, Supply};
 use policy::{LinkFacts, LinkId, LinksPlan};
 
+use crate::arp::ArpPacket;
 use crate::dhcp4::{ArpFilter, Checksum, Clocks};
 use crate::dhcp6::Duid;
 use crate::slaac::Secret;
@@ -119,6 +121,8 @@ pub struct Report {
     pub ra: Option<ra::Report>,
     /// DHCPv6.
     pub dhcp6: Option<dhcp6::Report>,
+    /// The IPv4 link-local address that is probed for or used.
+    pub ipv4ll: Option<Ipv4Addr>,
 }
 
 /// All clients of the machine.
@@ -135,6 +139,8 @@ pub struct Clients {
     changed: bool,
     kept: bool,
     ports: BTreeMap<(u32, Port), WantedPort>,
+    /// What is open only until what is to be sent through it was taken.
+    lingering: BTreeMap<(u32, Port), WantedPort>,
     ports_changed: bool,
     transmits: VecDeque<Transmit>,
     notes: VecDeque<Note>,
@@ -185,6 +191,7 @@ impl Clients {
             changed: false,
             kept: false,
             ports: BTreeMap::new(),
+            lingering: BTreeMap::new(),
             ports_changed: false,
             transmits: VecDeque::new(),
             notes: VecDeque::new(),
@@ -217,8 +224,21 @@ impl Clients {
         self.adjust(wall, now);
     }
 
-    /// Takes a packet.
-    pub fn handle_heard(&mut self, heard: &Heard, wall: WallTime, now: Instant) {
+    /// Takes a packet. `links` are all links of the machine: the kernel answers for an address by each of them, and what one of ours
+    /// says by ARP is no conflict.
+    pub fn handle_heard(
+        &mut self,
+        heard: &Heard,
+        links: &BTreeMap<LinkId, LinkFacts>,
+        wall: WallTime,
+        now: Instant,
+    ) {
+        if heard.port == Port::Arp
+            && let Some(packet) = ArpPacket::parse(&heard.octets)
+            && links.values().any(|link| link.mac == Some(packet.sender))
+        {
+            return;
+        }
         let mut clients = self.clients.iter_mut();
         let Some((id, on_link)) = clients.find(|(id, _)| id.index == heard.index) else {
             return;
@@ -293,12 +313,20 @@ impl Clients {
 
     /// Returns the next thing to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.transmits.pop_front()
+        let transmit = self.transmits.pop_front();
+        if self.transmits.is_empty() && !std::mem::take(&mut self.lingering).is_empty() {
+            self.ports_changed = true;
+        }
+        transmit
     }
 
     /// Returns which ports should be open, and no others, when that has changed.
     pub fn poll_ports(&mut self) -> Option<Vec<WantedPort>> {
-        std::mem::take(&mut self.ports_changed).then(|| self.ports.values().copied().collect())
+        std::mem::take(&mut self.ports_changed).then(|| {
+            let mut ports = self.lingering.clone();
+            ports.extend(self.ports.clone());
+            ports.into_values().collect()
+        })
     }
 
     /// Returns the next thing that a person should know.
@@ -410,7 +438,13 @@ impl Clients {
         let Some(on_link) = self.clients.get_mut(&id) else {
             return;
         };
+        let open = on_link.ports(id.index);
         let said = on_link.gather(id.index, now);
+        // A last word goes through a port that its client does not need any more.
+        let sends = |port| said.transmits.iter().any(|transmit| transmit.port == port);
+        let lingering = open.into_iter().filter(|wanted| sends(wanted.port));
+        self.lingering
+            .extend(lingering.map(|wanted| ((wanted.index, wanted.port), wanted)));
         self.transmits.extend(said.transmits);
         self.notes.extend(said.notes);
         for (supplier, supply) in said.supplies {
@@ -437,7 +471,11 @@ impl Clients {
         let ports: BTreeMap<(u32, Port), WantedPort> = wanted
             .map(|wanted| ((wanted.index, wanted.port), wanted))
             .collect();
-        self.ports_changed |= ports != self.ports;
+        let is_open = |place: &(u32, Port)| self.ports.contains_key(place);
+        self.ports_changed |= ports != self.ports || !self.lingering.keys().all(is_open);
         self.ports = ports;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,6 +39,9 @@ use config::model::{Dhcp4Settings, Prefix};
 use config::time::Instant;
 use policy::facts::{NetworkId, Supply};
 
+#[cfg(test)]
+pub(crate) use wire::tests as server;
+
 pub use client::Client;
 pub use remembered::{Age, Candidate, Clocks, Leases, Remembered, Witness};
 
@@ -137,7 +140,8 @@ pub enum Event {
     Keep(Box<Remembered>),
     /// What was kept of this network is of no use.
     Forget(NetworkId),
-    /// Nobody answers for so long that IPv4 should be had otherwise (RFC 3927); told once, until something is supplied.
+    /// Nobody answers for so long that IPv4 should be had otherwise (RFC 3927); told once, until something is supplied. An empty
+    /// supply comes with it.
     Silent,
     /// Something that a person should know; the client goes on.
     Noted(Trouble),

@@ -4,7 +4,7 @@
 //! The first choice follows from the hardware address, so that a machine has the same one each time (RFC 3927 §2.1). A
 //! carrier that comes back is another network, maybe: the address is probed for anew. No port is needed but ARP.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -95,10 +95,10 @@ impl Client {
         self.withdraw();
     }
 
-    /// Takes an ARP packet; `own` as [`Acd::handle_arp`] wants it.
-    pub fn handle_packet(&mut self, octets: &[u8], own: &BTreeSet<Mac>, now: Instant) {
+    /// Takes an ARP packet, as [`Acd::handle_arp`] wants it.
+    pub fn handle_packet(&mut self, octets: &[u8], now: Instant) {
         if let (Stage::Watching(acd), Some(packet)) = (&mut self.stage, ArpPacket::parse(octets)) {
-            acd.handle_arp(&packet, own, now);
+            acd.handle_arp(&packet, now);
             self.drain(now);
         }
     }
@@ -222,6 +222,8 @@ fn supply(address: Ipv4Addr) -> Supply {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::arp::ArpOperation;
 
@@ -249,7 +251,7 @@ mod tests {
             operation: ArpOperation::Reply,
             ..ArpPacket::announcement(OTHER, address)
         };
-        client.handle_packet(&packet.emit(), &BTreeSet::new(), now);
+        client.handle_packet(&packet.emit(), now);
     }
 
     #[test]

@@ -65,6 +65,28 @@ pub struct LinkPlan {
     pub clients: Clients,
 }
 
+impl LinkPlan {
+    /// Makes a plan that wants nothing of a link.
+    pub const fn new(name: Arc<str>, profile: ProfileId) -> Self {
+        Self {
+            name,
+            profile,
+            admin_up: None,
+            mtu: None,
+            mac: None,
+            addresses: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            switches: BTreeMap::new(),
+            clients: Clients {
+                dhcp4: None,
+                dhcp6: None,
+                ra: None,
+                ipv4ll: false,
+            },
+        }
+    }
+}
+
 /// An address that should be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AddressPlan {

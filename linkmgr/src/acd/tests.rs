@@ -64,7 +64,7 @@ fn who_uses_or_wants_the_address_while_it_is_probed_has_it() {
         ),
     ] {
         let mut acd = Acd::new(ADDRESS, OWN, pace, 1, Instant::ZERO);
-        acd.handle_arp(&packet, &BTreeSet::new(), Instant::ZERO);
+        acd.handle_arp(&packet, Instant::ZERO);
         assert_eq!(acd.poll_event(), expected, "{packet:?}");
         if expected.is_some() {
             let (_, events) = run(&mut acd, Duration::from_secs(60));
@@ -74,19 +74,12 @@ fn who_uses_or_wants_the_address_while_it_is_probed_has_it() {
 }
 
 #[test]
-fn our_own_other_links_are_no_conflict() {
-    let mut acd = Acd::new(ADDRESS, OWN, Pace::QUICK, 1, Instant::ZERO);
-    acd.handle_arp(&answer(OTHER), &BTreeSet::from([OTHER]), Instant::ZERO);
-    assert_eq!(acd.poll_event(), None);
-}
-
-#[test]
 fn an_address_is_defended_once_and_given_up_when_the_other_goes_on() {
     let second = |seconds: u64| Instant::ZERO + Duration::from_secs(seconds);
     let mut acd = Acd::hold(ADDRESS, OWN, 1, Instant::ZERO);
     run(&mut acd, Duration::from_secs(10));
     let mut hear = |at: u64| {
-        acd.handle_arp(&answer(OTHER), &BTreeSet::new(), second(at));
+        acd.handle_arp(&answer(OTHER), second(at));
         let defended = std::iter::from_fn(|| acd.poll_transmit()).count();
         (acd.poll_event(), defended)
     };

@@ -1,6 +1,6 @@
 //! Which clients run on one link? [`OnLink`]: starts and stops them, and translates between them and the set.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use config::matcher::Mac;
@@ -11,8 +11,9 @@ use policy::links::Clients as Wanted;
 
 use super::memory::{Memory, Word};
 use super::{Heard, Machine, Note, Port, Report, Traits, Transmit, WantedPort};
-use crate::dhcp4::{Clocks, Received, Socket};
-use crate::{dhcp4, dhcp6, ra};
+use crate::arp::EVERYBODY;
+use crate::dhcp4::{ArpFilter, Clocks, Received, Socket};
+use crate::{dhcp4, dhcp6, ipv4ll, ra};
 
 const NOBODY: Mac = Mac([0; 6]);
 
@@ -23,6 +24,7 @@ pub(super) struct OnLink {
     dhcp4: Option<Running<dhcp4::Client, (Arc<Dhcp4Settings>, Option<Mac>)>>,
     ra: Option<Running<ra::Client, (RaSettings, Option<Mac>)>>,
     dhcp6: Option<Running<dhcp6::Client, Arc<Dhcp6Settings>>>,
+    ipv4ll: Option<Running<ipv4ll::Client, Mac>>,
 }
 
 /// A client, and what it was made of: with other settings it is another one.
@@ -57,7 +59,7 @@ impl OnLink {
             Supplier::Dhcp4 => self.dhcp4.is_some(),
             Supplier::Dhcp6 => self.dhcp6.is_some(),
             Supplier::Ra => self.ra.is_some(),
-            Supplier::Ipv4ll => false,
+            Supplier::Ipv4ll => self.ipv4ll.is_some(),
         }
     }
 
@@ -77,6 +79,11 @@ impl OnLink {
             && (begun.dhcp4 || was_up != traits.up)
         {
             dhcp4.client.handle_carrier(traits.up, now);
+        }
+        if let Some(ipv4ll) = &mut self.ipv4ll
+            && (begun.ipv4ll || was_up != traits.up)
+        {
+            ipv4ll.client.handle_carrier(traits.up, now);
         }
         let is_back = traits.up && !was_up && old.is_some();
         let moved = link_local(&old) != traits.link_local;
@@ -133,6 +140,11 @@ impl OnLink {
             };
             dhcp4::Client::new(setup, memory.leases(mac, clocks), now)
         });
+        let ipv4ll = traits.mac.filter(|_| wanted.ipv4ll);
+        renew(&mut self.ipv4ll, ipv4ll, |mac| {
+            begun.ipv4ll = true;
+            ipv4ll::Client::new(*mac, seed ^ 3)
+        });
         let ra = wanted.ra.map(|settings| (settings, traits.mac));
         renew(&mut self.ra, ra, |(settings, mac)| {
             begun.ra = true;
@@ -171,6 +183,9 @@ impl OnLink {
             }),
             (Port::Arp, _) => {
                 self.dhcp4(|client| client.handle_packet(octets, Received::Arp, now));
+                if let Some(ipv4ll) = &mut self.ipv4ll {
+                    ipv4ll.client.handle_packet(octets, now);
+                }
             }
             (Port::Dhcp4(_), IpAddr::V4(from)) => {
                 self.dhcp4(|client| client.handle_packet(octets, Received::Udp(from), now));
@@ -227,6 +242,9 @@ impl OnLink {
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.dhcp4(|client| client.handle_timeout(now));
+        if let Some(ipv4ll) = &mut self.ipv4ll {
+            ipv4ll.client.handle_timeout(now);
+        }
         if let Some(ra) = &mut self.ra {
             ra.client.handle_timeout(now);
         }
@@ -256,7 +274,9 @@ impl OnLink {
         let dhcp4 = self.dhcp4.as_ref();
         let ra = self.ra.as_ref();
         let dhcp6 = self.dhcp6.as_ref();
+        let ipv4ll = self.ipv4ll.as_ref();
         let due = [
+            ipv4ll.and_then(|running| running.client.poll_timeout()),
             dhcp4.and_then(|running| running.client.poll_timeout()),
             ra.and_then(|running| running.client.poll_timeout()),
             dhcp6.and_then(|running| running.client.poll_timeout()),
@@ -272,6 +292,10 @@ impl OnLink {
             dhcp4: dhcp4.map(|running| running.client.status()),
             ra: ra.map(|running| running.client.report(now)),
             dhcp6: dhcp6.map(|running| running.client.report(now)),
+            ipv4ll: self
+                .ipv4ll
+                .as_ref()
+                .and_then(|running| running.client.address()),
         }
     }
 
@@ -288,13 +312,13 @@ impl OnLink {
                 mac,
             });
         };
+        if let Some(arp) = self.arp() {
+            want(Port::Arp, Some(arp));
+        }
         if let Some(dhcp4) = &self.dhcp4 {
             let sockets = dhcp4.client.sockets();
             if sockets.packet {
                 want(Port::Packet, None);
-            }
-            if sockets.arp.is_some() {
-                want(Port::Arp, sockets.arp);
             }
             if let Some(address) = sockets.udp {
                 want(Port::Dhcp4(address), None);
@@ -307,6 +331,24 @@ impl OnLink {
             want(Port::Dhcp6, None);
         }
         ports
+    }
+
+    /// Returns what of ARP is to be heard, for all that listen to it. With two addresses on the link all of it is, for a filter
+    /// knows one; that does not last, or was asked for.
+    fn arp(&self) -> Option<ArpFilter> {
+        let dhcp4 = self.dhcp4.as_ref();
+        let dhcp4 = dhcp4.and_then(|running| running.client.sockets().arp);
+        let ipv4ll = self.ipv4ll.as_ref().and_then(|running| {
+            let address = running.client.address()?;
+            Some(match running.client.is_probing() {
+                true => ArpFilter::All,
+                false => ArpFilter::Conflicts(address),
+            })
+        });
+        match (dhcp4, ipv4ll) {
+            (Some(_), Some(_)) => Some(ArpFilter::All),
+            (one, other) => one.or(other),
+        }
     }
 
     /// Takes what the clients have to say.
@@ -388,6 +430,9 @@ impl OnLink {
         if let Some(dhcp4) = &mut self.dhcp4 {
             said.take_dhcp4(&mut dhcp4.client, traits, index);
         }
+        if let Some(ipv4ll) = &mut self.ipv4ll {
+            said.take_ipv4ll(&mut ipv4ll.client, traits, index);
+        }
         said
     }
 }
@@ -425,10 +470,7 @@ impl Said {
             let port = match transmit.by {
                 Socket::Packet => Port::Packet,
                 Socket::Arp => Port::Arp,
-                Socket::Udp => {
-                    let address = client.sockets().udp;
-                    Port::Dhcp4(address.unwrap_or(Ipv4Addr::UNSPECIFIED))
-                }
+                Socket::Udp => Port::Dhcp4(transmit.from),
             };
             self.transmits.push(Transmit {
                 index,
@@ -440,12 +482,37 @@ impl Said {
             });
         }
     }
+
+    fn take_ipv4ll(&mut self, client: &mut ipv4ll::Client, traits: &Traits, index: u32) {
+        while let Some(event) = client.poll_event() {
+            match event {
+                ipv4ll::Event::Supplied(supply) => self.supplied(Supplier::Ipv4ll, Some(supply)),
+                ipv4ll::Event::Withdrawn => self.supplied(Supplier::Ipv4ll, None),
+                ipv4ll::Event::Conflict { address, neighbour } => self.notes.push(Note {
+                    link: Arc::clone(&traits.name),
+                    supplier: Supplier::Ipv4ll,
+                    text: format!("{neighbour} has the address {address} too"),
+                }),
+            }
+        }
+        while let Some(packet) = client.poll_transmit() {
+            self.transmits.push(Transmit {
+                index,
+                port: Port::Arp,
+                neighbour: EVERYBODY,
+                to: packet.target_address.into(),
+                from: None,
+                octets: packet.emit(),
+            });
+        }
+    }
 }
 
 /// Which clients have just begun.
 #[derive(Debug, Default)]
 struct Begun {
     dhcp4: bool,
+    ipv4ll: bool,
     ra: bool,
     dhcp6: bool,
 }

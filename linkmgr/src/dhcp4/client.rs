@@ -3,7 +3,7 @@
 //! What has happened is understood here, what follows from it is in [`super::turns`]; what is sent is made in [`super::send`], and
 //! how a client finds back to a network that it knows is in [`super::reattach`].
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -47,7 +47,6 @@ pub struct Client {
     pub(super) has_carrier: bool,
     /// Whether somebody wished that nothing is asked for.
     pub(super) rests: bool,
-    pub(super) own: BTreeSet<Mac>,
     pub(super) conflicts: u32,
     pub(super) naks: u32,
     pub(super) told_silent: bool,
@@ -82,7 +81,6 @@ impl Client {
             trouble: None,
             has_carrier: false,
             rests: false,
-            own: BTreeSet::new(),
             conflicts: 0,
             naks: 0,
             told_silent: false,
@@ -113,13 +111,8 @@ impl Client {
         }
     }
 
-    /// Takes the hardware addresses of this machine's other links: the kernel answers for an address by all of them, and that is
-    /// no conflict.
-    pub fn handle_own_links(&mut self, macs: BTreeSet<Mac>) {
-        self.own = macs;
-    }
-
-    /// Takes a packet of one of the sockets; what is not for us, malformed or late changes nothing.
+    /// Takes a packet of one of the sockets; what is not for us, malformed or late changes nothing. ARP that comes from this
+    /// machine's other links is to be kept away.
     pub fn handle_packet(&mut self, octets: &[u8], received: Received, now: Instant) {
         match received {
             Received::Packet(checksum) => {
@@ -208,7 +201,7 @@ impl Client {
 
     fn handle_arp(&mut self, packet: &ArpPacket, now: Instant) {
         if let Some(acd) = &mut self.acd {
-            acd.handle_arp(packet, &self.own, now);
+            acd.handle_arp(packet, now);
         }
         self.hear_witness(packet, now);
         self.drain_acd(now);

@@ -80,6 +80,8 @@ impl Client {
         if exchange.sent >= SILENT_AFTER && !self.told_silent {
             self.told_silent = true;
             self.events.push_back(Event::Silent);
+            // A supply of nothing: asked in vain, which is not the same as not asked.
+            self.tell(Supply::default());
         }
     }
 

@@ -244,15 +244,6 @@ fn an_address_in_use_is_defended_once_and_then_given_up() {
 }
 
 #[test]
-fn our_own_other_link_is_no_conflict() {
-    let mut world = World::usual();
-    world.client.handle_own_links(BTreeSet::from([OTHER]));
-    world.bind();
-    world.neighbour(OTHER, ADDRESS);
-    assert_eq!(world.state(), StateName::Bound);
-}
-
-#[test]
 fn a_copy_of_this_machine_is_found_and_this_one_goes_by_its_hardware_address() {
     let settings = Dhcp4Settings {
         client_id: ClientId::Duid,

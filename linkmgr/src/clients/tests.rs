@@ -1,0 +1,205 @@
+//! Do the clients of a link get along? IPv4: a last word through a port that is closed next, the fallback to link-local
+//! addresses, and our own other links.
+
+use std::time::Duration;
+
+use config::model::{Dhcp4Settings, ProfileId};
+use policy::links::{Clients as Wanted, LinkPlan};
+
+use super::*;
+use crate::arp::ArpOperation;
+use crate::dhcp4::StateName;
+use crate::dhcp4::server::{ACK, ADDRESS, MAC, OFFER, SERVER, server_message, usual};
+
+const LINK: LinkId = LinkId { index: 7, birth: 1 };
+const OTHER: Mac = Mac([2, 0, 0, 0, 0, 9]);
+const WALL: WallTime = WallTime(1_800_000_000);
+
+struct World {
+    clients: Clients,
+    links: BTreeMap<LinkId, LinkFacts>,
+    now: Instant,
+    /// Ports that are open, as the daemon would have them.
+    open: Vec<WantedPort>,
+    sent: Vec<Transmit>,
+}
+
+impl World {
+    fn new(wanted: Wanted) -> Self {
+        let machine = Machine {
+            duid: Duid::from_uuid([1; 16]),
+            secret: Secret([7; 32]),
+            boot_id: "boot".into(),
+        };
+        let now = Instant::ZERO + Duration::from_secs(100);
+        let facts = |name: &str, mac| LinkFacts {
+            name: name.into(),
+            kind: "ethernet".into(),
+            mac: Some(mac),
+            up: true,
+            ..LinkFacts::default()
+        };
+        let other = LinkId { index: 8, birth: 2 };
+        let mut world = Self {
+            clients: Clients::new(machine, Memory::default(), 1),
+            links: BTreeMap::from([(LINK, facts("eth0", MAC)), (other, facts("eth1", OTHER))]),
+            now,
+            open: Vec::new(),
+            sent: Vec::new(),
+        };
+        world.plan(wanted);
+        world.clients.apply_links(&world.links, WALL, now);
+        world.drain();
+        world
+    }
+
+    fn plan(&mut self, clients: Wanted) {
+        let link = LinkPlan {
+            clients,
+            ..link_plan()
+        };
+        let plan = LinksPlan {
+            links: BTreeMap::from([(LINK, link)]),
+            ..LinksPlan::default()
+        };
+        self.clients.apply_plan(&plan.into(), WALL, self.now);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        if let Some(ports) = self.clients.poll_ports() {
+            self.open = ports;
+        }
+        while let Some(transmit) = self.clients.poll_transmit() {
+            let is_open = |open: &WantedPort| open.port == transmit.port;
+            assert!(
+                self.open.iter().any(is_open),
+                "{transmit:?} without its port"
+            );
+            self.sent.push(transmit);
+        }
+        if let Some(ports) = self.clients.poll_ports() {
+            self.open = ports;
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(next) = self.clients.poll_timeout().filter(|next| *next <= end) {
+            self.now = self.now.max(next);
+            self.clients.handle_timeout(WALL, self.now);
+            self.drain();
+        }
+        self.now = end;
+    }
+
+    fn hear(&mut self, port: Port, octets: Vec<u8>) {
+        let heard = Heard {
+            index: LINK.index,
+            port,
+            from: SERVER.into(),
+            hop_limit: 0,
+            checksum: Checksum::Complete,
+            octets,
+        };
+        self.clients
+            .handle_heard(&heard, &self.links, WALL, self.now);
+        self.drain();
+    }
+
+    fn reply(&mut self, kind: u8) {
+        let asked = self
+            .sent
+            .iter()
+            .rfind(|sent| sent.port == Port::Packet)
+            .unwrap();
+        let xid = *asked.octets[32..].first_chunk::<4>().unwrap();
+        let message = server_message(kind, u32::from_be_bytes(xid), ADDRESS, &usual());
+        self.hear(Port::Dhcp4(ADDRESS), message);
+    }
+
+    fn neighbour(&mut self, mac: Mac, address: Ipv4Addr) {
+        let packet = ArpPacket {
+            operation: ArpOperation::Reply,
+            ..ArpPacket::announcement(mac, address)
+        };
+        self.hear(Port::Arp, packet.emit());
+    }
+
+    fn state(&self) -> StateName {
+        let report = self.clients.report(LINK, self.now).unwrap();
+        report.dhcp4.unwrap().state
+    }
+
+    fn addresses(&self, supplier: Supplier) -> Option<usize> {
+        let supply = self.clients.supplies().get(&(LINK, supplier))?;
+        Some(supply.addresses.len())
+    }
+}
+
+fn link_plan() -> LinkPlan {
+    LinkPlan::new("eth0".into(), ProfileId("eth0".into()))
+}
+
+fn wanted(dhcp4: bool, ipv4ll: bool) -> Wanted {
+    Wanted {
+        dhcp4: dhcp4.then(|| Arc::new(Dhcp4Settings::default())),
+        ipv4ll,
+        ..Wanted::default()
+    }
+}
+
+#[test]
+fn the_last_word_goes_through_a_port_that_is_closed_next() {
+    let mut world = World::new(wanted(true, false));
+    world.reply(OFFER);
+    world.reply(ACK);
+    assert_eq!(world.state(), StateName::Bound);
+    world.pass(Duration::from_secs(10));
+    let ports: Vec<Port> = world.open.iter().map(|open| open.port).collect();
+    assert_eq!(
+        ports,
+        [Port::Arp],
+        "a holder hears of conflicts, and nothing else"
+    );
+    world.clients.release(LINK, WALL, world.now);
+    world.drain();
+    assert_eq!(world.sent.last().unwrap().port, Port::Dhcp4(ADDRESS));
+    assert!(world.open.is_empty(), "{:?}", world.open);
+    assert_eq!(world.addresses(Supplier::Dhcp4), None);
+}
+
+#[test]
+fn a_decline_goes_out_and_what_our_own_other_link_says_is_no_conflict() {
+    let mut world = World::new(wanted(true, false));
+    world.reply(OFFER);
+    world.neighbour(OTHER, ADDRESS);
+    assert_eq!(world.state(), StateName::Requesting);
+    world.neighbour(Mac([2, 0, 0, 0, 0, 77]), ADDRESS);
+    assert_eq!(world.state(), StateName::Init);
+    assert_eq!(world.sent.last().unwrap().port, Port::Packet);
+    assert!(world.open.is_empty());
+}
+
+#[test]
+fn asked_in_vain_is_an_empty_supply_and_the_fallback_is_given_up_for_a_lease() {
+    let mut world = World::new(wanted(true, false));
+    world.pass(Duration::from_secs(5));
+    assert_eq!(world.addresses(Supplier::Dhcp4), None, "not in vain yet");
+    world.pass(Duration::from_secs(15));
+    assert_eq!(world.addresses(Supplier::Dhcp4), Some(0));
+    // So the plan wants the fallback.
+    world.plan(wanted(true, true));
+    assert_eq!(world.addresses(Supplier::Ipv4ll), None, "probed for first");
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.addresses(Supplier::Ipv4ll), Some(1));
+    let report = world.clients.report(LINK, world.now).unwrap();
+    assert!(report.ipv4ll.unwrap().is_link_local());
+    // A server comes up.
+    world.pass(Duration::from_secs(30));
+    world.reply(OFFER);
+    world.reply(ACK);
+    assert_eq!(world.addresses(Supplier::Dhcp4), Some(1));
+    world.plan(wanted(true, false));
+    assert_eq!(world.addresses(Supplier::Ipv4ll), None);
+}
