@@ -5,7 +5,8 @@
 use config::name::DomainName;
 use dnssec::anchors::rollover::Observation;
 use dnssec::clock::{Evidence, Reading};
-use linkmgr::KernelEvent;
+use linkmgr::clients::Heard;
+use linkmgr::{KernelAnswer, KernelEvent, RequestId};
 use linnet::anchor_files::AnchorText;
 use linnet::api::{
     AddNegativeAnchorParameters, BrowseParameters, ClaimParameters, ExplainParameters,
@@ -25,6 +26,12 @@ use crate::observe::Scrape;
 pub(crate) enum Input {
     /// The kernel said something about links, addresses or default routes.
     Kernel(Vec<KernelEvent>),
+    /// The kernel has done what it was asked for, or not.
+    Answers(Vec<(RequestId, KernelAnswer)>),
+    /// These packets came through the ports of clients.
+    Heard(Vec<Heard>),
+    /// The journal of this version is kept, or could not be.
+    JournalKept(u64, bool),
     /// The hosts table is this.
     Hosts(String),
     /// What is at the path of resolv.conf is this; `None` when there is nothing, or nothing that can be read.
@@ -41,7 +48,7 @@ pub(crate) enum Input {
     ControlGone(ConnectionId),
     /// The system, or a person, sent a signal.
     Signal(Signal),
-    /// A deadline of the resolver has passed.
+    /// A deadline of the resolver, of a client or of the links has passed.
     Timer,
     /// The kernel says this of the time of day.
     Clock(Reading),

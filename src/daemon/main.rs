@@ -14,6 +14,7 @@ mod host;
 mod input;
 mod kernel_clock;
 mod list_loader;
+mod machine;
 mod memory;
 mod notify;
 mod observe;

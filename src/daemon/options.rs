@@ -70,6 +70,9 @@ impl Options {
             Kept::Time => "clock",
             Kept::TrustPoints => "trust-points",
             Kept::Networks => "networks.json",
+            Kept::Leases => "leases.json",
+            Kept::LinkJournal => "links.journal",
+            Kept::Secret => "secret",
         })
     }
 }

@@ -4,6 +4,7 @@
 //! names, links or files.
 
 mod beginning;
+mod linking;
 mod waits;
 
 use std::io;
@@ -38,6 +39,7 @@ use crate::store::{self, Writer};
 use crate::subscribers::Subscribers;
 use crate::world::{Beginning, Effect, Kept, World};
 use beginning::{anchor_texts, authorities, listen_status, seed, trust};
+use linking::{LinkIo, link_beginning};
 use waits::{Signals, changed, sleep, text, tick, watch};
 
 pub(crate) use beginning::listen;
@@ -96,6 +98,7 @@ pub(crate) async fn run(
         host: host::read(),
         watched: Arc::clone(&watched),
         seed: seed().map_err(random)?,
+        links: link_beginning(options).map_err(random)?,
         understood,
     };
     let world = World::new(beginning, now);
@@ -124,6 +127,7 @@ struct Running<'a> {
     multicast: Multicast,
     world: World,
     monitor: Monitor,
+    link_io: LinkIo,
     alarm: Alarm,
     kernel_clock: KernelClock,
     clock_alarm: Alarm,
@@ -159,6 +163,7 @@ impl<'a> Running<'a> {
             multicast: Multicast::default(),
             world,
             monitor: Monitor::open().map_err(RunError::Monitor)?,
+            link_io: LinkIo::open().map_err(|error| RunError::System("reach links", error))?,
             alarm: Alarm::open().map_err(|error| RunError::System("get a timer", error))?,
             kernel_clock: KernelClock::open(options.clock.clone())
                 .map_err(|error| RunError::System("watch the clock", error))?,
@@ -205,6 +210,7 @@ impl<'a> Running<'a> {
         }
         let effects = self.world.begin(clock::now());
         self.execute(effects).await;
+        self.take_answers().await;
         self.socket.publish()?;
         memory::trim();
         announce(&Announcement::Ready);
@@ -215,7 +221,7 @@ impl<'a> Running<'a> {
     /// Goes round until something says stop.
     async fn turn(&mut self) -> Result<(), RunError> {
         while !self.stopping {
-            let deadline = self.world.resolver.poll_timeout().map(|(at, _)| at);
+            let deadline = self.world.poll_timeout();
             // Biased: questions first. The driver itself lets the others have their turn.
             let input = tokio::select! {
                 biased;
@@ -229,6 +235,7 @@ impl<'a> Running<'a> {
                     Some(Input::Timer)
                 }
                 events = self.monitor.next() => Some(Input::Kernel(events.map_err(RunError::Monitor)?)),
+                heard = self.link_io.ports.next() => Some(Input::Heard(heard)),
                 () = self.multicast.ready() => {
                     self.hear();
                     self.drain().await;
@@ -263,7 +270,10 @@ impl<'a> Running<'a> {
                 self.driver.renew_ports();
             }
             match input {
-                Some(input) => self.feed(input).await,
+                Some(input) => {
+                    self.feed(input).await;
+                    self.take_answers().await;
+                }
                 None => self.pump(),
             }
             self.drain().await;
@@ -438,6 +448,19 @@ impl<'a> Running<'a> {
                     match kept.is_asked_for() {
                         true => store::replace(&path, &text),
                         false => self.writer.write(path, text),
+                    }
+                }
+                Effect::KeepJournal(journal) => {
+                    let is_kept = self.keep_journal(&journal.text);
+                    let kept = Input::JournalKept(journal.version, is_kept);
+                    let then = self.world.on(kept, clock::now());
+                    Box::pin(self.execute(then)).await;
+                }
+                Effect::Requests(requests) => self.link_io.perform(&requests),
+                Effect::Ports(wanted) => self.link_io.open_ports(&wanted),
+                Effect::Send(transmits) => {
+                    for transmit in transmits {
+                        self.link_io.ports.send(&transmit);
                     }
                 }
                 Effect::Announce(announcement) => announce(&announcement),

@@ -37,18 +37,35 @@ pub(crate) fn read(path: &Path) -> Option<String> {
 /// # Errors
 /// What the kernel says; the old file is there then.
 pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
-    let beside = path.with_extension("new");
+    put(path, text)?.sync_all()?;
+    fs::rename(beside(path), path)?;
+    let directory = path.parent().unwrap_or_else(|| Path::new("."));
+    File::options().read(true).open(directory)?.sync_all()
+}
+
+/// As [`write`], but without waiting for the disk: what is in it may be lost with the power.
+///
+/// # Errors
+/// What the kernel says; the old file is there then.
+pub(crate) fn write_for_this_boot(path: &Path, text: &str) -> io::Result<()> {
+    drop(put(path, text)?);
+    fs::rename(beside(path), path)
+}
+
+fn beside(path: &Path) -> PathBuf {
+    path.with_extension("new")
+}
+
+/// Writes the text beside the file.
+fn put(path: &Path, text: &str) -> io::Result<File> {
     let mut file = File::options()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(MODE)
-        .open(&beside)?;
+        .open(beside(path))?;
     file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    let directory = path.parent().unwrap_or_else(|| Path::new("."));
-    File::options().read(true).open(directory)?.sync_all()
+    Ok(file)
 }
 
 /// Replaces files one after another, in a thread that lives as long as there are any; all are written when this is dropped.

@@ -11,6 +11,7 @@ mod browsing;
 mod calls;
 mod describe;
 mod exposing;
+mod linking;
 mod lists;
 mod reloading;
 #[cfg(test)]
@@ -26,7 +27,8 @@ use config::diagnostic::Diagnostic;
 use config::model::{ListConfig, ResolvConfMode};
 use config::observing::Observing;
 use config::time::Instant;
-use linkmgr::{KernelEvent, LinkManager};
+use linkmgr::clients::{Transmit, WantedPort};
+use linkmgr::{JournalText, KernelRequest, RequestId, StopLevel};
 use linnet::api::{ListenStatus, Notice, Reply, SubscribeParameters};
 use policy::{Facts, Plan};
 use resolver::event::{LocalNames, Trace};
@@ -49,6 +51,8 @@ use crate::subscribers::Told;
 use crate::trace_log::TraceLog;
 use crate::trust::Trust;
 use calls::Asking;
+pub(crate) use linking::LinkBeginning;
+use linking::Linking;
 use reloading::tell_findings;
 
 /// The daemon's whole state.
@@ -65,7 +69,7 @@ pub(crate) struct World {
     plan: Plan,
     generation: u64,
     begun: bool,
-    links: LinkManager,
+    linking: Linking,
     host: HostName,
     local_names: LocalNames,
     hosts: Hosts,
@@ -113,6 +117,14 @@ pub(crate) enum Effect {
     Observe,
     /// Follow the files of these lists, and no others.
     FollowLists(Vec<ListConfig>),
+    /// Keep the journal of the links, and say what became of it ([`Input::JournalKept`]).
+    KeepJournal(JournalText),
+    /// Ask the kernel for these, in this order.
+    Requests(Vec<(RequestId, KernelRequest)>),
+    /// Have these ports of clients open, and no others.
+    Ports(Vec<WantedPort>),
+    /// Send these through them.
+    Send(Vec<Transmit>),
     /// Read the clock, the host's name, the hosts table and the anchor files again.
     LookAgain,
     /// End.
@@ -132,6 +144,12 @@ pub(crate) enum Kept {
     TrustPoints,
     /// What was found out about the upstreams of networks.
     Networks,
+    /// What clients want to know again of networks.
+    Leases,
+    /// What was changed of links, and how it was before.
+    LinkJournal,
+    /// What this machine's stable addresses are made of.
+    Secret,
 }
 
 impl Kept {
@@ -139,7 +157,12 @@ impl Kept {
     pub(crate) fn is_asked_for(self) -> bool {
         match self {
             Self::Claims | Self::NegativeAnchors => true,
-            Self::Time | Self::TrustPoints | Self::Networks => false,
+            Self::Time
+            | Self::TrustPoints
+            | Self::Networks
+            | Self::Leases
+            | Self::LinkJournal
+            | Self::Secret => false,
         }
     }
 }
@@ -165,6 +188,8 @@ pub(crate) struct Beginning {
     pub(crate) watched: Arc<Watched>,
     /// Seed of the resolver's random numbers.
     pub(crate) seed: [u8; 32],
+    /// What the links begin with.
+    pub(crate) links: LinkBeginning,
 }
 
 impl World {
@@ -180,6 +205,7 @@ impl World {
             host,
             watched,
             seed,
+            links,
         } = beginning;
         let Understood {
             config,
@@ -226,7 +252,7 @@ impl World {
             plan: Plan::default(),
             generation: 0,
             begun: false,
-            links: LinkManager::default(),
+            linking: Linking::new(links),
             host,
             local_names: LocalNames::default(),
             hosts: Hosts::default(),
@@ -258,6 +284,7 @@ impl World {
         self.replan(now, &mut effects);
         effects.push(self.open_listeners());
         self.observe(&mut effects);
+        self.drive_links(now, &mut effects);
         effects
     }
 
@@ -266,6 +293,11 @@ impl World {
         let mut effects = Vec::new();
         match input {
             Input::Kernel(events) => self.handle_kernel(events, now, &mut effects),
+            Input::Answers(answers) => self.handle_answers(answers, now),
+            Input::Heard(heard) => self.handle_heard(&heard, now),
+            Input::JournalKept(version, is_kept) => {
+                self.linking.links.handle_journal(version, is_kept, now);
+            }
             Input::Hosts(text) => {
                 let text = if self.config.resolver.hosts {
                     text.as_str()
@@ -296,10 +328,16 @@ impl World {
             Input::Signal(Signal::Hangup) => self.reload(None, &mut effects),
             Input::Signal(Signal::Terminate) => {
                 effects.push(Effect::Announce(Announcement::Stopping));
-                effects.push(Effect::Stop);
+                self.stop_links(StopLevel::Detach, now);
             }
-            Input::Timer => self.resolver.handle_timeout(now),
-            Input::Clock(reading) => self.handle_reading(reading, now, &mut effects),
+            Input::Timer => {
+                self.resolver.handle_timeout(now);
+                self.handle_link_timeout(now, &mut effects);
+            }
+            Input::Clock(reading) => {
+                self.linking.read_clock(reading.wall, now);
+                self.handle_reading(reading, now, &mut effects);
+            }
             Input::Evidence(evidence) => self.handle_evidence(evidence, &mut effects),
             Input::Networks(text) => effects.push(Effect::Keep(Kept::Networks, text)),
             Input::Keys(owner, observation) => {
@@ -308,7 +346,19 @@ impl World {
             Input::Anchors(texts) => self.handle_anchors(texts.as_deref(), &mut effects),
             Input::List(read) => self.handle_list(*read),
         }
+        self.drive_links(now, &mut effects);
+        if self.has_stopped() {
+            effects.push(Effect::Stop);
+        }
         effects
+    }
+
+    /// Returns when [`Input::Timer`] is due.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let resolver = self.resolver.poll_timeout().map(|(at, _)| at);
+        let links = [self.plan.links.review_at, self.linking.poll_timeout()];
+        let links = links.into_iter().flatten();
+        resolver.into_iter().chain(links).min()
     }
 
     /// Returns the configuration in force.
@@ -377,17 +427,6 @@ impl World {
         self.told == Told::Everything || watches_hits(&self.config.observing)
     }
 
-    fn handle_kernel(&mut self, events: Vec<KernelEvent>, now: Instant, effects: &mut Vec<Effect>) {
-        let mut changed = false;
-        for event in events {
-            changed |= self.links.handle_event(event, now);
-        }
-        if changed {
-            self.facts.take_links(self.links.facts(), now);
-            self.replan(now, effects);
-        }
-    }
-
     fn handle_outcome(&mut self, outcome: Outcome, now: Instant, effects: &mut Vec<Effect>) {
         match outcome {
             Outcome::Config(texts) => {
@@ -433,6 +472,7 @@ impl World {
             self.plan = plan;
             self.generation += 1;
             self.resolver.apply_plan(Arc::clone(&self.plan.dns), now);
+            self.apply_links_plan(now);
             tracing::debug!(
                 generation = self.generation,
                 ?changes,

@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use config::time::Instant;
 use dnssec::clock::Clock;
-use linkmgr::{KernelEvent, LinkMessage};
+use linkmgr::clients::Machine;
+use linkmgr::dhcp6::Duid;
+use linkmgr::slaac::Secret;
+use linkmgr::{Boot, KernelEvent, LinkMessage};
 use linnet::api::{
     ClaimParameters, ExplainParameters, FlushParameters, ListenStatus, Notice, QueryParameters,
     Reply, StatusParameters, WithdrawParameters,
@@ -16,7 +19,7 @@ use resolver_io::listeners::Board;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::{Beginning, Effect, World};
+use super::{Beginning, Effect, LinkBeginning, World};
 use crate::control::Caller;
 use crate::errands::{Errand, Outcome};
 use crate::host::HostName;
@@ -71,6 +74,20 @@ fn office(main: &str) -> (World, Vec<Effect>) {
         host: HostName::default(),
         watched: Arc::default(),
         seed: [7; 32],
+        links: LinkBeginning {
+            machine: Machine {
+                duid: Duid::from_uuid([7; 16]),
+                secret: Secret([7; 32]),
+                boot_id: "boot".into(),
+            },
+            boot: Boot {
+                id: "boot".into(),
+                marks_addresses: true,
+            },
+            journal: None,
+            leases: None,
+            seed: 7,
+        },
     };
     let mut world = World::new(beginning, NOW);
     let listing = vec![
@@ -106,6 +123,10 @@ fn call(world: &mut World, connection: u64, method: Method) -> (Vec<Effect>, Opt
             | Effect::LookAgain
             | Effect::Scraped(..)
             | Effect::Observe
+            | Effect::KeepJournal(_)
+            | Effect::Requests(_)
+            | Effect::Ports(_)
+            | Effect::Send(_)
             | Effect::Stop => others.push(effect),
         }
     }
@@ -183,6 +204,10 @@ fn resolv_conf_is_asked_for_once_and_only_when_it_is_to_be_ours() {
             | Effect::LookAgain
             | Effect::Scraped(..)
             | Effect::Observe
+            | Effect::KeepJournal(_)
+            | Effect::Requests(_)
+            | Effect::Ports(_)
+            | Effect::Send(_)
             | Effect::Stop => None,
         };
         effects.iter().filter_map(errand).collect()
@@ -241,6 +266,10 @@ fn a_persistent_claim_is_kept_and_forgotten_when_it_is_withdrawn() {
             | Effect::LookAgain
             | Effect::Scraped(..)
             | Effect::Observe
+            | Effect::KeepJournal(_)
+            | Effect::Requests(_)
+            | Effect::Ports(_)
+            | Effect::Send(_)
             | Effect::Stop => None,
         })
     };
@@ -299,6 +328,10 @@ fn a_reload_answers_its_callers_and_keeps_the_old_when_the_new_is_broken() {
             | Effect::LookAgain
             | Effect::Scraped(..)
             | Effect::Observe
+            | Effect::KeepJournal(_)
+            | Effect::Requests(_)
+            | Effect::Ports(_)
+            | Effect::Send(_)
             | Effect::Stop => None,
         })
         .collect();

@@ -40,6 +40,10 @@ fn kept(effects: &[Effect], what: Kept) -> Option<&str> {
         | Effect::LookAgain
         | Effect::Scraped(..)
         | Effect::Observe
+        | Effect::KeepJournal(_)
+        | Effect::Requests(_)
+        | Effect::Ports(_)
+        | Effect::Send(_)
         | Effect::Stop => None,
     })
 }

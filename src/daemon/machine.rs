@@ -1,0 +1,110 @@
+//! Who is this machine to its networks? Identifiers that stay: read from the system, or made once and kept.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the system tells who it is in files"
+)]
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
+
+use linkmgr::Boot;
+use linkmgr::clients::Machine;
+use linkmgr::dhcp6::Duid;
+use linkmgr::slaac::Secret;
+
+use crate::options::Options;
+use crate::store;
+use crate::world::Kept;
+
+const MACHINE_ID: &str = "/etc/machine-id";
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+const NETWORK_NAMESPACE: &str = "/proc/self/ns/net";
+/// The first kernel that keeps the protocol number of addresses (`IFA_PROTO`).
+const MARKS_ADDRESSES: (u32, u32) = (5, 18);
+
+/// Reads who this machine is; what has to stay and is not there is made of `fresh`, and kept.
+/// An error says that it cannot be: this would be another machine at the next start.
+pub(crate) fn machine(options: &Options, fresh: [u8; 32]) -> (Machine, Option<io::Error>) {
+    let path = options.kept_file(Kept::Secret);
+    let kept = store::read(&path).and_then(|text| from_hex(text.trim()));
+    let (secret, error) = match kept {
+        Some(secret) => (secret, None),
+        None => {
+            let text = fresh
+                .iter()
+                .fold(String::new(), |text, octet| format!("{text}{octet:02x}"));
+            (fresh, store::write(&path, &(text + "\n")).err())
+        }
+    };
+    let machine_id = text(MACHINE_ID).and_then(|text| from_hex::<16>(&text));
+    let duid = match machine_id {
+        Some(id) => Duid::from_machine_id(id),
+        // A machine without an id has the one that was made here.
+        None => Duid::from_machine_id(secret.first_chunk().copied().unwrap_or_default()),
+    };
+    let machine = Machine {
+        duid,
+        secret: Secret(secret),
+        boot_id: boot_id(),
+    };
+    (machine, error)
+}
+
+/// Reads what tells this start of the kernel, and this network namespace, from others.
+pub(crate) fn boot() -> Boot {
+    let namespace = fs::metadata(NETWORK_NAMESPACE).map_or(0, |metadata| metadata.ino());
+    Boot {
+        id: format!("{} {namespace}", boot_id()).into(),
+        marks_addresses: release().is_none_or(|release| release >= MARKS_ADDRESSES),
+    }
+}
+
+fn boot_id() -> Arc<str> {
+    text(BOOT_ID).unwrap_or_default().into()
+}
+
+fn text(path: &str) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    Some(text.trim().to_owned())
+}
+
+/// Returns major and minor number of the kernel.
+fn release() -> Option<(u32, u32)> {
+    let text = text("/proc/sys/kernel/osrelease")?;
+    let mut numbers = text.split(|digit: char| !digit.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(16)).collect();
+    let octets = digits?
+        .chunks(2)
+        .map(|pair| match pair {
+            [high, low] => u8::try_from(high << 4 | low).ok(),
+            _ => None,
+        })
+        .collect::<Option<Vec<u8>>>()?;
+    octets.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_whole_or_not_at_all() {
+        assert_eq!(from_hex::<2>("0aF0"), Some([0x0a, 0xf0]));
+        for wrong in ["", "0a", "0aF", "0aF00", "0aF0 ", "zz00"] {
+            assert_eq!(from_hex::<2>(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_kernel_tells_which_start_this_is() {
+        assert_eq!(boot(), boot());
+        assert!(boot().id.len() > 36);
+    }
+}

@@ -1,0 +1,88 @@
+//! How do links get what the world wants of them? Requests to the kernel, ports of clients, the journal.
+
+use std::io;
+
+use linkmgr::clients::WantedPort;
+use linkmgr::request::{KernelAnswer, KernelRequest, RequestId};
+use linkmgr_io::{Ports, Requests};
+
+use super::Running;
+use super::beginning::seed;
+use crate::input::Input;
+use crate::machine;
+use crate::options::Options;
+use crate::store;
+use crate::world::{Kept, LinkBeginning};
+
+/// What reaches links.
+#[derive(Debug)]
+pub(super) struct LinkIo {
+    pub(super) ports: Ports,
+    requests: Requests,
+    /// What the kernel has answered, for the world.
+    answers: Vec<(RequestId, KernelAnswer)>,
+}
+
+impl LinkIo {
+    pub(super) fn open() -> io::Result<Self> {
+        Ok(Self {
+            ports: Ports::new()?,
+            requests: Requests::open()?,
+            answers: Vec::new(),
+        })
+    }
+
+    /// Asks the kernel; the answers are there at once, and taken when the world has its turn.
+    pub(super) fn perform(&mut self, requests: &[(RequestId, KernelRequest)]) {
+        self.answers.extend(self.requests.perform(requests));
+    }
+
+    /// Has these ports open, and no others.
+    pub(super) fn open_ports(&mut self, wanted: &[WantedPort]) {
+        for (wanted, error) in self.ports.apply(wanted) {
+            tracing::warn!(%error, index = wanted.index, port = ?wanted.port, "a client cannot be heard");
+        }
+    }
+}
+
+impl Running<'_> {
+    /// Gives the world the kernel's answers, until it has nothing more to ask.
+    pub(super) async fn take_answers(&mut self) {
+        while !self.link_io.answers.is_empty() {
+            let answers = std::mem::take(&mut self.link_io.answers);
+            self.feed(Input::Answers(answers)).await;
+        }
+    }
+
+    /// Replaces the journal of links; returns whether that went well.
+    pub(super) fn keep_journal(&self, text: &str) -> bool {
+        let path = self.options.kept_file(Kept::LinkJournal);
+        // It is void after a loss of power: nothing to wait for a disk for.
+        match store::write_for_this_boot(&path, text) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(%error, path = %path.display(), "the journal of links cannot be kept");
+                false
+            }
+        }
+    }
+}
+
+/// Returns what the links begin with.
+pub(super) fn link_beginning(options: &Options) -> io::Result<LinkBeginning> {
+    let (machine, error) = machine::machine(options, seed()?);
+    if let Some(error) = error {
+        tracing::warn!(%error, "the machine's secret cannot be kept: it has other addresses after the next start");
+    }
+    let seed = seed()?;
+    let seed = seed
+        .first_chunk()
+        .map_or(0, |octets| u64::from_ne_bytes(*octets));
+    Ok(LinkBeginning {
+        machine,
+        boot: machine::boot(),
+        journal: store::read(&options.kept_file(Kept::LinkJournal)),
+        leases: store::read(&options.kept_file(Kept::Leases)),
+        seed,
+    })
+}

@@ -1,0 +1,216 @@
+//! What becomes of links? Kernel events, answers and packets in; requests, packets, ports and things to keep out.
+//!
+//! ```text
+//! packets -> clients -> supplies ─┐
+//! kernel ---> links --> facts ────┴-> plan -> links -> requests
+//!                                      └----> clients -> packets, ports
+//! ```
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use config::time::{Instant, WallTime};
+use linkmgr::clients::{Clients, Heard, Machine, Memory, Note};
+use linkmgr::{Boot, KernelAnswer, KernelEvent, LinkManager, LinkReport, RequestId, StopLevel};
+
+use super::{Effect, Kept, World};
+
+/// Notes that are remembered for `linnet status`.
+const MAX_NOTES: usize = 64;
+
+/// What the links begin with.
+#[derive(Debug)]
+pub(crate) struct LinkBeginning {
+    /// Who this machine is to servers.
+    pub(crate) machine: Machine,
+    /// What proves that the journal is about this kernel.
+    pub(crate) boot: Boot,
+    /// The text of the journal, when there is one.
+    pub(crate) journal: Option<String>,
+    /// The text of what clients want to know again, when there is one.
+    pub(crate) leases: Option<String>,
+    /// Seed of the clients' random numbers.
+    pub(crate) seed: u64,
+}
+
+/// The links, and the clients on them.
+#[derive(Debug)]
+pub(super) struct Linking {
+    pub(super) links: LinkManager,
+    pub(super) clients: Clients,
+    pub(super) notes: VecDeque<Note>,
+    /// What the wall clock said, and when.
+    reading: (WallTime, Instant),
+    stopping: bool,
+}
+
+impl Linking {
+    pub(super) fn new(beginning: LinkBeginning) -> Self {
+        let LinkBeginning {
+            machine,
+            boot,
+            journal,
+            leases,
+            seed,
+        } = beginning;
+        let mut links = LinkManager::default();
+        links.load_journal(journal.as_deref(), boot);
+        let memory = leases.as_deref().map(Memory::from_text);
+        let memory = memory.unwrap_or_else(|| Ok(Memory::default()));
+        let memory = memory.unwrap_or_else(|error| {
+            tracing::warn!(%error, "what was remembered of leases cannot be read: they are asked for anew");
+            Memory::default()
+        });
+        Self {
+            links,
+            clients: Clients::new(machine, memory, seed),
+            notes: VecDeque::new(),
+            reading: (WallTime(0), Instant::ZERO),
+            stopping: false,
+        }
+    }
+
+    pub(super) const fn read_clock(&mut self, wall: u64, now: Instant) {
+        self.reading = (WallTime(wall), now);
+    }
+
+    pub(super) fn wall(&self, now: Instant) -> WallTime {
+        let (wall, at) = self.reading;
+        WallTime(wall.0.saturating_add(now.since(at).as_secs()))
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let links = self.links.poll_timeout().map(|(at, _)| at);
+        links.into_iter().chain(self.clients.poll_timeout()).min()
+    }
+
+    fn note(&mut self, note: Note) {
+        tracing::info!(link = %note.link, "{}: {}", note.supplier, note.text);
+        if self.notes.len() >= MAX_NOTES {
+            self.notes.pop_front();
+        }
+        self.notes.push_back(note);
+    }
+}
+
+impl World {
+    pub(super) fn handle_kernel(
+        &mut self,
+        events: Vec<KernelEvent>,
+        now: Instant,
+        effects: &mut Vec<Effect>,
+    ) {
+        let mut changed = false;
+        for event in events {
+            changed |= self.linking.links.handle_event(event, now);
+        }
+        if changed {
+            self.facts.take_links(self.linking.links.facts(), now);
+            let wall = self.linking.wall(now);
+            self.linking
+                .clients
+                .apply_links(&self.facts.links, wall, now);
+            self.replan(now, effects);
+        }
+    }
+
+    pub(super) fn handle_answers(&mut self, answers: Vec<(RequestId, KernelAnswer)>, now: Instant) {
+        for (id, answer) in answers {
+            self.linking.links.handle_answer(id, answer, now);
+        }
+    }
+
+    pub(super) fn handle_heard(&mut self, heard: &[Heard], now: Instant) {
+        let wall = self.linking.wall(now);
+        for heard in heard {
+            self.linking.clients.handle_heard(heard, wall, now);
+        }
+    }
+
+    pub(super) fn handle_link_timeout(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if self.plan.links.review_at.is_some_and(|at| at <= now) {
+            self.replan(now, effects);
+        }
+        let due = self.linking.links.poll_timeout();
+        if due.is_some_and(|(at, _)| at <= now) {
+            self.linking.links.handle_timeout(now);
+        }
+        let wall = self.linking.wall(now);
+        self.linking.clients.handle_timeout(wall, now);
+    }
+
+    /// Puts what the plan says of links in force.
+    pub(super) fn apply_links_plan(&mut self, now: Instant) {
+        if self.linking.stopping {
+            return;
+        }
+        let plan = &self.plan.links;
+        let wall = self.linking.wall(now);
+        self.linking.links.apply_plan(plan.clone(), now);
+        self.linking.clients.apply_plan(plan, wall, now);
+        // The first plan finds the links as they are.
+        self.linking
+            .clients
+            .apply_links(&self.facts.links, wall, now);
+    }
+
+    /// Begins to give back; goes on until [`World::has_stopped`].
+    pub(super) fn stop_links(&mut self, level: StopLevel, now: Instant) {
+        self.linking.stopping = true;
+        self.linking.links.stop(level, now);
+    }
+
+    /// Whether everything is given back.
+    pub(super) fn has_stopped(&self) -> bool {
+        self.linking.stopping && self.linking.links.is_idle()
+    }
+
+    /// Takes all that links and clients have to say.
+    pub(super) fn drive_links(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if !self.begun {
+            return;
+        }
+        while let Some(report) = self.linking.links.poll_report() {
+            self.handle_report(report, now);
+        }
+        if self.linking.clients.take_changed() {
+            self.facts
+                .supplies
+                .clone_from(self.linking.clients.supplies());
+            self.replan(now, effects);
+        }
+        while let Some(note) = self.linking.clients.poll_note() {
+            self.linking.note(note);
+        }
+        if let Some(memory) = self.linking.clients.poll_memory() {
+            effects.push(Effect::Keep(Kept::Leases, memory.to_text()));
+        }
+        if let Some(journal) = self.linking.links.poll_journal() {
+            effects.push(Effect::KeepJournal(journal));
+        }
+        let links = &mut self.linking.links;
+        let requests: Vec<_> = std::iter::from_fn(|| links.poll_request(now)).collect();
+        if !requests.is_empty() {
+            effects.push(Effect::Requests(requests));
+        }
+        // A port is open before something is sent through it.
+        effects.extend(self.linking.clients.poll_ports().map(Effect::Ports));
+        let clients = &mut self.linking.clients;
+        let transmits: Vec<_> = std::iter::from_fn(|| clients.poll_transmit()).collect();
+        if !transmits.is_empty() {
+            effects.push(Effect::Send(transmits));
+        }
+    }
+
+    fn handle_report(&mut self, report: LinkReport, now: Instant) {
+        match report {
+            LinkReport::Duplicate(link, prefix) => {
+                if let IpAddr::V6(address) = prefix.address {
+                    let wall = self.linking.wall(now);
+                    let clients = &mut self.linking.clients;
+                    clients.handle_dad_failed(link.index, address, wall, now);
+                }
+            }
+        }
+    }
+}
