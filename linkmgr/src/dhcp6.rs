@@ -1,15 +1,61 @@
-//! What does a DHCPv6 server supply to a link? [`Client`]: RFC 8415 messages in and out, a [`Supply`] out.
+//! What does a DHCPv6 server supply to a link? [`Client`]: RFC 8415 messages in and out, a [`Supply`] out, without sockets and
+//! without a clock.
 //!
-//! Nothing here opens a socket, reads a clock or writes to the kernel.
+//! The driving order is: one `handle_…`, then [`Client::poll_transmit`] and [`Client::poll_event`] until both are empty, then
+//! [`Client::poll_timeout`]. A server that is silent keeps nobody waiting: what is not supplied is not there, and comes later.
+//!
+//! ```text
+//!   Idle ── a reason, a link-local address ──► SOLICIT ── ADVERTISE ──► REQUEST ── REPLY ──► Bound
+//!                                                │ ▲ ▲                     │ 10 times,        │ ▲
+//!                                 REPLY, rapid   │ │ └── NotOnLink ────────┤ or nothing given │ │
+//!                                 commit ────────┼─┼─────────────────────────────────────────┤ │
+//!                                                │ └── leases are over ◄── REBIND ◄── T2 ─ RENEW ◄─ T1
+//!   back, addresses only: CONFIRM ── NotOnLink ──┘                           │ REPLY          │ REPLY
+//!   back, prefixes too: REBIND              any Reply, or 10 s of silence: Bound ◄────────────┘
+//!                                           NoBinding: REQUEST
+//! ```
+//!
+//! Beside it, when addresses are not asked for, or nobody has any: INFORMATION-REQUEST, again at the refresh time (option 32).
+//!
+//! | RFC | what | where |
+//! |---|---|---|
+//! | 8415 | messages, leases, times | `wire`, `leases`, `exchange`, `client` |
+//! | 8415 §20.4 | Reconfigure | `auth` |
+//! | 6355 | DUID-UUID | [`Duid`] |
+//! | 6603 | a part of a prefix that is not handed on | `wire` |
+//! | 4075, 5908, 3646, 8910, 9463, 4704 | time servers, resolvers, portal, encrypted resolvers, the host's name | `wire`, `supply` |
+//! | 9686 | addresses that are registered | `registration` |
+//!
+//! # Limitations
+//! No IA_TA, no relays, no unicast, no prefix longer than 64.
+
+mod auth;
+mod client;
+mod compose;
+mod exchange;
+mod leases;
+mod memory;
+mod registration;
+mod report;
+mod supply;
+#[cfg(test)]
+mod tests;
+pub mod wire;
 
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use config::model::Dhcp6Settings;
-use config::time::Instant;
 use policy::facts::Supply;
 use ring::hmac;
+
+pub use client::Client;
+pub use memory::Memory;
+pub use report::{LeaseReport, Report};
+
+/// All servers and relays of the link (RFC 8415 §7.1).
+const ALL_SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
 
 /// What a client is made of.
 #[derive(Debug, Clone)]
@@ -43,10 +89,6 @@ pub struct Remembered {
     pub age: Duration,
 }
 
-/// What outlives the client: JSON, for the state directory.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Memory {}
-
 /// A datagram to send to port 547 from port 546 of the link's socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transmit {
@@ -70,76 +112,6 @@ pub enum Event {
     /// A release that was asked for is done: the client may be dropped.
     Released,
 }
-
-/// The DHCPv6 client of one link.
-///
-/// Inputs: [`Client::handle_link_local`], [`Client::handle_advertised`], [`Client::handle_packet`],
-/// [`Client::handle_dad_failed`], [`Client::handle_addresses`], [`Client::handle_reattach`], [`Client::handle_release`],
-/// [`Client::handle_timeout`]. After each, ask [`Client::poll_transmit`] and [`Client::poll_event`] until they are empty,
-/// then [`Client::poll_timeout`].
-#[derive(Debug)]
-pub struct Client {}
-
-#[expect(
-    clippy::needless_pass_by_ref_mut,
-    reason = "how the client is driven comes before what it does"
-)]
-impl Client {
-    /// Begins; nothing is sent before there is a link-local address, and a reason.
-    pub fn new(_setup: Setup, _now: Instant) -> Self {
-        Self {}
-    }
-
-    /// Takes the link's own link-local address, or that there is none that is usable.
-    pub fn handle_link_local(&mut self, _address: Option<Ipv6Addr>, _now: Instant) {}
-
-    /// Takes what routers say ([`crate::ra::Event::Dhcp6`]).
-    pub fn handle_advertised(&mut self, _flags: crate::ra::Dhcp6Flags, _now: Instant) {}
-
-    /// Takes a datagram that came to port 546; what is not for us is passed over.
-    pub fn handle_packet(&mut self, _octets: &[u8], _from: Ipv6Addr, _now: Instant) {}
-
-    /// Takes that a supplied address is somebody else's (`IFA_F_DADFAILED`): it is declined.
-    pub fn handle_dad_failed(&mut self, _address: Ipv6Addr, _now: Instant) {}
-
-    /// Takes the usable addresses that the link has from router advertisements: they are registered when the network wants
-    /// that (RFC 9686).
-    pub fn handle_addresses(&mut self, _addresses: &[Ipv6Addr], _now: Instant) {}
-
-    /// Takes that the carrier is back, or that the machine was asleep: leases stay, and are confirmed.
-    pub fn handle_reattach(&mut self, _now: Instant) {}
-
-    /// Takes that leases are to be given back. Nothing is supplied from then.
-    pub fn handle_release(&mut self, _now: Instant) {}
-
-    /// Takes that time has passed.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
-
-    /// Returns the next datagram to send.
-    pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        None
-    }
-
-    /// Returns the next thing that follows.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        None
-    }
-
-    /// Returns when [`Client::handle_timeout`] is due.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        None
-    }
-
-    /// Returns state and leases, for `linnet status`.
-    pub fn report(&self, _now: Instant) -> Report {
-        Report::default()
-    }
-}
-
-/// State and leases.
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Report {}
 
 impl Duid {
     /// Makes one of 128 bits that are this machine's own (DUID-UUID, RFC 6355).

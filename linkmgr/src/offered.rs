@@ -150,7 +150,6 @@ pub(crate) enum Parameters {
     /// Where their length says.
     Counted,
     /// At the end.
-    #[cfg_attr(not(test), expect(dead_code, reason = "options of DHCPv6 end so"))]
     Rest,
 }
 

@@ -3,6 +3,9 @@
 //! `tests/fuzz` runs each target under the fuzzer; the replay test runs each over its corpus, and over damaged copies of it, on
 //! stable. A target returns nothing: it must end, and not panic.
 
+mod clients;
+
+use clients::{dhcp6, ra};
 use config::diagnostic::Colour;
 use config::layer::{Layer, LayerKind, Origin, Rank};
 use dnssec::{
@@ -15,7 +18,7 @@ use resolver::wire::{Question, class, rtype};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 22] = [
+pub const TARGETS: [Target; 23] = [
     ("query", query),
     ("reply", reply),
     ("hosts", hosts),
@@ -38,6 +41,7 @@ pub const TARGETS: [Target; 22] = [
     ("list_rpz", list_rpz),
     ("ra", ra),
     ("dhcp4", dhcp4),
+    ("dhcp6", dhcp6),
 ];
 
 /// Runs one target by its name.
@@ -541,50 +545,5 @@ fn designation(bytes: &[u8]) {
             Ok(form),
             "what is written reads back"
         );
-    }
-}
-
-/// Plays a router that says these octets, goes silent, and says them again; the first octet chooses which router.
-fn ra(bytes: &[u8]) {
-    let Some((&router, octets)) = bytes.split_first() else {
-        return;
-    };
-    let from = std::net::Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, router.into());
-    let mut now = config::time::Instant::from_nanos(1_000_000_000);
-    let setup = linkmgr::ra::Setup {
-        settings: config::model::RaSettings::default(),
-        link: "eth0".into(),
-        mac: None,
-        secret: linkmgr::slaac::Secret([1; 32]),
-        network: [][..].into(),
-        seed: 1,
-        remembered: None,
-    };
-    let mut client = linkmgr::ra::Client::new(setup, now);
-    for round in 0..40 {
-        if round % 16 == 0 {
-            client.handle_packet(octets, from, 255, now);
-        }
-        while client.poll_transmit().is_some() {}
-        while let Some(event) = client.poll_event() {
-            let linkmgr::ra::Event::Supplied(supply) = event else {
-                continue;
-            };
-            assert!(supply.addresses.len() <= 16, "addresses are bounded");
-            assert!(supply.upstreams.len() <= 16, "upstreams are bounded");
-            let ends = supply.addresses.iter().map(|address| address.valid_until);
-            assert!(
-                ends.flatten().all(|end| end > now),
-                "what is over is not supplied"
-            );
-        }
-        match client.poll_timeout() {
-            None => break,
-            Some(due) => {
-                assert!(due >= now, "no deadline is left behind");
-                now = due;
-                client.handle_timeout(now);
-            }
-        }
     }
 }

@@ -1,0 +1,190 @@
+//! Does every event lead from every state to the state that RFC 8415 has for it? The whole table.
+
+use super::super::wire::{MessageType, Sort, option};
+use super::super::*;
+use super::server::{Answer, IAID, Link};
+use super::{ADDRESS, granted, reply};
+
+const STATES: [&str; 8] = [
+    "idle", "SOLICIT", "REQUEST", "CONFIRM", "bound", "RENEW", "REBIND", "released",
+];
+
+/// Event; the state after it, in the order of [`STATES`]; `.` leaves it as it is.
+const TABLE: [(&str, [&str; 8]); 19] = [
+    (
+        "advertise, best",
+        [".", "REQUEST", ".", ".", ".", ".", ".", "."],
+    ),
+    (
+        "advertise, nothing",
+        [".", ".", ".", ".", ".", ".", ".", "."],
+    ),
+    (
+        "reply, granted",
+        [".", ".", "bound", "bound", ".", "bound", "bound", "."],
+    ),
+    (
+        "reply, rapid commit",
+        [".", "bound", "bound", "bound", ".", "bound", "bound", "."],
+    ),
+    (
+        "reply, nothing",
+        [".", ".", "SOLICIT", "bound", ".", ".", ".", "."],
+    ),
+    (
+        "reply, UnspecFail",
+        [".", ".", ".", ".", ".", ".", ".", "."],
+    ),
+    (
+        "reply, NoBinding",
+        [".", ".", "SOLICIT", "bound", ".", "REQUEST", "REQUEST", "."],
+    ),
+    (
+        "reply, NotOnLink",
+        [
+            ".", ".", "SOLICIT", "SOLICIT", ".", "SOLICIT", "SOLICIT", ".",
+        ],
+    ),
+    (
+        "reply, taken back",
+        [".", ".", "SOLICIT", "bound", ".", "SOLICIT", "SOLICIT", "."],
+    ),
+    (
+        "reply to another message",
+        [".", ".", ".", ".", ".", ".", ".", "."],
+    ),
+    (
+        "reply to another client",
+        [".", ".", ".", ".", ".", ".", ".", "."],
+    ),
+    (
+        "reconfigure, unknown",
+        [".", ".", ".", ".", ".", ".", ".", "."],
+    ),
+    ("half a message", [".", ".", ".", ".", ".", ".", ".", "."]),
+    ("T1", [".", ".", "SOLICIT", "RENEW", "RENEW", ".", ".", "."]),
+    (
+        "T2",
+        [".", ".", "SOLICIT", "REBIND", "REBIND", "REBIND", ".", "."],
+    ),
+    (
+        "leases are over",
+        [
+            ".", ".", "SOLICIT", "SOLICIT", "SOLICIT", "SOLICIT", "SOLICIT", ".",
+        ],
+    ),
+    (
+        "carrier is back",
+        [
+            ".", ".", "SOLICIT", ".", "CONFIRM", "CONFIRM", "CONFIRM", ".",
+        ],
+    ),
+    (
+        "link-local gone",
+        [".", "idle", "idle", "bound", ".", "bound", "bound", "."],
+    ),
+    (
+        "address taken",
+        [
+            ".", ".", ".", "SOLICIT", "SOLICIT", "SOLICIT", "SOLICIT", ".",
+        ],
+    ),
+];
+
+fn in_state(state: &str) -> Link {
+    let mut link = match state {
+        "idle" => Link::begin(Dhcp6Settings::default(), None),
+        _ => Link::soliciting(),
+    };
+    if matches!(state, "idle" | "SOLICIT") {
+        return link;
+    }
+    link.answer(&granted(MessageType::Advertise).with(option::PREFERENCE, &[255]));
+    if state == "REQUEST" {
+        return link;
+    }
+    link.answer(&reply());
+    match state {
+        "CONFIRM" => link.client.handle_reattach(link.now),
+        "RENEW" => link.step(1000),
+        "REBIND" => link.step(1601),
+        "released" => link.client.handle_release(link.now),
+        _ => {}
+    }
+    link.drain();
+    link
+}
+
+fn happen(link: &mut Link, event: &str) {
+    let transaction = link.sent.last().map_or(0, |_| link.last().transaction);
+    let say = |link: &mut Link, answer: Answer| link.hear(&answer.octets(transaction));
+    match event {
+        "advertise, best" => say(
+            link,
+            granted(MessageType::Advertise).with(option::PREFERENCE, &[255]),
+        ),
+        "advertise, nothing" => say(
+            link,
+            Answer::new(MessageType::Advertise).refused(Sort::Addresses, 2),
+        ),
+        "reply, granted" => say(link, reply()),
+        "reply, rapid commit" => say(link, reply().with(option::RAPID_COMMIT, &[])),
+        "reply, nothing" => say(link, Answer::new(MessageType::Reply)),
+        "reply, UnspecFail" => say(link, reply().status(1)),
+        "reply, NoBinding" => say(
+            link,
+            Answer::new(MessageType::Reply).refused(Sort::Addresses, 3),
+        ),
+        "reply, NotOnLink" => say(link, Answer::new(MessageType::Reply).status(4)),
+        "reply, taken back" => say(
+            link,
+            Answer::new(MessageType::Reply).addresses((0, 0), &[(ADDRESS, 0, 0)]),
+        ),
+        "reply to another message" => link.hear(&reply().octets(transaction ^ 1)),
+        "reply to another client" => {
+            let other = reply()
+                .without(option::CLIENT_ID)
+                .with(option::CLIENT_ID, &[0, 4, 1, 2]);
+            say(link, other);
+        }
+        "reconfigure, unknown" => {
+            let reconfigure = Answer::new(MessageType::Reconfigure);
+            say(link, reconfigure.with(option::RECONFIGURE, &[5]));
+        }
+        "half a message" => {
+            let octets = reply().octets(transaction);
+            link.hear(&octets[..octets.len() - 3]);
+        }
+        "T1" => link.run_until(1005),
+        "T2" => link.run_until(1605),
+        "leases are over" => link.run_until(4005),
+        "carrier is back" => link.client.handle_reattach(link.now),
+        "link-local gone" => link.client.handle_link_local(None, link.now),
+        "address taken" => link
+            .client
+            .handle_dad_failed(ADDRESS.parse().unwrap(), link.now),
+        other => panic!("no event is called {other}"),
+    }
+    link.drain();
+}
+
+#[test]
+fn every_event_leads_where_it_should_from_every_state() {
+    assert_eq!(IAID, 7);
+    let mut wrong = Vec::new();
+    for (event, row) in TABLE {
+        for (state, expected) in STATES.into_iter().zip(row) {
+            let mut link = in_state(state);
+            assert_eq!(link.state(), state);
+            happen(&mut link, event);
+            let expected = if expected == "." { state } else { expected };
+            if link.state() != expected {
+                wrong.push(format!(
+                    "{state} -- {event} --> {}, not {expected}",
+                    link.state()
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
