@@ -6,6 +6,7 @@
 mod browse;
 mod dnssec;
 mod explain;
+mod links;
 mod query;
 mod status;
 
@@ -15,10 +16,11 @@ pub use dnssec::{
     RemoveNegativeAnchorParameters, TrustAnchor,
 };
 pub use explain::{Candidate, Explanation, Reason, Target};
+pub use links::{ItemStatus, LinkParameters, LinkStatus, PlanReply, SupplyStatus};
 pub use query::{QueryParameters, QueryReply, Record, Step, Trace};
 pub use status::{
-    ClaimStatus, Diagnostic, Latency, LinkStatus, ListStatus, ListenStatus, ListenerStatus,
-    ObserverStatus, ResolvConfStatus, ScopeStatus, Status, UpstreamStatus,
+    ClaimStatus, Diagnostic, Latency, ListStatus, ListenStatus, ListenerStatus, ObserverStatus,
+    ResolvConfStatus, ScopeStatus, Status, UpstreamStatus,
 };
 
 use serde::{Deserialize, Serialize};

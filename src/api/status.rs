@@ -25,7 +25,7 @@ pub struct Status {
     /// Who writes `/etc/resolv.conf`.
     pub resolv_conf: ResolvConfStatus,
     /// Links of the kernel.
-    pub links: Vec<LinkStatus>,
+    pub links: Vec<super::LinkStatus>,
     /// Scopes.
     pub scopes: Vec<ScopeStatus>,
     /// The scope of names that nobody claims; absent when there is none.
@@ -121,27 +121,6 @@ pub struct ResolvConfStatus {
     /// Who overwrote it, when, or why it could not be taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-}
-
-/// A link.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LinkStatus {
-    /// `ifindex`.
-    pub index: u32,
-    /// Its name.
-    pub name: String,
-    /// Its kind.
-    pub kind: String,
-    /// Whether it can carry packets.
-    pub up: bool,
-    /// Its addresses with prefix lengths.
-    pub addresses: Vec<String>,
-    /// The profile that governs it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub profile: Option<String>,
-    /// Whether it has an IP default route, and its metric.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub default_route_metric: Option<u32>,
 }
 
 /// A scope.

@@ -96,6 +96,25 @@ fn the_definition_has_the_fields_that_travel() {
         algorithm: 1,
         state: String::new(),
     };
+    let item = ItemStatus {
+        detail: some(),
+        ..ItemStatus::default()
+    };
+    let supply = SupplyStatus {
+        state: some(),
+        server: some(),
+        portal: some(),
+        trouble: some(),
+        renew_ms: Some(1),
+        expires_ms: Some(1),
+        ..SupplyStatus::default()
+    };
+    let link = LinkStatus {
+        profile: some(),
+        default_route_metric: Some(1),
+        told: some(),
+        ..LinkStatus::default()
+    };
     let observer = ObserverStatus {
         trouble: some(),
         ..ObserverStatus::default()
@@ -109,6 +128,10 @@ fn the_definition_has_the_fields_that_travel() {
         ("TrustAnchor", fields(&key)),
         ("ObserverStatus", fields(&observer)),
         ("ListenerStatus", fields(&listener)),
+        ("ItemStatus", fields(&item)),
+        ("SupplyStatus", fields(&supply)),
+        ("LinkStatus", fields(&link)),
+        ("Plan", fields(&PlanReply::default())),
     ] {
         assert_eq!(found, defined[name], "{name}");
     }

@@ -83,6 +83,22 @@ fn run(options: Options) -> Result<Exit, Failed> {
         Verb::Flush(flush) => cmd::flush::run(&mut connect()?, flush, out),
         Verb::Claim(claim) => cmd::claim::run(&mut connect()?, claim, out),
         Verb::Withdraw { owner } => cmd::claim::withdraw(&mut connect()?, owner, out),
+        Verb::Plan => cmd::link::plan(&mut connect()?, out),
+        Verb::Up { link } => cmd::link::steer(&mut connect()?, "Up", link, "is being set up", out),
+        Verb::Down { link } => {
+            cmd::link::steer(&mut connect()?, "Down", link, "is taken down", out)
+        }
+        Verb::Adopt { link } => cmd::link::steer(&mut connect()?, "Adopt", link, "is adopted", out),
+        Verb::Release { link } => {
+            cmd::link::steer(&mut connect()?, "Release", link, "is left to others", out)
+        }
+        Verb::Renew { link } => cmd::link::steer(
+            &mut connect()?,
+            "Renew",
+            link,
+            "asks for its leases anew",
+            out,
+        ),
         Verb::Config {
             verb: ConfigVerb::Check { dir },
         } => cmd::config::check(dir.as_deref(), out),

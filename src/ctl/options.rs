@@ -46,6 +46,33 @@ pub(crate) enum Verb {
         /// The claim's name
         owner: String,
     },
+    /// Show what should be in the kernel: addresses, routes, rules, settings, clients
+    Plan,
+    /// Set a link up, and have what was undone by hand there again
+    Up {
+        /// The link's name
+        link: String,
+    },
+    /// Take a link down, with all that is linnet's
+    Down {
+        /// The link's name
+        link: String,
+    },
+    /// Have what is on a link already, as its profile wants it, be linnet's
+    Adopt {
+        /// The link's name
+        link: String,
+    },
+    /// Leave a link to others, as it is
+    Release {
+        /// The link's name
+        link: String,
+    },
+    /// Ask for a link's leases anew
+    Renew {
+        /// The link's name
+        link: String,
+    },
     /// Check or reload the configuration
     Config {
         #[command(subcommand)]

@@ -1,6 +1,7 @@
 //! How do the daemon's own types look to a caller? Into the types of the control interface; decides nothing.
 
 mod counts;
+mod links;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use resolver::{Channel, ScopeStatus};
 use counts::{counted, hit_rate, latency};
 
 pub(crate) use counts::{answers, failures, rcodes};
+pub(crate) use links::{item, supplies};
 
 use crate::date::rfc3339;
 use crate::trust::{PointKey, points};
@@ -256,6 +258,7 @@ pub(crate) fn link(index: u32, link: &LinkFacts, profile: Option<String>) -> api
             .collect(),
         profile,
         default_route_metric: routes.iter().flatten().map(|route| route.metric).min(),
+        ..api::LinkStatus::default()
     }
 }
 

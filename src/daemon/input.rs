@@ -10,8 +10,8 @@ use linkmgr::{KernelAnswer, KernelEvent, RequestId};
 use linnet::anchor_files::AnchorText;
 use linnet::api::{
     AddNegativeAnchorParameters, BrowseParameters, ClaimParameters, ExplainParameters,
-    FlushParameters, Notice, QueryParameters, RemoveNegativeAnchorParameters, Reply,
-    StatusParameters, SubscribeParameters, WithdrawParameters,
+    FlushParameters, LinkParameters, Notice, QueryParameters, RemoveNegativeAnchorParameters,
+    Reply, StatusParameters, SubscribeParameters, WithdrawParameters,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -20,6 +20,7 @@ use crate::errands::Outcome;
 use crate::host::HostName;
 use crate::list_loader::ListRead;
 use crate::observe::Scrape;
+use crate::world::Steer;
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -100,6 +101,10 @@ pub(crate) enum Method {
     AddNegativeAnchor(AddNegativeAnchorParameters),
     /// It is to be validated again.
     RemoveNegativeAnchor(RemoveNegativeAnchorParameters),
+    /// Something is to be done with a link.
+    Steer(Steer, LinkParameters),
+    /// What should be in the kernel.
+    Plan,
     /// The configuration is to be read again.
     Reload,
     /// What happens is to be told here.

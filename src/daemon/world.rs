@@ -14,6 +14,7 @@ mod exposing;
 mod linking;
 mod lists;
 mod reloading;
+mod steering;
 #[cfg(test)]
 mod tests;
 mod trusting;
@@ -54,6 +55,7 @@ use calls::Asking;
 pub(crate) use linking::LinkBeginning;
 use linking::Linking;
 use reloading::tell_findings;
+pub(crate) use steering::Steer;
 
 /// The daemon's whole state.
 ///

@@ -8,6 +8,7 @@ pub(crate) mod dnssec;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod flush;
+pub(crate) mod link;
 pub(crate) mod monitor;
 pub(crate) mod query;
 pub(crate) mod status;

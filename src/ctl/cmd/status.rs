@@ -4,6 +4,8 @@
 
 mod troubles;
 
+mod links;
+
 use std::cmp::Reverse;
 use std::fmt::Write as _;
 use std::io::Write;
@@ -41,7 +43,7 @@ fn text(status: &Status) -> String {
     names(status, &mut text);
     place(status, &mut text);
     listeners(status, &mut text);
-    links(status, &mut text);
+    links::show(&status.links, &mut text);
     claims(status, &mut text);
     if !status.lists.is_empty() {
         text.push_str("\nlists\n");
@@ -337,34 +339,6 @@ fn list(list: &ListStatus) -> Vec<String> {
             lines => format!("{lines} lines cannot be read"),
         },
     ]
-}
-
-fn links(status: &Status, text: &mut String) {
-    if status.links.is_empty() {
-        return;
-    }
-    text.push_str("\nlinks\n");
-    let rows: Vec<Vec<String>> = status
-        .links
-        .iter()
-        .map(|link| {
-            vec![
-                link.name.clone(),
-                link.kind.clone(),
-                if link.up { "up" } else { "down" }.to_owned(),
-                link.profile.as_ref().map_or_else(
-                    || "no profile".to_owned(),
-                    |profile| format!("profile {profile}"),
-                ),
-                link.default_route_metric.map_or_else(
-                    || "-".to_owned(),
-                    |metric| format!("default route, metric {metric}"),
-                ),
-                link.addresses.join(" "),
-            ]
-        })
-        .collect();
-    text.push_str(&columns(&rows));
 }
 
 fn claims(status: &Status, text: &mut String) {

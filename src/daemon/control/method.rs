@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::input::Method;
+use crate::world::Steer;
 
 /// The interface that every varlink service has.
 const SERVICE: &str = "org.varlink.service";
@@ -100,7 +101,17 @@ fn ask(call: Call, privileged: bool) -> Result<Asked, Reply> {
 fn is_for_masters(method: &str) -> bool {
     matches!(
         method,
-        "Claim" | "Withdraw" | "Flush" | "Reload" | "AddNegativeAnchor" | "RemoveNegativeAnchor"
+        "Claim"
+            | "Withdraw"
+            | "Flush"
+            | "Reload"
+            | "AddNegativeAnchor"
+            | "RemoveNegativeAnchor"
+            | "Up"
+            | "Down"
+            | "Adopt"
+            | "Release"
+            | "Renew"
     )
 }
 
@@ -115,6 +126,12 @@ fn ours(method: &str, parameters: Value, more: bool) -> Result<Asked, Reply> {
         "AddNegativeAnchor" => Method::AddNegativeAnchor(read(parameters)?),
         "RemoveNegativeAnchor" => Method::RemoveNegativeAnchor(read(parameters)?),
         "Reload" => Method::Reload,
+        "Up" => Method::Steer(Steer::Up, read(parameters)?),
+        "Down" => Method::Steer(Steer::Down, read(parameters)?),
+        "Adopt" => Method::Steer(Steer::Adopt, read(parameters)?),
+        "Release" => Method::Steer(Steer::Release, read(parameters)?),
+        "Renew" => Method::Steer(Steer::Renew, read(parameters)?),
+        "Plan" => Method::Plan,
         "Browse" if more => return Ok(Asked::Browse(read(parameters)?)),
         "Browse" => return Err(service_error("ExpectedMore", Value::Null)),
         "Subscribe" if more => return Ok(Asked::Subscribe(read(parameters)?)),

@@ -89,6 +89,8 @@ impl World {
             Method::RemoveNegativeAnchor(parameters) => {
                 self.remove_negative_anchor(&parameters, &caller, effects)
             }
+            Method::Steer(steer, parameters) => self.steer(steer, &parameters, &caller, now),
+            Method::Plan => self.tell_plan(),
             Method::Reload => {
                 self.reload(Some(answer), effects);
                 return;

@@ -29,10 +29,7 @@ impl World {
                 .facts
                 .links
                 .iter()
-                .map(|(id, link)| {
-                    let profile = self.plan.profiles_by_link.get(id);
-                    convert::link(id.index, link, profile.map(ToString::to_string))
-                })
+                .map(|(id, link)| self.link_status(*id, link, now))
                 .collect(),
             scopes: plan
                 .scopes

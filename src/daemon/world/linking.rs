@@ -123,7 +123,8 @@ impl World {
     pub(super) fn handle_heard(&mut self, heard: &[Heard], now: Instant) {
         let wall = self.linking.wall(now);
         for heard in heard {
-            self.linking.clients.handle_heard(heard, wall, now);
+            let links = &self.facts.links;
+            self.linking.clients.handle_heard(heard, links, wall, now);
         }
     }
 

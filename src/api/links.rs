@@ -1,0 +1,99 @@
+//! Links as the control interface tells them, and what can be asked of them.
+
+use serde::{Deserialize, Serialize};
+
+/// A link.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkStatus {
+    /// `ifindex`.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// Whether it can carry packets.
+    pub up: bool,
+    /// Its addresses with prefix lengths.
+    pub addresses: Vec<String>,
+    /// The profile that governs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// Whether it has an IP default route, and its metric.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_route_metric: Option<u32>,
+    /// What was told of it by command: `up`, `down`, `release`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<String>,
+    /// What should be there by the plan, and how far each thing is; nothing for a link that is only observed.
+    #[serde(default)]
+    pub items: Vec<ItemStatus>,
+    /// What its network supplies.
+    #[serde(default)]
+    pub supplies: Vec<SupplyStatus>,
+}
+
+/// One thing that should be in the kernel.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemStatus {
+    /// What, in words of iproute2: `address 192.0.2.7/24`.
+    pub item: String,
+    /// `waiting`, `ours`, `adopted`, `foreign`, `link-down`, `overridden`, `taken`, `duplicate`, `failed`.
+    pub state: String,
+    /// Why, for those that are not as they should be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// What a network supplies through one supplier.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SupplyStatus {
+    /// `dhcp4`, `dhcp6`, `ra`, `ipv4ll`.
+    pub supplier: String,
+    /// The state of the client, in the words of its RFC; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Who supplies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// Addresses with prefix lengths.
+    pub addresses: Vec<String>,
+    /// Routes: where to, and through whom.
+    pub routes: Vec<String>,
+    /// Prefixes to hand on.
+    pub delegated: Vec<String>,
+    /// Resolvers.
+    pub upstreams: Vec<String>,
+    /// Search suffixes.
+    pub search: Vec<String>,
+    /// The address of a portal's API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub portal: Option<String>,
+    /// Whether nobody has confirmed it in this place yet.
+    pub unconfirmed: bool,
+    /// What went wrong last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// When it is asked for again, in milliseconds from now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renew_ms: Option<u64>,
+    /// When it is over, in milliseconds from now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_ms: Option<u64>,
+}
+
+/// Parameters of `Up`, `Down`, `Adopt`, `Release` and `Renew`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkParameters {
+    /// The link's name.
+    pub link: String,
+}
+
+/// Result of `Plan`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanReply {
+    /// The plan's number.
+    pub generation: u64,
+    /// What should be in the kernel, a line for each thing.
+    pub lines: Vec<String>,
+}

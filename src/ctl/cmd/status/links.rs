@@ -1,0 +1,90 @@
+//! How do links read? One row each; below it what its network supplies, and what is not as it should be.
+
+use std::fmt::Write as _;
+
+use linnet::api::{ItemStatus, LinkStatus, SupplyStatus};
+
+use crate::output::columns;
+
+/// What is as it should be, and needs no line.
+const FINE: [&str; 2] = ["ours", "adopted"];
+
+/// Writes the links.
+pub(super) fn show(links: &[LinkStatus], text: &mut String) {
+    if links.is_empty() {
+        return;
+    }
+    text.push_str("\nlinks\n");
+    let rows: Vec<Vec<String>> = links.iter().map(row).collect();
+    for (link, line) in links.iter().zip(columns(&rows).lines()) {
+        text.push_str(line);
+        text.push('\n');
+        for supply in &link.supplies {
+            let _ = writeln!(text, "    {}", supplied(supply));
+            if let Some(portal) = &supply.portal {
+                let _ = writeln!(text, "    log in at {portal}");
+            }
+        }
+        for item in link.items.iter().filter(|item| !is_fine(item)) {
+            let detail = item.detail.as_ref();
+            let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
+            let _ = writeln!(text, "    ! {} {}{detail}", item.item, item.state);
+        }
+    }
+}
+
+fn is_fine(item: &ItemStatus) -> bool {
+    FINE.contains(&item.state.as_str())
+}
+
+fn row(link: &LinkStatus) -> Vec<String> {
+    let governed = match (&link.profile, &link.told) {
+        (Some(profile), Some(told)) => format!("profile {profile}, told: {told}"),
+        (Some(profile), None) => format!("profile {profile}"),
+        (None, _) => "no profile".to_owned(),
+    };
+    vec![
+        link.name.clone(),
+        link.kind.clone(),
+        if link.up { "up" } else { "down" }.to_owned(),
+        governed,
+        link.default_route_metric.map_or_else(
+            || "-".to_owned(),
+            |metric| format!("default route, metric {metric}"),
+        ),
+        link.addresses.join(" "),
+    ]
+}
+
+fn supplied(supply: &SupplyStatus) -> String {
+    let mut parts = Vec::new();
+    let mut add = |what: &str, values: &[String]| {
+        if !values.is_empty() {
+            parts.push(format!("{what}{}", values.join(" ")));
+        }
+    };
+    add("", &supply.addresses);
+    add("delegated ", &supply.delegated);
+    add("upstreams ", &supply.upstreams);
+    add("search ", &supply.search);
+    let mut text = supply.supplier.clone();
+    if let Some(state) = &supply.state {
+        let _ = write!(text, " {state}");
+    }
+    if let Some(server) = &supply.server {
+        let _ = write!(text, " by {server}");
+    }
+    if supply.unconfirmed {
+        text.push_str(", not confirmed yet");
+    }
+    if let Some(expires) = supply.expires_ms {
+        let _ = write!(text, ", for {} s", expires / 1000);
+    }
+    if let Some(trouble) = &supply.trouble {
+        let _ = write!(text, ", {trouble}");
+    }
+    match parts.is_empty() {
+        true => text,
+        false => format!("{text}: {}", parts.join(", ")),
+    }
+}

@@ -1,0 +1,138 @@
+//! How is a link told over the control interface? What should be on it, how far that is, what its network supplies.
+
+use std::time::Duration;
+
+use config::time::Instant;
+use linkmgr::clients::Report;
+use linkmgr::{Item, ItemState, Setting};
+use linnet::api::{ItemStatus, SupplyStatus};
+use policy::facts::{Supplier, Supply};
+use policy::links::Switch;
+
+/// Converts an item of the plan.
+pub(crate) fn item(item: &Item, state: &ItemState) -> ItemStatus {
+    let (state, detail) = match state {
+        ItemState::Waiting => ("waiting", None),
+        ItemState::Ours => ("ours", None),
+        ItemState::Adopted => ("adopted", None),
+        ItemState::Foreign => {
+            let text = "somebody else has something of his own in its place";
+            ("foreign", Some(text.to_owned()))
+        }
+        ItemState::LinkDown => ("link-down", None),
+        ItemState::Overridden => {
+            let text = "somebody took the link down by hand; linnet up brings it back";
+            ("overridden", Some(text.to_owned()))
+        }
+        ItemState::TakenBy(link) => {
+            let text = format!("the link with index {} has the same route", link.index);
+            ("taken", Some(text))
+        }
+        ItemState::Duplicate => {
+            let text = "somebody else on the link has it too";
+            ("duplicate", Some(text.to_owned()))
+        }
+        ItemState::Failed(fault) => ("failed", Some(fault.to_string())),
+    };
+    ItemStatus {
+        item: name(item),
+        state: state.to_owned(),
+        detail,
+    }
+}
+
+fn name(item: &Item) -> String {
+    match item {
+        Item::Setting(_, Setting::Up) => "up".to_owned(),
+        Item::Setting(_, Setting::Mtu) => "mtu".to_owned(),
+        Item::Setting(_, Setting::Mac) => "hardware address".to_owned(),
+        Item::Setting(_, Setting::Switch(switch)) => switch_name(*switch),
+        Item::Address(_, prefix) => format!("address {prefix}"),
+        Item::Route(key) => format!("route {} metric {} table {}", key.to, key.metric, key.table),
+        Item::Rule(rule) => format!("rule {}", rule.priority),
+    }
+}
+
+fn switch_name(switch: Switch) -> String {
+    let path = switch.path("");
+    path.replace("/conf//", "/")
+}
+
+/// Converts what a link's network supplies; clients that have got nothing yet are told too.
+pub(crate) fn supplies<'a>(
+    supplied: impl Iterator<Item = (Supplier, &'a Supply)>,
+    report: Option<&Report>,
+    now: Instant,
+) -> Vec<SupplyStatus> {
+    let mut told: Vec<SupplyStatus> = supplied
+        .map(|(supplier, supply)| self::supply(supplier, supply, now))
+        .collect();
+    if let Some(status) = report.and_then(|report| report.dhcp4.as_ref()) {
+        let supplier = word(Supplier::Dhcp4);
+        let place = told.iter().position(|told| told.supplier == supplier);
+        let place = place.unwrap_or_else(|| {
+            told.insert(
+                0,
+                SupplyStatus {
+                    supplier,
+                    ..SupplyStatus::default()
+                },
+            );
+            0
+        });
+        if let Some(told) = told.get_mut(place) {
+            told.state = Some(status.state.to_string());
+            told.trouble = status.trouble.as_ref().map(ToString::to_string);
+            if let Some(lease) = &status.lease {
+                told.server = Some(lease.server.to_string());
+                told.renew_ms = lease.renew_at.map(|at| millis(at.since(now)));
+                told.expires_ms = lease.expires_at.map(|at| millis(at.since(now)));
+            }
+        }
+    }
+    told
+}
+
+fn supply(supplier: Supplier, supply: &Supply, now: Instant) -> SupplyStatus {
+    let ends = supply
+        .addresses
+        .iter()
+        .filter_map(|address| address.valid_until);
+    SupplyStatus {
+        supplier: word(supplier),
+        addresses: texts(supply.addresses.iter().map(|address| address.prefix)),
+        routes: supply
+            .routes
+            .iter()
+            .map(|route| match route.via {
+                Some(via) => format!("{} via {via}", route.to),
+                None => route.to.to_string(),
+            })
+            .collect(),
+        delegated: texts(supply.delegated.iter().map(|delegated| delegated.prefix)),
+        upstreams: texts(supply.upstreams.iter()),
+        search: texts(supply.search.iter()),
+        portal: supply.portal.as_ref().map(ToString::to_string),
+        unconfirmed: supply.unconfirmed,
+        expires_ms: ends.map(|at| millis(at.since(now))).min(),
+        ..SupplyStatus::default()
+    }
+}
+
+fn texts<T: ToString>(values: impl Iterator<Item = T>) -> Vec<String> {
+    values.map(|value| value.to_string()).collect()
+}
+
+fn word(supplier: Supplier) -> String {
+    let word = match supplier {
+        Supplier::Dhcp4 => "dhcp4",
+        Supplier::Dhcp6 => "dhcp6",
+        Supplier::Ra => "ra",
+        Supplier::Ipv4ll => "ipv4ll",
+    };
+    word.to_owned()
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
