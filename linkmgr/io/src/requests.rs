@@ -1,0 +1,215 @@
+//! How is the kernel asked? [`Requester`]: a thread with a socket of its own, because the kernel does what is asked while it
+//! is asked, and may wait for a lock that somebody else holds for seconds.
+//!
+//! A batch goes out in as few datagrams as its order allows, and its answers come back together. Decides nothing.
+
+mod answers;
+mod switches;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::mpsc;
+use std::thread;
+
+use linkmgr::{KernelAnswer, KernelFault, KernelRequest, RequestId};
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{Socket, SocketAddr};
+use tokio::sync::mpsc as answers_channel;
+
+use crate::emit::emit;
+use crate::socket::{self, Received};
+
+/// Requests and their ids, or answers and theirs.
+type Batch<T> = Vec<(RequestId, T)>;
+
+/// Asks the kernel on a thread of its own, which sleeps until there is something to ask.
+#[derive(Debug)]
+pub struct Requester {
+    batches: mpsc::Sender<Batch<KernelRequest>>,
+    answers: answers_channel::UnboundedReceiver<Batch<KernelAnswer>>,
+}
+
+impl Requester {
+    /// Opens the socket and starts the thread. The thread has the capabilities and the network namespace of the caller.
+    ///
+    /// # Errors
+    /// When there are no netlink sockets or no threads.
+    pub fn start() -> io::Result<Self> {
+        let mut performer = Performer::open()?;
+        let (batches, to_do) = mpsc::channel::<Batch<KernelRequest>>();
+        let (done, answers) = answers_channel::unbounded_channel();
+        thread::Builder::new()
+            .name("linnet-kernel".to_owned())
+            .spawn(move || {
+                while let Ok(batch) = to_do.recv() {
+                    if done.send(performer.perform(&batch)).is_err() {
+                        return;
+                    }
+                }
+            })?;
+        Ok(Self { batches, answers })
+    }
+
+    /// Hands over a batch, in the order in which the kernel must see it.
+    pub fn send(&self, batch: Vec<(RequestId, KernelRequest)>) {
+        // A thread that is gone answers nothing: `next` tells.
+        let _is_taken = batch.is_empty() || self.batches.send(batch).is_ok();
+    }
+
+    /// Waits for the answers to a batch. Cancel-safe.
+    ///
+    /// # Errors
+    /// When the thread is gone.
+    pub async fn next(&mut self) -> io::Result<Vec<(RequestId, KernelAnswer)>> {
+        let answers = self.answers.recv().await;
+        answers.ok_or_else(|| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+/// Asks the kernel at once, and waits until it is done.
+#[derive(Debug)]
+pub struct Performer {
+    socket: Socket,
+    sequence: u32,
+    bytes: Vec<u8>,
+    buffer: Vec<u8>,
+}
+
+impl Performer {
+    /// Opens a socket for requests.
+    ///
+    /// # Errors
+    /// When there are no netlink sockets.
+    pub fn open() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.set_non_blocking(true)?;
+        for result in [socket.set_ext_ack(true), socket.set_cap_ack(true)] {
+            if let Err(error) = result {
+                // Kernels before 4.12 answer with a number only, and the whole request.
+                tracing::debug!(%error, "the kernel does not say why");
+            }
+        }
+        socket.bind(&SocketAddr::new(0, 0))?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        Ok(Self {
+            socket,
+            sequence: 0,
+            bytes: Vec::new(),
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Does what is asked, in order; returns an answer to each.
+    pub fn perform(
+        &mut self,
+        batch: &[(RequestId, KernelRequest)],
+    ) -> Vec<(RequestId, KernelAnswer)> {
+        let mut answers = BTreeMap::new();
+        let mut waiting = BTreeMap::new();
+        for (id, request) in batch {
+            match request {
+                KernelRequest::ReadSwitch { link, switch } => {
+                    self.flush(&mut waiting, &mut answers);
+                    answers.insert(*id, switches::read(link, *switch));
+                }
+                KernelRequest::SetSwitch {
+                    link,
+                    switch,
+                    value,
+                } => {
+                    self.flush(&mut waiting, &mut answers);
+                    answers.insert(*id, switches::set(link, *switch, *value));
+                }
+                KernelRequest::DeleteAddress {
+                    index,
+                    promote: true,
+                    ..
+                } => {
+                    self.flush(&mut waiting, &mut answers);
+                    let _promoting = switches::Promoting::begin(*index);
+                    self.append(*id, request, &mut waiting);
+                    self.flush(&mut waiting, &mut answers);
+                }
+                KernelRequest::SetUp { .. }
+                | KernelRequest::SetMtu { .. }
+                | KernelRequest::SetMac { .. }
+                | KernelRequest::AddAddress(_)
+                | KernelRequest::ReplaceAddress(_)
+                | KernelRequest::DeleteAddress { .. }
+                | KernelRequest::AddRoute(_)
+                | KernelRequest::ReplaceRoute(_)
+                | KernelRequest::DeleteRoute(_)
+                | KernelRequest::AddRule(_)
+                | KernelRequest::DeleteRule(_) => self.append(*id, request, &mut waiting),
+            }
+        }
+        self.flush(&mut waiting, &mut answers);
+        let unanswered = || fault(libc::ENOBUFS);
+        batch
+            .iter()
+            .map(|(id, _)| (*id, answers.remove(id).unwrap_or_else(unanswered)))
+            .collect()
+    }
+
+    fn append(
+        &mut self,
+        id: RequestId,
+        request: &KernelRequest,
+        waiting: &mut BTreeMap<u32, RequestId>,
+    ) {
+        let count = emit(request, self.sequence, &mut self.bytes);
+        for _ in 0..count {
+            waiting.insert(self.sequence, id);
+            self.sequence = self.sequence.wrapping_add(1);
+        }
+    }
+
+    /// Sends what is written, and reads the answers: they are there when the kernel has taken the datagram.
+    fn flush(
+        &mut self,
+        waiting: &mut BTreeMap<u32, RequestId>,
+        answers: &mut BTreeMap<RequestId, KernelAnswer>,
+    ) {
+        if waiting.is_empty() {
+            return;
+        }
+        let sent = self.socket.send(&self.bytes, 0);
+        self.bytes.clear();
+        if let Err(error) = sent {
+            let errno = error.raw_os_error().unwrap_or(libc::EIO);
+            for id in std::mem::take(waiting).into_values() {
+                answers.insert(id, fault(errno));
+            }
+            return;
+        }
+        while !waiting.is_empty() {
+            match socket::receive(&self.socket, &mut self.buffer) {
+                Ok(Received::Datagram) => {}
+                Ok(Received::Foreign | Received::Lost) => continue,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    tracing::debug!(%error, "answers of the kernel are missing");
+                    break;
+                }
+            }
+            for (sequence, answer) in answers::parse(&self.buffer) {
+                let Some(id) = waiting.remove(&sequence) else {
+                    continue;
+                };
+                // Of several messages for one request the first that failed counts.
+                let before = answers.entry(id).or_insert(KernelAnswer::Done);
+                if *before == KernelAnswer::Done {
+                    *before = answer;
+                }
+            }
+        }
+        // What has no answer is asked again: it is one of those faults that pass.
+        for id in std::mem::take(waiting).into_values() {
+            answers.insert(id, fault(libc::ENOBUFS));
+        }
+    }
+}
+
+fn fault(errno: i32) -> KernelAnswer {
+    KernelAnswer::Failed(KernelFault { errno, text: None })
+}
