@@ -1,6 +1,21 @@
 //! What have we added, and what was there before? The journal: state and its text, without files.
+//!
+//! An item is written down before the kernel is asked for it, so that whatever has our number and is not written down was
+//! never ours. The text is replaced whole. It proves nothing about another boot or another network namespace: after a
+//! loss of power there is nothing to clean, and the text need not survive one.
 
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use config::model::{PolicyRule, Prefix};
+use policy::facts::Supplier;
+use policy::links::RouteKey;
+
+use crate::status::{Item, Setting};
 
 /// What proves that a journal is about the kernel of today.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,4 +33,249 @@ pub struct JournalText {
     pub version: u64,
     /// One line an item.
     pub text: String,
+}
+
+/// A setting's value as a number: 0 and 1, octets, 48 bits of address, or what the file says.
+pub(crate) type Value = i64;
+
+/// What a setting was, and what we made of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Changed {
+    pub(crate) was: Value,
+    pub(crate) ours: Value,
+}
+
+/// What we have added and changed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Entries {
+    pub(crate) addresses: BTreeMap<(u32, Prefix), Option<Supplier>>,
+    pub(crate) routes: BTreeMap<RouteKey, Option<Supplier>>,
+    pub(crate) rules: BTreeSet<PolicyRule>,
+    pub(crate) settings: BTreeMap<(u32, Setting), Changed>,
+    /// The kinds of the links above: a link never changes its kind, so that another kind is another link.
+    pub(crate) kinds: BTreeMap<u32, Arc<str>>,
+}
+
+/// The journal, and how far it is kept.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    id: Arc<str>,
+    entries: Entries,
+    version: u64,
+    offered: u64,
+    settled: u64,
+    /// Whether what is kept names things that are no more: harmless, and mended when there is time.
+    has_leavings: bool,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self {
+            id: "".into(),
+            entries: Entries::default(),
+            version: 0,
+            offered: 0,
+            settled: 0,
+            has_leavings: false,
+        }
+    }
+}
+
+impl Journal {
+    /// Takes the text of a run before; what it says of another boot counts for nothing.
+    pub(crate) fn load(text: Option<&str>, boot: &Boot) -> Self {
+        let entries = text.and_then(|text| text::parse(text, &boot.id));
+        Self {
+            id: boot.id.clone(),
+            // A text that proves nothing is replaced as soon as there is something to prove.
+            entries: entries.unwrap_or_default(),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) const fn entries(&self) -> &Entries {
+        &self.entries
+    }
+
+    /// Whether an address, route or rule is written down as ours.
+    pub(crate) fn proves(&self, item: &Item) -> bool {
+        match item {
+            Item::Address(index, prefix) => self.entries.addresses.contains_key(&(*index, *prefix)),
+            Item::Route(key) => self.entries.routes.contains_key(key),
+            Item::Rule(rule) => self.entries.rules.contains(rule),
+            Item::Setting(index, setting) => {
+                self.entries.settings.contains_key(&(*index, *setting))
+            }
+        }
+    }
+
+    /// Returns who supplied what is written down.
+    pub(crate) fn supplier(&self, item: &Item) -> Option<Supplier> {
+        match item {
+            Item::Address(index, prefix) => self.entries.addresses.get(&(*index, *prefix)),
+            Item::Route(key) => self.entries.routes.get(key),
+            Item::Rule(_) | Item::Setting(..) => None,
+        }
+        .copied()
+        .flatten()
+    }
+
+    pub(crate) fn changed(&self, index: u32, setting: Setting) -> Option<Changed> {
+        self.entries.settings.get(&(index, setting)).copied()
+    }
+
+    /// Writes down an address, route or rule.
+    pub(crate) fn write_down(
+        &mut self,
+        item: &Item,
+        supplier: Option<Supplier>,
+        kind: Option<&Arc<str>>,
+    ) {
+        let is_news = match item {
+            Item::Address(index, prefix) => {
+                let key = (*index, *prefix);
+                self.entries.addresses.insert(key, supplier) != Some(supplier)
+            }
+            Item::Route(key) => self.entries.routes.insert(*key, supplier) != Some(supplier),
+            Item::Rule(rule) => self.entries.rules.insert(rule.clone()),
+            Item::Setting(..) => false,
+        };
+        self.note_kind(item, kind);
+        self.version += u64::from(is_news);
+    }
+
+    /// Writes down what a setting was, unless that is known from an earlier change, and what it is to be.
+    pub(crate) fn write_down_setting(
+        &mut self,
+        (index, setting): (u32, Setting),
+        is: Value,
+        ours: Value,
+        kind: Option<&Arc<str>>,
+    ) {
+        let before = self.changed(index, setting);
+        let was = before.map_or(is, |before| before.was);
+        let changed = Changed { was, ours };
+        if before != Some(changed) {
+            self.entries.settings.insert((index, setting), changed);
+            self.note_kind(&Item::Setting(index, setting), kind);
+            self.version += 1;
+        }
+    }
+
+    /// Strikes an item out.
+    pub(crate) fn strike(&mut self, item: &Item) {
+        self.has_leavings |= match item {
+            Item::Address(index, prefix) => {
+                self.entries.addresses.remove(&(*index, *prefix)).is_some()
+            }
+            Item::Route(key) => self.entries.routes.remove(key).is_some(),
+            Item::Rule(rule) => self.entries.rules.remove(rule),
+            Item::Setting(index, setting) => {
+                self.entries.settings.remove(&(*index, *setting)).is_some()
+            }
+        };
+        if let Item::Address(index, _) | Item::Setting(index, _) = item
+            && self.items_of(*index).next().is_none()
+        {
+            self.entries.kinds.remove(index);
+        }
+    }
+
+    /// Strikes out everything of a link, which is gone or is not ours any more.
+    pub(crate) fn strike_link(&mut self, index: u32) {
+        let items: Vec<Item> = self.items_of(index).collect();
+        for item in &items {
+            self.strike(item);
+        }
+        self.entries.kinds.remove(&index);
+    }
+
+    /// Returns the addresses and settings of one link.
+    pub(crate) fn items_of(&self, index: u32) -> impl Iterator<Item = Item> {
+        let first = Prefix {
+            address: std::net::Ipv4Addr::UNSPECIFIED.into(),
+            length: 0,
+        };
+        let addresses = self.entries.addresses.range((index, first)..);
+        let addresses = addresses.map_while(move |((of, prefix), _)| {
+            (*of == index).then_some(Item::Address(index, *prefix))
+        });
+        let settings = self.entries.settings.range((index, Setting::Up)..);
+        let settings = settings.map_while(move |((of, setting), _)| {
+            (*of == index).then_some(Item::Setting(index, *setting))
+        });
+        addresses.chain(settings)
+    }
+
+    /// Returns everything that is written down.
+    pub(crate) fn items(&self) -> impl Iterator<Item = Item> {
+        let Entries {
+            addresses,
+            routes,
+            rules,
+            settings,
+            ..
+        } = &self.entries;
+        let addresses = addresses
+            .keys()
+            .map(|(index, it)| Item::Address(*index, *it));
+        let routes = routes.keys().map(|key| Item::Route(*key));
+        let rules = rules.iter().map(|rule| Item::Rule(rule.clone()));
+        let settings = settings
+            .keys()
+            .map(|(index, it)| Item::Setting(*index, *it));
+        addresses.chain(routes).chain(rules).chain(settings)
+    }
+
+    /// Returns the text when it has to be kept: something is written down that the kept one does not have, or nothing else
+    /// is to be done and the kept one has leavings. One version at a time is under way.
+    pub(crate) fn poll(&mut self, is_idle: bool) -> Option<JournalText> {
+        if self.offered > self.settled {
+            return None;
+        }
+        if is_idle && std::mem::take(&mut self.has_leavings) {
+            self.version += 1;
+        }
+        if self.version == self.offered {
+            return None;
+        }
+        self.offered = self.version;
+        self.has_leavings = false;
+        Some(JournalText {
+            version: self.version,
+            text: text::emit(&self.id, &self.entries),
+        })
+    }
+
+    /// Takes word of a version.
+    pub(crate) fn settle(&mut self, version: u64) {
+        self.settled = self.settled.max(version.min(self.offered));
+    }
+
+    /// Has everything kept once more.
+    pub(crate) const fn offer_again(&mut self) {
+        self.version += 1;
+    }
+
+    /// Whether everything written down is kept, as far as it can be.
+    pub(crate) const fn is_settled(&self) -> bool {
+        self.settled == self.version
+    }
+
+    /// Whether there is nothing to keep.
+    pub(crate) const fn is_clean(&self) -> bool {
+        self.is_settled() && !self.has_leavings
+    }
+
+    fn note_kind(&mut self, item: &Item, kind: Option<&Arc<str>>) {
+        let (Item::Address(index, _) | Item::Setting(index, _)) = item else {
+            return;
+        };
+        if let Some(kind) = kind
+            && self.entries.kinds.get(index) != Some(kind)
+        {
+            self.entries.kinds.insert(*index, Arc::clone(kind));
+            self.version += 1;
+        }
+    }
 }

@@ -49,6 +49,8 @@ pub enum KernelEvent {
     Rule(PolicyRule),
     /// A rule with our number is gone.
     RuleGone(PolicyRule),
+    /// A rule with another number is gone: its place is free.
+    RuleFreed(PolicyRule),
 }
 
 /// An address, as the kernel describes it.

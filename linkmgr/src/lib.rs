@@ -24,7 +24,8 @@
 //! 1. [`LinkManager::poll_journal`]: when there is one, keep it (replace the file whole; it need not survive a loss of power,
 //!    after which it is void), then [`LinkManager::handle_journal`];
 //! 2. [`LinkManager::poll_request`] until there is none, and send them all, in order, in one go;
-//! 3. [`LinkManager::poll_report`] until there is none.
+//! 3. both again, until both have nothing;
+//! 4. [`LinkManager::poll_report`] until there is none.
 //!
 //! Requests that need the journal are withheld until it is kept, which is all there is to survive a SIGKILL at any point. When
 //! the daemon ends: [`LinkManager::stop`], and go on until [`LinkManager::is_idle`].
@@ -34,12 +35,12 @@ pub mod arp;
 pub mod clients;
 pub mod dhcp4;
 pub mod dhcp6;
+pub mod fake;
 pub mod ipv4ll;
 pub mod journal;
 pub mod kernel;
 pub mod kinds;
 mod local;
-#[expect(dead_code, unused_imports, reason = "read by what asks the kernel")]
 mod observed;
 mod octets;
 mod offered;
@@ -63,6 +64,8 @@ use observed::Observed;
 pub use octets::Lifetime;
 pub use offered::Designated;
 use policy::{LinkFacts, LinkId};
+pub use reconcile::MAX_IN_FLIGHT;
+use reconcile::Writer;
 pub use request::{KernelAnswer, KernelFault, KernelRequest, RequestId};
 pub use status::{Item, ItemState, LinkReport, LinkTimer, Setting, StopLevel};
 
@@ -79,6 +82,8 @@ pub struct LinkManager {
     facts: BTreeMap<LinkId, LinkFacts>,
     id_by_index: BTreeMap<u32, LinkId>,
     births: u32,
+    /// What asks the kernel.
+    writer: Writer,
 }
 
 impl LinkManager {
@@ -103,13 +108,15 @@ impl LinkManager {
             | KernelEvent::OwnRoute(_)
             | KernelEvent::OwnRouteGone(_)
             | KernelEvent::Rule(_)
-            | KernelEvent::RuleGone(_) => {
+            | KernelEvent::RuleGone(_)
+            | KernelEvent::RuleFreed(_) => {
                 if let Some(listing) = &mut self.listing {
                     listing.apply(event, now);
                     return false;
                 }
                 let touched = self.observed.apply(event, now);
-                self.update_facts(touched.indexes)
+                let indexes = self.mark(touched);
+                self.update_facts(indexes)
             }
         }
     }
@@ -132,7 +139,9 @@ impl LinkManager {
         indexes.extend(listed.indexes());
         let before = std::mem::replace(&mut self.observed, listed);
         self.observed.inherit(before);
-        self.update_facts(indexes) || changed
+        changed |= self.update_facts(indexes);
+        self.mark_listing();
+        changed
     }
 
     fn update_facts(&mut self, indexes: impl IntoIterator<Item = u32>) -> bool {
@@ -162,8 +171,10 @@ impl LinkManager {
     }
 
     fn forget(&mut self, index: u32) -> bool {
-        self.id_by_index
-            .remove(&index)
-            .is_some_and(|id| self.facts.remove(&id).is_some())
+        let Some(id) = self.id_by_index.remove(&index) else {
+            return false;
+        };
+        self.mark_gone(id);
+        self.facts.remove(&id).is_some()
     }
 }

@@ -52,6 +52,8 @@ pub(crate) struct Touched {
     pub(crate) indexes: Vec<u32>,
     /// What may have to be asked for again.
     pub(crate) items: Vec<Item>,
+    /// A link that was taken up or down.
+    pub(crate) turned: Option<(u32, bool)>,
 }
 
 impl Observed {
@@ -84,6 +86,7 @@ impl Observed {
                 touched.items.push(Item::Rule(rule.clone()));
                 self.own.insert_rule(rule);
             }
+            KernelEvent::RuleFreed(rule) => touched.items.push(Item::Rule(rule)),
             KernelEvent::RuleGone(rule) => {
                 self.own.remove_rule(&rule);
                 touched.items.push(Item::Rule(rule));
@@ -189,7 +192,11 @@ impl Observed {
         if entry.link.as_deref() == Some(&link) {
             return;
         }
-        let was_up = entry.link.as_ref().is_some_and(|old| old.admin_up);
+        let before = entry.link.as_ref().map(|old| old.admin_up);
+        if before.is_some_and(|before| before != link.admin_up) {
+            touched.turned = Some((index, link.admin_up));
+        }
+        let was_up = before == Some(true);
         if was_up && !link.admin_up {
             // IPv4 never tells; IPv6 keeps silent under net.ipv6.route.skip_notify_on_dev_down. Both drop all.
             entry.routes.clear();

@@ -1,97 +1,562 @@
 //! How is what should be there made of what is there? The writing half of [`LinkManager`].
+//!
+//! An item is compared when something about it may have changed, and asked for by itself: one that fails holds up no other.
+//! It is asked for again when its link changes. What the comparison comes to is in [`decide`], how patient it is in
+//! [`record`].
 
+pub(crate) mod decide;
+mod marks;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use config::time::Instant;
+use policy::links::RouteKey;
 use policy::{LinkId, LinksPlan};
 
 use crate::LinkManager;
-use crate::journal::{Boot, JournalText};
-use crate::request::{KernelAnswer, KernelRequest, RequestId};
-use crate::status::{Item, ItemState, LinkReport, LinkTimer, StopLevel};
+use crate::journal::{Boot, Journal, JournalText};
+use crate::kernel::KernelEvent;
+use crate::request::{KernelAnswer, KernelFault, KernelRequest, RequestId};
+use crate::status::{Item, ItemState, LinkReport, LinkTimer, Setting, StopLevel};
+use decide::{Decision, Step, View, WriteDown};
+use record::Record;
 
-#[expect(
-    clippy::needless_pass_by_ref_mut,
-    reason = "these are the signatures; what is behind them changes"
-)]
+/// Requests that wait for answers at most: their acknowledgements fit into the socket's least buffer.
+pub const MAX_IN_FLIGHT: usize = 64;
+/// How long what a run before has left waits for its supplier to say it again: longer than a DHCP server is asked.
+const INHERITED: Duration = Duration::from_secs(60);
+/// How long after a failure the journal is tried again.
+const JOURNAL_PAUSE: Duration = Duration::from_secs(30);
+
+const EEXIST: i32 = 17;
+const EBUSY: i32 = 16;
+/// `ENOENT`, `ESRCH`, `ENODEV`, `EADDRNOTAVAIL`: what is to go is not there.
+const NOT_THERE: [i32; 4] = [2, 3, 19, 99];
+/// `EINTR`, `EAGAIN`, `ENOMEM`, `EBUSY`, `ENOBUFS`.
+const PASSING: [i32; 5] = [4, 11, 12, 16, 105];
+
+/// What the writing half knows.
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    plan: Option<Arc<LinksPlan>>,
+    claimants: BTreeSet<(RouteKey, LinkId)>,
+    journal: Journal,
+    journal_retry_at: Option<Instant>,
+    marks_addresses: bool,
+    /// Items that have to be compared.
+    dirty: BTreeSet<Item>,
+    /// Items that have to be asked for, in order.
+    queue: BTreeSet<(Step, Item)>,
+    step_by_item: BTreeMap<Item, Step>,
+    /// Items that have to be compared later.
+    delayed: BTreeSet<(Instant, Item)>,
+    in_flight: BTreeMap<RequestId, (Item, KernelRequest)>,
+    busy: BTreeSet<Item>,
+    record_by_item: BTreeMap<Item, Record>,
+    /// What a change of its link may mend, by the link's index.
+    unsatisfied: BTreeSet<(u32, Item)>,
+    inherited: BTreeSet<Item>,
+    inherited_until: Option<Instant>,
+    overridden: BTreeSet<u32>,
+    adopting: BTreeSet<Item>,
+    needs_down: BTreeSet<u32>,
+    reports: VecDeque<LinkReport>,
+    requests: u64,
+    stopping: Option<StopLevel>,
+    /// Whether a listing has been complete.
+    is_ready: bool,
+    /// The last moment that anybody told.
+    now: Instant,
+}
+
 impl LinkManager {
     /// Takes the journal of a run before, and tells it what proves that the kernel is still the same one. Comes first, and
     /// once; without it nothing of before is ours.
-    pub fn load_journal(&mut self, text: Option<&str>, boot: Boot) {
-        drop((text, boot));
+    pub fn load_journal(&mut self, text: Option<&str>, boot: &Boot) {
+        let writer = &mut self.writer;
+        writer.journal = Journal::load(text, boot);
+        writer.marks_addresses = boot.marks_addresses;
+        writer.inherited = writer.journal.items().collect();
+        if writer.is_ready {
+            self.check_kinds();
+        }
     }
 
     /// Takes what should be there. Nothing is asked for before the first listing is complete.
+    ///
+    /// What a run before has left on a link, through a client that the plan runs there, waits a minute for the client to say
+    /// it again.
     pub fn apply_plan(&mut self, plan: Arc<LinksPlan>, now: Instant) {
-        drop((plan, now));
+        self.writer.now = now;
+        if self.writer.stopping.is_none() {
+            self.mark_plan(plan);
+        }
     }
 
     /// Returns the journal when it has to be kept; what it proves is asked for after [`LinkManager::handle_journal`] only.
     pub fn poll_journal(&mut self) -> Option<JournalText> {
-        None
+        self.settle();
+        let is_idle = self.writer.is_at_rest();
+        self.writer.journal.poll(is_idle)
     }
 
     /// Takes word of the journal of this version: it is kept, or could not be. A disk that is full is no reason to have no
     /// network: the requests go out all the same, and the journal is tried again later.
     pub fn handle_journal(&mut self, version: u64, is_kept: bool, now: Instant) {
-        let _ = (version, is_kept, now);
+        let writer = &mut self.writer;
+        writer.now = now;
+        writer.journal.settle(version);
+        writer.journal_retry_at = (!is_kept).then(|| now + JOURNAL_PAUSE);
     }
 
-    /// Returns the next request, in the order in which the kernel must see them; at most 64 wait for answers.
+    /// Returns the next request, in the order in which the kernel must see them; at most [`MAX_IN_FLIGHT`] wait for
+    /// answers.
     pub fn poll_request(&mut self, now: Instant) -> Option<(RequestId, KernelRequest)> {
-        let _ = now;
-        None
+        self.writer.now = now;
+        self.settle();
+        if self.is_held() || self.writer.in_flight.len() >= MAX_IN_FLIGHT {
+            return None;
+        }
+        loop {
+            if !self.writer.journal.is_settled() {
+                return None;
+            }
+            let (_, item) = self.writer.queue.pop_first()?;
+            self.writer.step_by_item.remove(&item);
+            // Lifetimes are counted from this moment, and something may have come between.
+            let Decision::Ask(ask) = self.view().decide(&item) else {
+                self.writer.dirty.insert(item);
+                self.settle();
+                continue;
+            };
+            self.write_down(&item, ask.write_down);
+            if !self.writer.journal.is_settled() {
+                self.writer.enqueue(ask.step, item);
+                return None;
+            }
+            return Some(self.writer.send(item, ask.request));
+        }
     }
 
     /// Takes the answer to a request.
     pub fn handle_answer(&mut self, id: RequestId, answer: KernelAnswer, now: Instant) {
-        drop((id, answer, now));
+        let writer = &mut self.writer;
+        writer.now = now;
+        let Some((item, request)) = writer.in_flight.remove(&id) else {
+            return;
+        };
+        writer.busy.remove(&item);
+        match answer {
+            KernelAnswer::Done => self.take_done(&item, &request, now),
+            KernelAnswer::Value(value) => {
+                if let Item::Setting(index, Setting::Switch(switch)) = item {
+                    self.observed.set_switch(index, switch, value);
+                }
+                self.writer.dirty.insert(item);
+            }
+            KernelAnswer::Failed(fault) => self.take_fault(item, &request, fault, now),
+        }
     }
 
     /// Returns something that a client has to know.
     pub fn poll_report(&mut self) -> Option<LinkReport> {
-        None
+        self.writer.reports.pop_front()
     }
 
-    /// Returns the deadline, and what it is for; there is none while nothing is wrong.
+    /// Returns the deadline, and what it is for, once all polls have returned nothing; there is none while nothing is wrong.
     pub fn poll_timeout(&self) -> Option<(Instant, LinkTimer)> {
-        None
+        let writer = &self.writer;
+        let retry = writer
+            .delayed
+            .first()
+            .map(|(at, _)| (*at, LinkTimer::Retry));
+        let inherited = writer
+            .inherited_until
+            .filter(|_| !writer.inherited.is_empty())
+            .map(|at| (at, LinkTimer::Inherited));
+        let journal = writer.journal_retry_at.map(|at| (at, LinkTimer::Journal));
+        retry.into_iter().chain(inherited).chain(journal).min()
     }
 
     /// Takes word that the deadline has come.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let _ = now;
+        let writer = &mut self.writer;
+        writer.now = now;
+        while let Some((at, _)) = writer.delayed.first()
+            && *at <= now
+        {
+            let Some((_, item)) = writer.delayed.pop_first() else {
+                break;
+            };
+            writer.dirty.insert(item);
+        }
+        if writer.inherited_until.is_some_and(|at| at <= now) {
+            writer.inherited_until = None;
+            let inherited = std::mem::take(&mut writer.inherited);
+            writer.dirty.extend(inherited);
+        }
+        if writer.journal_retry_at.is_some_and(|at| at <= now) {
+            writer.journal_retry_at = None;
+            writer.journal.offer_again();
+        }
     }
 
     /// Returns every planned item that belongs to a link, or to none (`None`: the rules), and how far it is.
     pub fn items(&self, link: Option<LinkId>) -> Vec<(Item, ItemState)> {
-        let _ = link;
-        Vec::new()
+        let Some(plan) = &self.writer.plan else {
+            return Vec::new();
+        };
+        let items = match link {
+            None => plan.rules.iter().cloned().map(Item::Rule).collect(),
+            Some(id) => plan
+                .links
+                .get(&id)
+                .map(|plan| marks::items_of(id.index, plan))
+                .unwrap_or_default(),
+        };
+        let view = self.view();
+        let state = |item: &Item| {
+            if let (Item::Route(key), Some(link)) = (item, link)
+                && let Some((holder, _)) = view.planned_route(key)
+                && holder != link
+            {
+                return ItemState::TakenBy(holder);
+            }
+            let record = self.writer.record_by_item.get(item);
+            let state = record.and_then(|record| record.state.clone());
+            state.unwrap_or(ItemState::Waiting)
+        };
+        items
+            .into_iter()
+            .map(|item| {
+                let state = state(&item);
+                (item, state)
+            })
+            .collect()
     }
 
     /// Asks again for what has failed or was undone by hand on this link (`linnet up`).
     pub fn retry(&mut self, link: LinkId, now: Instant) {
-        let _ = (link, now);
+        self.writer.now = now;
+        self.writer.overridden.remove(&link.index);
+        self.mark_link(link);
     }
 
     /// Makes everything ours that is on this link as the plan wants it (`linnet adopt`).
     pub fn adopt(&mut self, link: LinkId, now: Instant) {
-        let _ = (link, now);
+        for (item, state) in self.items(Some(link)) {
+            match (&item, state) {
+                (Item::Address(..), ItemState::Adopted)
+                | (Item::Route(_), ItemState::Adopted | ItemState::Foreign) => {
+                    self.writer.adopting.insert(item);
+                }
+                _ => {}
+            }
+        }
+        self.retry(link, now);
     }
 
     /// Forgets that anything on this link is ours, so that it stays when the plan lets the link go (`linnet release`): first
     /// this, then the plan without the link.
     pub fn release(&mut self, link: LinkId) {
-        let _ = link;
+        let own = self.observed.own();
+        let is_here = |key: &RouteKey| {
+            let route = own.route(key);
+            route.is_some_and(|route| route.route.index == Some(link.index))
+        };
+        let routes: Vec<RouteKey> = own.keys().filter(is_here).collect();
+        for key in routes {
+            self.writer.journal.strike(&Item::Route(key));
+        }
+        self.writer.journal.strike_link(link.index);
     }
 
     /// Gives back, and takes no plan after that; go on until [`LinkManager::is_idle`].
     pub fn stop(&mut self, level: StopLevel, now: Instant) {
-        let _ = (level, now);
+        let writer = &mut self.writer;
+        writer.now = now;
+        writer.stopping = Some(level);
+        writer.inherited.clear();
+        if level == StopLevel::Release {
+            writer.forget_requests();
+            return;
+        }
+        let items: Vec<Item> = writer.journal.items().collect();
+        for item in items {
+            writer.mark_anew(item);
+        }
     }
 
-    /// Whether no request is under way or could be sent, and the journal is kept.
+    /// Whether no request is under way or could be sent, and the journal is kept. What the kernel refuses is not waited for.
     pub fn is_idle(&self) -> bool {
-        true
+        let writer = &self.writer;
+        let is_released = writer.stopping == Some(StopLevel::Release);
+        is_released && writer.in_flight.is_empty()
+            || writer.is_at_rest() && writer.journal.is_clean()
+    }
+
+    fn is_held(&self) -> bool {
+        let writer = &self.writer;
+        !writer.is_ready
+            || self.listing.is_some()
+            || writer.plan.is_none() && writer.stopping.is_none()
+    }
+
+    fn view(&self) -> View<'_> {
+        let writer = &self.writer;
+        View {
+            plan: writer.plan.as_deref(),
+            claimants: &writer.claimants,
+            observed: &self.observed,
+            journal: &writer.journal,
+            id_by_index: &self.id_by_index,
+            marks_addresses: writer.marks_addresses,
+            inherited: &writer.inherited,
+            overridden: &writer.overridden,
+            adopting: &writer.adopting,
+            needs_down: &writer.needs_down,
+            stopping: writer.stopping,
+            now: writer.now,
+        }
+    }
+
+    /// Compares what may have changed.
+    fn settle(&mut self) {
+        if self.is_held() || self.writer.stopping == Some(StopLevel::Release) {
+            return;
+        }
+        let mut waiting = BTreeSet::new();
+        while let Some(item) = self.writer.dirty.pop_first() {
+            if self.writer.busy.contains(&item) {
+                waiting.insert(item);
+                continue;
+            }
+            self.settle_item(item);
+        }
+        self.writer.dirty = waiting;
+    }
+
+    fn settle_item(&mut self, item: Item) {
+        let view = self.view();
+        let index = view.index_of(&item);
+        let decision = view.decide(&item);
+        self.writer.dequeue(&item);
+        self.writer.forget_delay(&item);
+        match decision {
+            Decision::Nothing => {
+                let record = self.writer.record_by_item.get(&item);
+                let unseen = record.and_then(Record::unseen_until);
+                match unseen.filter(|until| *until > self.writer.now) {
+                    Some(until) => self.writer.delay(&item, until),
+                    None => self.writer.let_go(&item),
+                }
+            }
+            Decision::Settled(state) => {
+                self.writer.record(&item).seen();
+                self.writer.inherited.remove(&item);
+                self.writer.adopting.remove(&item);
+                self.writer.not_mended(&item);
+                self.report(&item, &state);
+                self.writer.record(&item).state = Some(state);
+            }
+            Decision::Wait(state) => {
+                self.writer.mended_by(&item, index);
+                self.writer.record(&item).state = Some(state);
+            }
+            Decision::Ask(ask) => {
+                self.writer.inherited.remove(&item);
+                let record = self.writer.record(&item);
+                let not_before = record.not_before(&ask.request);
+                if let Some(at) = not_before.filter(|at| *at > self.writer.now) {
+                    self.writer.delay(&item, at);
+                    return;
+                }
+                self.write_down(&item, ask.write_down);
+                self.writer.enqueue(ask.step, item);
+            }
+        }
+    }
+
+    fn report(&mut self, item: &Item, state: &ItemState) {
+        let (Item::Address(index, prefix), ItemState::Duplicate) = (item, state) else {
+            return;
+        };
+        let record = self.writer.record_by_item.get(item);
+        let is_known = record.is_some_and(|record| record.state.as_ref() == Some(state));
+        if !is_known && let Some(id) = self.id_by_index.get(index) {
+            let report = LinkReport::Duplicate(*id, *prefix);
+            self.writer.reports.push_back(report);
+        }
+    }
+
+    fn write_down(&mut self, item: &Item, what: WriteDown) {
+        if what != WriteDown::Nothing && !self.writer.journal.proves(item) {
+            self.writer.record(item).is_fresh = true;
+        }
+        let journal = &mut self.writer.journal;
+        let kind = |index: &u32| Some(&self.observed.link_message(*index)?.kind);
+        match (what, item) {
+            (WriteDown::Ours(supplier), Item::Address(index, _)) => {
+                journal.write_down(item, supplier, kind(index));
+            }
+            (WriteDown::Ours(supplier), _) => journal.write_down(item, supplier, None),
+            (WriteDown::Changed(is, ours), Item::Setting(index, setting)) => {
+                journal.write_down_setting((*index, *setting), is, ours, kind(index));
+            }
+            (WriteDown::Nothing | WriteDown::Changed(..), _) => {}
+        }
+    }
+
+    fn take_done(&mut self, item: &Item, request: &KernelRequest, now: Instant) {
+        if let (
+            Item::Setting(index, Setting::Switch(switch)),
+            KernelRequest::SetSwitch { value, .. },
+        ) = (item, request)
+        {
+            // The kernel tells of none.
+            self.observed.set_switch(*index, *switch, *value);
+        }
+        if let Some(record) = self.writer.record_by_item.get_mut(item) {
+            record.done(request, now);
+        }
+        self.writer.dirty.insert(item.clone());
+    }
+
+    fn take_fault(
+        &mut self,
+        item: Item,
+        request: &KernelRequest,
+        fault: KernelFault,
+        now: Instant,
+    ) {
+        let errno = fault.errno;
+        if request.is_deletion() && NOT_THERE.contains(&errno) {
+            // The kernel drops routes in silence.
+            if let KernelRequest::DeleteRoute(route) = request {
+                let gone = KernelEvent::OwnRouteGone(route.clone());
+                self.observed.apply(gone, now);
+            } else if let KernelRequest::DeleteRule(rule) = request {
+                self.observed
+                    .apply(KernelEvent::RuleGone(rule.clone()), now);
+            }
+            return self.take_done(&item, request, now);
+        }
+        if let (KernelRequest::SetMac { index, .. }, EBUSY) = (request, errno)
+            && self.writer.needs_down.insert(*index)
+        {
+            self.writer.mark_anew(item);
+            return;
+        }
+        let index = self.view().index_of(&item);
+        self.writer.mended_by(&item, index);
+        let record = self.writer.record(&item);
+        if errno == EEXIST {
+            record.failed(fault, now);
+            record.state = Some(ItemState::Foreign);
+            // What is there was not made by us, whatever its number.
+            if std::mem::take(&mut record.is_fresh) {
+                self.writer.journal.strike(&item);
+            }
+        } else if PASSING.contains(&errno) {
+            let at = record.put_off(fault, now);
+            self.writer.delay(&item, at);
+        } else {
+            record.failed(fault, now);
+        }
+    }
+}
+
+impl Writer {
+    fn enqueue(&mut self, step: Step, item: Item) {
+        self.dequeue(&item);
+        self.step_by_item.insert(item.clone(), step);
+        self.queue.insert((step, item));
+    }
+
+    fn dequeue(&mut self, item: &Item) {
+        if let Some(step) = self.step_by_item.remove(item) {
+            self.queue.remove(&(step, item.clone()));
+        }
+    }
+
+    fn send(&mut self, item: Item, request: KernelRequest) -> (RequestId, KernelRequest) {
+        self.requests += 1;
+        let id = RequestId(self.requests);
+        let now = self.now;
+        let record = self.record(&item);
+        record.sent(&request, now);
+        record.state = Some(ItemState::Waiting);
+        self.busy.insert(item.clone());
+        self.in_flight.insert(id, (item, request.clone()));
+        (id, request)
+    }
+
+    /// Forgets an item that nobody wants and that is not ours.
+    fn let_go(&mut self, item: &Item) {
+        self.not_mended(item);
+        self.journal.strike(item);
+        self.record_by_item.remove(item);
+        self.inherited.remove(item);
+        self.adopting.remove(item);
+    }
+
+    fn record(&mut self, item: &Item) -> &mut Record {
+        self.record_by_item.entry(item.clone()).or_default()
+    }
+
+    /// Remembers that a change of this link may mend an item.
+    fn mended_by(&mut self, item: &Item, index: u32) {
+        self.not_mended(item);
+        self.record(item).mended_by = Some(index);
+        self.unsatisfied.insert((index, item.clone()));
+    }
+
+    fn not_mended(&mut self, item: &Item) {
+        if let Some(record) = self.record_by_item.get_mut(item)
+            && let Some(index) = record.mended_by.take()
+        {
+            self.unsatisfied.remove(&(index, item.clone()));
+        }
+    }
+
+    fn delay(&mut self, item: &Item, at: Instant) {
+        self.forget_delay(item);
+        self.record(item).delayed_until = Some(at);
+        self.delayed.insert((at, item.clone()));
+    }
+
+    fn forget_delay(&mut self, item: &Item) {
+        if let Some(record) = self.record_by_item.get_mut(item)
+            && let Some(at) = record.delayed_until.take()
+        {
+            self.delayed.remove(&(at, item.clone()));
+        }
+    }
+
+    fn mark_anew(&mut self, item: Item) {
+        if let Some(record) = self.record_by_item.get_mut(&item) {
+            record.begin_anew();
+        }
+        self.dirty.insert(item);
+    }
+
+    fn forget_requests(&mut self) {
+        self.dirty.clear();
+        self.queue.clear();
+        self.step_by_item.clear();
+        self.delayed.clear();
+    }
+
+    /// Whether nothing is under way, and nothing will be before something changes.
+    fn is_at_rest(&self) -> bool {
+        self.in_flight.is_empty()
+            && self.queue.is_empty()
+            && self.dirty.is_empty()
+            && self.delayed.is_empty()
     }
 }

@@ -82,6 +82,14 @@ pub enum KernelRequest {
 }
 
 impl KernelRequest {
+    /// Whether something is to go.
+    pub const fn is_deletion(&self) -> bool {
+        matches!(
+            self,
+            Self::DeleteAddress { .. } | Self::DeleteRoute(_) | Self::DeleteRule(_)
+        )
+    }
+
     /// Whether it leaves everything as it is.
     pub const fn is_read(&self) -> bool {
         matches!(self, Self::ReadSwitch { .. })

@@ -7,10 +7,8 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
-use linkmgr::Boot;
 use linkmgr::clients::Machine;
 use linkmgr::dhcp6::Duid;
 use linkmgr::slaac::Secret;
@@ -21,9 +19,6 @@ use crate::world::Kept;
 
 const MACHINE_ID: &str = "/etc/machine-id";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-const NETWORK_NAMESPACE: &str = "/proc/self/ns/net";
-/// The first kernel that keeps the protocol number of addresses (`IFA_PROTO`).
-const MARKS_ADDRESSES: (u32, u32) = (5, 18);
 
 /// Reads who this machine is; what has to stay and is not there is made of `fresh`, and kept.
 /// An error says that it cannot be: this would be another machine at the next start.
@@ -53,15 +48,6 @@ pub(crate) fn machine(options: &Options, fresh: [u8; 32]) -> (Machine, Option<io
     (machine, error)
 }
 
-/// Reads what tells this start of the kernel, and this network namespace, from others.
-pub(crate) fn boot() -> Boot {
-    let namespace = fs::metadata(NETWORK_NAMESPACE).map_or(0, |metadata| metadata.ino());
-    Boot {
-        id: format!("{} {namespace}", boot_id()).into(),
-        marks_addresses: release().is_none_or(|release| release >= MARKS_ADDRESSES),
-    }
-}
-
 fn boot_id() -> Arc<str> {
     text(BOOT_ID).unwrap_or_default().into()
 }
@@ -69,13 +55,6 @@ fn boot_id() -> Arc<str> {
 fn text(path: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     Some(text.trim().to_owned())
-}
-
-/// Returns major and minor number of the kernel.
-fn release() -> Option<(u32, u32)> {
-    let text = text("/proc/sys/kernel/osrelease")?;
-    let mut numbers = text.split(|digit: char| !digit.is_ascii_digit());
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
@@ -100,11 +79,5 @@ mod tests {
         for wrong in ["", "0a", "0aF", "0aF00", "0aF0 ", "zz00"] {
             assert_eq!(from_hex::<2>(wrong), None, "{wrong}");
         }
-    }
-
-    #[test]
-    fn the_kernel_tells_which_start_this_is() {
-        assert_eq!(boot(), boot());
-        assert!(boot().id.len() > 36);
     }
 }

@@ -210,7 +210,6 @@ impl<'a> Running<'a> {
         }
         let effects = self.world.begin(clock::now());
         self.execute(effects).await;
-        self.take_answers().await;
         self.socket.publish()?;
         memory::trim();
         announce(&Announcement::Ready);
@@ -236,6 +235,10 @@ impl<'a> Running<'a> {
                 }
                 events = self.monitor.next() => Some(Input::Kernel(events.map_err(RunError::Monitor)?)),
                 heard = self.link_io.ports.next() => Some(Input::Heard(heard)),
+                answers = self.link_io.requester.next() => {
+                    let broken = |error| RunError::System("ask the kernel", error);
+                    Some(Input::Answers(answers.map_err(broken)?))
+                }
                 () = self.multicast.ready() => {
                     self.hear();
                     self.drain().await;
@@ -270,10 +273,7 @@ impl<'a> Running<'a> {
                 self.driver.renew_ports();
             }
             match input {
-                Some(input) => {
-                    self.feed(input).await;
-                    self.take_answers().await;
-                }
+                Some(input) => self.feed(input).await,
                 None => self.pump(),
             }
             self.drain().await;
@@ -456,7 +456,7 @@ impl<'a> Running<'a> {
                     let then = self.world.on(kept, clock::now());
                     Box::pin(self.execute(then)).await;
                 }
-                Effect::Requests(requests) => self.link_io.perform(&requests),
+                Effect::Requests(requests) => self.link_io.requester.send(requests),
                 Effect::Ports(wanted) => self.link_io.open_ports(&wanted),
                 Effect::Send(transmits) => {
                     for transmit in transmits {

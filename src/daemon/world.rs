@@ -349,7 +349,7 @@ impl World {
             Input::List(read) => self.handle_list(*read),
         }
         self.drive_links(now, &mut effects);
-        if self.has_stopped() {
+        if self.has_stopped(now) {
             effects.push(Effect::Stop);
         }
         effects

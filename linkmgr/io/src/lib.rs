@@ -1,15 +1,24 @@
-//! Netlink events for the link manager. Reads only.
+//! Netlink for the link manager: what the kernel tells, and what it is asked.
 //!
 //! [`Monitor`] subscribes first and lists then, so that nothing falls between; events that come during a listing are
 //! told after it. When the kernel says that it lost notices (`ENOBUFS`), what is queued is thrown away and all is listed
 //! anew. [`parse_message`] is the whole of the wire format, without a socket.
 //!
-//! No capability is needed; with `CAP_NET_ADMIN` the receive buffer is as large as asked.
+//! [`Requester`] asks the kernel on a socket and a thread of its own; [`boot`] says which kernel it is.
+//!
+//! [`Ports`] are the sockets of clients: DHCP, router advertisements, ARP.
+//!
+//! To listen no capability is needed; with `CAP_NET_ADMIN` the receive buffer is as large as asked. Requests need
+//! `CAP_NET_ADMIN`, and switches a `/proc/sys/net` that can be written.
 //!
 //! # Limitations
+//! When somebody replaces a route of ours that is no default route (`ip route replace`), nobody tells: the filter drops what
+//! has another number. It is noticed at the next listing.
+//!
 //! Routes through nexthop objects (`ip nexthop`) are seen while `net.ipv4.nexthop_compat_mode` is 1, its default; an IPv4
 //! route that vanishes because its nexthop object is deleted is noticed at the next listing only.
 
+mod boot;
 mod emit;
 pub mod message;
 mod monitor;
@@ -18,7 +27,8 @@ mod requests;
 mod socket;
 mod sysfs;
 
+pub use boot::boot;
 pub use message::parse_message;
 pub use monitor::Monitor;
 pub use ports::Ports;
-pub use requests::Requests;
+pub use requests::{Performer, Requester};

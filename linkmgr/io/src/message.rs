@@ -4,7 +4,6 @@
 //! that are no default route are passed over before anything is built from them. Nothing here reads sysfs: the kind of a
 //! wireless link is `ethernet` as far as netlink tells.
 
-pub(crate) mod acknowledgement;
 pub(crate) mod address;
 pub(crate) mod own_route;
 pub(crate) mod rule;
@@ -85,10 +84,8 @@ pub(crate) fn parse_into(mut bytes: &[u8], events: &mut Vec<KernelEvent>) -> End
                 events.extend(routes(message.body).into_iter().map(KernelEvent::RouteGone));
                 events.extend(own_route::parse(message.body).map(KernelEvent::OwnRouteGone));
             }
-            libc::RTM_NEWRULE => events.extend(rule::parse(message.body).map(KernelEvent::Rule)),
-            libc::RTM_DELRULE => {
-                events.extend(rule::parse(message.body).map(KernelEvent::RuleGone));
-            }
+            libc::RTM_NEWRULE => events.extend(rule::there(message.body)),
+            libc::RTM_DELRULE => events.extend(rule::gone(message.body)),
             _ => {}
         }
     }
@@ -282,7 +279,7 @@ fn via(value: &[u8]) -> Option<IpAddr> {
 }
 
 /// Walks attributes, as kind and value, up to the first whose length makes no sense.
-fn attributes_of(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(crate) fn attributes_of(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(half(bytes, 0)?);
         let kind = half(bytes, 2)? & ATTRIBUTE_KIND;
@@ -314,18 +311,18 @@ fn prefix(address: IpAddr, length: u8) -> Option<Prefix> {
 }
 
 /// Reads a text that ends with NUL.
-fn text(value: &[u8]) -> Option<Arc<str>> {
+pub(crate) fn text(value: &[u8]) -> Option<Arc<str>> {
     let end = value.iter().position(|octet| *octet == 0);
     let text = value.get(..end.unwrap_or(value.len()))?;
     std::str::from_utf8(text).ok().map(Into::into)
 }
 
-fn half(bytes: &[u8], offset: usize) -> Option<u16> {
+pub(crate) fn half(bytes: &[u8], offset: usize) -> Option<u16> {
     let octets = bytes.get(offset..)?.first_chunk()?;
     Some(u16::from_ne_bytes(*octets))
 }
 
-fn word(bytes: &[u8], offset: usize) -> Option<u32> {
+pub(crate) fn word(bytes: &[u8], offset: usize) -> Option<u32> {
     let octets = bytes.get(offset..)?.first_chunk()?;
     Some(u32::from_ne_bytes(*octets))
 }

@@ -1,233 +1,215 @@
-//! How is the kernel asked for something? [`Requests::perform`]: one after another, each with its answer.
+//! How is the kernel asked? [`Requester`]: a thread with a socket of its own, because the kernel does what is asked while it
+//! is asked, and may wait for a lock that somebody else holds for seconds.
 //!
-//! The kernel does what a netlink message asks while the message is being sent, so that the answers lie in the socket when
-//! sending returns: nothing waits here, and a row of requests costs one system call to send. Settings below `/proc/sys`
-//! are files; their order among the messages is kept.
+//! A batch goes out in as few datagrams as its order allows, and its answers come back together. Decides nothing.
 
-use std::fs;
+mod answers;
+mod switches;
+
+use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
 
-use linkmgr::request::{KernelAnswer, KernelFault, KernelRequest, RequestId};
+use linkmgr::{KernelAnswer, KernelFault, KernelRequest, RequestId};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
+use tokio::sync::mpsc as answers_channel;
 
-use crate::emit;
-use crate::message::acknowledgement;
-use crate::socket::{Received, receive};
+use crate::emit::emit;
+use crate::socket::{self, Received};
 
-/// Octets that are sent in one go.
-const BATCH_MAX: usize = 16 << 10;
-const SETTINGS: &str = "/proc/sys/net";
+/// Requests and their ids, or answers and theirs.
+type Batch<T> = Vec<(RequestId, T)>;
 
-/// The socket by which the kernel is asked; it hears nothing but answers.
+/// Asks the kernel on a thread of its own, which sleeps until there is something to ask.
 #[derive(Debug)]
-pub struct Requests {
+pub struct Requester {
+    batches: mpsc::Sender<Batch<KernelRequest>>,
+    answers: answers_channel::UnboundedReceiver<Batch<KernelAnswer>>,
+}
+
+impl Requester {
+    /// Opens the socket and starts the thread. The thread has the capabilities and the network namespace of the caller.
+    ///
+    /// # Errors
+    /// When there are no netlink sockets or no threads.
+    pub fn start() -> io::Result<Self> {
+        let mut performer = Performer::open()?;
+        let (batches, to_do) = mpsc::channel::<Batch<KernelRequest>>();
+        let (done, answers) = answers_channel::unbounded_channel();
+        thread::Builder::new()
+            .name("linnet-kernel".to_owned())
+            .spawn(move || {
+                while let Ok(batch) = to_do.recv() {
+                    if done.send(performer.perform(&batch)).is_err() {
+                        return;
+                    }
+                }
+            })?;
+        Ok(Self { batches, answers })
+    }
+
+    /// Hands over a batch, in the order in which the kernel must see it.
+    pub fn send(&self, batch: Vec<(RequestId, KernelRequest)>) {
+        // A thread that is gone answers nothing: `next` tells.
+        let _is_taken = batch.is_empty() || self.batches.send(batch).is_ok();
+    }
+
+    /// Waits for the answers to a batch. Cancel-safe.
+    ///
+    /// # Errors
+    /// When the thread is gone.
+    pub async fn next(&mut self) -> io::Result<Vec<(RequestId, KernelAnswer)>> {
+        let answers = self.answers.recv().await;
+        answers.ok_or_else(|| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+/// Asks the kernel at once, and waits until it is done.
+#[derive(Debug)]
+pub struct Performer {
     socket: Socket,
     sequence: u32,
+    bytes: Vec<u8>,
     buffer: Vec<u8>,
 }
 
-/// What is on its way, in the order in which it was sent.
-#[derive(Default)]
-struct Batch {
-    octets: Vec<u8>,
-    /// The request that each message belongs to, by its number.
-    sent: Vec<(u32, RequestId)>,
-}
-
-impl Requests {
-    /// Opens the socket.
+impl Performer {
+    /// Opens a socket for requests.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// When there are no netlink sockets.
     pub fn open() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.set_non_blocking(true)?;
-        socket.bind(&SocketAddr::new(0, 0))?;
-        socket.connect(&SocketAddr::new(0, 0))?;
-        for set in [Socket::set_ext_ack, Socket::set_cap_ack] {
-            if let Err(error) = set(&socket, true) {
-                tracing::debug!(%error, "the kernel answers without words");
+        for result in [socket.set_ext_ack(true), socket.set_cap_ack(true)] {
+            if let Err(error) = result {
+                // Kernels before 4.12 answer with a number only, and the whole request.
+                tracing::debug!(%error, "the kernel does not say why");
             }
         }
+        socket.bind(&SocketAddr::new(0, 0))?;
+        socket.connect(&SocketAddr::new(0, 0))?;
         Ok(Self {
             socket,
             sequence: 0,
+            bytes: Vec::new(),
             buffer: Vec::new(),
         })
     }
 
-    /// Asks for all of these in this order, and returns an answer to each. One that fails does not stop the others.
+    /// Does what is asked, in order; returns an answer to each.
     pub fn perform(
         &mut self,
-        requests: &[(RequestId, KernelRequest)],
+        batch: &[(RequestId, KernelRequest)],
     ) -> Vec<(RequestId, KernelAnswer)> {
-        let mut answers = Vec::with_capacity(requests.len());
-        let mut batch = Batch::default();
-        for (id, request) in requests {
+        let mut answers = BTreeMap::new();
+        let mut waiting = BTreeMap::new();
+        for (id, request) in batch {
             match request {
                 KernelRequest::ReadSwitch { link, switch } => {
-                    self.flush(&mut batch, &mut answers);
-                    answers.push((*id, read(&switch.path(link))));
+                    self.flush(&mut waiting, &mut answers);
+                    answers.insert(*id, switches::read(link, *switch));
                 }
                 KernelRequest::SetSwitch {
                     link,
                     switch,
                     value,
                 } => {
-                    self.flush(&mut batch, &mut answers);
-                    answers.push((*id, write(&switch.path(link), *value)));
+                    self.flush(&mut waiting, &mut answers);
+                    answers.insert(*id, switches::set(link, *switch, *value));
                 }
                 KernelRequest::DeleteAddress {
                     index,
                     promote: true,
                     ..
                 } => {
-                    self.flush(&mut batch, &mut answers);
-                    let promoting = Promoting::begin(*index);
-                    self.put(*id, request, &mut batch);
-                    self.flush(&mut batch, &mut answers);
-                    drop(promoting);
+                    self.flush(&mut waiting, &mut answers);
+                    let _promoting = switches::Promoting::begin(*index);
+                    self.append(*id, request, &mut waiting);
+                    self.flush(&mut waiting, &mut answers);
                 }
                 KernelRequest::SetUp { .. }
                 | KernelRequest::SetMtu { .. }
                 | KernelRequest::SetMac { .. }
                 | KernelRequest::AddAddress(_)
                 | KernelRequest::ReplaceAddress(_)
-                | KernelRequest::DeleteAddress { promote: false, .. }
+                | KernelRequest::DeleteAddress { .. }
                 | KernelRequest::AddRoute(_)
                 | KernelRequest::ReplaceRoute(_)
                 | KernelRequest::DeleteRoute(_)
                 | KernelRequest::AddRule(_)
-                | KernelRequest::DeleteRule(_) => {
-                    self.put(*id, request, &mut batch);
-                    if batch.octets.len() > BATCH_MAX {
-                        self.flush(&mut batch, &mut answers);
-                    }
-                }
+                | KernelRequest::DeleteRule(_) => self.append(*id, request, &mut waiting),
             }
         }
-        self.flush(&mut batch, &mut answers);
-        answers
+        self.flush(&mut waiting, &mut answers);
+        let unanswered = || fault(libc::ENOBUFS);
+        batch
+            .iter()
+            .map(|(id, _)| (*id, answers.remove(id).unwrap_or_else(unanswered)))
+            .collect()
     }
 
-    fn put(&mut self, id: RequestId, request: &KernelRequest, batch: &mut Batch) {
-        for message in emit::messages(request) {
+    fn append(
+        &mut self,
+        id: RequestId,
+        request: &KernelRequest,
+        waiting: &mut BTreeMap<u32, RequestId>,
+    ) {
+        let count = emit(request, self.sequence, &mut self.bytes);
+        for _ in 0..count {
+            waiting.insert(self.sequence, id);
             self.sequence = self.sequence.wrapping_add(1);
-            batch.octets.extend(message.finish(self.sequence));
-            batch.sent.push((self.sequence, id));
         }
     }
 
-    /// Sends what is in the batch, and takes the answers.
-    fn flush(&mut self, batch: &mut Batch, answers: &mut Vec<(RequestId, KernelAnswer)>) {
-        let Batch { octets, sent } = std::mem::take(batch);
-        if sent.is_empty() {
+    /// Sends what is written, and reads the answers: they are there when the kernel has taken the datagram.
+    fn flush(
+        &mut self,
+        waiting: &mut BTreeMap<u32, RequestId>,
+        answers: &mut BTreeMap<RequestId, KernelAnswer>,
+    ) {
+        if waiting.is_empty() {
             return;
         }
-        let mut outcomes: Vec<(RequestId, Option<KernelAnswer>)> = Vec::with_capacity(sent.len());
-        let sending = self.socket.send(&octets, 0);
-        let mut place = 0;
-        if sending.is_ok() {
-            while place < sent.len() {
-                match receive(&self.socket, &mut self.buffer) {
-                    Ok(Received::Datagram) => {
-                        for (sequence, answer) in acknowledgement::parse(&self.buffer) {
-                            let Some(ahead) = sent
-                                .iter()
-                                .skip(place)
-                                .position(|(sent, _)| *sent == sequence)
-                            else {
-                                // An answer to a message of before, whose own one was lost.
-                                continue;
-                            };
-                            for (_, id) in sent.iter().skip(place).take(ahead) {
-                                outcomes.push((*id, None));
-                            }
-                            place += ahead;
-                            if let Some((_, id)) = sent.get(place) {
-                                outcomes.push((*id, Some(answer)));
-                            }
-                            place += 1;
-                        }
-                    }
-                    Ok(Received::Foreign | Received::Lost) => {}
-                    Err(_) => break,
+        let sent = self.socket.send(&self.bytes, 0);
+        self.bytes.clear();
+        if let Err(error) = sent {
+            let errno = error.raw_os_error().unwrap_or(libc::EIO);
+            for id in std::mem::take(waiting).into_values() {
+                answers.insert(id, fault(errno));
+            }
+            return;
+        }
+        while !waiting.is_empty() {
+            match socket::receive(&self.socket, &mut self.buffer) {
+                Ok(Received::Datagram) => {}
+                Ok(Received::Foreign | Received::Lost) => continue,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    tracing::debug!(%error, "answers of the kernel are missing");
+                    break;
+                }
+            }
+            for (sequence, answer) in answers::parse(&self.buffer) {
+                let Some(id) = waiting.remove(&sequence) else {
+                    continue;
+                };
+                // Of several messages for one request the first that failed counts.
+                let before = answers.entry(id).or_insert(KernelAnswer::Done);
+                if *before == KernelAnswer::Done {
+                    *before = answer;
                 }
             }
         }
-        let missing = sending.err().and_then(|error| error.raw_os_error());
-        let missing = missing.unwrap_or(libc::EIO);
-        for (_, id) in sent.iter().skip(place) {
-            outcomes.push((*id, None));
-        }
-        for (id, outcome) in outcomes {
-            let answer = outcome.unwrap_or_else(|| {
-                KernelAnswer::Failed(KernelFault {
-                    errno: missing,
-                    text: Some(Arc::from("the kernel gives no answer")),
-                })
-            });
-            match answers.last_mut() {
-                // A request of several messages fails with the first that does.
-                Some((last, before)) if *last == id => {
-                    if *before == KernelAnswer::Done {
-                        *before = answer;
-                    }
-                }
-                Some(_) | None => answers.push((id, answer)),
-            }
+        // What has no answer is asked again: it is one of those faults that pass.
+        for id in std::mem::take(waiting).into_values() {
+            answers.insert(id, fault(libc::ENOBUFS));
         }
     }
 }
 
-/// Has the kernel keep the other addresses of a prefix when its first one goes, as long as it lives.
-struct Promoting(Option<PathBuf>);
-
-impl Promoting {
-    fn begin(index: u32) -> Self {
-        let name = nix::net::if_::if_indextoname(index).ok();
-        let name = name.and_then(|name| name.into_string().ok());
-        let path = name
-            .map(|name| Path::new(SETTINGS).join(format!("ipv4/conf/{name}/promote_secondaries")));
-        let is_off = |path: &PathBuf| fs::read_to_string(path).is_ok_and(|text| text.trim() == "0");
-        let path = path.filter(|path| is_off(path) && fs::write(path, "1").is_ok());
-        Self(path)
-    }
-}
-
-impl Drop for Promoting {
-    fn drop(&mut self) {
-        if let Some(path) = &self.0
-            && let Err(error) = fs::write(path, "0")
-        {
-            tracing::debug!(%error, "a setting is not as it was");
-        }
-    }
-}
-
-fn read(path: &str) -> KernelAnswer {
-    match fs::read_to_string(Path::new(SETTINGS).join(path)) {
-        Ok(text) => match text.trim().parse() {
-            Ok(value) => KernelAnswer::Value(value),
-            Err(_) => failed(&io::Error::from_raw_os_error(libc::EINVAL)),
-        },
-        Err(error) => failed(&error),
-    }
-}
-
-fn write(path: &str, value: i32) -> KernelAnswer {
-    match fs::write(Path::new(SETTINGS).join(path), value.to_string()) {
-        Ok(()) => KernelAnswer::Done,
-        Err(error) => failed(&error),
-    }
-}
-
-fn failed(error: &io::Error) -> KernelAnswer {
-    KernelAnswer::Failed(KernelFault {
-        errno: error.raw_os_error().unwrap_or(libc::EIO),
-        text: Some(error.to_string().into()),
-    })
+fn fault(errno: i32) -> KernelAnswer {
+    KernelAnswer::Failed(KernelFault { errno, text: None })
 }

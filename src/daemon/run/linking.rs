@@ -3,12 +3,10 @@
 use std::io;
 
 use linkmgr::clients::WantedPort;
-use linkmgr::request::{KernelAnswer, KernelRequest, RequestId};
-use linkmgr_io::{Ports, Requests};
+use linkmgr_io::{Ports, Requester};
 
 use super::Running;
 use super::beginning::seed;
-use crate::input::Input;
 use crate::machine;
 use crate::options::Options;
 use crate::store;
@@ -18,23 +16,15 @@ use crate::world::{Kept, LinkBeginning};
 #[derive(Debug)]
 pub(super) struct LinkIo {
     pub(super) ports: Ports,
-    requests: Requests,
-    /// What the kernel has answered, for the world.
-    answers: Vec<(RequestId, KernelAnswer)>,
+    pub(super) requester: Requester,
 }
 
 impl LinkIo {
     pub(super) fn open() -> io::Result<Self> {
         Ok(Self {
             ports: Ports::new()?,
-            requests: Requests::open()?,
-            answers: Vec::new(),
+            requester: Requester::start()?,
         })
-    }
-
-    /// Asks the kernel; the answers are there at once, and taken when the world has its turn.
-    pub(super) fn perform(&mut self, requests: &[(RequestId, KernelRequest)]) {
-        self.answers.extend(self.requests.perform(requests));
     }
 
     /// Has these ports open, and no others.
@@ -46,14 +36,6 @@ impl LinkIo {
 }
 
 impl Running<'_> {
-    /// Gives the world the kernel's answers, until it has nothing more to ask.
-    pub(super) async fn take_answers(&mut self) {
-        while !self.link_io.answers.is_empty() {
-            let answers = std::mem::take(&mut self.link_io.answers);
-            self.feed(Input::Answers(answers)).await;
-        }
-    }
-
     /// Replaces the journal of links; returns whether that went well.
     pub(super) fn keep_journal(&self, text: &str) -> bool {
         let path = self.options.kept_file(Kept::LinkJournal);
@@ -80,7 +62,7 @@ pub(super) fn link_beginning(options: &Options) -> io::Result<LinkBeginning> {
         .map_or(0, |octets| u64::from_ne_bytes(*octets));
     Ok(LinkBeginning {
         machine,
-        boot: machine::boot(),
+        boot: linkmgr_io::boot()?,
         journal: store::read(&options.kept_file(Kept::LinkJournal)),
         leases: store::read(&options.kept_file(Kept::Leases)),
         seed,

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use config::time::{Instant, WallTime};
 use linkmgr::clients::{Clients, Heard, Machine, Memory, Note};
@@ -17,6 +18,8 @@ use super::{Effect, Kept, World};
 
 /// Notes that are remembered for `linnet status`.
 const MAX_NOTES: usize = 64;
+/// How long giving back may take.
+const STOP_TIME: Duration = Duration::from_secs(2);
 
 /// What the links begin with.
 #[derive(Debug)]
@@ -41,7 +44,8 @@ pub(super) struct Linking {
     pub(super) notes: VecDeque<Note>,
     /// What the wall clock said, and when.
     reading: (WallTime, Instant),
-    stopping: bool,
+    /// Until when everything has to be given back; `None` while nothing is.
+    stop_by: Option<Instant>,
 }
 
 impl Linking {
@@ -54,7 +58,7 @@ impl Linking {
             seed,
         } = beginning;
         let mut links = LinkManager::default();
-        links.load_journal(journal.as_deref(), boot);
+        links.load_journal(journal.as_deref(), &boot);
         let memory = leases.as_deref().map(Memory::from_text);
         let memory = memory.unwrap_or_else(|| Ok(Memory::default()));
         let memory = memory.unwrap_or_else(|error| {
@@ -66,7 +70,7 @@ impl Linking {
             clients: Clients::new(machine, memory, seed),
             notes: VecDeque::new(),
             reading: (WallTime(0), Instant::ZERO),
-            stopping: false,
+            stop_by: None,
         }
     }
 
@@ -81,7 +85,8 @@ impl Linking {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let links = self.links.poll_timeout().map(|(at, _)| at);
-        links.into_iter().chain(self.clients.poll_timeout()).min()
+        let others = [self.clients.poll_timeout(), self.stop_by];
+        links.into_iter().chain(others.into_iter().flatten()).min()
     }
 
     fn note(&mut self, note: Note) {
@@ -142,7 +147,7 @@ impl World {
 
     /// Puts what the plan says of links in force.
     pub(super) fn apply_links_plan(&mut self, now: Instant) {
-        if self.linking.stopping {
+        if self.linking.stop_by.is_some() {
             return;
         }
         let plan = &self.plan.links;
@@ -157,13 +162,14 @@ impl World {
 
     /// Begins to give back; goes on until [`World::has_stopped`].
     pub(super) fn stop_links(&mut self, level: StopLevel, now: Instant) {
-        self.linking.stopping = true;
+        self.linking.stop_by = Some(now + STOP_TIME);
         self.linking.links.stop(level, now);
     }
 
-    /// Whether everything is given back.
-    pub(super) fn has_stopped(&self) -> bool {
-        self.linking.stopping && self.linking.links.is_idle()
+    /// Whether everything is given back, or there is no time left for it.
+    pub(super) fn has_stopped(&self, now: Instant) -> bool {
+        let stop_by = self.linking.stop_by;
+        stop_by.is_some_and(|at| at <= now || self.linking.links.is_idle())
     }
 
     /// Takes all that links and clients have to say.

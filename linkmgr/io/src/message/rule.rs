@@ -1,8 +1,9 @@
-//! What does the kernel say of a rule with our number? `struct fib_rule_hdr` and its attributes.
+//! What does the kernel say of a rule? `struct fib_rule_hdr` and its attributes.
 //!
-//! A rule that says more than a [`PolicyRule`] can is none of ours.
+//! What a rule says beyond a [`PolicyRule`] is not read: none of ours says so.
 
 use config::model::{PolicyRule, Prefix, RouteKind};
+use linkmgr::KernelEvent;
 use linkmgr::kernel::OURS;
 
 use super::{attributes_of, ip, prefix, text, unspecified, word};
@@ -10,6 +11,7 @@ use super::{attributes_of, ip, prefix, text, unspecified, word};
 const HEADER_LENGTH: usize = 12;
 /// `FR_ACT_*`.
 pub(crate) const TO_TABLE: u8 = 1;
+pub(crate) const NOTHING: u8 = 3;
 pub(crate) const BLACKHOLE: u8 = 6;
 pub(crate) const UNREACHABLE: u8 = 7;
 pub(crate) const PROHIBIT: u8 = 8;
@@ -28,8 +30,22 @@ pub(crate) const OUTGOING: u16 = 17;
 pub(crate) const PROTOCOL: u16 = 21;
 const NO_SUPPRESSION: u32 = u32::MAX;
 
-/// Reads a rule; `None` for one with another number than ours.
-pub(super) fn parse(body: &[u8]) -> Option<PolicyRule> {
+/// Reads a rule that is there; `None` for one with another number than ours.
+pub(super) fn there(body: &[u8]) -> Option<KernelEvent> {
+    let (rule, protocol) = parse(body)?;
+    (protocol == OURS).then_some(KernelEvent::Rule(rule))
+}
+
+/// Reads a rule that is gone.
+pub(super) fn gone(body: &[u8]) -> Option<KernelEvent> {
+    let (rule, protocol) = parse(body)?;
+    Some(match protocol {
+        OURS => KernelEvent::RuleGone(rule),
+        _ => KernelEvent::RuleFreed(rule),
+    })
+}
+
+fn parse(body: &[u8]) -> Option<(PolicyRule, u8)> {
     let (header, attributes) = body.split_at_checked(HEADER_LENGTH)?;
     let [
         family,
@@ -78,14 +94,14 @@ pub(super) fn parse(body: &[u8]) -> Option<PolicyRule> {
             _ => {}
         }
     }
-    if protocol != OURS || service != 0 {
+    if service != 0 {
         return None;
     }
     rule.mark = (mask != 0).then_some((mark, mask));
     if action != TO_TABLE {
         rule.table = None;
     }
-    Some(rule)
+    Some((rule, protocol))
 }
 
 fn network(family: u8, value: &[u8], length: u8) -> Option<Prefix> {
@@ -95,6 +111,7 @@ fn network(family: u8, value: &[u8], length: u8) -> Option<Prefix> {
 const fn kind(action: u8) -> Option<RouteKind> {
     Some(match action {
         TO_TABLE => RouteKind::Unicast,
+        NOTHING => RouteKind::Throw,
         BLACKHOLE => RouteKind::Blackhole,
         UNREACHABLE => RouteKind::Unreachable,
         PROHIBIT => RouteKind::Prohibit,

@@ -1,0 +1,367 @@
+//! What would a kernel do? [`FakeKernel`]: links, addresses, routes and rules in memory, for tests and simulated worlds.
+//!
+//! It takes the requests of [`crate::request`] and tells the events of [`crate::kernel`], with the kernel's own silences: what
+//! goes with a link that is taken down, with a last address, with a first address of a prefix. One suite of tests runs on it
+//! and on the real one. It has one route for each table, destination and metric, and no neighbours.
+
+mod tables;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use config::matcher::Mac;
+use config::model::{PolicyRule, Prefix, RouteKind};
+use config::time::Instant;
+use policy::facts::DefaultRoute;
+use policy::links::{RouteKey, Switch};
+
+use crate::kernel::{
+    AddressMessage, KernelEvent, LinkMessage, OURS, OwnRoute, RouteMessage, Usability,
+};
+use crate::request::{AddressRequest, KernelAnswer, KernelFault, KernelRequest};
+
+const ENOENT: i32 = 2;
+const ESRCH: i32 = 3;
+const EEXIST: i32 = 17;
+const ENODEV: i32 = 19;
+const EINVAL: i32 = 22;
+const EADDRNOTAVAIL: i32 = 99;
+const ENETDOWN: i32 = 100;
+const ENETUNREACH: i32 = 101;
+const EHOSTUNREACH: i32 = 113;
+/// The main table.
+const MAIN: u32 = 254;
+
+/// A kernel in memory.
+#[derive(Debug, Clone, Default)]
+pub struct FakeKernel {
+    link_by_index: BTreeMap<u32, LinkMessage>,
+    /// In the order in which they came: of IPv4 addresses of one prefix all but the first are secondary.
+    addresses: Vec<(u32, FakeAddress)>,
+    route_by_key: BTreeMap<RouteKey, FakeRoute>,
+    rules: Vec<(PolicyRule, u8)>,
+    switches: BTreeMap<(String, Switch), i32>,
+    events: VecDeque<KernelEvent>,
+    /// How many requests changed something, or tried to.
+    writes: u64,
+}
+
+/// An address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FakeAddress {
+    /// The address.
+    pub prefix: Prefix,
+    /// Who made it.
+    pub protocol: u8,
+    /// Whether it may be used.
+    pub usability: Usability,
+    /// Until when new connections may begin with it.
+    pub preferred_until: Option<Instant>,
+    /// Until when it is there.
+    pub valid_until: Option<Instant>,
+    /// `IFA_F_MANAGETEMPADDR`.
+    pub temporaries: bool,
+    /// `IFA_F_NOPREFIXROUTE`.
+    pub no_prefix_route: bool,
+}
+
+impl FakeAddress {
+    /// Makes an address of somebody else, for ever.
+    pub const fn foreign(prefix: Prefix) -> Self {
+        Self {
+            prefix,
+            protocol: 0,
+            usability: Usability::Usable,
+            preferred_until: None,
+            valid_until: None,
+            temporaries: false,
+            no_prefix_route: false,
+        }
+    }
+}
+
+/// A route, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FakeRoute {
+    /// The route; its lifetime is beside it.
+    pub route: OwnRoute,
+    /// Whose it is: [`OURS`] or another number.
+    pub protocol: u8,
+    /// Until when it is there.
+    pub valid_until: Option<Instant>,
+}
+
+impl FakeKernel {
+    /// Takes the next event that the kernel tells.
+    pub fn poll_event(&mut self) -> Option<KernelEvent> {
+        self.events.pop_front()
+    }
+
+    /// Drops what was not read, as a full socket does.
+    pub fn lose_events(&mut self) {
+        self.events.clear();
+    }
+
+    /// Returns how many requests changed something, or tried to.
+    pub const fn writes(&self) -> u64 {
+        self.writes
+    }
+
+    /// Returns the links.
+    pub const fn links(&self) -> &BTreeMap<u32, LinkMessage> {
+        &self.link_by_index
+    }
+
+    /// Returns the addresses with their links' indexes, in the order in which they came.
+    pub fn addresses(&self) -> &[(u32, FakeAddress)] {
+        &self.addresses
+    }
+
+    /// Returns the routes.
+    pub const fn routes(&self) -> &BTreeMap<RouteKey, FakeRoute> {
+        &self.route_by_key
+    }
+
+    /// Returns the rules and whose they are.
+    pub fn rules(&self) -> &[(PolicyRule, u8)] {
+        &self.rules
+    }
+
+    /// Returns the switches that were ever set.
+    pub const fn switches(&self) -> &BTreeMap<(String, Switch), i32> {
+        &self.switches
+    }
+
+    /// Returns a whole listing.
+    pub fn listing(&self, now: Instant) -> Vec<KernelEvent> {
+        let mut events = vec![KernelEvent::ListingBegins];
+        let links = self.link_by_index.values().cloned();
+        events.extend(links.map(KernelEvent::Link));
+        for (index, address) in &self.addresses {
+            events.push(KernelEvent::Address(self.message(*index, address, now)));
+        }
+        for route in self.route_by_key.values() {
+            events.extend(tell_route(route, now, true));
+        }
+        let ours = self.rules.iter().filter(|(_, protocol)| *protocol == OURS);
+        events.extend(ours.map(|(rule, _)| KernelEvent::Rule(rule.clone())));
+        events.push(KernelEvent::ListingEnds);
+        events
+    }
+
+    /// Does what is asked.
+    pub fn handle_request(&mut self, request: &KernelRequest, now: Instant) -> KernelAnswer {
+        self.writes += u64::from(!request.is_read());
+        let done = match request {
+            KernelRequest::SetUp { index, up } => self.set_up(*index, *up, now),
+            KernelRequest::SetMtu { index, mtu } => self.change(*index, |link| link.mtu = *mtu),
+            KernelRequest::SetMac { index, mac, .. } => self.set_mac(*index, *mac),
+            KernelRequest::AddAddress(request) => self.add_address(request, now),
+            KernelRequest::ReplaceAddress(request) => self.replace_address(request, now),
+            KernelRequest::DeleteAddress {
+                index,
+                address,
+                promote,
+            } => self.delete_address(*index, address, *promote, now),
+            KernelRequest::AddRoute(route) => self.put_route(route, OURS, false, now),
+            KernelRequest::ReplaceRoute(route) => self.put_route(route, OURS, true, now),
+            KernelRequest::DeleteRoute(route) => self.delete_route(&route.key, OURS, now),
+            KernelRequest::AddRule(rule) => self.add_rule(rule, OURS),
+            KernelRequest::DeleteRule(rule) => self.delete_rule(rule, OURS),
+            KernelRequest::ReadSwitch { link, switch } => {
+                let key = (link.to_string(), *switch);
+                let value = self.switches.get(&key).copied();
+                return KernelAnswer::Value(value.unwrap_or_else(|| default_of(*switch)));
+            }
+            KernelRequest::SetSwitch {
+                link,
+                switch,
+                value,
+            } => {
+                self.switches.insert((link.to_string(), *switch), *value);
+                Ok(())
+            }
+        };
+        match done {
+            Ok(()) => KernelAnswer::Done,
+            Err(errno) => KernelAnswer::Failed(KernelFault { errno, text: None }),
+        }
+    }
+
+    /// Adds a link, or changes one as somebody else would.
+    pub fn put_link(&mut self, link: LinkMessage) {
+        self.link_by_index.insert(link.index, link.clone());
+        self.events.push_back(KernelEvent::Link(link));
+    }
+
+    /// Takes a link away, with all that is on it.
+    pub fn remove_link(&mut self, index: u32, now: Instant) {
+        if self.link_by_index.remove(&index).is_none() {
+            return;
+        }
+        self.drop_routes(|route| route.index == Some(index), now, true);
+        let gone = self.addresses.extract_if(.., |(of, _)| *of == index);
+        let gone = gone.map(|(_, it)| it.prefix);
+        let gone = gone.map(|address| KernelEvent::AddressGone { index, address });
+        self.events.extend(gone.collect::<Vec<_>>());
+        self.events.push_back(KernelEvent::LinkGone { index });
+    }
+
+    /// Adds an address as somebody else would.
+    pub fn put_address(&mut self, index: u32, address: FakeAddress, now: Instant) {
+        let is_same = |(of, there): &(u32, FakeAddress)| {
+            *of == index && is_same_address(&there.prefix, &address.prefix)
+        };
+        match self.addresses.iter().position(is_same) {
+            Some(place) => self.addresses[place].1 = address,
+            None => self.addresses.push((index, address)),
+        }
+        self.tell_address(index, &address.prefix, now);
+    }
+
+    /// Takes an address away as somebody else would.
+    pub fn take_address(&mut self, index: u32, address: &Prefix, now: Instant) {
+        let _was_there = self.delete_address(index, address, false, now).is_ok();
+    }
+
+    /// Adds a route, or replaces one, as somebody else would; returns whether the kernel took it.
+    pub fn put_foreign_route(&mut self, route: &OwnRoute, protocol: u8, now: Instant) -> bool {
+        self.put_route(route, protocol, true, now).is_ok()
+    }
+
+    /// Adds a rule as somebody else would.
+    pub fn put_foreign_rule(&mut self, rule: &PolicyRule, protocol: u8) {
+        let _was_absent = self.add_rule(rule, protocol).is_ok();
+    }
+
+    /// Takes a rule away as somebody else would.
+    pub fn take_rule(&mut self, rule: &PolicyRule, protocol: u8) {
+        let _was_there = self.delete_rule(rule, protocol).is_ok();
+    }
+
+    /// Takes a route away as somebody else would.
+    pub fn take_route(&mut self, key: &RouteKey, now: Instant) {
+        let protocol = self.route_by_key.get(key).map(|route| route.protocol);
+        if let Some(protocol) = protocol {
+            let _was_there = self.delete_route(key, protocol, now).is_ok();
+        }
+    }
+
+    /// Takes away what is over.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let is_over = |until: Option<Instant>| until.is_some_and(|until| until <= now);
+        let over: Vec<(u32, Prefix)> = self
+            .addresses
+            .iter()
+            .filter(|(_, address)| is_over(address.valid_until))
+            .map(|(index, address)| (*index, address.prefix))
+            .collect();
+        for (index, prefix) in over {
+            let _was_there = self.delete_address(index, &prefix, true, now).is_ok();
+        }
+        let over: Vec<RouteKey> = self
+            .route_by_key
+            .values()
+            .filter(|route| is_over(route.valid_until))
+            .map(|route| route.route.key)
+            .collect();
+        for key in over {
+            self.take_route(&key, now);
+        }
+    }
+
+    fn tell_address(&mut self, index: u32, prefix: &Prefix, now: Instant) {
+        let mut addresses = self.addresses.iter();
+        let address = addresses.find(|(of, there)| *of == index && there.prefix == *prefix);
+        let Some((_, address)) = address else {
+            return;
+        };
+        let message = self.message(index, address, now);
+        self.events.push_back(KernelEvent::Address(message));
+    }
+
+    fn message(&self, index: u32, address: &FakeAddress, now: Instant) -> AddressMessage {
+        AddressMessage {
+            index,
+            address: address.prefix,
+            usability: address.usability,
+            preferred: address.preferred_until.map(|until| left(until, now)),
+            valid: address.valid_until.map(|until| left(until, now)),
+            protocol: address.protocol,
+            temporaries: address.temporaries,
+            no_prefix_route: address.no_prefix_route,
+            secondary: self.is_secondary(index, &address.prefix),
+        }
+    }
+}
+
+/// Says what the monitor says of a route: default routes of the main table, and ours.
+fn tell_route(route: &FakeRoute, now: Instant, is_there: bool) -> Vec<KernelEvent> {
+    let mut events = Vec::new();
+    let FakeRoute {
+        route: told,
+        protocol,
+        valid_until,
+    } = route;
+    let key = told.key;
+    if key.table == MAIN
+        && key.to.length <= 1
+        && told.kind == RouteKind::Unicast
+        && let Some(index) = told.index
+    {
+        let message = RouteMessage {
+            index,
+            to: key.to,
+            route: DefaultRoute {
+                metric: key.metric,
+                gateway: told.via.first().map(|hop| hop.via),
+            },
+            source: told.source,
+        };
+        events.push(match is_there {
+            true => KernelEvent::RoutesReplaced(vec![message]),
+            false => KernelEvent::RouteGone(message),
+        });
+    }
+    if *protocol == OURS {
+        let told = OwnRoute {
+            valid: valid_until.map(|until| left(until, now)),
+            ..told.clone()
+        };
+        events.push(match is_there {
+            true => KernelEvent::OwnRoute(told),
+            false => KernelEvent::OwnRouteGone(told),
+        });
+    }
+    events
+}
+
+fn left(until: Instant, now: Instant) -> u32 {
+    u32::try_from(until.since(now).as_secs()).unwrap_or(u32::MAX)
+}
+
+fn until(seconds: Option<u32>, now: Instant) -> Option<Instant> {
+    seconds.map(|seconds| now + Duration::from_secs(seconds.into()))
+}
+
+/// Whether the kernel takes two addresses for the same: IPv6 ones whatever the length.
+fn is_same_address(one: &Prefix, other: &Prefix) -> bool {
+    one.address == other.address && (one.length == other.length || one.address.is_ipv6())
+}
+
+fn contains(prefix: &Prefix, address: IpAddr) -> bool {
+    let other = Prefix {
+        address,
+        length: prefix.length,
+    };
+    prefix.address.is_ipv4() == address.is_ipv4() && prefix.network() == other.network()
+}
+
+const fn default_of(switch: Switch) -> i32 {
+    match switch {
+        Switch::AcceptRa => 1,
+        Switch::Mtu6 => 1500,
+        Switch::UseTempaddr | Switch::DisableIpv6 | Switch::Forwarding6 | Switch::Forwarding4 => 0,
+    }
+}

@@ -1,0 +1,304 @@
+//! How do the tables of the fake kernel change? With the conditions and the consequences that the real ones have.
+
+use super::*;
+
+type Done = Result<(), i32>;
+
+impl FakeKernel {
+    pub(super) fn change(&mut self, index: u32, change: impl FnOnce(&mut LinkMessage)) -> Done {
+        let link = self.link_by_index.get_mut(&index).ok_or(ENODEV)?;
+        let before = link.clone();
+        change(link);
+        if *link != before {
+            self.events.push_back(KernelEvent::Link(link.clone()));
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_mac(&mut self, index: u32, mac: Mac) -> Done {
+        self.change(index, |link| link.mac = Some(mac))
+    }
+
+    pub(super) fn set_up(&mut self, index: u32, up: bool, now: Instant) -> Done {
+        let was_up = self.link_by_index.get(&index).ok_or(ENODEV)?.admin_up;
+        if was_up && !up {
+            // IPv4 routes go without a word, IPv6 addresses and routes with one.
+            let is_here = |route: &OwnRoute| route.index == Some(index);
+            self.drop_routes(
+                |route| is_here(route) && route.key.to.address.is_ipv4(),
+                now,
+                false,
+            );
+            self.drop_routes(is_here, now, true);
+            let gone = self
+                .addresses
+                .extract_if(.., |(of, it)| *of == index && it.prefix.address.is_ipv6());
+            let gone: Vec<Prefix> = gone.map(|(_, address)| address.prefix).collect();
+            for address in gone {
+                self.events
+                    .push_back(KernelEvent::AddressGone { index, address });
+            }
+        }
+        self.change(index, |link| {
+            link.admin_up = up;
+            link.carrier = up;
+        })
+    }
+
+    pub(super) fn add_address(&mut self, request: &AddressRequest, now: Instant) -> Done {
+        let AddressRequest { index, address, .. } = *request;
+        if !self.link_by_index.contains_key(&index) {
+            return Err(ENODEV);
+        }
+        if self.place(index, &address).is_some() {
+            return Err(EEXIST);
+        }
+        self.addresses.push((index, made_of(request, now)?));
+        self.tell_address(index, &address, now);
+        Ok(())
+    }
+
+    pub(super) fn replace_address(&mut self, request: &AddressRequest, now: Instant) -> Done {
+        let AddressRequest { index, address, .. } = *request;
+        let Some(place) = self.place(index, &address) else {
+            return self.add_address(request, now);
+        };
+        let made = made_of(request, now)?;
+        let there = &mut self.addresses[place].1;
+        let before = *there;
+        *there = FakeAddress {
+            prefix: before.prefix,
+            usability: before.usability,
+            ..made
+        };
+        if address.address.is_ipv4() {
+            there.no_prefix_route = before.no_prefix_route;
+        }
+        self.tell_address(index, &before.prefix, now);
+        Ok(())
+    }
+
+    pub(super) fn delete_address(
+        &mut self,
+        index: u32,
+        address: &Prefix,
+        promote: bool,
+        now: Instant,
+    ) -> Done {
+        if !self.link_by_index.contains_key(&index) {
+            return Err(ENODEV);
+        }
+        let is_it = |(of, it): &(u32, FakeAddress)| *of == index && it.prefix == *address;
+        let place = self.addresses.iter().position(is_it);
+        let place = place.ok_or(EADDRNOTAVAIL)?;
+        let takes_others =
+            address.address.is_ipv4() && !promote && !self.is_secondary(index, address);
+        let mut gone = vec![*address];
+        self.addresses.remove(place);
+        if takes_others {
+            let others = self.addresses.extract_if(.., |(of, it)| {
+                *of == index && is_neighbour(&it.prefix, address)
+            });
+            gone.extend(others.map(|(_, it)| it.prefix));
+        }
+        for address in &gone {
+            let address = *address;
+            self.events
+                .push_back(KernelEvent::AddressGone { index, address });
+        }
+        self.follow(index, &gone, now);
+        // One that is first now is told once more.
+        let left: Vec<Prefix> = self
+            .addresses
+            .iter()
+            .filter(|(of, it)| *of == index && is_neighbour(&it.prefix, address))
+            .map(|(_, it)| it.prefix)
+            .take(usize::from(promote))
+            .collect();
+        for prefix in left {
+            self.tell_address(index, &prefix, now);
+        }
+        Ok(())
+    }
+
+    /// Drops the routes that go with addresses, in silence.
+    fn follow(&mut self, index: u32, gone: &[Prefix], now: Instant) {
+        let has_ipv4 = self
+            .addresses
+            .iter()
+            .any(|(of, it)| *of == index && it.prefix.address.is_ipv4());
+        if gone.iter().any(|it| it.address.is_ipv4()) && !has_ipv4 {
+            self.drop_routes(
+                |route| route.index == Some(index) && route.key.to.address.is_ipv4(),
+                now,
+                false,
+            );
+        }
+        for source in gone.iter().map(|prefix| prefix.address) {
+            if self
+                .addresses
+                .iter()
+                .any(|(_, it)| it.prefix.address == source)
+            {
+                continue;
+            }
+            if source.is_ipv4() {
+                self.drop_routes(|route| route.source == Some(source), now, false);
+                continue;
+            }
+            for route in self.route_by_key.values_mut() {
+                if route.route.source == Some(source) {
+                    route.route.source = None;
+                }
+            }
+        }
+    }
+
+    pub(super) fn drop_routes(
+        &mut self,
+        is_wanted: impl Fn(&OwnRoute) -> bool,
+        now: Instant,
+        is_told: bool,
+    ) {
+        let gone = self
+            .route_by_key
+            .extract_if(.., |_, route| is_wanted(&route.route));
+        for (_, route) in gone {
+            if is_told {
+                self.events.extend(tell_route(&route, now, false));
+            }
+        }
+    }
+
+    pub(super) fn put_route(
+        &mut self,
+        route: &OwnRoute,
+        protocol: u8,
+        replace: bool,
+        now: Instant,
+    ) -> Done {
+        self.check_route(route)?;
+        if !replace && self.route_by_key.contains_key(&route.key) {
+            return Err(EEXIST);
+        }
+        let made = FakeRoute {
+            route: OwnRoute {
+                valid: None,
+                ..route.clone()
+            },
+            protocol,
+            valid_until: until(route.valid, now),
+        };
+        self.events.extend(tell_route(&made, now, true));
+        self.route_by_key.insert(route.key, made);
+        Ok(())
+    }
+
+    fn check_route(&self, route: &OwnRoute) -> Done {
+        let Some(index) = route.index else {
+            return Ok(());
+        };
+        let link = self.link_by_index.get(&index).ok_or(ENODEV)?;
+        if !link.admin_up {
+            return Err(ENETDOWN);
+        }
+        let reaches = |via: IpAddr| {
+            let is_near = |(of, it): &(u32, FakeAddress)| {
+                *of == index && !it.no_prefix_route && contains(&it.prefix, via)
+            };
+            let is_on_link = |it: &FakeRoute| {
+                let it = &it.route;
+                it.index == Some(index) && it.via.is_empty() && contains(&it.key.to, via)
+            };
+            let is_local = matches!(via, IpAddr::V6(v6) if v6.is_unicast_link_local());
+            is_local
+                || self.addresses.iter().any(is_near)
+                || self.route_by_key.values().any(is_on_link)
+        };
+        if !route.on_link && !route.via.iter().all(|hop| reaches(hop.via)) {
+            return Err(match route.key.to.address.is_ipv4() {
+                true => ENETUNREACH,
+                false => EHOSTUNREACH,
+            });
+        }
+        let is_usable = |source: IpAddr| {
+            self.addresses
+                .iter()
+                .any(|(_, it)| it.prefix.address == source && it.usability == Usability::Usable)
+        };
+        if route.source.is_some_and(|source| !is_usable(source)) {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
+    pub(super) fn delete_route(&mut self, key: &RouteKey, protocol: u8, now: Instant) -> Done {
+        let route = self.route_by_key.get(key).ok_or(ESRCH)?;
+        if route.protocol != protocol {
+            return Err(ESRCH);
+        }
+        let events = tell_route(route, now, false);
+        self.events.extend(events);
+        self.route_by_key.remove(key);
+        Ok(())
+    }
+
+    pub(super) fn add_rule(&mut self, rule: &PolicyRule, protocol: u8) -> Done {
+        if self.rules.iter().any(|(there, _)| there == rule) {
+            return Err(EEXIST);
+        }
+        self.rules.push((rule.clone(), protocol));
+        if protocol == OURS {
+            self.events.push_back(KernelEvent::Rule(rule.clone()));
+        }
+        Ok(())
+    }
+
+    pub(super) fn delete_rule(&mut self, rule: &PolicyRule, protocol: u8) -> Done {
+        let is_it = |(there, of): &(PolicyRule, u8)| there == rule && *of == protocol;
+        let place = self.rules.iter().position(is_it).ok_or(ENOENT)?;
+        self.rules.remove(place);
+        self.events.push_back(match protocol {
+            OURS => KernelEvent::RuleGone(rule.clone()),
+            _ => KernelEvent::RuleFreed(rule.clone()),
+        });
+        Ok(())
+    }
+
+    /// Whether another IPv4 address of the same prefix came before.
+    pub(super) fn is_secondary(&self, index: u32, prefix: &Prefix) -> bool {
+        let mut before = self
+            .addresses
+            .iter()
+            .take_while(|(of, it)| *of != index || it.prefix != *prefix);
+        prefix.address.is_ipv4()
+            && before.any(|(of, it)| *of == index && is_neighbour(&it.prefix, prefix))
+    }
+
+    fn place(&self, index: u32, address: &Prefix) -> Option<usize> {
+        self.addresses
+            .iter()
+            .position(|(of, it)| *of == index && is_same_address(&it.prefix, address))
+    }
+}
+
+fn is_neighbour(one: &Prefix, other: &Prefix) -> bool {
+    one.length == other.length && one.network() == other.network()
+}
+
+fn made_of(request: &AddressRequest, now: Instant) -> Result<FakeAddress, i32> {
+    let preferred = request.preferred.unwrap_or(u32::MAX);
+    let valid = request.valid.unwrap_or(u32::MAX);
+    if valid == 0 || preferred > valid {
+        return Err(EINVAL);
+    }
+    Ok(FakeAddress {
+        prefix: request.address,
+        protocol: OURS,
+        usability: Usability::Usable,
+        preferred_until: until(request.preferred, now),
+        valid_until: until(request.valid, now),
+        temporaries: request.temporaries,
+        no_prefix_route: request.no_prefix_route,
+    })
+}

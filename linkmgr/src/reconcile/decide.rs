@@ -1,0 +1,560 @@
+//! What has to be asked of the kernel for one item, if anything? Compares plan, kernel and journal; changes none of them.
+//!
+//! What is as planned is left alone, whoever made it. What the plan does not want goes only when the journal proves it to
+//! be ours, and the kernel says so too where it can.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use config::matcher::Mac;
+use config::model::{Hop, PolicyRule, Prefix, RouteKind};
+use config::time::Instant;
+use policy::facts::{Preference, Supplier};
+use policy::links::{AddressPlan, RouteKey, RoutePlan, Switch};
+use policy::{LinkId, LinkPlan, LinksPlan};
+
+use crate::journal::{Journal, Value};
+use crate::kernel::{OURS, OwnRoute, Usability};
+use crate::observed::{Observed, ObservedAddress, ObservedRoute};
+use crate::request::{AddressRequest, KernelRequest};
+use crate::status::{Item, ItemState, Setting, StopLevel};
+
+/// The kernel tells lifetimes in whole seconds, and takes them so.
+const TOLERANCE: Duration = Duration::from_secs(2);
+
+/// Everything that a decision depends on.
+pub(super) struct View<'a> {
+    pub(super) plan: Option<&'a LinksPlan>,
+    /// Which links want a route; the first one has it.
+    pub(super) claimants: &'a BTreeSet<(RouteKey, LinkId)>,
+    pub(super) observed: &'a Observed,
+    pub(super) journal: &'a Journal,
+    pub(super) id_by_index: &'a BTreeMap<u32, LinkId>,
+    /// Whether the kernel keeps the protocol number of addresses.
+    pub(super) marks_addresses: bool,
+    /// What a run before has left, while its suppliers have time to say it again.
+    pub(super) inherited: &'a BTreeSet<Item>,
+    /// Links that somebody has taken down by hand.
+    pub(super) overridden: &'a BTreeSet<u32>,
+    /// Links whose hardware address does not change while they are up.
+    pub(super) needs_down: &'a BTreeSet<u32>,
+    /// What is to be made ours though somebody else has made it.
+    pub(super) adopting: &'a BTreeSet<Item>,
+    pub(super) stopping: Option<StopLevel>,
+    pub(super) now: Instant,
+}
+
+/// In which order requests are sent: what others need comes first, what others need goes last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Step {
+    Read,
+    Switch,
+    Mac,
+    Up,
+    Mtu,
+    Mtu6,
+    /// An address that goes so that it can come again.
+    AddressFirst,
+    Address,
+    Route,
+    Rule,
+    RuleGone,
+    RouteGone,
+    AddressGone,
+    MtuBack,
+    UpBack,
+    MacBack,
+    SwitchBack,
+}
+
+/// What becomes of an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// Nobody wants it, and it is not there, or is not ours.
+    Nothing,
+    /// It is as it is to be, or has to stay as it is.
+    Settled(ItemState),
+    /// It has to wait for something else.
+    Wait(ItemState),
+    /// The kernel has to be asked.
+    Ask(Ask),
+}
+
+/// A request, and what has to be written down before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ask {
+    pub(super) step: Step,
+    pub(super) request: KernelRequest,
+    pub(super) write_down: WriteDown,
+}
+
+/// What the journal has to say before a request is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WriteDown {
+    Nothing,
+    /// The item is ours, for this supplier.
+    Ours(Option<Supplier>),
+    /// The setting is the first, and is to be the second.
+    Changed(Value, Value),
+}
+
+impl View<'_> {
+    pub(super) fn decide(&self, item: &Item) -> Decision {
+        match item {
+            Item::Setting(index, setting) => self.setting(*index, *setting),
+            Item::Address(index, prefix) => self.address(item, *index, *prefix),
+            Item::Route(key) => self.route(item, key),
+            Item::Rule(rule) => self.rule(item, rule),
+        }
+    }
+
+    /// The link's plan, unless everything is to go.
+    fn link(&self, index: u32) -> Option<&LinkPlan> {
+        if self.stopping == Some(StopLevel::Clean) {
+            return None;
+        }
+        self.plan?.links.get(self.id_by_index.get(&index)?)
+    }
+
+    /// Returns which link has a route, and how it is to be.
+    pub(super) fn planned_route(&self, key: &RouteKey) -> Option<(LinkId, &RoutePlan)> {
+        if self.stopping == Some(StopLevel::Clean) {
+            return None;
+        }
+        let links = &self.plan?.links;
+        let first = LinkId { index: 0, birth: 0 };
+        let claimants = self.claimants.range((*key, first)..);
+        claimants
+            .take_while(|(claimed, _)| claimed == key)
+            .filter_map(|(_, id)| Some((*id, links.get(id)?.routes.get(key)?)))
+            .find(|(_, route)| !self.is_over(route.valid_until))
+    }
+
+    fn is_over(&self, until: Option<Instant>) -> bool {
+        until.is_some_and(|until| self.left(until) == 0)
+    }
+
+    /// Whole seconds from now.
+    fn left(&self, until: Instant) -> u32 {
+        let seconds = until.since(self.now).as_secs();
+        // The greatest number means for ever.
+        u32::try_from(seconds).map_or(u32::MAX - 1, |seconds| seconds.min(u32::MAX - 1))
+    }
+
+    fn is_same_time(&self, planned: Option<Instant>, observed: Option<Instant>) -> bool {
+        match (planned, observed) {
+            (None, None) => true,
+            (Some(planned), Some(observed)) => {
+                let are_over = planned <= self.now && observed <= self.now + TOLERANCE;
+                let apart = planned.since(observed).max(observed.since(planned));
+                are_over || apart <= TOLERANCE
+            }
+            (None, Some(_)) | (Some(_), None) => false,
+        }
+    }
+
+    /// Whether what a run before has left waits for its supplier to say it again: a lease is not cut by a restart.
+    fn may_come_back(&self, item: &Item, index: Option<u32>) -> bool {
+        let Some(link) = index.and_then(|index| self.link(index)) else {
+            return false;
+        };
+        if !self.inherited.contains(item) {
+            return false;
+        }
+        let clients = &link.clients;
+        match self.journal.supplier(item) {
+            Some(Supplier::Dhcp4) => clients.dhcp4.is_some(),
+            Some(Supplier::Dhcp6) => clients.dhcp6.is_some(),
+            Some(Supplier::Ra) => clients.ra.is_some(),
+            Some(Supplier::Ipv4ll) => clients.ipv4ll,
+            None => false,
+        }
+    }
+
+    fn address(&self, item: &Item, index: u32, prefix: Prefix) -> Decision {
+        if self.observed.link_message(index).is_none() {
+            return Decision::Nothing;
+        }
+        let planned = self
+            .link(index)
+            .and_then(|link| link.addresses.get(&prefix));
+        let planned = planned.filter(|planned| !self.is_over(planned.valid_until));
+        let observed = self.observed.address_of(index, &prefix);
+        match (planned, observed) {
+            (None, None) => Decision::Nothing,
+            (None, Some(observed)) if self.is_ours(item, observed) => {
+                if self.may_come_back(item, Some(index)) {
+                    return Decision::Wait(ItemState::Waiting);
+                }
+                self.delete_address(Step::AddressGone, index, observed)
+            }
+            (None, Some(_)) => Decision::Nothing,
+            (Some(planned), None) => self.add_address(index, prefix, planned),
+            (Some(planned), Some(observed)) => self.compare_address(item, index, planned, observed),
+        }
+    }
+
+    fn is_ours(&self, item: &Item, observed: &ObservedAddress) -> bool {
+        self.journal.proves(item) && (!self.marks_addresses || observed.protocol == OURS)
+    }
+
+    fn add_address(&self, index: u32, prefix: Prefix, planned: &AddressPlan) -> Decision {
+        // The kernel tells IPv6 addresses apart by the address alone.
+        let addresses = self.observed.addresses_of(index).iter();
+        let mut others = addresses.filter(|other| other.prefix.address == prefix.address);
+        if prefix.address.is_ipv6()
+            && let Some(other) = others.next()
+        {
+            let item = Item::Address(index, other.prefix);
+            let is_leaving = self.is_ours(&item, other)
+                && self
+                    .link(index)
+                    .is_some_and(|link| !link.addresses.contains_key(&other.prefix));
+            return Decision::Wait(match is_leaving {
+                true => ItemState::Waiting,
+                false => ItemState::Foreign,
+            });
+        }
+        Decision::Ask(Ask {
+            step: Step::Address,
+            request: KernelRequest::AddAddress(self.address_request(index, prefix, planned)),
+            write_down: WriteDown::Ours(planned.supplier),
+        })
+    }
+
+    fn compare_address(
+        &self,
+        item: &Item,
+        index: u32,
+        planned: &AddressPlan,
+        observed: &ObservedAddress,
+    ) -> Decision {
+        let is_ours = self.is_ours(item, observed);
+        if observed.usability() == Usability::Duplicate {
+            return Decision::Settled(ItemState::Duplicate);
+        }
+        let is_ipv6 = observed.prefix.address.is_ipv6();
+        // IPv4 takes no other flags in place; of an address that is not ours they are not worth its loss.
+        if !is_ipv6 && is_ours && planned.no_prefix_route != observed.no_prefix_route() {
+            return self.delete_address(Step::AddressFirst, index, observed);
+        }
+        let has_flags = planned.temporaries == observed.temporaries()
+            && planned.no_prefix_route == observed.no_prefix_route();
+        let lives_as_long = self.is_same_time(planned.valid_until, observed.valid_until())
+            && self.is_same_time(preferred_until(planned), observed.preferred_until());
+        let is_to_be_marked = !is_ours && self.adopting.contains(item);
+        if lives_as_long && (has_flags || !is_ipv6) && !is_to_be_marked {
+            return Decision::Settled(match is_ours {
+                true => ItemState::Ours,
+                false => ItemState::Adopted,
+            });
+        }
+        // A lease that we renew is ours to end; an administrator's own address is not, though we may make it last.
+        let is_to_be_ours = is_ours || planned.supplier.is_some() || is_to_be_marked;
+        Decision::Ask(Ask {
+            step: Step::Address,
+            request: KernelRequest::ReplaceAddress(self.address_request(
+                index,
+                observed.prefix,
+                planned,
+            )),
+            write_down: match is_to_be_ours {
+                true => WriteDown::Ours(planned.supplier),
+                false => WriteDown::Nothing,
+            },
+        })
+    }
+
+    fn address_request(
+        &self,
+        index: u32,
+        address: Prefix,
+        planned: &AddressPlan,
+    ) -> AddressRequest {
+        let left = |until: Option<Instant>| until.map(|until| self.left(until));
+        let valid = left(planned.valid_until);
+        AddressRequest {
+            index,
+            address,
+            preferred: left(preferred_until(planned)),
+            valid,
+            temporaries: planned.temporaries,
+            no_prefix_route: planned.no_prefix_route,
+        }
+    }
+
+    fn delete_address(&self, step: Step, index: u32, observed: &ObservedAddress) -> Decision {
+        let address = observed.prefix;
+        let goes_along = |other: &ObservedAddress| {
+            other.secondary()
+                && other.prefix.length == address.length
+                && other.prefix.network() == address.network()
+        };
+        let others = self.observed.addresses_of(index).iter();
+        let promote = address.address.is_ipv4()
+            && !observed.secondary()
+            && others.into_iter().any(goes_along);
+        Decision::Ask(Ask {
+            step,
+            request: KernelRequest::DeleteAddress {
+                index,
+                address,
+                promote,
+            },
+            write_down: WriteDown::Nothing,
+        })
+    }
+
+    fn route(&self, item: &Item, key: &RouteKey) -> Decision {
+        let planned = self.planned_route(key);
+        let observed = self.observed.own().route(key);
+        let is_ours = self.journal.proves(item);
+        match (planned, observed) {
+            (None, None) => Decision::Nothing,
+            (None, Some(ObservedRoute { route, .. })) if is_ours => {
+                if self.may_come_back(item, route.index) {
+                    return Decision::Wait(ItemState::Waiting);
+                }
+                Decision::Ask(Ask {
+                    step: Step::RouteGone,
+                    request: KernelRequest::DeleteRoute(route.clone()),
+                    write_down: WriteDown::Nothing,
+                })
+            }
+            (None, Some(_)) => Decision::Nothing,
+            (Some((id, planned)), observed) => {
+                let route = self.own_route(id.index, *key, planned);
+                if let Some(observed) = observed
+                    && self.is_same_route(&route, planned, observed)
+                {
+                    return Decision::Settled(match is_ours {
+                        true => ItemState::Ours,
+                        false => ItemState::Adopted,
+                    });
+                }
+                if route.index.is_some() && !self.is_or_will_be_up(id.index) {
+                    return Decision::Wait(ItemState::LinkDown);
+                }
+                let request = match observed {
+                    None if !self.adopting.contains(item) => KernelRequest::AddRoute(route),
+                    None => KernelRequest::ReplaceRoute(route),
+                    Some(_) if is_ours => KernelRequest::ReplaceRoute(route),
+                    // It has our number, but nothing proves that we have made it.
+                    Some(_) => return Decision::Wait(ItemState::Foreign),
+                };
+                Decision::Ask(Ask {
+                    step: Step::Route,
+                    request,
+                    write_down: WriteDown::Ours(planned.supplier),
+                })
+            }
+        }
+    }
+
+    /// Whether a link is up, or is asked to be before its routes are asked for.
+    fn is_or_will_be_up(&self, index: u32) -> bool {
+        let is_planned = || self.planned_setting(index, Setting::Up) == Some(1);
+        let link = self.observed.link_message(index);
+        link.is_some_and(|link| link.admin_up) || is_planned() && !self.overridden.contains(&index)
+    }
+
+    fn own_route(&self, index: u32, key: RouteKey, planned: &RoutePlan) -> OwnRoute {
+        let is_ipv6 = key.to.address.is_ipv6();
+        let mut via = planned.via.clone();
+        if let [Hop { weight, .. }] = via.as_mut_slice() {
+            *weight = 1;
+        }
+        via.sort();
+        OwnRoute {
+            key,
+            index: (planned.kind == RouteKind::Unicast).then_some(index),
+            kind: planned.kind,
+            on_link: planned.on_link && !via.is_empty(),
+            via,
+            source: planned.source,
+            mtu: planned.mtu,
+            preference: match is_ipv6 {
+                true => planned.preference,
+                false => Preference::Medium,
+            },
+            valid: planned
+                .valid_until
+                .filter(|_| is_ipv6)
+                .map(|until| self.left(until)),
+        }
+    }
+
+    fn is_same_route(
+        &self,
+        wanted: &OwnRoute,
+        planned: &RoutePlan,
+        observed: &ObservedRoute,
+    ) -> bool {
+        let is_ipv6 = wanted.key.to.address.is_ipv6();
+        let valid_until = planned.valid_until.filter(|_| is_ipv6);
+        let as_wanted = OwnRoute {
+            valid: wanted.valid,
+            ..observed.route.clone()
+        };
+        as_wanted == *wanted && self.is_same_time(valid_until, observed.valid_until)
+    }
+
+    fn rule(&self, item: &Item, rule: &PolicyRule) -> Decision {
+        let is_planned = self.stopping != Some(StopLevel::Clean)
+            && self.plan.is_some_and(|plan| plan.rules.contains(rule));
+        let is_there = self.observed.own().has_rule(rule);
+        let is_ours = self.journal.proves(item);
+        let (step, request, write_down) = match (is_planned, is_there) {
+            (true, true) if is_ours => return Decision::Settled(ItemState::Ours),
+            (true, true) => return Decision::Settled(ItemState::Adopted),
+            (true, false) => {
+                let request = KernelRequest::AddRule(rule.clone());
+                (Step::Rule, request, WriteDown::Ours(None))
+            }
+            (false, true) if is_ours => {
+                let request = KernelRequest::DeleteRule(rule.clone());
+                (Step::RuleGone, request, WriteDown::Nothing)
+            }
+            (false, true | false) => return Decision::Nothing,
+        };
+        Decision::Ask(Ask {
+            step,
+            request,
+            write_down,
+        })
+    }
+
+    fn setting(&self, index: u32, setting: Setting) -> Decision {
+        let changed = self.journal.changed(index, setting);
+        let planned = self.planned_setting(index, setting);
+        let Some(link) = self.observed.link_message(index) else {
+            return Decision::Nothing;
+        };
+        let is = match setting {
+            Setting::Up => Some(Value::from(link.admin_up)),
+            Setting::Mtu => Some(link.mtu.into()),
+            Setting::Mac => link.mac.map(mac_value),
+            Setting::Switch(switch) => self.observed.switch(index, switch).map(Value::from),
+        };
+        let (to, write_down, is_back) = match (planned, changed, is) {
+            (None, None, _) => return Decision::Nothing,
+            (Some(to), None, Some(is)) if is == to => {
+                return Decision::Settled(ItemState::Adopted);
+            }
+            (Some(to), Some(_), Some(is)) if is == to => return Decision::Settled(ItemState::Ours),
+            (Some(1), _, _) if setting == Setting::Up && self.overridden.contains(&index) => {
+                return Decision::Wait(ItemState::Overridden);
+            }
+            // A hardware address of another length than six octets is none that we could give back.
+            (Some(_), _, None) if setting == Setting::Mac => {
+                return Decision::Wait(ItemState::Foreign);
+            }
+            (Some(to), _, Some(is)) => (to, WriteDown::Changed(is, to), false),
+            // Others have settled on a link that was down before us: they need it.
+            (None, Some(_), Some(_)) if setting == Setting::Up && self.has_others(index) => {
+                return Decision::Nothing;
+            }
+            // What somebody else has set since is his.
+            (None, Some(changed), Some(is)) if is != changed.ours || is == changed.was => {
+                return Decision::Nothing;
+            }
+            (None, Some(changed), Some(_)) => (changed.was, WriteDown::Nothing, true),
+            (_, _, None) => {
+                let Setting::Switch(switch) = setting else {
+                    return Decision::Nothing;
+                };
+                return Decision::Ask(Ask {
+                    step: Step::Read,
+                    request: KernelRequest::ReadSwitch {
+                        link: link.name.clone(),
+                        switch,
+                    },
+                    write_down: WriteDown::Nothing,
+                });
+            }
+        };
+        let request = match setting {
+            Setting::Up => KernelRequest::SetUp { index, up: to != 0 },
+            Setting::Mtu => KernelRequest::SetMtu {
+                index,
+                mtu: u32::try_from(to).unwrap_or_default(),
+            },
+            Setting::Mac => KernelRequest::SetMac {
+                index,
+                mac: mac_of(to),
+                while_down: link.admin_up && self.needs_down.contains(&index),
+            },
+            Setting::Switch(switch) => KernelRequest::SetSwitch {
+                link: link.name.clone(),
+                switch,
+                value: i32::try_from(to).unwrap_or_default(),
+            },
+        };
+        Decision::Ask(Ask {
+            step: setting_step(setting, is_back),
+            request,
+            write_down,
+        })
+    }
+
+    /// Whether a link has addresses that others have made; those that the kernel makes by itself do not count.
+    fn has_others(&self, index: u32) -> bool {
+        let is_local = |address: IpAddr| match address {
+            IpAddr::V4(_) => false,
+            IpAddr::V6(v6) => v6.is_unicast_link_local(),
+        };
+        let mut addresses = self.observed.addresses_of(index).iter();
+        addresses.any(|address| {
+            let item = Item::Address(index, address.prefix);
+            !is_local(address.prefix.address) && !self.is_ours(&item, address)
+        })
+    }
+
+    fn planned_setting(&self, index: u32, setting: Setting) -> Option<Value> {
+        let link = self.link(index)?;
+        match setting {
+            Setting::Up => link.admin_up.map(Value::from),
+            Setting::Mtu => link.mtu.map(Value::from),
+            Setting::Mac => link.mac.map(mac_value),
+            // The kernel goes on by itself when we do not.
+            Setting::Switch(_) if self.stopping.is_some() => None,
+            Setting::Switch(switch) => link.switches.get(&switch).copied().map(Value::from),
+        }
+    }
+}
+
+/// New connections may not begin with an address for longer than it is there (`EINVAL`).
+fn preferred_until(planned: &AddressPlan) -> Option<Instant> {
+    match (planned.preferred_until, planned.valid_until) {
+        (Some(preferred), Some(valid)) => Some(preferred.min(valid)),
+        (None, valid) => valid,
+        (preferred, None) => preferred,
+    }
+}
+
+const fn setting_step(setting: Setting, is_back: bool) -> Step {
+    match (setting, is_back) {
+        (Setting::Up, false) => Step::Up,
+        (Setting::Up, true) => Step::UpBack,
+        (Setting::Mtu, false) => Step::Mtu,
+        (Setting::Mtu, true) => Step::MtuBack,
+        (Setting::Mac, false) => Step::Mac,
+        (Setting::Mac, true) => Step::MacBack,
+        // It may not be greater than the link's own.
+        (Setting::Switch(Switch::Mtu6), false) => Step::Mtu6,
+        (Setting::Switch(_), false) => Step::Switch,
+        (Setting::Switch(_), true) => Step::SwitchBack,
+    }
+}
+
+fn mac_value(Mac(octets): Mac) -> Value {
+    octets
+        .iter()
+        .fold(0, |value, octet| value << 8 | Value::from(*octet))
+}
+
+fn mac_of(value: Value) -> Mac {
+    let [_, _, octets @ ..] = value.to_be_bytes();
+    Mac(octets)
+}

@@ -1,0 +1,200 @@
+//! Which items have to be compared again? Those whose plan has changed, those that the kernel told of, and those that a
+//! change of their link may mend. Nothing else: the work is proportional to what has changed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use policy::{LinkId, LinkPlan, LinksPlan};
+
+use super::INHERITED;
+use super::decide::View;
+use crate::LinkManager;
+use crate::observed::Touched;
+use crate::status::{Item, Setting};
+
+impl LinkManager {
+    /// Marks what differs from the plan before.
+    pub(super) fn mark_plan(&mut self, plan: Arc<LinksPlan>) {
+        let writer = &mut self.writer;
+        let before = writer.plan.replace(Arc::clone(&plan));
+        if before.is_none() {
+            writer.inherited_until = Some(writer.now + INHERITED);
+            writer.dirty.extend(writer.journal.items());
+        }
+        let before = before.unwrap_or_default();
+        let ids: BTreeSet<LinkId> = before
+            .links
+            .keys()
+            .chain(plan.links.keys())
+            .copied()
+            .collect();
+        for id in ids {
+            let (old, new) = (before.links.get(&id), plan.links.get(&id));
+            if old == new {
+                continue;
+            }
+            for route in old.iter().flat_map(|old| old.routes.keys()) {
+                writer.claimants.remove(&(*route, id));
+            }
+            for route in new.iter().flat_map(|new| new.routes.keys()) {
+                writer.claimants.insert((*route, id));
+            }
+            for item in [old, new]
+                .into_iter()
+                .flatten()
+                .flat_map(|plan| items_of(id.index, plan))
+            {
+                writer.mark_anew(item);
+            }
+        }
+        for rule in before.rules.symmetric_difference(&plan.rules) {
+            writer.mark_anew(Item::Rule(rule.clone()));
+        }
+    }
+
+    /// Marks everything that is wanted of a link, as if it were wanted for the first time.
+    pub(super) fn mark_link(&mut self, id: LinkId) {
+        let Some(plan) = self.writer.plan.clone() else {
+            return;
+        };
+        let wanted = plan.links.get(&id).map(|plan| items_of(id.index, plan));
+        for item in wanted.into_iter().flatten() {
+            self.writer.mark_anew(item);
+        }
+    }
+
+    /// Marks what an event touched.
+    pub(crate) fn mark(&mut self, touched: Touched) -> Vec<u32> {
+        if self.writer.plan.is_none() {
+            return touched.indexes;
+        }
+        if let Some((index, up)) = touched.turned {
+            self.turned(index, up);
+        }
+        for item in touched.items {
+            let writer = &self.writer;
+            if !writer.record_by_item.contains_key(&item) && !writer.journal.proves(&item) {
+                continue;
+            }
+            if let Item::Route(_) | Item::Rule(_) = item {
+                // One route may lead to the gateway of another.
+                let index = self.view().index_of(&item);
+                self.mend(index);
+            }
+            self.writer.dirty.insert(item);
+        }
+        for index in &touched.indexes {
+            self.mend(*index);
+        }
+        touched.indexes
+    }
+
+    /// Marks what a change of this link may mend.
+    fn mend(&mut self, index: u32) {
+        let writer = &mut self.writer;
+        // Settings come first among the items.
+        let here = writer
+            .unsatisfied
+            .range((index, Item::Setting(0, Setting::Up))..);
+        let here = here.take_while(|(of, _)| *of == index);
+        writer.dirty.extend(here.map(|(_, item)| item.clone()));
+    }
+
+    /// Follows that a link was taken up or down. One that somebody else takes down stays down.
+    fn turned(&mut self, index: u32, up: bool) {
+        let writer = &mut self.writer;
+        let item = Item::Setting(index, Setting::Up);
+        let is_our_doing = writer.busy.contains(&item)
+            || writer.busy.contains(&Item::Setting(index, Setting::Mac));
+        if up {
+            writer.overridden.remove(&index);
+        } else if !is_our_doing {
+            writer.overridden.insert(index);
+        }
+    }
+
+    /// Follows that a link is gone, or is another one.
+    pub(crate) fn mark_gone(&mut self, id: LinkId) {
+        let writer = &mut self.writer;
+        writer.overridden.remove(&id.index);
+        writer.journal.strike_link(id.index);
+        let is_here = |item: &Item| match item {
+            Item::Setting(index, _) | Item::Address(index, _) => *index == id.index,
+            Item::Route(_) | Item::Rule(_) => false,
+        };
+        writer.record_by_item.retain(|item, _| !is_here(item));
+        writer.inherited.retain(|item| !is_here(item));
+        writer.adopting.retain(|item| !is_here(item));
+        writer.needs_down.remove(&id.index);
+        writer.dirty.retain(|item| !is_here(item));
+        writer.delayed.retain(|(_, item)| !is_here(item));
+        writer.queue.retain(|(_, item)| !is_here(item));
+        writer.step_by_item.retain(|item, _| !is_here(item));
+        writer.unsatisfied.retain(|(index, _)| *index != id.index);
+    }
+
+    /// Marks everything after a listing: what it says may be anything.
+    pub(crate) fn mark_listing(&mut self) {
+        if !std::mem::replace(&mut self.writer.is_ready, true) {
+            self.check_kinds();
+        }
+        let writer = &mut self.writer;
+        writer.dirty.extend(writer.journal.items());
+        let Some(plan) = &writer.plan else {
+            return;
+        };
+        for (id, plan) in &plan.links {
+            writer.dirty.extend(items_of(id.index, plan));
+        }
+        writer
+            .dirty
+            .extend(plan.rules.iter().cloned().map(Item::Rule));
+    }
+
+    /// Strikes out links that are gone, or are others than those that the journal of a run before is about.
+    pub(super) fn check_kinds(&mut self) {
+        let kinds = &self.writer.journal.entries().kinds;
+        let others: Vec<u32> = kinds
+            .iter()
+            .filter(|(index, kind)| self.observed.kind(**index) != Some(kind))
+            .map(|(index, _)| *index)
+            .collect();
+        for index in others {
+            self.writer.journal.strike_link(index);
+        }
+    }
+}
+
+/// Returns everything that is wanted of a link.
+pub(super) fn items_of(index: u32, plan: &LinkPlan) -> Vec<Item> {
+    let setting = |is_wanted: bool, setting| is_wanted.then_some(Item::Setting(index, setting));
+    let settings = [
+        setting(plan.admin_up.is_some(), Setting::Up),
+        setting(plan.mtu.is_some(), Setting::Mtu),
+        setting(plan.mac.is_some(), Setting::Mac),
+    ];
+    let switches = plan.switches.keys();
+    let switches = switches.map(|switch| Item::Setting(index, Setting::Switch(*switch)));
+    let addresses = plan
+        .addresses
+        .keys()
+        .map(|prefix| Item::Address(index, *prefix));
+    let routes = plan.routes.keys().map(|key| Item::Route(*key));
+    let settings = settings.into_iter().flatten().chain(switches);
+    settings.chain(addresses).chain(routes).collect()
+}
+
+impl View<'_> {
+    /// Returns the index of the link whose changes may mend an item; 0 for none.
+    pub(super) fn index_of(&self, item: &Item) -> u32 {
+        match item {
+            Item::Setting(index, _) | Item::Address(index, _) => *index,
+            Item::Route(key) => {
+                let planned = self.planned_route(key).map(|(id, _)| id.index);
+                let there = || self.observed.own().route(key)?.route.index;
+                planned.or_else(there).unwrap_or(0)
+            }
+            Item::Rule(_) => 0,
+        }
+    }
+}
