@@ -23,11 +23,12 @@ use config::time::Instant;
 use super::carrier::{self, Held};
 use super::uplink::{self, Default};
 use super::{
-    AddressPlan, Clients, LinkPlan, LinksPlan, RouteKey, RoutePlan, Switch, overlap, supplied,
-    usual_metric,
+    AddressPlan, Clients, LinkPlan, LinksPlan, MadeLink, RouteKey, RoutePlan, Switch, overlap,
+    supplied, usual_metric,
 };
 use crate::facts::{Facts, Family, LinkFacts, LinkId, Owner, Preference, Supplier, Told};
 use crate::plan::Note;
+use crate::profile;
 
 /// The main table.
 pub(super) const MAIN: u32 = 254;
@@ -56,7 +57,11 @@ pub(crate) fn plan(
     profiles_by_link: &BTreeMap<LinkId, ProfileId>,
     notes: &mut Vec<Note>,
 ) -> LinksPlan {
-    let mut whole = LinksPlan::default();
+    let mut whole = LinksPlan {
+        held: profile::held(config, facts, profiles_by_link),
+        made: made(config),
+        ..LinksPlan::default()
+    };
     let mut drafts = Vec::new();
     let mut holders: BTreeMap<&ProfileId, &LinkFacts> = BTreeMap::new();
     for (id, profile_id) in profiles_by_link {
@@ -71,7 +76,8 @@ pub(crate) fn plan(
             Some(Told::Up | Told::Down) => true,
             None => network.autoconnect,
         };
-        if config.links.manage == Manage::None || !profile.touches() || !is_wanted {
+        let is_ours = config.links.manage == Manage::Matched && !whole.held.contains(id);
+        if !is_ours || !profile.touches() || !is_wanted {
             continue;
         }
         let mut draft = Draft::new(*id, link, profile_id, network, config, facts);
@@ -103,6 +109,24 @@ pub(crate) fn plan(
         whole.links.insert(draft.id, draft.plan);
     }
     whole
+}
+
+/// The links that profiles make.
+fn made(config: &Config) -> BTreeMap<Arc<str>, MadeLink> {
+    let mut made = BTreeMap::new();
+    let is_ours = config.links.manage == Manage::Matched;
+    for profile in config.profiles.values().filter(|_| is_ours) {
+        let wanted = profile.link.as_ref();
+        if let Some(link) = wanted.filter(|_| profile.network.autoconnect) {
+            // The first profile that makes a name has it, as with matches.
+            made.entry(Arc::clone(&link.name))
+                .or_insert_with(|| MadeLink {
+                    profile: profile.id.clone(),
+                    link: Arc::new(link.clone()),
+                });
+        }
+    }
+    made
 }
 
 impl<'a> Draft<'a> {
