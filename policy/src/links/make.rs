@@ -32,6 +32,8 @@ use crate::profile;
 
 /// The main table.
 pub(super) const MAIN: u32 = 254;
+/// The greatest metric of a link; above it there is room for those that rank behind.
+const MAX_METRIC: u32 = 1_000_000_000;
 /// What the kernel makes of an IPv6 route with metric 0.
 const IPV6_METRIC: u32 = 1024;
 /// The least MTU of IPv6 (RFC 8200 §5); below it the kernel takes IPv6 off the link.
@@ -163,7 +165,7 @@ impl<'a> Draft<'a> {
     /// The metric of routes that do not name one.
     pub(super) fn metric(&self) -> u32 {
         let own = self.network.metric;
-        own.unwrap_or_else(|| usual_metric(&self.link.kind))
+        own.map_or_else(|| usual_metric(&self.link.kind), |own| own.min(MAX_METRIC))
     }
 
     /// The table of routes that do not name one.
@@ -275,6 +277,15 @@ impl<'a> Draft<'a> {
             let metric = fixed.unwrap_or_else(|| self.metric());
             self.add_route(to, table, metric, route);
         }
+    }
+
+    /// Takes the default routes of a family out, to be given their metrics.
+    pub(super) fn take_defaults(&mut self, family: Family) -> Vec<Default> {
+        let (its, others) = std::mem::take(&mut self.defaults)
+            .into_iter()
+            .partition(|default| default.family == family);
+        self.defaults = others;
+        its
     }
 
     /// Adds a route behind those to the same place; returns its metric.

@@ -17,6 +17,8 @@ use crate::facts::{
 use crate::{Facts, LinkFacts, LinkId, LinksPlan, plan};
 
 mod dns;
+mod model;
+mod switches;
 mod uplinks;
 
 fn prefix(text: &str) -> Prefix {
