@@ -38,6 +38,7 @@ pub mod ipv4ll;
 pub mod journal;
 pub mod kernel;
 pub mod kinds;
+pub mod lldp;
 mod local;
 #[expect(dead_code, unused_imports, reason = "read by what asks the kernel")]
 mod observed;
