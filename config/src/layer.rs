@@ -217,6 +217,12 @@ impl<'a> Loading<'a> {
         let config = &self.loaded.config;
         let checked = check::profile(id, &document.top, config, &mut findings);
         if findings.broken {
+            let is_sure = document.is_toml && checked.is_match_sure;
+            let matches = checked.profile.matches.clone();
+            if !is_sure || matches.is_some() {
+                let broken = &mut self.loaded.config.broken;
+                broken.insert(id.clone(), matches.filter(|_| is_sure));
+            }
             let closed = closed::close(checked, &document, &layer.text);
             self.close(id, closed, document.is_toml, &mut findings);
         } else {

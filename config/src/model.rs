@@ -44,6 +44,9 @@ pub struct Config {
     pub observing: Observing,
     /// `profiles/*.toml`, by id.
     pub profiles: BTreeMap<ProfileId, Profile>,
+    /// Files of profiles that have errors, with the links that they are for; `None` where that cannot be read either. What
+    /// they want is not known, so that these links stay as they are.
+    pub broken: BTreeMap<ProfileId, Option<LinkMatch>>,
     /// `[[records]]` of all files.
     pub records: Vec<Record>,
     /// `[[lists]]` of all files, in the order in which they decide.

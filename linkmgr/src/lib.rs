@@ -40,6 +40,7 @@ pub mod ipv4ll;
 pub mod journal;
 pub mod kernel;
 pub mod kinds;
+pub mod lldp;
 mod local;
 mod observed;
 mod octets;

@@ -1,6 +1,6 @@
 //! Which profile governs which link, and which reverse zones are a link's own?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use config::Config;
@@ -32,27 +32,60 @@ pub(crate) fn matching<'a>(
     config: &'a Config,
     link: &'a LinkFacts,
 ) -> impl Iterator<Item = ProfileId> + 'a {
-    let names: Vec<&str> = std::iter::once(&link.name)
-        .chain(&link.alt_names)
-        .map(|name| &**name)
-        .collect();
+    let names = names(link);
     config
         .profiles
         .values()
         .filter(move |profile| {
-            let traits = LinkTraits {
-                names: &names,
-                mac: link.mac,
-                kind: &link.kind,
-                driver: link.driver.as_deref(),
-                path: link.path.as_deref(),
-            };
-            profile
-                .matches
-                .as_ref()
-                .is_some_and(|matches| matches.matches(&traits))
+            let matches = profile.matches.as_ref();
+            matches.is_some_and(|matches| matches.matches(&traits(link, &names)))
         })
         .map(|profile| profile.id.clone())
+}
+
+fn names(link: &LinkFacts) -> Vec<&str> {
+    std::iter::once(&link.name)
+        .chain(&link.alt_names)
+        .map(|name| &**name)
+        .collect()
+}
+
+fn traits<'a>(link: &'a LinkFacts, names: &'a [&'a str]) -> LinkTraits<'a> {
+    LinkTraits {
+        names,
+        mac: link.mac,
+        kind: &link.kind,
+        driver: link.driver.as_deref(),
+        path: link.path.as_deref(),
+    }
+}
+
+/// Returns the links that a profile may be for whose file has errors. A link that a sound profile comes first for is not
+/// among them.
+pub(crate) fn held(
+    config: &Config,
+    facts: &Facts,
+    profiles_by_link: &BTreeMap<LinkId, ProfileId>,
+) -> BTreeSet<LinkId> {
+    let is_held = |id: &LinkId, link: &LinkFacts| {
+        let names = names(link);
+        let governing = profiles_by_link.get(id);
+        let mut broken = config.broken.iter();
+        broken.any(|(broken, matches)| {
+            let may_match = matches
+                .as_ref()
+                .is_none_or(|matches| matches.matches(&traits(link, &names)));
+            may_match && governing.is_none_or(|governing| broken <= governing)
+        })
+    };
+    let links = facts.links.iter().filter(|(_, link)| !link.loopback);
+    match config.broken.is_empty() {
+        true => BTreeSet::new(),
+        false => links
+            .filter(|(id, link)| is_held(id, link))
+            .map(|(id, _)| *id)
+            .collect(),
+    }
 }
 
 /// Returns the reverse zones of a prefix that a link has; none for host routes, loopback, link-local and the whole space.

@@ -14,6 +14,7 @@ use crate::chain::{End, Hop};
 use crate::event::{Answer, Event, ExtendedError, Timer, Trace};
 use crate::exchange::Asking;
 use crate::progress::{Found, Outcome, Query};
+use crate::refusal::Refused;
 use crate::template::{Template, error_answer};
 use crate::wire::{Question, rcode};
 
@@ -65,15 +66,40 @@ impl Resolver {
             // Not the whole answer: it must be put together.
             End::Goto(_) | End::Refused(..) | End::Loop => self.cache.revoke(&key),
         }
-        if hop.rcode == rcode::SERVFAIL && self.spare_stale(&key, question, now) {
-            return template;
-        }
         if let Some(lifetime) = lifetime {
             let stale = self.stale_time(signed, lifetime, now);
             self.cache
                 .insert_lasting(&key, Arc::clone(&template), lifetime, stale, now);
         }
         template
+    }
+
+    /// Keeps a failure for a moment, with what is told of it. An answer that was known before and may still be given is kept in its
+    /// place, but not where nobody failed: where what came is not to be believed, or was refused on purpose.
+    pub(crate) fn keep_failure(
+        &mut self,
+        asking: &Asking,
+        refused: &Refused,
+        told: Option<ExtendedError>,
+        now: Instant,
+    ) {
+        let question = &asking.question;
+        if let Some(scope) = self.scopes.get(&asking.scope) {
+            let key = Key {
+                slot: scope.slot,
+                name: question.name.as_wire(),
+                record_type: question.record_type,
+                class: question.class,
+                dnssec_ok: asking.dnssec_ok,
+                checking_disabled: asking.checking_disabled,
+            };
+            if refused.is_outage() && self.spare_stale(&key, question, now) {
+                return;
+            }
+        }
+        let failure = Hop::failure();
+        let template = encode(question, &failure).telling(told);
+        drop(self.keep(asking, &failure, &failure, Arc::new(template), now));
     }
 
     /// Answers a query.

@@ -121,11 +121,22 @@ impl Resolver {
         let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation) else {
             return false;
         };
-        let Some(upstream) = scope.choose(asking, &lookup.tried, &mut self.rng) else {
-            return false;
+        let (upstream, state, mut channel) = loop {
+            let Some(upstream) = scope.choose(asking, &lookup.tried, &mut self.rng) else {
+                return false;
+            };
+            let state = scope.state(&upstream);
+            let channel = state.map_or_else(|| Channel::to(&upstream), |state| state.channel(now));
+            if channel == Channel::Tcp || !self.exchanges.has_share(asking, &upstream) {
+                break (upstream, state, channel);
+            }
+            // It is passed by, as if there were no socket left.
+            let (failure, channel) = (Failure::Resources, Channel::Udp);
+            lookup.tried.push(upstream.clone());
+            lookup.failures.push((upstream.clone(), failure));
+            let step = Step::Failed(upstream, channel, failure);
+            lookup.steps.push(step);
         };
-        let state = scope.state(&upstream);
-        let mut channel = state.map_or_else(|| Channel::to(&upstream), |state| state.channel(now));
         let manners = state.map(|state| &state.manners);
         let again = lookup.asked.contains(&upstream);
         let edns = match manners {

@@ -2,7 +2,10 @@
 //!
 //! An upstream that forwards to us sends our question back: the copy has our id and our spelling. It is told so, and answers its
 //! own asker with an error, which ends the circle; else both would wait for each other. What is under way for a scope is
-//! bounded, so that one whose upstreams are dead does not take the sockets of all.
+//! bounded, so that one whose upstreams are dead does not take the sockets of all, and so are the datagrams to one upstream: as many
+//! as are free, so that however many upstreams are silent, there is as much left for one more.
+
+use std::collections::BTreeMap;
 
 use config::model::Upstream;
 use config::time::Instant;
@@ -15,6 +18,57 @@ use crate::refusal::Refused;
 
 /// The most questions of one scope that are asked of upstreams at once: a quarter of all, and half of the sockets.
 const SCOPE_LOOKUPS_MAX: usize = 1024;
+
+/// The most messages by datagram that are under way at once: each keeps its port and its id from others.
+pub const DATAGRAMS_MAX: usize = 4096;
+
+/// How many messages by datagram are under way to each upstream of each scope.
+#[derive(Debug, Default)]
+pub(crate) struct Shares {
+    all: usize,
+    /// By the scope's incarnation.
+    open_by_scope: BTreeMap<u64, BTreeMap<Upstream, usize>>,
+}
+
+impl Shares {
+    pub(crate) fn add(&mut self, asking: &Asking, upstream: &Upstream) {
+        self.all += 1;
+        let scope = self.open_by_scope.entry(asking.incarnation).or_default();
+        match scope.get_mut(upstream) {
+            Some(open) => *open += 1,
+            None => drop(scope.insert(upstream.clone(), 1)),
+        }
+    }
+
+    pub(crate) fn drop_one(&mut self, asking: &Asking, upstream: &Upstream) {
+        let Some(scope) = self.open_by_scope.get_mut(&asking.incarnation) else {
+            return;
+        };
+        let Some(open) = scope.get_mut(upstream) else {
+            return;
+        };
+        self.all -= 1;
+        *open -= 1;
+        if *open == 0 {
+            scope.remove(upstream);
+        }
+        if scope.is_empty() {
+            self.open_by_scope.remove(&asking.incarnation);
+        }
+    }
+
+    /// Whether an upstream has no fewer under way than are left for all: one that is silent must not keep others from being asked.
+    pub(crate) fn has_share(&self, asking: &Asking, upstream: &Upstream) -> bool {
+        let room = DATAGRAMS_MAX.saturating_sub(self.all);
+        // As long as half is free, nobody needs to count.
+        if room > DATAGRAMS_MAX / 2 {
+            return false;
+        }
+        let scope = self.open_by_scope.get(&asking.incarnation);
+        let open = scope.and_then(|scope| scope.get(upstream));
+        open.copied().unwrap_or_default() >= room
+    }
+}
 
 impl Resolver {
     /// Hands a query back unless its question is our own, or one too many; else it is answered.
@@ -62,5 +116,61 @@ impl Resolver {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::Whom;
+    use crate::wire::Question;
+
+    fn asking(incarnation: u64) -> Asking {
+        Asking {
+            scope: policy::ScopeId("s".into()),
+            incarnation,
+            question: Question {
+                name: "a.test".parse().unwrap(),
+                record_type: 1,
+                class: 1,
+            },
+            dnssec_ok: false,
+            checking_disabled: false,
+            validate: false,
+            recurse: false,
+            whom: Whom::Any,
+        }
+    }
+
+    #[test]
+    fn silent_upstreams_come_to_equal_shares_with_as_much_left_for_one_more() {
+        for silent in 1..6_u8 {
+            let mut shares = Shares::default();
+            let upstream = |number: u8| Upstream::plain([192, 0, 2, number].into());
+            let mut open = BTreeMap::new();
+            for _ in 0..DATAGRAMS_MAX {
+                for number in 0..silent {
+                    // One address in two scopes is two.
+                    let (asking, upstream) = (asking(number.into()), upstream(number / 2));
+                    if !shares.has_share(&asking, &upstream) {
+                        shares.add(&asking, &upstream);
+                        *open.entry(number).or_insert(0_usize) += 1;
+                    }
+                }
+            }
+            let left = DATAGRAMS_MAX - shares.all;
+            let fair = DATAGRAMS_MAX / (usize::from(silent) + 1);
+            assert!(left.abs_diff(fair) <= usize::from(silent), "{left}");
+            assert!(
+                open.values().all(|open| open.abs_diff(left) <= 1),
+                "{open:?}"
+            );
+            for number in 0..silent {
+                for _ in 0..open[&number] {
+                    shares.drop_one(&asking(number.into()), &upstream(number / 2));
+                }
+            }
+            assert!(shares.all == 0 && shares.open_by_scope.is_empty());
+        }
     }
 }

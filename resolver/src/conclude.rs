@@ -74,18 +74,14 @@ impl Resolver {
         let Some((upstream, reply)) = lookup.bad.take() else {
             return;
         };
-        let looped = lookup.looped.contains(&upstream);
+        let refused = match lookup.looped.contains(&upstream) {
+            true => Refused::looped(&upstream),
+            false => Refused::by_reply(&upstream, &reply),
+        };
         if reply.rcode == rcode::SERVFAIL {
-            drop(self.store(&asking, &Hop::failure(), now));
+            self.keep_failure(&asking, &refused, None, now);
         }
-        self.conclude(
-            id,
-            &Conclusion::Refused(match looped {
-                true => Refused::looped(&upstream),
-                false => Refused::by_reply(&upstream, &reply),
-            }),
-            now,
-        );
+        self.conclude(id, &Conclusion::Refused(refused), now);
     }
 
     /// Ends a lookup that nobody replied to.

@@ -11,6 +11,7 @@ use policy::plan::ScopeLink;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
+use crate::bounds::Shares;
 use crate::event::{Channel, ExchangeId, GroupId, Transmit};
 use crate::numbered::Numbered;
 use crate::record::{ParsedReply, ReplyError, parse_reply};
@@ -116,6 +117,7 @@ pub(crate) enum Mismatch {
 #[derive(Debug, Default)]
 pub(crate) struct Exchanges {
     exchange_by_id: Numbered<Exchange>,
+    datagrams: Shares,
     last: u64,
 }
 
@@ -162,8 +164,16 @@ impl Exchanges {
             group: way.group,
             wire,
         };
+        if exchange.is_datagram() {
+            self.datagrams.add(&exchange.asking, &exchange.upstream);
+        }
         self.exchange_by_id.insert(id.0, Box::new(exchange));
         transmit
+    }
+
+    /// Whether a question has as many datagrams under way to an upstream as may be.
+    pub(crate) fn has_share(&self, asking: &Asking, upstream: &Upstream) -> bool {
+        self.datagrams.has_share(asking, upstream)
     }
 
     pub(crate) fn get_mut(&mut self, id: ExchangeId) -> Option<&mut Exchange> {
@@ -171,7 +181,12 @@ impl Exchanges {
     }
 
     pub(crate) fn remove(&mut self, id: ExchangeId) -> Option<Box<Exchange>> {
-        self.exchange_by_id.remove(id.0)
+        let exchange = self.exchange_by_id.remove(id.0)?;
+        if exchange.is_datagram() {
+            self.datagrams
+                .drop_one(&exchange.asking, &exchange.upstream);
+        }
+        Some(exchange)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ExchangeId, &Exchange)> {
@@ -257,6 +272,11 @@ impl Exchange {
         let rare =
             letters.count() >= LETTERS_MIN && self.spelled.iter().any(u8::is_ascii_uppercase);
         question_wire.starts_with(name) && (rare || id == self.id)
+    }
+
+    /// Whether it takes one of the places that there are for datagrams.
+    fn is_datagram(&self) -> bool {
+        self.channel == Channel::Udp && !self.upstream.transport.is_encrypted()
     }
 
     /// Whether it was sent with a cookie.

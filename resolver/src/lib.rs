@@ -99,6 +99,7 @@ use timer::Timers;
 use trust::Trust;
 use walks::Walks;
 
+pub use bounds::DATAGRAMS_MAX;
 pub use prospects::Prospects;
 pub use query::QUERIES_MAX;
 

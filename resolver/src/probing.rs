@@ -57,8 +57,11 @@ impl Resolver {
         let Some(state) = scope.state_mut(&upstream).filter(|state| state.may_watch()) else {
             return;
         };
-        state.watched += 1;
         let channel = by.unwrap_or_else(|| state.channel(now));
+        if channel == Channel::Udp && self.exchanges.has_share(asking, &upstream) {
+            return;
+        }
+        state.watched += 1;
         let edns = match state.manners.takes_edns(now) {
             true => Edns::With,
             false => Edns::Without,

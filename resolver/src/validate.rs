@@ -306,10 +306,8 @@ impl Resolver {
                 checking_disabled: false,
                 ..asking.clone()
             };
-            let failure = Hop::failure();
-            let error = Some(refused.extended_error.clone());
-            let template = encode(&asking.question, &failure).telling(error);
-            drop(self.keep(&asking, &failure, &failure, Arc::new(template), now));
+            let told = Some(refused.extended_error.clone());
+            self.keep_failure(&asking, &refused, told, now);
         }
         self.conclude(id, &Conclusion::Refused(refused), now);
     }

@@ -19,7 +19,7 @@ use rand::RngExt as _;
 use crate::Resolver;
 use crate::chain;
 use crate::conclude::{Conclusion, Version};
-use crate::event::{ExchangeId, Failure, Step, Timer};
+use crate::event::{Channel, ExchangeId, Failure, Step, Timer};
 use crate::exchange::{Asking, Edns, Exchange, Mismatch, Purpose};
 use crate::lookup::Waiter;
 use crate::record::parse_reply;
@@ -175,6 +175,12 @@ impl Resolver {
                 walk.handle_failure(ask.id, Failure::NoLink, &mut self.walks.recursion, now);
                 continue;
             };
+            let server = Upstream::plain(ask.server);
+            if ask.channel == Channel::Udp && self.exchanges.has_share(&asking, &server) {
+                let failure = Failure::Resources;
+                walk.handle_failure(ask.id, failure, &mut self.walks.recursion, now);
+                continue;
+            }
             let way = scope.way();
             let mut wire = ask.wire;
             let message: u16 = self.rng.random();
@@ -184,7 +190,7 @@ impl Resolver {
             let exchange = Exchange::new(
                 asking,
                 Purpose::Walk(id, ask.id.0),
-                Upstream::plain(ask.server),
+                server,
                 ask.channel,
                 Edns::With,
                 message,

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use config::Config;
 use config::diagnostic::{Diagnostic, Severity};
 use config::layer::{LayerKind, Loaded};
-use config::model::ProfileId;
+use config::model::{DnsSettings, Profile, ProfileId};
 use linnet::config_dirs::ConfigText;
 
 /// What came of reading.
@@ -60,6 +60,9 @@ pub(crate) fn understand(texts: &[ConfigText], old: Option<&Config>) -> Understo
         unread: half_read,
     } = config::load(&layers);
     diagnostics.extend(unreadable);
+    config
+        .broken
+        .extend(unread.iter().map(|id| (id.clone(), None)));
     unread.extend(half_read);
     match old {
         Some(old) if main_broken || main_unreadable => Understood {
@@ -69,6 +72,7 @@ pub(crate) fn understand(texts: &[ConfigText], old: Option<&Config>) -> Understo
         },
         Some(old) => {
             keep(&unread, old, &mut config);
+            keep_links(old, &mut config);
             Understood {
                 config,
                 applied: true,
@@ -88,10 +92,33 @@ pub(crate) fn config_of(texts: &[ConfigText]) -> Config {
     understand(texts, None).config
 }
 
+/// Lets links be as the old form of a broken profile wants them, so that no address goes by a typing mistake. Its names are
+/// as the new one has left them.
+fn keep_links(old: &Config, config: &mut Config) {
+    let broken: Vec<ProfileId> = config.broken.keys().cloned().collect();
+    for id in broken {
+        let Some(before) = old.profiles.get(&id).filter(|before| before.touches()) else {
+            continue;
+        };
+        let kept = config
+            .profiles
+            .entry(id.clone())
+            .or_insert_with(|| Profile {
+                dns: DnsSettings::default(),
+                ..before.clone()
+            });
+        kept.matches.clone_from(&before.matches);
+        kept.network.clone_from(&before.network);
+        kept.link.clone_from(&before.link);
+        config.broken.remove(&id);
+    }
+}
+
 fn keep(unread: &BTreeSet<ProfileId>, old: &Config, config: &mut Config) {
     for id in unread {
         if let Some(profile) = old.profiles.get(id) {
             config.profiles.insert(id.clone(), profile.clone());
+            config.broken.remove(id);
         }
     }
 }
@@ -145,6 +172,42 @@ mod tests {
             assert!(understood.applied && understood.has_errors(), "{text:?}");
             assert_eq!(understood.config.profiles, old.profiles, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_mistake_in_a_profile_takes_nothing_from_its_links() {
+        let text = |address: &str| {
+            format!(
+                "match = {{ name = \"eth0\" }}\naddresses = [{address}]\n[dns]\nupstreams = [\"192.0.2.53\"]\nclaims = [\"corp.test\"]\n"
+            )
+        };
+        let read = |text: &str, old: Option<&Config>| {
+            let path = "/e/profiles/server.toml";
+            understand(&[file(Kind::Profile, path, Ok(text))], old)
+        };
+        let good = read(&text("\"192.0.2.10/24\""), None).config;
+        let id = ProfileId("server".into());
+        for broken in ["\"192.0.2.10\"", "\"192.0.2.10/24\", 7"] {
+            let understood = read(&text(broken), Some(&good));
+            assert!(understood.applied && understood.has_errors());
+            let kept = &understood.config.profiles[&id];
+            assert_eq!(kept.network, good.profiles[&id].network);
+            assert!(kept.dns.upstreams.is_empty(), "its names are refused");
+            assert!(understood.config.broken.is_empty());
+            let again = read(&text(broken), Some(&understood.config)).config;
+            assert_eq!(again, understood.config);
+            let at_start = read(&text(broken), None).config;
+            assert!(at_start.broken[&id].is_some(), "its links stay as they are");
+        }
+        let mended = read(&text("\"192.0.2.11/24\""), Some(&good)).config;
+        assert_ne!(mended.profiles[&id].network, good.profiles[&id].network);
+        let denied = file(
+            Kind::Profile,
+            "/e/profiles/x.toml",
+            Err("permission denied"),
+        );
+        let denied = understand(&[denied], None).config;
+        assert_eq!(denied.broken[&ProfileId("x".into())], None);
     }
 
     #[test]

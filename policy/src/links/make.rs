@@ -23,14 +23,17 @@ use config::time::Instant;
 use super::carrier::{self, Held};
 use super::uplink::{self, Default};
 use super::{
-    AddressPlan, Clients, LinkPlan, LinksPlan, RouteKey, RoutePlan, Switch, overlap, supplied,
-    usual_metric,
+    AddressPlan, Clients, LinkPlan, LinksPlan, MadeLink, RouteKey, RoutePlan, Switch, overlap,
+    supplied, usual_metric,
 };
 use crate::facts::{Facts, Family, LinkFacts, LinkId, Owner, Preference, Supplier, Told};
 use crate::plan::Note;
+use crate::profile;
 
 /// The main table.
 pub(super) const MAIN: u32 = 254;
+/// The greatest metric of a link; above it there is room for those that rank behind.
+const MAX_METRIC: u32 = 1_000_000_000;
 /// What the kernel makes of an IPv6 route with metric 0.
 const IPV6_METRIC: u32 = 1024;
 /// The least MTU of IPv6 (RFC 8200 §5); below it the kernel takes IPv6 off the link.
@@ -56,7 +59,11 @@ pub(crate) fn plan(
     profiles_by_link: &BTreeMap<LinkId, ProfileId>,
     notes: &mut Vec<Note>,
 ) -> LinksPlan {
-    let mut whole = LinksPlan::default();
+    let mut whole = LinksPlan {
+        held: profile::held(config, facts, profiles_by_link),
+        made: made(config),
+        ..LinksPlan::default()
+    };
     let mut drafts = Vec::new();
     let mut holders: BTreeMap<&ProfileId, &LinkFacts> = BTreeMap::new();
     for (id, profile_id) in profiles_by_link {
@@ -71,7 +78,8 @@ pub(crate) fn plan(
             Some(Told::Up | Told::Down) => true,
             None => network.autoconnect,
         };
-        if config.links.manage == Manage::None || !profile.touches() || !is_wanted {
+        let is_ours = config.links.manage == Manage::Matched && !whole.held.contains(id);
+        if !is_ours || !profile.touches() || !is_wanted {
             continue;
         }
         let mut draft = Draft::new(*id, link, profile_id, network, config, facts);
@@ -103,6 +111,24 @@ pub(crate) fn plan(
         whole.links.insert(draft.id, draft.plan);
     }
     whole
+}
+
+/// The links that profiles make.
+fn made(config: &Config) -> BTreeMap<Arc<str>, MadeLink> {
+    let mut made = BTreeMap::new();
+    let is_ours = config.links.manage == Manage::Matched;
+    for profile in config.profiles.values().filter(|_| is_ours) {
+        let wanted = profile.link.as_ref();
+        if let Some(link) = wanted.filter(|_| profile.network.autoconnect) {
+            // The first profile that makes a name has it, as with matches.
+            made.entry(Arc::clone(&link.name))
+                .or_insert_with(|| MadeLink {
+                    profile: profile.id.clone(),
+                    link: Arc::new(link.clone()),
+                });
+        }
+    }
+    made
 }
 
 impl<'a> Draft<'a> {
@@ -139,7 +165,7 @@ impl<'a> Draft<'a> {
     /// The metric of routes that do not name one.
     pub(super) fn metric(&self) -> u32 {
         let own = self.network.metric;
-        own.unwrap_or_else(|| usual_metric(&self.link.kind))
+        own.map_or_else(|| usual_metric(&self.link.kind), |own| own.min(MAX_METRIC))
     }
 
     /// The table of routes that do not name one.
@@ -251,6 +277,15 @@ impl<'a> Draft<'a> {
             let metric = fixed.unwrap_or_else(|| self.metric());
             self.add_route(to, table, metric, route);
         }
+    }
+
+    /// Takes the default routes of a family out, to be given their metrics.
+    pub(super) fn take_defaults(&mut self, family: Family) -> Vec<Default> {
+        let (its, others) = std::mem::take(&mut self.defaults)
+            .into_iter()
+            .partition(|default| default.family == family);
+        self.defaults = others;
+        its
     }
 
     /// Adds a route behind those to the same place; returns its metric.

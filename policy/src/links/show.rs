@@ -14,6 +14,13 @@ use crate::facts::{Preference, Supplier};
 
 impl fmt::Display for LinksPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, made) in &self.made {
+            writeln!(
+                f,
+                "link {name} is made by profile {}: {}",
+                made.profile, made.link.kind
+            )?;
+        }
         for link in self.links.values() {
             link.fmt(f)?;
         }

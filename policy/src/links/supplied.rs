@@ -11,6 +11,8 @@ use crate::facts::{Facts, LinkId, SuppliedRoute, Supplier, Supply};
 /// The least MTU that is taken of DHCPv4: every host can take packets of this size (RFC 791 §3.1), and servers that name
 /// less are mistaken.
 const IPV4_MTU: u32 = 576;
+/// The greatest: that of the length field of an IP packet.
+const MAX_MTU: u32 = 65_535;
 
 /// Adds what a link's network supplies.
 pub(super) fn add(draft: &mut Draft<'_>, facts: &Facts) {
@@ -134,7 +136,8 @@ fn is_made_by_kernel(draft: &Draft<'_>, route: &SuppliedRoute) -> bool {
 }
 
 fn mtu(draft: &mut Draft<'_>, supplier: Supplier, supply: &Supply) {
-    let Some(mtu) = supply.mtu.filter(|_| draft.network.take.mtu) else {
+    let offered = supply.mtu.filter(|mtu| *mtu <= MAX_MTU);
+    let Some(mtu) = offered.filter(|_| draft.network.take.mtu) else {
         return;
     };
     match supplier {

@@ -17,6 +17,8 @@ use crate::facts::{
 use crate::{Facts, LinkFacts, LinkId, LinksPlan, plan};
 
 mod dns;
+mod model;
+mod switches;
 mod uplinks;
 
 fn prefix(text: &str) -> Prefix {
@@ -837,4 +839,40 @@ fn rules_and_switches_are_planned_and_read_well() {
          ipv4/conf/eth0/forwarding = 1\nrule 1000: IPv4 not from 10.8.0.0/24 fwmark 0x1/0xff oif eth0 lookup 100 \
          suppress_prefixlength 0\n"
     );
+}
+
+#[test]
+fn links_of_a_broken_profile_stay_as_they_are() {
+    let mut facts = with([(Supplier::Dhcp4, lease())]);
+    link(&mut facts, 3, "wlan0", "wifi");
+    link(&mut facts, 4, "lo", "loopback");
+    facts.links.get_mut(&id(4)).unwrap().loopback = true;
+    let eth = || {
+        Some(LinkMatch {
+            name: vec!["eth*".parse().unwrap()],
+            ..LinkMatch::default()
+        })
+    };
+    type Broken = Option<(&'static str, Option<LinkMatch>)>;
+    let rows: [(&str, Broken, &[u32], &[u32]); 5] = [
+        ("none", None, &[], &[2, 3]),
+        ("its match is known", Some(("a", eth())), &[2], &[3]),
+        ("another comes first", Some(("z", eth())), &[], &[2, 3]),
+        ("its match is not known", Some(("a", None)), &[2, 3], &[]),
+        (
+            "unknown, another comes first",
+            Some(("z", None)),
+            &[],
+            &[2, 3],
+        ),
+    ];
+    for (row, broken, held, planned) in rows {
+        let mut config = config([profile("m", "*", dhcp4())]);
+        let broken = broken.map(|(id, matches)| (ProfileId(id.into()), matches));
+        config.broken.extend(broken);
+        let plan = links(&config, &facts);
+        let indexes = |ids: Vec<&LinkId>| ids.iter().map(|id| id.index).collect::<Vec<u32>>();
+        assert_eq!(indexes(plan.held.iter().collect()), held, "{row}");
+        assert_eq!(indexes(plan.links.keys().collect()), planned, "{row}");
+    }
 }

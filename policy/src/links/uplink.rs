@@ -16,7 +16,7 @@
 //! are: if such a route has the lowest, the kernel takes it, and [`UplinkRule::Fixed`] says so.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -29,6 +29,8 @@ use crate::facts::{CurrentUplinks, Facts, Family, LinkFacts, LinkId, Reach};
 
 /// What is added to the metric of a link that ranks behind one with a higher metric.
 const DEMOTED: u32 = 20_000;
+/// Metrics from here on have no room for others above them.
+const NO_ROOM: u32 = 1 << 31;
 /// How far metrics of one kind may spread before they count as another's.
 const SPREAD: u32 = 24;
 
@@ -261,13 +263,18 @@ fn candidates(
     for draft in drafts {
         let mut own = draft.defaults.iter();
         if let Some(first) = own.find(|default| default.family == family) {
-            let metric = first.fixed.unwrap_or_else(|| draft.metric());
-            found.push(candidate(
-                draft.id,
-                draft.link,
-                metric,
-                first.fixed.is_some(),
-            ));
+            // A link has one place among the others: that of its own metric, if any of its routes follows that.
+            let own = draft.defaults.iter();
+            let mut own = own.filter(|default| default.family == family);
+            let is_fixed = own.all(|default| default.fixed.is_some());
+            let metric = first.fixed.filter(|_| is_fixed);
+            let metric = metric.unwrap_or_else(|| draft.metric());
+            let mut candidate = candidate(draft.id, draft.link, metric, is_fixed);
+            // Having it by a metric that is written down is no merit among equals.
+            let mut its = draft.defaults.iter();
+            candidate.is_current &=
+                !its.any(|default| default.family == family && default.fixed.is_some());
+            found.push(candidate);
         }
     }
     for (id, link) in facts.links.iter().filter(|(_, link)| !link.loopback) {
@@ -281,35 +288,49 @@ fn candidates(
     found
 }
 
+/// Returns the higher of both; a metric without room above it keeps nobody down.
+fn raised(floor: Option<u32>, metric: u32) -> Option<u32> {
+    floor.max(Some(metric).filter(|metric| *metric < NO_ROOM))
+}
+
 /// Walks the candidates from the best to the worst and gives each a metric above those before it.
 fn rank(candidates: &mut [UplinkCandidate], drafts: &mut [Draft<'_>], family: Family) {
+    // Metrics that are somebody's already, wherever their links rank.
+    let written = drafts.iter().flat_map(|draft| &draft.defaults);
+    let written = written.filter(|default| default.family == family);
+    let foreign = candidates.iter().filter(|candidate| candidate.is_fixed);
+    let reserved: BTreeSet<u32> = written
+        .filter_map(|default| default.fixed)
+        .chain(foreign.map(|candidate| candidate.metric))
+        .collect();
     let mut floor = None;
     for candidate in candidates {
-        let Some(draft) = drafts.iter_mut().find(|draft| draft.id == candidate.link) else {
-            floor = floor.max(Some(candidate.metric));
+        let draft = drafts.iter_mut().find(|draft| draft.id == candidate.link);
+        let its = draft.map(|draft| (draft.take_defaults(family), draft));
+        let Some((its, draft)) = its.filter(|(its, _)| !its.is_empty()) else {
+            floor = raised(floor, candidate.metric);
             continue;
         };
-        let (its, others) = std::mem::take(&mut draft.defaults)
-            .into_iter()
-            .partition(|default| default.family == family);
-        draft.defaults = others;
-        let its: Vec<Default> = its;
-        if its.is_empty() {
-            floor = floor.max(Some(candidate.metric));
-            continue;
-        }
-        if !candidate.is_fixed {
-            candidate.metric = above(candidate.own_metric, floor);
-        }
-        let mut next = candidate.metric;
+        let mut next = above(draft.metric(), floor);
+        let mut metrics = Vec::with_capacity(its.len());
         for default in its {
-            let Default {
-                fixed, to, route, ..
-            } = default;
-            let wanted = fixed.unwrap_or(next);
-            let metric = draft.add_route(to, MAIN, key(to, MAIN, wanted).metric, route);
-            next = next.max(metric.saturating_add(1));
-            floor = floor.max(Some(metric));
+            let wanted = default.fixed.unwrap_or_else(|| {
+                while reserved.contains(&next) && next < u32::MAX {
+                    next += 1;
+                }
+                next
+            });
+            let wanted = key(default.to, MAIN, wanted).metric;
+            let metric = draft.add_route(default.to, MAIN, wanted, default.route);
+            if default.fixed.is_none() {
+                next = metric.saturating_add(1);
+            }
+            metrics.push((metric, default.fixed.is_some()));
+            floor = raised(floor, metric);
+        }
+        // The kernel looks at the best only.
+        if let Some((metric, is_fixed)) = metrics.into_iter().min() {
+            (candidate.metric, candidate.is_fixed) = (metric, is_fixed);
         }
     }
 }

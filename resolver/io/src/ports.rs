@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use policy::LinkId;
 use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt as _, SeedableRng as _};
-use resolver::{Channel, ExchangeId, Failure, Transmit};
+use resolver::{Channel, DATAGRAMS_MAX, ExchangeId, Failure, Transmit};
 use socket2::Socket;
 
 use crate::batch::{self, Received, Wait};
@@ -33,9 +33,6 @@ const DRAW: usize = 16;
 
 /// Questions that leave by one port at most.
 const QUESTIONS_MAX: usize = 64;
-
-/// Questions that are open at once.
-const OPEN_MAX: usize = 4096;
 
 /// How long a port takes questions.
 const LIFETIME: Duration = Duration::from_secs(1);
@@ -123,7 +120,7 @@ impl Ports {
         now: Instant,
     ) -> Result<(), Failure> {
         let id = message_id(&transmit.wire).ok_or(Failure::Resources)?;
-        if self.len() >= OPEN_MAX || self.has_share(transmit) {
+        if self.len() >= DATAGRAMS_MAX {
             return Err(Failure::Resources);
         }
         if let Some(key) = self.draw(transmit, id, now)
@@ -146,20 +143,6 @@ impl Ports {
         }
         self.note(key, id, transmit.exchange);
         Ok(())
-    }
-
-    /// Whether an upstream has no more room left than questions that wait for it: one that is silent must not keep others from
-    /// being asked.
-    fn has_share(&self, transmit: &Transmit) -> bool {
-        let room = OPEN_MAX - self.len();
-        if room > OPEN_MAX / 2 {
-            return false;
-        }
-        let Ok(way) = way(transmit) else {
-            return false;
-        };
-        let ports = self.ports.iter().filter(|(_, port)| port.way == way);
-        ports.map(|(_, port)| port.open).sum::<usize>() >= room
     }
 
     /// Forgets a question; its port stays for the others.

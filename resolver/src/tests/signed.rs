@@ -23,6 +23,8 @@ const A: u16 = 1;
 /// A zone with its key.
 pub(crate) struct Zone {
     apex: String,
+    /// How long its signatures count, in seconds.
+    pub(crate) signed_for: u32,
     key: Ed25519SigningKey,
     dnskey: Vec<u8>,
 }
@@ -35,6 +37,7 @@ impl Zone {
         dnskey.extend_from_slice(key.to_public_key().unwrap().public_bytes());
         Self {
             apex: apex.to_owned(),
+            signed_for: 86_400,
             key,
             dnskey,
         }
@@ -49,7 +52,7 @@ impl Zone {
         let labels = owner.split('.').count();
         let mut head = record_type.to_be_bytes().to_vec();
         head.extend([15, u8::try_from(labels).unwrap()]);
-        for word in [TTL, NOW + 86_400, NOW - 86_400] {
+        for word in [TTL, NOW + self.signed_for, NOW - 86_400] {
             head.extend(word.to_be_bytes());
         }
         head.extend(tag.to_be_bytes());

@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
+use super::message::{Ask, asked};
+use super::signed::{self, Zone};
 use super::world::{HOME, OFFICE, Say, World};
 use crate::event::Failure;
 use crate::wire::rcode;
 
 const DAY: Duration = Duration::from_secs(86_400);
+
+/// The bit of AD.
+const AD: u16 = 0x20;
 
 /// A world in which `a.test` is known, and its time is over.
 fn known() -> World {
@@ -110,6 +115,12 @@ fn what_is_bogus_or_blocked_by_the_upstream_is_no_outage() {
         world.server(HOME).says("a.test A", error);
         let seen = world.ask("a.test A");
         assert_eq!(seen.codes(), (rcode::SERVFAIL, Some(code)));
+        // The next one is not given it either, while the failure is kept and after that.
+        for _ in 0..10 {
+            let seen = world.ask("a.test A");
+            assert_eq!(seen.rcode, rcode::SERVFAIL, "{code}: {seen:?}");
+            world.sleep(3);
+        }
     }
 }
 
@@ -123,6 +134,85 @@ fn nothing_is_given_beyond_the_bound_or_without_leave() {
     world.server(HOME).silent = true;
     world.resolver.apply_keeping(Duration::ZERO, false);
     assert_eq!(world.ask("a.test A").rcode, rcode::SERVFAIL);
+}
+
+/// Asks for an address in both ways in which a judged answer is kept; returns code, Extended DNS Error and AD.
+fn ask_signed(world: &mut World) -> [(u16, Option<u16>, bool); 2] {
+    [false, true].map(|dnssec_ok| {
+        let ask = Ask {
+            dnssec_ok,
+            // RD and AD.
+            flags: 0x0120,
+            ..asked("www.zone.test A")
+        };
+        let answer = world.ask_as(&ask);
+        let (code, error) = answer.codes();
+        (code, error, answer.flags & AD != 0)
+    })
+}
+
+/// A world in which a signed address is known, of a zone whose signatures count for so many seconds from now on.
+fn known_signed(signed_for: u32) -> (World, Zone) {
+    let mut zone = Zone::new("zone.test");
+    let mut world = signed::world(std::slice::from_ref(&zone));
+    world.resolver.apply_keeping(DAY, false);
+    // The world is a second old.
+    zone.signed_for = signed_for + 1;
+    zone.serve(&mut world, "www.zone.test", true);
+    assert_eq!(ask_signed(&mut world), [(0, None, true); 2]);
+    (world, zone)
+}
+
+#[test]
+fn no_answer_outlives_the_signature_that_it_was_believed_for() {
+    // The address counts for 300 s, and would be given for a day after that.
+    for signed_for in [200, 301, 400, 3_000] {
+        let (mut world, _) = known_signed(signed_for);
+        world.server(HOME).silent = true;
+        let began = world.now;
+        let mut stale = 0;
+        for _ in 0..400 {
+            world.sleep(5);
+            let age = world.now.since(began).as_secs();
+            let seen = ask_signed(&mut world);
+            let expected = match () {
+                () if age < 300.min(signed_for.into()) => (0, None, true),
+                () if age < signed_for.into() => (0, Some(3), true),
+                () => {
+                    let (code, _, authentic) = seen[0];
+                    assert_eq!(
+                        (code, authentic),
+                        (2, false),
+                        "{signed_for} at {age}: {seen:?}"
+                    );
+                    continue;
+                }
+            };
+            // Whoever waits for something fresh is given what is there when he has waited, not when he asked.
+            let is_on_the_edge = age + 10 >= signed_for.into();
+            if !is_on_the_edge {
+                assert_eq!(seen, [expected; 2], "{signed_for} at {age}");
+                stale += usize::from(expected.1.is_some());
+            }
+        }
+        assert_eq!(stale > 0, signed_for >= 400, "{signed_for}: {stale}");
+    }
+}
+
+#[test]
+fn an_answer_that_does_not_fit_its_signature_any_more_is_not_covered_up_by_an_older_one() {
+    let (mut world, zone) = known_signed(86_400);
+    world.sleep(301);
+    zone.serve(&mut world, "www.zone.test", false);
+    for _ in 0..3 {
+        let seen = ask_signed(&mut world);
+        assert_eq!(seen, [(rcode::SERVFAIL, Some(6), false); 2]);
+        world.sleep(1);
+    }
+    // Right again, it is believed again.
+    zone.serve(&mut world, "www.zone.test", true);
+    world.sleep(60);
+    assert_eq!(ask_signed(&mut world), [(0, None, true); 2]);
 }
 
 #[test]
@@ -142,10 +232,10 @@ fn who_asks_otherwise_is_not_given_another_kind_of_answer() {
     let mut world = known();
     world.server(HOME).silent = true;
     for (dnssec_ok, flags) in [(true, 0x0100), (false, 0x0110)] {
-        let ask = super::message::Ask {
+        let ask = Ask {
             dnssec_ok,
             flags,
-            ..super::message::asked("a.test A")
+            ..asked("a.test A")
         };
         assert_eq!(world.ask_as(&ask).rcode, rcode::SERVFAIL);
     }

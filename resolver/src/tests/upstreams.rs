@@ -1,7 +1,9 @@
 //! Servers that fail: another one is asked, another way is tried, and nothing that is not a reply is taken for one.
 
-use super::world::{HOME, Say, World};
-use crate::event::{Failure, HttpFault, TlsFault};
+use std::collections::BTreeSet;
+
+use super::world::{HOME, Say, Sent, World};
+use crate::event::{Channel, ExchangeId, Failure, HttpFault, TlsFault};
 use crate::wire::rcode;
 
 const SECOND: &str = "192.0.2.54";
@@ -232,4 +234,36 @@ fn encrypted_forms_are_asked_for_by_switch_tried_and_used_when_they_work() {
         shown,
         ["tls://192.0.2.53", "quic://192.0.2.53", "192.0.2.53"]
     );
+}
+
+/// Messages that nobody replies to stay open until their questions end.
+#[test]
+fn a_silent_server_does_not_take_the_places_of_all_datagrams() {
+    let mut world = World::new();
+    world.server(super::world::OFFICE).silent = true;
+    let mut clients = Vec::new();
+    let mut most = 0;
+    // More than a scope may ask at once, each of them again and again.
+    for turn in 0..4_000 {
+        clients.push(world.put(&format!("n{turn}.corp.test A")));
+        world.run_for(1);
+        if turn % 50 == 0 {
+            let gone: BTreeSet<ExchangeId> = world.cancelled.iter().copied().collect();
+            let is_open =
+                |sent: &&Sent| sent.channel == Channel::Udp && !gone.contains(&sent.exchange);
+            most = most.max(world.sent.iter().filter(is_open).count());
+        }
+    }
+    assert!(most > 1_500, "{most}");
+    assert!(most <= crate::DATAGRAMS_MAX / 2 + 1, "{most}");
+    // Nobody else notices.
+    let elsewhere = world.put("elsewhere.test A");
+    world.run_for(50);
+    assert_eq!(world.answer(elsewhere).rcode, rcode::NXDOMAIN);
+    world.run();
+    for client in clients {
+        let seen = world.answer(client);
+        assert_eq!(seen.rcode, rcode::SERVFAIL);
+        assert!(seen.error.is_some(), "{seen:?}");
+    }
 }

@@ -207,6 +207,8 @@ impl World {
         if !transmits.is_empty() {
             effects.push(Effect::Send(transmits));
         }
+        // Some were open for that only.
+        effects.extend(self.linking.clients.poll_ports().map(Effect::Ports));
     }
 
     fn handle_report(&mut self, report: LinkReport, now: Instant) {

@@ -63,7 +63,10 @@ pub(super) const KEYS: &[Key] = &[
     key(
         Section::Profile,
         "metric",
-        METRIC,
+        Syntax::Integer {
+            min: 0,
+            max: 1_000_000_000,
+        },
         None,
         "The metric of routes that name none, and the place of the link among those with a default route; lower wins, and without it the link's kind says (see docs/links.md).",
     ),
