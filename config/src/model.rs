@@ -26,9 +26,9 @@ pub use kind::{
 };
 pub use local::{BlockAction, BlockError, Dns64, ListConfig, ListFormat, Mapping, Record};
 pub use network::{
-    AddressGeneration, CarrierPolicy, CarrierUse, ClientId, DefaultRouteUse, Dhcp4Settings,
-    Dhcp6Settings, Dhcp6When, Hop, HostnameUse, Ipv4llMode, NetworkSettings, PolicyRule, Privacy,
-    RaSettings, RaUse, Route, RouteKind, Take,
+    AddressGeneration, CarrierPolicy, CarrierUse, ClientId, DefaultRouteUse, DelegatedUse,
+    Dhcp4Settings, Dhcp6Settings, Dhcp6When, Hop, HostnameUse, Ipv4llMode, NetworkSettings,
+    PolicyRule, Privacy, RaSettings, RaUse, Route, RouteKind, Take,
 };
 
 /// The whole configuration, immutable.

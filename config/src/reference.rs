@@ -52,6 +52,8 @@ pub enum Section {
     Dhcp,
     /// `[take]` of a profile.
     Take,
+    /// `[delegated]` of a profile.
+    Delegated,
     /// `[carrier]` of a profile.
     Carrier,
     /// One of `[[routes]]` of a profile.
@@ -68,7 +70,7 @@ pub enum Section {
 
 impl Section {
     /// All sections, in the order of the reference.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Main,
         Self::Resolver,
         Self::Links,
@@ -83,6 +85,7 @@ impl Section {
         Self::Dns,
         Self::Dhcp,
         Self::Take,
+        Self::Delegated,
         Self::Carrier,
         Self::Routes,
         Self::Rules,
@@ -108,6 +111,7 @@ impl Section {
             | Self::Dns
             | Self::Dhcp
             | Self::Take
+            | Self::Delegated
             | Self::Carrier
             | Self::Routes
             | Self::Rules
@@ -134,6 +138,7 @@ impl Section {
             Self::Dns => "[dns]",
             Self::Dhcp => "[dhcp]",
             Self::Take => "[take]",
+            Self::Delegated => "[delegated]",
             Self::Carrier => "[carrier]",
             Self::Routes => "[[routes]]",
             Self::Rules => "[[rules]]",
@@ -160,6 +165,7 @@ impl Section {
             Self::Dns => "in [dns] of a profile",
             Self::Dhcp => "in [dhcp] of a profile",
             Self::Take => "in [take] of a profile",
+            Self::Delegated => "in [delegated] of a profile",
             Self::Carrier => "in [carrier] of a profile",
             Self::Routes => "in [[routes]] of a profile",
             Self::Rules => "in [[rules]] of a profile",

@@ -4,6 +4,7 @@
 //! compares. Lifetimes are points in time, so that a plan made twice is the same plan.
 
 mod carrier;
+mod delegate;
 mod kind;
 mod make;
 mod overlap;

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use super::values;
 use crate::diagnostic::Findings;
 use crate::model::{
-    CarrierPolicy, CarrierUse, ClientId, Dhcp4Settings, Dhcp6Settings, HostnameUse, LinksConfig,
-    NetworkSettings, RaSettings, RaUse, Take,
+    CarrierPolicy, CarrierUse, ClientId, DelegatedUse, Dhcp4Settings, Dhcp6Settings, HostnameUse,
+    LinksConfig, NetworkSettings, ProfileId, RaSettings, RaUse, Take,
 };
 use crate::raw::{Table, Text};
 use crate::units;
@@ -37,6 +37,7 @@ pub(super) fn network(
         ra: ra(top, findings),
         take: take(top),
         carrier: carrier(top, links, findings),
+        delegated: delegated(top, findings),
         ..NetworkSettings::default()
     };
     super::lay(top.boolean("autoconnect"), &mut network.autoconnect);
@@ -102,6 +103,22 @@ fn take(top: &Table) -> Take {
         super::lay(said.boolean("mtu"), &mut take.mtu);
     }
     take
+}
+
+fn delegated(top: &Table, findings: &mut Findings<'_>) -> Option<DelegatedUse> {
+    let said = top.table("delegated")?;
+    let mut wanted = DelegatedUse {
+        from: None,
+        subnet: number(said, "subnet"),
+        host: 1,
+    };
+    if let Some([text]) = said.texts("from") {
+        wanted.from = Some(ProfileId(text.get_ref().as_str().into()));
+    }
+    if let Some([text]) = said.texts("address") {
+        super::lay(values::lower_half(text, findings), &mut wanted.host);
+    }
+    Some(wanted)
 }
 
 fn carrier(top: &Table, links: &LinksConfig, findings: &mut Findings<'_>) -> CarrierPolicy {

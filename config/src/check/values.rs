@@ -255,6 +255,26 @@ pub(super) fn address(text: &Text, findings: &mut Findings<'_>) -> Option<IpAddr
     Some(address)
 }
 
+/// Reads the lower half of an address, as `::1`.
+pub(super) fn lower_half(text: &Text, findings: &mut Findings<'_>) -> Option<u64> {
+    let read = half(text);
+    if read.is_none() {
+        let help = Some("write the lower half of an address, as \"::1\"".to_owned());
+        findings.error(
+            Some(text.span()),
+            "this is no lower half of an address",
+            help,
+        );
+    }
+    read
+}
+
+fn half(text: &Text) -> Option<u64> {
+    let address = text.get_ref().parse::<Ipv6Addr>().ok()?;
+    let half = u64::try_from(address.to_bits()).ok()?;
+    Some(half).filter(|half| *half != 0)
+}
+
 /// Reads how the lower half of an address is made.
 pub(super) fn generation(text: &Text, findings: &mut Findings<'_>) -> Option<AddressGeneration> {
     match text.get_ref().as_str() {
@@ -262,9 +282,7 @@ pub(super) fn generation(text: &Text, findings: &mut Findings<'_>) -> Option<Add
         "eui64" => return Some(AddressGeneration::Eui64),
         _ => {}
     }
-    let token = text.get_ref().parse::<Ipv6Addr>().ok();
-    let token = token.and_then(|token| u64::try_from(token.to_bits()).ok());
-    let token = token.filter(|token| *token != 0);
+    let token = half(text);
     if token.is_none() {
         let message = "this is no way to make addresses";
         let help = "write \"stable\", \"eui64\", or the lower half of an address, as \"::1\"";

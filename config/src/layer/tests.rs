@@ -383,6 +383,7 @@ fn defaults_of_the_reference_are_those_of_the_model() {
             | Section::Match
             | Section::Routes
             | Section::Rules
+            | Section::Delegated
             | Section::Listeners
             | Section::Metrics
             | Section::Records

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Prefix;
+use super::{Prefix, ProfileId};
 use crate::matcher::Mac;
 
 /// The part of a profile that the link manager applies.
@@ -46,6 +46,19 @@ pub struct NetworkSettings {
     pub carrier: CarrierPolicy,
     /// IPv4 and IPv6 forwarding; `None` leaves it as it is.
     pub forwarding: Option<bool>,
+    /// The part of a prefix that was delegated to another link; `None` for none.
+    pub delegated: Option<DelegatedUse>,
+}
+
+/// Which part of a delegated prefix a link gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DelegatedUse {
+    /// The profile of the link that it was delegated to; `None` for any.
+    pub from: Option<ProfileId>,
+    /// Which /64 of it, from 0; `None` for one that is free.
+    pub subnet: Option<u32>,
+    /// The lower half of the link's address.
+    pub host: u64,
 }
 
 impl Default for NetworkSettings {
@@ -69,6 +82,7 @@ impl Default for NetworkSettings {
             rules: Vec::new(),
             carrier: CarrierPolicy::default(),
             forwarding: None,
+            delegated: None,
         }
     }
 }
@@ -88,6 +102,7 @@ impl NetworkSettings {
             || !self.routes.is_empty()
             || !self.rules.is_empty()
             || self.forwarding.is_some()
+            || self.delegated.is_some()
     }
 
     /// Whether the network may supply upstreams.

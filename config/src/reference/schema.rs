@@ -52,6 +52,7 @@ fn section(section: Section, description: &str) -> Value {
         | Section::Dns
         | Section::Dhcp
         | Section::Take
+        | Section::Delegated
         | Section::Carrier => &[],
     };
     if !required.is_empty() {

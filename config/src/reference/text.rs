@@ -105,6 +105,10 @@ fn heading(section: Section) -> (&'static str, &'static str) {
             "`[take]` in a profile",
             "What is taken of what DHCP and router advertisements supply. Addresses always are; for the default route see `default-route`.",
         ),
+        Section::Delegated => (
+            "`[delegated]` in a profile",
+            "A part of a prefix that was delegated to another link by DHCPv6, whose profile has `delegate` in `[dhcp]`. What no link gets is unreachable.",
+        ),
         Section::Carrier => (
             "`[carrier]` in a profile",
             "What happens when the carrier goes. What comes back within its time was never away.",

@@ -23,8 +23,8 @@ use config::time::Instant;
 use super::carrier::{self, Held};
 use super::uplink::{self, Default};
 use super::{
-    AddressPlan, Clients, LinkPlan, LinksPlan, MadeLink, RouteKey, RoutePlan, Switch, overlap,
-    supplied, usual_metric,
+    AddressPlan, Clients, LinkPlan, LinksPlan, MadeLink, RouteKey, RoutePlan, Switch, delegate,
+    overlap, supplied, usual_metric,
 };
 use crate::facts::{Facts, Family, LinkFacts, LinkId, Owner, Preference, Supplier, Told};
 use crate::plan::Note;
@@ -105,6 +105,7 @@ pub(crate) fn plan(
         whole.rules.extend(network.rules.iter().cloned());
         drafts.push(draft);
     }
+    delegate::hand_on(&mut drafts, facts, notes);
     overlap::spread(&mut drafts);
     whole.uplinks = uplink::choose(&mut drafts, config, facts, profiles_by_link);
     for draft in drafts {
@@ -381,6 +382,7 @@ impl<'a> Draft<'a> {
         let is_ipv6 = |prefix: &Prefix| prefix.address.is_ipv6();
         matches!(self.network.ra, RaUse::Own(_))
             || self.network.dhcp6.is_some()
+            || self.network.delegated.is_some()
             || self.network.addresses.iter().any(is_ipv6)
     }
 

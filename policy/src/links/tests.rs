@@ -16,6 +16,7 @@ use crate::facts::{
 };
 use crate::{Facts, LinkFacts, LinkId, LinksPlan, plan};
 
+mod delegated;
 mod dns;
 mod model;
 mod switches;

@@ -117,6 +117,13 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         Section::Profile,
+        "delegated",
+        Syntax::Table(Section::Delegated),
+        None,
+        "The part of a prefix delegated to another link that the link gets.",
+    ),
+    key(
+        Section::Profile,
         "carrier",
         Syntax::Table(Section::Carrier),
         None,
@@ -240,6 +247,30 @@ pub(super) const KEYS: &[Key] = &[
         Syntax::Boolean,
         Some("true"),
         "The MTU.",
+    ),
+    key(
+        Section::Delegated,
+        "from",
+        Syntax::Text(Form::Label),
+        None,
+        "The profile of the link that the prefix was delegated to; without it every one that was delegated.",
+    ),
+    key(
+        Section::Delegated,
+        "subnet",
+        Syntax::Integer {
+            min: 0,
+            max: u32::MAX as i64,
+        },
+        None,
+        "Which /64 of the prefix, from 0; without it a free one, always the same where it can be.",
+    ),
+    key(
+        Section::Delegated,
+        "address",
+        Syntax::Text(Form::Address),
+        Some("\"::1\""),
+        "The lower half of the link's address.",
     ),
     key(
         Section::Carrier,
