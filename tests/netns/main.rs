@@ -20,6 +20,7 @@ mod failover;
 mod guests;
 mod kill;
 mod leak;
+mod links;
 mod listeners;
 mod local_data;
 mod monitor;

@@ -1,0 +1,382 @@
+//! Does linnetd set links up, and leave alone what is not its own? With dnsmasq as other people's network, on real links.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tests::namespace::{isolated, shell};
+use tests::office::{Office, dig};
+use tests::peer::{Peer, until};
+
+use crate::{LINNET, LINNETD, json};
+
+/// A profile of everybody's network, as a laptop has it.
+const ANY_NETWORK: &str = "match = { name = \"net*\" }\ndhcp4 = true\nra = true\n";
+
+/// Somebody's network: a namespace with a router that serves addresses and names.
+struct Network {
+    name: &'static str,
+    link: &'static str,
+    /// What every name in `.test` has for an address there.
+    answer: &'static str,
+    router: Peer,
+}
+
+impl Network {
+    /// Raises the network `name` at the other end of `link`, whose cable is not plugged in.
+    fn raise(
+        dir: &Path,
+        name: &'static str,
+        link: &'static str,
+        v4: &str,
+        v6: &str,
+        answer: &'static str,
+    ) -> Self {
+        shell(&format!(
+            "ip netns add {name} && ip -n {name} link set lo up && ip link add {link} type veth peer name r0 netns {name} && \
+             ip -n {name} addr add {v4}.1/24 dev r0 && ip -n {name} addr add {v6}::1/64 dev r0 nodad && \
+             ip netns exec {name} sysctl -qw net.ipv6.conf.all.forwarding=1 && ip -n {name} link set r0 up && ip -n {name} link set r0 down"
+        ));
+        let conf = dir.join(format!("{name}.conf"));
+        let leases = dir.join(format!("{name}.leases"));
+        let text = format!(
+            "no-daemon\nuser=root\ngroup=root\nno-resolv\nno-hosts\nlog-queries\nlog-dhcp\nbind-dynamic\ninterface=r0\nno-ping\n\
+             dhcp-authoritative\ndhcp-leasefile={}\ndhcp-range={v4}.100,{v4}.150,255.255.255.0,600\nenable-ra\n\
+             dhcp-range={v6}::,ra-stateless,64,600\ndhcp-option=option6:dns-server,[{v6}::1]\naddress=/test/{answer}\n",
+            leases.display()
+        );
+        fs::write(&conf, text).unwrap();
+        let router = Peer::start(
+            dir,
+            name,
+            Some(name),
+            &["dnsmasq", "-C", &conf.display().to_string()],
+        );
+        Self {
+            name,
+            link,
+            answer,
+            router,
+        }
+    }
+
+    fn plug(&self, how: &str) {
+        shell(&format!(
+            "ip -n {0} link set r0 {how} && {{ [ {how} = down ] || ip -n {0} addr replace {1} dev r0 nodad; }}",
+            self.name,
+            self.v6()
+        ));
+    }
+
+    /// The kernel takes IPv6 addresses away with the link.
+    fn v6(&self) -> String {
+        let conf =
+            fs::read_to_string(PathBuf::from("/run/story").join(format!("{}.conf", self.name)));
+        let text = conf.unwrap();
+        let range = text
+            .lines()
+            .find(|line| line.contains("ra-stateless"))
+            .unwrap();
+        let prefix = range.split(['=', ',']).nth(1).unwrap();
+        format!("{prefix}1/64")
+    }
+
+    /// Whether somebody asked here for this name.
+    fn heard(&self, name: &str) -> bool {
+        self.router.log().to_ascii_lowercase().contains(name)
+    }
+}
+
+fn folder() -> PathBuf {
+    let dir = PathBuf::from("/run/story");
+    fs::create_dir_all(&dir).unwrap();
+    shell("chmod 755 /run/story");
+    dir
+}
+
+fn office(dir: PathBuf) -> Office {
+    let office = Office::bare(dir);
+    // These networks sign nothing, and have no way to the root.
+    office.configure(
+        "linnet.toml",
+        "[resolver]\ndnssec = \"off\"\nrecursion = \"never\"\n",
+    );
+    office
+}
+
+/// Asks for names that nobody asked for, until one has this answer; returns how long that took.
+fn until_answer(answer: &str, tag: &str) -> Duration {
+    let begun = Instant::now();
+    let mut turn = 0;
+    until(&format!("names of {tag} are {answer}"), || {
+        turn += 1;
+        dig(&format!(
+            "+short +time=1 +tries=1 @127.0.0.53 n{turn}.{tag}.test"
+        ))
+        .trim()
+            == answer
+    });
+    begun.elapsed()
+}
+
+/// Returns what `ip -j` prints.
+fn ip(arguments: &str) -> Value {
+    serde_json::from_str(&shell(&format!("ip -j {arguments}"))).unwrap()
+}
+
+fn addresses(link: &str) -> Vec<String> {
+    let told = ip(&format!("addr show dev {link}"));
+    let infos = told[0]["addr_info"].as_array().unwrap().clone();
+    infos
+        .iter()
+        .filter(|info| info["scope"] == "global")
+        .map(|info| info["local"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn default_link(family: &str) -> Option<String> {
+    let routes = ip(&format!("{family} route show default"));
+    let routes = routes.as_array()?;
+    let best = routes
+        .iter()
+        .min_by_key(|route| route["metric"].as_u64().unwrap_or(0))?;
+    best["dev"].as_str().map(str::to_owned)
+}
+
+fn link_status(office: &Office, name: &str) -> Value {
+    let status = json(office, &["status"]);
+    let links = status["links"]
+        .as_array()
+        .or_else(|| status["status"]["links"].as_array());
+    let links = links.unwrap_or_else(|| panic!("{status}")).clone();
+    links.into_iter().find(|link| link["name"] == name).unwrap()
+}
+
+#[test]
+fn addresses_default_route_and_names_move_from_network_to_network() {
+    isolated(
+        "links::addresses_default_route_and_names_move_from_network_to_network",
+        || {
+            let dir = folder();
+            let cafe = Network::raise(&dir, "cafe", "net0", "192.0.2", "2001:db8:a", "192.0.2.80");
+            let work = Network::raise(
+                &dir,
+                "work",
+                "net1",
+                "198.51.100",
+                "2001:db8:b",
+                "198.51.100.80",
+            );
+            let office = office(dir);
+            office.configure("profiles/any.toml", ANY_NETWORK);
+            let _linnetd = office.linnetd(LINNETD, &[]);
+
+            cafe.plug("up");
+            let took = until_answer(cafe.answer, "cafe");
+            tests::say(&format!(
+                "the first answer in a network that nobody knows: {took:?}"
+            ));
+            until("both default routes are the cafe's", || {
+                ["-4", "-6"]
+                    .iter()
+                    .all(|family| default_link(family).as_deref() == Some("net0"))
+            });
+            assert!(
+                addresses("net0")
+                    .iter()
+                    .any(|address| address.starts_with("192.0.2."))
+            );
+
+            cafe.plug("down");
+            work.plug("up");
+            until_answer(work.answer, "work");
+            until("the default routes have moved", || {
+                ["-4", "-6"]
+                    .iter()
+                    .all(|family| default_link(family).as_deref() == Some("net1"))
+            });
+            assert!(!cafe.heard(".work.test"), "the cafe heard of names of work");
+
+            work.plug("down");
+            cafe.plug("up");
+            let took = until_answer(cafe.answer, "back");
+            tests::say(&format!(
+                "the first answer in a network that was left: {took:?}"
+            ));
+            assert!(!work.heard(".back.test") && !work.heard(".cafe.test"));
+            until("the default routes are back", || {
+                ["-4", "-6"]
+                    .iter()
+                    .all(|family| default_link(family).as_deref() == Some("net0"))
+            });
+            assert_eq!(work.link, "net1");
+        },
+    );
+}
+
+#[test]
+fn a_hundred_renewals_delete_no_address_and_cut_no_connection() {
+    isolated(
+        "links::a_hundred_renewals_delete_no_address_and_cut_no_connection",
+        || {
+            let dir = folder();
+            let cafe = Network::raise(&dir, "cafe", "net0", "192.0.2", "2001:db8:a", "192.0.2.80");
+            let office = office(dir.clone());
+            office.configure("profiles/any.toml", ANY_NETWORK);
+            let _linnetd = office.linnetd(LINNETD, &[]);
+            cafe.plug("up");
+            until_answer(cafe.answer, "cafe");
+            until("the lease is there for good", || {
+                addresses("net0")
+                    .iter()
+                    .any(|address| address.starts_with("192.0.2."))
+            });
+            let echo = Peer::start(
+                &dir,
+                "echo",
+                Some("cafe"),
+                &["socat", "TCP-LISTEN:7,fork", "EXEC:cat"],
+            );
+            let mut talk = None;
+            until("there is a connection", || {
+                talk = std::net::TcpStream::connect("192.0.2.1:7").ok();
+                talk.is_some()
+            });
+            let mut talk = talk.unwrap();
+            let monitor = Peer::start(&dir, "monitor", None, &["ip", "monitor", "address"]);
+            let acknowledged = || cafe.router.log().matches("DHCPACK").count();
+            for _ in 0..100 {
+                let before = acknowledged();
+                let (code, text) = office.linnet(LINNET, &["renew", "net0"]);
+                assert_eq!(code, 0, "{text}");
+                until("the server has renewed it", || acknowledged() > before);
+            }
+            use std::io::{Read as _, Write as _};
+            talk.write_all(b"still here").unwrap();
+            let mut octets = [0; 10];
+            talk.read_exact(&mut octets).unwrap();
+            assert_eq!(&octets, b"still here");
+            thread::sleep(Duration::from_millis(200));
+            let log = monitor.log();
+            assert!(!log.contains("Deleted"), "{log}");
+            drop(echo);
+        },
+    );
+}
+
+#[test]
+fn what_others_made_stays_whatever_happens_to_linnetd() {
+    isolated(
+        "links::what_others_made_stays_whatever_happens_to_linnetd",
+        || {
+            let dir = folder();
+            let cafe = Network::raise(&dir, "cafe", "net0", "192.0.2", "2001:db8:a", "192.0.2.80");
+            shell(
+                "ip link add other0 type veth peer name other1 && ip link set other0 up && ip link set other1 up && ip addr add 203.0.113.1/24 dev other0",
+            );
+            let by_hand = |place: u8| {
+                shell(&format!(
+                    "ip addr add 10.{place}.0.1/24 dev net0 && ip route add 10.{place}.1.0/24 dev other0 && \
+                 ip route add 10.{place}.2.0/24 via 203.0.113.{place} proto bird && ip -6 route add 2001:db8:f{place}::/48 dev other0 && \
+                 ip rule add from 10.{place}.0.0/16 lookup 10{place} priority 5{place} && ip route add default via 203.0.113.9 table 10{place}"
+                ))
+            };
+            let whole = |place: u8| {
+                let text = shell("ip addr; ip route show table all; ip -6 route; ip rule");
+                for part in [
+                    format!("10.{place}.0.1/24"),
+                    format!("10.{place}.1.0/24 dev other0"),
+                    format!("10.{place}.2.0/24 via 203.0.113.{place}"),
+                    format!("2001:db8:f{place}::/48"),
+                    format!("from 10.{place}.0.0/16 lookup 10{place}"),
+                    format!("default via 203.0.113.9 dev other0 table 10{place}"),
+                ] {
+                    assert!(text.contains(&part), "{part} is gone: {text}");
+                }
+            };
+            shell("ip link set net0 up");
+            by_hand(1);
+            let office = office(dir);
+            office.configure("profiles/any.toml", ANY_NETWORK);
+            let mut linnetd = office.linnetd(LINNETD, &[]);
+            cafe.plug("up");
+            until_answer(cafe.answer, "cafe");
+            by_hand(2);
+            let (code, text) = office.linnet(LINNET, &["config", "reload"]);
+            assert_eq!(code, 0, "{text}");
+            let lease = addresses("net0")
+                .into_iter()
+                .find(|address| address.starts_with("192.0.2."));
+            linnetd.signal(libc::SIGKILL);
+            linnetd.wait();
+            let mut linnetd = office.linnetd(LINNETD, &[]);
+            until_answer(cafe.answer, "again");
+            let status = link_status(&office, "net0");
+            assert_eq!(status["profile"], "any", "{status}");
+            if let Some(lease) = lease {
+                assert!(
+                    addresses("net0").contains(&lease),
+                    "the lease is kept over SIGKILL"
+                );
+            }
+            whole(1);
+            whole(2);
+            // Down takes what is ours, and nothing else.
+            let (code, text) = office.linnet(LINNET, &["down", "net0"]);
+            assert_eq!(code, 0, "{text}");
+            until("what is ours is gone", || {
+                !addresses("net0")
+                    .iter()
+                    .any(|address| address.starts_with("192.0.2."))
+            });
+            let text = shell("ip addr; ip route; ip rule");
+            assert!(
+                text.contains("10.1.0.1/24") && text.contains("10.2.2.0/24 via 203.0.113.2"),
+                "{text}"
+            );
+            linnetd.signal(libc::SIGTERM);
+            linnetd.wait();
+            let text = shell("ip addr; ip route; ip rule");
+            assert!(
+                text.contains("10.1.0.1/24") && text.contains("from 10.2.0.0/16"),
+                "{text}"
+            );
+        },
+    );
+}
+
+#[test]
+fn a_link_without_a_profile_is_not_touched() {
+    isolated("links::a_link_without_a_profile_is_not_touched", || {
+        let dir = folder();
+        let cafe = Network::raise(&dir, "cafe", "eth9", "192.0.2", "2001:db8:a", "192.0.2.80");
+        let office = office(dir.clone());
+        office.configure("profiles/any.toml", ANY_NETWORK);
+        // A profile of names alone says nothing of addresses.
+        office.configure(
+            "profiles/names.toml",
+            "match = { name = \"eth9\" }\n[dns]\nupstreams = [\"192.0.2.1\"]\n",
+        );
+        let monitor = Peer::start(
+            &dir,
+            "monitor",
+            None,
+            &["ip", "monitor", "address", "link", "route", "rule"],
+        );
+        let _linnetd = office.linnetd(LINNETD, &[]);
+        cafe.plug("up");
+        thread::sleep(Duration::from_secs(3));
+        let log = monitor.log();
+        assert!(!log.contains("inet ") && !log.contains("UP>"), "{log}");
+        assert!(!cafe.heard("dhcpdiscover"));
+        let (code, text) = office.linnet(LINNET, &["up", "eth9"]);
+        assert_eq!(code, 0, "{text}");
+        let (code, text) = office.linnet(LINNET, &["up", "lo"]);
+        assert!(
+            code != 0 && text.contains("no profile matches lo"),
+            "{text}"
+        );
+    });
+}
