@@ -113,6 +113,11 @@ pub fn load(layers: &[Layer]) -> Loaded {
     for (id, layer) in profiles(layers) {
         loading.profile(id, layer);
     }
+    between::network::check(
+        &loading.networks_at,
+        &loading.loaded.config.profiles,
+        &mut loading.files,
+    );
     between::links::check(
         &loading.links_at,
         &mut loading.loaded.config.profiles,
@@ -181,6 +186,8 @@ struct Loading<'a> {
     claimants: between::Claimants<'a>,
     /// Which profiles make links, and where they say so.
     links_at: Vec<between::links::Said>,
+    /// Which profiles want something of links, and where they say so.
+    networks_at: Vec<between::network::Said>,
 }
 
 impl<'a> Loading<'a> {
@@ -230,6 +237,12 @@ impl<'a> Loading<'a> {
             self.claimants
                 .add(&checked.profile, &checked.claims_at, file, &mut findings);
             let makes_link = checked.profile.link.is_some();
+            let file = self.files.len();
+            self.networks_at.extend(between::network::Said::of(
+                &checked.profile,
+                file,
+                &document.top,
+            ));
             let id = self.put(checked.profile);
             if makes_link {
                 self.links_at.push(between::links::Said {

@@ -3,6 +3,7 @@
 //! Links that two profiles make, or that stand on each other in a circle, are found in [`links`].
 
 pub(crate) mod links;
+pub(crate) mod network;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

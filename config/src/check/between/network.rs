@@ -1,0 +1,170 @@
+//! Can what all profiles want of links hold together? One network on two links, default routes of one rank, prefixes from nowhere.
+//!
+//! Warnings: whether both profiles ever find their links is known when the links are there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::diagnostic::Findings;
+use crate::model::{Prefix, Profile, ProfileId, RouteKind};
+use crate::raw::{Span, Table};
+
+/// Where a profile says what it wants of its links.
+pub(crate) struct Said {
+    /// The profile.
+    pub(crate) profile: ProfileId,
+    /// Which of the files it is.
+    pub(crate) file: usize,
+    /// `addresses` in it.
+    addresses_at: Option<Span>,
+    /// Each of `[[routes]]`.
+    routes_at: Vec<Span>,
+    /// `from` of `[delegated]`.
+    from_at: Option<Span>,
+}
+
+impl Said {
+    /// Notes the places of a profile; `None` for one that could not contradict another.
+    pub(crate) fn of(profile: &Profile, file: usize, top: &Table) -> Option<Self> {
+        let network = &profile.network;
+        let is_alone = network.addresses.is_empty()
+            && network.routes.is_empty()
+            && network.delegated.is_none();
+        if is_alone {
+            return None;
+        }
+        let routes = top.tables("routes").unwrap_or_default();
+        let delegated = top.table("delegated");
+        Some(Self {
+            profile: profile.id.clone(),
+            file,
+            addresses_at: top.key("addresses"),
+            routes_at: routes.iter().map(|(span, _)| span.clone()).collect(),
+            from_at: delegated.and_then(|said| said.key("from")),
+        })
+    }
+}
+
+/// Reports what profiles contradict each other in.
+pub(crate) fn check(
+    said: &[Said],
+    profiles: &BTreeMap<ProfileId, Profile>,
+    files: &mut [Findings<'_>],
+) {
+    networks(said, profiles, files);
+    defaults(said, profiles, files);
+    delegated(said, profiles, files);
+}
+
+fn warn(files: &mut [Findings<'_>], file: usize, at: Option<Span>, message: String, help: &str) {
+    if let Some(findings) = files.get_mut(file) {
+        findings.warn(at, message, Some(help.to_owned()));
+    }
+}
+
+fn path(files: &[Findings<'_>], file: usize) -> Arc<str> {
+    files
+        .get(file)
+        .map_or_else(|| "".into(), |findings| Arc::clone(findings.file))
+}
+
+/// Finds networks within each other; in another table than main they are kept apart on purpose.
+fn networks(said: &[Said], profiles: &BTreeMap<ProfileId, Profile>, files: &mut [Findings<'_>]) {
+    let mut networks: Vec<(Prefix, Prefix, &Said)> = Vec::new();
+    for one in said {
+        let Some(profile) = profiles.get(&one.profile) else {
+            continue;
+        };
+        let network = &profile.network;
+        let own = network.addresses.iter().filter(|_| network.table.is_none());
+        networks.extend(own.map(|own| (own.network(), *own, one)));
+    }
+    // What lies within a network comes right behind it.
+    networks.sort_by_key(|(network, own, said)| (*network, *own, said.file));
+    let mut around: Vec<(Prefix, Prefix, &Said)> = Vec::new();
+    for (network, own, one) in networks {
+        while around
+            .last()
+            .is_some_and(|(outer, ..)| !outer.covers(network))
+        {
+            around.pop();
+        }
+        let other = around
+            .iter()
+            .rev()
+            .find(|(.., other)| other.file != one.file);
+        if let Some((outer, other_own, other)) = other {
+            let (first, later) = match other.file < one.file {
+                true => (*other, one),
+                false => (one, *other),
+            };
+            let there = path(files, first.file);
+            let (message, help) = if own.address == other_own.address {
+                (
+                    format!("{} is an address of {there} too", own.address),
+                    "give each link an address of its own",
+                )
+            } else if *outer == network {
+                (
+                    format!("the network {network} is in {there} too"),
+                    "packets to it take the link with the lower `metric`; name it in the profile that is to have them",
+                )
+            } else {
+                (
+                    format!("the networks {network} and {outer} of {there} overlap"),
+                    "packets to both take the link of the longer one; give the links networks apart",
+                )
+            };
+            warn(files, later.file, later.addresses_at.clone(), message, help);
+        }
+        around.push((network, own, one));
+    }
+}
+
+/// Finds default routes that somebody gave one metric.
+fn defaults(said: &[Said], profiles: &BTreeMap<ProfileId, Profile>, files: &mut [Findings<'_>]) {
+    let mut file_by_rank: BTreeMap<(Prefix, Option<u32>, u32), usize> = BTreeMap::new();
+    for one in said {
+        let Some(profile) = profiles.get(&one.profile) else {
+            continue;
+        };
+        for (route, at) in profile.network.routes.iter().zip(&one.routes_at) {
+            let is_default = route.to.length == 0 && route.kind == RouteKind::Unicast;
+            let Some(metric) = route.metric.filter(|_| is_default) else {
+                continue;
+            };
+            let table = route.table.or(profile.network.table);
+            let first = *file_by_rank
+                .entry((route.to, table, metric))
+                .or_insert(one.file);
+            if first != one.file {
+                let there = path(files, first);
+                let message = format!("a default route of metric {metric} is in {there} too");
+                let help = "leave `metric` out, so that linnet ranks the links, or give one of them a higher one";
+                warn(files, one.file, Some(at.clone()), message, help);
+            }
+        }
+    }
+}
+
+/// Finds profiles that wait for a prefix that nobody asks for.
+fn delegated(said: &[Said], profiles: &BTreeMap<ProfileId, Profile>, files: &mut [Findings<'_>]) {
+    for one in said {
+        let wanted = profiles.get(&one.profile);
+        let wanted = wanted.and_then(|profile| profile.network.delegated.as_ref());
+        let Some(from) = wanted.and_then(|wanted| wanted.from.as_ref()) else {
+            continue;
+        };
+        let asks = |profile: &Profile| {
+            let dhcp6 = profile.network.dhcp6.as_ref();
+            dhcp6.is_some_and(|dhcp6| dhcp6.delegate.is_some())
+        };
+        let message = match profiles.get(from) {
+            Some(profile) if asks(profile) => continue,
+            Some(_) => format!("profile {from} asks for no prefix"),
+            None => format!("there is no profile {from}"),
+        };
+        let help = "name a profile with dhcp6 = true, and `delegate` in [dhcp]";
+        warn(files, one.file, one.from_at.clone(), message, help);
+    }
+}
