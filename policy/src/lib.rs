@@ -19,6 +19,7 @@ pub mod plan;
 mod profile;
 mod resolv_conf;
 mod scope;
+pub mod subnets;
 mod suffixes;
 mod supplied;
 #[cfg(test)]

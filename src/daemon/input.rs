@@ -7,6 +7,7 @@ use dnssec::anchors::rollover::Observation;
 use dnssec::clock::{Evidence, Reading};
 use linkmgr::clients::Heard;
 use linkmgr::{KernelAnswer, KernelEvent, RequestId};
+use linkmgr_io::neighbours::Neighbour;
 use linnet::anchor_files::AnchorText;
 use linnet::api::{
     AddNegativeAnchorParameters, BrowseParameters, ClaimParameters, ExplainParameters,
@@ -31,6 +32,8 @@ pub(crate) enum Input {
     Answers(Vec<(RequestId, KernelAnswer)>),
     /// These packets came through the ports of clients.
     Heard(Vec<Heard>),
+    /// The kernel says how routers are reached.
+    Neighbours(Vec<Neighbour>),
     /// The journal of this version is kept, or could not be.
     JournalKept(u64, bool),
     /// The hosts table is this.

@@ -239,6 +239,10 @@ impl<'a> Running<'a> {
                     let broken = |error| RunError::System("ask the kernel", error);
                     Some(Input::Answers(answers.map_err(broken)?))
                 }
+                routers = self.link_io.neighbours.next() => {
+                    let routers = routers.map_err(|error| RunError::System("hear of routers", error))?;
+                    Some(Input::Neighbours(routers))
+                }
                 () = self.multicast.ready() => {
                     self.hear();
                     self.drain().await;

@@ -297,6 +297,7 @@ impl World {
             Input::Kernel(events) => self.handle_kernel(events, now, &mut effects),
             Input::Answers(answers) => self.handle_answers(answers, now),
             Input::Heard(heard) => self.handle_heard(&heard, now),
+            Input::Neighbours(routers) => self.handle_neighbours(&routers, now),
             Input::JournalKept(version, is_kept) => {
                 self.linking.links.handle_journal(version, is_kept, now);
             }

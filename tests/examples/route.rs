@@ -41,7 +41,6 @@ fn main() -> ExitCode {
         },
         network: NetworkSettings::default(),
         link: None,
-        link: None,
     };
     let config = Config {
         resolver: ResolverConfig {

@@ -18,6 +18,7 @@ mod dnssec;
 mod encrypted;
 mod failover;
 mod guests;
+mod ipv6;
 mod kill;
 mod leak;
 mod links;

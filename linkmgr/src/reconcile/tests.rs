@@ -244,11 +244,10 @@ fn home() -> LinkPlan {
 fn plan(machine: &Machine, links: &[(&str, LinkPlan)]) -> LinksPlan {
     let links = links.iter();
     LinksPlan {
-        review_at: None,
-        uplinks: policy::links::Uplinks::default(),
         links: links
             .map(|(name, plan)| (machine.id(name), plan.clone()))
             .collect(),
         rules: [rule(100)].into(),
+        ..LinksPlan::default()
     }
 }

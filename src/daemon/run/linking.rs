@@ -3,7 +3,7 @@
 use std::io;
 
 use linkmgr::clients::WantedPort;
-use linkmgr_io::{Ports, Requester};
+use linkmgr_io::{Neighbours, Ports, Requester};
 
 use super::Running;
 use super::beginning::seed;
@@ -16,6 +16,7 @@ use crate::world::{Kept, LinkBeginning};
 #[derive(Debug)]
 pub(super) struct LinkIo {
     pub(super) ports: Ports,
+    pub(super) neighbours: Neighbours,
     pub(super) requester: Requester,
 }
 
@@ -23,6 +24,7 @@ impl LinkIo {
     pub(super) fn open() -> io::Result<Self> {
         Ok(Self {
             ports: Ports::new()?,
+            neighbours: Neighbours::open()?,
             requester: Requester::start()?,
         })
     }

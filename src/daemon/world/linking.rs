@@ -13,6 +13,7 @@ use std::time::Duration;
 use config::time::{Instant, WallTime};
 use linkmgr::clients::{Clients, Heard, Machine, Memory, Note};
 use linkmgr::{Boot, KernelAnswer, KernelEvent, LinkManager, LinkReport, RequestId, StopLevel};
+use linkmgr_io::neighbours::Neighbour;
 
 use super::{Effect, Kept, World};
 
@@ -130,6 +131,16 @@ impl World {
         for heard in heard {
             let links = &self.facts.links;
             self.linking.clients.handle_heard(heard, links, wall, now);
+        }
+    }
+
+    pub(super) fn handle_neighbours(&mut self, routers: &[Neighbour], now: Instant) {
+        let wall = self.linking.wall(now);
+        for router in routers {
+            let (index, reachability) = (router.index, router.reachability);
+            self.linking
+                .clients
+                .handle_neighbour(index, router.address, reachability, wall, now);
         }
     }
 

@@ -24,6 +24,8 @@ const DHCP6_CLIENT: u16 = 546;
 const DHCP6_SERVER: u16 = 547;
 /// What only a neighbour can send (RFC 4861 §6.1.2).
 const HOPS: u32 = 255;
+/// ICMPv6 (RFC 4443 §2.1).
+const ICMPV6: u8 = 58;
 /// Router advertisement (RFC 4861 §4.2).
 const ADVERTISEMENT: u8 = 134;
 /// `ICMPV6_FILTER`, and the option's length: one bit for each type, set for what does not come through.
@@ -123,7 +125,17 @@ impl ClientSocket {
             }
         };
         let Some(from) = transmit.from else {
-            return self.0.send_to(&transmit.octets, &to).map(drop);
+            return match (self.0.send_to(&transmit.octets, &to), transmit.to) {
+                // There is no address that is nobody else's yet: a router is asked all the same, and has answered before
+                // there is one.
+                (Err(error), IpAddr::V6(to))
+                    if transmit.port == Port::Icmp6
+                        && error.raw_os_error() == Some(libc::EADDRNOTAVAIL) =>
+                {
+                    send_unspecified(transmit, to)
+                }
+                (sent, _) => sent.map(drop),
+            };
         };
         let Some(to) = to.as_socket_ipv6() else {
             return Err(io::ErrorKind::AddrNotAvailable.into());
@@ -178,6 +190,46 @@ impl ClientSocket {
             octets,
         })
     }
+}
+
+/// Sends an ICMPv6 message from the unspecified address, which the kernel does for nobody (RFC 4861 §4.1 has it for hosts that have
+/// no address yet).
+fn send_unspecified(transmit: &Transmit, to: Ipv6Addr) -> io::Result<()> {
+    let socket = Socket::new(Domain::PACKET, Type::DGRAM.nonblocking().cloexec(), None)?;
+    let [.., a, b, c, d] = to.octets();
+    // RFC 2464 §7: all who listen to a multicast address.
+    let neighbour = neighbour(
+        libc::ETH_P_IPV6,
+        transmit.index,
+        Some(Mac([0x33, 0x33, a, b, c, d])),
+    )?;
+    let packet = unspecified(&transmit.octets, to).ok_or(io::ErrorKind::InvalidInput)?;
+    socket.send_to(&packet, &neighbour).map(drop)
+}
+
+/// Returns an IPv6 packet with an ICMPv6 message from the unspecified address; `None` when that is too long or no message.
+fn unspecified(message: &[u8], to: Ipv6Addr) -> Option<Vec<u8>> {
+    let length = u16::try_from(message.len()).ok()?;
+    let mut packet = vec![0x60, 0, 0, 0];
+    packet.extend(length.to_be_bytes());
+    packet.extend([ICMPV6, u8::try_from(HOPS).ok()?]);
+    packet.extend(Ipv6Addr::UNSPECIFIED.octets());
+    packet.extend(to.octets());
+    packet.extend(message);
+    // RFC 8200 §8.1: over addresses, length, protocol and message, the sum itself being 0 in it.
+    let sum = to
+        .octets()
+        .chunks(2)
+        .chain(message.chunks(2))
+        .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0)))
+        .fold(u32::from(length) + u32::from(ICMPV6), u32::wrapping_add);
+    let folded = (sum & 0xffff) + (sum >> 16);
+    let folded = (folded & 0xffff) + (folded >> 16);
+    let checksum = !u16::try_from(folded).ok()?;
+    packet
+        .get_mut(42..44)?
+        .copy_from_slice(&checksum.to_be_bytes());
+    Some(packet)
 }
 
 /// Opens a packet socket without link headers.
@@ -284,4 +336,20 @@ fn is_unfinished(message: &UnknownCmsg) -> bool {
     is_auxiliary
         && status
             .is_some_and(|status| u32::from_ne_bytes(*status) & libc::TP_STATUS_CSUMNOTREADY != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_from_nowhere_has_a_checksum_that_adds_up() {
+        let to = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
+        let packet = unspecified(&[133, 0, 0, 0, 0, 0, 0, 0], to).unwrap();
+        assert_eq!(packet.len(), 48);
+        assert_eq!(packet[..8], [0x60, 0, 0, 0, 0, 8, 58, 255]);
+        // Type, pseudo header and checksum together are all ones: 8500 + ff02 + 2 + 8 + 3a + 7bb8 = 1fffe.
+        assert_eq!(packet[42..44], [0x7b, 0xb8]);
+        assert_eq!(unspecified(&[133], to), None);
+    }
 }
