@@ -234,8 +234,9 @@ impl<'a> Loading<'a> {
             self.close(id, closed, document.is_toml, &mut findings);
         } else {
             let file = &layer.origin.path;
-            self.claimants
-                .add(&checked.profile, &checked.claims_at, file, &mut findings);
+            let others = &self.loaded.config.profiles;
+            let (profile, at) = (&checked.profile, &checked.claims_at);
+            self.claimants.add(profile, at, file, others, &mut findings);
             let makes_link = checked.profile.link.is_some();
             let file = self.files.len();
             self.networks_at.extend(between::network::Said::of(

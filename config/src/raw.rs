@@ -6,6 +6,7 @@
 mod kinds;
 mod long;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
@@ -51,6 +52,8 @@ enum Value {
     Seconds(u64),
     Word(&'static str),
     Texts(Vec<Text>),
+    /// Where the texts of a long list are, without their quotes.
+    Long(Vec<Range<usize>>),
     Table(Table),
     Tables(Vec<(Span, Table)>),
 }
@@ -159,6 +162,26 @@ impl Table {
         }
     }
 
+    /// Returns the texts of a list that may be long one after another, and how many there are; `source` is the file.
+    pub(crate) fn each_text<'t>(
+        &'t self,
+        name: &str,
+        source: &'t str,
+    ) -> (usize, impl Iterator<Item = Cow<'t, Text>>) {
+        let (texts, long): (&[Text], &[Range<usize>]) = match self.value(name) {
+            Some(Value::Texts(texts)) => (texts, &[]),
+            Some(Value::Long(long)) => (&[], long),
+            Some(value) => {
+                mismatch::<()>(name, value);
+                (&[], &[])
+            }
+            None => (&[], &[]),
+        };
+        let long_texts = long.iter().map(|at| Cow::Owned(long::text_at(source, at)));
+        let each = texts.iter().map(Cow::Borrowed).chain(long_texts);
+        (texts.len() + long.len(), each)
+    }
+
     pub(crate) fn table(&self, name: &str) -> Option<&Self> {
         let value = self.value(name)?;
         if let Value::Table(table) = value {
@@ -208,7 +231,11 @@ fn read_from(kind: FileKind, long: usize, findings: &mut Findings<'_>) -> Docume
     if let Some(blanked) = &blanked {
         let (document, errors) = DeTable::parse_recoverable(&blanked.text);
         if errors.is_empty() {
-            return walk(kind, document.get_ref(), Some(blanked), true, findings);
+            let document = walk(kind, document.get_ref(), Some(blanked), true, findings);
+            if findings.list.is_empty() {
+                return document;
+            }
+            *findings = Findings::new(findings.file, findings.source);
         }
     }
     let (document, mut errors) = DeTable::parse_recoverable(findings.source);
@@ -279,7 +306,7 @@ impl Walk<'_, '_> {
     fn unknown(
         &mut self,
         section: Section,
-        name: &Spanned<std::borrow::Cow<'_, str>>,
+        name: &Spanned<Cow<'_, str>>,
         value: &Spanned<DeValue<'_>>,
     ) {
         if self.is_of_other_kind(section, name) {
@@ -356,8 +383,8 @@ impl Walk<'_, '_> {
                 Some(Value::Texts(vec![Spanned::new(span, said.to_string())]))
             }
             (Syntax::OneOrMore(_) | Syntax::List(_), DeValue::Array(items)) => {
-                if let Some(texts) = self.long(span.start) {
-                    return Some(Value::Texts(texts));
+                if let Some(long) = self.blanked.and_then(|it| it.texts_at(span.start)) {
+                    return Some(Value::Long(long.to_vec()));
                 }
                 if items.is_empty() && matches!(key.syntax, Syntax::OneOrMore(_)) {
                     let message = format!("`{}` is empty, and would fit nothing", key.name);
@@ -462,17 +489,6 @@ impl Walk<'_, '_> {
         );
         self.findings.error(Some(span), message, Some(help));
         None
-    }
-
-    /// Returns the texts of a list that the library did not read.
-    fn long(&self, at: usize) -> Option<Vec<Text>> {
-        let source = self.findings.source;
-        let text = |at: &Range<usize>| {
-            let text = source.get(at.clone()).unwrap_or_default();
-            Spanned::new(at.start - 1..at.end + 1, text.to_owned())
-        };
-        let texts = self.blanked?.texts_at(at)?;
-        Some(texts.iter().map(text).collect())
     }
 
     fn texts(&mut self, key: &Key, items: &[Spanned<DeValue<'_>>]) -> Vec<Text> {

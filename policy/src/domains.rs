@@ -336,11 +336,28 @@ impl DomainTable {
     }
 
     fn winner(&self, wire: &[u8]) -> Option<Covering<'_>> {
-        self.covering(wire).find(|covering| {
-            covering.claim.hold != Hold::Release
-                && covering.claim.is_believed()
-                && self.exclusion(*covering, wire).is_none()
-        })
+        // Every question comes here, and most names are covered by the root alone: hence no chain of iterators.
+        for found in self.suffixes.covering(wire) {
+            for (at, &number) in found.claims.iter().enumerate() {
+                let claim = self.claims.get(number as usize)?;
+                let covering = Covering {
+                    claim,
+                    next: self.claim_at(found.claims.get(at + 1)),
+                    suffix: found.suffix,
+                };
+                if claim.hold != Hold::Release
+                    && claim.is_believed()
+                    && self.exclusion(covering, wire).is_none()
+                {
+                    return Some(covering);
+                }
+            }
+        }
+        None
+    }
+
+    fn claim_at(&self, number: Option<&u32>) -> Option<&Claim> {
+        self.claims.get(*number? as usize)
     }
 
     /// Returns the exclusion that puts a claim's owner out: one at least as long as the claim.

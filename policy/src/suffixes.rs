@@ -10,6 +10,8 @@ use foldhash::SharedSeed;
 use foldhash::fast::FoldHasher;
 use hashbrown::HashTable;
 
+/// The most labels of a name of 255 octets.
+const LABELS_MAX: usize = 127;
 /// Seed of the table: its keys come from the administrator and from authenticated owners, so that nobody gains by collisions.
 const SEED: u64 = 0x6c69_6e6e_6574;
 
@@ -22,8 +24,10 @@ pub(crate) struct Suffixes {
     claims: Box<[u32]>,
     /// Numbers of places, by the hash of their names.
     table: HashTable<u32>,
-    /// Bit n: there is a suffix of n labels.
-    depths: u128,
+    /// That of the root, which covers every name.
+    root: Option<Place>,
+    /// Whether there is a suffix of so many labels.
+    depths: Box<[bool]>,
 }
 
 /// Where a suffix and its claims are.
@@ -44,13 +48,41 @@ pub(crate) struct Found<'t> {
     pub(crate) claims: &'t [u32],
 }
 
+/// The suffixes that cover a name.
+#[derive(Debug)]
+pub(crate) struct Covering<'t, 'n> {
+    suffixes: &'t Suffixes,
+    /// How many suffixes of the name are left, the root counted.
+    labels: usize,
+    rest: &'n [u8],
+}
+
+impl<'t> Iterator for Covering<'t, '_> {
+    type Item = Found<'t>;
+
+    fn next(&mut self) -> Option<Found<'t>> {
+        loop {
+            self.labels = self.labels.checked_sub(1)?;
+            let suffix = self.rest;
+            let length = usize::from(*suffix.first()?);
+            self.rest = suffix.get(length + 1..).unwrap_or_default();
+            let may_be = self.suffixes.depths.get(self.labels);
+            if may_be.is_some_and(|there| *there)
+                && let Some(found) = self.suffixes.find(suffix)
+            {
+                return Some(found);
+            }
+        }
+    }
+}
+
 impl Suffixes {
     /// Makes the table from pairs of suffix and claim, sorted by suffix, those of one suffix in their order.
     pub(crate) fn new(sorted: &[(DomainName, u32)]) -> Self {
         let mut names =
             Vec::with_capacity(sorted.iter().map(|(name, _)| name.as_wire().len()).sum());
         let mut places: Vec<Place> = Vec::new();
-        let mut depths = 0;
+        let mut depths = vec![false; LABELS_MAX + 1];
         let mut before: Option<&DomainName> = None;
         for (at, (name, _)) in (0u32..).zip(sorted) {
             match places.last_mut() {
@@ -63,12 +95,17 @@ impl Suffixes {
                         count: 1,
                         length: u8::try_from(wire.len()).expect("a name has 255 octets at most"),
                     });
-                    depths |= 1 << name.label_count();
+                    if let Some(depth) = depths.get_mut(name.label_count()) {
+                        *depth = true;
+                    }
                     names.extend_from_slice(wire);
                 }
             }
             before = Some(name);
         }
+        let deepest = depths.iter().rposition(|there| *there);
+        depths.truncate(deepest.map_or(0, |deepest| deepest + 1));
+        let root = places.iter().find(|place| place.length == 1).copied();
         let mut table = HashTable::with_capacity(places.len());
         for (number, place) in (0u32..).zip(&places) {
             let hash_at = |&other: &u32| {
@@ -82,20 +119,18 @@ impl Suffixes {
             places: places.into(),
             claims: sorted.iter().map(|&(_, claim)| claim).collect(),
             table,
-            depths,
+            root,
+            depths: depths.into(),
         }
     }
 
     /// Returns the suffixes that cover a name in wire form, the longest first. Allocates nothing.
-    pub(crate) fn covering<'t>(&'t self, wire: &[u8]) -> impl Iterator<Item = Found<'t>> {
-        let mut labels = wire_suffixes(wire).count();
-        wire_suffixes(wire).filter_map(move |suffix| {
-            labels -= 1;
-            if self.depths.checked_shr(u32::try_from(labels).ok()?)? & 1 == 0 {
-                return None;
-            }
-            self.find(suffix)
-        })
+    pub(crate) fn covering<'t, 'n>(&'t self, wire: &'n [u8]) -> Covering<'t, 'n> {
+        Covering {
+            suffixes: self,
+            labels: wire_suffixes(wire).count(),
+            rest: wire,
+        }
     }
 
     /// Returns all suffixes, in the order of their wire forms.
@@ -104,6 +139,9 @@ impl Suffixes {
     }
 
     fn find(&self, wire: &[u8]) -> Option<Found<'_>> {
+        if wire.len() == 1 {
+            return Some(self.found(self.root?));
+        }
         let is_it = |&number: &u32| {
             let place = self.places.get(number as usize);
             place.is_some_and(|place| name_at(&self.names, *place) == wire)

@@ -4,6 +4,8 @@
 
 use config::name::MAX_LABEL;
 
+use crate::wire::HEADER;
+
 /// A message header (RFC 1035 §4.1.1).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Header {
@@ -17,13 +19,16 @@ pub(crate) struct Header {
 
 impl Header {
     pub(crate) fn parse(reader: &mut Reader<'_>) -> Option<Self> {
+        let header = reader.wire.get(reader.at..)?.first_chunk::<HEADER>()?;
+        reader.at += HEADER;
+        let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
         Some(Self {
-            id: reader.word()?,
-            flags: reader.word()?,
-            questions: reader.word()?,
-            answers: reader.word()?,
-            authority: reader.word()?,
-            additional: reader.word()?,
+            id: word(0),
+            flags: word(2),
+            questions: word(4),
+            answers: word(6),
+            authority: word(8),
+            additional: word(10),
         })
     }
 

@@ -48,6 +48,7 @@ use options::Options;
 const DESCRIPTORS: u64 = 32_768;
 
 fn main() -> ExitCode {
+    memory::begin();
     let options = Options::parse();
     log_to_stderr(&options.log);
     if options.check {

@@ -1,4 +1,23 @@
-//! How is memory given back that was needed for a moment only? A configuration takes far more while it is read than afterwards.
+//! How is memory given back that was needed for a moment only? A configuration takes far more while it is read than afterwards, and
+//! half of the program is needed for a start alone.
+
+use std::ffi::CStr;
+
+/// Bytes from which on an allocation is a mapping of its own, which is gone when it is freed.
+#[cfg(target_env = "gnu")]
+const MAPPED: libc::c_int = 128 << 10;
+
+/// Keeps large allocations apart from all others: to be called before there are any.
+///
+/// By itself the C library takes to the heap what is as large as anything that was freed before. There a buffer is cleared by
+/// hand, so that all of it is resident, and what is freed below it stays.
+pub(crate) fn begin() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes two numbers, and there is no other thread.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED);
+    }
+}
 
 /// Gives free memory back to the system; the C library keeps it otherwise, for ever, in the daemon as in the helper.
 pub(crate) fn trim() {
@@ -7,4 +26,50 @@ pub(crate) fn trim() {
     unsafe {
         libc::malloc_trim(0);
     }
+}
+
+/// Lets go of the pages of the program and its libraries that have been needed so far; those that are needed on come back at once, from
+/// the file or its copy in memory that all processes share.
+pub(crate) fn let_go_of_program() {
+    // SAFETY: the callback has the type that is asked for, does not panic, and keeps nothing that it is given.
+    unsafe {
+        libc::dl_iterate_phdr(Some(let_go_of_object), std::ptr::null_mut());
+    }
+}
+
+/// Takes a part of the program: itself, or a library.
+unsafe extern "C" fn let_go_of_object(
+    object: *mut libc::dl_phdr_info,
+    _size: libc::size_t,
+    _data: *mut libc::c_void,
+) -> libc::c_int {
+    // SAFETY: dl_iterate_phdr gives a live description.
+    let object = unsafe { &*object };
+    if object.dlpi_phdr.is_null() || object.dlpi_name.is_null() {
+        return 0;
+    }
+    // SAFETY: it is a string that ends in NUL.
+    let name = unsafe { CStr::from_ptr(object.dlpi_name) };
+    // The kernel's own library is no file.
+    if name.to_bytes().starts_with(b"linux-") {
+        return 0;
+    }
+    // SAFETY: so many headers are there, as long as the object is.
+    let headers = unsafe { std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into()) };
+    // SAFETY: it takes a number.
+    let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
+    for header in headers {
+        if header.p_type != libc::PT_LOAD || header.p_flags & libc::PF_W != 0 {
+            continue;
+        }
+        let start = (object.dlpi_addr + header.p_vaddr).next_multiple_of(page);
+        let end = object.dlpi_addr + header.p_vaddr + header.p_memsz;
+        let length = (end - end % page).saturating_sub(start);
+        if let (Ok(start), Ok(length)) = (usize::try_from(start), usize::try_from(length)) {
+            let start = std::ptr::with_exposed_provenance_mut(start);
+            // SAFETY: nothing writes to these pages: they are those of a file, and are read from there again.
+            unsafe { libc::madvise(start, length, libc::MADV_DONTNEED) };
+        }
+    }
+    0
 }

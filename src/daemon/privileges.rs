@@ -6,20 +6,23 @@
 //! else: nothing to regain, seccomp; one process serves its own requests
 //! ```
 
+mod account;
 mod capabilities;
 mod directories;
 mod seccomp;
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::PathBuf;
 
 use linnet::config_dirs::{Believe, ConfigText};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use nix::unistd::{ForkResult, Gid, Pid, Uid, User, fork};
+use nix::unistd::{ForkResult, Gid, Pid, Uid, fork};
 use resolver_io::resolv_conf::Witness;
+
+use account::Account;
 
 use crate::helper::{Custody, HelperClient, Keeper, Paths, Understand, serve};
 
@@ -40,6 +43,9 @@ const NOT_FOR_HELPER: [Signal; 7] = [
     Signal::SIGUSR1,
     Signal::SIGUSR2,
 ];
+
+/// How long the helper waits for the daemon's first request before it prepares for it, in milliseconds.
+const HELPER_PATIENCE: libc::c_int = 50;
 
 /// What the command line says.
 #[derive(Debug, Clone)]
@@ -165,7 +171,7 @@ pub(crate) fn start(options: &Options, understand: Understand) -> Result<Started
     // What the helper would read, without the way from one process to the other.
     let root = Believe::Only(Uid::effective().as_raw());
     let texts = Custody::new(options.paths.clone(), root, understand).texts();
-    capabilities::drop_to_user(&user, options.manages_links, &mut warnings)?;
+    capabilities::drop_to_user(user, options.manages_links, &mut warnings)?;
     seccomp::confine(seccomp::Role::Daemon)?;
     Ok(Started {
         keeper: KeeperSeed::Helper(daemon_end),
@@ -192,17 +198,17 @@ impl KeeperSeed {
 fn becomes(
     wanted: Option<&str>,
     warnings: &mut Vec<Warning>,
-) -> Result<Option<User>, PrivilegeError> {
+) -> Result<Option<Account>, PrivilegeError> {
     if !Uid::effective().is_root() {
         return Ok(None);
     }
-    let find = |name: &str| User::from_name(name).map_err(step("look up the user"));
+    let find = |name: &str| Account::find(name).map_err(step("look up the user"));
     let user = match wanted {
         Some(name) => {
             let user = find(name)?;
             user.ok_or_else(|| PrivilegeError::UnknownUser(name.to_owned()))?
         }
-        None => match find(DEFAULT_USER)? {
+        None => match Account::of_machine(DEFAULT_USER) {
             Some(user) => user,
             None => match find(FALLBACK_USER)? {
                 Some(user) if capabilities::can_become(user.uid, user.gid) => {
@@ -227,6 +233,7 @@ fn be_helper(
     understand: Understand,
     socket: &OwnedFd,
 ) -> Result<(), PrivilegeError> {
+    wait_for_daemon(socket);
     let root = Uid::effective().as_raw();
     let mut custody = Custody::new(options.paths.clone(), Believe::Only(root), understand);
     // Only CAP_SYS_ADMIN gets a witness, and it is dropped next.
@@ -245,6 +252,17 @@ fn be_helper(
     seccomp::confine(seccomp::Role::Helper)?;
     serve(custody, socket);
     Ok(())
+}
+
+/// Lets the daemon begin first, which may have one processor with us; nothing is read before all else is given up.
+fn wait_for_daemon(socket: &OwnedFd) {
+    let mut polled = libc::pollfd {
+        fd: socket.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: one pollfd. Whatever ends the wait, the next step is the same.
+    unsafe { libc::poll(&raw mut polled, 1, HELPER_PATIENCE) };
 }
 
 /// Names the step that failed.

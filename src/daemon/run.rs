@@ -8,7 +8,9 @@ mod linking;
 mod waits;
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use linkmgr::KernelEvent;
 use linkmgr_io::Monitor;
@@ -20,7 +22,7 @@ use resolver_io::multicast::Multicast;
 use resolver_io::resolv_conf::FileWatch;
 use resolver_io::{BindError, Driver, Input as Wire};
 use tokio::sync::mpsc;
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Interval, MissedTickBehavior, Sleep};
 
 use crate::clock::{self, Alarm};
 use crate::control::{ControlError, ControlSocket};
@@ -40,12 +42,14 @@ use crate::subscribers::Subscribers;
 use crate::world::{Beginning, Effect, Kept, World};
 use beginning::{anchor_texts, authorities, listen_status, seed, trust};
 use linking::{LinkIo, link_beginning};
-use waits::{Signals, changed, sleep, text, tick, watch};
+use waits::{Signals, changed, passed, sleep, text, tick, watch};
 
 pub(crate) use beginning::listen;
 
 /// Questions of listeners that are taken before others have their turn.
 const ASKED_MAX: usize = 31;
+/// How long after the start what it needed is given back: first come the questions that have waited for us.
+const SETTLING: Duration = Duration::from_millis(100);
 /// Calls of the control interface that wait for the loop.
 const WAITING_CALLS: usize = 64;
 
@@ -143,6 +147,8 @@ struct Running<'a> {
     writer: Writer,
     signals: Signals,
     watchdog: Option<Interval>,
+    /// When what the start needed is given back.
+    settling: Option<Pin<Box<Sleep>>>,
     stopping: bool,
 }
 
@@ -184,6 +190,7 @@ impl<'a> Running<'a> {
                 interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 interval
             }),
+            settling: Some(Box::pin(tokio::time::sleep(SETTLING))),
             stopping: false,
         })
     }
@@ -211,7 +218,6 @@ impl<'a> Running<'a> {
         let effects = self.world.begin(clock::now());
         self.execute(effects).await;
         self.socket.publish()?;
-        memory::trim();
         announce(&Announcement::Ready);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "linnetd is ready");
         Ok(())
@@ -264,6 +270,11 @@ impl<'a> Running<'a> {
                 }
                 () = tick(&mut self.watchdog) => {
                     keep_alive();
+                    continue;
+                }
+                () = passed(&mut self.settling) => {
+                    memory::trim();
+                    memory::let_go_of_program();
                     continue;
                 }
                 // Last: whatever comes in is served between the slices of a dear computation.

@@ -17,6 +17,8 @@ FLOOR = "echo-mmsg"
 # Our word for each peer's program, and where it is when it is installed.
 PROGRAMS = {"unbound": "unbound", "dnsdist": "dnsdist", "dnsmasq": "dnsmasq", "kresd": "kresd", "resolved": "/lib/systemd/systemd-resolved"}
 PEERS = ["linnet", FLOOR, *PROGRAMS]
+# What is in `plain` already, to be had alone.
+ALONE = ["start"]
 TESTS = ["plain", "two", "tls", "validate", "big", "list", "route"]
 # Which peers have the feature; dnsmasq is left out where it forks for each connection, and where it keeps 10,000 names at most.
 TCP = ["linnet", "unbound", "dnsdist", "kresd", "resolved"]
@@ -114,14 +116,24 @@ class Run:
     def fill(self, p, path, secs=20):
         self.rig.load(p, ["-d", path, "-1", "-q", "20", "-l", str(secs)], wait=False)
 
-    def plain(self, peer):
+    def starts(self, peer):
+        """how soon after it is started a server answers, and in what memory; returns the last one"""
         p = None
         for _ in range(self.a.starts):
             if p: self.rig.stop(p)
             p, ms = self.start(peer, "start")
-            if not p: return
+            if not p: return None
             time.sleep(0.2)
             self.emit(peer, "start", dict(ms=ms, **self.memory(p)))
+        return p
+
+    def only_starts(self, peer):
+        p = self.starts(peer)
+        if p: self.rig.stop(p)
+
+    def plain(self, peer):
+        p = self.starts(peer)
+        if not p: return
         hot = f"{rig.Z}/q.hot-plain"
         self.fill(p, hot)
         self.load(peer, "warm-rate", p, ["-d", hot, "-Q", "20000", "-l", self.secs])
@@ -320,7 +332,7 @@ def main():
     ap.add_argument("--minutes", type=float, default=12, help="no round begins that would last longer than this (12)")
     ap.add_argument("--secs", type=float, default=1.5, help="seconds of each load (1.5)")
     ap.add_argument("--starts", type=int, default=2, help="starts of each server a round (2)")
-    ap.add_argument("--only", default=",".join(TESTS), help="tests, out of " + ",".join(TESTS))
+    ap.add_argument("--only", default=",".join(TESTS), help="tests, out of " + ",".join(TESTS + ALONE))
     ap.add_argument("--peers", default=",".join(PEERS), help="peers, out of " + ",".join(PEERS))
     ap.add_argument("--big", type=int, default=MILLION, help="names in the big cache and the list (1,000,000)")
     ap.add_argument("--cold-rate", type=int, default=5000)
@@ -332,7 +344,7 @@ def main():
     a = ap.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     wanted, tests = a.peers.split(","), a.only.split(",")
-    for word, known in [(wanted, PEERS), (tests, TESTS)]:
+    for word, known in [(wanted, PEERS), (tests, TESTS + ALONE)]:
         strange = set(word) - set(known)
         if strange: ap.error(f"unknown: {', '.join(sorted(strange))}")
     run = Run(a, [peer for peer in wanted if installed(peer)])
@@ -353,7 +365,7 @@ def main():
             print(f"no time for round {run.round} of {a.rounds}: --minutes gives more", file=sys.stderr)
             break
         order = run.peers[run.round - 1:] + run.peers[:run.round - 1]
-        for test, able, block in [("plain", PEERS, run.plain), ("two", TWO, run.two), ("tls", TLS, run.over_tls), ("validate", VALIDATE, run.validate)]:
+        for test, able, block in [("start", PEERS, run.only_starts), ("plain", PEERS, run.plain), ("two", TWO, run.two), ("tls", TLS, run.over_tls), ("validate", VALIDATE, run.validate)]:
             for peer in order if test in tests else []:
                 if peer in able: block(peer)
         if "route" in tests: run.route()

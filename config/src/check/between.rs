@@ -5,14 +5,14 @@
 pub(crate) mod links;
 pub(crate) mod network;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
 use foldhash::fast::FixedState;
 
 use super::own_stubs;
 use crate::diagnostic::Findings;
-use crate::model::{Profile, ResolverConfig};
+use crate::model::{Profile, ProfileId, ResolverConfig};
 use crate::name::DomainName;
 use crate::raw::Span;
 
@@ -52,17 +52,18 @@ pub(crate) fn resolver(
 #[derive(Default)]
 pub(crate) struct Claimants<'a> {
     file_by_claim: HashMap<(DomainName, i32), &'a str, FixedState>,
-    /// The only one that claims anything so far.
-    first: Option<(Vec<DomainName>, i32, &'a str)>,
+    /// The only profile that claims anything so far, and its file: there is nobody yet to compare it with.
+    first: Option<(ProfileId, &'a str)>,
 }
 
 impl<'a> Claimants<'a> {
-    /// Notes the claims of a profile, and reports those that another one makes with equal priority.
+    /// Notes the claims of a profile, and reports those that one of `others`, which came before it, makes with equal priority.
     pub(crate) fn add(
         &mut self,
         profile: &Profile,
         claims_at: &[Span],
         file: &'a str,
+        others: &BTreeMap<ProfileId, Profile>,
         findings: &mut Findings<'_>,
     ) {
         let priority = profile.dns.priority;
@@ -71,11 +72,15 @@ impl<'a> Claimants<'a> {
             return;
         }
         if self.first.is_none() && self.file_by_claim.is_empty() {
-            self.first = Some((claims.clone(), priority, file));
+            self.first = Some((profile.id.clone(), file));
             return;
         }
-        if let Some((claims, priority, file)) = self.first.take() {
-            let claims = claims.into_iter().map(|claim| ((claim, priority), file));
+        if let Some((first, file)) = self.first.take()
+            && let Some(first) = others.get(&first)
+        {
+            let claims = first.dns.claims.iter().cloned();
+            let priority = first.dns.priority;
+            let claims = claims.map(|claim| ((claim, priority), file));
             self.file_by_claim.extend(claims);
         }
         for (claim, span) in claims.iter().zip(claims_at) {

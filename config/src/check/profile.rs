@@ -190,13 +190,13 @@ fn claims(
     findings: &mut Findings<'_>,
 ) {
     // Lists may have many thousand names.
-    let texts = said.texts("claims").unwrap_or_default();
+    let (count, texts) = said.each_text("claims", findings.source);
     let mut seen: HashSet<DomainName, FixedState> = HashSet::default();
-    seen.reserve(texts.len());
-    dns.claims.reserve_exact(texts.len());
-    claims_at.reserve(texts.len());
+    seen.reserve(count);
+    dns.claims.reserve_exact(count);
+    claims_at.reserve(count);
     for text in texts {
-        for name in values::domains(text, findings) {
+        for name in values::domains(&text, findings) {
             if name.is_root() {
                 let help = Some("for all names write default = \"exclusive\"".to_owned());
                 findings.error(Some(text.span()), "the root cannot be claimed", help);
@@ -216,8 +216,8 @@ fn claims(
 }
 
 fn exclude(said: &Table, dns: &DnsSettings, findings: &mut Findings<'_>) -> Vec<DomainName> {
-    let texts = said.texts("exclude").unwrap_or_default();
-    if texts.is_empty() {
+    let (count, texts) = said.each_text("exclude", findings.source);
+    if count == 0 {
         return Vec::new();
     }
     let claims = dns.claims.iter().map(DomainName::as_wire);
@@ -225,7 +225,7 @@ fn exclude(said: &Table, dns: &DnsSettings, findings: &mut Findings<'_>) -> Vec<
     let mut seen: HashSet<DomainName, FixedState> = HashSet::default();
     let mut names = Vec::new();
     for text in texts {
-        for name in values::domains(text, findings) {
+        for name in values::domains(&text, findings) {
             let span = Some(text.span());
             let is_covered = dns.default == DefaultUse::Exclusive
                 || name.suffixes().any(|suffix| claimed.contains(suffix));

@@ -93,7 +93,7 @@ pub(super) fn search(texts: &[Text], findings: &mut Findings<'_>) -> Vec<DomainN
 }
 
 /// Reads a domain name; when it is wrong, reports that and returns what it most likely means.
-pub(super) fn domains(text: &Text, findings: &mut Findings<'_>) -> Vec<DomainName> {
+pub(super) fn domains(text: &Text, findings: &mut Findings<'_>) -> Names {
     let said = text.get_ref();
     let span = Some(text.span());
     if let Some(bare) = ["*.", "~", "."]
@@ -104,7 +104,7 @@ pub(super) fn domains(text: &Text, findings: &mut Findings<'_>) -> Vec<DomainNam
         let message = format!("\"{said}\" is not a domain name");
         let help = format!("write \"{bare}\": all names below it are meant too");
         findings.error(span, message, Some(help));
-        return plain_domain(bare).into_iter().collect();
+        return names(plain_domain(bare), Vec::new());
     }
     if let Some((address, length)) = network(said) {
         let message = format!("\"{said}\" is an address, not a domain name");
@@ -121,22 +121,30 @@ pub(super) fn domains(text: &Text, findings: &mut Findings<'_>) -> Vec<DomainNam
         };
         let help = format!("for its reverse zone write {}{more}", shown.join(", "));
         findings.error(span, message, Some(help));
-        return zones;
+        return names(None, zones);
     }
-    match said.parse::<DomainName>() {
-        Ok(name) if is_usual(said) => vec![name],
+    let name = match said.parse::<DomainName>() {
+        Ok(name) if is_usual(said) => Some(name),
         Ok(_) => {
             let message = format!("\"{said}\" has a character that no domain name has");
             let help = Some("write one name for each text, as \"corp.example\"".to_owned());
             findings.error(span, message, help);
-            Vec::new()
+            None
         }
         Err(error) => {
             let help = Some("write a name as \"corp.example\"".to_owned());
             findings.error(span, error.to_string(), help);
-            Vec::new()
+            None
         }
-    }
+    };
+    names(name, Vec::new())
+}
+
+/// Names that a text means: hardly ever more than one.
+type Names = std::iter::Chain<std::option::IntoIter<DomainName>, std::vec::IntoIter<DomainName>>;
+
+fn names(one: Option<DomainName>, more: Vec<DomainName>) -> Names {
+    one.into_iter().chain(more)
 }
 
 /// Reads a domain name of letters, digits, `-`, `_`, `/` (RFC 2317 §4), escapes and other scripts; no wildcard.

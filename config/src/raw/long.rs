@@ -7,6 +7,8 @@
 
 use std::ops::Range;
 
+use super::Text;
+
 /// The keys whose lists may be long; each is a list of texts wherever it may stand.
 const KEYS: [&str; 2] = ["claims", "exclude"];
 
@@ -26,6 +28,12 @@ struct List {
     end: usize,
     /// Where its texts are, without their quotes.
     texts: Vec<Range<usize>>,
+}
+
+/// Makes the text between these places, with the place of it and its quotes.
+pub(super) fn text_at(source: &str, at: &Range<usize>) -> Text {
+    let text = source.get(at.clone()).unwrap_or_default();
+    Text::new(at.start - 1..at.end + 1, text.to_owned())
 }
 
 impl Blanked {

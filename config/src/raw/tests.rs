@@ -12,11 +12,27 @@ fn read_both(kind: FileKind, source: &str) {
     let file: Arc<str> = "file".into();
     let read = |long| {
         let mut findings = Findings::new(&file, source);
-        let document = read_from(kind, long, &mut findings);
+        let mut document = read_from(kind, long, &mut findings);
+        spell_out(&mut document.top, source);
         let said = format!("{:?} {}", document.top, document.is_toml);
         (said, findings.list)
     };
     assert_eq!(read(1), read(usize::MAX), "{source}");
+}
+
+/// Puts texts in the place of places.
+fn spell_out(table: &mut Table, source: &str) {
+    for said in table.said.values_mut() {
+        if let Value::Long(long) = &said.value {
+            said.value = Value::Texts(long.iter().map(|at| long::text_at(source, at)).collect());
+        } else if let Value::Table(table) = &mut said.value {
+            spell_out(table, source);
+        } else if let Value::Tables(tables) = &mut said.value {
+            for (_, table) in tables {
+                spell_out(table, source);
+            }
+        }
+    }
 }
 
 #[test]

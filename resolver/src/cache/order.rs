@@ -14,8 +14,8 @@ use crate::template::Template;
 /// No entry.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// The least lifetime of what is worth asking for before it runs out: below, the last tenth is over before the reply comes.
-const RENEWABLE_MIN: Duration = Duration::from_secs(10);
+/// The least lifetime, in nanoseconds, of what is worth asking for before it runs out: below, the last tenth is over before the reply comes.
+const RENEWABLE_MIN: u64 = 10_000_000_000;
 /// Entries that are allocated together: a table of a million does not double when it is full.
 const CHUNK: usize = 64;
 
@@ -163,12 +163,13 @@ impl Node {
 
     /// Whether it was asked for before and is in the last tenth of its time, and nobody was told so.
     pub(super) fn is_due(&self, now: Instant) -> bool {
-        let lifetime = self.expires_at.since(self.stored_at);
-        let left = self.expires_at.since(now);
-        lifetime >= RENEWABLE_MIN
-            && left <= lifetime / 10
-            && self.bits.contains(Bits::ASKED)
-            && !self.bits.contains(Bits::RENEWED)
+        if !self.bits.contains(Bits::ASKED) || self.bits.contains(Bits::RENEWED) {
+            return false;
+        }
+        // Without a division: this is done at every hit.
+        let until_end = |at: Instant| self.expires_at.as_nanos().saturating_sub(at.as_nanos());
+        let lifetime = until_end(self.stored_at);
+        lifetime >= RENEWABLE_MIN && until_end(now).saturating_mul(10) <= lifetime
     }
 
     pub(super) fn passes(&self, pass: Pass) -> bool {

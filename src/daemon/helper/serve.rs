@@ -31,6 +31,7 @@ pub(crate) fn serve(mut custody: Custody, socket: &OwnedFd) {
             return;
         }
         crate::memory::trim();
+        crate::memory::let_go_of_program();
     }
     tracing::warn!("the daemon ended without a word; giving resolv.conf back");
     match custody.handle_request(HelperRequest::GiveBackResolvConf) {

@@ -8,8 +8,9 @@
 use std::io;
 
 use caps::{CapSet, Capability, CapsHashSet};
-use nix::unistd::{Gid, Uid, User, setgroups, setresgid, setresuid};
+use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 
+use super::account::Account;
 use super::{PrivilegeError, Warning, step};
 
 /// What the daemon keeps: port 53, binding sockets to links, and, last, writing to links.
@@ -41,7 +42,7 @@ pub(super) fn can_become(uid: Uid, gid: Gid) -> bool {
 
 /// Becomes `user` with the daemon's capabilities and no way back.
 pub(super) fn drop_to_user(
-    user: &User,
+    user: Account,
     manages_links: bool,
     warnings: &mut Vec<Warning>,
 ) -> Result<(), PrivilegeError> {

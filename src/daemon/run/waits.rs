@@ -2,10 +2,11 @@
 
 use std::io;
 use std::path::Path;
+use std::pin::Pin;
 
 use resolver_io::resolv_conf::{Contents, FileWatch};
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
-use tokio::time::Interval;
+use tokio::time::{Interval, Sleep};
 
 use crate::clock::Alarm;
 use crate::input::Signal;
@@ -47,6 +48,17 @@ pub(super) async fn sleep(
 ) -> io::Result<()> {
     match deadline {
         Some(deadline) => alarm.sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for something that comes once. Cancel-safe.
+pub(super) async fn passed(once: &mut Option<Pin<Box<Sleep>>>) {
+    match once {
+        Some(sleep) => {
+            sleep.await;
+            *once = None;
+        }
         None => std::future::pending().await,
     }
 }
