@@ -54,6 +54,9 @@ fn links(said: &Table, links: &mut LinksConfig) {
     }
     lay(said.boolean("default-route"), &mut links.default_route);
     lay(said.boolean("carrier"), &mut links.carrier);
+    if let Some(stop) = said.word("stop") {
+        links.stop = stop;
+    }
 }
 
 fn resolver(said: &Table, resolver: &mut ResolverConfig, findings: &mut Findings<'_>) {

@@ -258,6 +258,21 @@ pub struct LinksConfig {
     pub default_route: bool,
     /// Whether the carrier counts, where a profile does not say.
     pub carrier: bool,
+    /// What stays when linnetd ends.
+    pub stop: StopUse,
+}
+
+/// What stays when linnetd ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StopUse {
+    /// Everything as it is.
+    Release,
+    /// Addresses, routes and rules; settings of the kernel are given back, so that it goes on by itself.
+    #[default]
+    Detach,
+    /// Nothing that is ours.
+    Clean,
 }
 
 impl Default for LinksConfig {
@@ -266,6 +281,7 @@ impl Default for LinksConfig {
             manage: Manage::Matched,
             default_route: true,
             carrier: true,
+            stop: StopUse::Detach,
         }
     }
 }

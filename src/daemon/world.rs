@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use config::Config;
 use config::diagnostic::Diagnostic;
-use config::model::{ListConfig, ResolvConfMode};
+use config::model::{ListConfig, ResolvConfMode, StopUse};
 use config::observing::Observing;
 use config::time::Instant;
 use linkmgr::clients::{Transmit, WantedPort};
@@ -331,7 +331,12 @@ impl World {
             Input::Signal(Signal::Hangup) => self.reload(None, &mut effects),
             Input::Signal(Signal::Terminate) => {
                 effects.push(Effect::Announce(Announcement::Stopping));
-                self.stop_links(StopLevel::Detach, now);
+                let level = match self.config.links.stop {
+                    StopUse::Release => StopLevel::Release,
+                    StopUse::Detach => StopLevel::Detach,
+                    StopUse::Clean => StopLevel::Clean,
+                };
+                self.stop_links(level, now);
             }
             Input::Timer => {
                 self.resolver.handle_timeout(now);

@@ -380,3 +380,48 @@ fn a_link_without_a_profile_is_not_touched() {
         );
     });
 }
+
+#[test]
+fn what_stays_at_the_end_is_as_the_configuration_says() {
+    isolated(
+        "links::what_stays_at_the_end_is_as_the_configuration_says",
+        || {
+            let dir = folder();
+            let cafe = Network::raise(&dir, "cafe", "net0", "192.0.2", "2001:db8:a", "192.0.2.80");
+            let office = office(dir);
+            office.configure("profiles/any.toml", ANY_NETWORK);
+            let accept_ra =
+                || fs::read_to_string("/proc/sys/net/ipv6/conf/net0/accept_ra").unwrap();
+            let has_lease = || {
+                addresses("net0")
+                    .iter()
+                    .any(|address| address.starts_with("192.0.2."))
+            };
+            let before = (accept_ra(), shell("ip route; ip rule; ip -br addr show net0"));
+            for (stop, leaves, given_back) in [
+                ("release", true, false),
+                ("detach", true, true),
+                ("clean", false, true),
+            ] {
+                office.configure(
+                "linnet.toml",
+                &format!("[resolver]\ndnssec = \"off\"\nrecursion = \"never\"\n[links]\nstop = \"{stop}\"\n"),
+            );
+                let mut linnetd = office.linnetd(LINNETD, &[]);
+                cafe.plug("up");
+                until_answer(cafe.answer, stop);
+                until("there is a lease", has_lease);
+                assert_eq!(accept_ra().trim(), "0");
+                linnetd.signal(libc::SIGTERM);
+                linnetd.wait();
+                assert_eq!(has_lease(), leaves, "{stop}");
+                assert_eq!(default_link("-4").is_some(), leaves, "{stop}");
+                assert_eq!(accept_ra() == before.0, given_back, "{stop}");
+            }
+            cafe.plug("down");
+            until("everything is as it was", || {
+                shell("ip route; ip rule; ip -br addr show net0") == before.1
+            });
+        },
+    );
+}

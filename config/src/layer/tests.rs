@@ -1,7 +1,7 @@
 //! What do layers come to, and is every mistake in them found?
 
 use super::*;
-use crate::model::{Manage, ResolvConfMode, WhenDown};
+use crate::model::{Manage, ResolvConfMode, StopUse, WhenDown};
 
 const OFFICE: &str =
     "match = { name = \"vpn*\" }\n[dns]\nupstreams = [\"10.8.0.1\"]\nclaims = [\"corp.test\"]\n";
@@ -465,6 +465,7 @@ fn every_choice_of_the_table_is_a_value_of_the_model() {
                 "stub" => from_word::<ListenerStub>(word).is_some(),
                 "transport" => from_word::<TransportFloor>(word).is_some(),
                 "manage" => from_word::<Manage>(word).is_some(),
+                "stop" => from_word::<StopUse>(word).is_some(),
                 "default" => from_word::<DefaultUse>(word).is_some(),
                 "when-down" => from_word::<WhenDown>(word).is_some(),
                 "messages" => from_word::<TapMessages>(word).is_some(),

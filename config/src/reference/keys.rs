@@ -344,6 +344,14 @@ const MAIN: &[Key] = &[
         "Whether addresses and routes hang on the carrier where a profile does not say; false keeps them all without it.",
     ),
     key(
+        Section::Links,
+        "stop",
+        Syntax::Choice(&["release", "detach", "clean"]),
+        Some("\"detach\""),
+        "What stays when linnetd ends: everything as it is (`release`); addresses, routes and rules, with kernel settings given back so that the kernel goes on \
+         by itself (`detach`); nothing that is linnet's (`clean`).",
+    ),
+    key(
         Section::Listeners,
         "address",
         Syntax::Text(Form::Listen),
