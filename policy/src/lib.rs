@@ -19,7 +19,6 @@ pub mod plan;
 mod profile;
 mod resolv_conf;
 mod scope;
-pub mod subnets;
 mod suffixes;
 mod supplied;
 #[cfg(test)]

@@ -335,7 +335,8 @@ impl Client {
         let information = match &self.information {
             Information::Idle => None,
             Information::Asking(exchange) => Some(exchange.due_at()),
-            Information::Informed { refresh_at } => Some(*refresh_at),
+            // While leases are asked for, it is not asked for again.
+            Information::Informed { refresh_at } => self.wants_information().then_some(*refresh_at),
         };
         let notice = self.notice.as_ref().map(|notice| notice.exchange.due_at());
         [

@@ -585,3 +585,27 @@ fn a_complaint_is_told() {
     assert_eq!(report.complaint.as_deref(), Some("said so"));
     assert_ne!(StatusCode::NoAddrsAvail, StatusCode::Success);
 }
+
+#[test]
+fn a_server_that_promises_and_does_not_give_costs_little_for_hours() {
+    let server = "2001:db8::53".parse::<Ipv6Addr>().unwrap().octets();
+    let mut link = Link::soliciting();
+    link.answer(&Answer::new(MessageType::Advertise).refused(Sort::Addresses, 2));
+    link.answer(&Answer::new(MessageType::Reply).with(option::DNS, &server));
+    let mut sent = 0;
+    for _ in 0..3600 {
+        link.step(1);
+        if link.sent.is_empty() {
+            continue;
+        }
+        if link.last().kind == MessageType::Solicit {
+            link.answer(&granted(MessageType::Advertise).with(option::PREFERENCE, &[255]));
+        }
+        if link.last().kind == MessageType::Request {
+            link.answer(&Answer::new(MessageType::Reply));
+        }
+        sent += link.take_sent().len();
+    }
+    assert!(sent < 200, "{sent} messages in an hour");
+    assert_eq!(link.supply().upstreams.len(), 1);
+}

@@ -222,6 +222,8 @@ impl Client {
     pub fn handle_reattach(&mut self, now: Instant) {
         for router in &mut self.routers {
             router.confirmed = false;
+            // What was not reached without a carrier may be there.
+            router.reach.reach();
         }
         self.doubt_at = None;
         self.solicitation.begin(now);

@@ -105,7 +105,8 @@ fn prefix(client: &Client, known: &Advertised, supply: &mut Supply) {
                 },
                 preferred_until: made.preferred_until,
                 valid_until: made.valid_until,
-                temporaries: client.setup.settings.privacy != Privacy::Off,
+                // The kernel refuses to make any beside an address that has no prefix of 64 bits.
+                temporaries: with_route && client.setup.settings.privacy != Privacy::Off,
             });
         }
     }

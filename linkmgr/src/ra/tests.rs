@@ -329,6 +329,10 @@ fn addresses_are_made_as_the_profile_says() {
     let address = network.supply().addresses[0];
     assert_eq!(address.prefix.to_string(), "2001:db8:1::53/64");
     assert!(address.temporaries);
+    network.hear(B, &Ra::new(1800).prefix("2001:db8:2::", 64, 0x40, 600, 600));
+    let apart = network.supply().addresses[1];
+    assert_eq!(apart.prefix.length, 128);
+    assert!(!apart.temporaries, "the kernel would refuse it (EINVAL)");
 }
 
 #[test]
@@ -447,6 +451,21 @@ fn back_in_the_same_place_nothing_changes() {
     network.step(60);
     assert_eq!(network.routes(), before);
     assert!(!network.supply().unconfirmed);
+}
+
+#[test]
+fn a_router_that_was_lost_with_the_carrier_is_used_again_with_it() {
+    let mut network = Network::new();
+    network.hear(A, &usual("2001:db8:1::").flags(0b01 << 3));
+    network.hear(B, &usual("2001:db8:1::"));
+    network.neighbour(A, Reachability::Failed);
+    assert_eq!(network.routes(), ["::/0 via fe80::b"]);
+    network.step(5);
+    network.client.handle_reattach(network.now);
+    network.drain();
+    network.hear(A, &usual("2001:db8:1::").flags(0b01 << 3));
+    network.hear(B, &usual("2001:db8:1::"));
+    assert_eq!(network.routes(), ["::/0 via fe80::a", "::/0 via fe80::b"]);
 }
 
 #[test]

@@ -33,7 +33,7 @@ impl Client {
     }
 
     /// Whether other information is wanted by itself.
-    fn wants_information(&self) -> bool {
+    pub(super) fn wants_information(&self) -> bool {
         let asked =
             self.setup.settings.when == Dhcp6When::Always || self.flags.managed || self.flags.other;
         match &self.state {
