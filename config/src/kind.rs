@@ -64,6 +64,8 @@ pub struct Kind {
     pub has_peer: bool,
     /// What can be said of its ports; `None` when it has none.
     pub ports: Option<&'static [Attribute]>,
+    /// Whether a link must be down to become its port.
+    pub joins_down: bool,
     /// Whether a change names all attributes, because the kernel takes those that are left out for their defaults.
     pub changes_whole: bool,
     /// What can be said of it.

@@ -24,6 +24,7 @@ mod supplied;
 #[cfg(test)]
 mod tests;
 mod upstream;
+pub mod virtual_links;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -20,6 +20,7 @@ mod failover;
 mod guests;
 mod ipv6;
 mod kill;
+mod kinds;
 mod leak;
 mod links;
 mod listeners;

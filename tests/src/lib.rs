@@ -4,6 +4,7 @@ pub mod exposition;
 pub mod faults;
 pub mod fuzz;
 pub mod lab;
+pub mod machine;
 pub mod namespace;
 pub mod office;
 pub mod oracle;

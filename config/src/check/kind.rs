@@ -2,7 +2,7 @@
 //!
 //! What hangs on other profiles, as a loop of links, is found in [`super::between`].
 
-mod wireguard;
+pub(super) mod wireguard;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -527,7 +527,9 @@ fn together(link: &VirtualLink, said: &Table, findings: &mut Findings<'_>) {
     }
     let is_on = |name: &str| link.attributes.get(name) == Some(&Value::Switch(true));
     let cuts = link.attributes.get("path-mtu-discovery") == Some(&Value::Switch(false));
-    if cuts && link.attributes.contains_key("ttl") && !is_on("ignore-df") {
+    let ttl = link.attributes.get("ttl");
+    let has_ttl = ttl.is_some_and(|ttl| *ttl != Value::Number(0));
+    if cuts && has_ttl && !is_on("ignore-df") {
         let message = "with a `ttl` of its own a tunnel cannot do without path MTU discovery";
         let help = Some("leave out one of the two".to_owned());
         findings.error(said.key("path-mtu-discovery"), message, help);

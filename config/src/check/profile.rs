@@ -59,6 +59,7 @@ pub(crate) fn profile(
         .map(|dns| self::dns(dns, &config.resolver, &network, &mut claims_at, findings))
         .unwrap_or_default();
     let link = super::kind::link(top, matches.as_ref(), findings);
+    super::kind::wireguard::endpoints(link.as_ref(), &dns, top, findings);
     let profile = Profile {
         id: id.clone(),
         matches,

@@ -19,6 +19,7 @@ pub(super) const BOND: Kind = Kind {
     parent: Parent::None,
     has_peer: false,
     ports: Some(PORTS),
+    joins_down: true,
     changes_whole: false,
     attributes: ATTRIBUTES,
 };

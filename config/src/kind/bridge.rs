@@ -23,6 +23,7 @@ pub(super) const BRIDGE: Kind = Kind {
     parent: Parent::None,
     has_peer: false,
     ports: Some(PORTS),
+    joins_down: false,
     changes_whole: false,
     attributes: ATTRIBUTES,
 };

@@ -21,6 +21,7 @@ pub(super) const VXLAN: Kind = Kind {
     parent: Parent::Attribute(3),
     has_peer: false,
     ports: None,
+    joins_down: false,
     changes_whole: false,
     attributes: &[
         row(
@@ -88,7 +89,8 @@ pub(super) const VXLAN: Kind = Kind {
             Number(U32),
             Some("0"),
             "How many hosts are remembered; 0 for any number.",
-        ),
+        )
+        .changes(Change::Anew),
         row(
             "source-ports",
             Syntax::Text(Form::PortRange),
@@ -233,6 +235,7 @@ pub(super) const GENEVE: Kind = Kind {
     parent: Parent::None,
     has_peer: false,
     ports: None,
+    joins_down: false,
     changes_whole: false,
     attributes: &[
         row(
@@ -334,6 +337,7 @@ pub(super) const WIREGUARD: Kind = Kind {
     parent: Parent::None,
     has_peer: false,
     ports: None,
+    joins_down: false,
     changes_whole: false,
     attributes: &[
         row(

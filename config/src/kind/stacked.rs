@@ -18,6 +18,7 @@ const fn plain(name: &'static str, doc: &'static str) -> Kind {
         parent: Parent::None,
         has_peer: false,
         ports: None,
+        joins_down: false,
         changes_whole: false,
         attributes: &[],
     }

@@ -21,6 +21,7 @@ const fn tunnel(name: &'static str, doc: &'static str, attributes: &'static [Att
         parent: Parent::Attribute(1),
         has_peer: false,
         ports: None,
+        joins_down: false,
         changes_whole: true,
         attributes,
     }
@@ -93,7 +94,8 @@ const GRES: &[Attribute] = &[
         Address4,
         None,
         "The other side's address; without it the tunnel has many ends.",
-    ),
+    )
+    .changes(Change::Anew),
     row(
         "ttl",
         TTL,
@@ -294,7 +296,8 @@ const REMOTE: Attribute = row(
     Address4,
     None,
     "The other side's address; without it the tunnel has many ends.",
-);
+)
+.changes(Change::Anew);
 const TTL_4: Attribute = row(
     "ttl",
     TTL,
@@ -336,9 +339,20 @@ pub(super) const IPIP: Kind = tunnel(
             Word(U8, &[("any", 0), ("ipv4", 4), ("mpls", 137)]),
             Some("\"ipv4\""),
             "What is within.",
-        ),
+        )
+        .changes(Change::Anew),
         MARK,
     ],
+);
+
+/// Without it the kernel makes 64 of it for this kind alone.
+const TTL_SIT: Attribute = row(
+    "ttl",
+    number(0, 255),
+    &[4],
+    Number(U8),
+    Some("64"),
+    "How far its packets go; 0 for as far as those within.",
 );
 
 pub(super) const SIT: Kind = tunnel(
@@ -347,7 +361,7 @@ pub(super) const SIT: Kind = tunnel(
     &[
         LOCAL,
         REMOTE,
-        TTL_4,
+        TTL_SIT,
         TOS,
         DISCOVERY,
         row(
@@ -357,7 +371,8 @@ pub(super) const SIT: Kind = tunnel(
             Word(U8, &[("any", 0), ("ipv4", 4), ("ipv6", 41), ("mpls", 137)]),
             Some("\"ipv6\""),
             "What is within.",
-        ),
+        )
+        .changes(Change::Anew),
         row(
             "isatap",
             Syntax::Boolean,
@@ -365,7 +380,8 @@ pub(super) const SIT: Kind = tunnel(
             Wire::Bit(U16, 0),
             OFF,
             "Whether the other side's address is read out of the IPv6 address.",
-        ),
+        )
+        .changes(Change::Anew),
         row(
             "sixrd-prefix",
             ADDRESS,

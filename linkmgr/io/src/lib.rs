@@ -19,6 +19,7 @@
 //! route that vanishes because its nexthop object is deleted is noticed at the next listing only.
 
 mod boot;
+pub mod ask;
 mod emit;
 pub mod message;
 mod monitor;

@@ -36,6 +36,7 @@ pub(crate) const INFO_SLAVE_DATA: u16 = 5;
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
+const RTM_GETLINK: u16 = 18;
 const RTM_SETLINK: u16 = 19;
 const NLM_F_EXCL: u16 = 0x200;
 const NLM_F_CREATE: u16 = 0x400;
@@ -54,6 +55,7 @@ const BRIDGE_VLAN_INFO_UNTAGGED: u16 = 1 << 2;
 const BRIDGE_VLAN_INFO_RANGE_BEGIN: u16 = 1 << 3;
 const BRIDGE_VLAN_INFO_RANGE_END: u16 = 1 << 4;
 const AF_BRIDGE: u8 = 7;
+const IFF_UP: u32 = 1;
 /// `struct ifinfomsg` has this many octets.
 const LINK_HEADER: usize = 16;
 /// So many VLANs fit a message with room to spare.
@@ -278,4 +280,36 @@ fn header(family: u8, index: u32) -> Vec<u8> {
     header.extend(index.to_ne_bytes());
     header.resize(LINK_HEADER, 0);
     header
+}
+
+/// Takes a link up or down.
+pub fn set_up(index: u32, up: bool) -> Message {
+    let mut body = vec![0; 4];
+    body.extend(index.to_ne_bytes());
+    body.extend((if up { IFF_UP } else { 0 }).to_ne_bytes());
+    body.extend(IFF_UP.to_ne_bytes());
+    Message {
+        kind: RTM_NEWLINK,
+        flags: 0,
+        body,
+    }
+}
+
+/// Asks for one link by its name; the answer is of the kind of [`make`].
+pub fn get(name: &str) -> Message {
+    let mut body = header(0, 0);
+    tlv::put_text(&mut body, IFLA_IFNAME, name);
+    Message {
+        kind: RTM_GETLINK,
+        flags: 0,
+        body,
+    }
+}
+
+/// Reads the index and `IFLA_LINKINFO` out of an answer to [`get`].
+pub fn link_of(answer: &Message) -> Option<(u32, &[u8])> {
+    let index = tlv::word(&answer.body, 4)?;
+    let attributes = answer.body.get(LINK_HEADER..)?;
+    let info = tlv::find(attributes, IFLA_LINKINFO).unwrap_or_default();
+    (answer.kind == RTM_NEWLINK).then_some((index, info))
 }

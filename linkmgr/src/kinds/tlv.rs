@@ -38,7 +38,7 @@ pub(crate) fn put_nested(bytes: &mut Vec<u8>, number: u16, inner: impl FnOnce(&m
 }
 
 /// Walks attributes; stops where the lengths make no sense.
-pub(crate) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(half(bytes, 0)?);
         let number = half(bytes, 2)? & NUMBER;

@@ -9,13 +9,14 @@ use crate::check::values;
 use crate::diagnostic::Findings;
 use crate::kind::{LinkKind, Value};
 use crate::model::{
-    Endpoint, EndpointHost, PeerSettings, Prefix, PublicKey, Secret, SecretSource,
-    WireguardSettings, read_key,
+    DnsSettings, Endpoint, EndpointHost, PeerSettings, Prefix, PublicKey, Secret, SecretSource,
+    VirtualLink, WireguardSettings, read_key,
 };
+use crate::name::DomainName;
 use crate::raw::{Table, Text};
 
 /// Checks keys and peers.
-pub(super) fn settings(
+pub(in crate::check) fn settings(
     kind: LinkKind,
     top: &Table,
     said: &Table,
@@ -76,6 +77,31 @@ pub(super) fn settings(
         mark: u32::try_from(number("mark")).unwrap_or_default(),
         peers,
     }))
+}
+
+/// Checks that no endpoint has a name that its own tunnel claims: it could not be resolved before there is a tunnel.
+pub(in crate::check) fn endpoints(
+    link: Option<&VirtualLink>,
+    dns: &DnsSettings,
+    top: &Table,
+    findings: &mut Findings<'_>,
+) {
+    let peers = link.and_then(|link| link.wireguard.as_ref());
+    for peer in peers.iter().flat_map(|settings| settings.peers.values()) {
+        let Some(EndpointHost::Name(name)) = peer.endpoint.as_ref().map(|endpoint| &endpoint.host)
+        else {
+            continue;
+        };
+        let is_in = |names: &[DomainName]| {
+            name.suffixes()
+                .any(|suffix| names.iter().any(|name| name.as_wire() == suffix))
+        };
+        if is_in(&dns.claims) && !is_in(&dns.exclude) {
+            let message = format!("{name} is claimed by the tunnel that it leads to");
+            let help = format!("add exclude = [\"{name}\"] to [dns]");
+            findings.error(top.key("peers"), message, Some(help));
+        }
+    }
 }
 
 fn peer(said: &Table, findings: &mut Findings<'_>) -> PeerSettings {

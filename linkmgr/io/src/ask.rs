@@ -1,0 +1,263 @@
+//! How does one request go to the kernel, and what does it say? [`Asker`]: one message, its answers, its error in words.
+//!
+//! It waits for the kernel, which answers within the call: links are made seldom, and what waits is a thread of its own.
+
+use std::io;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use linkmgr::KernelFault;
+use linkmgr::kinds::Message;
+use linkmgr::kinds::tun::Tun;
+use netlink_sys::protocols::{NETLINK_GENERIC, NETLINK_ROUTE};
+use netlink_sys::{Socket, SocketAddr};
+use socket2::SockRef;
+
+use crate::message::HEADER_LENGTH;
+use crate::socket::{DATAGRAM_LENGTH, Received, receive};
+
+/// A kernel that says nothing for so long has lost the request.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// `NLMSG_ERROR` and `NLMSG_DONE`.
+const ERROR: u16 = 2;
+const DONE: u16 = 3;
+/// `NLMSGERR_ATTR_MSG`.
+const FAULT_TEXT: u16 = 1;
+/// `struct nlmsgerr` without the request, which `NETLINK_CAP_ACK` leaves out, but for its header.
+const FAULT_HEADER: usize = 4 + HEADER_LENGTH;
+
+/// Which part of the kernel is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Links, addresses, routes.
+    Route,
+    /// Families that have a name: WireGuard, ethtool.
+    Generic,
+}
+
+/// A socket for requests of which each has its answer before the next.
+#[derive(Debug)]
+pub struct Asker {
+    socket: Socket,
+    sequence: u32,
+}
+
+/// Why there is no good answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The kernel does not want it.
+    #[error("{0}")]
+    Fault(KernelFault),
+    /// The socket has failed, or the kernel is silent.
+    #[error("netlink")]
+    Socket(#[from] io::Error),
+}
+
+impl AskError {
+    /// Returns `errno`, when there is one.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::Fault(fault) => Some(fault.errno),
+            Self::Socket(error) => error.raw_os_error(),
+        }
+    }
+}
+
+impl Asker {
+    /// Opens the socket.
+    ///
+    /// # Errors
+    /// When the kernel has no such part.
+    pub fn open(part: Part) -> io::Result<Self> {
+        let protocol = match part {
+            Part::Route => NETLINK_ROUTE,
+            Part::Generic => NETLINK_GENERIC,
+        };
+        let mut socket = Socket::new(protocol)?;
+        SockRef::from(&socket).set_read_timeout(Some(PATIENCE))?;
+        socket.set_ext_ack(true)?;
+        socket.set_cap_ack(true)?;
+        socket.bind(&SocketAddr::new(0, 0))?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        Ok(Self {
+            socket,
+            sequence: 0,
+        })
+    }
+
+    /// Sends one request and waits for all of its answers.
+    ///
+    /// # Errors
+    /// What the kernel says against it.
+    pub fn ask(&mut self, message: &Message) -> Result<Vec<Message>, AskError> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let request = framed(message, self.sequence);
+        let sent = self.socket.send(&request, 0)?;
+        if sent != request.len() {
+            return Err(io::Error::from(io::ErrorKind::WriteZero).into());
+        }
+        let mut answers = Vec::new();
+        let mut buffer = Vec::with_capacity(DATAGRAM_LENGTH);
+        loop {
+            match receive(&self.socket, &mut buffer)? {
+                Received::Datagram => {}
+                Received::Foreign => continue,
+                Received::Lost => return Err(io::Error::from_raw_os_error(libc::ENOBUFS).into()),
+            }
+            if let Some(end) = take(&buffer, self.sequence, &mut answers) {
+                end.map_err(AskError::Fault)?;
+                return Ok(answers);
+            }
+        }
+    }
+}
+
+/// Puts the header before a request.
+fn framed(message: &Message, sequence: u32) -> Vec<u8> {
+    let length = HEADER_LENGTH + message.body.len();
+    let flags = message.flags | REQUEST | ACKNOWLEDGE;
+    let mut bytes = Vec::with_capacity(length);
+    bytes.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
+    bytes.extend(message.kind.to_ne_bytes());
+    bytes.extend(flags.to_ne_bytes());
+    bytes.extend(sequence.to_ne_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(&message.body);
+    bytes
+}
+
+/// `NLM_F_REQUEST` and `NLM_F_ACK`, as wide as the field that holds them.
+const REQUEST: u16 = 1;
+const ACKNOWLEDGE: u16 = 4;
+
+/// Takes the messages of a datagram; returns how it ends, when it does. What belongs to an earlier request is passed over.
+fn take(
+    mut bytes: &[u8],
+    sequence: u32,
+    answers: &mut Vec<Message>,
+) -> Option<Result<(), KernelFault>> {
+    while let Some((length, kind, flags, of)) = header(bytes) {
+        let body = bytes.get(HEADER_LENGTH..length)?;
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        if of != sequence {
+            continue;
+        }
+        match kind {
+            ERROR | DONE => return Some(ending(kind, body)),
+            _ => answers.push(Message {
+                kind,
+                flags,
+                body: body.to_vec(),
+            }),
+        }
+    }
+    None
+}
+
+fn header(bytes: &[u8]) -> Option<(usize, u16, u16, u32)> {
+    let half = |at: usize| Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
+    let word = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    let length = usize::try_from(word(0)?).ok()?;
+    (length >= HEADER_LENGTH).then_some((length, half(4)?, half(6)?, word(8)?))
+}
+
+/// A negated `errno`, or 0; then words in attributes, where the kernel has any.
+fn ending(kind: u16, body: &[u8]) -> Result<(), KernelFault> {
+    let octets = body.get(..4).and_then(|octets| octets.try_into().ok());
+    let errno = octets.map_or(0, i32::from_ne_bytes).saturating_neg();
+    if errno <= 0 {
+        return Ok(());
+    }
+    let attributes = if kind == ERROR { FAULT_HEADER } else { 4 };
+    let text = linkmgr::kinds::attributes(body.get(attributes..).unwrap_or_default())
+        .find(|(number, _)| *number == FAULT_TEXT)
+        .map(|(_, text)| text.strip_suffix(&[0]).unwrap_or(text));
+    let text = text.and_then(|text| std::str::from_utf8(text).ok());
+    Err(KernelFault {
+        errno,
+        text: text.map(Arc::from),
+    })
+}
+
+/// Makes a link that programs open as a file; it stays when this returns.
+///
+/// # Errors
+/// When there is no such device, or one of its name.
+pub fn make_tun(tun: &Tun) -> io::Result<()> {
+    // SAFETY: the path is a C string; the flags are plain.
+    let descriptor = unsafe {
+        libc::open(
+            c"/dev/net/tun".as_ptr(),
+            libc::O_RDWR | libc::O_CLOEXEC | libc::O_NONBLOCK,
+        )
+    };
+    if descriptor < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor was opened above and belongs to nobody else.
+    let file = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    for (request, argument) in tun.steps() {
+        let result = match argument {
+            linkmgr::kinds::tun::Argument::Request(mut request_octets) => {
+                // SAFETY: the argument is a `struct ifreq`, whose 40 octets are writable for the whole call.
+                unsafe {
+                    libc::ioctl(
+                        file.as_raw_fd(),
+                        libc::Ioctl::from(request),
+                        request_octets.as_mut_ptr(),
+                    )
+                }
+            }
+            linkmgr::kinds::tun::Argument::Number(number) => {
+                // SAFETY: these take a number, not a pointer.
+                unsafe {
+                    libc::ioctl(
+                        file.as_raw_fd(),
+                        libc::Ioctl::from(request),
+                        libc::c_ulong::from(number),
+                    )
+                }
+            }
+        };
+        if result < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_says_no_in_words() {
+        let mut asker = Asker::open(Part::Route).unwrap();
+        let missing = linkmgr::kinds::message::get("no-such-link0");
+        let error = asker.ask(&missing).unwrap_err();
+        assert_eq!(error.errno(), Some(libc::ENODEV));
+        let answers = asker.ask(&linkmgr::kinds::message::get("lo")).unwrap();
+        let (index, _) = linkmgr::kinds::message::link_of(&answers[0]).unwrap();
+        assert_eq!(index, 1);
+    }
+
+    #[test]
+    fn answers_of_earlier_requests_are_passed_over_and_nonsense_ends_nothing() {
+        let mut bytes = Vec::new();
+        for (sequence, kind) in [(1_u32, 16_u16), (2, 16), (2, DONE)] {
+            bytes.extend(20_u32.to_ne_bytes());
+            bytes.extend(kind.to_ne_bytes());
+            bytes.extend([0; 2]);
+            bytes.extend(sequence.to_ne_bytes());
+            bytes.extend([0; 8]);
+        }
+        let mut answers = Vec::new();
+        assert_eq!(take(&bytes, 2, &mut answers), Some(Ok(())));
+        assert_eq!(answers.len(), 1);
+        for cut in 0..bytes.len() {
+            drop(take(&bytes[..cut], 2, &mut answers));
+        }
+        assert_eq!(take(&[0xff; 64], 2, &mut answers), None);
+    }
+}

@@ -1,0 +1,562 @@
+//! Which links should there be that are made, and what has to change? [`wanted`] and [`changes`], pure functions.
+//!
+//! A link is made after those that it stands on, and removed before them. What is there already is changed where it can be, and
+//! made anew where it must be and the journal proves that we made it. Nothing else is ever removed: not a link of the same
+//! name, not a port that somebody else has put into a bridge of ours, not an attribute that no profile has named.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use config::Config;
+use config::kind::{Attribute, Change, LinkKind, Parent, Value, Wire};
+use config::matcher::Mac;
+use config::model::{Manage, ProfileId, VirtualLink, VlanUse};
+
+/// A link that a profile wants to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedLink {
+    /// The profile.
+    pub profile: ProfileId,
+    /// What it is.
+    pub link: VirtualLink,
+    /// The hardware address that it is made with.
+    pub mac: Option<Mac>,
+}
+
+/// A link as it is, as far as this file looks at it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PresentLink {
+    /// `ifindex`.
+    pub index: u32,
+    /// Its kind, when it is one of the table.
+    pub kind: Option<LinkKind>,
+    /// Whether it is up.
+    pub up: bool,
+    /// The link that it stands on, by name.
+    pub parent: Option<Arc<str>>,
+    /// The link that it is a port of, by name.
+    pub port_of: Option<Arc<str>>,
+    /// What is said of it.
+    pub attributes: BTreeMap<&'static str, Value>,
+    /// What is said of it as a port.
+    pub port_attributes: BTreeMap<&'static str, Value>,
+    /// Its VLANs, when it is a bridge or a port of one.
+    pub vlans: BTreeMap<u16, VlanUse>,
+}
+
+/// What the journal proves to be ours.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OwnLinks {
+    /// Links that we made, with their index: one of the same name and another index is somebody else's.
+    pub made: BTreeMap<Arc<str>, u32>,
+    /// Ports that we made such, with the link that they are ports of.
+    pub joined: BTreeSet<(Arc<str>, Arc<str>)>,
+    /// Attributes that we set: of links, and of ports as such.
+    pub set: BTreeSet<(Arc<str>, Scope, &'static str)>,
+    /// VLANs that we added.
+    pub vlans: BTreeSet<(Arc<str>, u16)>,
+}
+
+/// What an attribute is said of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// The link itself.
+    Link,
+    /// The link as a port.
+    Port,
+}
+
+/// One thing to do, in its place among others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkChange {
+    /// Make a link; it is down.
+    Make(Box<WantedLink>),
+    /// Remove one that we made.
+    Remove(Arc<str>),
+    /// Take it up or down.
+    SetUp(Arc<str>, bool),
+    /// Change attributes.
+    Set {
+        /// Of which link.
+        name: Arc<str>,
+        /// Its kind.
+        kind: LinkKind,
+        /// The attributes; all that are said, where the kind wants that.
+        attributes: BTreeMap<&'static str, Value>,
+        /// The parent, where it is named in the same breath.
+        parent: Option<Arc<str>>,
+    },
+    /// Make a link a port.
+    Join {
+        /// The port.
+        port: Arc<str>,
+        /// Of which link.
+        of: Arc<str>,
+    },
+    /// Let a port go that we made one.
+    Leave(Arc<str>),
+    /// Change attributes of a port.
+    SetPort {
+        /// The port.
+        port: Arc<str>,
+        /// The kind of the link that it is a port of.
+        kind: LinkKind,
+        /// The attributes.
+        attributes: BTreeMap<&'static str, Value>,
+    },
+    /// Add VLANs, or change how a link is a member of them.
+    AddVlans(Arc<str>, BTreeMap<u16, VlanUse>),
+    /// Take VLANs away that we added.
+    RemoveVlans(Arc<str>, Vec<u16>),
+}
+
+/// Why something is not done.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LinkNote {
+    /// A link waits for the one that it stands on.
+    Waits {
+        /// Which.
+        name: Arc<str>,
+        /// For which.
+        below: Arc<str>,
+    },
+    /// A link of this name is there, of another kind, and somebody else has made it.
+    Foreign(Arc<str>),
+    /// It would have to be made anew for this attribute, or its parent, and somebody else has made it.
+    NotAnew(Arc<str>, &'static str),
+    /// A port is one of another link already, and somebody else has made it that.
+    PortTaken {
+        /// The port.
+        port: Arc<str>,
+        /// Whose it is.
+        of: Arc<str>,
+    },
+}
+
+/// What has to change, in order, and what is left.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LinkChanges {
+    /// What to do.
+    pub changes: Vec<LinkChange>,
+    /// What is not done, and why.
+    pub notes: BTreeSet<LinkNote>,
+}
+
+/// Returns the links that profiles make, those that others stand on first.
+pub fn wanted(config: &Config) -> Vec<WantedLink> {
+    if config.links.manage == Manage::None {
+        return Vec::new();
+    }
+    let mut open: BTreeMap<Arc<str>, WantedLink> = BTreeMap::new();
+    for profile in config.profiles.values().filter(|it| it.network.autoconnect) {
+        if let Some(link) = &profile.link {
+            let wanted = WantedLink {
+                profile: profile.id.clone(),
+                link: link.clone(),
+                mac: profile.network.mac,
+            };
+            open.insert(link.name.clone(), wanted);
+        }
+    }
+    let mut ordered = Vec::with_capacity(open.len());
+    while !open.is_empty() {
+        let names: BTreeSet<Arc<str>> = open
+            .values()
+            .flat_map(|wanted| std::iter::once(&wanted.link.name).chain(&wanted.link.peer))
+            .cloned()
+            .collect();
+        let is_free = |wanted: &WantedLink| !wanted.link.below().any(|name| names.contains(name));
+        let free = open.iter().find(|(_, wanted)| is_free(wanted));
+        // A circle has been reported and taken out when the configuration was read; were there one, its links come last.
+        let Some(name) = free
+            .or_else(|| open.iter().next())
+            .map(|(name, _)| name.clone())
+        else {
+            break;
+        };
+        ordered.extend(open.remove(&name));
+    }
+    ordered
+}
+
+/// Compares what should be with what is. Doing all of it and comparing again leaves nothing to do.
+pub fn changes(
+    wanted: &[WantedLink],
+    present: &BTreeMap<Arc<str>, PresentLink>,
+    ours: &OwnLinks,
+) -> LinkChanges {
+    let mut walk = Walk {
+        present,
+        ours,
+        there: present.keys().cloned().collect(),
+        gone: BTreeSet::new(),
+        out: LinkChanges::default(),
+    };
+    walk.remove_unwanted(wanted);
+    walk.remove_changed(wanted);
+    for one in wanted {
+        walk.link(one);
+    }
+    // All go before any comes: a port may move from one link to another.
+    for one in wanted {
+        walk.let_ports_go(&one.link);
+    }
+    for one in wanted {
+        walk.ports(&one.link);
+    }
+    walk.out
+}
+
+struct Walk<'a> {
+    present: &'a BTreeMap<Arc<str>, PresentLink>,
+    ours: &'a OwnLinks,
+    /// Links that are there when the changes so far are done.
+    there: BTreeSet<Arc<str>>,
+    /// Links of before that are not.
+    gone: BTreeSet<Arc<str>>,
+    out: LinkChanges,
+}
+
+impl<'a> Walk<'a> {
+    fn is_ours(&self, name: &Arc<str>) -> bool {
+        let index = self.present.get(name).map(|link| link.index);
+        index.is_some() && self.ours.made.get(name).copied() == index
+    }
+
+    /// Returns a link as it was, unless it is gone by now.
+    fn held(&self, name: &Arc<str>) -> Option<&'a PresentLink> {
+        if self.gone.contains(name) {
+            return None;
+        }
+        self.present.get(name)
+    }
+
+    /// Removes a link of ours, those of ours that stand on it first.
+    fn remove(&mut self, name: &Arc<str>) {
+        if self.gone.contains(name) {
+            return;
+        }
+        self.gone.insert(name.clone());
+        self.there.remove(name);
+        let upper: Vec<Arc<str>> = self
+            .present
+            .iter()
+            .filter(|(_, link)| link.parent.as_ref() == Some(name))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for upper in upper {
+            if self.is_ours(&upper) {
+                self.remove(&upper);
+            }
+        }
+        self.out.changes.push(LinkChange::Remove(name.clone()));
+    }
+
+    fn remove_unwanted(&mut self, wanted: &[WantedLink]) {
+        let names: BTreeSet<&Arc<str>> = wanted
+            .iter()
+            .flat_map(|one| std::iter::once(&one.link.name).chain(&one.link.peer))
+            .collect();
+        for name in self.ours.made.keys() {
+            if !names.contains(name) && self.is_ours(name) {
+                self.remove(name);
+            }
+        }
+    }
+
+    /// Removes what is to be made anew, all before anything is made: a name or id may move from one link to another.
+    fn remove_changed(&mut self, wanted: &[WantedLink]) {
+        for one in wanted {
+            let link = &one.link;
+            let Some(held) = self.held(&link.name) else {
+                continue;
+            };
+            let Some(reason) = needs_making(link, held) else {
+                continue;
+            };
+            if self.is_ours(&link.name) {
+                self.remove(&link.name);
+            } else if reason == KIND {
+                self.out.notes.insert(LinkNote::Foreign(link.name.clone()));
+            } else {
+                let note = LinkNote::NotAnew(link.name.clone(), reason);
+                self.out.notes.insert(note);
+            }
+        }
+    }
+
+    fn link(&mut self, one: &WantedLink) {
+        let link = &one.link;
+        if let Some(held) = self.held(&link.name) {
+            if needs_making(link, held) != Some(KIND) {
+                self.set(link, held);
+            }
+            return;
+        }
+        if let Some(parent) = link
+            .parent
+            .as_ref()
+            .filter(|name| !self.there.contains(*name))
+        {
+            let note = LinkNote::Waits {
+                name: link.name.clone(),
+                below: parent.clone(),
+            };
+            self.out.notes.insert(note);
+            return;
+        }
+        let mut one = one.clone();
+        // A primary that is not there yet is named when it is.
+        let there = &self.there;
+        one.link
+            .attributes
+            .retain(|_, value| is_nameable(value, there));
+        self.there.insert(link.name.clone());
+        self.there.extend(link.peer.clone());
+        self.out.changes.push(LinkChange::Make(Box::new(one)));
+        if !link.vlans.is_empty() {
+            let vlans = LinkChange::AddVlans(link.name.clone(), link.vlans.clone());
+            self.out.changes.push(vlans);
+        }
+    }
+
+    /// Changes the attributes of a link that is there.
+    fn set(&mut self, link: &VirtualLink, held: &PresentLink) {
+        let rows = link.kind.attributes;
+        let mut differing = self.differing(
+            &link.name,
+            Scope::Link,
+            rows,
+            &link.attributes,
+            &held.attributes,
+        );
+        differing.retain(|key, value| {
+            let is_anew = row(rows, key).is_none_or(|row| row.change == Change::Anew);
+            !is_anew && is_nameable(value, &self.there)
+        });
+        let cost = |key: &str| row(rows, key).map_or(Change::Live, |row| row.change);
+        let hardest = differing.keys().map(|key| cost(key)).max();
+        if let Some(hardest) = hardest {
+            let mut said = differing;
+            if link.kind.changes_whole {
+                said.extend(link.attributes.clone());
+            }
+            let parent = link.parent.clone().filter(|_| link.kind.changes_whole);
+            let set = LinkChange::Set {
+                name: link.name.clone(),
+                kind: link.kind,
+                attributes: said,
+                parent,
+            };
+            let needs_down = hardest >= Change::Down && held.up;
+            let ports = if hardest == Change::Empty {
+                self.ports_of(&link.name)
+            } else {
+                Vec::new()
+            };
+            let leave = ports.iter().cloned().map(LinkChange::Leave);
+            self.out.changes.extend(leave);
+            if needs_down {
+                self.out
+                    .changes
+                    .push(LinkChange::SetUp(link.name.clone(), false));
+            }
+            self.out.changes.push(set);
+            if needs_down {
+                self.out
+                    .changes
+                    .push(LinkChange::SetUp(link.name.clone(), true));
+            }
+            for port in ports {
+                self.join(&port, link);
+            }
+        }
+        self.vlans(&link.name, &link.vlans, &held.vlans);
+    }
+
+    /// Returns what differs: what is said and is not so, and what we said once and nobody says any more.
+    fn differing(
+        &self,
+        name: &Arc<str>,
+        scope: Scope,
+        rows: &'static [Attribute],
+        said: &BTreeMap<&'static str, Value>,
+        held: &BTreeMap<&'static str, Value>,
+    ) -> BTreeMap<&'static str, Value> {
+        let mut differing = BTreeMap::new();
+        for row in rows.iter().filter(|row| row.wire != Wire::Elsewhere) {
+            let key = row.key.name;
+            let was_set = self.ours.set.contains(&(name.clone(), scope, key));
+            let value = said
+                .get(key)
+                .cloned()
+                .or_else(|| row.default().filter(|_| was_set));
+            if let Some(value) = value
+                && held.get(key) != Some(&value)
+            {
+                differing.insert(key, value);
+            }
+        }
+        differing
+    }
+
+    fn ports_of(&self, name: &Arc<str>) -> Vec<Arc<str>> {
+        let ports = self
+            .present
+            .iter()
+            .filter(|(_, link)| link.port_of.as_ref() == Some(name));
+        ports.map(|(port, _)| port.clone()).collect()
+    }
+
+    fn join(&mut self, port: &Arc<str>, link: &VirtualLink) {
+        let is_up = self.held(port).is_some_and(|port| port.up);
+        let goes_down = link.kind.joins_down && is_up;
+        if goes_down {
+            self.out
+                .changes
+                .push(LinkChange::SetUp(port.clone(), false));
+        }
+        self.out.changes.push(LinkChange::Join {
+            port: port.clone(),
+            of: link.name.clone(),
+        });
+        if goes_down {
+            self.out.changes.push(LinkChange::SetUp(port.clone(), true));
+        }
+    }
+
+    fn has_ports(&self, link: &VirtualLink) -> bool {
+        let is_foreign = LinkNote::Foreign(link.name.clone());
+        self.there.contains(&link.name) && !self.out.notes.contains(&is_foreign)
+    }
+
+    fn let_ports_go(&mut self, link: &VirtualLink) {
+        if !self.has_ports(link) || self.held(&link.name).is_none() {
+            return;
+        }
+        let left = self.ours.joined.iter().filter(|(port, of)| {
+            let held = self.held(port).and_then(|held| held.port_of.as_ref());
+            *of == link.name && held == Some(of) && !link.ports.contains_key(port)
+        });
+        let left: Vec<LinkChange> = left
+            .map(|(port, _)| LinkChange::Leave(port.clone()))
+            .collect();
+        self.out.changes.extend(left);
+    }
+
+    fn ports(&mut self, link: &VirtualLink) {
+        if !self.has_ports(link) {
+            return;
+        }
+        for (port, settings) in &link.ports {
+            if !self.there.contains(port) {
+                continue;
+            }
+            let held = self.held(port);
+            let master = held
+                .and_then(|held| held.port_of.as_ref())
+                .filter(|of| !self.gone.contains(*of));
+            let is_joined = master == Some(&link.name);
+            if let Some(of) = master.filter(|of| **of != link.name)
+                && !self.ours.joined.contains(&(port.clone(), of.clone()))
+            {
+                let note = LinkNote::PortTaken {
+                    port: port.clone(),
+                    of: of.clone(),
+                };
+                self.out.notes.insert(note);
+                continue;
+            }
+            if !is_joined {
+                self.join(port, link);
+            }
+            let none = BTreeMap::new();
+            let told = held.filter(|_| is_joined);
+            let rows = link.kind.ports.unwrap_or_default();
+            let attributes = self.differing(
+                port,
+                Scope::Port,
+                rows,
+                &settings.attributes,
+                told.map_or(&none, |held| &held.port_attributes),
+            );
+            if !attributes.is_empty() {
+                self.out.changes.push(LinkChange::SetPort {
+                    port: port.clone(),
+                    kind: link.kind,
+                    attributes,
+                });
+            }
+            let no_vlans = BTreeMap::new();
+            let vlans = told.map_or(&no_vlans, |held| &held.vlans);
+            self.vlans(port, &settings.vlans, vlans);
+        }
+    }
+
+    fn vlans(
+        &mut self,
+        name: &Arc<str>,
+        said: &BTreeMap<u16, VlanUse>,
+        held: &BTreeMap<u16, VlanUse>,
+    ) {
+        let added: BTreeMap<u16, VlanUse> = said
+            .iter()
+            .filter(|(vlan, how)| held.get(vlan) != Some(how))
+            .map(|(vlan, how)| (*vlan, *how))
+            .collect();
+        let removed: Vec<u16> = held
+            .keys()
+            .filter(|vlan| !said.contains_key(vlan))
+            .filter(|vlan| self.ours.vlans.contains(&(name.clone(), **vlan)))
+            .copied()
+            .collect();
+        if !removed.is_empty() {
+            let change = LinkChange::RemoveVlans(name.clone(), removed);
+            self.out.changes.push(change);
+        }
+        if !added.is_empty() {
+            self.out
+                .changes
+                .push(LinkChange::AddVlans(name.clone(), added));
+        }
+    }
+}
+
+/// What a link differs in when it is of another kind.
+const KIND: &str = "kind";
+const PARENT: &str = "parent";
+
+/// Returns what a link would have to be made anew for.
+fn needs_making(link: &VirtualLink, held: &PresentLink) -> Option<&'static str> {
+    // A tun and a tap tell the same kind; which of both is no attribute that is told.
+    let is_same = held.kind.is_some_and(|kind| kind == link.kind)
+        || (held.kind.is_none() && link.kind.maker == config::kind::Maker::Tun);
+    if !is_same {
+        return Some(KIND);
+    }
+    if link.kind.parent != Parent::None && link.parent != held.parent {
+        return Some(PARENT);
+    }
+    link.attributes.iter().find_map(|(key, value)| {
+        let row = row(link.kind.attributes, key)?;
+        let is_anew = row.change == Change::Anew && row.wire != Wire::Elsewhere;
+        let differs = held.attributes.get(key).is_some_and(|held| held != value);
+        (is_anew && differs).then_some(*key)
+    })
+}
+
+fn row(rows: &'static [Attribute], key: &str) -> Option<&'static Attribute> {
+    rows.iter().find(|row| row.key.name == key)
+}
+
+/// Whether a value can be said: the link that it names is there.
+fn is_nameable(value: &Value, there: &BTreeSet<Arc<str>>) -> bool {
+    if let Value::Link(name) = value {
+        there.contains(name)
+    } else {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;
