@@ -18,8 +18,8 @@
 //! Routes through nexthop objects (`ip nexthop`) are seen while `net.ipv4.nexthop_compat_mode` is 1, its default; an IPv4
 //! route that vanishes because its nexthop object is deleted is noticed at the next listing only.
 
-mod boot;
 pub mod ask;
+mod boot;
 mod emit;
 pub mod message;
 mod monitor;
