@@ -22,6 +22,9 @@ use crate::verdict::{BogusReason, IndeterminateReason, Verdict};
 /// How long it is remembered that a name is below an unsigned zone, in seconds.
 const UNSIGNED_BY_PARENT: u64 = 300;
 
+/// The most names above a zone that are asked about before it is known whether they are zones.
+const AHEAD_MAX: usize = 3;
+
 /// The most ways to hash that are tried for one zone: one, and another while it changes.
 const WAYS_MAX: usize = 4;
 
@@ -206,13 +209,40 @@ impl Pass<'_> {
         })
     }
 
-    /// As [`Pass::delegation`], where something is signed by a zone of this name: its keys will be needed too.
+    /// As [`Pass::delegation`], where something is signed by a zone of this name: its keys will be needed too, and most likely
+    /// all that leads there. Asked one after the other, each link would cost as long as the question itself did.
     fn signed_delegation(&mut self, name: &Name) -> Result<Delegation, Halt> {
         let found = self.delegation(name);
         if let Err(Halt::Need(..)) = &found {
             self.validation.want(name, rtype::DNSKEY);
+            self.want_above(name);
         }
         found
+    }
+
+    /// Has the links above a zone fetched along, up to one that is known. A name between two zones is asked about in vain, so that
+    /// only a few are.
+    fn want_above(&mut self, name: &Name) {
+        let Trust::Point(owner, _) = self.trust(name) else {
+            return;
+        };
+        let counts = (owner.count()..name.count()).rev();
+        for above in counts.take(AHEAD_MAX).map(|count| name.suffix(count)) {
+            if self.knows(&above) {
+                return;
+            }
+            if above != owner {
+                self.validation.want(&above, rtype::DS);
+            }
+            self.validation.want(&above, rtype::DNSKEY);
+        }
+    }
+
+    /// Whether it is known of a name that a zone begins there, and whether that is signed.
+    fn knows(&self, name: &Name) -> bool {
+        let memory = &self.validator.memory;
+        self.validation.zone_by_name.contains_key(name)
+            || memory.zone(name, self.now.seconds).is_some()
     }
 
     /// Tells what lies at a name, by a proof of the zone above.
@@ -371,7 +401,16 @@ impl Pass<'_> {
                 break;
             }
             let next = name.suffix(count);
-            match self.delegation(&next)? {
+            if self.knows(&next) {
+                current = (next.clone(), self.zone(&next)?.0);
+                continue;
+            }
+            // Right below an anchor, nearly all are signed; further down, few are.
+            let found = match count == owner.count() + 1 {
+                true => self.signed_delegation(&next)?,
+                false => self.delegation(&next)?,
+            };
+            match found {
                 Delegation::Signed(..) => current = (next.clone(), self.zone(&next)?.0),
                 Delegation::Unsigned(why, _) => current = (next, Zone::Insecure(why)),
                 Delegation::NoCut => {}

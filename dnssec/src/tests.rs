@@ -8,6 +8,7 @@ mod fetched;
 mod genuine;
 mod known;
 mod memory;
+mod rounds;
 mod tamper;
 mod world;
 mod zone;

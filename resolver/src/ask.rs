@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!            ┌─ hedge: an untried upstream, after 2×srtt, 150 to 400 ms; at once where two are asked
-//! start → asking ── round: all tried; again after 2×srtt, from 200 ms, doubled from the second time on
+//! start → asking ── round: all tried; again after 2×srtt, from 50 ms, doubled from the second time on
 //!            ├─ failure, error reply: the next untried one at once
 //!            ├─ truncated, or too many wrong replies, or nothing by datagrams: TCP to the same (nothing by TCP alone: datagrams)
 //!            └─ good reply · nobody left · nobody waits → concluded; what is under way is cancelled, or watched (`probing`)
@@ -23,11 +23,12 @@ use crate::lookup::Waiter;
 use crate::query::BUDGET;
 
 /// The most messages for one lookup.
-pub(crate) const ATTEMPTS_MAX: u8 = 8;
+pub(crate) const ATTEMPTS_MAX: u8 = 9;
 /// How old the last message of a lookup is when somebody who joins it may have a message of his own.
 const JOIN_REPEAT: Duration = Duration::from_secs(1);
-/// From which round on an upstream that is silent by datagrams is asked by stream.
+/// From which round on, and after which time, an upstream that is silent by datagrams is asked by stream.
 const STREAM_ROUND: u8 = 2;
+const STREAM_AFTER: Duration = Duration::from_millis(400);
 /// How long to wait for a better reply when one that is an error is at hand.
 const BAD_REPLY_PATIENCE: Duration = Duration::from_millis(1500);
 /// How long to wait before asking again where everybody failed at once.
@@ -150,7 +151,8 @@ impl Resolver {
         let is_open = !upstream.transport.is_encrypted();
         match channel {
             Channel::Udp if again && lookup.round >= STREAM_ROUND => {
-                if is_open && !lookup.streamed.contains(&upstream) {
+                let waited = now.since(lookup.started_at);
+                if is_open && waited >= STREAM_AFTER && !lookup.streamed.contains(&upstream) {
                     lookup.streamed.push(upstream.clone());
                     channel = Channel::Tcp;
                 }

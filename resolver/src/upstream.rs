@@ -29,7 +29,10 @@ const HEDGE_FAILING: Duration = Duration::from_millis(50);
 /// Round-trip times that fit before a second upstream is asked, or the same one again.
 const PATIENCE_SRTTS: u32 = 2;
 /// The least time before the same upstream is asked again.
-const REPEAT_MIN: Duration = Duration::from_millis(200);
+const REPEAT_MIN: Duration = Duration::from_millis(50);
+/// How much of how far round trips differ is waited besides (RFC 6298 §2.3): one that has some answers at hand and must look
+/// for others is not asked again for each that it looks for.
+const VARIATIONS: u32 = 4;
 /// That time while nothing is known of its round-trip time.
 const REPEAT_UNKNOWN: Duration = Duration::from_millis(400);
 /// The most at first, and in later rounds, where it doubles: who has three of ten messages lost is to have one of seven replied to.
@@ -51,6 +54,8 @@ pub(crate) struct UpstreamState {
     optional: bool,
     health: Health,
     srtt: Option<Duration>,
+    /// By how much round trips differ from that, smoothed.
+    variation: Duration,
     pub(crate) manners: Manners,
     /// Whether answers can be validated through it.
     pub(crate) proof: Proof,
@@ -92,6 +97,7 @@ impl UpstreamState {
             srtt: memory
                 .srtt_us
                 .map(|srtt| Duration::from_micros(srtt.into())),
+            variation: Duration::from_micros(u64::from(memory.srtt_us.unwrap_or_default()) / 2),
             manners: Manners::new(memory.manners, now),
             proof: Proof::remembered(memory.validates.as_ref()),
             watched: 0,
@@ -132,8 +138,9 @@ impl UpstreamState {
     /// is late with every reply is given a little more than it takes (RFC 8085 §3.1.1): it gets there no sooner by repetition.
     pub(crate) fn repeat_delay(&self, channel: Channel, rounds: u8) -> Duration {
         let srtt = self.srtt.unwrap_or(REPEAT_UNKNOWN / PATIENCE_SRTTS);
-        let first = (srtt * PATIENCE_SRTTS).max(REPEAT_MIN);
-        let doublings = u32::from(rounds.saturating_sub(1).min(4));
+        let usual = (srtt * PATIENCE_SRTTS).max(srtt + self.variation * VARIATIONS);
+        let first = usual.max(REPEAT_MIN);
+        let doublings = u32::from(rounds.saturating_sub(1).min(5));
         let late = (srtt + srtt / 4).min(REPEAT_LATE_MAX);
         let delay = (first * 2u32.pow(doublings)).min(REPEAT_MAX).max(late);
         match channel {
@@ -208,10 +215,14 @@ impl UpstreamState {
     pub(crate) fn note_rtt(&mut self, channel: Channel, rtt: Duration, now: Instant) {
         self.counts.replies.record(rtt);
         if channel == self.channel(now) {
-            self.srtt = Some(match self.srtt {
-                None => rtt,
-                Some(srtt) => (srtt * SRTT_OLD_EIGHTHS + rtt) / (SRTT_OLD_EIGHTHS + 1),
-            });
+            // RFC 6298 §2.2, §2.3.
+            (self.srtt, self.variation) = match self.srtt {
+                None => (Some(rtt), rtt / 2),
+                Some(srtt) => (
+                    Some((srtt * SRTT_OLD_EIGHTHS + rtt) / (SRTT_OLD_EIGHTHS + 1)),
+                    (self.variation * 3 + srtt.abs_diff(rtt)) / 4,
+                ),
+            };
         }
     }
 
@@ -297,10 +308,12 @@ mod tests {
     #[test]
     fn patience_is_two_round_trips_within_bounds() {
         let rows = [
+            // Of one reply alone, half of its time is how far others may differ.
             (None, 150, 400),
-            (Some(10), 150, 200),
-            (Some(100), 200, 200),
-            (Some(300), 400, 600),
+            (Some(1), 150, 50),
+            (Some(50), 150, 150),
+            (Some(100), 200, 300),
+            (Some(300), 400, 900),
             (Some(900), 400, 1125),
             (Some(3000), 400, 2000),
         ];

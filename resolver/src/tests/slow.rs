@@ -8,8 +8,9 @@ use super::world::{HOME, PLAIN, Say, World};
 use crate::event::ClientId;
 
 const SECOND: &str = "192.0.2.54";
-/// Milliseconds between two questions.
+/// Milliseconds between two questions, where they are many and where they are few.
 const PACE: u64 = 20;
+const SLOW_PACE: u64 = 250;
 /// What the programs of a user have who has configured nothing.
 const DEFAULT: &str = "[resolver]\nrecursion = \"auto\"\n";
 const ONE: &str = "match = { name = \"home*\" }\n[dns]\nupstreams = [\"192.0.2.53\"]\n";
@@ -78,7 +79,11 @@ impl Story {
     }
 
     fn go_on(&mut self, millis: u64) {
-        for _ in 0..millis / PACE {
+        self.go_on_at(PACE, millis);
+    }
+
+    fn go_on_at(&mut self, pace: u64, millis: u64) {
+        for _ in 0..millis / pace {
             self.turns += 1;
             let name = format!("n{}.late.test", self.turns);
             if self.judging == Judging::Warm {
@@ -89,7 +94,7 @@ impl Story {
             let client = self.world.put(&format!("{name} A"));
             let at = self.world.now.as_nanos() / 1_000_000;
             self.asked.push((at, client));
-            self.world.run_for(PACE);
+            self.world.run_for(pace);
         }
     }
 
@@ -114,7 +119,7 @@ impl Story {
 fn nobody_goes_without_an_answer_where_all_servers_come_to_be_a_second_late() {
     for judging in WAYS {
         for servers in [&[HOME][..], &[HOME, SECOND]] {
-            for lasting in [6_000, 30_000] {
+            for lasting in [6_000, 15_000] {
                 let what = format!("{judging:?}, {} servers, {lasting} ms", servers.len());
                 let mut story = Story::new(judging, servers);
                 story.delay(Duration::from_secs(1));
@@ -123,7 +128,7 @@ fn nobody_goes_without_an_answer_where_all_servers_come_to_be_a_second_late() {
                 let took = story.took(&what);
                 assert!(took.last() <= Some(&2_000), "{what}: {:?}", took.last());
                 // Until it is known how late they are, each is asked again and again; then once, or each of them once.
-                let most = (took.len() + 200) * servers.len();
+                let most = (took.len() + 300) * servers.len();
                 let sent = story.world.sent.len();
                 assert!(sent <= most, "{what}: {sent} for {}", took.len());
             }
@@ -159,16 +164,16 @@ fn who_was_deaf_to_datagrams_once_is_not_asked_by_stream_alone_for_long() {
                 let what = format!("{judging:?}, deaf for {seconds} s, well for {hears_for} ms");
                 let mut story = Story::new(judging, &[HOME]);
                 story.world.server(HOME).deaf = true;
-                story.go_on(seconds * 1_000);
+                story.go_on_at(SLOW_PACE, seconds * 1_000);
                 let took = story.took(&what);
                 let late = took.iter().filter(|&&took| took > 100).count();
-                assert!(late <= 25, "{what}: {late} waited");
+                assert!(late <= 2, "{what}: {late} waited");
                 story.world.server(HOME).deaf = false;
                 story.go_on(hears_for);
                 story.delay(Duration::from_secs(1));
                 story.go_on(6_000);
                 let took = story.took(&what);
-                assert!(took.last() <= Some(&2_500), "{what}: {:?}", took.last());
+                assert!(took.last() <= Some(&3_000), "{what}: {:?}", took.last());
             }
         }
     }
@@ -180,7 +185,9 @@ fn who_loses_datagrams_is_not_taken_for_one_that_is_deaf_to_them() {
     let mut story = Story::new(Judging::Off, &[HOME]);
     story.world.server(HOME).loss = 30;
     story.go_on(30_000);
-    story.took("loss");
+    let took = story.took("loss");
+    let late = took[took.len() * 99 / 100];
+    assert!(late <= 250, "p99 {late}");
     let manners = |story: &Story| {
         story.world.status("home@home0").upstreams[0]
             .manners
