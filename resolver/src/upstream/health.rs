@@ -118,6 +118,8 @@ pub(crate) struct Health {
     heard: Option<Instant>,
     /// Whether nothing at all comes from there.
     gone: bool,
+    /// When something was heard that says why, last: silence before that says less.
+    told_at: Option<Instant>,
     /// How often it failed soon after it had come back.
     flaps: u8,
     recovered_at: Option<Instant>,
@@ -145,6 +147,7 @@ impl Default for Health {
             loss: 0,
             heard: None,
             gone: false,
+            told_at: None,
             flaps: 0,
             recovered_at: None,
         }
@@ -197,7 +200,12 @@ impl Health {
             }
             Outcome::Overtaken => {
                 let silent = self.heard.is_none_or(|heard| heard < sent_at);
-                self.miss(silent, now)
+                let why = self.why().filter(|_| self.told_at > Some(sent_at));
+                let change = self.miss(silent, now);
+                if let (Some(told), State::Failing { why, .. }) = (why, &mut self.state) {
+                    *why = told;
+                }
+                change
             }
             Outcome::Lost => self.miss(false, now),
             Outcome::Closed => {
@@ -208,15 +216,15 @@ impl Health {
                 change
             }
             Outcome::Refused => {
-                self.gone = true;
+                (self.gone, self.told_at) = (true, Some(now));
                 self.fail(Why::Refused, now)
             }
             Outcome::Unreachable => {
-                self.gone = true;
+                (self.gone, self.told_at) = (true, Some(now));
                 self.fail(Why::Unreachable, now)
             }
             Outcome::Told(failure) => {
-                self.gone = true;
+                (self.gone, self.told_at) = (true, Some(now));
                 self.fail(Why::Told(failure), now)
             }
         }

@@ -186,3 +186,15 @@ fn tries_come_within_half_a_second_and_rarely_for_one_that_stands_by() {
     assert_eq!(health.try_at(true), Some(now + PAUSE_MAX));
     assert_eq!(working().try_at(true), None);
 }
+
+#[test]
+fn what_was_lost_before_the_reason_was_heard_does_not_cover_it_up() {
+    let at = |millis: u64| Instant::from_nanos(millis * 1_000_000);
+    let mut health = Health::default();
+    health.take(Outcome::Unreachable, at(1_000), false, at(1_001));
+    health.take(Outcome::Overtaken, at(500), false, at(2_000));
+    assert_eq!(health.why(), Some(Why::Unreachable));
+    // Nothing comes back any more, not even that.
+    health.take(Outcome::Overtaken, at(2_100), false, at(3_600));
+    assert_eq!(health.why(), Some(Why::Silent));
+}
