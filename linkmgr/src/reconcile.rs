@@ -359,7 +359,6 @@ impl LinkManager {
             Decision::Settled(state) => {
                 self.writer.record(&item).seen();
                 self.writer.inherited.remove(&item);
-                self.writer.adopting.remove(&item);
                 self.writer.not_mended(&item);
                 self.report(&item, &state);
                 self.writer.record(&item).state = Some(state);
@@ -421,6 +420,7 @@ impl LinkManager {
             // The kernel tells of none.
             self.observed.set_switch(*index, *switch, *value);
         }
+        self.writer.adopting.remove(item);
         if let Some(record) = self.writer.record_by_item.get_mut(item) {
             record.done(request, now);
         }

@@ -111,6 +111,8 @@ pub struct AddressRequest {
     pub temporaries: bool,
     /// `IFA_F_NOPREFIXROUTE`.
     pub no_prefix_route: bool,
+    /// The metric of the kernel's own route for the prefix (`IFA_RT_PRIORITY`); 0 leaves it to the kernel.
+    pub metric: u32,
 }
 
 /// What the kernel says to a request.

@@ -24,6 +24,7 @@ const CREATE: u16 = 0x400;
 const NONE: u16 = 0;
 
 const IFA_PROTO: u16 = 11;
+const IFA_RT_PRIORITY: u16 = 9;
 const NESTED: u16 = 0x8000;
 const SCOPE_UNIVERSE: u8 = 0;
 const SCOPE_LINK: u8 = 253;
@@ -132,6 +133,7 @@ impl Messages<'_> {
             valid,
             temporaries,
             no_prefix_route,
+            metric,
         } = *request;
         let header = address_header(index, &prefix);
         let mut message = self.message(libc::RTM_NEWADDR, flags, &header);
@@ -154,6 +156,9 @@ impl Messages<'_> {
         cache.extend([0; 8]);
         message.attribute(libc::IFA_CACHEINFO, &cache);
         message.attribute(IFA_PROTO, &[OURS]);
+        if metric != 0 {
+            message.word(IFA_RT_PRIORITY, metric);
+        }
         message.finish();
     }
 

@@ -39,7 +39,7 @@ pub(super) struct View<'a> {
     pub(super) overridden: &'a BTreeSet<u32>,
     /// Links whose hardware address does not change while they are up.
     pub(super) needs_down: &'a BTreeSet<u32>,
-    /// What is to be made ours though somebody else has made it.
+    /// What is to be written once more: somebody else's that is to be ours, or ours with another metric.
     pub(super) adopting: &'a BTreeSet<Item>,
     pub(super) stopping: Option<StopLevel>,
     pub(super) now: Instant,
@@ -101,12 +101,32 @@ pub(super) enum WriteDown {
 
 impl View<'_> {
     pub(super) fn decide(&self, item: &Item) -> Decision {
+        if self.is_held(item) {
+            return Decision::Wait(ItemState::Waiting);
+        }
         match item {
             Item::Setting(index, setting) => self.setting(*index, *setting),
             Item::Address(index, prefix) => self.address(item, *index, *prefix),
             Item::Route(key) => self.route(item, key),
             Item::Rule(rule) => self.rule(item, rule),
         }
+    }
+
+    /// Whether an item is on a link that stays as it is: what its profile wants cannot be read.
+    fn is_held(&self, item: &Item) -> bool {
+        let Some(plan) = self.plan.filter(|plan| !plan.held.is_empty()) else {
+            return false;
+        };
+        let index = match item {
+            Item::Setting(index, _) | Item::Address(index, _) => Some(*index),
+            Item::Route(key) if self.planned_route(key).is_none() => {
+                let route = self.observed.own().route(key);
+                route.and_then(|route| route.route.index)
+            }
+            Item::Route(_) | Item::Rule(_) => None,
+        };
+        let id = index.and_then(|index| self.id_by_index.get(&index));
+        self.stopping != Some(StopLevel::Clean) && id.is_some_and(|id| plan.held.contains(id))
     }
 
     /// The link's plan, unless everything is to go.
@@ -243,7 +263,7 @@ impl View<'_> {
             && planned.no_prefix_route == observed.no_prefix_route();
         let lives_as_long = self.is_same_time(planned.valid_until, observed.valid_until())
             && self.is_same_time(preferred_until(planned), observed.preferred_until());
-        let is_to_be_marked = !is_ours && self.adopting.contains(item);
+        let is_to_be_marked = self.adopting.contains(item);
         if lives_as_long && (has_flags || !is_ipv6) && !is_to_be_marked {
             return Decision::Settled(match is_ours {
                 true => ItemState::Ours,
@@ -281,6 +301,7 @@ impl View<'_> {
             valid,
             temporaries: planned.temporaries,
             no_prefix_route: planned.no_prefix_route,
+            metric: planned.metric,
         }
     }
 

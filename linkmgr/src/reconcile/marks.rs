@@ -8,6 +8,7 @@ use policy::{LinkId, LinkPlan, LinksPlan};
 
 use super::INHERITED;
 use super::decide::View;
+use super::record::Record;
 use crate::LinkManager;
 use crate::observed::Touched;
 use crate::status::{Item, Setting};
@@ -46,6 +47,19 @@ impl LinkManager {
             {
                 writer.mark_anew(item);
             }
+        }
+        for id in before.held.symmetric_difference(&plan.held) {
+            let items: Vec<Item> = writer.journal.items_of(id.index).collect();
+            writer.dirty.extend(items);
+            writer.dirty.extend(
+                writer
+                    .journal
+                    .entries()
+                    .routes
+                    .keys()
+                    .copied()
+                    .map(Item::Route),
+            );
         }
         for rule in before.rules.symmetric_difference(&plan.rules) {
             writer.mark_anew(Item::Rule(rule.clone()));
@@ -117,9 +131,24 @@ impl LinkManager {
     pub(crate) fn mark_gone(&mut self, id: LinkId) {
         let writer = &mut self.writer;
         writer.overridden.remove(&id.index);
-        writer.journal.strike_link(id.index);
+        // What was asked for and not seen may be on the next link with this index.
+        let now = writer.now;
+        let unseen = |record: &Record| record.unseen_until().is_some_and(|until| until > now);
+        let records = &writer.record_by_item;
+        let pending: BTreeSet<Item> = writer
+            .journal
+            .items_of(id.index)
+            .filter(|item| writer.busy.contains(item) || records.get(item).is_some_and(unseen))
+            .collect();
+        for item in writer.journal.items_of(id.index).collect::<Vec<_>>() {
+            if !pending.contains(&item) {
+                writer.journal.strike(&item);
+            }
+        }
         let is_here = |item: &Item| match item {
-            Item::Setting(index, _) | Item::Address(index, _) => *index == id.index,
+            Item::Setting(index, _) | Item::Address(index, _) => {
+                *index == id.index && !pending.contains(item)
+            }
             Item::Route(_) | Item::Rule(_) => false,
         };
         writer.record_by_item.retain(|item, _| !is_here(item));

@@ -70,7 +70,10 @@ impl Record {
     pub(super) fn done(&mut self, request: &KernelRequest, now: Instant) {
         let adds = matches!(
             request,
-            KernelRequest::AddAddress(_) | KernelRequest::AddRoute(_) | KernelRequest::AddRule(_)
+            KernelRequest::AddAddress(_)
+                | KernelRequest::ReplaceAddress(_)
+                | KernelRequest::AddRoute(_)
+                | KernelRequest::AddRule(_)
         );
         self.unseen_until = adds.then(|| now + UNSEEN);
         self.is_fresh = false;

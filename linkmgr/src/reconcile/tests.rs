@@ -164,12 +164,12 @@ fn prefix(text: &str) -> Prefix {
 
 fn lasting() -> AddressPlan {
     AddressPlan {
-        metric: 0,
         supplier: None,
         preferred_until: None,
         valid_until: None,
         temporaries: false,
         no_prefix_route: false,
+        metric: 0,
     }
 }
 
@@ -216,7 +216,7 @@ fn rule(priority: u32) -> PolicyRule {
 
 fn up() -> LinkPlan {
     LinkPlan {
-        name: "link".into(),
+        name: "home0".into(),
         profile: ProfileId("home".into()),
         admin_up: Some(true),
         mtu: None,

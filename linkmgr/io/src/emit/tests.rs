@@ -1,1 +1,218 @@
-//! later
+//! Is what is written what the reader of the kernel's own messages understands?
+
+use config::matcher::Mac;
+use linkmgr::{AddressMessage, KernelEvent, Usability};
+use policy::links::{RouteKey, Switch};
+
+use super::*;
+use crate::parse_message;
+
+fn prefix(text: &str) -> Prefix {
+    let (address, length) = text.split_once('/').unwrap();
+    Prefix {
+        address: address.parse().unwrap(),
+        length: length.parse().unwrap(),
+    }
+}
+
+/// The kernel's notices have the form of the requests.
+fn read(request: &KernelRequest) -> Vec<KernelEvent> {
+    let mut octets = Vec::new();
+    emit(request, 1, &mut octets);
+    parse_message(&octets)
+}
+
+fn route(to: &str, via: &[(&str, u16)]) -> OwnRoute {
+    OwnRoute {
+        key: RouteKey {
+            table: 254,
+            to: prefix(to),
+            metric: 100,
+        },
+        index: Some(7),
+        kind: RouteKind::Unicast,
+        via: via
+            .iter()
+            .map(|(via, weight)| Hop {
+                via: via.parse().unwrap(),
+                weight: *weight,
+            })
+            .collect(),
+        on_link: false,
+        source: None,
+        mtu: None,
+        preference: Preference::Medium,
+        valid: None,
+    }
+}
+
+#[test]
+fn an_address_is_written_as_it_is_read() {
+    for address in [
+        "192.0.2.7/24",
+        "2001:db8::7/64",
+        "192.0.2.7/32",
+        "169.254.1.1/16",
+    ] {
+        for (preferred, valid, temporaries, no_prefix_route) in [
+            (None, None, false, true),
+            (Some(60), Some(3600), true, false),
+        ] {
+            let wanted = AddressRequest {
+                index: 7,
+                address: prefix(address),
+                preferred,
+                valid,
+                temporaries,
+                no_prefix_route,
+                metric: 0,
+            };
+            let told = AddressMessage {
+                usability: Usability::Usable,
+                preferred,
+                valid,
+                protocol: OURS,
+                temporaries,
+                no_prefix_route,
+                ..AddressMessage::lasting(7, prefix(address))
+            };
+            for request in [
+                KernelRequest::AddAddress(wanted),
+                KernelRequest::ReplaceAddress(wanted),
+            ] {
+                assert_eq!(read(&request), [KernelEvent::Address(told)]);
+            }
+            let gone = KernelRequest::DeleteAddress {
+                index: 7,
+                address: prefix(address),
+                promote: false,
+            };
+            let address = prefix(address);
+            assert_eq!(
+                read(&gone),
+                [KernelEvent::AddressGone { index: 7, address }]
+            );
+        }
+    }
+}
+
+#[test]
+fn a_route_is_written_as_it_is_read() {
+    let mut wide = route("10.0.0.0/8", &[("192.0.2.1", 1)]);
+    wide.key.table = 70_000;
+    wide.source = Some("192.0.2.7".parse().unwrap());
+    wide.mtu = Some(1400);
+    let mut on_link = route("10.0.0.0/8", &[("198.51.100.1", 1)]);
+    on_link.on_link = true;
+    let mut low = route("2001:db8:1::/48", &[("fe80::1", 1)]);
+    low.preference = Preference::Low;
+    let mut blackhole = route("10.1.0.0/16", &[]);
+    blackhole.kind = RouteKind::Blackhole;
+    blackhole.index = None;
+    for wanted in [
+        wide,
+        on_link,
+        low,
+        blackhole,
+        route("10.2.0.0/16", &[]),
+        route("10.3.0.0/16", &[("192.0.2.1", 1), ("192.0.2.2", 3)]),
+        route("2001:db8:2::/48", &[("2001:db8::1", 2), ("2001:db8::2", 1)]),
+        // RFC 5549.
+        route("10.4.0.0/16", &[("fe80::1", 1)]),
+    ] {
+        for request in [
+            KernelRequest::AddRoute(wanted.clone()),
+            KernelRequest::ReplaceRoute(wanted.clone()),
+        ] {
+            assert_eq!(read(&request), [KernelEvent::OwnRoute(wanted.clone())]);
+        }
+        // A deletion says what tells ours from others, and no more.
+        let [KernelEvent::OwnRouteGone(gone)] =
+            &read(&KernelRequest::DeleteRoute(wanted.clone()))[..]
+        else {
+            panic!("{wanted:?}");
+        };
+        assert_eq!((gone.key, &gone.via), (wanted.key, &wanted.via));
+    }
+}
+
+#[test]
+fn a_rule_is_written_as_it_is_read() {
+    let plain = PolicyRule {
+        priority: 100,
+        is_ipv6: false,
+        from: None,
+        to: None,
+        mark: None,
+        incoming: None,
+        outgoing: None,
+        table: Some(254),
+        kind: RouteKind::Unicast,
+        suppress_length: None,
+        invert: false,
+    };
+    for wanted in [
+        plain.clone(),
+        PolicyRule {
+            is_ipv6: true,
+            from: Some(prefix("2001:db8::/32")),
+            to: Some(prefix("2001:db8:1::/48")),
+            table: Some(70_000),
+            ..plain.clone()
+        },
+        PolicyRule {
+            mark: Some((0x53, 0xff)),
+            incoming: Some("in0".into()),
+            outgoing: Some("out0".into()),
+            suppress_length: Some(0),
+            invert: true,
+            ..plain.clone()
+        },
+        PolicyRule {
+            table: None,
+            kind: RouteKind::Prohibit,
+            ..plain
+        },
+    ] {
+        let there = KernelRequest::AddRule(wanted.clone());
+        assert_eq!(read(&there), [KernelEvent::Rule(wanted.clone())]);
+        let gone = KernelRequest::DeleteRule(wanted.clone());
+        assert_eq!(read(&gone), [KernelEvent::RuleGone(wanted)]);
+    }
+}
+
+#[test]
+fn a_setting_is_one_message_or_as_many_as_it_takes() {
+    let mac = Mac([2, 0, 0, 0, 0, 1]);
+    let set_mac = |while_down| KernelRequest::SetMac {
+        index: 7,
+        mac,
+        while_down,
+    };
+    for (request, count) in [
+        (KernelRequest::SetUp { index: 7, up: true }, 1),
+        (
+            KernelRequest::SetMtu {
+                index: 7,
+                mtu: 1400,
+            },
+            1,
+        ),
+        (set_mac(false), 1),
+        (set_mac(true), 3),
+        (
+            KernelRequest::ReadSwitch {
+                link: "home0".into(),
+                switch: Switch::AcceptRa,
+            },
+            0,
+        ),
+    ] {
+        let mut octets = Vec::new();
+        assert_eq!(emit(&request, 1, &mut octets), count, "{request:?}");
+    }
+    let mut octets = Vec::new();
+    emit(&set_mac(false), 9, &mut octets);
+    assert_eq!(octets.len() % 4, 0);
+    assert_eq!(octets[8..12], 9_u32.to_ne_bytes());
+}
