@@ -73,7 +73,7 @@ struct Case {
 fn cases() -> Vec<Case> {
     let blocks = CASES.split("\n## ").skip(1);
     blocks
-        .filter(|block| !block.contains("\nport ") && !block.contains("\nbridge up0"))
+        .filter(|block| !block.contains("\nport up0") && !block.contains("\nbridge up0"))
         .map(|block| {
             let mut lines = block.lines();
             let name = lines.next().unwrap();
@@ -431,8 +431,13 @@ fn vlans(kernel: &mut Kernel) {
         of("up0"),
         [
             "1 Egress Untagged",
-            "20-21 ",
-            "25-29 ",
+            "20 ",
+            "21 ",
+            "25 ",
+            "26 ",
+            "27 ",
+            "28 ",
+            "29 ",
             "30 PVID Egress Untagged",
             "40 Egress Untagged"
         ]
