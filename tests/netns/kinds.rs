@@ -241,10 +241,11 @@ fn told_as_said(kernel: &mut Kernel, case: &Case) {
 fn is_not_told(case: &str, key: &str) -> bool {
     matches!(
         (case, key),
-        // No id goes with `external`; the primary is told when it is a port.
+        // No id goes with `external`; the primary is told when it is a port; macsec tells its port in its identifier.
         // Of Geneve, those of its own family are told.
         ("vxlan-external", "id")
             | (_, "primary")
+            | ("macsec", "port")
             | (
                 "geneve",
                 "udp6-zero-checksum-send" | "udp6-zero-checksum-accept"
