@@ -20,6 +20,7 @@ use crate::control::Caller;
 use crate::errands::Outcome;
 use crate::host::HostName;
 use crate::list_loader::ListRead;
+use crate::making::Made;
 use crate::observe::Scrape;
 use crate::world::Steer;
 
@@ -28,6 +29,8 @@ use crate::world::Steer;
 pub(crate) enum Input {
     /// The kernel said something about links, addresses or default routes.
     Kernel(Vec<KernelEvent>),
+    /// This came of an order for links.
+    Made(Made),
     /// The kernel has done what it was asked for, or not.
     Answers(Vec<(RequestId, KernelAnswer)>),
     /// These packets came through the ports of clients.

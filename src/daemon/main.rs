@@ -15,6 +15,7 @@ mod input;
 mod kernel_clock;
 mod list_loader;
 mod machine;
+mod making;
 mod memory;
 mod notify;
 mod observe;

@@ -72,6 +72,7 @@ impl Options {
             Kept::Networks => "networks.json",
             Kept::Leases => "leases.json",
             Kept::LinkJournal => "links.journal",
+            Kept::MadeLinks => "made-links.json",
             Kept::Secret => "secret",
         })
     }

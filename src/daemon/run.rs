@@ -169,7 +169,8 @@ impl<'a> Running<'a> {
             multicast: Multicast::default(),
             world,
             monitor: Monitor::open().map_err(RunError::Monitor)?,
-            link_io: LinkIo::open().map_err(|error| RunError::System("reach links", error))?,
+            link_io: LinkIo::open(options)
+                .map_err(|error| RunError::System("reach links", error))?,
             alarm: Alarm::open().map_err(|error| RunError::System("get a timer", error))?,
             kernel_clock: KernelClock::open(options.clock.clone())
                 .map_err(|error| RunError::System("watch the clock", error))?,
@@ -241,6 +242,7 @@ impl<'a> Running<'a> {
                 }
                 events = self.monitor.next() => Some(Input::Kernel(events.map_err(RunError::Monitor)?)),
                 heard = self.link_io.ports.next() => Some(Input::Heard(heard)),
+                made = self.link_io.maker.next() => Some(Input::Made(made)),
                 answers = self.link_io.requester.next() => {
                     let broken = |error| RunError::System("ask the kernel", error);
                     Some(Input::Answers(answers.map_err(broken)?))
@@ -472,6 +474,11 @@ impl<'a> Running<'a> {
                     Box::pin(self.execute(then)).await;
                 }
                 Effect::Requests(requests) => self.link_io.requester.send(requests),
+                Effect::Make(order) => {
+                    if let Err(error) = self.link_io.maker.order(order) {
+                        tracing::error!(%error, "no links can be made");
+                    }
+                }
                 Effect::Ports(wanted) => self.link_io.open_ports(&wanted),
                 Effect::Send(transmits) => {
                     for transmit in transmits {
@@ -528,8 +535,13 @@ impl<'a> Running<'a> {
             socket,
             driver,
             observers,
+            link_io,
+            options,
             ..
         } = self;
+        if let Some(made) = link_io.maker.finish() {
+            store::replace(&options.kept_file(Kept::MadeLinks), &made.kept);
+        }
         drop(socket);
         match errands.quit().await {
             Ok(report) => {

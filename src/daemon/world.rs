@@ -13,6 +13,7 @@ mod describe;
 mod exposing;
 mod linking;
 mod lists;
+mod making;
 mod reloading;
 mod steering;
 #[cfg(test)]
@@ -44,6 +45,7 @@ use crate::doors;
 use crate::errands::{Errand, Outcome};
 use crate::host::HostName;
 use crate::input::{Input, Signal};
+use crate::making::Order;
 use crate::notify::Announcement;
 use crate::observe::{Exposition, Scrape, Watched, watches_hits};
 use crate::reload::Understood;
@@ -72,6 +74,7 @@ pub(crate) struct World {
     generation: u64,
     begun: bool,
     linking: Linking,
+    making: making::Making,
     host: HostName,
     local_names: LocalNames,
     hosts: Hosts,
@@ -123,6 +126,8 @@ pub(crate) enum Effect {
     KeepJournal(JournalText),
     /// Ask the kernel for these, in this order.
     Requests(Vec<(RequestId, KernelRequest)>),
+    /// Have these links be made.
+    Make(Order),
     /// Have these ports of clients open, and no others.
     Ports(Vec<WantedPort>),
     /// Send these through them.
@@ -150,6 +155,8 @@ pub(crate) enum Kept {
     Leases,
     /// What was changed of links, and how it was before.
     LinkJournal,
+    /// Which links were made.
+    MadeLinks,
     /// What this machine's stable addresses are made of.
     Secret,
 }
@@ -164,6 +171,7 @@ impl Kept {
             | Self::Networks
             | Self::Leases
             | Self::LinkJournal
+            | Self::MadeLinks
             | Self::Secret => false,
         }
     }
@@ -254,6 +262,7 @@ impl World {
             plan: Plan::default(),
             generation: 0,
             begun: false,
+            making: making::Making::new(links.made.clone()),
             linking: Linking::new(links),
             host,
             local_names: LocalNames::default(),
@@ -286,6 +295,7 @@ impl World {
         self.replan(now, &mut effects);
         effects.push(self.open_listeners());
         self.observe(&mut effects);
+        self.order_links(&mut effects);
         self.drive_links(now, &mut effects);
         effects
     }
@@ -295,6 +305,7 @@ impl World {
         let mut effects = Vec::new();
         match input {
             Input::Kernel(events) => self.handle_kernel(events, now, &mut effects),
+            Input::Made(made) => self.handle_made(made, &mut effects),
             Input::Answers(answers) => self.handle_answers(answers, now),
             Input::Heard(heard) => self.handle_heard(&heard, now),
             Input::Neighbours(routers) => self.handle_neighbours(&routers, now),
@@ -337,6 +348,7 @@ impl World {
                     StopUse::Clean => StopLevel::Clean,
                 };
                 self.stop_links(level, now);
+                self.remove_made_links(&mut effects);
             }
             Input::Timer => {
                 self.resolver.handle_timeout(now);
@@ -442,6 +454,7 @@ impl World {
                 self.observe(effects);
                 self.apply_local(effects);
                 self.replan(now, effects);
+                self.order_links(effects);
                 effects.push(self.open_listeners());
                 effects.push(Effect::LookAgain);
             }

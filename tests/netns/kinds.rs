@@ -132,7 +132,8 @@ impl Kernel {
         }
         let indexes = self.indexes(link);
         let message = message::make(link, None, &|name| indexes.get(name).copied());
-        self.ask(&message.unwrap()).map(drop)
+        let message = message.unwrap_or_else(|missing| panic!("{missing:?}"));
+        self.ask(&message).map(drop)
     }
 
     fn indexes(&mut self, link: &VirtualLink) -> BTreeMap<String, u32> {

@@ -397,7 +397,10 @@ fn what_stays_at_the_end_is_as_the_configuration_says() {
                     .iter()
                     .any(|address| address.starts_with("192.0.2."))
             };
-            let before = (accept_ra(), shell("ip route; ip rule; ip -br addr show net0"));
+            let before = (
+                accept_ra(),
+                shell("ip route; ip rule; ip -br addr show net0"),
+            );
             for (stop, leaves, given_back) in [
                 ("release", true, false),
                 ("detach", true, true),

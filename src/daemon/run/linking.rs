@@ -8,6 +8,7 @@ use linkmgr_io::{Neighbours, Ports, Requester};
 use super::Running;
 use super::beginning::seed;
 use crate::machine;
+use crate::making::Maker;
 use crate::options::Options;
 use crate::store;
 use crate::world::{Kept, LinkBeginning};
@@ -18,14 +19,17 @@ pub(super) struct LinkIo {
     pub(super) ports: Ports,
     pub(super) neighbours: Neighbours,
     pub(super) requester: Requester,
+    pub(super) maker: Maker,
 }
 
 impl LinkIo {
-    pub(super) fn open() -> io::Result<Self> {
+    pub(super) fn open(options: &Options) -> io::Result<Self> {
+        let made = store::read(&options.kept_file(Kept::MadeLinks));
         Ok(Self {
             ports: Ports::new()?,
             neighbours: Neighbours::open()?,
             requester: Requester::start()?,
+            maker: Maker::new(made, linkmgr_io::boot()?.id),
         })
     }
 
@@ -67,6 +71,7 @@ pub(super) fn link_beginning(options: &Options) -> io::Result<LinkBeginning> {
         boot: linkmgr_io::boot()?,
         journal: store::read(&options.kept_file(Kept::LinkJournal)),
         leases: store::read(&options.kept_file(Kept::Leases)),
+        made: store::read(&options.kept_file(Kept::MadeLinks)),
         seed,
     })
 }

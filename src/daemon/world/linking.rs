@@ -33,6 +33,8 @@ pub(crate) struct LinkBeginning {
     pub(crate) journal: Option<String>,
     /// The text of what clients want to know again, when there is one.
     pub(crate) leases: Option<String>,
+    /// The text of which links were made, when there is one.
+    pub(crate) made: Option<String>,
     /// Seed of the clients' random numbers.
     pub(crate) seed: u64,
 }
@@ -56,6 +58,7 @@ impl Linking {
             boot,
             journal,
             leases,
+            made: _,
             seed,
         } = beginning;
         let mut links = LinkManager::default();
@@ -117,6 +120,7 @@ impl World {
                 .clients
                 .apply_links(&self.facts.links, wall, now);
             self.replan(now, effects);
+            self.order_links(effects);
         }
     }
 

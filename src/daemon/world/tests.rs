@@ -86,6 +86,7 @@ fn office(main: &str) -> (World, Vec<Effect>) {
             },
             journal: None,
             leases: None,
+            made: None,
             seed: 7,
         },
     };
@@ -125,6 +126,7 @@ fn call(world: &mut World, connection: u64, method: Method) -> (Vec<Effect>, Opt
             | Effect::Observe
             | Effect::KeepJournal(_)
             | Effect::Requests(_)
+            | Effect::Make(_)
             | Effect::Ports(_)
             | Effect::Send(_)
             | Effect::Stop => others.push(effect),
@@ -206,6 +208,7 @@ fn resolv_conf_is_asked_for_once_and_only_when_it_is_to_be_ours() {
             | Effect::Observe
             | Effect::KeepJournal(_)
             | Effect::Requests(_)
+            | Effect::Make(_)
             | Effect::Ports(_)
             | Effect::Send(_)
             | Effect::Stop => None,
@@ -268,6 +271,7 @@ fn a_persistent_claim_is_kept_and_forgotten_when_it_is_withdrawn() {
             | Effect::Observe
             | Effect::KeepJournal(_)
             | Effect::Requests(_)
+            | Effect::Make(_)
             | Effect::Ports(_)
             | Effect::Send(_)
             | Effect::Stop => None,
@@ -330,6 +334,7 @@ fn a_reload_answers_its_callers_and_keeps_the_old_when_the_new_is_broken() {
             | Effect::Observe
             | Effect::KeepJournal(_)
             | Effect::Requests(_)
+            | Effect::Make(_)
             | Effect::Ports(_)
             | Effect::Send(_)
             | Effect::Stop => None,

@@ -42,6 +42,7 @@ fn kept(effects: &[Effect], what: Kept) -> Option<&str> {
         | Effect::Observe
         | Effect::KeepJournal(_)
         | Effect::Requests(_)
+        | Effect::Make(_)
         | Effect::Ports(_)
         | Effect::Send(_)
         | Effect::Stop => None,
