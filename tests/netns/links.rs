@@ -428,3 +428,55 @@ fn what_stays_at_the_end_is_as_the_configuration_says() {
         },
     );
 }
+
+#[test]
+fn links_are_made_by_profile_and_removed_when_nobody_wants_them() {
+    isolated(
+        "links::links_are_made_by_profile_and_removed_when_nobody_wants_them",
+        || {
+            let office = office(folder());
+            shell(
+                "ip link add port0 type veth peer name port1 && ip link add other0 type veth peer name other1",
+            );
+            office.configure(
+            "profiles/bridge.toml",
+            "match = { name = \"br7\" }\naddresses = [\"10.7.0.1/24\"]\n[link]\nkind = \"bridge\"\nstp = true\n[[ports]]\nname = \"port0\"\n",
+        );
+            office.configure(
+                "profiles/pair.toml",
+                "match = { name = \"pair0\" }\n[link]\nkind = \"veth\"\npeer = \"pair1\"\n",
+            );
+            let (code, text) = office.linnet(LINNET, &["config", "check", &office.path("etc")]);
+            assert_eq!(code, 0, "{text}");
+            let mut linnetd = office.linnetd(LINNETD, &[]);
+            let links = || shell("ip -d link");
+            until("the bridge is there, with its port", || {
+                let text = links();
+                text.contains("br7:")
+                    && text.contains("pair0@pair1")
+                    && text.contains("stp_state 1")
+                    && text.contains("master br7")
+            });
+            until("the bridge has its address", || {
+                shell("ip -4 addr").contains("10.7.0.1/24")
+            });
+            // Somebody removes it: it is made again. Another daemon knows what is its own.
+            shell("ip link del br7");
+            until("it is there again", || links().contains("br7:"));
+            linnetd.signal(libc::SIGKILL);
+            linnetd.wait();
+            let linnetd = office.linnetd(LINNETD, &[]);
+            fs::remove_file(office.dir().join("etc/profiles/pair.toml")).unwrap();
+            fs::remove_file(office.dir().join("etc/profiles/bridge.toml")).unwrap();
+            let (code, text) = office.linnet(LINNET, &["config", "reload"]);
+            assert_eq!(code, 0, "{text}");
+            until("what was made is gone", || {
+                let text = links();
+                !text.contains("br7") && !text.contains("pair0")
+            });
+            let text = links();
+            assert!(text.contains("port0") && text.contains("other0"), "{text}");
+            drop(linnetd);
+        },
+    );
+}

@@ -1,0 +1,445 @@
+//! Does the real kernel do what the fake one does? The same story on both, and the same tables in the end.
+//!
+//! The real one is that of a network namespace, in which the test runs itself again.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail at any line")]
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::model::{Hop, PolicyRule, Prefix, ProfileId, RouteKind};
+use config::time::Instant;
+use linkmgr::fake::FakeKernel;
+use linkmgr::{
+    Boot, KernelAnswer, KernelEvent, KernelRequest, LinkManager, LinkMessage, StopLevel, Usability,
+};
+use linkmgr_io::{Monitor, Performer, boot};
+use policy::facts::{Preference, Supplier};
+use policy::links::{AddressPlan, Clients, RouteKey, RoutePlan, Switch};
+use policy::{LinkId, LinkPlan, LinksPlan};
+
+const INSIDE: &str = "LINNET_TEST_NAMESPACE";
+const NOW: Instant = Instant::from_nanos(1_000_000_000_000);
+const QUIET: Duration = Duration::from_millis(150);
+
+/// A kernel that can be asked, and that tells.
+trait Kernel {
+    fn ask(&mut self, request: &KernelRequest) -> KernelAnswer;
+    async fn events(&mut self) -> Vec<KernelEvent>;
+    async fn listing(&mut self) -> Vec<KernelEvent>;
+}
+
+struct Real {
+    monitor: Monitor,
+    performer: Performer,
+}
+
+impl Kernel for Real {
+    fn ask(&mut self, request: &KernelRequest) -> KernelAnswer {
+        let answers = self
+            .performer
+            .perform(&[(linkmgr::RequestId(1), request.clone())]);
+        answers[0].1.clone()
+    }
+
+    async fn events(&mut self) -> Vec<KernelEvent> {
+        let mut events = Vec::new();
+        while let Ok(more) = tokio::time::timeout(QUIET, self.monitor.next()).await {
+            events.extend(more.unwrap());
+        }
+        events
+    }
+
+    async fn listing(&mut self) -> Vec<KernelEvent> {
+        let mut monitor = Monitor::open().unwrap();
+        let mut events = Vec::new();
+        while events.last() != Some(&KernelEvent::ListingEnds) {
+            events.extend(monitor.next().await.unwrap());
+        }
+        events
+    }
+}
+
+impl Kernel for FakeKernel {
+    fn ask(&mut self, request: &KernelRequest) -> KernelAnswer {
+        self.handle_request(request, NOW)
+    }
+
+    async fn events(&mut self) -> Vec<KernelEvent> {
+        std::iter::from_fn(|| self.poll_event()).collect()
+    }
+
+    async fn listing(&mut self) -> Vec<KernelEvent> {
+        Self::listing(self, NOW)
+    }
+}
+
+struct Machine<K> {
+    kernel: K,
+    links: LinkManager,
+    journal: Option<String>,
+    boot: Boot,
+    sent: usize,
+}
+
+impl<K: Kernel> Machine<K> {
+    async fn start(kernel: K, boot: Boot) -> Self {
+        let mut machine = Self {
+            kernel,
+            links: LinkManager::default(),
+            journal: None,
+            boot,
+            sent: 0,
+        };
+        machine.restart().await;
+        machine
+    }
+
+    /// The daemon dies, and another one takes its place.
+    async fn restart(&mut self) {
+        self.links = LinkManager::default();
+        self.links.load_journal(self.journal.as_deref(), &self.boot);
+        self.kernel.events().await;
+        for event in self.kernel.listing().await {
+            self.links.handle_event(event, NOW);
+        }
+    }
+
+    async fn apply(&mut self, plan: LinksPlan) {
+        self.links.apply_plan(Arc::new(plan), NOW);
+        self.drive().await;
+    }
+
+    async fn drive(&mut self) {
+        loop {
+            let mut is_busy = false;
+            if let Some(journal) = self.links.poll_journal() {
+                self.journal = Some(journal.text);
+                self.links.handle_journal(journal.version, true, NOW);
+                is_busy = true;
+            }
+            while let Some((id, request)) = self.links.poll_request(NOW) {
+                let answer = self.kernel.ask(&request);
+                if let KernelAnswer::Failed(fault) = &answer {
+                    let _shown = writeln!(std::io::stderr(), "{request:?}: {fault}");
+                }
+                self.sent += 1;
+                self.links.handle_answer(id, answer, NOW);
+                is_busy = true;
+            }
+            for event in self.kernel.events().await {
+                self.links.handle_event(event, NOW);
+                is_busy = true;
+            }
+            if !is_busy {
+                return;
+            }
+        }
+    }
+
+    fn id(&self, name: &str) -> LinkId {
+        let mut facts = self.links.facts().iter();
+        let (id, _) = facts.find(|(_, facts)| &*facts.name == name).unwrap();
+        *id
+    }
+
+    /// Returns what is there that concerns us, in words that do not depend on the machine.
+    async fn tables(&mut self) -> Vec<String> {
+        let index = self.id("home0").index;
+        let mut lines: Vec<String> = self
+            .kernel
+            .listing()
+            .await
+            .into_iter()
+            .filter_map(|event| match event {
+                KernelEvent::Link(link) if link.index == index => {
+                    Some(format!("link up {} mtu {}", link.admin_up, link.mtu))
+                }
+                KernelEvent::Address(mut address) if address.index == index => {
+                    let is_local = address.address.to_string().starts_with("fe80:");
+                    address.index = 0;
+                    // The fake one proves uniqueness at once.
+                    address.usability = Usability::Usable;
+                    // Lifetimes go on while the test runs.
+                    let rounded = |seconds: u32| seconds.next_multiple_of(100);
+                    address.valid = address.valid.map(rounded);
+                    address.preferred = address.preferred.map(rounded);
+                    (!is_local).then(|| format!("{address:?}"))
+                }
+                KernelEvent::OwnRoute(mut route) => {
+                    route.index = route.index.map(|_| 0);
+                    Some(format!("{route:?}"))
+                }
+                KernelEvent::Rule(rule) => Some(format!("{rule:?}")),
+                KernelEvent::ListingBegins
+                | KernelEvent::ListingEnds
+                | KernelEvent::Link(_)
+                | KernelEvent::LinkGone { .. }
+                | KernelEvent::Address(_)
+                | KernelEvent::AddressGone { .. }
+                | KernelEvent::Route(_)
+                | KernelEvent::RoutesReplaced(_)
+                | KernelEvent::RouteGone(_)
+                | KernelEvent::OwnRouteGone(_)
+                | KernelEvent::RuleGone(_)
+                | KernelEvent::RuleFreed(_) => None,
+            })
+            .collect();
+        lines.sort();
+        // The real monitor lists our routes of the main table twice.
+        lines.dedup();
+        lines
+    }
+}
+
+fn prefix(text: &str) -> Prefix {
+    let (address, length) = text.split_once('/').unwrap();
+    Prefix {
+        address: address.parse().unwrap(),
+        length: length.parse().unwrap(),
+    }
+}
+
+fn lasting() -> AddressPlan {
+    AddressPlan {
+        supplier: None,
+        preferred_until: None,
+        valid_until: None,
+        temporaries: false,
+        no_prefix_route: false,
+        metric: 0,
+    }
+}
+
+fn leased(seconds: u64) -> AddressPlan {
+    let until = Some(NOW + Duration::from_secs(seconds));
+    AddressPlan {
+        supplier: Some(Supplier::Dhcp4),
+        preferred_until: until,
+        valid_until: until,
+        ..lasting()
+    }
+}
+
+fn key(table: u32, to: &str, metric: u32) -> RouteKey {
+    RouteKey {
+        table,
+        to: prefix(to),
+        metric,
+    }
+}
+
+fn through(via: &[&str]) -> RoutePlan {
+    let hop = |via: &&str| Hop {
+        via: via.parse().unwrap(),
+        weight: 2,
+    };
+    RoutePlan {
+        supplier: None,
+        kind: RouteKind::Unicast,
+        via: via.iter().map(hop).collect(),
+        on_link: false,
+        source: None,
+        mtu: None,
+        preference: Preference::Medium,
+        valid_until: None,
+    }
+}
+
+fn full() -> LinkPlan {
+    let mut plan = LinkPlan {
+        name: "home0".into(),
+        profile: ProfileId("home".into()),
+        admin_up: Some(true),
+        mtu: Some(1400),
+        mac: None,
+        addresses: BTreeMap::new(),
+        routes: BTreeMap::new(),
+        switches: [(Switch::AcceptRa, 0), (Switch::Forwarding4, 1)].into(),
+        clients: Clients::default(),
+    };
+    plan.addresses.insert(prefix("192.0.2.10/24"), lasting());
+    plan.addresses.insert(prefix("192.0.2.11/24"), leased(3600));
+    plan.addresses.insert(prefix("2001:db8::10/64"), lasting());
+    let blackhole = RoutePlan {
+        kind: RouteKind::Blackhole,
+        ..through(&[])
+    };
+    let narrow = RoutePlan {
+        mtu: Some(1300),
+        source: Some("192.0.2.10".parse().unwrap()),
+        ..through(&["192.0.2.3"])
+    };
+    let on_link = RoutePlan {
+        on_link: true,
+        ..through(&["203.0.113.9"])
+    };
+    let rows = [
+        (key(254, "0.0.0.0/0", 100), through(&["192.0.2.1"])),
+        (key(254, "10.0.0.0/8", 50), narrow),
+        (key(1000, "10.1.0.0/16", 0), on_link),
+        (key(254, "10.2.0.0/16", 7), blackhole.clone()),
+        (key(254, "10.3.0.0/16", 7), through(&[])),
+        (
+            key(254, "10.4.0.0/16", 7),
+            through(&["192.0.2.4", "192.0.2.5"]),
+        ),
+        (key(254, "::/0", 100), through(&["2001:db8::1"])),
+        (key(254, "2001:db8:5::/48", 9), through(&["fe80::1"])),
+        (
+            key(254, "2001:db8:6::/48", 9),
+            through(&["2001:db8::6", "2001:db8::7"]),
+        ),
+        (key(254, "2001:db8:7::/48", 9), blackhole),
+        // Nobody leads there.
+        (key(254, "10.9.0.0/16", 9), through(&["198.51.100.1"])),
+    ];
+    plan.routes.extend(rows);
+    plan
+}
+
+fn rules() -> [PolicyRule; 3] {
+    let plain = PolicyRule {
+        priority: 100,
+        is_ipv6: false,
+        from: Some(prefix("192.0.2.0/24")),
+        to: None,
+        mark: None,
+        incoming: None,
+        outgoing: None,
+        table: Some(1000),
+        kind: RouteKind::Unicast,
+        suppress_length: None,
+        invert: false,
+    };
+    let marked = PolicyRule {
+        priority: 101,
+        from: None,
+        mark: Some((7, 255)),
+        invert: true,
+        suppress_length: Some(0),
+        ..plain.clone()
+    };
+    let forbidden = PolicyRule {
+        priority: 102,
+        is_ipv6: true,
+        from: Some(prefix("2001:db8:9::/48")),
+        table: None,
+        kind: RouteKind::Prohibit,
+        ..plain.clone()
+    };
+    [plain, marked, forbidden]
+}
+
+/// Tells a story, and returns the tables after each part of it.
+async fn story<K: Kernel>(mut machine: Machine<K>) -> Vec<Vec<String>> {
+    let mut parts = vec![machine.tables().await];
+    let plan = |machine: &Machine<K>, link: LinkPlan| LinksPlan {
+        links: [(machine.id("home0"), link)].into(),
+        rules: rules().into(),
+        ..LinksPlan::default()
+    };
+    let wanted = plan(&machine, full());
+    machine.apply(wanted.clone()).await;
+    parts.push(machine.tables().await);
+
+    // Nothing is asked twice but what has failed, also not by the next daemon.
+    let before = machine.sent;
+    machine.restart().await;
+    machine.apply(wanted).await;
+    parts.push(vec![format!("{} requests", machine.sent - before)]);
+
+    let mut other = full();
+    other
+        .addresses
+        .insert(prefix("192.0.2.11/24"), leased(7200));
+    // The first address of a prefix goes, the second one stays.
+    other.addresses.remove(&prefix("192.0.2.10/24"));
+    other.addresses.remove(&prefix("2001:db8::10/64"));
+    other
+        .addresses
+        .insert(prefix("2001:db8::10/128"), lasting());
+    other.addresses.insert(prefix("2001:db8::11/64"), lasting());
+    let narrow = through(&["192.0.2.6"]);
+    other.routes.insert(key(254, "10.0.0.0/8", 50), narrow);
+    other.routes.remove(&key(254, "10.4.0.0/16", 7));
+    other.routes.remove(&key(254, "2001:db8:6::/48", 9));
+    let wanted = plan(&machine, other);
+    machine.apply(wanted).await;
+    parts.push(machine.tables().await);
+
+    machine.links.stop(StopLevel::Clean, NOW);
+    machine.drive().await;
+    parts.push(machine.tables().await);
+    parts
+}
+
+#[test]
+fn both_kernels_come_to_the_same_tables() {
+    let test = "both_kernels_come_to_the_same_tables";
+    if std::env::var_os(INSIDE).is_some() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        return runtime.unwrap().block_on(compare());
+    }
+    // SAFETY: geteuid has no preconditions.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    let flags = if is_root { "-n" } else { "-Urn" };
+    let probe = Command::new("unshare")
+        .args([flags, "ip", "link", "set", "lo", "up"])
+        .stdin(Stdio::null())
+        .output();
+    if !probe.is_ok_and(|probe| probe.status.success()) {
+        writeln!(std::io::stderr(), "SKIP {test}: no namespaces here").unwrap();
+        return;
+    }
+    let output = Command::new("unshare")
+        .arg(flags)
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(INSIDE, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
+
+async fn compare() {
+    for line in [
+        "link set lo up",
+        "link add home0 type veth peer name peer0",
+        "link set home0 addrgenmode none",
+        "link set peer0 up",
+    ] {
+        let status = Command::new("ip").args(line.split(' ')).status();
+        assert!(status.unwrap().success(), "{line}");
+    }
+    let real = Real {
+        monitor: Monitor::open().unwrap(),
+        performer: Performer::open().unwrap(),
+    };
+    let mut fake = FakeKernel::default();
+    fake.put_link(LinkMessage {
+        index: 7,
+        name: "home0".into(),
+        kind: "veth".into(),
+        mtu: 1500,
+        ..LinkMessage::default()
+    });
+    let boot = boot().unwrap();
+    let on_fake = story(Machine::start(fake, boot.clone()).await).await;
+    let on_real = story(Machine::start(real, boot).await).await;
+    for (part, (real, fake)) in on_real.iter().zip(&on_fake).enumerate() {
+        let missing: Vec<_> = fake.iter().filter(|line| !real.contains(line)).collect();
+        let extra: Vec<_> = real.iter().filter(|line| !fake.contains(line)).collect();
+        assert_eq!(
+            extra, missing,
+            "part {part}: the real one has the left lines alone"
+        );
+    }
+    assert_eq!(on_real.last(), on_real.first(), "it is as it was");
+}
