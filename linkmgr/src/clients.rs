@@ -24,7 +24,7 @@ use crate::arp::ArpPacket;
 use crate::dhcp4::{ArpFilter, Checksum, Clocks};
 use crate::dhcp6::Duid;
 use crate::slaac::Secret;
-use crate::{dhcp4, dhcp6, ra};
+use crate::{dhcp4, dhcp6, lldp, ra};
 pub use memory::Memory;
 use on_link::OnLink;
 
@@ -52,6 +52,8 @@ pub enum Port {
     Icmp6,
     /// UDP port 546.
     Dhcp6,
+    /// LLDP; nothing is sent.
+    Lldp,
 }
 
 /// A port that should be open.
@@ -123,6 +125,8 @@ pub struct Report {
     pub dhcp6: Option<dhcp6::Report>,
     /// The IPv4 link-local address that is probed for or used.
     pub ipv4ll: Option<Ipv4Addr>,
+    /// What is at the other end of the cable.
+    pub lldp: Vec<lldp::Neighbour>,
 }
 
 /// All clients of the machine.

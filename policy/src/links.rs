@@ -97,6 +97,7 @@ impl LinkPlan {
                 dhcp6: None,
                 ra: None,
                 ipv4ll: false,
+                lldp: false,
             },
         }
     }
@@ -195,4 +196,6 @@ pub struct Clients {
     pub ra: Option<RaSettings>,
     /// IPv4 link-local addresses.
     pub ipv4ll: bool,
+    /// What switches say (LLDP).
+    pub lldp: bool,
 }

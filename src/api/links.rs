@@ -30,6 +30,37 @@ pub struct LinkStatus {
     /// What its network supplies.
     #[serde(default)]
     pub supplies: Vec<SupplyStatus>,
+    /// What is at the other end of its cable, by LLDP.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cable: Vec<CableStatus>,
+}
+
+/// A machine at the other end of a cable, as it says itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CableStatus {
+    /// Which machine it is: a hardware address, an address, a name.
+    pub chassis: String,
+    /// Which of its ports the cable is in.
+    pub port: String,
+    /// What that port is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port_description: Option<String>,
+    /// What it is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// What it does: `bridge`, `router`, `telephone`.
+    pub capabilities: Vec<String>,
+    /// Where it is managed.
+    pub addresses: Vec<String>,
+    /// The VLAN of frames without a tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<u16>,
+    /// The longest frame that it takes, in octets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_frame: Option<u16>,
 }
 
 /// One thing that should be in the kernel.

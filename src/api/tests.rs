@@ -109,7 +109,16 @@ fn the_definition_has_the_fields_that_travel() {
         expires_ms: Some(1),
         ..SupplyStatus::default()
     };
+    let cable = CableStatus {
+        port_description: some(),
+        name: some(),
+        description: some(),
+        vlan: Some(1),
+        max_frame: Some(1),
+        ..CableStatus::default()
+    };
     let link = LinkStatus {
+        cable: vec![cable.clone()],
         profile: some(),
         default_route_metric: Some(1),
         told: some(),
@@ -131,6 +140,7 @@ fn the_definition_has_the_fields_that_travel() {
         ("ItemStatus", fields(&item)),
         ("SupplyStatus", fields(&supply)),
         ("LinkStatus", fields(&link)),
+        ("CableStatus", fields(&cable)),
         ("Plan", fields(&PlanReply::default())),
     ] {
         assert_eq!(found, defined[name], "{name}");

@@ -20,6 +20,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::input::{ConnectionId, ControlCall, Input, Method};
+use crate::subscribers::Names;
 use frame::Frames;
 use method::Asked;
 
@@ -251,7 +252,11 @@ impl Connection {
         match method::understand(call, self.privileged) {
             Asked::Reply(reply) => self.reply(&reply, oneway).await,
             Asked::Subscribe(parameters) => {
-                self.stream(|notices| Method::Subscribe(notices, parameters))
+                let names = match self.privileged {
+                    true => Names::Told,
+                    false => Names::Withheld,
+                };
+                self.stream(|notices| Method::Subscribe(notices, parameters, names))
                     .await
             }
             Asked::Browse(parameters) => {

@@ -24,7 +24,7 @@ use resolver::{Channel, ScopeStatus};
 use counts::{counted, hit_rate, latency};
 
 pub(crate) use counts::{answers, failures, rcodes};
-pub(crate) use links::{item, supplies};
+pub(crate) use links::{cable, item, supplies};
 
 use crate::date::rfc3339;
 use crate::trust::{PointKey, points};

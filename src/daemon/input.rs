@@ -22,6 +22,7 @@ use crate::host::HostName;
 use crate::list_loader::ListRead;
 use crate::making::Made;
 use crate::observe::Scrape;
+use crate::subscribers::Names;
 use crate::world::Steer;
 
 /// One thing that happened.
@@ -114,7 +115,7 @@ pub(crate) enum Method {
     /// The configuration is to be read again.
     Reload,
     /// What happens is to be told here.
-    Subscribe(mpsc::Sender<Notice>, SubscribeParameters),
+    Subscribe(mpsc::Sender<Notice>, SubscribeParameters, Names),
     /// What neighbours have is to be told here, as it comes and goes.
     Browse(BrowseParameters, mpsc::Sender<Notice>),
 }

@@ -452,8 +452,8 @@ impl<'a> Running<'a> {
                     let _heard = caller.send(reply);
                 }
                 Effect::Notice(notice) => self.tell(&notice),
-                Effect::Subscribe(notices, parameters) => {
-                    self.subscribers.add(notices, parameters);
+                Effect::Subscribe(notices, parameters, names) => {
+                    self.subscribers.add(notices, parameters, names);
                     self.world.watch(self.subscribers.told());
                 }
                 Effect::Errand(errand) => self.errands.send(errand).await,

@@ -1,6 +1,6 @@
 //! How is a small file of our own read, and replaced as a whole? For what is kept, in the daemon's own directory.
 //!
-//! [`write`] waits for the disk, which takes milliseconds, or seconds on a slow one. What the daemon keeps for its own sake goes
+//! [`write()`] waits for the disk, which takes milliseconds, or seconds on a slow one. What the daemon keeps for its own sake goes
 //! through a [`Writer`], for which nobody waits; what somebody asked to be kept is on the disk when he is told so.
 
 use std::collections::VecDeque;
@@ -43,7 +43,7 @@ pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
     File::options().read(true).open(directory)?.sync_all()
 }
 
-/// As [`write`], but without waiting for the disk: what is in it may be lost with the power.
+/// As [`write()`], but without waiting for the disk: what is in it may be lost with the power.
 ///
 /// # Errors
 /// What the kernel says; the old file is there then.
@@ -134,7 +134,7 @@ fn serve(queue: &Mutex<Queue>) {
     }
 }
 
-/// As [`write`]; what goes wrong is logged.
+/// As [`write()`]; what goes wrong is logged.
 pub(crate) fn replace(path: &Path, text: &str) {
     if let Err(error) = write(path, text) {
         tracing::error!(%error, path = %path.display(), "cannot be kept");

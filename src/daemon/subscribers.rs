@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use linnet::api::{Notice, SubscribeParameters};
+use linnet::api::{Notice, Step, SubscribeParameters};
 use resolver::Trace;
 use resolver::ledger::Trouble;
 use tokio::sync::mpsc;
@@ -37,6 +37,18 @@ fn is_notable(trace: &Trace) -> bool {
     trace.elapsed >= SLOW || Trouble::of(trace.rcode, trace.extended_error.as_ref()).is_some()
 }
 
+/// Whether somebody hears which names others ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// Yes: an administrator.
+    Told,
+    /// No: what one user asks for is no other user's business.
+    Withheld,
+}
+
+/// What stands for a name that is withheld.
+const WITHHELD: &str = "***";
+
 /// Everybody who subscribes.
 #[derive(Debug, Default)]
 pub(crate) struct Subscribers {
@@ -47,13 +59,19 @@ pub(crate) struct Subscribers {
 struct Subscriber {
     notices: mpsc::Sender<Notice>,
     told: Told,
+    names: Names,
     /// Notices left out since the last that found room.
     lost: u64,
 }
 
 impl Subscribers {
     /// Adds one.
-    pub(crate) fn add(&mut self, notices: mpsc::Sender<Notice>, wanted: SubscribeParameters) {
+    pub(crate) fn add(
+        &mut self,
+        notices: mpsc::Sender<Notice>,
+        wanted: SubscribeParameters,
+        names: Names,
+    ) {
         let told = if wanted.notable {
             Told::Notable
         } else {
@@ -62,6 +80,7 @@ impl Subscribers {
         self.subscribers.push(Subscriber {
             notices,
             told,
+            names,
             lost: 0,
         });
     }
@@ -103,7 +122,11 @@ impl Subscriber {
                 Err(TrySendError::Closed(_)) => return false,
             }
         }
-        match self.notices.try_send(notice.clone()) {
+        let notice = match self.names {
+            Names::Told => notice.clone(),
+            Names::Withheld => without_names(notice),
+        };
+        match self.notices.try_send(notice) {
             Ok(()) => true,
             Err(TrySendError::Full(_)) => {
                 self.lost += 1;
@@ -111,6 +134,29 @@ impl Subscriber {
             }
             Err(TrySendError::Closed(_)) => false,
         }
+    }
+}
+
+/// What everybody may know of a notice: that something was asked, how it went, and how long it took.
+fn without_names(notice: &Notice) -> Notice {
+    let Notice::Answered { trace } = notice else {
+        return notice.clone();
+    };
+    let code = |text: &String| text.split([' ', ':']).next().map(str::to_owned);
+    let steps = trace.steps.iter().map(|step| Step {
+        name: None,
+        links: Vec::new(),
+        detail: None,
+        ..step.clone()
+    });
+    Notice::Answered {
+        trace: linnet::api::Trace {
+            name: WITHHELD.to_owned(),
+            extended_error: trace.extended_error.as_ref().and_then(code),
+            client: None,
+            steps: steps.collect(),
+            ..trace.clone()
+        },
     }
 }
 
@@ -128,7 +174,7 @@ mod tests {
     fn a_slow_reader_hears_how_much_was_left_out() {
         let (sender, mut reader) = mpsc::channel(2);
         let mut subscribers = Subscribers::default();
-        subscribers.add(sender, SubscribeParameters::default());
+        subscribers.add(sender, SubscribeParameters::default(), Names::Told);
         for _ in 0..5 {
             subscribers.tell(&Notice::Ready);
         }
@@ -143,10 +189,37 @@ mod tests {
     fn a_reader_that_went_away_is_forgotten() {
         let (sender, reader) = mpsc::channel(2);
         let mut subscribers = Subscribers::default();
-        subscribers.add(sender, SubscribeParameters::default());
+        subscribers.add(sender, SubscribeParameters::default(), Names::Told);
         drop(reader);
         subscribers.tell(&Notice::Ready);
         assert!(subscribers.is_empty());
+    }
+
+    #[test]
+    fn whoever_is_no_administrator_hears_no_names() {
+        let (sender, mut reader) = mpsc::channel(2);
+        let mut subscribers = Subscribers::default();
+        subscribers.add(sender, SubscribeParameters::default(), Names::Withheld);
+        let said = || Some("git.corp.test".to_owned());
+        subscribers.tell(&Notice::Answered {
+            trace: linnet::api::Trace {
+                name: "git.corp.test".to_owned(),
+                rcode: "SERVFAIL".to_owned(),
+                extended_error: Some("22 No Reachable Authority: git.corp.test".to_owned()),
+                client: Some("udp 127.0.0.1:40312 of git.corp.test".to_owned()),
+                steps: vec![Step {
+                    what: "asked".to_owned(),
+                    name: said(),
+                    detail: said(),
+                    links: vec!["git.corp.test".to_owned()],
+                    ..Step::default()
+                }],
+                ..linnet::api::Trace::default()
+            },
+        });
+        let told = format!("{:?}", reader.try_recv().unwrap());
+        assert!(!told.contains("corp"), "{told}");
+        assert!(told.contains("SERVFAIL") && told.contains("asked") && told.contains("\"22\""));
     }
 
     #[test]
@@ -154,7 +227,7 @@ mod tests {
         let (sender, mut reader) = mpsc::channel(8);
         let mut subscribers = Subscribers::default();
         assert_eq!(subscribers.told(), Told::Nothing);
-        subscribers.add(sender, SubscribeParameters { notable: true });
+        subscribers.add(sender, SubscribeParameters { notable: true }, Names::Told);
         assert_eq!(subscribers.told(), Told::Notable);
         let answered = |rcode: &str, elapsed_ms| Notice::Answered {
             trace: linnet::api::Trace {

@@ -50,7 +50,7 @@ use crate::notify::Announcement;
 use crate::observe::{Exposition, Scrape, Watched, watches_hits};
 use crate::reload::Understood;
 use crate::resolv_conf::Keeping;
-use crate::subscribers::Told;
+use crate::subscribers::{Names, Told};
 use crate::trace_log::TraceLog;
 use crate::trust::Trust;
 use calls::Asking;
@@ -107,7 +107,7 @@ pub(crate) enum Effect {
     /// Tell the subscribers.
     Notice(Notice),
     /// Tell what happens to this one too.
-    Subscribe(mpsc::Sender<Notice>, SubscribeParameters),
+    Subscribe(mpsc::Sender<Notice>, SubscribeParameters, Names),
     /// Have this done by the keeper.
     Errand(Errand),
     /// Replace the text of the file in which something is kept.

@@ -458,3 +458,53 @@ fn servers_know_us_by_the_identifier_that_was_chosen_and_a_lease_of_another_netw
         },
     );
 }
+
+/// Says what switches say, once.
+const SWITCH: &str = r#"
+import socket
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind(("c1", 0x88cc))
+tlv = lambda kind, data: (kind << 9 | len(data)).to_bytes(2, "big") + data
+mac = s.getsockname()[4]
+s.send(b"\x01\x80\xc2\x00\x00\x0e" + mac + b"\x88\xcc" + tlv(1, b"\x04" + mac) + tlv(2, b"\x05ge-0/0/1") + tlv(3, b"\x00\x78") + tlv(5, b"switch1") + tlv(0, b""))
+"#;
+
+#[test]
+fn what_a_switch_says_is_heard_through_a_socket_of_its_own() {
+    isolated(
+        "dhcp4::what_a_switch_says_is_heard_through_a_socket_of_its_own",
+        || {
+            let _lan = Lan::raise();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            let index: u32 = shell("cat /sys/class/net/c0/ifindex")
+                .trim()
+                .parse()
+                .unwrap();
+            let heard = runtime.block_on(async {
+                let mut ports = linkmgr_io::Ports::new().unwrap();
+                let wanted = linkmgr::clients::WantedPort {
+                    index,
+                    port: linkmgr::clients::Port::Lldp,
+                    arp: None,
+                    mac: None,
+                };
+                let failed = ports.apply(&[wanted]);
+                assert!(failed.is_empty(), "{failed:?}");
+                shell(&format!("ip netns exec lan python3 -c '{SWITCH}'"));
+                tokio::time::timeout(Duration::from_secs(5), ports.next())
+                    .await
+                    .unwrap()
+            });
+            let mut neighbours = linkmgr::lldp::Neighbours::default();
+            assert!(neighbours.handle_packet(&heard[0].octets, config::time::Instant::ZERO));
+            let neighbour = neighbours.iter().next().unwrap();
+            assert_eq!(
+                (neighbour.name.as_deref(), &*neighbour.port),
+                (Some("switch1"), "ge-0/0/1")
+            );
+        },
+    );
+}

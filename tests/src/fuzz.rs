@@ -18,7 +18,7 @@ use resolver::wire::{Question, class, rtype};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 23] = [
+pub const TARGETS: [Target; 24] = [
     ("query", query),
     ("reply", reply),
     ("hosts", hosts),
@@ -41,6 +41,7 @@ pub const TARGETS: [Target; 23] = [
     ("list_rpz", list_rpz),
     ("ra", ra),
     ("dhcp4", dhcp4),
+    ("lldp", lldp),
     ("dhcp6", dhcp6),
 ];
 
@@ -119,6 +120,25 @@ fn netlink(bytes: &[u8]) {
         linkmgr_io::message::parse_message(bytes).len() <= bytes.len(),
         "an event takes a message"
     );
+}
+
+/// A switch that says anything.
+fn lldp(bytes: &[u8]) {
+    let now = config::time::Instant::ZERO;
+    let mut neighbours = linkmgr::lldp::Neighbours::default();
+    let is_new = neighbours.handle_packet(bytes, now);
+    assert_eq!(
+        is_new,
+        neighbours.iter().count() == 1,
+        "one frame, one neighbour"
+    );
+    for neighbour in neighbours.iter() {
+        let texts = [&neighbour.chassis, &neighbour.port].into_iter();
+        let texts = texts.chain(&neighbour.name).chain(&neighbour.description);
+        for text in texts {
+            assert!(text.chars().count() <= 128 && !text.chars().any(char::is_control));
+        }
+    }
 }
 
 /// A server that says anything: as OFFER, as ACK of it, and as what was kept of a lease.

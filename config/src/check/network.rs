@@ -41,6 +41,7 @@ pub(super) fn network(
         ..NetworkSettings::default()
     };
     super::lay(top.boolean("autoconnect"), &mut network.autoconnect);
+    super::lay(top.boolean("lldp"), &mut network.lldp);
     let priority = top.integer("priority").unwrap_or_default();
     network.priority = i32::try_from(priority).unwrap_or_default();
     for text in top.texts("addresses").unwrap_or_default() {

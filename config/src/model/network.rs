@@ -46,6 +46,8 @@ pub struct NetworkSettings {
     pub carrier: CarrierPolicy,
     /// IPv4 and IPv6 forwarding; `None` leaves it as it is.
     pub forwarding: Option<bool>,
+    /// Whether switches are listened to (LLDP).
+    pub lldp: bool,
     /// The part of a prefix that was delegated to another link; `None` for none.
     pub delegated: Option<DelegatedUse>,
 }
@@ -83,6 +85,7 @@ impl Default for NetworkSettings {
             carrier: CarrierPolicy::default(),
             forwarding: None,
             delegated: None,
+            lldp: false,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! told after it. When the kernel says that it lost notices (`ENOBUFS`), what is queued is thrown away and all is listed
 //! anew. [`parse_message`] is the whole of the wire format, without a socket.
 //!
-//! [`Requester`] asks the kernel on a socket and a thread of its own; [`boot`] says which kernel it is.
+//! [`Requester`] asks the kernel on a socket and a thread of its own; [`boot()`] says which kernel it is.
 //!
 //! [`Ports`] are the sockets of clients: DHCP, router advertisements, ARP.
 //!

@@ -13,7 +13,7 @@ use super::memory::{Memory, Word};
 use super::{Heard, Machine, Note, Port, Report, Traits, Transmit, WantedPort};
 use crate::arp::EVERYBODY;
 use crate::dhcp4::{ArpFilter, Clocks, Received, Socket};
-use crate::{dhcp4, dhcp6, ipv4ll, ra};
+use crate::{dhcp4, dhcp6, ipv4ll, lldp, ra};
 
 const NOBODY: Mac = Mac([0; 6]);
 
@@ -25,6 +25,7 @@ pub(super) struct OnLink {
     ra: Option<Running<ra::Client, (RaSettings, Option<Mac>)>>,
     dhcp6: Option<Running<dhcp6::Client, Arc<Dhcp6Settings>>>,
     ipv4ll: Option<Running<ipv4ll::Client, Mac>>,
+    lldp: Option<lldp::Neighbours>,
 }
 
 /// A client, and what it was made of: with other settings it is another one.
@@ -84,6 +85,14 @@ impl OnLink {
             && (begun.ipv4ll || was_up != traits.up)
         {
             ipv4ll.client.handle_carrier(traits.up, now);
+        }
+        if !wanted.lldp {
+            self.lldp = None;
+        } else if let Some(lldp) = &mut self.lldp {
+            // Whoever is there says so again.
+            let _gone = !traits.up && lldp.clear();
+        } else {
+            self.lldp = Some(lldp::Neighbours::default());
         }
         let is_back = traits.up && !was_up && old.is_some();
         let moved = link_local(&old) != traits.link_local;
@@ -200,6 +209,11 @@ impl OnLink {
                     dhcp6.client.handle_packet(octets, from, now);
                 }
             }
+            (Port::Lldp, _) => {
+                if let Some(lldp) = &mut self.lldp {
+                    let _is_new = lldp.handle_packet(octets, now);
+                }
+            }
             (Port::Dhcp4(_), IpAddr::V6(_)) | (Port::Icmp6 | Port::Dhcp6, IpAddr::V4(_)) => {}
         }
     }
@@ -245,6 +259,9 @@ impl OnLink {
         if let Some(ipv4ll) = &mut self.ipv4ll {
             ipv4ll.client.handle_timeout(now);
         }
+        if let Some(lldp) = &mut self.lldp {
+            let _is_gone = lldp.handle_timeout(now);
+        }
         if let Some(ra) = &mut self.ra {
             ra.client.handle_timeout(now);
         }
@@ -277,6 +294,7 @@ impl OnLink {
         let ipv4ll = self.ipv4ll.as_ref();
         let due = [
             ipv4ll.and_then(|running| running.client.poll_timeout()),
+            self.lldp.as_ref().and_then(lldp::Neighbours::poll_timeout),
             dhcp4.and_then(|running| running.client.poll_timeout()),
             ra.and_then(|running| running.client.poll_timeout()),
             dhcp6.and_then(|running| running.client.poll_timeout()),
@@ -288,6 +306,7 @@ impl OnLink {
         let dhcp4 = self.dhcp4.as_ref();
         let ra = self.ra.as_ref();
         let dhcp6 = self.dhcp6.as_ref();
+        let lldp = self.lldp.iter();
         Report {
             dhcp4: dhcp4.map(|running| running.client.status()),
             ra: ra.map(|running| running.client.report(now)),
@@ -296,6 +315,7 @@ impl OnLink {
                 .ipv4ll
                 .as_ref()
                 .and_then(|running| running.client.address()),
+            lldp: lldp.flat_map(lldp::Neighbours::iter).cloned().collect(),
         }
     }
 
@@ -329,6 +349,9 @@ impl OnLink {
         }
         if self.dhcp6.is_some() && is_up {
             want(Port::Dhcp6, None);
+        }
+        if self.lldp.is_some() && is_up {
+            want(Port::Lldp, None);
         }
         ports
     }

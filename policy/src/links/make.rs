@@ -352,6 +352,7 @@ impl<'a> Draft<'a> {
             dhcp6,
             ra,
             ipv4ll: self.wants_ipv4ll(facts),
+            lldp: self.network.lldp,
         }
     }
 

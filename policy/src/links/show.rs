@@ -70,12 +70,14 @@ fn clients(clients: &Clients) -> Vec<&'static str> {
         dhcp6,
         ra,
         ipv4ll,
+        lldp,
     } = clients;
     [
         dhcp4.is_some().then_some("DHCPv4"),
         dhcp6.is_some().then_some("DHCPv6"),
         ra.is_some().then_some("router advertisements"),
         ipv4ll.then_some("IPv4 link-local"),
+        lldp.then_some("LLDP"),
     ]
     .into_iter()
     .flatten()

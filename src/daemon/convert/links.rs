@@ -5,7 +5,7 @@ use std::time::Duration;
 use config::time::Instant;
 use linkmgr::clients::Report;
 use linkmgr::{Item, ItemState, Setting};
-use linnet::api::{ItemStatus, SupplyStatus};
+use linnet::api::{CableStatus, ItemStatus, SupplyStatus};
 use policy::facts::{Supplier, Supply};
 use policy::links::Switch;
 
@@ -117,6 +117,25 @@ fn supply(supplier: Supplier, supply: &Supply, now: Instant) -> SupplyStatus {
         expires_ms: ends.map(|at| millis(at.since(now))).min(),
         ..SupplyStatus::default()
     }
+}
+
+/// Converts what switches say of themselves.
+pub(crate) fn cable(report: Option<&Report>) -> Vec<CableStatus> {
+    let neighbours = report.map(|report| report.lldp.iter());
+    let neighbours = neighbours.into_iter().flatten();
+    neighbours
+        .map(|neighbour| CableStatus {
+            chassis: neighbour.chassis.to_string(),
+            port: neighbour.port.to_string(),
+            port_description: neighbour.port_description.as_ref().map(ToString::to_string),
+            name: neighbour.name.as_ref().map(ToString::to_string),
+            description: neighbour.description.as_ref().map(ToString::to_string),
+            capabilities: neighbour.capabilities.names().map(str::to_owned).collect(),
+            addresses: texts(neighbour.addresses.iter()),
+            vlan: neighbour.vlan,
+            max_frame: neighbour.max_frame,
+        })
+        .collect()
 }
 
 fn texts<T: ToString>(values: impl Iterator<Item = T>) -> Vec<String> {

@@ -98,8 +98,8 @@ impl World {
             Method::Browse(parameters, notices) => {
                 self.browse(&parameters, connection, notices, now)
             }
-            Method::Subscribe(notices, parameters) => {
-                effects.push(Effect::Subscribe(notices, parameters));
+            Method::Subscribe(notices, parameters, names) => {
+                effects.push(Effect::Subscribe(notices, parameters, names));
                 done(&json!({}))
             }
         };

@@ -104,6 +104,7 @@ impl World {
             told: told.map(ToOwned::to_owned),
             items,
             supplies: convert::supplies(supplied, report.as_ref(), now),
+            cable: convert::cable(report.as_ref()),
             ..convert::link(id.index, link, profile.map(ToString::to_string))
         }
     }

@@ -143,7 +143,7 @@ impl Host {
                 (Port::Packet, _) => Received::Packet(heard.checksum),
                 (Port::Arp, _) => Received::Arp,
                 (Port::Dhcp4(_), IpAddr::V4(from)) => Received::Udp(from),
-                (Port::Dhcp4(_) | Port::Icmp6 | Port::Dhcp6, _) => continue,
+                (Port::Dhcp4(_) | Port::Icmp6 | Port::Dhcp6 | Port::Lldp, _) => continue,
             };
             self.client
                 .handle_packet(&heard.octets, received, self.now());

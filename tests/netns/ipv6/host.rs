@@ -160,7 +160,7 @@ impl Host {
                     .ra
                     .handle_packet(&heard.octets, from, heard.hop_limit, now),
                 Port::Dhcp6 => self.dhcp6.handle_packet(&heard.octets, from, now),
-                Port::Packet | Port::Arp | Port::Dhcp4(_) => {}
+                Port::Packet | Port::Arp | Port::Dhcp4(_) | Port::Lldp => {}
             }
         }
         self.ra.handle_timeout(now);

@@ -103,6 +103,13 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         Section::Profile,
+        "lldp",
+        Syntax::Boolean,
+        Some("false"),
+        "Whether switches are listened to that say what they are and which of their ports this is (LLDP), on links that are set up; nothing is said.",
+    ),
+    key(
+        Section::Profile,
         "dhcp",
         Syntax::Table(Section::Dhcp),
         None,

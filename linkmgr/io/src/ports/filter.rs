@@ -39,6 +39,11 @@ pub(super) fn nothing() -> Vec<sock_filter> {
     vec![NONE]
 }
 
+/// Lets everything through that is of the socket's protocol.
+pub(super) fn everything() -> Vec<sock_filter> {
+    vec![ALL]
+}
+
 /// Lets through what is UDP for port 68; the packet begins with its IPv4 header.
 pub(super) fn dhcp4() -> Vec<sock_filter> {
     vec![

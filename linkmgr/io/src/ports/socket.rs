@@ -30,6 +30,9 @@ const ICMPV6: u8 = 58;
 const ADVERTISEMENT: u8 = 134;
 /// `ICMPV6_FILTER`, and the option's length: one bit for each type, set for what does not come through.
 const ICMPV6_FILTER: libc::c_int = 1;
+/// The protocol of LLDP, and the group that no bridge passes on (IEEE 802.1AB §7.1).
+const ETH_P_LLDP: libc::c_int = 0x88cc;
+const NEAREST_BRIDGE: [u8; 8] = [0x01, 0x80, 0xc2, 0, 0, 0x0e, 0, 0];
 /// The largest packet that a link brings.
 const PACKET_MAX: usize = 9216;
 /// Control messages: one each of 20 octets at most.
@@ -52,7 +55,7 @@ impl ClientSocket {
     /// What the kernel says.
     pub(super) fn open(wanted: &WantedPort) -> io::Result<Self> {
         let socket = match wanted.port {
-            Port::Packet | Port::Arp => packet(wanted)?,
+            Port::Packet | Port::Arp | Port::Lldp => packet(wanted)?,
             Port::Dhcp4(address) => {
                 let at = SocketAddrV4::new(address, DHCP4_CLIENT);
                 let socket = bound_to_link(Domain::IPV4, Type::DGRAM, Protocol::UDP, wanted.index)?;
@@ -101,6 +104,7 @@ impl ClientSocket {
             (Port::Packet, _) => attach(&self.0, &filter::dhcp4()),
             (Port::Arp, Some(arp)) => attach(&self.0, &filter::arp(arp, wanted.mac)),
             (Port::Arp, None) => attach(&self.0, &filter::nothing()),
+            (Port::Lldp, _) => attach(&self.0, &filter::everything()),
             (Port::Dhcp4(_) | Port::Icmp6 | Port::Dhcp6, _) => Ok(()),
         }
     }
@@ -120,7 +124,10 @@ impl ClientSocket {
             (Port::Dhcp6, IpAddr::V6(to)) => {
                 SocketAddrV6::new(to, DHCP6_SERVER, 0, transmit.index).into()
             }
-            (Port::Dhcp4(_), IpAddr::V6(_)) | (Port::Icmp6 | Port::Dhcp6, IpAddr::V4(_)) => {
+            // What switches say is heard only.
+            (Port::Lldp, _)
+            | (Port::Dhcp4(_), IpAddr::V6(_))
+            | (Port::Icmp6 | Port::Dhcp6, IpAddr::V4(_)) => {
                 return Err(io::ErrorKind::AddrNotAvailable.into());
             }
         };
@@ -239,9 +246,20 @@ fn packet(wanted: &WantedPort) -> io::Result<Socket> {
     attach(&socket, &filter::nothing())?;
     let protocol = match wanted.port {
         Port::Arp => libc::ETH_P_ARP,
+        Port::Lldp => ETH_P_LLDP,
         Port::Packet | Port::Dhcp4(_) | Port::Icmp6 | Port::Dhcp6 => libc::ETH_P_IP,
     };
     set_option(&socket, libc::SOL_PACKET, libc::PACKET_AUXDATA, &1_i32)?;
+    if wanted.port == Port::Lldp {
+        let group = libc::packet_mreq {
+            mr_ifindex: i32::try_from(wanted.index).map_err(io::Error::other)?,
+            mr_type: u16::try_from(libc::PACKET_MR_MULTICAST).map_err(io::Error::other)?,
+            mr_alen: 6,
+            mr_address: NEAREST_BRIDGE,
+        };
+        let name = libc::PACKET_ADD_MEMBERSHIP;
+        set_option(&socket, libc::SOL_PACKET, name, &group)?;
+    }
     socket.bind(&neighbour(protocol, wanted.index, None)?)?;
     let this = ClientSocket(socket);
     this.set_filter(wanted)?;

@@ -25,6 +25,16 @@ pub(super) fn show(links: &[LinkStatus], text: &mut String) {
                 let _ = writeln!(text, "    log in at {portal}");
             }
         }
+        for cable in &link.cable {
+            let name = cable.name.as_ref().unwrap_or(&cable.chassis);
+            let what = cable.capabilities.join(", ");
+            let what = if what.is_empty() {
+                what
+            } else {
+                format!(" ({what})")
+            };
+            let _ = writeln!(text, "    cable to {name}{what}, port {}", cable.port);
+        }
         for item in link.items.iter().filter(|item| !is_fine(item)) {
             let detail = item.detail.as_ref();
             let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
