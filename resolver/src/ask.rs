@@ -288,6 +288,9 @@ impl Resolver {
         ));
         let asking = lookup.asking.clone();
         let (attempts, rounds) = (lookup.attempts, lookup.round);
+        if channel == Channel::Udp {
+            self.thin_out(id, &upstream);
+        }
         let Some(exchange) = self.transmit(
             asking.clone(),
             Purpose::Lookup(id),

@@ -10,17 +10,20 @@ use std::collections::BTreeMap;
 use config::model::Upstream;
 use config::time::Instant;
 
-use crate::Resolver;
 use crate::event::Step;
 use crate::exchange::Asking;
 use crate::progress::{Outcome, Query};
 use crate::refusal::Refused;
+use crate::{ExchangeId, Resolver};
 
 /// The most questions of one scope that are asked of upstreams at once: a quarter of all, and half of the sockets.
 const SCOPE_LOOKUPS_MAX: usize = 1024;
 
 /// The most messages by datagram that are under way at once: each keeps its port and its id from others.
-pub const DATAGRAMS_MAX: usize = 4096;
+pub const DATAGRAMS_MAX: usize = 8192;
+/// From here on nobody keeps more than the first and the last of its copies waiting: while upstreams are dead, copies would take
+/// the room of those who ask when they are back.
+const CROWDED: usize = DATAGRAMS_MAX / 4;
 
 /// How many messages by datagram are under way to each upstream of each scope.
 #[derive(Debug, Default)]
@@ -57,6 +60,11 @@ impl Shares {
         }
     }
 
+    /// Whether so many are under way that copies count.
+    pub(crate) const fn is_crowded(&self) -> bool {
+        self.all >= CROWDED
+    }
+
     /// Whether an upstream has no fewer under way than are left for all: one that is silent must not keep others from being asked.
     pub(crate) fn has_share(&self, asking: &Asking, upstream: &Upstream) -> bool {
         let room = DATAGRAMS_MAX.saturating_sub(self.all);
@@ -91,6 +99,26 @@ impl Resolver {
         };
         self.finish(query, Outcome::Refused(refused), now);
         None
+    }
+
+    /// Lets the copies of a question go that an upstream was sent in between, where many are under way: the first one may be
+    /// answered late, the last one by whoever has come back.
+    pub(crate) fn thin_out(&mut self, id: u64, upstream: &Upstream) {
+        if !self.exchanges.is_crowded() {
+            return;
+        }
+        let Some(lookup) = self.lookups.get(id) else {
+            return;
+        };
+        let copies = lookup.exchanges.iter().copied().filter(|exchange| {
+            let exchange = self.exchanges.get(*exchange);
+            exchange.is_some_and(|it| it.is_datagram() && it.upstream == *upstream)
+        });
+        // The one that is about to be sent is the last.
+        let between: Vec<ExchangeId> = copies.skip(1).collect();
+        for exchange in between {
+            let _ended = self.end_exchange(exchange);
+        }
     }
 
     /// Returns the upstream that sends a question back which we asked it.

@@ -176,6 +176,15 @@ impl Exchanges {
         self.datagrams.has_share(asking, upstream)
     }
 
+    /// Whether so many datagrams are under way that copies count.
+    pub(crate) const fn is_crowded(&self) -> bool {
+        self.datagrams.is_crowded()
+    }
+
+    pub(crate) fn get(&self, id: ExchangeId) -> Option<&Exchange> {
+        self.exchange_by_id.get(id.0)
+    }
+
     pub(crate) fn get_mut(&mut self, id: ExchangeId) -> Option<&mut Exchange> {
         self.exchange_by_id.get_mut(id.0)
     }
@@ -275,7 +284,7 @@ impl Exchange {
     }
 
     /// Whether it takes one of the places that there are for datagrams.
-    fn is_datagram(&self) -> bool {
+    pub(crate) fn is_datagram(&self) -> bool {
         self.channel == Channel::Udp && !self.upstream.transport.is_encrypted()
     }
 

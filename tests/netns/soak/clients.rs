@@ -99,6 +99,8 @@ struct Answer {
     rcode: u8,
     addresses: Vec<([u8; 4], u32)>,
     explained: Option<u16>,
+    /// The words that go with it.
+    words: String,
 }
 
 /// Reads an answer; `None` when it is damaged or for another question.
@@ -142,7 +144,9 @@ fn parse(message: &[u8], name: &str) -> Option<Answer> {
                     let (value, after) =
                         rest.split_at_checked(usize::from(u16::from_be_bytes([*c, *d])))?;
                     if [*a, *b] == [0, 15] {
-                        answer.explained = Some(u16::from_be_bytes(*value.first_chunk()?));
+                        let (code, words) = value.split_first_chunk()?;
+                        answer.explained = Some(u16::from_be_bytes(*code));
+                        answer.words = String::from_utf8_lossy(words).into_owned();
                     }
                     options = after;
                 }
