@@ -444,7 +444,7 @@ fn servers_know_us_by_the_identifier_that_was_chosen_and_a_lease_of_another_netw
                 host.address()
                     .is_some_and(|address| address.octets()[0] == 203)
             });
-            assert!(took < Duration::from_millis(900), "{took:?}");
+            assert!(took < Duration::from_secs(3), "{took:?}");
             assert!(
                 host.troubles.iter().any(|it| matches!(it, Trouble::Nak(_))),
                 "{:?}",

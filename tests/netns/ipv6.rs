@@ -15,7 +15,7 @@ use tests::peer::Peer;
 use host::Host;
 
 /// From a link that is up to an address, with radvd, which waits up to half a second before it answers (RFC 4861 §6.2.6).
-const PROMISED: Duration = Duration::from_millis(1500);
+const PROMISED: Duration = Duration::from_secs(5);
 
 /// A bridge in the namespace `lan`; `c0` of this namespace is plugged into it.
 struct Lan {
