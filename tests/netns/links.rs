@@ -446,6 +446,10 @@ fn links_are_made_by_profile_and_removed_when_nobody_wants_them() {
                 "profiles/pair.toml",
                 "match = { name = \"pair0\" }\n[link]\nkind = \"veth\"\npeer = \"pair1\"\n",
             );
+            office.configure(
+                "profiles/tunnel.toml",
+                "match = { name = \"wg7\" }\n[link]\nkind = \"wireguard\"\nprivate-key = \"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\"\n",
+            );
             let (code, text) = office.linnet(LINNET, &["config", "check", &office.path("etc")]);
             assert_eq!(code, 0, "{text}");
             let mut linnetd = office.linnetd(LINNETD, &[]);
@@ -460,6 +464,8 @@ fn links_are_made_by_profile_and_removed_when_nobody_wants_them() {
             until("the bridge has its address", || {
                 shell("ip -4 addr").contains("10.7.0.1/24")
             });
+            let (_, status) = office.linnet(LINNET, &["status"]);
+            assert!(status.contains("wg7 is not made by linnetd"), "{status}");
             // Somebody removes it: it is made again. Another daemon knows what is its own.
             shell("ip link del br7");
             until("it is there again", || links().contains("br7:"));

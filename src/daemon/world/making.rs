@@ -17,6 +17,8 @@ pub(super) struct Making {
     around: BTreeMap<Arc<str>, u32>,
     kept: Option<String>,
     notes: Vec<String>,
+    /// What is left to others to make, and how.
+    left: Vec<String>,
 }
 
 impl Making {
@@ -29,8 +31,8 @@ impl Making {
     }
 
     /// Returns what is not as wanted.
-    pub(super) fn notes(&self) -> &[String] {
-        &self.notes
+    pub(super) fn notes(&self) -> impl Iterator<Item = &String> {
+        self.notes.iter().chain(&self.left)
     }
 }
 
@@ -40,11 +42,11 @@ impl World {
         let (wanted, others): (Vec<WantedLink>, Vec<WantedLink>) = wanted(&self.config)
             .into_iter()
             .partition(|wanted| can_make(wanted.link.kind));
-        self.making.notes.retain(|note| !note.ends_with(NOT_YET));
-        for other in others {
-            let note = format!("{}: {} {NOT_YET}", other.link.name, other.link.kind.name);
-            self.making.notes.push(note);
+        let left: Vec<String> = others.iter().map(left_to_others).collect();
+        for note in left.iter().filter(|note| !self.making.left.contains(note)) {
+            tracing::warn!("{note}");
         }
+        self.making.left = left;
         // Nobody makes anything, and nothing was made before.
         if wanted.is_empty() && self.making.ordered.is_none() && self.making.kept.is_none() {
             return;
@@ -91,4 +93,12 @@ impl World {
     }
 }
 
-const NOT_YET: &str = "links are not made yet";
+/// Says what an administrator has to do for a link that is not made here.
+fn left_to_others(wanted: &WantedLink) -> String {
+    let (name, kind) = (&wanted.link.name, wanted.link.kind.name);
+    format!(
+        "{name} is not made by linnetd: links of kind {kind} are left to other programs so far, as `ip link add {name} type {kind}` \
+         or wg-quick; what else profile {} says is done as soon as it is there",
+        wanted.profile
+    )
+}
