@@ -67,30 +67,53 @@ pub(crate) fn supplies<'a>(
     let mut told: Vec<SupplyStatus> = supplied
         .map(|(supplier, supply)| self::supply(supplier, supply, now))
         .collect();
-    if let Some(status) = report.and_then(|report| report.dhcp4.as_ref()) {
-        let supplier = word(Supplier::Dhcp4);
-        let place = told.iter().position(|told| told.supplier == supplier);
-        let place = place.unwrap_or_else(|| {
-            told.insert(
-                0,
-                SupplyStatus {
-                    supplier,
-                    ..SupplyStatus::default()
-                },
-            );
-            0
-        });
-        if let Some(told) = told.get_mut(place) {
-            told.state = Some(status.state.to_string());
-            told.trouble = status.trouble.as_ref().map(ToString::to_string);
-            if let Some(lease) = &status.lease {
-                told.server = Some(lease.server.to_string());
-                told.renew_ms = lease.renew_at.map(|at| millis(at.since(now)));
-                told.expires_ms = lease.expires_at.map(|at| millis(at.since(now)));
-            }
+    let Some(report) = report else {
+        return told;
+    };
+    if let Some(status) = &report.dhcp4 {
+        let told = of(Supplier::Dhcp4, &mut told);
+        told.state = Some(status.state.to_string());
+        told.trouble = status.trouble.as_ref().map(ToString::to_string);
+        if let Some(lease) = &status.lease {
+            told.server = Some(lease.server.to_string());
+            told.renew_ms = lease.renew_at.map(|at| millis(at.since(now)));
+            told.expires_ms = lease.expires_at.map(|at| millis(at.since(now)));
+        }
+    }
+    if let Some(report) = &report.dhcp6 {
+        let told = of(Supplier::Dhcp6, &mut told);
+        told.state = Some(report.state.to_owned());
+        told.server.clone_from(&report.server);
+        told.trouble = report.complaint.as_ref().map(ToString::to_string);
+        told.renew_ms = report.renew.map(|seconds| u64::from(seconds) * 1000);
+    }
+    if let Some(report) = &report.ra {
+        let told = of(Supplier::Ra, &mut told);
+        let routers: Vec<String> = report
+            .routers
+            .iter()
+            .map(|router| router.address.to_string())
+            .collect();
+        told.server = (!routers.is_empty()).then(|| routers.join(" "));
+        if let (true, Some(asked)) = (routers.is_empty(), report.solicitations) {
+            told.trouble = Some(format!("no router answers, asked {asked} times"));
         }
     }
     told
+}
+
+/// Returns what is told of a supplier; a client that has got nothing yet is told too.
+fn of(supplier: Supplier, told: &mut Vec<SupplyStatus>) -> &mut SupplyStatus {
+    let supplier = word(supplier);
+    let place = told.iter().position(|told| told.supplier == supplier);
+    let place = place.unwrap_or(told.len());
+    if place == told.len() {
+        told.push(SupplyStatus {
+            supplier,
+            ..SupplyStatus::default()
+        });
+    }
+    &mut told[place]
 }
 
 fn supply(supplier: Supplier, supply: &Supply, now: Instant) -> SupplyStatus {
@@ -154,4 +177,33 @@ fn word(supplier: Supplier) -> String {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_that_have_got_nothing_say_why() {
+        let report = Report {
+            ra: Some(linkmgr::ra::Report {
+                solicitations: Some(4),
+                ..linkmgr::ra::Report::default()
+            }),
+            dhcp6: Some(linkmgr::dhcp6::Report {
+                state: "SOLICIT",
+                complaint: Some("no addresses".into()),
+                ..linkmgr::dhcp6::Report::default()
+            }),
+            ..Report::default()
+        };
+        let supply = Supply::default();
+        let supplied = [(Supplier::Dhcp6, &supply)];
+        let told = supplies(supplied.into_iter(), Some(&report), Instant::ZERO);
+        assert_eq!(told.len(), 2);
+        assert_eq!(told[0].state.as_deref(), Some("SOLICIT"));
+        assert_eq!(told[0].trouble.as_deref(), Some("no addresses"));
+        let trouble = told[1].trouble.as_deref();
+        assert_eq!(trouble, Some("no router answers, asked 4 times"));
+    }
 }

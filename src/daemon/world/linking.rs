@@ -6,19 +6,16 @@
 //!                                      └----> clients -> packets, ports
 //! ```
 
-use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use config::time::{Instant, WallTime};
-use linkmgr::clients::{Clients, Heard, Machine, Memory, Note};
+use linkmgr::clients::{Clients, Heard, Machine, Memory};
 use linkmgr::{Boot, KernelAnswer, KernelEvent, LinkManager, LinkReport, RequestId, StopLevel};
 use linkmgr_io::neighbours::Neighbour;
 
 use super::{Effect, Kept, World};
 
-/// Notes that are remembered for `linnet status`.
-const MAX_NOTES: usize = 64;
 /// How long giving back may take.
 const STOP_TIME: Duration = Duration::from_secs(2);
 
@@ -44,7 +41,6 @@ pub(crate) struct LinkBeginning {
 pub(super) struct Linking {
     pub(super) links: LinkManager,
     pub(super) clients: Clients,
-    pub(super) notes: VecDeque<Note>,
     /// What the wall clock said, and when.
     reading: (WallTime, Instant),
     /// Until when everything has to be given back; `None` while nothing is.
@@ -72,7 +68,6 @@ impl Linking {
         Self {
             links,
             clients: Clients::new(machine, memory, seed),
-            notes: VecDeque::new(),
             reading: (WallTime(0), Instant::ZERO),
             stop_by: None,
         }
@@ -91,14 +86,6 @@ impl Linking {
         let links = self.links.poll_timeout().map(|(at, _)| at);
         let others = [self.clients.poll_timeout(), self.stop_by];
         links.into_iter().chain(others.into_iter().flatten()).min()
-    }
-
-    fn note(&mut self, note: Note) {
-        tracing::info!(link = %note.link, "{}: {}", note.supplier, note.text);
-        if self.notes.len() >= MAX_NOTES {
-            self.notes.pop_front();
-        }
-        self.notes.push_back(note);
     }
 }
 
@@ -202,7 +189,7 @@ impl World {
             self.replan(now, effects);
         }
         while let Some(note) = self.linking.clients.poll_note() {
-            self.linking.note(note);
+            tracing::info!(link = %note.link, "{}: {}", note.supplier, note.text);
         }
         if let Some(memory) = self.linking.clients.poll_memory() {
             effects.push(Effect::Keep(Kept::Leases, memory.to_text()));
