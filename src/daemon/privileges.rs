@@ -233,6 +233,10 @@ fn be_helper(
     understand: Understand,
     socket: &OwnedFd,
 ) -> Result<(), PrivilegeError> {
+    for signal_number in NOT_FOR_HELPER {
+        // SAFETY: to ignore a signal runs no code.
+        unsafe { signal(signal_number, SigHandler::SigIgn) }.map_err(step("ignore a signal"))?;
+    }
     wait_for_daemon(socket);
     let root = Uid::effective().as_raw();
     let mut custody = Custody::new(options.paths.clone(), Believe::Only(root), understand);
@@ -244,10 +248,6 @@ fn be_helper(
     let name = CString::new("linnetd-helper").unwrap_or_default();
     // SAFETY: PR_SET_NAME reads a string that ends in a NUL.
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
-    for signal_number in NOT_FOR_HELPER {
-        // SAFETY: to ignore a signal runs no code.
-        unsafe { signal(signal_number, SigHandler::SigIgn) }.map_err(step("ignore a signal"))?;
-    }
     capabilities::keep_for_helper()?;
     seccomp::confine(seccomp::Role::Helper)?;
     serve(custody, socket);
