@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import network_manager
+
 RUNS = int(os.environ.get("RUNS", "7"))
 ROUTES = int(os.environ.get("ROUTES", "200000"))
 PAIRS = int(os.environ.get("PAIRS", "500"))
@@ -113,6 +115,12 @@ class Linnetd:
     def is_up(self):
         return (self.folder / "run" / "control").exists()
 
+    def prepare(self):
+        """Nothing runs beside it."""
+
+    def finish(self):
+        """Nothing ran beside it."""
+
 
 class Networkd:
     name = "systemd-networkd"
@@ -131,6 +139,12 @@ class Networkd:
 
     def is_up(self):
         return Path("/run/systemd/netif/state").exists()
+
+    def prepare(self):
+        """Nothing runs beside it."""
+
+    def finish(self):
+        """Nothing ran beside it."""
 
 
 def raise_network(folder):
@@ -152,13 +166,14 @@ def clean():
     sh("ip link set c0 down; ip addr flush dev c0; ip link set c0 up")
 
 
-def stop(process):
+def stop(subject, process):
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(10)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    subject.finish()
 
 
 def from_start(subject):
@@ -166,10 +181,11 @@ def from_start(subject):
     plug("up")
     time.sleep(1.2)
     sh("ip addr flush dev c0")
+    subject.prepare()
     begun = time.monotonic()
     process = subject.start()
     took = until("an address", has_address) - begun
-    stop(process)
+    stop(subject, process)
     return took
 
 
@@ -177,6 +193,7 @@ def from_carrier(subject):
     """Time to address and to the right answer in a new network, and to the right answer when it is back."""
     clean()
     plug("down")
+    subject.prepare()
     process = subject.start()
     until("it runs", subject.is_up)
     time.sleep(1.0)
@@ -192,7 +209,7 @@ def from_carrier(subject):
         begun = time.monotonic()
         plug("up")
         back = until("an answer again", answers) - begun
-    stop(process)
+    stop(subject, process)
     return address, answer, back
 
 
@@ -210,6 +227,7 @@ def settle(process):
 def scale(subject):
     clean()
     plug("up")
+    subject.prepare()
     process = subject.start()
     until("an address", has_address)
     before, memory = settle(process), resident(process.pid)
@@ -235,7 +253,7 @@ def scale(subject):
     before = wakeups(process.pid)
     time.sleep(IDLE)
     results[f"wake-ups in {IDLE} s of idleness"] = wakeups(process.pid) - before
-    stop(process)
+    stop(subject, process)
     return results
 
 
@@ -246,6 +264,11 @@ def main():
     subjects = [Linnetd(folder)]
     if Path(NETWORKD).exists():
         subjects.append(Networkd(folder))
+    absent = network_manager.missing()
+    if absent is None:
+        subjects.append(network_manager.NetworkManager(folder))
+    else:
+        print(f"NetworkManager is not measured: there is no {absent}", flush=True)
     wanted = sys.argv[1:] or ["start", "carrier", "scale"]
     times = {subject.name: {} for subject in subjects}
     if "start" in wanted:

@@ -1,0 +1,103 @@
+"""NetworkManager with systemd-resolved as a subject of links.py, on a bus of their own."""
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+PROGRAM = "/usr/sbin/NetworkManager"
+RESOLVED = "/lib/systemd/systemd-resolved"
+BUS = Path("/run/dbus/system_bus_socket")
+
+SETTINGS = """[main]
+plugins=keyfile
+no-auto-default=*
+dns=systemd-resolved
+rc-manager=unmanaged
+dhcp=internal
+[connectivity]
+enabled=false
+[logging]
+level=WARN
+"""
+
+PROFILE = """[connection]
+id=c0
+uuid=3f4c0f3b-9a0e-4a5f-8f5e-6c0fd1c3a001
+type=ethernet
+interface-name=c0
+autoconnect=true
+[ipv4]
+method=auto
+dad-timeout=0
+[ipv6]
+method=disabled
+"""
+
+
+def missing():
+    """What keeps it from being measured here, or nothing."""
+    needed = (PROGRAM, RESOLVED, "/usr/bin/dbus-daemon")
+    return next((path for path in needed if not Path(path).exists()), None)
+
+
+class NetworkManager:
+    name = "NetworkManager"
+    resolves = True
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.bus = None
+        self.resolved = None
+
+    def prepare(self):
+        """The bus and the resolver are there before the manager, as on a machine that boots."""
+        for path in ("/run/NetworkManager", "/run/systemd/resolve"):
+            shutil.rmtree(path, ignore_errors=True)
+        keep = self.folder / "networkmanager"
+        shutil.rmtree(keep, ignore_errors=True)
+        for part in ("profiles", "conf.d", "state"):
+            (keep / part).mkdir(parents=True)
+        (keep / "conf").write_text(SETTINGS + f"[keyfile]\npath={keep / 'profiles'}\n")
+        profile = keep / "profiles" / "c0.nmconnection"
+        profile.write_text(PROFILE)
+        profile.chmod(0o600)
+        BUS.parent.mkdir(exist_ok=True)
+        log = open(self.folder / "networkmanager.log", "ab")
+        environment = {**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={BUS}"}
+        self.bus = subprocess.Popen(["dbus-daemon", "--system", "--nofork", "--nopidfile", "--nosyslog"], stdout=log, stderr=log)
+        wait(BUS.exists)
+        Path("/run/systemd/resolve").mkdir(parents=True, exist_ok=True)
+        shutil.chown("/run/systemd/resolve", "systemd-resolve", "systemd-resolve")
+        self.resolved = subprocess.Popen([RESOLVED], stdout=log, stderr=log, env=environment)
+        wait(Path("/run/systemd/resolve/stub-resolv.conf").exists)
+
+    def start(self):
+        """The manager's process."""
+        log = open(self.folder / "networkmanager.log", "ab")
+        environment = {**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={BUS}"}
+        keep = self.folder / "networkmanager"
+        command = [PROGRAM, "--no-daemon", f"--config={keep / 'conf'}", f"--config-dir={keep / 'conf.d'}", "--system-config-dir=/nonexistent",
+                   f"--state-file={keep / 'state' / 'NetworkManager.state'}", f"--intern-config={keep / 'state' / 'intern.conf'}"]
+        return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+
+    def is_up(self):
+        asked = subprocess.run(["nmcli", "-t", "-f", "STATE", "general"], capture_output=True, check=False)
+        return asked.returncode == 0
+
+    def finish(self):
+        for process in (self.resolved, self.bus):
+            if process is not None:
+                process.terminate()
+                process.wait()
+        self.bus = self.resolved = None
+        BUS.unlink(missing_ok=True)
+
+
+def wait(holds, limit=10.0):
+    begun = time.monotonic()
+    while not holds():
+        if time.monotonic() - begun > limit:
+            raise SystemExit("NetworkManager's bus or resolver does not start")
+        time.sleep(0.001)
