@@ -1,12 +1,16 @@
 //! What changed between two plans, in words?
 
+mod links;
+
+pub use links::changes as link_changes;
+
 use crate::domains::Target;
 use crate::plan::{DnsPlan, Plan, ScopeId, ScopePlan};
 
 /// So many claims of a scope are told by name.
 const CLAIMS_TOLD: usize = 8;
 
-/// Returns what changed, a sentence each; empty when nothing that matters did.
+/// Returns what changed of names, a sentence each; empty when nothing that matters did. [`link_changes`] tells of links.
 pub fn changes(old: &Plan, new: &Plan) -> Vec<String> {
     let mut changes = Vec::new();
     for (id, scope) in &new.dns.scopes {

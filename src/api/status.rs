@@ -289,3 +289,17 @@ pub struct Diagnostic {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
 }
+
+impl Diagnostic {
+    /// Returns file, line and column, as far as there are any.
+    pub fn place(&self) -> String {
+        let Self {
+            file, line, column, ..
+        } = self;
+        match (line, column) {
+            (0, _) => file.clone(),
+            (_, 0) => format!("{file}:{line}"),
+            _ => format!("{file}:{line}:{column}"),
+        }
+    }
+}

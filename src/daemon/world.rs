@@ -489,7 +489,8 @@ impl World {
         self.apply_local_names(now);
         let plan = policy::plan(&self.config, &self.facts);
         if plan != self.plan || self.generation == 0 {
-            let changes = policy::diff::changes(&self.plan, &plan);
+            let mut changes = policy::diff::changes(&self.plan, &plan);
+            let of_links = policy::diff::link_changes(&self.plan.links, &plan.links);
             self.plan = plan;
             self.generation += 1;
             self.resolver.apply_plan(Arc::clone(&self.plan.dns), now);
@@ -499,6 +500,10 @@ impl World {
                 ?changes,
                 "a new plan is in force"
             );
+            for change in &of_links {
+                tracing::info!("{change}");
+            }
+            changes.extend(of_links);
             effects.push(Effect::Announce(Announcement::Status(self.headline())));
             effects.push(Effect::Notice(Notice::PlanChanged {
                 generation: self.generation,

@@ -1,6 +1,7 @@
 //! How does a plan for links read? One line for each thing, in words of iproute2 where it has them.
 //!
-//! `linnet plan` shows this. Equal plans read equal, so that two of them can be compared line by line.
+//! Equal plans read equal, so that two of them can be compared line by line. `linnet plan` shows one as it is seen at a
+//! moment ([`LinksPlan::seen_at`]): what is left of each time, in place of the times themselves.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,53 +15,76 @@ use crate::facts::{Preference, Supplier};
 
 impl fmt::Display for LinksPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, made) in &self.made {
-            writeln!(
-                f,
-                "link {name} is made by profile {}: {}",
-                made.profile, made.link.kind
-            )?;
-        }
-        for link in self.links.values() {
-            link.fmt(f)?;
-        }
-        for rule in &self.rules {
-            writeln!(f, "{}", RuleText(rule))?;
-        }
-        for uplink in [&self.uplinks.v4, &self.uplinks.v6].into_iter().flatten() {
-            writeln!(f, "{uplink}")?;
-        }
-        Ok(())
+        write_plan(f, self, None)
     }
+}
+
+impl LinksPlan {
+    /// Returns how the plan reads to somebody who looks at it now.
+    pub const fn seen_at(&self, now: Instant) -> impl fmt::Display + '_ {
+        SeenAt(self, now)
+    }
+}
+
+struct SeenAt<'a>(&'a LinksPlan, Instant);
+
+impl fmt::Display for SeenAt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_plan(f, self.0, Some(self.1))
+    }
+}
+
+fn write_plan(f: &mut fmt::Formatter<'_>, plan: &LinksPlan, now: Option<Instant>) -> fmt::Result {
+    for (name, made) in &plan.made {
+        writeln!(
+            f,
+            "link {name} is made by profile {}: {}",
+            made.profile, made.link.kind
+        )?;
+    }
+    for link in plan.links.values() {
+        write_link(f, link, now)?;
+    }
+    for rule in &plan.rules {
+        writeln!(f, "{}", RuleText(rule))?;
+    }
+    for uplink in [&plan.uplinks.v4, &plan.uplinks.v6].into_iter().flatten() {
+        writeln!(f, "{uplink}")?;
+    }
+    Ok(())
 }
 
 impl fmt::Display for LinkPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match self.admin_up {
-            Some(true) => "up",
-            Some(false) => "down",
-            None => "as it is",
-        };
-        writeln!(f, "link {} by profile {}: {state}", self.name, self.profile)?;
-        if let Some(mac) = self.mac {
-            writeln!(f, "  hardware address {mac}")?;
-        }
-        if let Some(mtu) = self.mtu {
-            writeln!(f, "  mtu {mtu}")?;
-        }
-        for (switch, value) in &self.switches {
-            writeln!(f, "  {} = {value}", switch.path(&self.name))?;
-        }
-        for (prefix, address) in &self.addresses {
-            writeln!(f, "  {}", AddressText(*prefix, address))?;
-        }
-        for (key, route) in &self.routes {
-            writeln!(f, "  {}", RouteText(key, route))?;
-        }
-        match clients(&self.clients).as_slice() {
-            [] => Ok(()),
-            clients => writeln!(f, "  clients: {}", clients.join(", ")),
-        }
+        write_link(f, self, None)
+    }
+}
+
+fn write_link(f: &mut fmt::Formatter<'_>, link: &LinkPlan, now: Option<Instant>) -> fmt::Result {
+    let state = match link.admin_up {
+        Some(true) => "up",
+        Some(false) => "down",
+        None => "as it is",
+    };
+    writeln!(f, "link {} by profile {}: {state}", link.name, link.profile)?;
+    if let Some(mac) = link.mac {
+        writeln!(f, "  hardware address {mac}")?;
+    }
+    if let Some(mtu) = link.mtu {
+        writeln!(f, "  mtu {mtu}")?;
+    }
+    for (switch, value) in &link.switches {
+        writeln!(f, "  {} = {value}", switch.path(&link.name))?;
+    }
+    for (prefix, address) in &link.addresses {
+        writeln!(f, "  {}", AddressText(*prefix, address, now))?;
+    }
+    for (key, route) in &link.routes {
+        writeln!(f, "  {}", RouteText(key, route, now))?;
+    }
+    match clients(&link.clients).as_slice() {
+        [] => Ok(()),
+        clients => writeln!(f, "  clients: {}", clients.join(", ")),
     }
 }
 
@@ -84,11 +108,11 @@ fn clients(clients: &Clients) -> Vec<&'static str> {
     .collect()
 }
 
-struct AddressText<'a>(Prefix, &'a AddressPlan);
+struct AddressText<'a>(Prefix, &'a AddressPlan, Option<Instant>);
 
 impl fmt::Display for AddressText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(prefix, address) = self;
+        let Self(prefix, address, now) = self;
         write!(f, "address {prefix}")?;
         if prefix.length < prefix.host_length() && !address.no_prefix_route {
             write!(f, " metric {}", address.metric)?;
@@ -99,17 +123,17 @@ impl fmt::Display for AddressText<'_> {
         if address.temporaries {
             f.write_str(" mngtmpaddr")?;
         }
-        ends(f, " preferred until", address.preferred_until)?;
-        ends(f, " valid until", address.valid_until)?;
+        ends(f, " preferred", address.preferred_until, *now)?;
+        ends(f, " valid", address.valid_until, *now)?;
         by(f, address.supplier)
     }
 }
 
-struct RouteText<'a>(&'a RouteKey, &'a RoutePlan);
+struct RouteText<'a>(&'a RouteKey, &'a RoutePlan, Option<Instant>);
 
 impl fmt::Display for RouteText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(key, route) = self;
+        let Self(key, route, now) = self;
         let kind = match route.kind {
             RouteKind::Unicast => "",
             RouteKind::Blackhole => "blackhole ",
@@ -143,7 +167,7 @@ impl fmt::Display for RouteText<'_> {
             Preference::Medium => {}
             Preference::High => f.write_str(" pref high")?,
         }
-        ends(f, " until", route.valid_until)?;
+        ends(f, "", route.valid_until, *now)?;
         by(f, route.supplier)
     }
 }
@@ -190,14 +214,21 @@ impl fmt::Display for RuleText<'_> {
     }
 }
 
-/// Points in time are those of the clock since boot, so that a plan reads the same whenever it is shown.
-fn ends(f: &mut fmt::Formatter<'_>, word: &str, at: Option<Instant>) -> fmt::Result {
-    match at {
-        Some(at) => {
+/// Points in time are those of the clock since boot, so that a plan reads the same whenever it is shown; somebody who looks
+/// at it now wants to know what is left.
+fn ends(
+    f: &mut fmt::Formatter<'_>,
+    word: &str,
+    at: Option<Instant>,
+    now: Option<Instant>,
+) -> fmt::Result {
+    match (at, now) {
+        (Some(at), Some(now)) => write!(f, "{word} for {} s", at.since(now).as_secs()),
+        (Some(at), None) => {
             let since_boot: Duration = at.since(Instant::ZERO);
-            write!(f, "{word} boot+{}s", since_boot.as_secs())
+            write!(f, "{word} until boot+{}s", since_boot.as_secs())
         }
-        None => Ok(()),
+        (None, _) => Ok(()),
     }
 }
 

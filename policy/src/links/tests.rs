@@ -16,6 +16,7 @@ use crate::facts::{
 };
 use crate::{Facts, LinkFacts, LinkId, LinksPlan, plan};
 
+mod changes;
 mod delegated;
 mod dns;
 mod model;

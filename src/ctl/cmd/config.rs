@@ -6,7 +6,7 @@ use std::path::Path;
 
 use config::diagnostic::{Colour, Severity};
 use linnet::anchor_files::{self, understand};
-use linnet::api::{Diagnostic, ReloadReply};
+use linnet::api::ReloadReply;
 use linnet::config_dirs::{Believe, directories, read};
 use linnet::list_files;
 use serde::Serialize;
@@ -100,17 +100,10 @@ pub(crate) fn reload(
     let reply: ReloadReply = connection.call("Reload", serde_json::json!({}))?;
     out.show(&reply, |reply| {
         let mut text = String::new();
-        for Diagnostic {
-            severity,
-            file,
-            line,
-            column,
-            message,
-            help,
-        } in &reply.diagnostics
-        {
-            let _ = writeln!(text, "{severity}: {file}:{line}:{column}: {message}");
-            if let Some(help) = help {
+        for found in &reply.diagnostics {
+            let (severity, message) = (&found.severity, &found.message);
+            let _ = writeln!(text, "{severity}: {}: {message}", found.place());
+            if let Some(help) = &found.help {
                 let _ = writeln!(text, "  help: {help}");
             }
         }

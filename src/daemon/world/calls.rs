@@ -90,7 +90,7 @@ impl World {
                 self.remove_negative_anchor(&parameters, &caller, effects)
             }
             Method::Steer(steer, parameters) => self.steer(steer, &parameters, &caller, now),
-            Method::Plan => self.tell_plan(),
+            Method::Plan => self.tell_plan(now),
             Method::Reload => {
                 self.reload(Some(answer), effects);
                 return;

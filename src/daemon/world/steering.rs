@@ -75,8 +75,8 @@ impl World {
     }
 
     /// Tells what should be in the kernel.
-    pub(super) fn tell_plan(&self) -> Reply {
-        let text = self.plan.links.to_string();
+    pub(super) fn tell_plan(&self, now: Instant) -> Reply {
+        let text = self.plan.links.seen_at(now).to_string();
         done(&PlanReply {
             generation: self.generation,
             lines: text.lines().map(ToOwned::to_owned).collect(),

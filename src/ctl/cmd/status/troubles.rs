@@ -20,7 +20,9 @@ pub(crate) fn troubles(status: &Status) -> Vec<String> {
         let detail = keeper.detail.as_deref().unwrap_or("not as configured");
         found.push(format!("resolv.conf is {}: {detail}", keeper.state));
     }
-    if !status.clock.dates_count {
+    // Where nothing is validated no date counts.
+    let validates = status.scopes.iter().any(|scope| scope.dnssec != "off");
+    if validates && !status.clock.dates_count {
         found.push(format!(
             "clock not believed: {}; signatures count whatever their dates",
             status.clock.because
@@ -89,16 +91,14 @@ fn failing(scope: &ScopeStatus) -> Option<String> {
 }
 
 fn diagnostic(found: &Diagnostic) -> String {
-    let Diagnostic {
-        severity,
-        file,
-        line,
-        column,
-        message,
-        help,
-    } = found;
-    let help = help
+    let help = found
+        .help
         .as_ref()
         .map_or_else(String::new, |help| format!("\n    help: {help}"));
-    format!("{severity}: {file}:{line}:{column}: {message}{help}")
+    format!(
+        "{}: {}: {}{help}",
+        found.severity,
+        found.place(),
+        found.message
+    )
 }
