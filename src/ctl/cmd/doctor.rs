@@ -3,6 +3,7 @@
 //! Looks, and changes nothing. Each finding says what was seen and what to do; exit 1 when one of them is a failure.
 
 mod observers;
+mod processes;
 
 use std::fs;
 use std::io::Write;
@@ -19,17 +20,6 @@ use crate::{Exit, Failed};
 
 /// How long the stub may take for a name that it answers itself.
 const STUB_TIMEOUT: Duration = Duration::from_secs(2);
-/// Programs that also want to be the machine's resolver, as the kernel names them (15 octets at most).
-const OTHER_RESOLVERS: [&str; 8] = [
-    "systemd-resolve",
-    "dnsmasq",
-    "unbound",
-    "named",
-    "kresd",
-    "dnscrypt-proxy",
-    "stubby",
-    "connmand",
-];
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -70,7 +60,8 @@ pub(crate) fn run(
     }
     findings.push(resolv_conf_file(resolv_conf, status.as_ref()));
     findings.push(nsswitch());
-    findings.extend(others());
+    let links = status.as_ref().map_or(&[][..], |status| &status.links);
+    findings.extend(processes::look(links));
     let failed = findings
         .iter()
         .any(|finding| finding.outcome == Outcome::Failure);
@@ -359,30 +350,4 @@ fn nsswitch() -> Finding {
             Some("add dns: without it the C library asks no server"),
         ),
     }
-}
-
-fn others() -> Vec<Finding> {
-    let Ok(processes) = fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    let mut found: Vec<Finding> = processes
-        .flatten()
-        .filter_map(|entry| {
-            let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
-            let name = fs::read_to_string(entry.path().join("comm")).ok()?;
-            let name = name.trim();
-            OTHER_RESOLVERS.contains(&name).then(|| {
-                finding(
-                    "other resolvers",
-                    Outcome::Warning,
-                    format!("{name} runs, pid {pid}"),
-                    Some("two owners of resolv.conf or port 53 undo each other's work"),
-                )
-            })
-        })
-        .collect();
-    if found.is_empty() {
-        found.push(finding("other resolvers", Outcome::Good, "none runs", None));
-    }
-    found
 }

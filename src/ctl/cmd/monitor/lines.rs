@@ -25,6 +25,8 @@ fn line(notice: &Notice) -> String {
     match notice {
         Notice::Ready => "watching; end with Ctrl-C\n".to_owned(),
         Notice::Answered { trace } => answered(trace),
+        // What changed has no word for people: times, what was seen of links.
+        Notice::PlanChanged { changes, .. } if changes.is_empty() => String::new(),
         Notice::PlanChanged {
             generation,
             changes,
