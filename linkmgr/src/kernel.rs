@@ -147,6 +147,8 @@ pub struct LinkMessage {
     pub mac: Option<Mac>,
     /// The largest packet, in octets.
     pub mtu: u32,
+    /// `IFLA_MASTER`: the index of the link that it is a port of.
+    pub port_of: Option<u32>,
     /// `IFF_UP`.
     pub admin_up: bool,
     /// `IFF_LOWER_UP`, and an operational state (RFC 2863) that is not down.

@@ -169,6 +169,7 @@ impl Observed {
             up: link.admin_up && link.carrier,
             loopback: link.loopback,
             multicast: link.multicast,
+            port_of: link.port_of,
             addresses: entry
                 .addresses
                 .iter()

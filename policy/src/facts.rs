@@ -146,6 +146,8 @@ pub struct LinkFacts {
     pub loopback: bool,
     /// Whether it has neighbours that hear a multicast: not a tunnel, not loopback.
     pub multicast: bool,
+    /// The index of the link that it is a port of.
+    pub port_of: Option<u32>,
     /// Its addresses.
     pub addresses: Vec<Prefix>,
     /// The metric of its IPv4 default route (0.0.0.0/0, or both halves), and the gateway; the best when several.

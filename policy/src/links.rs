@@ -8,6 +8,7 @@ mod delegate;
 mod kind;
 mod make;
 mod overlap;
+mod ports;
 mod show;
 mod supplied;
 #[cfg(test)]

@@ -18,6 +18,9 @@ pub struct LinkStatus {
     /// The profile that governs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
+    /// The link that it is a port of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port_of: Option<String>,
     /// Whether it has an IP default route, and its metric.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_route_metric: Option<u32>,

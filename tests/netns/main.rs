@@ -10,6 +10,7 @@
 )]
 
 mod abuse;
+mod bridges;
 mod claims;
 mod clock;
 mod daemon;

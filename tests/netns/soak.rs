@@ -39,6 +39,7 @@ const VPN: u8 = 2;
 const WARM_UP: f64 = 0.3;
 /// Ports that are open for a while after a question was sent from them: more in one second than in another.
 const PORTS_OPEN: usize = 64;
+const MINUTE: Duration = Duration::from_secs(60);
 /// After the last question: exchanges end, and idle connections are closed.
 const QUIET: Duration = Duration::from_secs(6);
 
@@ -157,8 +158,14 @@ fn soak() {
                 );
             }
         });
+        let mut told = Instant::now();
         while !world.over.load(Ordering::Relaxed) {
             size.sample();
+            // A run that breaks off has told how it went until then.
+            if told.elapsed() > MINUTE {
+                told = Instant::now();
+                tests::say(&world.tally.report(begun.elapsed()));
+            }
             thread::sleep(Duration::from_secs(1));
         }
     });

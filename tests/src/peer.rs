@@ -101,12 +101,20 @@ impl Drop for Peer {
 ///
 /// # Panics
 /// When it does not in [`PATIENCE`].
-pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn until(what: &str, holds: impl FnMut() -> bool) {
+    until_within(PATIENCE, what, holds);
+}
+
+/// Waits until a condition holds, as long as is said.
+///
+/// # Panics
+/// When it does not hold by then.
+pub fn until_within(patience: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
         assert!(
-            begun.elapsed() < PATIENCE,
-            "after {PATIENCE:?} still not: {what}"
+            begun.elapsed() < patience,
+            "after {patience:?} still not: {what}"
         );
         thread::sleep(Duration::from_millis(5));
     }

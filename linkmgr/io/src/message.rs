@@ -140,6 +140,7 @@ fn link(body: &[u8]) -> Option<KernelEvent> {
             IFLA_WIRELESS => return None,
             libc::IFLA_IFNAME => message.name = text(value)?,
             libc::IFLA_MTU => message.mtu = word(value, 0)?,
+            libc::IFLA_MASTER => message.port_of = word(value, 0).filter(|index| *index != 0),
             libc::IFLA_ADDRESS => message.mac = value.try_into().ok().map(Mac),
             libc::IFLA_OPERSTATE => {
                 message.carrier &= !value

@@ -21,6 +21,7 @@ use config::model::{
 use config::time::Instant;
 
 use super::carrier::{self, Held};
+use super::ports;
 use super::uplink::{self, Default};
 use super::{
     AddressPlan, Clients, LinkPlan, LinksPlan, MadeLink, RouteKey, RoutePlan, Switch, delegate,
@@ -83,8 +84,16 @@ pub(crate) fn plan(
             continue;
         }
         let mut draft = Draft::new(*id, link, profile_id, network, config, facts);
+        let master = ports::master(link, facts);
         if told == Some(&Told::Down) {
             draft.plan.admin_up = Some(false);
+            whole.links.insert(*id, draft.plan);
+            continue;
+        }
+        if let Some(master) = master {
+            notes.extend(ports::note(profile_id, network, link, master));
+            draft.plan.mac = network.mac;
+            draft.plan.mtu = network.mtu;
             whole.links.insert(*id, draft.plan);
             continue;
         }
@@ -111,6 +120,7 @@ pub(crate) fn plan(
     for draft in drafts {
         whole.links.insert(draft.id, draft.plan);
     }
+    ports::raise(&mut whole, facts, profiles_by_link);
     whole
 }
 

@@ -20,6 +20,7 @@ mod changes;
 mod delegated;
 mod dns;
 mod model;
+mod ports;
 mod switches;
 mod uplinks;
 

@@ -100,7 +100,10 @@ impl World {
             Told::Down => "down",
             Told::Release => "release",
         });
+        let masters = self.facts.links.iter();
+        let mut masters = masters.filter(|(id, _)| Some(id.index) == link.port_of);
         LinkStatus {
+            port_of: masters.next().map(|(_, master)| master.name.to_string()),
             told: told.map(ToOwned::to_owned),
             items,
             supplies: convert::supplies(supplied, report.as_ref(), now),

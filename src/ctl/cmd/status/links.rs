@@ -53,6 +53,10 @@ fn row(link: &LinkStatus) -> Vec<String> {
         (Some(profile), None) => format!("profile {profile}"),
         (None, _) => "no profile".to_owned(),
     };
+    let governed = match &link.port_of {
+        Some(master) => format!("{governed}, port of {master}"),
+        None => governed,
+    };
     vec![
         link.name.clone(),
         link.kind.clone(),

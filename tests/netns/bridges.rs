@@ -1,0 +1,99 @@
+//! Does a bridge that a profile makes carry packets? Its ports are up without a profile of their own, have no addresses, and
+//! are as they were when nobody wants the bridge any more.
+
+use std::fs;
+use std::path::PathBuf;
+
+use tests::namespace::{isolated, shell};
+use tests::office::Office;
+use tests::peer::{Peer, until};
+
+use crate::{LINNET, LINNETD, json};
+
+const BRIDGE: &str =
+    "dhcp4 = true\n[link]\nname = \"br0\"\nkind = \"bridge\"\nports = [\"net0\"]\n";
+/// A profile for whatever comes, as a package may ship it.
+const ANYTHING: &str = "match = { kind = \"veth\" }\ndhcp4 = true\n";
+
+/// A network with a DHCP server at the other end of `net0`, whose cable is plugged in and whose link is down.
+fn network() -> (Office, Peer) {
+    let dir = PathBuf::from("/run/story");
+    fs::create_dir_all(&dir).unwrap();
+    shell(
+        "chmod 755 /run/story && ip netns add lan && ip -n lan link set lo up && ip link add net0 type veth peer name r0 netns lan && \
+         ip -n lan addr add 192.0.2.1/24 dev r0 && ip -n lan link set r0 up",
+    );
+    let leases = dir.join("leases");
+    let arguments = format!(
+        "exec dnsmasq --no-daemon --conf-file=/dev/null --user=root --group=root --port=0 --interface=r0 --bind-dynamic --no-ping \
+         --dhcp-authoritative --dhcp-range=192.0.2.100,192.0.2.150,600 --dhcp-leasefile={}",
+        leases.display()
+    );
+    let server = Peer::start(&dir, "dnsmasq", Some("lan"), &["sh", "-c", &arguments]);
+    let office = Office::bare(dir);
+    office.configure(
+        "linnet.toml",
+        "[resolver]\ndnssec = \"off\"\nrecursion = \"never\"\n",
+    );
+    (office, server)
+}
+
+fn addresses(link: &str) -> String {
+    shell(&format!("ip -4 -brief address show dev {link} | cat"))
+}
+
+fn is_up(link: &str) -> bool {
+    shell(&format!("ip -oneline link show dev {link}")).contains(",UP")
+}
+
+#[test]
+fn a_bridge_carries_and_gives_its_port_back() {
+    isolated("bridges::a_bridge_carries_and_gives_its_port_back", || {
+        let (office, _server) = network();
+        office.configure("profiles/br.toml", BRIDGE);
+        let _linnetd = office.linnetd(LINNETD, &[]);
+        until("the bridge has a lease", || {
+            addresses("br0").contains("192.0.2.")
+        });
+        assert!(is_up("net0"));
+        let status = json(&office, &["status"]);
+        let links = status["links"].as_array().unwrap();
+        let port = links.iter().find(|link| link["name"] == "net0").unwrap();
+        assert_eq!(port["port_of"], "br0");
+
+        fs::remove_file(office.dir().join("etc/profiles/br.toml")).unwrap();
+        office.linnet(LINNET, &["config", "reload"]);
+        until("the bridge is gone", || {
+            !shell("ip -brief link | cat").contains("br0")
+        });
+        until("its port is down, as it was", || !is_up("net0"));
+    });
+}
+
+#[test]
+fn a_port_has_no_lease_of_its_own() {
+    isolated("bridges::a_port_has_no_lease_of_its_own", || {
+        let (office, server) = network();
+        office.configure("profiles/anything.toml", ANYTHING);
+        let _linnetd = office.linnetd(LINNETD, &[]);
+        until("the link has a lease", || {
+            addresses("net0").contains("192.0.2.")
+        });
+        office.configure("profiles/br.toml", BRIDGE);
+        office.linnet(LINNET, &["config", "reload"]);
+        until("the bridge has a lease", || {
+            addresses("br0").contains("192.0.2.")
+        });
+        until("its port has none", || {
+            !addresses("net0").contains("192.0.2.")
+        });
+        assert!(is_up("net0"));
+        let log = server.log();
+        assert!(!log.contains("DHCPDECLINE"), "{log}");
+        let (_, status) = office.linnet(LINNET, &["status"]);
+        assert!(
+            status.contains("net0 is a port of br0: addresses and routes are those of br0"),
+            "{status}"
+        );
+    });
+}
