@@ -120,6 +120,7 @@ fn the_definition_has_the_fields_that_travel() {
     let link = LinkStatus {
         cable: vec![cable.clone()],
         profile: some(),
+        port_of: some(),
         default_route_metric: Some(1),
         told: some(),
         ..LinkStatus::default()
