@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::budget::{DENIALS_PER_SET, SIGS_PER_SET};
 use crate::check::{Checked, speaker_of, switched_off, type_name};
 use crate::clock::Evidence;
-use crate::memory::Zone;
+use crate::memory::{Until, Zone};
 use crate::name::Name;
 use crate::nsec::{NoDs, Nsecs};
 use crate::nsec3::Nsec3s;
@@ -32,9 +32,9 @@ const WAYS_MAX: usize = 4;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Delegation {
     /// A zone with these DS, until then.
-    Signed(Vec<Ds>, u64),
+    Signed(Vec<Ds>, Until),
     /// A zone without, and why that may be.
-    Unsigned(Arc<str>, u64),
+    Unsigned(Arc<str>, Until),
     /// No zone begins there.
     NoCut,
     /// Nothing is there.
@@ -58,7 +58,7 @@ impl Pass<'_> {
     }
 
     /// Tells whether a zone is signed; its name must be that of a zone.
-    pub(crate) fn zone(&mut self, name: &Name) -> Result<(Zone, u64), Halt> {
+    pub(crate) fn zone(&mut self, name: &Name) -> Result<(Zone, Until), Halt> {
         if let Some(known) = self.validation.zone_by_name.get(name) {
             return Ok(known.clone());
         }
@@ -73,7 +73,7 @@ impl Pass<'_> {
                 .insert(name.clone(), known.clone());
             return Ok(known);
         }
-        let forever = self.now.seconds + MEMORY_MAX;
+        let forever = Until::unsigned(self.now.seconds + MEMORY_MAX);
         let found = match self.trust(name) {
             Trust::None => {
                 return Err(Halt::Fail(
@@ -118,9 +118,9 @@ impl Pass<'_> {
         &mut self,
         name: &Name,
         trusted: &[Trusted],
-        until: u64,
+        until: Until,
         is_point: bool,
-    ) -> Result<(Zone, u64), Halt> {
+    ) -> Result<(Zone, Until), Halt> {
         let algorithms = self.validator.settings.algorithms;
         let mut usable: Vec<&Trusted> = trusted
             .iter()
@@ -268,11 +268,12 @@ impl Pass<'_> {
     }
 
     fn delegation_by(&mut self, name: &Name, reply: &Sections) -> Result<Delegation, Halt> {
-        let forever = self.now.seconds + MEMORY_MAX;
+        let forever = Until::unsigned(self.now.seconds + MEMORY_MAX);
         if let Some(set) = find(&reply.answers, name, rtype::DS) {
             return Ok(match self.check(set)? {
                 Checked::Insecure(why) => {
-                    Delegation::Unsigned(why, forever.min(self.now.seconds + u64::from(set.ttl)))
+                    let until = Until::unsigned(self.now.seconds + u64::from(set.ttl));
+                    Delegation::Unsigned(why, forever.min(until))
                 }
                 Checked::Secure {
                     expanded: Some(_), ..
@@ -349,7 +350,7 @@ impl Pass<'_> {
         match self.enclosing(&above)? {
             (_, Zone::Insecure(why)) => Ok(Delegation::Unsigned(
                 why,
-                forever.min(self.now.seconds + UNSIGNED_BY_PARENT),
+                forever.min(Until::unsigned(self.now.seconds + UNSIGNED_BY_PARENT)),
             )),
             (zone, Zone::Secure(_)) => bogus(
                 failed.unwrap_or(BogusReason::NsecMissing),
@@ -360,7 +361,7 @@ impl Pass<'_> {
 
     /// Judges an alias in place of a DS: a name that has one begins no zone, so that only zones above it speak of it.
     fn alias_for_ds(&mut self, name: &Name, reply: &Sections) -> Result<Option<Delegation>, Halt> {
-        let short = self.now.seconds + UNSIGNED_BY_PARENT;
+        let short = Until::unsigned(self.now.seconds + UNSIGNED_BY_PARENT);
         let set = match self.dname_above(name, &reply.answers) {
             Some(dname) => dname,
             None => match find(&reply.answers, name, rtype::CNAME) {
@@ -458,7 +459,7 @@ impl Pass<'_> {
         keys: &[Key],
     ) -> Result<Proofs, Halt> {
         let mut proofs = Proofs {
-            until: self.now.seconds + MEMORY_MAX,
+            until: Until::unsigned(self.now.seconds + MEMORY_MAX),
             nsecs: Vec::new(),
             nsec3s: Vec::new(),
             sets: Vec::new(),
@@ -511,7 +512,7 @@ impl Pass<'_> {
 /// Verified denials of one zone.
 #[derive(Debug)]
 pub(crate) struct Proofs {
-    pub(crate) until: u64,
+    pub(crate) until: Until,
     pub(crate) nsecs: Vec<Nsec>,
     pub(crate) nsec3s: Vec<Nsec3>,
     /// Which sets of the authority section they are.

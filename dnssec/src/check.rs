@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::budget::{KEYS_PER_TAG, SIGS_PER_SET};
 use crate::chain::{Pass, bogus};
 use crate::crypto::signed_data;
-use crate::memory::Zone;
+use crate::memory::{Until, Zone};
 use crate::name::Name;
 use crate::record::{Key, Sig, rtype};
 use crate::rrset::Set;
@@ -21,7 +21,7 @@ pub(crate) enum Checked {
     /// A key of `zone` signs it, until then; `labels` when a wildcard made it.
     Secure {
         zone: Name,
-        until: u64,
+        until: Until,
         expanded: Option<usize>,
     },
     /// It need not be signed.
@@ -35,7 +35,7 @@ impl Pass<'_> {
         set: &Set,
         sigs: impl Iterator<Item = &'s Sig>,
         keys: &[Key],
-    ) -> Result<(u64, &'s Sig), Halt> {
+    ) -> Result<(Until, &'s Sig), Halt> {
         let mut reason = (BogusReason::RrsigsMissing, "is not signed");
         for sig in sigs.take(SIGS_PER_SET) {
             match self.fits(set, sig, keys)? {
@@ -55,7 +55,7 @@ impl Pass<'_> {
         set: &Set,
         sig: &Sig,
         keys: &[Key],
-    ) -> Result<Result<u64, (BogusReason, &'static str)>, Halt> {
+    ) -> Result<Result<Until, (BogusReason, &'static str)>, Halt> {
         if !self.validator.settings.algorithms.can_verify(sig.algorithm) {
             return Ok(Err((
                 BogusReason::SignatureInvalid,
@@ -91,7 +91,7 @@ impl Pass<'_> {
             }
             let work = &mut self.validation.work;
             if work.verify(key, &data, &sig.signature, &content)? {
-                self.validator.memory.keep_checked(content, until);
+                self.validator.memory.keep_checked(content, until.counts);
                 return Ok(Ok(until));
             }
             reason = (
@@ -103,11 +103,11 @@ impl Pass<'_> {
     }
 
     /// Judges the dates of a signature (RFC 4034 §3.1.5, serial numbers); returns until when a set counts.
-    fn dates(&self, sig: &Sig, ttl: u32) -> Result<u64, (BogusReason, &'static str)> {
+    fn dates(&self, sig: &Sig, ttl: u32) -> Result<Until, (BogusReason, &'static str)> {
         let now = self.now.seconds;
         let lifetime = u64::from(ttl.min(sig.original_ttl)).min(MEMORY_MAX);
         if !self.now.dates_count {
-            return Ok(now + lifetime);
+            return Ok(Until::unsigned(now + lifetime));
         }
         let short = u32::try_from(now & u64::from(u32::MAX)).unwrap_or_default();
         // The difference of serial numbers is signed (RFC 1982).
@@ -131,7 +131,10 @@ impl Pass<'_> {
                 "has a signature whose time is over",
             ));
         };
-        Ok(now + lifetime.min(left))
+        Ok(Until {
+            counts: now + lifetime.min(left),
+            signed: now + left,
+        })
     }
 
     /// Judges an RRset by its signatures, or by the proof that it needs none.

@@ -43,12 +43,13 @@ impl Pass<'_> {
                     findings.note_insecure(&why);
                     return Ok(());
                 }
-                Ok((Zone::Secure(keys), _)) => {
+                Ok((Zone::Secure(keys), until)) => {
                     let is_denied = match is_within {
                         true => self.deny(reply, name, &zone, &keys, findings)?,
                         false => self.deny_point(reply, name, &zone, &keys, findings)?,
                     };
                     if is_denied {
+                        findings.until = findings.until.min(until);
                         return Ok(());
                     }
                 }

@@ -15,6 +15,7 @@ use crate::budget::{Budget, Spent};
 use crate::chain::{Pass, bogus};
 use crate::check::{Checked, type_name};
 use crate::deny::Worth;
+use crate::memory::Until;
 use crate::name::Name;
 use crate::nsec::Nsecs;
 use crate::record::rtype;
@@ -31,7 +32,7 @@ pub(crate) const NXDOMAIN: u16 = 3;
 /// What was found out so far.
 pub(crate) struct Findings {
     pub(crate) insecure: Option<String>,
-    pub(crate) until: u64,
+    pub(crate) until: Until,
     pub(crate) answers: BTreeSet<usize>,
     pub(crate) authority: BTreeSet<usize>,
     pub(crate) leads_to: Option<Name>,
@@ -62,7 +63,8 @@ pub(crate) fn run(
             .map(|place| everything || kept.contains(&place))
             .collect()
     };
-    let left = findings.until.saturating_sub(now.seconds);
+    let left = |until: u64| u32::try_from(until.saturating_sub(now.seconds)).unwrap_or(u32::MAX);
+    let Until { counts, signed } = findings.until;
     Ok(Outcome {
         verdict: match findings.insecure {
             Some(_) => Verdict::Insecure,
@@ -82,7 +84,8 @@ pub(crate) fn run(
         evidence: std::mem::take(&mut pass.validation.evidence),
         spent: Budget::default(),
         debtor: None,
-        ttl: u32::try_from(left).unwrap_or(u32::MAX),
+        ttl: left(counts),
+        signed_for: (signed < u64::MAX).then(|| left(signed)),
         leads_to: findings.leads_to,
     })
 }
@@ -108,7 +111,7 @@ impl Pass<'_> {
         }
         let mut findings = Findings {
             insecure: None,
-            until: self.now.seconds + MEMORY_MAX,
+            until: Until::unsigned(self.now.seconds + MEMORY_MAX),
             answers: BTreeSet::new(),
             authority: BTreeSet::new(),
             leads_to: None,

@@ -17,6 +17,33 @@ pub(crate) enum Zone {
     Insecure(Arc<str>),
 }
 
+/// Until when something may count, in Unix seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Until {
+    /// By the TTLs and signatures of all that it hangs on.
+    pub(crate) counts: u64,
+    /// By the signatures alone: what is given beyond its time may not be given after that.
+    pub(crate) signed: u64,
+}
+
+impl Until {
+    /// A time that no signature ends.
+    pub(crate) const fn unsigned(counts: u64) -> Self {
+        Self {
+            counts,
+            signed: u64::MAX,
+        }
+    }
+
+    /// Returns the earlier of both.
+    pub(crate) fn min(self, other: Self) -> Self {
+        Self {
+            counts: self.counts.min(other.counts),
+            signed: self.signed.min(other.signed),
+        }
+    }
+}
+
 /// What an entry costs beyond what it holds, in bytes.
 const ENTRY: usize = 128;
 
@@ -25,7 +52,7 @@ const ENTRY: usize = 128;
 pub(crate) struct Memory {
     capacity: usize,
     bytes: usize,
-    zone_by_name: BTreeMap<Name, (Zone, u64)>,
+    zone_by_name: BTreeMap<Name, (Zone, Until)>,
     /// Until when a signature counts, by all that it was checked over.
     checked: BTreeMap<Arc<[u8]>, u64>,
     order: VecDeque<Entry>,
@@ -55,12 +82,12 @@ impl Memory {
     }
 
     /// Returns what is known of a zone at `now`, and until when.
-    pub(crate) fn zone(&self, name: &Name, now: u64) -> Option<(Zone, u64)> {
+    pub(crate) fn zone(&self, name: &Name, now: u64) -> Option<(Zone, Until)> {
         let (zone, until) = self.zone_by_name.get(name)?;
-        (now < *until).then(|| (zone.clone(), *until))
+        (now < until.counts).then(|| (zone.clone(), *until))
     }
 
-    pub(crate) fn keep_zone(&mut self, name: &Name, zone: &Zone, until: u64) {
+    pub(crate) fn keep_zone(&mut self, name: &Name, zone: &Zone, until: Until) {
         if let Some((old, _)) = self
             .zone_by_name
             .insert(name.clone(), (zone.clone(), until))

@@ -17,7 +17,7 @@ use crate::chain::Delegation;
 use crate::clock::Evidence;
 use crate::crypto::Algorithms;
 use crate::debts::{Debtor, Debts, Source};
-use crate::memory::{Memory, Zone};
+use crate::memory::{Memory, Until, Zone};
 use crate::name::Name;
 use crate::record::{Record, rtype};
 use crate::rrset::{Set, sets};
@@ -132,6 +132,9 @@ pub struct Outcome {
     pub debtor: Option<Debtor>,
     /// How long the verdict holds, in seconds.
     pub ttl: u32,
+    /// How long all signatures hold that the verdict hangs on, those of the keys and DS above included, in seconds; `None` when
+    /// there are none, or their dates do not count.
+    pub signed_for: Option<u32>,
     /// Which records of the answer section the verdict is about.
     pub answers: Vec<bool>,
     /// Which records of the authority section.
@@ -165,7 +168,7 @@ pub struct Validation {
     asked: Vec<(Name, u16)>,
     /// What will be needed besides, most likely.
     wanted: Vec<(Name, u16)>,
-    pub(crate) zone_by_name: BTreeMap<Name, (Zone, u64)>,
+    pub(crate) zone_by_name: BTreeMap<Name, (Zone, Until)>,
     pub(crate) delegation_by_name: BTreeMap<Name, Delegation>,
     pub(crate) links: Vec<String>,
     pub(crate) evidence: Vec<Evidence>,
@@ -359,6 +362,7 @@ impl Validation {
             spent: Budget::default(),
             debtor: None,
             ttl: 0,
+            signed_for: None,
             answers: vec![false; self.reply.answer_count],
             authority: vec![false; self.reply.authority_count],
             leads_to: None,

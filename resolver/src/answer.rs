@@ -15,6 +15,7 @@ use crate::event::{Answer, Event, ExtendedError, Timer, Trace};
 use crate::exchange::Asking;
 use crate::progress::{Found, Outcome, Query};
 use crate::refusal::Refused;
+use crate::stale::Signed;
 use crate::template::{Template, error_answer};
 use crate::wire::{Question, rcode};
 
@@ -29,15 +30,15 @@ impl Resolver {
     /// Keeps what a reply says; returns it encoded.
     pub(crate) fn store(&mut self, asking: &Asking, hop: &Hop, now: Instant) -> Arc<Template> {
         let template = encode(&asking.question, hop);
-        self.keep(asking, hop, hop, Arc::new(template), now)
+        self.keep(asking, hop, Signed::alone(hop), Arc::new(template), now)
     }
 
-    /// Keeps an encoded reply under its question, DO and CD; `signed` is the same with its signatures.
+    /// Keeps an encoded reply under its question, DO and CD.
     pub(crate) fn keep(
         &mut self,
         asking: &Asking,
         hop: &Hop,
-        signed: &Hop,
+        signed: Signed<'_>,
         template: Arc<Template>,
         now: Instant,
     ) -> Arc<Template> {
@@ -99,7 +100,8 @@ impl Resolver {
         }
         let failure = Hop::failure();
         let template = encode(question, &failure).telling(told);
-        drop(self.keep(asking, &failure, &failure, Arc::new(template), now));
+        let signed = Signed::alone(&failure);
+        drop(self.keep(asking, &failure, signed, Arc::new(template), now));
     }
 
     /// Answers a query.

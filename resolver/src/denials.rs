@@ -72,7 +72,7 @@ impl Resolver {
             .chain(outcome.links.iter().map(ToString::to_string))
             .collect();
         let conclusion = Self::judged_conclusion(question, hop, true, None, Verdict::Secure);
-        self.hand_on(asking, &conclusion, now);
+        self.hand_on(asking, &conclusion, outcome.signed_for, now);
         Some((conclusion, Step::Judged(Verdict::Secure, links)))
     }
 

@@ -9,7 +9,7 @@
 //!
 //! A stale answer comes from the cache of the scope that the name routes to, hence never from another network, and only while
 //! that scope may be asked: a claim that is refused stays refused. It is one of the same kind (DO, CD, judged or not), and no
-//! signature in it has run out. What is bogus is no failure of this kind.
+//! signature has run out that it hangs on, in it or in the chain of trust above. What is bogus is no failure of this kind.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -49,6 +49,22 @@ pub(crate) struct Keeping {
     marks: BTreeMap<Mark, Instant>,
     renewed_since: Instant,
     renewed: u32,
+}
+
+/// By what an answer is signed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Signed<'a> {
+    /// The answer with its own signatures.
+    pub(crate) hop: &'a Hop,
+    /// How long those hold that its verdict hangs on, up to the trust anchor; `None` when it was not judged, or none are.
+    pub(crate) above: Option<Duration>,
+}
+
+impl<'a> Signed<'a> {
+    /// An answer that was not judged.
+    pub(crate) const fn alone(hop: &'a Hop) -> Self {
+        Self { hop, above: None }
+    }
 }
 
 /// Slot, question, DO and CD.
@@ -107,21 +123,28 @@ impl Resolver {
         }
     }
 
-    /// Returns how long an answer that counts for `lifetime` may be given after that; `signed` has its signatures.
-    pub(crate) fn stale_time(&self, signed: &Hop, lifetime: Duration, now: Instant) -> Duration {
-        if !matches!(signed.rcode, rcode::NOERROR | rcode::NXDOMAIN) {
+    /// Returns how long an answer that counts for `lifetime` may be given after that.
+    pub(crate) fn stale_time(
+        &self,
+        signed: Signed<'_>,
+        lifetime: Duration,
+        now: Instant,
+    ) -> Duration {
+        let Signed { hop, above } = signed;
+        if !matches!(hop.rcode, rcode::NOERROR | rcode::NXDOMAIN) {
             return Duration::ZERO;
         }
         let wall = self.wall(now);
         if !wall.dates_count {
             return self.keeping.longest;
         }
-        let records = signed.answers.iter().chain(&signed.authority);
+        let records = hop.answers.iter().chain(&hop.authority);
         let ends = records
             .filter(|record| record.record_type == rtype::RRSIG)
             .filter_map(|record| record.rdata.get(8..12)?.first_chunk::<4>().copied());
         let left = ends.map(|end| seconds_until(u32::from_be_bytes(end), wall.seconds));
-        let signed_for = left.min().map_or(Duration::MAX, Duration::from_secs);
+        let left = left.min().map_or(Duration::MAX, Duration::from_secs);
+        let signed_for = left.min(above.unwrap_or(Duration::MAX));
         self.keeping
             .longest
             .min(signed_for.saturating_sub(lifetime))

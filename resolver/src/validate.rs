@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use config::model::Upstream;
 use config::name::{DomainName, wire_suffixes};
@@ -29,6 +30,7 @@ use crate::present::type_name;
 use crate::proof::Stance;
 use crate::record::RawRecord;
 use crate::refusal::Refused;
+use crate::stale::Signed;
 use crate::trim::{trim, trim_unproven, without_signatures};
 use crate::wire::{Question, rcode, rtype};
 
@@ -233,7 +235,7 @@ impl Resolver {
             self.walk(id, now);
             return;
         }
-        self.hand_on(&asking, &conclusion, now);
+        self.hand_on(&asking, &conclusion, outcome.signed_for, now);
         self.conclude(id, &conclusion, now);
     }
 
@@ -254,8 +256,15 @@ impl Resolver {
         }
     }
 
-    /// Keeps both versions of a reply that was judged, each under the DO that it is for.
-    pub(crate) fn hand_on(&mut self, asking: &Asking, conclusion: &Conclusion, now: Instant) {
+    /// Keeps both versions of a reply that was judged, each under the DO that it is for; all signatures that the verdict hangs on
+    /// hold `signed_for` seconds.
+    pub(crate) fn hand_on(
+        &mut self,
+        asking: &Asking,
+        conclusion: &Conclusion,
+        signed_for: Option<u32>,
+        now: Instant,
+    ) {
         let Conclusion::Reply { signed, plain, .. } = conclusion else {
             return;
         };
@@ -266,7 +275,11 @@ impl Resolver {
                 ..asking.clone()
             };
             let template = Arc::clone(&version.template);
-            drop(self.keep(&asking, &version.hop, &signed.hop, template, now));
+            let signed = Signed {
+                hop: &signed.hop,
+                above: signed_for.map(|seconds| Duration::from_secs(seconds.into())),
+            };
+            drop(self.keep(&asking, &version.hop, signed, template, now));
         }
     }
 

@@ -293,6 +293,50 @@ fn dates_decide_and_only_while_they_count() {
 }
 
 #[test]
+fn the_first_signature_of_the_chain_to_end_is_told_whoever_made_it() {
+    let there = ask("www.nsec.test", A);
+    let denied = ask("nothing.nsec.test", A);
+    // Who signs what: the keys of the root, the DS and keys below it, the answer and its denial.
+    let rows = [
+        (".", rtype::DNSKEY, [true, true]),
+        (".", rtype::DS, [true, true]),
+        ("test", rtype::DNSKEY, [true, true]),
+        ("test", rtype::DS, [true, true]),
+        ("nsec.test", rtype::DNSKEY, [true, true]),
+        ("nsec.test", A, [true, false]),
+        ("nsec.test", rtype::NSEC, [false, true]),
+    ];
+    for (apex, record_type, ends) in rows {
+        let mut world = world();
+        let zone = world.zones.get_mut(&n(apex)).unwrap();
+        zone.signed_for.insert(record_type, 5000);
+        let mut validator = validator(&world);
+        for again in [false, true] {
+            for (question, ends) in [&there, &denied].into_iter().zip(ends) {
+                let fetch = |wanted: &_| Ok(world.reply(wanted));
+                let (outcome, _) = judge_at(
+                    &mut validator,
+                    question,
+                    &world.reply(question),
+                    WallClock {
+                        seconds: NOW,
+                        dates_count: true,
+                    },
+                    fetch,
+                );
+                let expected = Some(if ends { 5000 } else { 86_400 });
+                assert_eq!(
+                    (outcome.verdict, outcome.signed_for),
+                    (Verdict::Secure, expected),
+                    "{apex} {record_type} {} {again}",
+                    question.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn nothing_is_remembered_beyond_its_signature() {
     let world = world();
     let mut validator = validator(&world);

@@ -49,6 +49,8 @@ pub(crate) struct Zone {
     key: Ed25519SigningKey,
     dnskey: Vec<u8>,
     records: BTreeMap<(Name, u16), Vec<Vec<u8>>>,
+    /// How long signatures of sets of a type count from [`NOW`] on, where that is not a day.
+    pub(crate) signed_for: BTreeMap<u16, u64>,
 }
 
 #[derive(Default)]
@@ -164,6 +166,7 @@ impl Zone {
             key,
             dnskey,
             records: BTreeMap::new(),
+            signed_for: BTreeMap::new(),
         };
         let apex = zone.apex.clone();
         let server = prefixed(b"ns", &apex);
@@ -240,7 +243,9 @@ impl Zone {
         let mut head = record_type.to_be_bytes().to_vec();
         head.extend([15, u8::try_from(labels).unwrap()]);
         head.extend(TTL.to_be_bytes());
-        head.extend(u32::try_from(NOW + 86_400).unwrap().to_be_bytes());
+        let signed_for = self.signed_for.get(&record_type).copied();
+        let end = NOW + signed_for.unwrap_or(86_400);
+        head.extend(u32::try_from(end).unwrap().to_be_bytes());
         head.extend(u32::try_from(NOW - 86_400).unwrap().to_be_bytes());
         head.extend(self.tag().to_be_bytes());
         head.extend_from_slice(self.apex.as_wire());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::zone::name;
-use crate::memory::{Memory, Zone};
+use crate::memory::{Memory, Until, Zone};
 
 /// The same in every run.
 fn next(state: &mut u64) -> usize {
@@ -24,7 +24,7 @@ fn whatever_is_kept_the_memory_stays_within_its_capacity() {
             match next(&mut state) % 2 {
                 0 => {
                     let why: Arc<str> = "x".repeat(length).into();
-                    memory.keep_zone(&zone, &Zone::Insecure(why), 10);
+                    memory.keep_zone(&zone, &Zone::Insecure(why), Until::unsigned(10));
                 }
                 _ => {
                     let mut content = vec![0; length];
@@ -54,7 +54,7 @@ fn an_emptied_memory_counts_nothing() {
 fn what_is_remembered_ends_at_its_second() {
     let mut memory = Memory::new(10_000);
     let zone = name("test");
-    memory.keep_zone(&zone, &Zone::Insecure("why".into()), 10);
+    memory.keep_zone(&zone, &Zone::Insecure("why".into()), Until::unsigned(10));
     memory.keep_checked(vec![1], 10);
     for (now, is_known) in [(0, true), (9, true), (10, false), (11, false)] {
         assert_eq!(memory.zone(&zone, now).is_some(), is_known, "{now}");

@@ -6,9 +6,9 @@ use std::time::Duration;
 use config::time::WallTime;
 use dnssec::TrustAnchors;
 use dnssec::anchors::Anchor;
-use hickory_proto::dnssec::crypto::Ed25519SigningKey;
+use hickory_proto::dnssec::crypto::{Digest, Ed25519SigningKey};
 use hickory_proto::dnssec::rdata::DNSKEY;
-use hickory_proto::dnssec::{PublicKey as _, SigningKey as _, TBS};
+use hickory_proto::dnssec::{DigestType, PublicKey as _, SigningKey as _, TBS};
 use hickory_proto::rr::Name;
 
 use super::message::spelled;
@@ -18,6 +18,7 @@ use crate::event::Clock;
 const NOW: u32 = 1_800_000_000;
 const TTL: u32 = 300;
 const DNSKEY_TYPE: u16 = 48;
+const DS_TYPE: u16 = 43;
 const A: u16 = 1;
 
 /// A zone with its key.
@@ -45,17 +46,13 @@ impl Zone {
 
     /// Returns RDATA of RRSIG up to the signature.
     fn head(&self, owner: &str, record_type: u16) -> Vec<u8> {
-        let sum = self.dnskey.chunks(2).fold(0_u32, |sum, pair| {
-            sum + u32::from(pair[0]) * 256 + u32::from(pair.get(1).copied().unwrap_or_default())
-        });
-        let tag = u16::try_from((sum + (sum >> 16)) & 0xffff).unwrap();
         let labels = owner.split('.').count();
         let mut head = record_type.to_be_bytes().to_vec();
         head.extend([15, u8::try_from(labels).unwrap()]);
         for word in [TTL, NOW + self.signed_for, NOW - 86_400] {
             head.extend(word.to_be_bytes());
         }
-        head.extend(tag.to_be_bytes());
+        head.extend(self.tag().to_be_bytes());
         head.extend(spelled(&self.apex));
         head
     }
@@ -74,7 +71,7 @@ impl Zone {
     }
 
     /// Has the server at home answer for its keys.
-    fn serve_keys(&self, world: &mut World) {
+    pub(crate) fn serve_keys(&self, world: &mut World) {
         self.serve_keys_at(world, HOME);
     }
 
@@ -90,6 +87,30 @@ impl Zone {
         world
             .server(server)
             .answers(&format!("{apex} DNSKEY"), &rows);
+    }
+
+    /// Has the server at home say that a zone lies below this one, signed.
+    pub(crate) fn serve_delegation(&self, world: &mut World, child: &Self) {
+        let apex = &child.apex;
+        let parts = [&*spelled(apex), &*child.dnskey];
+        let digest = Digest::from_iter(parts, DigestType::SHA256).unwrap();
+        let mut ds = child.tag().to_be_bytes().to_vec();
+        ds.extend([15, 2]);
+        ds.extend_from_slice(digest.as_ref());
+        let sig = self.sign(apex, DS_TYPE, &ds);
+        let rows = [
+            format!("{apex}. {TTL} DS #{}", hex(&ds)),
+            format!("{apex}. {TTL} RRSIG #{}", hex(&sig)),
+        ];
+        let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+        world.server(HOME).answers(&format!("{apex} DS"), &rows);
+    }
+
+    fn tag(&self) -> u16 {
+        let sum = self.dnskey.chunks(2).fold(0_u32, |sum, pair| {
+            sum + u32::from(pair[0]) * 256 + u32::from(pair.get(1).copied().unwrap_or_default())
+        });
+        u16::try_from((sum + (sum >> 16)) & 0xffff).unwrap()
     }
 
     /// Has a server answer a name with an address, signed.

@@ -200,6 +200,37 @@ fn no_answer_outlives_the_signature_that_it_was_believed_for() {
 }
 
 #[test]
+fn no_answer_outlives_the_signatures_above_its_own() {
+    // The address counts for 300 s and is signed for a day; what the parent says of its zone is signed for less.
+    for signed_for in [200, 1_000] {
+        let mut parent = Zone::new("test");
+        let mut child = Zone::new("zone.test");
+        let mut world = signed::world(std::slice::from_ref(&parent));
+        world.resolver.apply_keeping(DAY, false);
+        child.serve_keys(&mut world);
+        child.serve(&mut world, "www.zone.test", true);
+        parent.signed_for = signed_for + 1;
+        parent.serve_delegation(&mut world, &child);
+        child.signed_for = 86_400;
+        assert_eq!(ask_signed(&mut world), [(0, None, true); 2]);
+        world.server(HOME).silent = true;
+        let began = world.now;
+        world.sleep(u64::from(signed_for.min(300)) - 20);
+        assert_eq!(ask_signed(&mut world), [(0, None, true); 2]);
+        if signed_for > 300 {
+            world.sleep(60);
+            assert_eq!(ask_signed(&mut world), [(0, Some(3), true); 2]);
+        }
+        while world.now.since(began).as_secs() < signed_for.into() {
+            world.sleep(1);
+        }
+        for (code, _, authentic) in ask_signed(&mut world) {
+            assert_eq!((code, authentic), (2, false), "{signed_for}");
+        }
+    }
+}
+
+#[test]
 fn an_answer_that_does_not_fit_its_signature_any_more_is_not_covered_up_by_an_older_one() {
     let (mut world, zone) = known_signed(86_400);
     world.sleep(301);
