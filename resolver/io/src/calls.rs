@@ -5,6 +5,8 @@
 //! and those below it know the libraries.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -65,6 +67,8 @@ struct Call {
     /// As it is sent: with id 0 (RFC 8484 §4.1, RFC 9250 §4.2.1), padded.
     wire: Vec<u8>,
     replayed: bool,
+    /// The connection that it is made on, which lives as long as any of its calls.
+    line: Option<Arc<Kept>>,
 }
 
 /// What came of a call.
@@ -72,6 +76,13 @@ struct Call {
 struct Done {
     exchange: ExchangeId,
     outcome: Result<Vec<u8>, Failure>,
+}
+
+/// A connection, and whether it has brought a reply.
+#[derive(Debug)]
+struct Kept {
+    line: Line,
+    has_served: AtomicBool,
 }
 
 /// A connection.
@@ -131,6 +142,7 @@ impl Calls {
             id: id.unwrap_or_default(),
             wire,
             replayed: false,
+            line: None,
         };
         route.calls.send(call).map_err(|_| Failure::Resources)?;
         self.route_by_exchange.insert(exchange, key);
@@ -240,7 +252,6 @@ impl Calls {
             done: self.sender.clone(),
             line: None,
             open: JoinSet::new(),
-            has_served: false,
         };
         let task = tokio::spawn(keeper.keep(receiver)).abort_handle();
         Ok(self.routes.insert(Route {
@@ -264,10 +275,9 @@ struct Keeper {
     like: Transmit,
     peer: Peer,
     done: UnboundedSender<Done>,
-    line: Option<Line>,
+    /// The connection for the next calls.
+    line: Option<Arc<Kept>>,
     open: JoinSet<(Call, Result<Vec<u8>, Failure>)>,
-    /// Whether this connection has brought a reply.
-    has_served: bool,
 }
 
 impl Keeper {
@@ -289,20 +299,23 @@ impl Keeper {
         }
     }
 
-    async fn begin(&mut self, call: Call) {
-        if self.line.as_ref().is_none_or(Line::is_dead) {
+    async fn begin(&mut self, mut call: Call) {
+        if self.line.as_ref().is_none_or(|kept| kept.line.is_dead()) {
             self.line = None;
-            self.has_served = false;
             let connected = tokio::time::timeout(HANDSHAKE_TIME, connect(&self.like, &self.peer));
             match connected.await.unwrap_or(Err(Failure::TimedOut)) {
-                Ok(line) => self.line = Some(line),
+                Ok(line) => {
+                    let has_served = AtomicBool::new(false);
+                    self.line = Some(Arc::new(Kept { line, has_served }));
+                }
                 Err(failure) => return self.tell(&call, Err(failure)),
             }
         }
-        let Some(line) = &self.line else {
+        let Some(kept) = self.line.clone() else {
             return;
         };
-        match line {
+        call.line = Some(Arc::clone(&kept));
+        match &kept.line {
             Line::Https(line) => {
                 let asked = line.ask(call.wire.clone());
                 self.open.spawn(timed(call, asked));
@@ -315,14 +328,26 @@ impl Keeper {
     }
 
     async fn end(&mut self, call: Call, outcome: Result<Vec<u8>, Failure>) {
-        self.has_served |= outcome.is_ok();
+        let Some(kept) = call.line.clone() else {
+            return;
+        };
+        if outcome.is_ok() {
+            kept.has_served.store(true, Ordering::Relaxed);
+        }
+        let has_served = kept.has_served.load(Ordering::Relaxed);
         match outcome {
-            // One that has served and ends has had enough of this connection (RFC 9113 §8.7, RFC 9250 §5.4).
-            Err(Failure::Closed) if self.has_served && !call.replayed => {
-                if self.line.as_ref().is_some_and(Line::is_dead) {
+            // One that has served and ends has had enough of this connection (RFC 9113 §8.7, RFC 9250 §5.4). Its other calls may
+            // still be answered there; what is to come goes by another.
+            Err(Failure::Closed) if has_served && !call.replayed => {
+                if self
+                    .line
+                    .as_ref()
+                    .is_some_and(|line| Arc::ptr_eq(line, &kept))
+                {
                     self.line = None;
                 }
                 let call = Call {
+                    line: None,
                     replayed: true,
                     ..call
                 };

@@ -18,6 +18,8 @@ enum Manner {
     Well,
     /// Each connection after one question no more.
     OnceEach,
+    /// The first connection after so many no more, whatever is under way.
+    FirstEnds(usize),
     Status(u16),
     NotDns,
 }
@@ -56,7 +58,7 @@ fn https(config: ServerConfig, manner: Manner) -> CallServer {
         told.send(listener.local_addr().unwrap()).unwrap();
         let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
         while let Ok((stream, _)) = listener.accept().await {
-            count.fetch_add(1, Ordering::SeqCst);
+            let number = count.fetch_add(1, Ordering::SeqCst) + 1;
             let (acceptor, seen) = (acceptor.clone(), seen.clone());
             tokio::spawn(async move {
                 let Ok(stream) = acceptor.accept(stream).await else {
@@ -65,10 +67,20 @@ fn https(config: ServerConfig, manner: Manner) -> CallServer {
                 let Ok(mut connection) = h2::server::handshake(stream).await else {
                     return;
                 };
+                let mut accepted = 0;
                 while let Some(Ok((request, respond))) = connection.accept().await {
+                    accepted += 1;
                     tokio::spawn(respond_to(request, respond, manner, seen.clone()));
-                    if matches!(manner, Manner::OnceEach) {
-                        connection.graceful_shutdown();
+                    match manner {
+                        Manner::OnceEach => connection.graceful_shutdown(),
+                        // RFC 9113 §6.8: at once, so that what comes after is not looked at.
+                        Manner::FirstEnds(many) if number == 1 && accepted == many => {
+                            connection.abrupt_shutdown(h2::Reason::NO_ERROR);
+                        }
+                        Manner::FirstEnds(_)
+                        | Manner::Well
+                        | Manner::Status(_)
+                        | Manner::NotDns => {}
                     }
                 }
             });
@@ -94,13 +106,15 @@ async fn respond_to(
     let mut body = request.into_body();
     let mut wire = Vec::new();
     while let Some(piece) = body.data().await {
-        let piece = piece.unwrap();
+        let Ok(piece) = piece else {
+            return;
+        };
         body.flow_control().release_capacity(piece.len()).unwrap();
         wire.extend_from_slice(&piece);
     }
     let _kept = seen.send(wire.clone());
     let (status, content) = match manner {
-        Manner::Well | Manner::OnceEach => (200, "application/dns-message"),
+        Manner::Well | Manner::OnceEach | Manner::FirstEnds(_) => (200, "application/dns-message"),
         Manner::Status(status) => (status, "application/dns-message"),
         Manner::NotDns => (200, "text/html"),
     };
@@ -109,8 +123,10 @@ async fn respond_to(
         .header("content-type", content)
         .body(())
         .unwrap();
-    let mut body = respond.send_response(response, false).unwrap();
-    body.send_data(Bytes::from(wire), true).unwrap();
+    // The connection may have ended meanwhile.
+    if let Ok(mut body) = respond.send_response(response, false) {
+        let _sent = body.send_data(Bytes::from(wire), true);
+    }
 }
 
 fn quic(config: ServerConfig, patience: usize) -> CallServer {
@@ -179,6 +195,23 @@ fn https_server_that_lets_go_costs_nobody_an_answer() {
             let sent = [by_https(exchange, server.address, Some("dns.example"))];
             assert_replies(&ask(&mut driver, &sent).await, &sent);
         }
+    });
+}
+
+#[test]
+fn https_server_that_lets_go_of_many_at_once_costs_none_of_them_an_answer() {
+    run(async {
+        let authority = Authority::new();
+        let mut driver = trusting(&authority);
+        let identity = authority.issue(&["dns.example"], Made::Well, &[b"h2"]);
+        let server = https(identity.config, Manner::FirstEnds(30));
+        let by = |exchange| by_https(exchange, server.address, Some("dns.example"));
+        // One first, so that the connection has served before the others are under way.
+        let first = [by(1)];
+        assert_replies(&ask(&mut driver, &first).await, &first);
+        let sent: Vec<_> = (2..=50).map(by).collect();
+        assert_replies(&ask(&mut driver, &sent).await, &sent);
+        assert_eq!(server.connections.load(Ordering::SeqCst), 2);
     });
 }
 
