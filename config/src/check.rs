@@ -10,6 +10,7 @@ mod local;
 mod network;
 mod observing;
 mod profile;
+pub(crate) mod services;
 mod values;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -18,13 +19,17 @@ pub(crate) use profile::{Checked, profile};
 
 use crate::diagnostic::Findings;
 use crate::model::{Config, LinksConfig, ResolverConfig, TransportFloor, Upstream};
-use crate::raw::{Table, Text};
+use crate::raw::{Span, Table, Text};
 use crate::upstream::is_link_local;
 
 /// Checks `linnet.toml` or a drop-in, and lays what it says over `config`.
 ///
-/// When there are errors, `config` is of no use.
-pub(crate) fn main_file(top: &Table, config: &mut Config, findings: &mut Findings<'_>) {
+/// When there are errors, `config` is of no use. Returns where services are named first.
+pub(crate) fn main_file(
+    top: &Table,
+    config: &mut Config,
+    findings: &mut Findings<'_>,
+) -> Option<Span> {
     if let Some(resolver) = top.table("resolver") {
         self::resolver(resolver, &mut config.resolver, findings);
     }
@@ -46,6 +51,7 @@ pub(crate) fn main_file(top: &Table, config: &mut Config, findings: &mut Finding
     }
     local::records(top, &mut config.records, findings);
     local::lists(top, &mut config.lists, findings);
+    services::services(top, &mut config.services, findings)
 }
 
 fn links(said: &Table, links: &mut LinksConfig) {

@@ -113,6 +113,7 @@ pub fn load(layers: &[Layer]) -> Loaded {
     for (id, layer) in profiles(layers) {
         loading.profile(id, layer);
     }
+    loading.settle_services();
     between::network::check(
         &loading.networks_at,
         &loading.loaded.config.profiles,
@@ -184,6 +185,8 @@ struct Loading<'a> {
     /// Which of the files said one of [`ENTANGLED`] last, and where.
     entangled_at: Option<(usize, Span)>,
     claimants: between::Claimants<'a>,
+    /// Which of the files names services first, and where.
+    services_at: Option<(usize, Span)>,
     /// Which profiles make links, and where they say so.
     links_at: Vec<between::links::Said>,
     /// Which profiles want something of links, and where they say so.
@@ -195,13 +198,15 @@ impl<'a> Loading<'a> {
         let mut findings = Findings::new(&layer.origin.path, &layer.text);
         let document = raw::read(FileKind::Main, &mut findings);
         let mut config = self.loaded.config.clone();
-        check::main_file(&document.top, &mut config, &mut findings);
+        let services = check::main_file(&document.top, &mut config, &mut findings);
         if findings.broken {
             let message = "the file is left out whole until its errors are mended";
             findings.warn(None, message, None);
             self.loaded.main_broken |= layer.kind == LayerKind::Main;
         } else {
             self.loaded.config = config;
+            let at = services.map(|span| (self.files.len(), span));
+            self.services_at = self.services_at.take().or(at);
             if let Some(span) = entangled(&document.top) {
                 self.entangled_at = Some((self.files.len(), span));
             }
@@ -215,6 +220,14 @@ impl<'a> Loading<'a> {
         };
         if let Some(findings) = self.files.get_mut(file) {
             between::resolver(&mut self.loaded.config.resolver, Some(span), findings);
+        }
+    }
+
+    fn settle_services(&mut self) {
+        if let Some((file, span)) = self.services_at.take()
+            && let Some(findings) = self.files.get_mut(file)
+        {
+            check::services::unheard(&self.loaded.config, span, findings);
         }
     }
 

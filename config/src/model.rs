@@ -18,6 +18,7 @@ use crate::pin::Pin;
 mod kind;
 mod local;
 mod network;
+mod service;
 
 pub(crate) use kind::read_key;
 pub use kind::{
@@ -30,6 +31,7 @@ pub use network::{
     Dhcp4Settings, Dhcp6Settings, Dhcp6When, Hop, HostnameUse, Ipv4llMode, NetworkSettings,
     PolicyRule, Privacy, RaSettings, RaUse, Route, RouteKind, Take,
 };
+pub use service::{Service, ServiceName, ServiceProtocol};
 
 /// The whole configuration, immutable.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -51,6 +53,8 @@ pub struct Config {
     pub records: Vec<Record>,
     /// `[[lists]]` of all files, in the order in which they decide.
     pub lists: Vec<ListConfig>,
+    /// `[[services]]` of all files.
+    pub services: Vec<Service>,
 }
 
 /// `[resolver]`: the stub, and the default scope.

@@ -42,6 +42,8 @@ pub enum Section {
     Records,
     /// One of `[[lists]]`.
     Lists,
+    /// One of `[[services]]`.
+    Services,
     /// The top of a profile.
     Profile,
     /// `match` of a profile.
@@ -70,7 +72,7 @@ pub enum Section {
 
 impl Section {
     /// All sections, in the order of the reference.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Main,
         Self::Resolver,
         Self::Links,
@@ -80,6 +82,7 @@ impl Section {
         Self::Log,
         Self::Records,
         Self::Lists,
+        Self::Services,
         Self::Profile,
         Self::Match,
         Self::Dns,
@@ -105,7 +108,8 @@ impl Section {
             | Self::Dnstap
             | Self::Log
             | Self::Records
-            | Self::Lists => FileKind::Main,
+            | Self::Lists
+            | Self::Services => FileKind::Main,
             Self::Profile
             | Self::Match
             | Self::Dns
@@ -133,6 +137,7 @@ impl Section {
             Self::Log => "[log]",
             Self::Records => "[[records]]",
             Self::Lists => "[[lists]]",
+            Self::Services => "[[services]]",
             Self::Profile => "a profile",
             Self::Match => "match",
             Self::Dns => "[dns]",
@@ -160,6 +165,7 @@ impl Section {
             Self::Log => "in [log] of linnet.toml",
             Self::Records => "in [[records]] of linnet.toml",
             Self::Lists => "in [[lists]] of linnet.toml",
+            Self::Services => "in [[services]] of linnet.toml",
             Self::Profile => "at the top of a profile, before any [section]",
             Self::Match => "in `match` of a profile, as match = { … }",
             Self::Dns => "in [dns] of a profile",
@@ -214,6 +220,14 @@ pub enum Form {
     Label,
     /// A profile's id, or `default`.
     ScopeName,
+    /// A profile's id.
+    ProfileId,
+    /// A type of service.
+    ServiceType,
+    /// A narrower type of service.
+    Subtype,
+    /// A string of a service's TXT record.
+    ServiceText,
     /// A prefix for DNS64, `auto` or `off`.
     Mapping,
     /// A link's name.

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use config::Config;
-use config::model::{MdnsMode, Prefix, ProfileId};
+use config::model::{MdnsMode, Prefix, ProfileId, Service};
 use config::name::{DomainName, wire_suffixes};
 
 use crate::domains::DomainTable;
@@ -62,6 +62,8 @@ pub struct MulticastLink {
     pub owner: Owner,
     /// Its addresses: they tell who is on the link, and are what a responder answers with.
     pub addresses: Vec<Prefix>,
+    /// Services that a responder announces there.
+    pub services: Vec<Arc<Service>>,
 }
 
 impl MulticastLink {
@@ -138,15 +140,27 @@ pub(crate) fn plan(
         .map(|(id, link)| (rank(Some(link), metric_by_link.get(id)), *id, link))
         .collect();
     ranked.sort_by(|one, other| (&one.0, one.1).cmp(&(&other.0, other.1)));
-    let links = ranked
-        .into_iter()
-        .map(|(_, id, link)| of_link(config, id, link, profiles_by_link.get(&id), tunnel))
-        .filter(|link| link.mdns != MdnsMode::Off)
-        .collect();
-    MulticastPlan {
-        links,
-        unicast: Vec::new(),
+    let services: Vec<Arc<Service>> = config.services.iter().cloned().map(Arc::new).collect();
+    let mut plan = MulticastPlan::default();
+    for (_, id, link) in ranked {
+        let profile = profiles_by_link.get(&id);
+        let (mdns, owner) = mdns_of(config, id, link, profile, tunnel);
+        let announced = services.iter().filter(|service| service.is_for(profile));
+        if mdns != MdnsMode::Off {
+            plan.links.push(MulticastLink {
+                id,
+                name: Arc::clone(&link.name),
+                mdns,
+                owner,
+                addresses: link.addresses.clone(),
+                services: match mdns {
+                    MdnsMode::Respond => announced.cloned().collect(),
+                    MdnsMode::Off | MdnsMode::Resolve => Vec::new(),
+                },
+            });
+        }
     }
+    plan
 }
 
 /// A full tunnel that takes all names, whether or not it can be asked.
@@ -172,13 +186,14 @@ pub(crate) fn tunnel(
     })
 }
 
-fn of_link(
+/// Says what is done on a link, and who says so.
+fn mdns_of(
     config: &Config,
     id: LinkId,
     link: &LinkFacts,
     profile: Option<&ProfileId>,
     tunnel: Option<&Tunnel>,
-) -> MulticastLink {
+) -> (MdnsMode, Owner) {
     let is_ordinary = ORDINARY.contains(&&*link.kind)
         || (UPPER.contains(&&*link.kind)
             && (link.default_route4.is_some() || link.default_route6.is_some()));
@@ -191,14 +206,7 @@ fn of_link(
         let mdns = config.profiles.get(id)?.dns.mdns?;
         Some((mdns, Owner::Profile(id.clone())))
     });
-    let (mdns, owner) = said.unwrap_or((general, Owner::Resolver));
-    MulticastLink {
-        id,
-        name: Arc::clone(&link.name),
-        mdns,
-        owner,
-        addresses: link.addresses.clone(),
-    }
+    said.unwrap_or((general, Owner::Resolver))
 }
 
 #[cfg(test)]

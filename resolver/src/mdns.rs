@@ -23,6 +23,7 @@ mod place;
 mod reply;
 mod self_name;
 mod series;
+mod services;
 #[cfg(test)]
 mod tests;
 mod voice;
@@ -44,6 +45,7 @@ use inquiry::Inquiries;
 use message::{Told, Wanted};
 use place::Place;
 use self_name::SelfName;
+use services::Services;
 use voice::Stage;
 
 pub use browse::{BrowseId, Sight};
@@ -54,7 +56,9 @@ pub const MDNS_PORT: u16 = 5353;
 /// How long places are listened to after the last question.
 const IDLE: Duration = Duration::from_secs(600);
 /// Messages of our own that are recognized when they come back.
-const OWN_MAX: usize = 64;
+const OWN_MAX: usize = 256;
+/// How long a place is kept open for the goodbye that is said there.
+const PARTING: Duration = Duration::from_millis(100);
 
 /// The family that a link is spoken to by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,6 +126,8 @@ pub struct MulticastStatus {
     pub listens: bool,
     /// What is said of this machine there, in words; `None` when nothing is to be said.
     pub voice: Option<String>,
+    /// The services that are announced there, each with its name in force and how far it is.
+    pub services: Vec<String>,
     /// Records known.
     pub records: usize,
     /// Messages heard.
@@ -139,8 +145,11 @@ pub struct Mdns {
     inquiries: Inquiries,
     browses: BTreeMap<BrowseId, browse::Browse>,
     self_name: SelfName,
+    services: Services,
     active_until: Instant,
     listening: BTreeSet<PlaceId>,
+    /// Places that are left as soon as the goodbye is out, and when.
+    parting_until: BTreeMap<PlaceId, Instant>,
     has_moved: bool,
     is_port_shared: bool,
     own: VecDeque<Vec<u8>>,
@@ -158,8 +167,10 @@ impl Mdns {
             inquiries: Inquiries::default(),
             browses: BTreeMap::new(),
             self_name: SelfName::default(),
+            services: Services::default(),
             active_until: Instant::ZERO,
             listening: BTreeSet::new(),
+            parting_until: BTreeMap::new(),
             has_moved: false,
             is_port_shared: false,
             own: VecDeque::new(),
@@ -176,6 +187,7 @@ impl Mdns {
             .filter(|link| link.mdns != MdnsMode::Off)
             .cloned()
             .collect();
+        self.services.keep(&self.links);
         // A link that leads to another network knows nothing of the one before (RFC 6762 §8.4, §10.3).
         let roamed = |link: &MulticastLink| {
             let mut before = before.iter().filter(|old| old.id == link.id);
@@ -201,6 +213,7 @@ impl Mdns {
     /// Takes what the host is called; its first label counts.
     pub fn apply_hostname(&mut self, hostname: Option<&DomainName>, now: Instant) {
         if self.self_name.apply(hostname) {
+            self.services.handle_renaming();
             self.speak_up(now);
         }
     }
@@ -235,6 +248,7 @@ impl Mdns {
         }
         if !conflicts.is_empty() {
             self.self_name.handle_conflicts(&conflicts);
+            self.services.handle_conflicts(&conflicts);
             self.speak_up(now);
         }
         if news.is_response {
@@ -293,9 +307,10 @@ impl Mdns {
             let mut links = self.links.iter().filter(|link| link.id == id.link);
             links.any(|link| link.mdns == MdnsMode::Respond)
         };
-        let is_waiting = self.browses.is_empty() && !self.listening.iter().all(|id| is_kept(&id));
+        let is_waiting = self.browses.is_empty() && !self.places.keys().all(|id| is_kept(&id));
         places
             .chain(self.inquiries.next_at())
+            .chain(self.parting_until.values().copied())
             .chain(is_waiting.then_some(self.active_until))
             .min()
     }
@@ -308,22 +323,33 @@ impl Mdns {
     fn status_of(&self, link: &MulticastLink) -> MulticastStatus {
         let ids = places_of(link);
         let places: Vec<&Place> = ids.iter().filter_map(|id| self.places.get(id)).collect();
+        let host = self.self_name.name();
         let stages = || places.iter().flat_map(|place| place.voice.stages());
-        let voice = stages().next().map(|(name, _)| {
-            let is = |pick: fn(Stage) -> bool| stages().any(|(_, stage)| pick(stage));
+        let told = |name: &DomainName, says: &str, shown: &str| {
+            let of_name = || stages().filter(|(group, _)| group.name == *name);
+            let is = |pick: fn(Stage) -> bool| of_name().any(|(_, stage)| pick(stage));
             if is(|stage| matches!(stage, Stage::Yielded(_))) {
-                format!("gives way: another program of this machine answers for {name}")
+                format!("gives way: another program of this machine {says} {shown}")
             } else if is(|stage| matches!(stage, Stage::Probing(..))) {
-                format!("asks whether {name} is free")
+                format!("asks whether {shown} is free")
             } else {
-                format!("answers for {name}")
+                format!("{says} {shown}")
             }
-        });
+        };
+        let is_host = |name: &DomainName| host.as_ref() == Some(name);
+        let voice = stages().find(|(group, _)| is_host(&group.name));
+        let mut services: BTreeMap<&DomainName, String> = BTreeMap::new();
+        for (group, _) in stages().filter(|(group, _)| !is_host(&group.name)) {
+            let says = || told(&group.name, "announces", &services::shown(group));
+            services.entry(&group.name).or_insert_with(says);
+        }
         MulticastStatus {
             link: Arc::clone(&link.name),
             mode: link.mdns,
             listens: !places.is_empty(),
-            voice,
+            voice: voice
+                .map(|(group, _)| told(&group.name, "answers for", &group.name.to_string())),
+            services: services.into_values().collect(),
             records: places.iter().map(|place| place.cache.len()).sum(),
             heard: places.iter().map(|place| place.heard).sum(),
             ignored: places.iter().map(|place| place.ignored).sum(),
@@ -339,20 +365,27 @@ impl Mdns {
     /// Opens the places that are needed and forgets those that are not.
     fn settle_places(&mut self, now: Instant) {
         let is_active = now < self.active_until || !self.browses.is_empty();
-        let wanted: BTreeSet<PlaceId> = self
+        self.parting_until.retain(|_, until| *until > now);
+        let needed: BTreeSet<PlaceId> = self
             .links
             .iter()
             .filter(|link| is_active || link.mdns == MdnsMode::Respond)
             .flat_map(places_of)
             .collect();
-        if wanted == self.listening {
-            return;
-        }
-        let gone: Vec<PlaceId> = self.listening.difference(&wanted).copied().collect();
-        for id in gone {
+        let places: Vec<PlaceId> = self.places.keys().copied().collect();
+        for id in places.into_iter().filter(|id| !needed.contains(id)) {
+            // RFC 6762 §10.1: what was said here is taken back, while the place is still open.
+            if self.part(id) {
+                self.parting_until.insert(id, now + PARTING);
+            }
             self.close(id);
         }
-        for id in &wanted {
+        let mut wanted = needed.clone();
+        wanted.extend(self.parting_until.keys());
+        if wanted == self.listening && needed.iter().all(|id| self.places.contains_key(id)) {
+            return;
+        }
+        for id in &needed {
             if self.places.contains_key(id) {
                 continue;
             }
@@ -372,6 +405,18 @@ impl Mdns {
         self.speak_up(now);
     }
 
+    /// Says goodbye at a place; returns whether there was anything to take back.
+    fn part(&mut self, id: PlaceId) -> bool {
+        let Some(place) = self.places.get_mut(&id) else {
+            return false;
+        };
+        let over = place.voice.fall_silent();
+        let has_spoken = !over.is_empty();
+        place.say_goodbye(over);
+        self.collect();
+        has_spoken
+    }
+
     /// Forgets a place and all that was heard there.
     fn close(&mut self, id: PlaceId) {
         if let Some(mut place) = self.places.remove(&id) {
@@ -388,10 +433,13 @@ impl Mdns {
                 let Some(place) = self.places.get_mut(&id) else {
                     continue;
                 };
-                let claims = match link.mdns {
-                    MdnsMode::Respond => self.self_name.claims(link),
-                    MdnsMode::Off | MdnsMode::Resolve => Vec::new(),
-                };
+                let mut claims = Vec::new();
+                if link.mdns == MdnsMode::Respond
+                    && let Some((label, host)) = self.self_name.called()
+                {
+                    claims = self.self_name.claims(link);
+                    claims.extend(self.services.claims(link, label, &host));
+                }
                 let over = place.voice.claim(claims, now, &mut self.rng);
                 place.say_goodbye(over);
             }
@@ -401,6 +449,7 @@ impl Mdns {
 
     /// Collects what the places say.
     fn collect(&mut self) {
+        self.see_own();
         for (id, place) in &mut self.places {
             for (to, wire) in place.take_out() {
                 if self.own.len() >= OWN_MAX {

@@ -45,6 +45,9 @@ pub struct MulticastStatus {
     /// What is said of this machine there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voice: Option<String>,
+    /// The services that are announced there, each with its name in force and how far it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<String>,
     /// Records of neighbours that are known.
     pub records: u64,
     /// Messages heard.

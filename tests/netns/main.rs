@@ -33,6 +33,7 @@ mod observe;
 mod resolv_conf;
 mod roam;
 mod rollover;
+mod services;
 mod soak;
 mod tamper;
 mod upstreams;

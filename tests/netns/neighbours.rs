@@ -26,24 +26,32 @@ fn folder() -> PathBuf {
     dir
 }
 
-/// Starts avahi without a bus in a namespace, or beside us; returns it when it has its name.
-fn avahi(dir: &Path, namespace: Option<&str>, host: &str, services: &str) -> Peer {
+/// Starts avahi in a namespace, or beside us, at a bus when one is named; returns it when it has its name.
+pub(crate) fn avahi(
+    dir: &Path,
+    namespace: Option<&str>,
+    host: &str,
+    services: &str,
+    bus: Option<&str>,
+) -> Peer {
     let name = format!("avahi-{}", namespace.unwrap_or("here"));
     let home = dir.join(&name);
     fs::create_dir_all(home.join("services")).unwrap();
+    let with_bus = if bus.is_some() { "yes" } else { "no" };
     let config = home.join("avahi.conf");
     fs::write(
         &config,
         format!(
-            "[server]\nhost-name={host}\nuse-ipv4=yes\nuse-ipv6=yes\nenable-dbus=no\nallow-point-to-point=yes\n\
+            "[server]\nhost-name={host}\nuse-ipv4=yes\nuse-ipv6=yes\nenable-dbus={with_bus}\nallow-point-to-point=yes\n\
              [publish]\npublish-workstation=no\npublish-hinfo=no\npublish-aaaa-on-ipv4=yes\npublish-a-on-ipv6=yes\n[reflector]\n[rlimits]\n"
         ),
     )
     .unwrap();
     let mounts = format!(
         "mkdir -p /etc/avahi/services && mount --bind {} /etc/avahi/services && mount -t tmpfs tmpfs /run && \
-         exec avahi-daemon --no-chroot --no-drop-root --no-rlimits --debug -f {}",
+         exec env DBUS_SYSTEM_BUS_ADDRESS={} avahi-daemon --no-chroot --no-drop-root --no-rlimits --debug -f {}",
         home.join("services").display(),
+        bus.unwrap_or_default(),
         config.display()
     );
     if !services.is_empty() {
@@ -66,7 +74,7 @@ fn avahi(dir: &Path, namespace: Option<&str>, host: &str, services: &str) -> Pee
     peer
 }
 
-const PRINTER: &str = "<service-group><name>Paper Mill</name><service><type>_ipp._tcp</type><port>631</port>\
+pub(crate) const PRINTER: &str = "<service-group><name>Paper Mill</name><service><type>_ipp._tcp</type><port>631</port>\
                        <txt-record>pages=many</txt-record></service></service-group>";
 
 fn hex(text: &str) -> String {
@@ -84,7 +92,7 @@ fn configure(office: &Office, mode: &str) {
     );
 }
 
-fn begin(mode: &str, wires: u8) -> Office {
+pub(crate) fn begin(mode: &str, wires: u8) -> Office {
     for number in 1..=wires {
         wire(number);
     }
@@ -126,7 +134,7 @@ fn names_and_services_of_avahi_are_found_both_families() {
         "neighbours::names_and_services_of_avahi_are_found_both_families",
         || {
             let office = begin("resolve", 1);
-            let avahi = avahi(office.dir(), Some("n1"), "printer", PRINTER);
+            let avahi = avahi(office.dir(), Some("n1"), "printer", PRINTER, None);
             let _linnetd = office.linnetd(LINNETD, &[]);
             let status = json(&office, &["status"]);
             assert_eq!(
@@ -243,7 +251,7 @@ fn avahi_finds_us_and_hears_our_goodbye() {
 fn a_name_that_avahi_has_is_left_to_it() {
     isolated("neighbours::a_name_that_avahi_has_is_left_to_it", || {
         let office = begin("respond", 1);
-        let _avahi = avahi(office.dir(), Some("n1"), "sandbox", "");
+        let _avahi = avahi(office.dir(), Some("n1"), "sandbox", "", None);
         let _linnetd = office.linnetd(LINNETD, &[]);
         until("we have another name", || {
             json(&office, &["status"])["multicast"][0]["voice"] == "answers for sandbox-2.local"
@@ -268,7 +276,7 @@ fn avahi_takes_another_name_when_we_have_it() {
             until("we have our name", || {
                 json(&office, &["status"])["multicast"][0]["voice"] == "answers for sandbox.local"
             });
-            let avahi = avahi(office.dir(), Some("n1"), "sandbox", "");
+            let avahi = avahi(office.dir(), Some("n1"), "sandbox", "", None);
             until("avahi has another name", || {
                 avahi.log().contains("sandbox-2.local")
             });
@@ -289,8 +297,8 @@ fn avahi_takes_another_name_when_we_have_it() {
 fn an_avahi_on_this_machine_is_given_way() {
     isolated("neighbours::an_avahi_on_this_machine_is_given_way", || {
         let office = begin("respond", 1);
-        let _there = avahi(office.dir(), Some("n1"), "printer", "");
-        let here = avahi(office.dir(), None, "sandbox", "");
+        let _there = avahi(office.dir(), Some("n1"), "printer", "", None);
+        let here = avahi(office.dir(), None, "sandbox", "", None);
         let _linnetd = office.linnetd(LINNETD, &[]);
         until("we give way", || {
             json(&office, &["status"])["multicast"][0]["voice"]
@@ -325,8 +333,8 @@ fn the_same_name_in_two_networks_is_never_mixed_up() {
         "neighbours::the_same_name_in_two_networks_is_never_mixed_up",
         || {
             let office = begin("resolve", 2);
-            let _one = avahi(office.dir(), Some("n1"), "nas", "");
-            let _two = avahi(office.dir(), Some("n2"), "nas", "");
+            let _one = avahi(office.dir(), Some("n1"), "nas", "", None);
+            let _two = avahi(office.dir(), Some("n2"), "nas", "", None);
             let _linnetd = office.linnetd(LINNETD, &[]);
             for _ in 0..3 {
                 let (v4, v6) = (dig("+short nas.local"), dig("+short nas.local AAAA"));
@@ -351,7 +359,7 @@ fn switched_off_there_is_no_socket_and_no_word() {
         "neighbours::switched_off_there_is_no_socket_and_no_word",
         || {
             let office = begin("off", 1);
-            let _avahi = avahi(office.dir(), Some("n1"), "printer", "");
+            let _avahi = avahi(office.dir(), Some("n1"), "printer", "", None);
             let _linnetd = office.linnetd(LINNETD, &[]);
             assert!(dig("printer.local").contains("NXDOMAIN"));
             assert!(!shell("ss -uln").contains(":5353"));

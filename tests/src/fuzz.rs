@@ -292,6 +292,19 @@ fn call(bytes: &[u8]) {
     drop(call);
 }
 
+/// A service as the configuration may have it.
+fn offered() -> config::model::Service {
+    config::model::Service {
+        name: config::model::ServiceName::new("Paper Mill"),
+        kind: "_ipp".into(),
+        protocol: config::model::ServiceProtocol::Tcp,
+        port: 631,
+        text: vec![b"pages=many".as_slice().into()],
+        subtypes: vec!["_universal".into()],
+        profiles: Vec::new(),
+    }
+}
+
 /// Messages with their lengths before them, as one neighbour after the other says them to a host that answers and watches.
 fn mdns(bytes: &[u8]) {
     use config::time::Instant;
@@ -309,10 +322,11 @@ fn mdns(bytes: &[u8]) {
         mdns: config::model::MdnsMode::Respond,
         owner: policy::Owner::Resolver,
         addresses: vec![own],
+        services: vec![std::sync::Arc::new(offered())],
     };
     let plan = policy::multicast::MulticastPlan {
         links: vec![link],
-        unicast: Vec::new(),
+        ..policy::multicast::MulticastPlan::default()
     };
     let wanted = |name: &str| Wanted {
         name: name.parse().expect("a name"),

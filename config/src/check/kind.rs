@@ -304,6 +304,10 @@ fn one(form: Form, wire: Wire, text: &Text, findings: &mut Findings<'_>) -> Opti
         | Form::Hop
         | Form::Mark
         | Form::ScopeName
+        | Form::ProfileId
+        | Form::ServiceType
+        | Form::Subtype
+        | Form::ServiceText
         | Form::Mapping
         | Form::Pair
         | Form::Vlans

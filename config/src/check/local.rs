@@ -183,7 +183,7 @@ fn record(span: &Span, said: &Table, findings: &mut Findings<'_>) -> Option<Reco
 }
 
 /// Returns the text of a key that must be there.
-fn one<'a>(
+pub(super) fn one<'a>(
     span: &Span,
     said: &'a Table,
     key: &str,

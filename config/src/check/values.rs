@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::diagnostic::Findings;
 use crate::matcher::{Glob, Mac};
-use crate::model::{AddressGeneration, Prefix, Upstream};
+use crate::model::{AddressGeneration, Prefix, ProfileId, Upstream};
 use crate::name::DomainName;
 use crate::raw::{Span, Text};
 
@@ -35,6 +35,18 @@ pub(super) fn upstream(text: &Text, findings: &mut Findings<'_>) -> Option<Upstr
             None
         }
     }
+}
+
+/// Reads a profile's id, which need not be there.
+pub(super) fn profile_id(text: &Text, findings: &mut Findings<'_>) -> Option<ProfileId> {
+    let said = text.get_ref();
+    if !super::profile::is_good_id(said) {
+        let message = format!("\"{said}\" is no profile's id");
+        let help = "write the name of the profile's file without .toml".to_owned();
+        findings.error(Some(text.span()), message, Some(help));
+        return None;
+    }
+    Some(ProfileId(said.as_str().into()))
 }
 
 pub(super) fn listens(texts: &[Text], findings: &mut Findings<'_>) -> Vec<SocketAddr> {

@@ -388,6 +388,7 @@ fn defaults_of_the_reference_are_those_of_the_model() {
             | Section::Metrics
             | Section::Records
             | Section::Lists
+            | Section::Services
             | Section::Link
             | Section::Ports
             | Section::Peers => continue,

@@ -5,6 +5,7 @@ mod local;
 mod network;
 mod observing;
 mod profile;
+mod services;
 
 use super::{Form, Key, Section, Syntax};
 
@@ -37,6 +38,7 @@ const fn key(
 /// How many keys there are.
 const COUNT: usize = MAIN.len()
     + local::KEYS.len()
+    + services::KEYS.len()
     + observing::KEYS.len()
     + profile::KEYS.len()
     + network::KEYS.len()
@@ -46,13 +48,14 @@ const COUNT: usize = MAIN.len()
 pub static KEYS: &[Key] = &joined([
     MAIN,
     &local::KEYS,
+    &services::KEYS,
     &observing::KEYS,
     profile::KEYS,
     network::KEYS,
     &kinds::KEYS,
 ]);
 
-const fn joined(parts: [&[Key]; 6]) -> [Key; COUNT] {
+const fn joined(parts: [&[Key]; 7]) -> [Key; COUNT] {
     let mut keys = [MAIN[0]; COUNT];
     let (mut part, mut to) = (0, 0);
     while part < parts.len() {
@@ -123,6 +126,13 @@ const MAIN: &[Key] = &[
         Syntax::Tables(Section::Lists),
         None,
         "Files of names that are blocked or rewritten.",
+    ),
+    key(
+        Section::Main,
+        "services",
+        Syntax::Tables(Section::Services),
+        None,
+        "Services of this machine that neighbours may find.",
     ),
     key(
         Section::Resolver,

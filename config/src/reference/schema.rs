@@ -38,6 +38,7 @@ fn section(section: Section, description: &str) -> Value {
         Section::Listeners => &["address"],
         Section::Records => &["name", "type", "data"],
         Section::Lists => &["path"],
+        Section::Services => &["type", "port"],
         Section::Link => &["kind"],
         Section::Ports => &["name"],
         Section::Peers => &["public-key"],

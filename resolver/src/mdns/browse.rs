@@ -96,6 +96,18 @@ impl Mdns {
         self.active_until = self.active_until.max(now + super::IDLE);
     }
 
+    /// Tells browses what this machine itself came to say, or says no more.
+    pub(super) fn see_own(&mut self) {
+        let mut news = Vec::new();
+        for (id, place) in &mut self.places {
+            let told = place.voice.take_news().into_iter();
+            news.extend(told.map(|(record, is_there)| (*id, record, is_there)));
+        }
+        for (id, record, is_there) in news {
+            self.see(id, &record, is_there);
+        }
+    }
+
     /// Tells browses of a record that came or went at a place; what both families say is told once.
     pub(super) fn see(&mut self, at: PlaceId, record: &RawRecord, is_there: bool) {
         let name = self

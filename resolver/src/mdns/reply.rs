@@ -150,6 +150,10 @@ impl Voice {
     fn denial(&self, name: &DomainName) -> Option<Told> {
         let records = self.speaking().flat_map(|group| &group.claimed.records);
         let here: Vec<&Told> = records.filter(|told| told.record.is_at(name)).collect();
+        // RFC 6762 §6.1: a name that others may have too is not ours to speak for.
+        if here.iter().any(|told| !told.flush) {
+            return None;
+        }
         let first = here.first()?;
         let mut bitmap = [0_u8; 32];
         for told in &here {
@@ -192,7 +196,7 @@ impl Voice {
         while let Some(name) = names.get(at).cloned() {
             at += 1;
             let records = self.speaking().flat_map(|group| &group.claimed.records);
-            for told in records.filter(|told| told.record.is_at(&name)) {
+            for told in records.filter(|told| told.flush && told.record.is_at(&name)) {
                 if let Some(target) = told.record.rdata.get(6..)
                     && told.record.record_type == rtype::SRV
                     && let Ok(target) = DomainName::from_wire(target)
@@ -224,7 +228,7 @@ impl Voice {
         let mut messages = Vec::new();
         let mut to_all: Vec<Told> = Vec::new();
         let mut besides: Vec<Told> = Vec::new();
-        let mut by_asker: BTreeMap<SocketAddr, Vec<Told>> = BTreeMap::new();
+        let mut by_asker: BTreeMap<SocketAddr, (Vec<Told>, Vec<Told>)> = BTreeMap::new();
         for pending in due {
             if matches!(pending.to, Whom::One(_)) {
                 self.alone.1 += 1;
@@ -252,7 +256,9 @@ impl Voice {
                     messages.push((Whom::One(asker), wire));
                 }
                 (Whom::One(asker), None) => {
-                    by_asker.entry(asker).or_default().extend(pending.answers);
+                    let (told, besides) = by_asker.entry(asker).or_default();
+                    told.extend(pending.answers);
+                    besides.extend(pending.additional);
                 }
             }
         }
@@ -264,9 +270,9 @@ impl Voice {
                 .into_iter()
                 .map(|wire| (Whom::Group, wire)),
         );
-        for (asker, told) in by_asker {
+        for (asker, (told, besides)) in by_asker {
             messages.extend(
-                written(&told, &[])
+                written(&told, &besides)
                     .into_iter()
                     .map(|wire| (Whom::One(asker), wire)),
             );
@@ -285,6 +291,7 @@ struct Answers {
 /// Writes answers, and what has room besides.
 fn written(answers: &[Told], besides: &[Told]) -> Vec<Vec<u8>> {
     let mut writer = Writer::response(0);
+    let all = answers;
     let mut answers = answers.iter();
     let mut rest = Vec::new();
     for told in answers.by_ref() {
@@ -304,7 +311,7 @@ fn written(answers: &[Told], besides: &[Told]) -> Vec<Vec<u8>> {
     }
     let mut put: Vec<Told> = Vec::new();
     for told in besides {
-        if !has(&put, told) && writer.record(Section::Additional, told) {
+        if !has(&put, told) && !has(all, told) && writer.record(Section::Additional, told) {
             put.push(told.clone());
         }
     }

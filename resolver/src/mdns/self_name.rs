@@ -54,6 +54,11 @@ impl SelfName {
         DomainName::from_labels([&full[..], b"local"]).ok()
     }
 
+    /// Returns what the machine is called, without a number, and its name in force.
+    pub(super) fn called(&self) -> Option<(&[u8], DomainName)> {
+        Some((self.label.as_deref()?, self.name()?))
+    }
+
     /// Returns what is said on a link: the name's addresses there and the way back from them.
     pub(super) fn claims(&self, link: &MulticastLink) -> Vec<Claimed> {
         let Some(name) = self.name() else {

@@ -3,4 +3,5 @@
 mod hosts;
 mod names;
 mod queries;
+mod services;
 mod watching;

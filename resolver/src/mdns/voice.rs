@@ -24,10 +24,13 @@ use super::cache::is_same;
 use super::message::{Message, Section, Told, Wanted, Writer};
 use super::reply::Pending;
 use super::{Heard, Whom};
+use crate::record::RawRecord;
 use crate::wire::{class, rtype};
 
 /// How often a name is probed for (RFC 6762 §8.1).
 const PROBES: u8 = 3;
+/// Names that are probed for in one message.
+const PROBED_TOGETHER: usize = 16;
 /// The time between two probes, and after the last (RFC 6762 §8.1).
 const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 /// How often a name is announced (RFC 6762 §8.3: at least twice).
@@ -55,6 +58,8 @@ pub(crate) struct Voice {
     /// Answers given to one asker, since when.
     pub(super) alone: (Instant, u32),
     conflicts: Vec<DomainName>,
+    /// What came to be said, or is not said any more, for those of this machine who watch.
+    news: Vec<(RawRecord, bool)>,
     conflicted_at: Vec<Instant>,
 }
 
@@ -107,16 +112,17 @@ impl Voice {
         rng: &mut StdRng,
     ) -> Vec<Told> {
         let mut over = Vec::new();
+        // All names that are new are probed for together.
+        let wait = Duration::from_millis(rng.random_range(0..=250));
         let mut before = std::mem::take(&mut self.groups);
         for claimed in claims {
             let known = before
                 .iter()
                 .position(|group| group.claimed.name == claimed.name);
             let Some(mut group) = known.map(|at| before.swap_remove(at)) else {
-                let wait = rng.random_range(0..=250);
                 self.groups.push(Group {
                     claimed,
-                    stage: Stage::Probing(0, now + Duration::from_millis(wait)),
+                    stage: Stage::Probing(0, now + wait),
                     yielded: Duration::ZERO,
                 });
                 continue;
@@ -134,6 +140,14 @@ impl Voice {
         }
         let speaking = before.into_iter().filter(Group::speaks);
         over.extend(speaking.flat_map(|group| group.claimed.records));
+        // What another of ours says too is not over: the type of a service that there is one more of.
+        let is_said = |told: &Told| {
+            self.speaking()
+                .any(|group| has(&group.claimed.records, told))
+        };
+        let over: Vec<Told> = distinct(over.into_iter().filter(|told| !is_said(told)));
+        let gone = over.iter().map(|told| (told.record.clone(), false));
+        self.news.extend(gone);
         let groups = &self.groups;
         self.said_at.retain(|(owner, record_type, rdata), _| {
             let mut records = groups.iter().flat_map(|group| &group.claimed.records);
@@ -155,10 +169,15 @@ impl Voice {
     }
 
     /// Returns how far each name is.
-    pub(crate) fn stages(&self) -> impl Iterator<Item = (&DomainName, Stage)> {
+    pub(crate) fn stages(&self) -> impl Iterator<Item = (&Claimed, Stage)> {
         self.groups
             .iter()
-            .map(|group| (&group.claimed.name, group.stage))
+            .map(|group| (&group.claimed, group.stage))
+    }
+
+    /// Returns what came to be said since the last time, or is not said any more.
+    pub(crate) fn take_news(&mut self) -> Vec<(RawRecord, bool)> {
+        std::mem::take(&mut self.news)
     }
 
     /// Returns what we answer with ourselves, to a question of a program on this machine.
@@ -277,7 +296,7 @@ impl Voice {
         self.pending.clear();
         let groups = std::mem::take(&mut self.groups);
         let speaking = groups.into_iter().filter(Group::speaks);
-        speaking.flat_map(|group| group.claimed.records).collect()
+        distinct(speaking.flat_map(|group| group.claimed.records))
     }
 
     /// Returns when something is to be said next.
@@ -317,9 +336,11 @@ impl Voice {
                 }
             }
         }
-        let mut messages: Vec<Vec<u8>> = probes.iter().map(probe).collect();
+        let mut messages = written_probes(&probes);
+        let announced = distinct(announced.into_iter());
         for told in &announced {
             self.said_at.insert(said_key(told), now);
+            self.news.push((told.record.clone(), true));
         }
         messages.extend(responses(&announced));
         messages
@@ -384,28 +405,64 @@ pub(super) fn has(records: &[Told], told: &Told) -> bool {
     records.iter().any(|own| is_same(&own.record, &told.record))
 }
 
-/// RFC 6762 §8.1: the name, any type, an answer by unicast will do; what we want to say of it is in the authority section.
-fn probe(claimed: &Claimed) -> Vec<u8> {
+/// Returns each record once.
+fn distinct(told: impl Iterator<Item = Told>) -> Vec<Told> {
+    let mut distinct = Vec::new();
+    for told in told {
+        if !has(&distinct, &told) {
+            distinct.push(told);
+        }
+    }
+    distinct
+}
+
+/// Writes probes, several names in a message while they fit (RFC 6762 §8.1).
+fn written_probes(claims: &[Claimed]) -> Vec<Vec<u8>> {
+    let mut messages = Vec::new();
+    let mut rest = claims;
+    while !rest.is_empty() {
+        let mut count = rest.len().min(PROBED_TOGETHER);
+        let wire = loop {
+            let (now, _) = rest.split_at(count);
+            match probe(now) {
+                (wire, true) => break wire,
+                (wire, false) if count == 1 => break wire,
+                (_, false) => count = count.div_ceil(2),
+            }
+        };
+        messages.push(wire);
+        rest = rest.get(count..).unwrap_or_default();
+    }
+    messages
+}
+
+/// RFC 6762 §8.1: the names, any type, an answer by unicast will do; what we want to say of them is in the authority section.
+/// Says whether there was room for all.
+fn probe(claims: &[Claimed]) -> (Vec<u8>, bool) {
     let mut writer = Writer::query();
-    let wanted = Wanted {
-        name: claimed.name.clone(),
-        record_type: rtype::ANY,
-        class: class::IN,
-        unicast: true,
-    };
-    writer.question(&wanted);
-    let own = claimed.records.iter();
-    for told in own.filter(|told| told.flush && told.record.is_at(&claimed.name)) {
+    let mut fits = true;
+    for claimed in claims {
+        fits &= writer.question(&Wanted {
+            name: claimed.name.clone(),
+            record_type: rtype::ANY,
+            class: class::IN,
+            unicast: true,
+        });
+    }
+    let own = |claimed: &Claimed, told: &Told| told.flush && told.record.is_at(&claimed.name);
+    let wanted = claims.iter().flat_map(|claimed| {
+        let records = claimed.records.iter();
+        records.filter(move |told| own(claimed, told))
+    });
+    for told in wanted {
         // RFC 6762 §10.2: the bit is for responses.
         let told = Told {
             flush: false,
             ..told.clone()
         };
-        if !writer.record(Section::Authority, &told) {
-            break;
-        }
+        fits &= writer.record(Section::Authority, &told);
     }
-    writer.finish()
+    (writer.finish(), fits)
 }
 
 /// Returns what a tie is broken by (RFC 6762 §8.2.1): class, type and data of each record, in order.

@@ -392,10 +392,10 @@ fn neighbours(status: &linnet::api::MulticastStatus) -> String {
         true => format!("listens, {} records known", status.records),
         false => "silent until somebody asks".to_owned(),
     };
-    match &status.voice {
-        Some(voice) => format!("{}, {listens}, {voice}", status.mode),
-        None => format!("{}, {listens}", status.mode),
-    }
+    let mut parts = vec![status.mode.clone(), listens];
+    parts.extend(status.voice.clone());
+    parts.extend(status.services.iter().cloned());
+    parts.join(", ")
 }
 fn time(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), milliseconds)

@@ -125,6 +125,7 @@ impl World {
                 mode: status.mode.as_str().to_owned(),
                 listens: status.listens,
                 voice: status.voice,
+                services: status.services,
                 records: wide(status.records),
                 heard: status.heard,
                 ignored: status.ignored,

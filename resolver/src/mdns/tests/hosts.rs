@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use config::model::{MdnsMode, Prefix};
+use config::model::{MdnsMode, Prefix, Service};
 use config::time::Instant;
 use policy::multicast::{MulticastLink, MulticastPlan};
 use policy::{LinkId, Owner};
@@ -57,6 +58,7 @@ fn link(wire: usize, index: u32, address: [u8; 4], mode: MdnsMode) -> (usize, Mu
             address: IpAddr::V4(address.into()),
             length: 24,
         }],
+        services: Vec::new(),
     };
     (wire, link)
 }
@@ -109,6 +111,17 @@ impl World {
             .collect();
         self.hosts[host].mdns.apply(&plan(&links), self.now);
         self.hosts[host].links = links;
+        self.drain(host);
+    }
+
+    /// Has a host offer these services on all of its links.
+    pub(super) fn offer(&mut self, host: usize, services: &[Service]) {
+        let services: Vec<_> = services.iter().cloned().map(Arc::new).collect();
+        for (_, link) in &mut self.hosts[host].links {
+            link.services.clone_from(&services);
+        }
+        let plan = plan(&self.hosts[host].links);
+        self.hosts[host].mdns.apply(&plan, self.now);
         self.drain(host);
     }
 
@@ -275,7 +288,7 @@ impl World {
 fn plan(links: &[(usize, MulticastLink)]) -> MulticastPlan {
     MulticastPlan {
         links: links.iter().map(|(_, link)| link.clone()).collect(),
-        unicast: Vec::new(),
+        ..MulticastPlan::default()
     }
 }
 
