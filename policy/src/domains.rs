@@ -215,9 +215,24 @@ impl DomainTable {
         self.route_wire(name.as_wire())
     }
 
+    /// Routes a name as if a link were no place for names that nobody claims: what is asked to find the way to a tunnel's other
+    /// side cannot take the tunnel. Claims hold, those on that link too.
+    pub fn route_below(&self, name: &DomainName, link: &str) -> Route {
+        let is_its_default =
+            |claim: &Claim| claim.order.class > Class::Prefix && *claim.order.rank.link == *link;
+        let wire = name.as_wire();
+        self.routed(
+            wire,
+            self.winner_among(wire, |claim| !is_its_default(claim)),
+        )
+    }
+
     /// Routes a name in wire form, in lower case, uncompressed and whole.
     pub fn route_wire(&self, wire: &[u8]) -> Route {
-        let winner = self.winner(wire);
+        self.routed(wire, self.winner(wire))
+    }
+
+    fn routed(&self, wire: &[u8], winner: Option<Covering<'_>>) -> Route {
         if let Some((inner, claim)) = self.guard(wire, winner) {
             let mut inner = wire.get(..inner).unwrap_or_default().to_vec();
             inner.push(0);
@@ -336,6 +351,11 @@ impl DomainTable {
     }
 
     fn winner(&self, wire: &[u8]) -> Option<Covering<'_>> {
+        self.winner_among(wire, |_| true)
+    }
+
+    #[inline]
+    fn winner_among(&self, wire: &[u8], counts: impl Fn(&Claim) -> bool) -> Option<Covering<'_>> {
         // Every question comes here, and most names are covered by the root alone: hence no chain of iterators.
         for found in self.suffixes.covering(wire) {
             for (at, &number) in found.claims.iter().enumerate() {
@@ -347,6 +367,7 @@ impl DomainTable {
                 };
                 if claim.hold != Hold::Release
                     && claim.is_believed()
+                    && counts(claim)
                     && self.exclusion(covering, wire).is_none()
                 {
                     return Some(covering);

@@ -36,7 +36,7 @@ use config::name::DomainName;
 pub use domains::{DomainTable, Refusal, Route, Target};
 pub use explain::{Because, Candidate, Explanation, Outcome, Rule};
 pub use facts::{Facts, LinkFacts, LinkId, NetworkId, Owner};
-pub use links::{LinkPlan, LinksPlan, MadeLink, Uplinks};
+pub use links::{LinkPlan, LinksPlan, Uplinks};
 pub use plan::{DnsPlan, Plan, ScopeId, ScopePlan, ScopeState};
 
 use plan::{Note, SearchSuffix};

@@ -22,11 +22,11 @@ use std::sync::Arc;
 use config::matcher::Mac;
 use config::model::{
     Dhcp4Settings, Dhcp6Settings, Hop, PolicyRule, Prefix, ProfileId, RaSettings, RouteKind,
-    VirtualLink,
 };
 use config::time::Instant;
 
 use crate::facts::{LinkId, Preference, Supplier};
+use crate::virtual_links::WantedLink;
 
 pub use kind::usual_metric;
 pub(crate) use make::plan;
@@ -39,23 +39,14 @@ pub struct LinksPlan {
     pub links: BTreeMap<LinkId, LinkPlan>,
     /// Links that stay as they are, with all that is ours on them: what their profile wants cannot be read.
     pub held: BTreeSet<LinkId>,
-    /// The links that profiles make, by name.
-    pub made: BTreeMap<Arc<str>, MadeLink>,
+    /// The links that profiles make, those that others stand on first.
+    pub made: Vec<WantedLink>,
     /// Rules for all links together.
     pub rules: BTreeSet<PolicyRule>,
     /// The links that have the default routes, and why.
     pub uplinks: Uplinks,
     /// When the plan is to be made anew though no fact has changed but the time: something's grace ends.
     pub review_at: Option<Instant>,
-}
-
-/// A link that a profile makes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MadeLink {
-    /// Which profile.
-    pub profile: ProfileId,
-    /// What it is to be.
-    pub link: Arc<VirtualLink>,
 }
 
 /// What we intend for one link.

@@ -161,7 +161,7 @@ impl Resolver {
             return;
         };
         let question = &query.parsed.question;
-        if query.searching.is_some() || visit.name != question.name {
+        if query.searching.is_some() || query.below.is_some() || visit.name != question.name {
             return;
         }
         let Some(scope) = self.scopes.living(&visit.scope, visit.incarnation) else {

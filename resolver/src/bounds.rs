@@ -167,6 +167,7 @@ mod tests {
             validate: false,
             recurse: false,
             whom: Whom::Any,
+            mark: 0,
         }
     }
 

@@ -39,6 +39,15 @@ pub struct ClientQuery<'a> {
     pub wire: &'a [u8],
 }
 
+/// For whose sake a question is asked that must not take a tunnel: the tunnel's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Below {
+    /// The tunnel: names that nobody claims are not asked on it, though it may be the place for them.
+    pub link: Arc<str>,
+    /// The mark by which packets pass it by; 0 for none.
+    pub mark: u32,
+}
+
 /// Which stub was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stub {
@@ -120,6 +129,18 @@ pub struct Answer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub u64);
 
+impl GroupId {
+    /// Returns the group of messages that go another way by their mark; 0 is none. Groups are numbered from 1, and never 2^32.
+    pub(crate) fn marked(self, mark: u32) -> Self {
+        Self(self.0 | u64::from(mark) << u32::BITS)
+    }
+
+    /// Returns the group of messages without a mark.
+    pub(crate) const fn unmarked(self) -> Self {
+        Self(self.0 & u32::MAX as u64)
+    }
+}
+
 /// Connections that must be closed: they are of no use any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hangup {
@@ -142,6 +163,8 @@ pub struct Transmit {
     pub link: Option<ScopeLink>,
     /// Which connections may carry it.
     pub group: GroupId,
+    /// The mark of its packets (`SO_MARK`), by which they pass a tunnel by; 0 for none.
+    pub mark: u32,
     /// The message; its id is random. On a connection it may travel under another one, and the reply comes back with this.
     pub wire: Vec<u8>,
 }
@@ -185,6 +208,8 @@ pub enum Step {
     Synthesized(&'static str),
     /// A search suffix was appended.
     Searched(DomainName),
+    /// It is asked for this tunnel's own sake, which does not count as the place for names that nobody claims.
+    Below(Arc<str>),
     /// The name (or the target of an alias) was routed.
     Routed(DomainName, Route),
     /// The scope's cache had it.

@@ -75,6 +75,8 @@ pub(crate) struct Asking {
     pub(crate) recurse: bool,
     /// Whom to ask.
     pub(crate) whom: Whom,
+    /// The mark of its packets; 0 for none.
+    pub(crate) mark: u32,
 }
 
 /// One message on its way.
@@ -161,7 +163,8 @@ impl Exchanges {
             upstream: exchange.upstream.clone(),
             channel: exchange.channel,
             link: way.link,
-            group: way.group,
+            group: way.group.marked(exchange.asking.mark),
+            mark: exchange.asking.mark,
             wire,
         };
         if exchange.is_datagram() {
@@ -431,6 +434,7 @@ mod tests {
             validate: false,
             recurse: false,
             whom: Whom::Any,
+            mark: 0,
         }
     }
 

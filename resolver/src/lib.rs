@@ -104,8 +104,8 @@ pub use prospects::Prospects;
 pub use query::QUERIES_MAX;
 
 pub use event::{
-    Answer, Channel, ClientId, ClientQuery, Clock, Counters, Event, ExchangeId, Failure, GroupId,
-    Hangup, HttpFault, LocalNames, ScopeStatus, Stub, Timer, TlsFault, Trace, Transmit,
+    Answer, Below, Channel, ClientId, ClientQuery, Clock, Counters, Event, ExchangeId, Failure,
+    GroupId, Hangup, HttpFault, LocalNames, ScopeStatus, Stub, Timer, TlsFault, Trace, Transmit,
 };
 
 /// The split-DNS stub resolver; see the crate's page for how to drive it.
@@ -286,7 +286,13 @@ impl Resolver {
 
     /// Takes a client's question; the answer may be ready at once (cache, hosts, refusal).
     pub fn handle_query(&mut self, query: ClientQuery<'_>, now: Instant) {
-        self.receive(query, now);
+        self.receive(query, None, now);
+    }
+
+    /// Takes a question of our own, for a tunnel's sake: it is asked below that tunnel.
+    pub fn handle_query_below(&mut self, query: ClientQuery<'_>, below: Below, now: Instant) {
+        self.scopes.expect_marks(below.mark);
+        self.receive(query, Some(below), now);
     }
 
     /// Takes an upstream's reply.

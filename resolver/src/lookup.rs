@@ -277,7 +277,10 @@ fn is_same(one: &Asking, other: &Asking) -> bool {
 
 /// Whether both ask the same of the same; the incarnation stands for the scope.
 fn asks_same(one: &Asking, other: &Asking) -> bool {
-    one.incarnation == other.incarnation && one.question == other.question && one.whom == other.whom
+    one.incarnation == other.incarnation
+        && one.question == other.question
+        && one.whom == other.whom
+        && one.mark == other.mark
 }
 
 /// The rest of what makes questions identical differs seldom.

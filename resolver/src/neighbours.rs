@@ -526,6 +526,7 @@ fn unjudged(scope: ScopeId, incarnation: u64, question: Question) -> Asking {
         validate: false,
         recurse: false,
         whom: Whom::Any,
+        mark: 0,
     }
 }
 

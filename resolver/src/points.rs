@@ -41,6 +41,7 @@ impl Resolver {
             validate: false,
             recurse: false,
             whom: Whom::Any,
+            mark: 0,
         };
         self.ask(Waiter::Keys, asking, now);
     }

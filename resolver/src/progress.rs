@@ -11,7 +11,7 @@ use config::time::Instant;
 use policy::{Route, ScopeId};
 
 use crate::chain::{ALIASES_MAX, End, Hop};
-use crate::event::{Channel, ClientId, ExtendedError, Step, Stub};
+use crate::event::{Below, Channel, ClientId, ExtendedError, Step, Stub};
 use crate::guest::is_withheld;
 use crate::record::RawRecord;
 use crate::refusal::Refused;
@@ -27,6 +27,8 @@ pub(crate) struct Query {
     pub(crate) stub: Stub,
     pub(crate) channel: Channel,
     pub(crate) origin: Option<IpAddr>,
+    /// The tunnel for whose sake it is asked.
+    pub(crate) below: Option<Below>,
     pub(crate) parsed: ParsedQuery,
     pub(crate) asked_at: Instant,
     pub(crate) steps: Vec<Step>,
@@ -109,6 +111,14 @@ impl Query {
         }
     }
 
+    /// Routes a name as this question goes.
+    pub(crate) fn route(&self, name: &DomainName, plan: &policy::DnsPlan) -> Route {
+        match &self.below {
+            Some(below) => plan.domains.route_below(name, &below.link),
+            None => plan.domains.route(name),
+        }
+    }
+
     /// Takes what one reply says into the chain; `found` is completed from it.
     pub(crate) fn take(&mut self, hop: &Hop, found: Found, plan: &policy::DnsPlan) -> Next {
         let is_whole = matches!(hop.end, End::Final)
@@ -148,6 +158,11 @@ impl Query {
         match &hop.end {
             End::Goto(target) => {
                 self.chain.name = target.clone();
+                Next::Advance
+            }
+            // The reply was read for everybody: for this question the name goes elsewhere.
+            End::Refused(name, _) if self.below.is_some() => {
+                self.chain.name = name.clone();
                 Next::Advance
             }
             End::Refused(name, route) => {

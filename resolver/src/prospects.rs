@@ -37,6 +37,7 @@ impl Resolver {
             validate: true,
             recurse: false,
             whom: Whom::Any,
+            mark: 0,
         };
         Some(Prospects {
             validation: self.validation_of(name, &asking, now),

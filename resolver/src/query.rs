@@ -24,7 +24,7 @@ use crate::answer::ANSWER_ROOM;
 use crate::cache::Key;
 use crate::chain::{self, Hop, is_claimed};
 use crate::conclude::{Conclusion, failed};
-use crate::event::{Answer, Channel, ClientQuery, Step, Timer};
+use crate::event::{Answer, Below, Channel, ClientQuery, Step, Timer};
 use crate::exchange::{Asking, Whom};
 use crate::guest::is_withheld;
 use crate::local::Translation;
@@ -49,8 +49,9 @@ pub const QUERIES_MAX: usize = 4096;
 const STEPS_USUAL: usize = 4;
 
 impl Resolver {
-    pub(crate) fn receive(&mut self, query: ClientQuery<'_>, now: Instant) {
-        if self.answer_hit(&query, now) {
+    pub(crate) fn receive(&mut self, query: ClientQuery<'_>, below: Option<Below>, now: Instant) {
+        // A pass leads to where the name goes for everybody.
+        if below.is_none() && self.answer_hit(&query, now) {
             return;
         }
         self.counters.queries += 1;
@@ -83,7 +84,8 @@ impl Resolver {
             channel: query.channel,
             origin: query.origin,
             asked_at: now,
-            steps: Vec::with_capacity(STEPS_USUAL),
+            steps: begun(below.as_ref()),
+            below,
             chain: Chain::new(parsed.question.name.clone()),
             parsed,
             searching: None,
@@ -177,7 +179,7 @@ impl Resolver {
                 continue;
             };
             let moved = query.chain.visits.iter().find_map(|visit| {
-                let route = self.plan.domains.route(&visit.name);
+                let route = query.route(&visit.name, &self.plan);
                 let stays = matches!(&route.target, Target::Ask(scope) if *scope == visit.scope)
                     && self
                         .scopes
@@ -232,7 +234,7 @@ impl Resolver {
     pub(crate) fn advance(&mut self, mut query: Box<Query>, now: Instant) {
         loop {
             let question = query.question();
-            let route = self.plan.domains.route(&question.name);
+            let route = query.route(&question.name, &self.plan);
             let next = match self.without_scope(&mut query, &question, &route) {
                 Some(next) => next,
                 None if self.is_for_neighbours(&query, &route) => {
@@ -434,7 +436,7 @@ impl Resolver {
         let mut wire = Vec::with_capacity(ANSWER_ROOM);
         template.emit(&envelope, age, None, &mut wire);
         let reply = parse_reply(&wire, 0, question).ok()?;
-        let route = |name: &DomainName| self.plan.domains.route(name);
+        let route = |name: &DomainName| query.route(name, &self.plan);
         Some(chain::follow(question, id, reply, route))
     }
 
@@ -452,6 +454,7 @@ impl Resolver {
             validate: false,
             recurse: false,
             whom: Whom::Any,
+            mark: query.below.as_ref().map_or(0, |below| below.mark),
         };
         if !asking.checking_disabled {
             match self.decide_judging(&asking.question.name.clone(), &asking, now) {
@@ -492,4 +495,11 @@ impl Resolver {
         self.await_fresh(&query, now);
         self.queries.insert(id, query);
     }
+}
+
+/// The first steps of a question.
+fn begun(below: Option<&Below>) -> Vec<Step> {
+    let mut steps = Vec::with_capacity(STEPS_USUAL);
+    steps.extend(below.map(|below| Step::Below(below.link.clone())));
+    steps
 }

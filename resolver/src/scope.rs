@@ -44,6 +44,8 @@ pub(crate) struct Scopes {
     scope_by_id: BTreeMap<ScopeId, Scope>,
     incarnations: u64,
     hangups: VecDeque<Hangup>,
+    /// The marks that messages may have.
+    marks: BTreeSet<u32>,
 }
 
 impl Scopes {
@@ -97,8 +99,25 @@ impl Scopes {
         }));
     }
 
+    /// Notes that there may be messages with this mark.
+    pub(crate) fn expect_marks(&mut self, mark: u32) {
+        if mark != 0 {
+            self.marks.insert(mark);
+        }
+    }
+
     pub(crate) fn poll_hangup(&mut self) -> Option<Hangup> {
-        self.hangups.pop_front()
+        let hangup = self.hangups.pop_front()?;
+        // Connections of marked messages end with those of the others.
+        if hangup.group == hangup.group.unmarked() {
+            for mark in &self.marks {
+                self.hangups.push_front(Hangup {
+                    group: hangup.group.marked(*mark),
+                    upstream: hangup.upstream.clone(),
+                });
+            }
+        }
+        Some(hangup)
     }
 
     /// Forgets what is known of whether scopes can validate: it is asked again.

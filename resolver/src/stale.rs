@@ -246,6 +246,7 @@ impl Resolver {
             validate: false,
             recurse: false,
             whom: Whom::Any,
+            mark: query.below.as_ref().map_or(0, |below| below.mark),
         };
         if !asking.checking_disabled {
             match self.decide_judging(&question.name, &asking, now) {

@@ -1,6 +1,7 @@
 //! The query machine in a simulated world: clients, a plan, upstream servers, and time that is an argument.
 
 mod aliases;
+mod below;
 mod cached;
 mod counts;
 mod failover;

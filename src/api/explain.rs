@@ -27,6 +27,9 @@ pub struct Explanation {
     /// Who is asked in which order, in words: upstreams, servers from the root down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<String>,
+    /// What it is for tunnels that begin there, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
     /// The last question for this name, when there was one lately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<Trace>,

@@ -36,6 +36,25 @@ pub struct LinkStatus {
     /// What is at the other end of its cable, by LLDP.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cable: Vec<CableStatus>,
+    /// The peers of a tunnel that a profile makes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<PeerStatus>,
+}
+
+/// A peer of a tunnel.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// Its key.
+    pub public_key: String,
+    /// The name by which the profile knows where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where it was when the kernel was asked or told last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// How it is with its name, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
 }
 
 /// A machine at the other end of a cable, as it says itself.

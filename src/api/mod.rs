@@ -16,7 +16,9 @@ pub use dnssec::{
     RemoveNegativeAnchorParameters, TrustAnchor,
 };
 pub use explain::{Candidate, Explanation, Reason, Target};
-pub use links::{CableStatus, ItemStatus, LinkParameters, LinkStatus, PlanReply, SupplyStatus};
+pub use links::{
+    CableStatus, ItemStatus, LinkParameters, LinkStatus, PeerStatus, PlanReply, SupplyStatus,
+};
 pub use query::{QueryParameters, QueryReply, Record, Step, Trace};
 pub use status::{
     ClaimStatus, Diagnostic, Latency, ListStatus, ListenStatus, ListenerStatus, ObserverStatus,

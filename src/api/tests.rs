@@ -117,8 +117,15 @@ fn the_definition_has_the_fields_that_travel() {
         max_frame: Some(1),
         ..CableStatus::default()
     };
+    let peer = PeerStatus {
+        name: some(),
+        endpoint: some(),
+        state: some(),
+        ..PeerStatus::default()
+    };
     let link = LinkStatus {
         cable: vec![cable.clone()],
+        peers: vec![peer.clone()],
         profile: some(),
         port_of: some(),
         default_route_metric: Some(1),
@@ -142,6 +149,7 @@ fn the_definition_has_the_fields_that_travel() {
         ("SupplyStatus", fields(&supply)),
         ("LinkStatus", fields(&link)),
         ("CableStatus", fields(&cable)),
+        ("PeerStatus", fields(&peer)),
         ("Plan", fields(&PlanReply::default())),
     ] {
         assert_eq!(found, defined[name], "{name}");

@@ -60,6 +60,10 @@ fn step(step: &Step, plan: &DnsPlan) -> api::Step {
             name: Some(name.to_string()),
             ..what("searched")
         },
+        Step::Below(link) => api::Step {
+            detail: Some(format!("for the sake of {link}, as if that took no names")),
+            ..what("below")
+        },
         Step::Routed(name, Route { target, because }) => {
             let (verb, detail) = match target {
                 Target::Ask(_) => ("routed", because.to_string()),
@@ -188,6 +192,7 @@ pub(crate) fn explanation(explained: &policy::Explanation, plan: &DnsPlan) -> ap
         searched: Vec::new(),
         validation: None,
         order: None,
+        endpoint: None,
         last: None,
     }
 }

@@ -53,7 +53,7 @@ pub(crate) fn read_files(config: &Config, config_dir: Option<&Path>) -> Vec<KeyF
         let parts = [(&listener.certificate, false), (&listener.key, true)];
         for (path, is_secret) in parts {
             if let Some(path) = path {
-                let text = read(&base.join(&**path), is_secret);
+                let text = read(&base.join(&**path), is_secret, MAX_KEY_FILE);
                 // A file that is both must be a secret.
                 if is_secret || !files.contains_key(&**path) {
                     files.insert(path, text);
@@ -136,7 +136,8 @@ fn tls(
     server_config(texts, listener.transport)
 }
 
-fn read(path: &Path, is_secret: bool) -> Result<String, String> {
+/// Reads a file of at most `longest` octets; one that is secret must not be open to everybody.
+pub(crate) fn read(path: &Path, is_secret: bool, longest: u64) -> Result<String, String> {
     use std::io::Read as _;
 
     let shown = path.display();
@@ -157,12 +158,14 @@ fn read(path: &Path, is_secret: bool) -> Result<String, String> {
             "the private key {shown} is open to everybody and is not used: chmod o= {shown}, and have a new key made if others could read it"
         ));
     }
-    let mut text = String::new();
-    file.take(MAX_KEY_FILE + 1)
+    // With room for all of it, so that no part is left behind where it stood first.
+    let room = usize::try_from(metadata.len().min(longest) + 1).unwrap_or(0);
+    let mut text = String::with_capacity(room);
+    file.take(longest + 1)
         .read_to_string(&mut text)
         .map_err(failed)?;
-    if text.len() as u64 > MAX_KEY_FILE {
-        return Err(format!("{shown} is longer than 256 KiB"));
+    if text.len() as u64 > longest {
+        return Err(format!("{shown} is longer than {} KiB", longest >> 10));
     }
     Ok(text)
 }
@@ -190,7 +193,7 @@ mod tests {
             (0o644, false, true),
         ] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            let text = read(&path, is_secret);
+            let text = read(&path, is_secret, MAX_KEY_FILE);
             assert_eq!(text.is_ok(), good, "{mode:o}");
             if let Err(why) = text {
                 assert!(
@@ -199,8 +202,8 @@ mod tests {
                 );
             }
         }
-        assert!(read(place.path(), false).is_err());
-        assert!(read(&place.path().join("absent"), true).is_err());
+        assert!(read(place.path(), false, MAX_KEY_FILE).is_err());
+        assert!(read(&place.path().join("absent"), true, MAX_KEY_FILE).is_err());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::doors::KeyFile;
 use crate::helper::{Keeper, KeeperError, ResolvConfReport};
+use crate::link_keys::LinkKey;
 
 /// How many errands may wait; each follows from an event that is rare.
 const WAITING: usize = 16;
@@ -21,6 +22,8 @@ pub(crate) enum Errand {
     ReadConfig,
     /// Read the certificates and keys of the listeners.
     ReadKeys,
+    /// Read the key files of the links that profiles make.
+    ReadLinkKeys,
     /// Write resolv.conf.
     Take(ResolvConfPlan, Insist),
     /// Put back what was there.
@@ -36,6 +39,8 @@ pub(crate) enum Outcome {
     Config(Result<Vec<ConfigText>, KeeperError>),
     /// Of [`Errand::ReadKeys`].
     Keys(Result<Vec<KeyFile>, KeeperError>),
+    /// Of [`Errand::ReadLinkKeys`].
+    LinkKeys(Result<Vec<LinkKey>, KeeperError>),
     /// Of the others.
     ResolvConf(Result<ResolvConfReport, KeeperError>),
 }
@@ -106,6 +111,7 @@ async fn run(
         let outcome = match errand {
             Errand::ReadConfig => Outcome::Config(keeper.read_config().await),
             Errand::ReadKeys => Outcome::Keys(keeper.read_keys().await),
+            Errand::ReadLinkKeys => Outcome::LinkKeys(keeper.read_link_keys().await),
             Errand::Take(plan, insist) => {
                 let ResolvConfPlan {
                     mode,

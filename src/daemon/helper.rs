@@ -25,6 +25,7 @@ use linnet::config_dirs::ConfigText;
 use resolver_io::resolv_conf::{Insist, State};
 
 use crate::doors::KeyFile;
+use crate::link_keys::LinkKey;
 
 /// What the daemon may ask for.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -34,6 +35,8 @@ pub(crate) enum HelperRequest {
     ReadConfig,
     /// Read the certificates and keys of the listeners that the configuration names.
     ReadKeys,
+    /// Read the key files of the links that the configuration has made.
+    ReadLinkKeys,
     /// Write resolv.conf.
     TakeResolvConf {
         /// Its form; the configuration must say the same.
@@ -61,6 +64,8 @@ pub(crate) enum HelperReply {
     Config(Vec<ConfigText>),
     /// To [`HelperRequest::ReadKeys`].
     Keys(Vec<KeyFile>),
+    /// To [`HelperRequest::ReadLinkKeys`].
+    LinkKeys(Vec<LinkKey>),
     /// To all other requests.
     ResolvConf(ResolvConfReport),
     /// The request is not one that the configuration allows; why.
@@ -97,7 +102,9 @@ impl Keeper {
     pub(crate) async fn read_config(&mut self) -> Result<Vec<ConfigText>, KeeperError> {
         match self.call(HelperRequest::ReadConfig).await? {
             HelperReply::Config(texts) => Ok(texts),
-            HelperReply::ResolvConf(_) | HelperReply::Keys(_) => Err(KeeperError::Unexpected),
+            HelperReply::ResolvConf(_) | HelperReply::Keys(_) | HelperReply::LinkKeys(_) => {
+                Err(KeeperError::Unexpected)
+            }
             HelperReply::Refused(why) => Err(KeeperError::Refused(why)),
             HelperReply::Failed(why) => Err(KeeperError::Failed(why)),
         }
@@ -110,7 +117,24 @@ impl Keeper {
     pub(crate) async fn read_keys(&mut self) -> Result<Vec<KeyFile>, KeeperError> {
         match self.call(HelperRequest::ReadKeys).await? {
             HelperReply::Keys(files) => Ok(files),
-            HelperReply::ResolvConf(_) | HelperReply::Config(_) => Err(KeeperError::Unexpected),
+            HelperReply::ResolvConf(_) | HelperReply::Config(_) | HelperReply::LinkKeys(_) => {
+                Err(KeeperError::Unexpected)
+            }
+            HelperReply::Refused(why) => Err(KeeperError::Refused(why)),
+            HelperReply::Failed(why) => Err(KeeperError::Failed(why)),
+        }
+    }
+
+    /// Reads the key files of links.
+    ///
+    /// # Errors
+    /// [`KeeperError`] when the helper is gone.
+    pub(crate) async fn read_link_keys(&mut self) -> Result<Vec<LinkKey>, KeeperError> {
+        match self.call(HelperRequest::ReadLinkKeys).await? {
+            HelperReply::LinkKeys(files) => Ok(files),
+            HelperReply::ResolvConf(_) | HelperReply::Config(_) | HelperReply::Keys(_) => {
+                Err(KeeperError::Unexpected)
+            }
             HelperReply::Refused(why) => Err(KeeperError::Refused(why)),
             HelperReply::Failed(why) => Err(KeeperError::Failed(why)),
         }
@@ -163,7 +187,9 @@ impl Keeper {
     async fn report(&mut self, request: HelperRequest) -> Result<ResolvConfReport, KeeperError> {
         match self.call(request).await? {
             HelperReply::ResolvConf(report) => Ok(report),
-            HelperReply::Config(_) | HelperReply::Keys(_) => Err(KeeperError::Unexpected),
+            HelperReply::Config(_) | HelperReply::Keys(_) | HelperReply::LinkKeys(_) => {
+                Err(KeeperError::Unexpected)
+            }
             HelperReply::Refused(why) => Err(KeeperError::Refused(why)),
             HelperReply::Failed(why) => Err(KeeperError::Failed(why)),
         }

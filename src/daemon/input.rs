@@ -20,7 +20,7 @@ use crate::control::Caller;
 use crate::errands::Outcome;
 use crate::host::HostName;
 use crate::list_loader::ListRead;
-use crate::making::Made;
+use crate::making::Done;
 use crate::observe::Scrape;
 use crate::subscribers::Names;
 use crate::world::Steer;
@@ -30,8 +30,8 @@ use crate::world::Steer;
 pub(crate) enum Input {
     /// The kernel said something about links, addresses or default routes.
     Kernel(Vec<KernelEvent>),
-    /// This came of an order for links.
-    Made(Made),
+    /// This came of a task with links that profiles make.
+    Made(Done),
     /// The kernel has done what it was asked for, or not.
     Answers(Vec<(RequestId, KernelAnswer)>),
     /// These packets came through the ports of clients.

@@ -7,7 +7,6 @@
 
 use std::fs;
 use std::io;
-use std::sync::Arc;
 
 use linkmgr::clients::Machine;
 use linkmgr::dhcp6::Duid;
@@ -18,7 +17,6 @@ use crate::store;
 use crate::world::Kept;
 
 const MACHINE_ID: &str = "/etc/machine-id";
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Reads who this machine is; what has to stay and is not there is made of `fresh`, and kept.
 /// An error says that it cannot be: this would be another machine at the next start.
@@ -43,13 +41,9 @@ pub(crate) fn machine(options: &Options, fresh: [u8; 32]) -> (Machine, Option<io
     let machine = Machine {
         duid,
         secret: Secret(secret),
-        boot_id: boot_id(),
+        boot_id: linkmgr_io::boot_id().unwrap_or_default().into(),
     };
     (machine, error)
-}
-
-fn boot_id() -> Arc<str> {
-    text(BOOT_ID).unwrap_or_default().into()
 }
 
 fn text(path: &str) -> Option<String> {

@@ -13,6 +13,7 @@ mod helper;
 mod host;
 mod input;
 mod kernel_clock;
+mod link_keys;
 mod list_loader;
 mod machine;
 mod making;

@@ -3,21 +3,31 @@
 //! What is to be done is found by `policy::virtual_links`, how it is said by `linkmgr::kinds`. A thread, because the kernel may
 //! take seconds to make or remove a link; it sleeps as long as there is no order.
 
+mod kept;
+mod tunnels;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
-use config::kind::LinkKind;
+use config::model::PublicKey;
 use linkmgr::kinds::message::{self, Missing};
 use linkmgr::kinds::present;
 use linkmgr::kinds::tun::Tun;
+use linkmgr::kinds::wireguard::PeerReading;
+use linkmgr::kinds::wireguard::endpoints::PeerId;
 use linkmgr_io::ask::{self, AskError, Asker, Part};
 use policy::virtual_links::{
     LinkChange, LinkChanges, LinkNote, OwnLinks, PresentLink, Scope, WantedLink, changes,
 };
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
+
+use crate::link_keys::Keys;
+use kept::{keep, recall};
+pub(crate) use tunnels::Readings;
+use tunnels::Tunnels;
 
 /// How often it is compared anew: what was done may make other things possible, a port of a link for one.
 const ROUNDS: usize = 4;
@@ -29,6 +39,26 @@ pub(crate) struct Order {
     pub(crate) wanted: Vec<WantedLink>,
 }
 
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Task {
+    /// Have the links be as ordered, with these keys.
+    Links(Order, Keys),
+    /// Tell the kernel where a tunnel's peer is.
+    Tell(PeerId, SocketAddr),
+    /// Look how the peers of a tunnel do.
+    Look(Arc<str>),
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// Of [`Task::Links`].
+    Made(Made),
+    /// Of [`Task::Look`].
+    Looked(Arc<str>, Readings),
+}
+
 /// What came of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Made {
@@ -36,17 +66,19 @@ pub(crate) struct Made {
     pub(crate) kept: String,
     /// What is not as wanted, and why.
     pub(crate) notes: Vec<String>,
+    /// The tunnels that are as they should be, with what the kernel tells of their peers.
+    pub(crate) tunnels: BTreeMap<Arc<str>, Readings>,
 }
 
-/// Takes orders, one after another; of several that wait, the last counts.
+/// Takes tasks, one after another; of several orders that wait, the last counts.
 #[derive(Debug)]
 pub(crate) struct Maker {
     /// What the thread begins with, as long as there is none: most machines make no links.
     kept: Option<String>,
     boot: Arc<str>,
-    orders: Option<std::sync::mpsc::Sender<Order>>,
-    outcomes: mpsc::UnboundedReceiver<Made>,
-    outcome: mpsc::UnboundedSender<Made>,
+    tasks: Option<std::sync::mpsc::Sender<Task>>,
+    outcomes: mpsc::UnboundedReceiver<Done>,
+    outcome: mpsc::UnboundedSender<Done>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -57,88 +89,161 @@ impl Maker {
         Self {
             kept,
             boot,
-            orders: None,
+            tasks: None,
             outcomes,
             outcome,
             thread: None,
         }
     }
 
-    /// Has the links be as ordered.
+    /// Has something done.
     ///
     /// # Errors
     /// When there are no threads or sockets left.
-    pub(crate) fn order(&mut self, order: Order) -> io::Result<()> {
-        if self.orders.is_none() {
+    pub(crate) fn order(&mut self, task: Task) -> io::Result<()> {
+        if self.tasks.is_none() {
             self.start()?;
         }
-        if let Some(orders) = &self.orders {
+        if let Some(tasks) = &self.tasks {
             // A thread that is gone makes nothing; nothing else depends on it.
-            let _taken = orders.send(order);
+            let _taken = tasks.send(task);
         }
         Ok(())
     }
 
     fn start(&mut self) -> io::Result<()> {
-        let (orders, to_do) = std::sync::mpsc::channel::<Order>();
+        let (tasks, to_do) = std::sync::mpsc::channel::<Task>();
         let done = self.outcome.clone();
         let recall = |text: String| recall(&text, &self.boot);
         let mut work = Work {
             asker: Asker::open(Part::Route)?,
             boot: Arc::clone(&self.boot),
-            ours: self.kept.take().map_or_else(OwnLinks::default, recall),
+            ours: self.kept.take().map_or_else(Ours::default, recall),
+            tunnels: Tunnels::default(),
         };
         let thread = thread::Builder::new()
             .name("linnet-maker".to_owned())
             .spawn(move || {
-                while let Ok(mut order) = to_do.recv() {
+                while let Ok(task) = to_do.recv() {
+                    let mut waiting = Waiting::default();
+                    waiting.take(task);
                     while let Ok(later) = to_do.try_recv() {
-                        order = later;
+                        waiting.take(later);
                     }
-                    let notes = work.carry_out(&order);
-                    let kept = keep(&work.ours, &work.boot);
-                    if done.send(Made { kept, notes }).is_err() {
-                        return;
+                    for outcome in work.do_all(waiting) {
+                        if done.send(outcome).is_err() {
+                            return;
+                        }
                     }
                 }
             })?;
-        self.orders = Some(orders);
+        self.tasks = Some(tasks);
         self.thread = Some(thread);
         Ok(())
     }
 
-    /// Waits for what came of an order. Cancel-safe.
-    pub(crate) async fn next(&mut self) -> Made {
+    /// Waits for what came of a task. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Done {
         match self.outcomes.recv().await {
-            Some(made) => made,
+            Some(done) => done,
             None => std::future::pending().await,
         }
     }
 
-    /// Waits until every order is carried out; returns what came of the last.
+    /// Waits until every task is done; returns what came of the last order.
     pub(crate) fn finish(mut self) -> Option<Made> {
-        drop(self.orders.take());
+        drop(self.tasks.take());
         if let Some(thread) = self.thread.take() {
             let _ended = thread.join();
         }
         let mut last = None;
-        while let Ok(made) = self.outcomes.try_recv() {
-            last = Some(made);
+        while let Ok(done) = self.outcomes.try_recv() {
+            match done {
+                Done::Made(made) => last = Some(made),
+                Done::Looked(..) => {}
+            }
         }
         last
     }
 }
 
+/// The tasks that wait.
+#[derive(Default)]
+struct Waiting {
+    links: Option<(Order, Keys)>,
+    tells: BTreeMap<PeerId, SocketAddr>,
+    looks: BTreeSet<Arc<str>>,
+}
+
+impl Waiting {
+    fn take(&mut self, task: Task) {
+        match task {
+            Task::Links(order, keys) => self.links = Some((order, keys)),
+            Task::Tell(peer, endpoint) => {
+                self.tells.insert(peer, endpoint);
+            }
+            Task::Look(link) => {
+                self.looks.insert(link);
+            }
+        }
+    }
+}
+
+/// What the file of made links proves to be ours.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Ours {
+    links: OwnLinks,
+    /// Peers of tunnels that we added.
+    peers: BTreeMap<Arc<str>, BTreeSet<PublicKey>>,
+}
+
 struct Work {
     asker: Asker,
     boot: Arc<str>,
-    ours: OwnLinks,
+    ours: Ours,
+    tunnels: Tunnels,
 }
 
 impl Work {
+    fn do_all(&mut self, waiting: Waiting) -> Vec<Done> {
+        let mut outcomes = Vec::new();
+        if let Some((order, keys)) = waiting.links {
+            let mut tunnels = BTreeMap::new();
+            let notes = self.carry_out(&order, &keys, &mut tunnels);
+            outcomes.push(Done::Made(Made {
+                kept: keep(&self.ours, &self.boot),
+                notes,
+                tunnels,
+            }));
+        }
+        for (peer, endpoint) in waiting.tells {
+            let told = match self.index_of(&peer.0) {
+                Some(index) => self.tunnels.tell(index, &peer, endpoint),
+                None => Ok(()),
+            };
+            if let Err(error) = told {
+                tracing::warn!(%error, link = %peer.0, "the kernel does not take a peer's endpoint");
+            }
+        }
+        for link in waiting.looks {
+            // Of one that is gone there is nothing to look at.
+            let looked = self.index_of(&link).map(|index| self.tunnels.look(index));
+            if let Some(Ok(readings)) = looked {
+                outcomes.push(Done::Looked(link, readings));
+            }
+        }
+        outcomes
+    }
+
     /// Does all that can be done; returns what cannot.
-    fn carry_out(&mut self, order: &Order) -> Vec<String> {
+    fn carry_out(
+        &mut self,
+        order: &Order,
+        keys: &Keys,
+        tunnels: &mut BTreeMap<Arc<str>, Readings>,
+    ) -> Vec<String> {
         let mut failures = BTreeMap::new();
+        let lacking = lacking(order, keys);
         let mut notes = BTreeSet::new();
         for _ in 0..ROUNDS {
             let there = match self.list() {
@@ -147,12 +252,13 @@ impl Work {
             };
             // What is gone is ours no more, whoever takes its name.
             self.ours
+                .links
                 .made
                 .retain(|name, index| there.get(name).is_some_and(|link| link.index == *index));
             let LinkChanges {
                 changes,
                 notes: left,
-            } = changes(&order.wanted, &there, &self.ours);
+            } = changes(&order.wanted, &there, &self.ours.links);
             notes = left;
             let before = failures.len();
             let mut done = 0;
@@ -160,7 +266,7 @@ impl Work {
                 .iter()
                 .map(|(name, link)| (Arc::clone(name), link.index))
                 .collect();
-            for change in &changes {
+            for change in changes.iter().filter(|one| !makes_one_of(one, &lacking)) {
                 match self.apply(change, &there, &mut indexes) {
                     Ok(()) => done += 1,
                     Err(error) => {
@@ -172,10 +278,70 @@ impl Work {
                 break;
             }
         }
+        self.set_tunnels(order, keys, tunnels, &mut failures);
+        failures.extend(lacking);
         let failed = failures
             .into_iter()
             .map(|(name, error)| format!("{name} cannot be made as its profile wants it: {error}"));
         failed.chain(notes.iter().map(told)).collect()
+    }
+
+    /// Sets keys and peers of the tunnels that are there.
+    fn set_tunnels(
+        &mut self,
+        order: &Order,
+        keys: &Keys,
+        tunnels: &mut BTreeMap<Arc<str>, Readings>,
+        failures: &mut BTreeMap<Arc<str>, String>,
+    ) {
+        let wanted = order.wanted.iter().map(|wanted| &wanted.link);
+        let mut wanted = wanted
+            .filter_map(|link| Some((&link.name, link.wireguard.as_ref()?)))
+            .peekable();
+        if wanted.peek().is_none() {
+            self.ours.peers.clear();
+            return;
+        }
+        let there = self.list().unwrap_or_default();
+        self.ours.peers.retain(|name, _| there.contains_key(name));
+        for (name, settings) in wanted {
+            let link = there.get(name);
+            let is_tunnel = |link: &&PresentLink| {
+                link.kind
+                    .is_some_and(|kind| kind.name == linkmgr::kinds::wireguard::FAMILY)
+            };
+            let Some(link) = link.filter(is_tunnel) else {
+                continue;
+            };
+            let ours = self.ours.peers.entry(Arc::clone(name)).or_default();
+            match self.tunnels.set((name, link.index), settings, keys, ours) {
+                Ok(readings) => {
+                    // One that was there before we came is not ours to remove.
+                    let added = |key: &&PublicKey| {
+                        readings
+                            .get(key)
+                            .is_none_or(|it| *it == PeerReading::default())
+                    };
+                    ours.retain(|key| settings.peers.contains_key(key));
+                    ours.extend(settings.peers.keys().filter(added));
+                    tunnels.insert(Arc::clone(name), readings);
+                }
+                Err(error) => {
+                    failures
+                        .entry(Arc::clone(name))
+                        .or_insert_with(|| error.to_string());
+                    // It stays as it is, and its other end is followed all the same.
+                    if let Ok(readings) = self.tunnels.look(link.index) {
+                        tunnels.insert(Arc::clone(name), readings);
+                    }
+                }
+            }
+        }
+    }
+
+    fn index_of(&mut self, name: &str) -> Option<u32> {
+        let answers = self.asker.ask(&message::get(name)).ok()?;
+        Some(message::link_of(answers.first()?)?.0)
     }
 
     fn list(&mut self) -> Result<BTreeMap<Arc<str>, PresentLink>, AskError> {
@@ -212,7 +378,7 @@ impl Work {
 
     /// Writes down what was done.
     fn record(&mut self, change: &LinkChange, indexes: &mut BTreeMap<Arc<str>, u32>) {
-        let ours = &mut self.ours;
+        let ours = &mut self.ours.links;
         match change {
             LinkChange::Make(wanted) => {
                 for name in std::iter::once(&wanted.link.name).chain(&wanted.link.peer) {
@@ -250,6 +416,31 @@ impl Work {
                 }
             }
         }
+    }
+}
+
+/// Returns the tunnels that have no key that can be used, and why.
+fn lacking(order: &Order, keys: &Keys) -> BTreeMap<Arc<str>, String> {
+    let links = order.wanted.iter().map(|wanted| &wanted.link);
+    let lacking = links.filter_map(|link| {
+        let missing = tunnels::device(link.wireguard.as_ref()?, keys).err()?;
+        Some((Arc::clone(&link.name), missing.to_string()))
+    });
+    lacking.collect()
+}
+
+/// Whether a link would be made that lacks its key: it would be there, and carry nothing.
+fn makes_one_of(change: &LinkChange, lacking: &BTreeMap<Arc<str>, String>) -> bool {
+    match change {
+        LinkChange::Make(wanted) => lacking.contains_key(&wanted.link.name),
+        LinkChange::Remove(_)
+        | LinkChange::SetUp(..)
+        | LinkChange::Set { .. }
+        | LinkChange::Join { .. }
+        | LinkChange::Leave(_)
+        | LinkChange::SetPort { .. }
+        | LinkChange::AddVlans(..)
+        | LinkChange::RemoveVlans(..) => false,
     }
 }
 
@@ -292,91 +483,9 @@ fn told(note: &LinkNote) -> String {
     }
 }
 
-/// The file in which it is written down what is ours. Attributes that were set are not in it: after a restart they stay as
-/// they are when no profile names them any more.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct File {
-    boot: String,
-    made: BTreeMap<String, u32>,
-    joined: Vec<(String, String)>,
-    vlans: Vec<(String, u16)>,
-}
-
-fn keep(ours: &OwnLinks, boot: &str) -> String {
-    let file = File {
-        boot: boot.to_owned(),
-        made: ours
-            .made
-            .iter()
-            .map(|(name, index)| (name.to_string(), *index))
-            .collect(),
-        joined: ours
-            .joined
-            .iter()
-            .map(|(port, of)| (port.to_string(), of.to_string()))
-            .collect(),
-        vlans: ours
-            .vlans
-            .iter()
-            .map(|(name, vlan)| (name.to_string(), *vlan))
-            .collect(),
-    };
-    serde_json::to_string(&file).unwrap_or_default()
-}
-
-/// Nothing is ours on another kernel, or by a text that does not read.
-fn recall(text: &str, boot: &str) -> OwnLinks {
-    let Ok(file) = serde_json::from_str::<File>(text) else {
-        tracing::warn!("what was made of links cannot be read: nothing of it is removed");
-        return OwnLinks::default();
-    };
-    if file.boot != boot {
-        return OwnLinks::default();
-    }
-    let pair = |(one, other): (String, String)| (one.into(), other.into());
-    OwnLinks {
-        made: file
-            .made
-            .into_iter()
-            .map(|(name, index)| (name.into(), index))
-            .collect(),
-        joined: file.joined.into_iter().map(pair).collect(),
-        set: BTreeSet::new(),
-        vlans: file
-            .vlans
-            .into_iter()
-            .map(|(name, vlan)| (name.into(), vlan))
-            .collect(),
-    }
-}
-
 fn missing(missing: Missing) -> io::Error {
     match missing {
         Missing::Link(name) => io::Error::other(format!("{name} is not there")),
         Missing::Ioctl => io::Error::other("it is made another way"),
-    }
-}
-
-/// Whether a link of this kind is made here; WireGuard needs keys that only the helper can read.
-pub(crate) fn can_make(kind: LinkKind) -> bool {
-    kind.name != "wireguard"
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_ours_is_known_again_on_the_same_kernel_only() {
-        let ours = OwnLinks {
-            made: BTreeMap::from([("br0".into(), 7)]),
-            joined: BTreeSet::from([("eth1".into(), "br0".into())]),
-            set: BTreeSet::new(),
-            vlans: BTreeSet::from([("eth1".into(), 10)]),
-        };
-        let text = keep(&ours, "boot");
-        assert_eq!(recall(&text, "boot"), ours);
-        assert_eq!(recall(&text, "another"), OwnLinks::default());
-        assert_eq!(recall("nonsense", "boot"), OwnLinks::default());
     }
 }

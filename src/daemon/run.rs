@@ -242,7 +242,7 @@ impl<'a> Running<'a> {
                 }
                 events = self.monitor.next() => Some(Input::Kernel(events.map_err(RunError::Monitor)?)),
                 heard = self.link_io.ports.next() => Some(Input::Heard(heard)),
-                made = self.link_io.maker.next() => Some(Input::Made(made)),
+                done = self.link_io.maker.next() => Some(Input::Made(done)),
                 answers = self.link_io.requester.next() => {
                     let broken = |error| RunError::System("ask the kernel", error);
                     Some(Input::Answers(answers.map_err(broken)?))
@@ -474,8 +474,8 @@ impl<'a> Running<'a> {
                     Box::pin(self.execute(then)).await;
                 }
                 Effect::Requests(requests) => self.link_io.requester.send(requests),
-                Effect::Make(order) => {
-                    if let Err(error) = self.link_io.maker.order(order) {
+                Effect::Make(task) => {
+                    if let Err(error) = self.link_io.maker.order(task) {
                         tracing::error!(%error, "no links can be made");
                     }
                 }

@@ -19,6 +19,7 @@ mod steering;
 #[cfg(test)]
 mod tests;
 mod trusting;
+mod tunnels;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -45,7 +46,7 @@ use crate::doors;
 use crate::errands::{Errand, Outcome};
 use crate::host::HostName;
 use crate::input::{Input, Signal};
-use crate::making::Order;
+use crate::making::Task;
 use crate::notify::Announcement;
 use crate::observe::{Exposition, Scrape, Watched, watches_hits};
 use crate::reload::Understood;
@@ -75,6 +76,7 @@ pub(crate) struct World {
     begun: bool,
     linking: Linking,
     making: making::Making,
+    tunnels: tunnels::Tunnels,
     host: HostName,
     local_names: LocalNames,
     hosts: Hosts,
@@ -126,8 +128,8 @@ pub(crate) enum Effect {
     KeepJournal(JournalText),
     /// Ask the kernel for these, in this order.
     Requests(Vec<(RequestId, KernelRequest)>),
-    /// Have these links be made.
-    Make(Order),
+    /// Have this done with links that profiles make.
+    Make(Task),
     /// Have these ports of clients open, and no others.
     Ports(Vec<WantedPort>),
     /// Send these through them.
@@ -264,6 +266,7 @@ impl World {
             begun: false,
             making: making::Making::new(links.made.clone()),
             linking: Linking::new(links),
+            tunnels: tunnels::Tunnels::default(),
             host,
             local_names: LocalNames::default(),
             hosts: Hosts::default(),
@@ -305,7 +308,7 @@ impl World {
         let mut effects = Vec::new();
         match input {
             Input::Kernel(events) => self.handle_kernel(events, now, &mut effects),
-            Input::Made(made) => self.handle_made(made, &mut effects),
+            Input::Made(done) => self.handle_done(done, now, &mut effects),
             Input::Answers(answers) => self.handle_answers(answers, now),
             Input::Heard(heard) => self.handle_heard(&heard, now),
             Input::Neighbours(routers) => self.handle_neighbours(&routers, now),
@@ -353,6 +356,7 @@ impl World {
             Input::Timer => {
                 self.resolver.handle_timeout(now);
                 self.handle_link_timeout(now, &mut effects);
+                self.handle_tunnel_timeout(now);
             }
             Input::Clock(reading) => {
                 self.linking.read_clock(reading.wall, now);
@@ -367,6 +371,7 @@ impl World {
             Input::List(read) => self.handle_list(*read),
         }
         self.drive_links(now, &mut effects);
+        self.drive_tunnels(now, &mut effects);
         if self.has_stopped(now) {
             effects.push(Effect::Stop);
         }
@@ -376,7 +381,11 @@ impl World {
     /// Returns when [`Input::Timer`] is due.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let resolver = self.resolver.poll_timeout().map(|(at, _)| at);
-        let links = [self.plan.links.review_at, self.linking.poll_timeout()];
+        let links = [
+            self.plan.links.review_at,
+            self.linking.poll_timeout(),
+            self.tunnels.poll_timeout(),
+        ];
         let links = links.into_iter().flatten();
         resolver.into_iter().chain(links).min()
     }
@@ -393,6 +402,9 @@ impl World {
 
     /// Takes an answer to a caller's question.
     pub(crate) fn take_answer(&mut self, answer: &Answer) {
+        if self.tunnels.takes(answer) {
+            return;
+        }
         if let Some(asking) = self.asking_by_client.get_mut(&answer.client) {
             asking.wire = Some(answer.wire.clone());
         }
@@ -424,6 +436,7 @@ impl World {
         if !self.asking_by_client.is_empty() {
             self.answer_callers(now, effects);
         }
+        self.settle_endpoints(now, effects);
     }
 
     /// Says whether anybody subscribes: traces of cache hits are made for them only.
@@ -454,6 +467,7 @@ impl World {
                 self.observe(effects);
                 self.apply_local(effects);
                 self.replan(now, effects);
+                self.making.order_anew();
                 self.order_links(effects);
                 effects.push(self.open_listeners());
                 effects.push(Effect::LookAgain);
@@ -461,6 +475,7 @@ impl World {
             Outcome::Keys(files) => {
                 effects.push(Effect::Listeners(doors::wanted(&self.config, &files)));
             }
+            Outcome::LinkKeys(files) => self.handle_link_keys(files, effects),
             Outcome::ResolvConf(report) => {
                 let before = self.keeping.status(self.mode());
                 self.keeping.handle_report(report);

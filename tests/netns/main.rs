@@ -37,6 +37,7 @@ mod services;
 mod soak;
 mod tamper;
 mod upstreams;
+mod wireguard;
 
 /// The built daemon.
 const LINNETD: &str = env!("CARGO_BIN_EXE_linnetd");

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use zeroize::{Zeroize as _, Zeroizing};
+
 use super::{Hop, PolicyRule, Prefix, Route, RouteKind};
 use crate::kind::{LinkKind, Value};
 use crate::name::DomainName;
@@ -51,6 +53,19 @@ impl VirtualLink {
     }
 }
 
+impl VirtualLink {
+    /// Returns the files that its keys are in.
+    pub fn key_files(&self) -> impl Iterator<Item = &Arc<str>> {
+        let settings = self.wireguard.iter();
+        settings.flat_map(|settings| {
+            let peers = settings.peers.values();
+            let beside = peers.filter_map(|peer| peer.preshared_key.as_ref());
+            let sources = std::iter::once(&settings.private_key).chain(beside);
+            sources.filter_map(SecretSource::file)
+        })
+    }
+}
+
 /// What is said of a port.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PortSettings {
@@ -69,9 +84,22 @@ pub struct VlanUse {
     pub pvid: bool,
 }
 
-/// 32 octets that nobody is shown.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// 32 octets that nobody is shown, and that are overwritten when they are let go of.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Secret(pub [u8; 32]);
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl Secret {
+    /// Reads a key as `wg genkey` writes it; `None` when it is none. White space around it counts for nothing.
+    pub fn of_base64(text: &str) -> Option<Self> {
+        read_key(text.trim()).map(Self)
+    }
+}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,14 +116,34 @@ pub enum SecretSource {
     File(Arc<str>),
 }
 
+impl SecretSource {
+    /// Returns the file that it is in.
+    pub const fn file(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Said(_) => None,
+            Self::File(path) => Some(path),
+        }
+    }
+}
+
 /// A peer's key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PublicKey(pub [u8; 32]);
 
+impl PublicKey {
+    /// Reads a key as `wg pubkey` writes it; `None` when it is none.
+    pub fn of_base64(text: &str) -> Option<Self> {
+        read_key(text).map(Self)
+    }
+}
+
 /// Reads a key of WireGuard: 32 octets in base64, 44 characters.
 pub(crate) fn read_key(text: &str) -> Option<[u8; 32]> {
     let digits = text.strip_suffix('=')?;
-    let pin: Pin = format!("{PREFIX}{digits}").parse().ok()?;
+    let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + digits.len()));
+    text.push_str(PREFIX);
+    text.push_str(digits);
+    let pin: Pin = text.parse().ok()?;
     Some(pin.0)
 }
 
@@ -168,10 +216,8 @@ const FULL_TUNNEL_PRIORITY: u32 = 32_700;
 
 impl WireguardSettings {
     /// Whether a peer may have all addresses of a family, with routes.
-    fn is_full(&self) -> bool {
-        let peers = self.peers.values().filter(|peer| peer.routes);
-        let mut allowed = peers.flat_map(|peer| &peer.allowed);
-        allowed.any(|prefix| prefix.length == 0)
+    pub fn is_full(&self) -> bool {
+        self.takes_all(false) || self.takes_all(true)
     }
 
     /// Returns the mark of the tunnel's own packets; a full tunnel has one of its own when none is said, lest its packets enter itself.
@@ -204,16 +250,39 @@ impl WireguardSettings {
         routes
     }
 
+    /// Whether all addresses of a family go to some peer, by routes.
+    pub fn takes_all(&self, is_ipv6: bool) -> bool {
+        let peers = self.peers.values().filter(|peer| peer.routes);
+        let mut allowed = peers.flat_map(|peer| &peer.allowed);
+        allowed.any(|prefix| prefix.length == 0 && prefix.address.is_ipv6() == is_ipv6)
+    }
+
+    /// Returns the rule by which answers to who came in by another link leave by that link: `address` is that link's.
+    pub fn rule_for(address: IpAddr) -> PolicyRule {
+        PolicyRule {
+            priority: FULL_TUNNEL_PRIORITY - 1,
+            is_ipv6: address.is_ipv6(),
+            from: Some(Prefix {
+                address,
+                length: if address.is_ipv6() { 128 } else { 32 },
+            }),
+            to: None,
+            mark: None,
+            incoming: None,
+            outgoing: None,
+            table: Some(MAIN_TABLE),
+            kind: RouteKind::Unicast,
+            suppress_length: None,
+            invert: false,
+        }
+    }
+
     /// Returns the rules of a full tunnel: the main table decides where it has more than a default route; else what the
     /// tunnel did not send itself goes into it.
     pub fn rules(&self) -> Vec<PolicyRule> {
         let mark = self.mark_in_force();
-        let peers = self.peers.values().filter(|peer| peer.routes);
-        let families: BTreeSet<bool> = peers
-            .flat_map(|peer| &peer.allowed)
-            .filter(|prefix| prefix.length == 0)
-            .map(|prefix| prefix.address.is_ipv6())
-            .collect();
+        let families = [false, true].into_iter();
+        let families = families.filter(|is_ipv6| self.takes_all(*is_ipv6));
         let mut rules = Vec::new();
         for is_ipv6 in families {
             let rule = PolicyRule {

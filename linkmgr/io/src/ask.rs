@@ -13,6 +13,7 @@ use linkmgr::kinds::tun::Tun;
 use netlink_sys::protocols::{NETLINK_GENERIC, NETLINK_ROUTE};
 use netlink_sys::{Socket, SocketAddr};
 use socket2::SockRef;
+use zeroize::Zeroizing;
 
 use crate::message::HEADER_LENGTH;
 use crate::socket::{DATAGRAM_LENGTH, Received, receive};
@@ -92,13 +93,14 @@ impl Asker {
     /// What the kernel says against it.
     pub fn ask(&mut self, message: &Message) -> Result<Vec<Message>, AskError> {
         self.sequence = self.sequence.wrapping_add(1);
-        let request = framed(message, self.sequence);
+        // There may be a key in it, or in what comes back.
+        let request = Zeroizing::new(framed(message, self.sequence));
         let sent = self.socket.send(&request, 0)?;
         if sent != request.len() {
             return Err(io::Error::from(io::ErrorKind::WriteZero).into());
         }
         let mut answers = Vec::new();
-        let mut buffer = Vec::with_capacity(DATAGRAM_LENGTH);
+        let mut buffer = Zeroizing::new(Vec::with_capacity(DATAGRAM_LENGTH));
         loop {
             match receive(&self.socket, &mut buffer)? {
                 Received::Datagram => {}

@@ -22,7 +22,7 @@ const MARKS_ADDRESSES: (u32, u32) = (5, 18);
 /// # Errors
 /// When `/proc` does not tell: then no journal may be believed.
 pub fn boot() -> io::Result<Boot> {
-    let id = fs::read_to_string(BOOT_ID)?;
+    let id = boot_id()?;
     let namespace = match cookie() {
         Some(cookie) => format!("cookie-{cookie}"),
         // A number that is used again only after the namespace is gone.
@@ -30,9 +30,17 @@ pub fn boot() -> io::Result<Boot> {
     };
     let release = fs::read_to_string(RELEASE)?;
     Ok(Boot {
-        id: format!("{}/{namespace}", id.trim()).into(),
+        id: format!("{id}/{namespace}").into(),
         marks_addresses: version(&release).is_some_and(|version| version >= MARKS_ADDRESSES),
     })
+}
+
+/// Returns what tells one run of the kernel from another, whatever the namespace.
+///
+/// # Errors
+/// When `/proc` does not tell.
+pub fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string(BOOT_ID)?.trim().to_owned())
 }
 
 fn version(release: &str) -> Option<(u32, u32)> {

@@ -29,7 +29,7 @@ mod requests;
 mod socket;
 mod sysfs;
 
-pub use boot::boot;
+pub use boot::{boot, boot_id};
 pub use message::parse_message;
 pub use monitor::Monitor;
 pub use neighbours::Neighbours;

@@ -6,6 +6,8 @@ use config::kind::{LinkKind, Parent, Value};
 use config::matcher::Mac;
 use config::model::{VirtualLink, VlanUse};
 
+use zeroize::Zeroize as _;
+
 use super::encode::{IndexOf, data};
 use super::tlv::{self, NESTED};
 
@@ -18,6 +20,13 @@ pub struct Message {
     pub flags: u16,
     /// What follows the header.
     pub body: Vec<u8>,
+}
+
+impl Message {
+    /// Overwrites what it says: it has had its answer, and there was a secret in it.
+    pub fn forget(&mut self) {
+        self.body.zeroize();
+    }
 }
 
 /// Why there is no message for a link.

@@ -3,6 +3,7 @@
 //! A link is set whole: its own settings and peers in one message, or in several when there are many peers, of which only the
 //! first replaces what was there. Names of endpoints are resolved elsewhere: [`endpoints`] says which, and when again.
 
+pub mod compare;
 pub mod endpoints;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use config::model::{PeerSettings, Prefix, PublicKey, Secret};
+
+use zeroize::Zeroize as _;
 
 use super::Message;
 use super::encode::of_address;
@@ -103,8 +106,28 @@ impl Peer {
 
 /// Sets a link whole: peers that are not named are gone.
 pub fn set_device(family: Family, index: u32, device: &Device) -> Vec<Message> {
+    let mut own = Vec::with_capacity(OWN_OCTETS);
+    tlv::put(&mut own, PRIVATE_KEY, &device.private_key.0);
+    tlv::put(&mut own, LISTEN_PORT, &device.listen_port.to_ne_bytes());
+    tlv::put_word(&mut own, FWMARK, device.mark);
+    tlv::put_word(&mut own, FLAGS, REPLACE_PEERS);
+    let messages = put_peers(family, index, &own, &device.peers);
+    own.zeroize();
+    messages
+}
+
+/// What a link's own settings take in a message, at most.
+const OWN_OCTETS: usize = 64;
+
+/// Says something of a link itself, and of some peers each whole; in several messages when there is much.
+fn put_peers(
+    family: Family,
+    index: u32,
+    own: &[u8],
+    peers: &BTreeMap<PublicKey, Peer>,
+) -> Vec<Message> {
     let mut messages = Vec::new();
-    let mut peers = device.peers.iter().peekable();
+    let mut peers = peers.iter().peekable();
     // A peer of many networks goes on in the next message.
     let mut rest: &[Prefix] = &[];
     let mut unfinished: Option<(&PublicKey, &Peer)> = None;
@@ -113,10 +136,7 @@ pub fn set_device(family: Family, index: u32, device: &Device) -> Vec<Message> {
         let mut bytes = Vec::new();
         tlv::put_word(&mut bytes, IFINDEX, index);
         if is_first {
-            tlv::put(&mut bytes, PRIVATE_KEY, &device.private_key.0);
-            tlv::put(&mut bytes, LISTEN_PORT, &device.listen_port.to_ne_bytes());
-            tlv::put_word(&mut bytes, FWMARK, device.mark);
-            tlv::put_word(&mut bytes, FLAGS, REPLACE_PEERS);
+            bytes.extend(own);
         }
         let mut listed = Vec::new();
         let mut at = 0_u16;
@@ -144,6 +164,8 @@ pub fn set_device(family: Family, index: u32, device: &Device) -> Vec<Message> {
             tlv::put(&mut bytes, PEERS | NESTED, &listed);
         }
         messages.push(generic::message(family, SET_DEVICE, 0, &bytes));
+        bytes.zeroize();
+        listed.zeroize();
         is_first = false;
     }
     messages
@@ -157,8 +179,8 @@ fn put_peer(bytes: &mut Vec<u8>, key: PublicKey, peer: &Peer, allowed: &[Prefix]
     if !is_more {
         tlv::put_word(bytes, PEER_FLAGS, REPLACE_ALLOWED);
         // All zeros take a secret of before away.
-        let preshared = peer.preshared_key.map_or([0; 32], |key| key.0);
-        tlv::put(bytes, PRESHARED_KEY, &preshared);
+        let preshared = peer.preshared_key.as_ref().map_or(&[0; 32], |key| &key.0);
+        tlv::put(bytes, PRESHARED_KEY, preshared);
         if let Some(endpoint) = peer.endpoint {
             tlv::put(bytes, ENDPOINT, &of_endpoint(endpoint));
         }

@@ -13,13 +13,16 @@ const TOLD_IN_ALL: usize = 64;
 /// Returns what changed, a sentence each; empty when nothing that matters did.
 pub fn changes(old: &LinksPlan, new: &LinksPlan) -> Vec<String> {
     let mut changes = Vec::new();
-    for (name, made) in &new.made {
-        if !old.made.contains_key(name) {
+    let makes = |plan: &LinksPlan, name: &str| plan.made.iter().any(|it| *it.link.name == *name);
+    for made in &new.made {
+        let name = &made.link.name;
+        if !makes(old, name) {
             let (kind, profile) = (&made.link.kind, &made.profile);
             changes.push(format!("{name} is made by profile {profile}: {kind}"));
         }
     }
-    let gone = old.made.keys().filter(|name| !new.made.contains_key(*name));
+    let gone = old.made.iter().map(|made| &made.link.name);
+    let gone = gone.filter(|name| !makes(new, name));
     changes.extend(gone.map(|name| format!("{name} is not wanted any more")));
     let mut left_out = 0;
     for (id, link) in &new.links {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use config::Config;
 use config::model::{
     DefaultRouteUse, Dhcp6Settings, Dhcp6When, HostnameUse, Ipv4llMode, Manage, NetworkSettings,
-    Prefix, Privacy, ProfileId, RaUse, Route, RouteKind,
+    PolicyRule, Prefix, Privacy, ProfileId, RaUse, Route, RouteKind, WireguardSettings,
 };
 use config::time::Instant;
 
@@ -24,12 +24,13 @@ use super::carrier::{self, Held};
 use super::ports;
 use super::uplink::{self, Default};
 use super::{
-    AddressPlan, Clients, LinkPlan, LinksPlan, MadeLink, RouteKey, RoutePlan, Switch, delegate,
-    overlap, supplied, usual_metric,
+    AddressPlan, Clients, LinkPlan, LinksPlan, RouteKey, RoutePlan, Switch, delegate, overlap,
+    supplied, usual_metric,
 };
 use crate::facts::{Facts, Family, LinkFacts, LinkId, Owner, Preference, Supplier, Told};
 use crate::plan::Note;
 use crate::profile;
+use crate::virtual_links::wanted;
 
 /// The main table.
 pub(super) const MAIN: u32 = 254;
@@ -45,6 +46,8 @@ pub(super) struct Draft<'a> {
     pub(super) id: LinkId,
     pub(super) link: &'a LinkFacts,
     pub(super) network: &'a NetworkSettings,
+    /// The peers, when the profile makes a tunnel of it.
+    pub(super) tunnel: Option<&'a WireguardSettings>,
     pub(super) plan: LinkPlan,
     /// Default routes of the main table, in the order in which they are wanted.
     pub(super) defaults: Vec<Default>,
@@ -62,10 +65,11 @@ pub(crate) fn plan(
 ) -> LinksPlan {
     let mut whole = LinksPlan {
         held: profile::held(config, facts, profiles_by_link),
-        made: made(config),
+        made: wanted(config),
         ..LinksPlan::default()
     };
     let mut drafts = Vec::new();
+    let mut tunnels = Vec::new();
     let mut holders: BTreeMap<&ProfileId, &LinkFacts> = BTreeMap::new();
     for (id, profile_id) in profiles_by_link {
         let (Some(link), Some(profile)) = (facts.links.get(id), config.profiles.get(profile_id))
@@ -83,8 +87,11 @@ pub(crate) fn plan(
         if !is_ours || !profile.touches() || !is_wanted {
             continue;
         }
+        let made = profile.link.as_ref().filter(|made| made.name == link.name);
+        let tunnel = made.and_then(|made| made.wireguard.as_deref());
         let mut draft = Draft::new(*id, link, profile_id, network, config, facts);
         let master = ports::master(link, facts);
+        draft.tunnel = tunnel;
         if told == Some(&Told::Down) {
             draft.plan.admin_up = Some(false);
             whole.links.insert(*id, draft.plan);
@@ -112,11 +119,17 @@ pub(crate) fn plan(
         let review_at = draft.fill(facts, is_holder);
         whole.review_at = [whole.review_at, review_at].into_iter().flatten().min();
         whole.rules.extend(network.rules.iter().cloned());
+        if let Some(tunnel) = tunnel.filter(|_| draft.may_default) {
+            whole.rules.extend(tunnel.rules());
+            tunnels.push(tunnel);
+        }
         drafts.push(draft);
     }
     delegate::hand_on(&mut drafts, facts, notes);
     overlap::spread(&mut drafts);
     whole.uplinks = uplink::choose(&mut drafts, config, facts, profiles_by_link);
+    let ways_back = ways_back(&whole, &tunnels, facts);
+    whole.rules.extend(ways_back);
     for draft in drafts {
         whole.links.insert(draft.id, draft.plan);
     }
@@ -124,22 +137,28 @@ pub(crate) fn plan(
     whole
 }
 
-/// The links that profiles make.
-fn made(config: &Config) -> BTreeMap<Arc<str>, MadeLink> {
-    let mut made = BTreeMap::new();
-    let is_ours = config.links.manage == Manage::Matched;
-    for profile in config.profiles.values().filter(|_| is_ours) {
-        let wanted = profile.link.as_ref();
-        if let Some(link) = wanted.filter(|_| profile.network.autoconnect) {
-            // The first profile that makes a name has it, as with matches.
-            made.entry(Arc::clone(&link.name))
-                .or_insert_with(|| MadeLink {
-                    profile: profile.id.clone(),
-                    link: Arc::new(link.clone()),
-                });
+/// Answers to who came in by another link leave by that link, though a tunnel takes all addresses: whoever administers the machine
+/// from afar is not cut off, and a strict reverse path filter finds the way back that it looks for.
+fn ways_back(whole: &LinksPlan, tunnels: &[&WireguardSettings], facts: &Facts) -> Vec<PolicyRule> {
+    let mut rules = Vec::new();
+    for id in whole.uplinks.metrics().keys() {
+        let addresses = facts.links.get(id).into_iter();
+        for prefix in addresses.flat_map(|link| &link.addresses) {
+            let address = prefix.address;
+            let is_taken = |tunnel: &&WireguardSettings| tunnel.takes_all(address.is_ipv6());
+            if !is_local(address) && tunnels.iter().any(is_taken) {
+                rules.push(WireguardSettings::rule_for(address));
+            }
         }
     }
-    made
+    rules
+}
+
+const fn is_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
 }
 
 impl<'a> Draft<'a> {
@@ -166,6 +185,7 @@ impl<'a> Draft<'a> {
             id,
             link,
             network,
+            tunnel: None,
             plan,
             defaults: Vec::new(),
             may_default: config.links.default_route,
@@ -220,7 +240,22 @@ impl<'a> Draft<'a> {
             };
             self.add_address(*address, plan);
         }
+        for route in self.tunnel.into_iter().flat_map(WireguardSettings::routes) {
+            self.add_tunnel_route(&route);
+        }
         for route in &self.network.routes {
+            self.add_fixed_route(route);
+        }
+    }
+
+    /// Adds a route to what a peer is allowed, unless the tunnel's own address brings it already.
+    fn add_tunnel_route(&mut self, route: &Route) {
+        let is_within = |prefix: &Prefix| {
+            prefix.length < prefix.host_length()
+                && prefix.length <= route.to.length
+                && prefix.contains(route.to.address)
+        };
+        if !self.plan.addresses.keys().any(is_within) {
             self.add_fixed_route(route);
         }
     }

@@ -9,6 +9,7 @@ use config::model::{NetworkSettings, ProfileId, RaUse};
 use super::{LinkPlan, LinksPlan};
 use crate::facts::{Facts, LinkFacts, LinkId, Owner};
 use crate::plan::Note;
+use crate::virtual_links::WantedLink;
 
 /// The kind of link whose ports keep their addresses.
 const VRF: &str = "vrf";
@@ -55,6 +56,11 @@ pub(super) fn raise(
         return;
     }
     let mut raised = Vec::new();
+    let made_by_name: BTreeMap<&Arc<str>, &WantedLink> = whole
+        .made
+        .iter()
+        .map(|made| (&made.link.name, made))
+        .collect();
     let ports = facts.links.iter();
     let ports = ports.filter_map(|(id, link)| Some((id, link, link.port_of?)));
     for (id, link, master) in ports {
@@ -64,7 +70,7 @@ pub(super) fn raise(
             continue;
         }
         let of = by_index(master, facts);
-        let made = of.and_then(|(of, master)| Some((of, whole.made.get(&master.name)?)));
+        let made = of.and_then(|(of, master)| Some((of, *made_by_name.get(&master.name)?)));
         if let Some((of, made)) = made
             && made.link.ports.contains_key(&link.name)
             && profiles_by_link.get(of) == Some(&made.profile)

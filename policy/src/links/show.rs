@@ -35,11 +35,11 @@ impl fmt::Display for SeenAt<'_> {
 }
 
 fn write_plan(f: &mut fmt::Formatter<'_>, plan: &LinksPlan, now: Option<Instant>) -> fmt::Result {
-    for (name, made) in &plan.made {
+    for made in &plan.made {
         writeln!(
             f,
-            "link {name} is made by profile {}: {}",
-            made.profile, made.link.kind
+            "link {} is made by profile {}: {}",
+            made.link.name, made.profile, made.link.kind
         )?;
     }
     for link in plan.links.values() {

@@ -22,6 +22,7 @@ mod dns;
 mod model;
 mod ports;
 mod switches;
+mod tunnels;
 mod uplinks;
 
 fn prefix(text: &str) -> Prefix {

@@ -158,13 +158,14 @@ fn allow_beside(socket: &Socket) -> io::Result<()> {
     socket.set_reuse_port(true)
 }
 
-/// Opens a socket to an upstream, bound to the scope's link, with the address to connect to.
+/// Opens a socket to an upstream, bound to the scope's link and marked, with the address to connect to.
 ///
 /// # Errors
 /// Why the exchange cannot be: the link is gone, or we are out of sockets.
 pub(crate) fn upstream(
     upstream: &Upstream,
     link: Option<&ScopeLink>,
+    mark: u32,
     channel: Channel,
 ) -> Result<(Socket, SocketAddr), Failure> {
     let index = match link {
@@ -187,6 +188,10 @@ pub(crate) fn upstream(
             index,
         )
         .map_err(|_| Failure::NoLink)?;
+    }
+    if mark != 0 {
+        // Without its mark it could go through the tunnel for whose sake it asks: never used.
+        socket.set_mark(mark).map_err(|_| Failure::Unreachable)?;
     }
     Ok((socket, address))
 }

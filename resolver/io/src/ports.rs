@@ -47,6 +47,7 @@ struct Way {
     port: u16,
     zone: Option<Arc<str>>,
     link: Option<LinkId>,
+    mark: u32,
 }
 
 /// A socket of its own port.
@@ -228,8 +229,12 @@ impl Ports {
 
     fn open(&mut self, poller: &Poller, transmit: &Transmit, now: Instant) -> Result<Key, Failure> {
         let way = way(transmit)?;
-        let (socket, address) =
-            bind::upstream(&transmit.upstream, transmit.link.as_ref(), Channel::Udp)?;
+        let (socket, address) = bind::upstream(
+            &transmit.upstream,
+            transmit.link.as_ref(),
+            transmit.mark,
+            Channel::Udp,
+        )?;
         ignore_path_mtu(&socket, address.is_ipv4()).map_err(|error| bind::failure(&error))?;
         bind::connect(&socket, address)?;
         let key = self.ports.insert(Port {
@@ -373,6 +378,7 @@ fn way(transmit: &Transmit) -> Result<Way, Failure> {
         port: transmit.upstream.port,
         zone: transmit.upstream.zone.clone(),
         link,
+        mark: transmit.mark,
     })
 }
 

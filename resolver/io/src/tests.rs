@@ -141,6 +141,7 @@ fn transmit(exchange: u64, to: SocketAddr, channel: Channel) -> Transmit {
         channel,
         link: None,
         group: GroupId(1),
+        mark: 0,
         wire: message(7),
     }
 }

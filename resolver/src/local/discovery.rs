@@ -136,6 +136,7 @@ impl Resolver {
             validate: false,
             recurse: false,
             whom: Whom::Any,
+            mark: 0,
         };
         self.ask(Waiter::Prefix(incarnation), asking, now);
     }

@@ -38,6 +38,7 @@ impl Resolver {
             validate: true,
             recurse: false,
             whom: Whom::Any,
+            mark: 0,
         };
         let fresh: Vec<Upstream> = scope
             .states()

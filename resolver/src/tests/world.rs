@@ -20,7 +20,7 @@ use super::message::{Ask, Records, Seen, asked, reply};
 use crate::event::{
     Channel, ClientId, ClientQuery, ExchangeId, Failure, ScopeStatus, Stub, Transmit,
 };
-use crate::{Resolver, Settings};
+use crate::{GroupId, Resolver, Settings};
 
 /// The server of the link home0, which has the default route.
 pub(crate) const HOME: &str = "192.0.2.53";
@@ -107,6 +107,7 @@ pub(crate) struct Sent {
     pub(crate) server: IpAddr,
     pub(crate) channel: Channel,
     pub(crate) asked: Ask,
+    pub(crate) mark: u32,
     pub(crate) wire: Vec<u8>,
 }
 
@@ -303,6 +304,19 @@ impl World {
         self.resolver.poll_answer().map(|answer| answer.wire)
     }
 
+    /// Takes note of a client whose question is put by hand.
+    pub(crate) fn expect(&mut self, client: ClientId, ask: Ask) {
+        self.asks.insert(client, ask);
+    }
+
+    /// Returns the groups whose connections are to be closed.
+    pub(crate) fn take_hangups(&mut self) -> Vec<GroupId> {
+        let resolver = &mut self.resolver;
+        std::iter::from_fn(|| resolver.poll_hangup())
+            .map(|hangup| hangup.group)
+            .collect()
+    }
+
     /// The client goes away.
     pub(crate) fn leave(&mut self, client: ClientId) {
         self.resolver.handle_client_gone(client);
@@ -447,6 +461,7 @@ impl World {
             server: transmit.upstream.address,
             channel: transmit.channel,
             asked,
+            mark: transmit.mark,
             wire: transmit.wire.clone(),
         };
         let Some(server) = self.servers.get_mut(&sent.server) else {

@@ -57,6 +57,7 @@ fn text(explanation: &Explanation) -> String {
     for (what, told) in [
         ("order", &explanation.order),
         ("validation", &explanation.validation),
+        ("tunnel", &explanation.endpoint),
     ] {
         if let Some(told) = told {
             let _ = writeln!(text, "  {what}: {told}");

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixDatagram as StdUnixDatagram;
 use std::time::Duration;
 
 use tokio::net::UnixDatagram;
+use zeroize::Zeroizing;
 
 use super::frame::{Assembly, MAX_PACKET, MAX_REPLY, MAX_REQUEST, Numbered, packets};
 use super::{HelperReply, HelperRequest};
@@ -78,7 +79,7 @@ impl HelperClient {
         for packet in packets(&message, MAX_REQUEST)? {
             self.socket.send(&packet).await.map_err(gone)?;
         }
-        let mut packet = vec![0; MAX_PACKET];
+        let mut packet = Zeroizing::new(vec![0; MAX_PACKET]);
         loop {
             let length = self.socket.recv(&mut packet).await.map_err(gone)?;
             let Some(packet) = packet.get(..length).filter(|packet| !packet.is_empty()) else {

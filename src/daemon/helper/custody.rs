@@ -13,6 +13,7 @@ use resolver_io::resolv_conf::{
 };
 
 use crate::doors;
+use crate::link_keys;
 
 use super::{HelperReply, HelperRequest, ResolvConfReport};
 
@@ -77,6 +78,10 @@ impl Custody {
                 let config = (self.understand)(&self.texts());
                 let files = doors::read_files(&config, self.paths.config_dir.as_deref());
                 HelperReply::Keys(files)
+            }
+            HelperRequest::ReadLinkKeys => {
+                let config = (self.understand)(&self.texts());
+                HelperReply::LinkKeys(link_keys::read_files(&config))
             }
             HelperRequest::TakeResolvConf {
                 mode,

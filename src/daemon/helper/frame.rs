@@ -6,6 +6,7 @@ use std::io;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
 /// The longest piece, in bytes: well below what a socket's buffer takes at once.
 pub(super) const MAX_PIECE: usize = 32 << 10;
@@ -30,18 +31,23 @@ pub(super) struct Numbered<T> {
 }
 
 /// Splits a message into packets.
-pub(super) fn packets<T: Serialize>(message: &T, limit: usize) -> io::Result<Vec<Vec<u8>>> {
-    let bytes = serde_json::to_vec(message)?;
+pub(super) fn packets<T: Serialize>(
+    message: &T,
+    limit: usize,
+) -> io::Result<Vec<Zeroizing<Vec<u8>>>> {
+    // There may be keys in it, which have room here and are not copied on.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_PIECE));
+    serde_json::to_writer(&mut *bytes, message)?;
     if bytes.len() > limit {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
-    let mut packets: Vec<Vec<u8>> = bytes
+    let mut packets: Vec<Zeroizing<Vec<u8>>> = bytes
         .chunks(MAX_PIECE)
         .map(|piece| {
             let mut packet = Vec::with_capacity(piece.len() + 1);
             packet.push(MORE);
             packet.extend_from_slice(piece);
-            packet
+            Zeroizing::new(packet)
         })
         .collect();
     if let Some(mark) = packets.last_mut().and_then(|packet| packet.first_mut()) {
@@ -74,7 +80,7 @@ impl Assembly {
         match *mark {
             MORE => Ok(None),
             LAST => {
-                let bytes = std::mem::take(&mut self.bytes);
+                let bytes = Zeroizing::new(std::mem::take(&mut self.bytes));
                 Ok(Some(serde_json::from_slice(&bytes)?))
             }
             _ => Err(io::ErrorKind::InvalidData.into()),

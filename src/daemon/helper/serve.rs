@@ -41,7 +41,7 @@ pub(crate) fn serve(mut custody: Custody, socket: &OwnedFd) {
             }
         }
         HelperReply::Failed(why) | HelperReply::Refused(why) => tracing::error!("{why}"),
-        HelperReply::Config(_) | HelperReply::Keys(_) => {}
+        HelperReply::Config(_) | HelperReply::Keys(_) | HelperReply::LinkKeys(_) => {}
     }
 }
 

@@ -171,8 +171,7 @@ impl World {
             effects.push(Effect::Reply(answer, reply));
             return;
         }
-        self.asked = self.asked.wrapping_add(1);
-        let client = ClientId(u64::from(self.asked) << u32::BITS | MINE);
+        let client = self.next_client();
         let QueryParameters {
             dnssec,
             checking_disabled,
@@ -199,6 +198,12 @@ impl World {
         };
         self.resolver.handle_query(query, now);
         self.resolver.trace_hits(self.traces_hits());
+    }
+
+    /// Returns the id of a client of our own.
+    pub(super) fn next_client(&mut self) -> ClientId {
+        self.asked = self.asked.wrapping_add(1);
+        ClientId(u64::from(self.asked) << u32::BITS | MINE)
     }
 
     /// Replies to the callers whose answers have come.

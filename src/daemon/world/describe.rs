@@ -130,6 +130,7 @@ impl World {
             told.order = Some(prospects.order);
             told.validation = Some(prospects.validation);
         }
+        told.endpoint = self.explain_endpoint(name);
         let last = self.traces.last(name);
         told.last = last.map(|trace| convert::trace(trace, plan, None));
         told

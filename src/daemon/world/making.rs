@@ -1,13 +1,18 @@
-//! Which links should be made, and when is it to be looked at anew? Orders for the [`crate::making::Maker`].
+//! Which links should be made, and when is it to be looked at anew? Tasks for the [`crate::making::Maker`].
+//!
+//! An order for links whose keys are in files waits until the helper has read those; nobody else keeps them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use config::model::StopUse;
-use policy::virtual_links::{WantedLink, wanted};
+use config::model::{StopUse, VirtualLink};
+use config::time::Instant;
 
 use super::{Effect, Kept, World};
-use crate::making::{Made, Order, can_make};
+use crate::errands::Errand;
+use crate::helper::KeeperError;
+use crate::link_keys::{Keys, LinkKey};
+use crate::making::{Done, Made, Order, Task};
 
 /// The links that profiles make, as far as the world knows.
 #[derive(Debug, Default)]
@@ -17,8 +22,10 @@ pub(super) struct Making {
     around: BTreeMap<Arc<str>, u32>,
     kept: Option<String>,
     notes: Vec<String>,
-    /// What is left to others to make, and how.
-    left: Vec<String>,
+    /// Whether the next order goes out though nothing seems to have changed.
+    anew: bool,
+    /// Whether the daemon ends: what is there then stays, or goes, and is not made again.
+    stops: bool,
 }
 
 impl Making {
@@ -32,23 +39,26 @@ impl Making {
 
     /// Returns what is not as wanted.
     pub(super) fn notes(&self) -> impl Iterator<Item = &String> {
-        self.notes.iter().chain(&self.left)
+        self.notes.iter()
+    }
+
+    /// Has everything be ordered anew: the configuration was read, and key files may say something else.
+    pub(super) const fn order_anew(&mut self) {
+        self.anew = true;
     }
 }
 
 impl World {
     /// Orders what the configuration wants, when that or something around it has changed.
     pub(super) fn order_links(&mut self, effects: &mut Vec<Effect>) {
-        let (wanted, others): (Vec<WantedLink>, Vec<WantedLink>) = wanted(&self.config)
-            .into_iter()
-            .partition(|wanted| can_make(wanted.link.kind));
-        let left: Vec<String> = others.iter().map(left_to_others).collect();
-        for note in left.iter().filter(|note| !self.making.left.contains(note)) {
-            tracing::warn!("{note}");
+        // Before there is a plan everything that was made would seem to be unwanted.
+        if !self.begun || self.making.stops {
+            return;
         }
-        self.making.left = left;
+        let wanted = self.plan.links.made.clone();
         // Nobody makes anything, and nothing was made before.
-        if wanted.is_empty() && self.making.ordered.is_none() && self.making.kept.is_none() {
+        let is_idle = self.making.ordered.is_none() && self.making.kept.is_none();
+        if wanted.is_empty() && is_idle {
             return;
         }
         let names: BTreeSet<&Arc<str>> = wanted
@@ -61,17 +71,51 @@ impl World {
             .map(|(id, link)| (Arc::clone(&link.name), id.index))
             .collect();
         let order = Order { wanted };
-        if self.making.ordered.as_ref() == Some(&order) && self.making.around == around {
+        let mut links = order.wanted.iter().map(|wanted| &wanted.link);
+        let needs_keys = links.any(|link| link.key_files().next().is_some());
+        let anew = std::mem::take(&mut self.making.anew) && needs_keys;
+        let is_same = self.making.ordered.as_ref() == Some(&order) && self.making.around == around;
+        if is_same && !anew {
             return;
         }
         self.making.around = around;
         self.making.ordered = Some(order.clone());
-        effects.push(Effect::Make(order));
+        effects.push(if needs_keys {
+            Effect::Errand(Errand::ReadLinkKeys)
+        } else {
+            Effect::Make(Task::Links(order, Keys::default()))
+        });
     }
 
-    /// Takes what came of an order.
-    pub(super) fn handle_made(&mut self, made: Made, effects: &mut Vec<Effect>) {
-        let Made { kept, notes } = made;
+    /// Takes the keys that an order has waited for.
+    pub(super) fn handle_link_keys(
+        &self,
+        files: Result<Vec<LinkKey>, KeeperError>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(order) = self.making.ordered.clone().filter(|_| !self.making.stops) else {
+            return;
+        };
+        let links = order.wanted.iter().map(|wanted| wanted.link.clone());
+        let links: Vec<VirtualLink> = links.collect();
+        let keys = Keys::of(files, &links);
+        effects.push(Effect::Make(Task::Links(order, keys)));
+    }
+
+    /// Takes what came of a task.
+    pub(super) fn handle_done(&mut self, done: Done, now: Instant, effects: &mut Vec<Effect>) {
+        match done {
+            Done::Made(made) => self.handle_made(made, now, effects),
+            Done::Looked(link, readings) => self.handle_looked(&link, &readings, now),
+        }
+    }
+
+    fn handle_made(&mut self, made: Made, now: Instant, effects: &mut Vec<Effect>) {
+        let Made {
+            kept,
+            notes,
+            tunnels,
+        } = made;
         for note in notes
             .iter()
             .filter(|note| !self.making.notes.contains(note))
@@ -83,22 +127,15 @@ impl World {
             self.making.kept = Some(kept.clone());
             effects.push(Effect::Keep(Kept::MadeLinks, kept));
         }
+        self.follow_tunnels(&tunnels, now);
     }
 
     /// Has the links that were made removed at the end, where nothing of ours is to stay.
-    pub(super) fn remove_made_links(&self, effects: &mut Vec<Effect>) {
+    pub(super) fn remove_made_links(&mut self, effects: &mut Vec<Effect>) {
+        self.making.stops = true;
         if self.config.links.stop == StopUse::Clean && self.making.ordered.is_some() {
-            effects.push(Effect::Make(Order { wanted: Vec::new() }));
+            let nothing = Order { wanted: Vec::new() };
+            effects.push(Effect::Make(Task::Links(nothing, Keys::default())));
         }
     }
-}
-
-/// Says what an administrator has to do for a link that is not made here.
-fn left_to_others(wanted: &WantedLink) -> String {
-    let (name, kind) = (&wanted.link.name, wanted.link.kind.name);
-    format!(
-        "{name} is not made by linnetd: links of kind {kind} are left to other programs so far, as `ip link add {name} type {kind}` \
-         or wg-quick; what else profile {} says is done as soon as it is there",
-        wanted.profile
-    )
 }

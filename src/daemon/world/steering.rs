@@ -108,6 +108,7 @@ impl World {
             items,
             supplies: convert::supplies(supplied, report.as_ref(), now),
             cable: convert::cable(report.as_ref()),
+            peers: self.peers(&link.name, now),
             ..convert::link(id.index, link, profile.map(ToString::to_string))
         }
     }

@@ -41,6 +41,26 @@ pub(crate) fn check(
             }
         }
     }
+    let mut full_by_mark: BTreeMap<u32, &Arc<str>> = BTreeMap::new();
+    for (at, one) in said.iter().enumerate() {
+        // One that is not made by itself may be another form of one that is.
+        let profile = profiles.get(&one.profile);
+        let profile = profile.filter(|it| it.network.autoconnect);
+        let Some(link) = profile.and_then(|it| it.link.as_ref()) else {
+            continue;
+        };
+        let full = link
+            .wireguard
+            .as_ref()
+            .filter(|settings| settings.is_full());
+        let Some(mark) = full.map(|settings| settings.mark_in_force()) else {
+            continue;
+        };
+        if let Some(other) = full_by_mark.insert(mark, &link.name) {
+            let message = format!("{other} takes all addresses too, by the same mark {mark}");
+            faults.push((at, message, "add a `mark` of its own to [link]"));
+        }
+    }
     let mut port_owner: BTreeMap<&Arc<str>, &VirtualLink> = BTreeMap::new();
     for (at, one) in said.iter().enumerate() {
         let Some(link) = profiles.get(&one.profile).and_then(|it| it.link.as_ref()) else {
@@ -202,5 +222,32 @@ mod tests {
             ]
         );
         assert_eq!(made(&loaded), ["x0"]);
+    }
+
+    #[test]
+    fn two_tunnels_that_take_everything_need_a_mark_each() {
+        let tunnel = |name: &str, more: &str| {
+            format!(
+                "{more}[[peers]]\npublic-key = \"M7O3sJJdILHWfX96PHoUQ/V35lOeI27CTI7FnxLgABU=\"\nallowed = [\"::/0\"]\n\
+                 [link]\nname = \"{name}\"\nkind = \"wireguard\"\nprivate-key-file = \"/k\"\n"
+            )
+        };
+        let marked = tunnel("wg2", "") + "mark = 2\n";
+        let loaded = loaded(&[
+            ("profiles/a.toml", &tunnel("wg0", "")),
+            ("profiles/b.toml", &tunnel("wg1", "")),
+            ("profiles/c.toml", &marked),
+            ("profiles/d.toml", &tunnel("wg3", "autoconnect = false\n")),
+        ]);
+        let told: Vec<&str> = loaded
+            .diagnostics
+            .iter()
+            .map(|found| found.message.as_str())
+            .collect();
+        assert_eq!(
+            told,
+            ["wg0 takes all addresses too, by the same mark 51820; the link is not made"]
+        );
+        assert_eq!(made(&loaded), ["wg0", "wg2", "wg3"]);
     }
 }

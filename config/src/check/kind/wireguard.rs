@@ -57,6 +57,13 @@ pub(in crate::check) fn settings(
             continue;
         };
         let peer = peer(said, findings);
+        if let Some(prefix) = around(&peer) {
+            let message =
+                format!("the way to the peer would lead through the tunnel itself: {prefix}");
+            let help =
+                "allow less, or write routes = false and make the routes yourself".to_owned();
+            findings.error(said.key("endpoint"), message, Some(help));
+        }
         for prefix in &peer.allowed {
             if let Some(owner) = owner_by_prefix.insert(*prefix, key) {
                 let message = format!(
@@ -77,6 +84,17 @@ pub(in crate::check) fn settings(
         mark: u32::try_from(number("mark")).unwrap_or_default(),
         peers,
     }))
+}
+
+/// Returns the network that a peer is in by its own endpoint, and that is routed to it. All addresses are no such network: those
+/// routes are in a table of their own, which the tunnel's packets pass by.
+fn around(peer: &PeerSettings) -> Option<Prefix> {
+    let EndpointHost::Address(address) = peer.endpoint.as_ref()?.host else {
+        return None;
+    };
+    let mut routed = peer.allowed.iter().filter(|_| peer.routes);
+    let found = routed.find(|prefix| prefix.length > 0 && prefix.contains(address));
+    found.copied()
 }
 
 /// Checks that no endpoint has a name that its own tunnel claims: it could not be resolved before there is a tunnel.

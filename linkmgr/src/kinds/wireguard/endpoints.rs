@@ -78,6 +78,8 @@ struct Peer {
     current: Option<IpAddr>,
     /// Octets sent to it when it was last looked at.
     sent: u64,
+    /// Whether nothing is known of it yet but its name.
+    is_new: bool,
 }
 
 #[derive(Debug)]
@@ -122,6 +124,7 @@ impl Endpoints {
                 state,
                 current: None,
                 sent: 0,
+                is_new: true,
             };
             self.peers.insert(id, peer);
         }
@@ -176,14 +179,29 @@ impl Endpoints {
         now: Instant,
     ) {
         for (id, peer) in &mut self.peers {
-            let State::Held { look_at } = &mut peer.state else {
-                continue;
-            };
             let Some(reading) = readings.get(&id.1).filter(|_| id.0 == *link) else {
                 continue;
             };
             let age = wall.saturating_sub(reading.last_handshake);
             let is_silent = reading.last_handshake.is_zero() || age >= SILENT_AFTER;
+            let was_new = std::mem::take(&mut peer.is_new);
+            if was_new && !is_silent && reading.endpoint.is_some() {
+                // It was reached before we came: what works is left as it is.
+                peer.current = reading.endpoint.map(|at| at.ip());
+                peer.sent = reading.sent;
+                let look_at = now + (SILENT_AFTER - age);
+                peer.state = State::Held { look_at };
+                continue;
+            }
+            let State::Held { look_at } = &mut peer.state else {
+                continue;
+            };
+            if let (None, Some(current)) = (reading.endpoint, peer.current) {
+                // Its link was made anew.
+                let endpoint = SocketAddr::new(current, peer.port);
+                self.endpoints.push_back((id.clone(), endpoint));
+                continue;
+            }
             let is_sent_to = reading.sent > peer.sent;
             peer.sent = reading.sent;
             if !is_silent {
@@ -200,11 +218,18 @@ impl Endpoints {
                 *look_at = now + SILENT_AFTER;
             }
         }
+        let peers = &self.peers;
+        let is_asked = |lookup: &Lookup| {
+            let peer = peers.get(&lookup.peer);
+            peer.is_some_and(|peer| matches!(peer.state, State::Asked { .. }))
+        };
+        self.lookups.retain(is_asked);
     }
 
     /// Takes word that the networks below have changed: names may lead elsewhere, and what failed may work.
     pub fn handle_networks_changed(&mut self) {
         for (id, peer) in &mut self.peers {
+            peer.is_new = false;
             match &mut peer.state {
                 State::Asked { again, .. } => *again = true,
                 State::Failed { .. } | State::Held { .. } => {
@@ -270,6 +295,24 @@ impl Endpoints {
     pub fn current(&self, id: &PeerId) -> Option<SocketAddr> {
         let peer = self.peers.get(id)?;
         Some(SocketAddr::new(peer.current?, peer.port))
+    }
+
+    /// Returns the peers that have names, with the name.
+    pub fn names(&self) -> impl Iterator<Item = (&PeerId, &DomainName)> {
+        self.peers.iter().map(|(id, peer)| (id, &peer.name))
+    }
+
+    /// Says in words how it is with a peer's name.
+    pub fn condition(&self, id: &PeerId, now: Instant) -> Option<String> {
+        let peer = self.peers.get(id)?;
+        Some(match peer.state {
+            State::Asked { .. } => "the name is being asked for".to_owned(),
+            State::Failed { retry_at, .. } => format!(
+                "the name is not resolved, and asked for again in {} s",
+                retry_at.since(now).as_secs()
+            ),
+            State::Held { .. } => "the name is resolved".to_owned(),
+        })
     }
 
     /// Forgets what is queued for peers that are gone.

@@ -120,7 +120,8 @@ async fn ask(requests: SendRequest<Bytes>, uri: &str, wire: Vec<u8>) -> Result<V
 /// Connects a socket that is bound to the scope's link.
 async fn tcp(like: &Transmit) -> Result<TcpStream, Failure> {
     let failed = |error: io::Error| bind::failure(&error);
-    let (socket, address) = bind::upstream(&like.upstream, like.link.as_ref(), Channel::Tcp)?;
+    let (socket, address) =
+        bind::upstream(&like.upstream, like.link.as_ref(), like.mark, Channel::Tcp)?;
     socket.set_tcp_nodelay(true).map_err(failed)?;
     bind::connect(&socket, address)?;
     let stream = TcpStream::from_std(StdStream::from(socket)).map_err(failed)?;

@@ -34,7 +34,8 @@ pub(super) struct Line {
 
 /// Connects, and has the server show itself.
 pub(super) async fn connect(like: &Transmit, peer: &Peer) -> Result<Line, Failure> {
-    let (socket, address) = bind::upstream(&like.upstream, like.link.as_ref(), Channel::Udp)?;
+    let (socket, address) =
+        bind::upstream(&like.upstream, like.link.as_ref(), like.mark, Channel::Udp)?;
     let any: SocketAddr = match address {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),

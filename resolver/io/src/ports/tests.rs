@@ -54,6 +54,7 @@ impl Rig {
             channel: Channel::Udp,
             group: resolver::GroupId(1),
             link: None,
+            mark: 0,
             wire: [&id.to_be_bytes()[..], &[0; 10]].concat(),
         }
     }

@@ -104,8 +104,12 @@ impl Connection {
                 Some(Box::new(tls))
             }
         };
-        let (socket, address) =
-            bind::upstream(&transmit.upstream, transmit.link.as_ref(), Channel::Tcp)?;
+        let (socket, address) = bind::upstream(
+            &transmit.upstream,
+            transmit.link.as_ref(),
+            transmit.mark,
+            Channel::Tcp,
+        )?;
         let prepare = || {
             socket.set_tcp_nodelay(true)?;
             socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_TIME))

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use linnet::api::{ItemStatus, LinkStatus, SupplyStatus};
+use linnet::api::{ItemStatus, LinkStatus, PeerStatus, SupplyStatus};
 
 use crate::output::columns;
 
@@ -35,12 +35,28 @@ pub(super) fn show(links: &[LinkStatus], text: &mut String) {
             };
             let _ = writeln!(text, "    cable to {name}{what}, port {}", cable.port);
         }
+        for peer in &link.peers {
+            let _ = writeln!(text, "    {}", self::peer(peer));
+        }
         for item in link.items.iter().filter(|item| !is_fine(item)) {
             let detail = item.detail.as_ref();
             let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
             let _ = writeln!(text, "    ! {} {}{detail}", item.item, item.state);
         }
     }
+}
+
+/// Says where a tunnel's peer is, and how that is known.
+fn peer(peer: &PeerStatus) -> String {
+    let at = peer.endpoint.as_deref().unwrap_or("nowhere yet");
+    let name = peer.name.as_ref().map_or_else(String::new, |name| {
+        let state = peer
+            .state
+            .as_deref()
+            .unwrap_or("the name is not asked for yet");
+        format!(", {name}: {state}")
+    });
+    format!("peer {} at {at}{name}", peer.public_key)
 }
 
 fn is_fine(item: &ItemStatus) -> bool {

@@ -57,6 +57,7 @@ fn reading(handshake: Option<u64>, sent: u64) -> BTreeMap<PublicKey, PeerReading
     let reading = PeerReading {
         last_handshake: handshake.map_or(Duration::ZERO, wall),
         sent,
+        endpoint: (sent > 0).then(|| "192.0.2.1:51820".parse().unwrap()),
         ..PeerReading::default()
     };
     BTreeMap::from([(key(1), reading)])
@@ -214,4 +215,38 @@ fn what_nobody_asked_for_changes_nothing() {
         address("192.0.2.1")
     );
     assert_eq!(endpoints.poll_endpoint(), None);
+}
+
+#[test]
+fn a_peer_that_is_reached_already_is_left_where_it_is_until_it_falls_silent_or_the_networks_change()
+{
+    let mut endpoints = followed(&[(1, "vpn.example")]);
+    let mut fresh = reading(Some(100), 500);
+    fresh.get_mut(&key(1)).unwrap().endpoint = Some("192.0.2.7:51820".parse().unwrap());
+    endpoints.handle_reading(&LINK.into(), &fresh, wall(120), at(120));
+    assert_eq!(endpoints.poll_lookup(), None, "nothing has to be asked");
+    assert_eq!(endpoints.poll_endpoint(), None, "and nothing told");
+    assert_eq!(
+        endpoints.poll_timeout(),
+        Some((at(235), EndpointTimer::Look))
+    );
+    endpoints.handle_networks_changed();
+    assert!(endpoints.poll_lookup().is_some());
+    endpoints.handle_reading(&LINK.into(), &fresh, wall(121), at(121));
+    endpoints.handle_addresses(&id(1), &[address("192.0.2.1")], at(122));
+    assert_eq!(
+        endpoints.poll_endpoint().unwrap().1.ip(),
+        address("192.0.2.1"),
+        "the handshake was in the network before"
+    );
+}
+
+#[test]
+fn a_link_that_is_made_anew_is_told_again() {
+    let mut endpoints = followed(&[(1, "vpn.example")]);
+    endpoints.poll_lookup().unwrap();
+    endpoints.handle_addresses(&id(1), &[address("192.0.2.1")], at(0));
+    let told = endpoints.poll_endpoint();
+    endpoints.handle_reading(&LINK.into(), &reading(None, 0), wall(1), at(1));
+    assert_eq!(endpoints.poll_endpoint(), told);
 }

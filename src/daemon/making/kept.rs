@@ -1,0 +1,117 @@
+//! What is written down of links that were made? [`keep`] and [`recall`]: by it alone is anything removed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use config::model::PublicKey;
+use policy::virtual_links::OwnLinks;
+use serde::{Deserialize, Serialize};
+
+use super::Ours;
+
+/// The file in which it is written down what is ours. Attributes that were set are not in it: after a restart they stay as
+/// they are when no profile names them any more.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct File {
+    boot: String,
+    made: BTreeMap<String, u32>,
+    joined: Vec<(String, String)>,
+    vlans: Vec<(String, u16)>,
+    #[serde(default)]
+    peers: BTreeMap<String, Vec<String>>,
+}
+
+pub(super) fn keep(ours: &Ours, boot: &str) -> String {
+    let Ours { links, peers } = ours;
+    let file = File {
+        boot: boot.to_owned(),
+        made: links
+            .made
+            .iter()
+            .map(|(name, index)| (name.to_string(), *index))
+            .collect(),
+        joined: links
+            .joined
+            .iter()
+            .map(|(port, of)| (port.to_string(), of.to_string()))
+            .collect(),
+        vlans: links
+            .vlans
+            .iter()
+            .map(|(name, vlan)| (name.to_string(), *vlan))
+            .collect(),
+        peers: peers
+            .iter()
+            .map(|(name, keys)| {
+                let keys = keys.iter().map(ToString::to_string);
+                (name.to_string(), keys.collect())
+            })
+            .collect(),
+    };
+    serde_json::to_string(&file).unwrap_or_default()
+}
+
+/// Nothing is ours on another kernel, or by a text that does not read.
+pub(super) fn recall(text: &str, boot: &str) -> Ours {
+    let Ok(file) = serde_json::from_str::<File>(text) else {
+        tracing::warn!("what was made of links cannot be read: nothing of it is removed");
+        return Ours::default();
+    };
+    if file.boot != boot {
+        return Ours::default();
+    }
+    let pair = |(one, other): (String, String)| (one.into(), other.into());
+    let links = OwnLinks {
+        made: file
+            .made
+            .into_iter()
+            .map(|(name, index)| (name.into(), index))
+            .collect(),
+        joined: file.joined.into_iter().map(pair).collect(),
+        set: BTreeSet::new(),
+        vlans: file
+            .vlans
+            .into_iter()
+            .map(|(name, vlan)| (name.into(), vlan))
+            .collect(),
+    };
+    let keys = |keys: Vec<String>| {
+        keys.iter()
+            .filter_map(|key| PublicKey::of_base64(key))
+            .collect()
+    };
+    Ours {
+        links,
+        peers: file
+            .peers
+            .into_iter()
+            .map(|(name, of)| (name.into(), keys(of)))
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_ours_is_known_again_on_the_same_kernel_only() {
+        let links = OwnLinks {
+            made: BTreeMap::from([("br0".into(), 7)]),
+            joined: BTreeSet::from([("eth1".into(), "br0".into())]),
+            set: BTreeSet::new(),
+            vlans: BTreeSet::from([("eth1".into(), 10)]),
+        };
+        let peers = BTreeMap::from([("wg0".into(), BTreeSet::from([PublicKey([7; 32])]))]);
+        let ours = Ours { links, peers };
+        let text = keep(&ours, "boot");
+        assert_eq!(recall(&text, "boot"), ours);
+        assert_eq!(recall(&text, "another"), Ours::default());
+        assert_eq!(recall("nonsense", "boot"), Ours::default());
+        let before = text.replace(",\"peers\"", ",\"other\"");
+        assert_eq!(
+            recall(&before, "boot").links,
+            ours.links,
+            "files of before had no peers"
+        );
+    }
+}
