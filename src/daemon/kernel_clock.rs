@@ -188,7 +188,7 @@ fn arm(timer: &Timer) -> io::Result<()> {
 }
 
 /// Returns `CLOCK_REALTIME`, in Unix seconds; a clock before 1970 is at 1970.
-fn wall() -> u64 {
+pub(crate) fn wall() -> u64 {
     let time = nix::time::ClockId::CLOCK_REALTIME
         .now()
         .expect("every Unix has CLOCK_REALTIME");

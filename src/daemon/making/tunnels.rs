@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use config::model::{EndpointHost, PublicKey, WireguardSettings};
 use linkmgr::kinds::Message;
@@ -15,6 +15,7 @@ use linkmgr::kinds::wireguard::endpoints::PeerId;
 use linkmgr::kinds::wireguard::{Device, FAMILY, Peer, PeerReading, get_device, set_endpoint};
 use linkmgr_io::ask::{AskError, Asker, Part};
 
+use crate::kernel_clock;
 use crate::link_keys::Keys;
 
 /// What the kernel tells of the peers of a link.
@@ -47,7 +48,8 @@ impl Tunnels {
         let known = Known {
             ours,
             told: self.told.get(name).unwrap_or(&none),
-            wall: wall(),
+            // The kernel counts handshakes by the time of day.
+            wall: Duration::from_secs(kernel_clock::wall()),
         };
         let messages = differences(family, index, &device, &held, known);
         self.say(messages)?;
@@ -139,11 +141,4 @@ pub(super) fn device(settings: &WireguardSettings, keys: &Keys) -> Result<Device
         mark: settings.mark_in_force(),
         peers,
     })
-}
-
-/// The kernel counts handshakes by the time of day.
-fn wall() -> Duration {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
 }

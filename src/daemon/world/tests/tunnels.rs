@@ -38,11 +38,15 @@ fn reads_keys(effects: &[Effect]) -> bool {
 }
 
 fn tasks(effects: &[Effect]) -> Vec<&Task> {
-    let task = |effect| match effect {
-        &Effect::Make(ref task) => Some(task),
-        _ => None,
-    };
     effects.iter().filter_map(task).collect()
+}
+
+fn task(effect: &Effect) -> Option<&Task> {
+    if let Effect::Make(task) = effect {
+        Some(task)
+    } else {
+        None
+    }
 }
 
 fn made(readings: Option<PeerReading>) -> Input {
