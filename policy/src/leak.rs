@@ -6,7 +6,7 @@ use config::Config;
 use config::model::DefaultUse;
 use config::name::DomainName;
 
-use crate::domains::{Refusal, Target};
+use crate::domains::{Refusal, Route, Target};
 use crate::facts::Owner;
 use crate::plan::{Plan, ScopeState};
 
@@ -43,9 +43,18 @@ pub fn first_breach(config: &Config, plan: &Plan) -> Option<Breach> {
         .find_map(|name| breach(config, plan, &name))
 }
 
-/// Looks at one name.
+/// Looks at one name, as everybody's and as each tunnel's own.
 pub fn breach(config: &Config, plan: &Plan, name: &DomainName) -> Option<Breach> {
-    let route = plan.dns.domains.route(name);
+    let domains = &plan.dns.domains;
+    let made = plan.links.made.iter();
+    let tunnels = made.filter(|made| made.link.wireguard.is_some());
+    let below = tunnels.map(|made| domains.route_below(name, &made.link.name));
+    std::iter::once(domains.route(name))
+        .chain(below)
+        .find_map(|route| breach_by(config, plan, name, &route))
+}
+
+fn breach_by(config: &Config, plan: &Plan, name: &DomainName, route: &Route) -> Option<Breach> {
     let scope = match &route.target {
         Target::Refuse(
             Refusal::ScopeNotReady { .. } | Refusal::SearchExpansion { .. } | Refusal::NoScope,

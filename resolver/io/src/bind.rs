@@ -345,4 +345,16 @@ mod tests {
             assert_eq!(guard.admits(address(source)), expected, "{source}");
         }
     }
+
+    #[test]
+    fn a_socket_has_its_mark_or_is_not_used() {
+        let server = Upstream::plain(std::net::Ipv4Addr::LOCALHOST.into());
+        for mark in [0, 51_820] {
+            match upstream(&server, None, mark, Channel::Udp) {
+                Ok((socket, _)) => assert_eq!(socket.mark().unwrap(), mark),
+                // Without the right to mark there is no tunnel to pass by either.
+                Err(failure) => assert_eq!((failure, mark), (Failure::Unreachable, 51_820)),
+            }
+        }
+    }
 }

@@ -134,3 +134,40 @@ fn rules_and_routes_of_a_full_tunnel_go_together() {
     down.told = BTreeMap::from([(id(9), Told::Down)]);
     assert_eq!(planned(&config, &down), (Vec::new(), Vec::new()));
 }
+
+#[test]
+fn what_a_tunnel_asks_for_its_own_sake_breaks_no_claim() {
+    let dns =
+        "[dns]\nupstreams = [\"10.9.0.1\"]\nclaims = [\"corp.test\"]\ndefault = \"exclusive\"\n";
+    let mut config = tunnel("", "", &format!("allowed = [\"0.0.0.0/0\"]\n{dns}"));
+    let home = DnsSettings {
+        upstreams: vec![config::model::Upstream::plain([192, 0, 2, 53].into())],
+        ..DnsSettings::default()
+    };
+    let mut eth0 = profile("home", "eth0", NetworkSettings::default());
+    eth0.dns = home;
+    config.profiles.insert(eth0.id.clone(), eth0);
+    // A plan looks for breaches by itself.
+    let plan = plan(&config, &facts());
+    let asked = |name: &str, below: Option<&str>| {
+        let (name, domains) = (name.parse().unwrap(), &plan.dns.domains);
+        let route = match below {
+            Some(link) => domains.route_below(&name, link),
+            None => domains.route(&name),
+        };
+        route.target.scope().map(ToString::to_string)
+    };
+    for (name, below, scope) in [
+        ("www.example.test", None, "wg0@wg0"),
+        ("www.example.test", Some("wg0"), "home@eth0"),
+        ("www.example.test", Some("wg1"), "wg0@wg0"),
+        ("git.corp.test", None, "wg0@wg0"),
+        ("git.corp.test", Some("wg0"), "wg0@wg0"),
+    ] {
+        assert_eq!(
+            asked(name, below).as_deref(),
+            Some(scope),
+            "{name} {below:?}"
+        );
+    }
+}

@@ -171,3 +171,19 @@ fn secrets_are_not_shown() {
     let text = format!("{:?}", told(&device()));
     assert!(!text.contains("9, 9") && !text.contains("3, 3"), "{text}");
 }
+
+#[test]
+fn no_octets_make_reading_panic() {
+    let message = &set_device(FAMILY, 5, &device())[0];
+    for cut in 0..message.body.len() {
+        let mut octets = message.body[..cut].to_vec();
+        if let Some(octet) = octets.get_mut(cut / 2) {
+            *octet = octet.wrapping_mul(37).wrapping_add(11);
+        }
+        let message = Message {
+            body: octets,
+            ..message.clone()
+        };
+        drop(Reading::of(&[message]));
+    }
+}
