@@ -1,6 +1,7 @@
 //! What does the kernel tell? [`KernelEvent`]: typed, no netlink bytes.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use config::matcher::Mac;
@@ -148,7 +149,7 @@ pub struct LinkMessage {
     /// The largest packet, in octets.
     pub mtu: u32,
     /// `IFLA_MASTER`: the index of the link that it is a port of.
-    pub port_of: Option<u32>,
+    pub port_of: Option<NonZeroU32>,
     /// `IFF_UP`.
     pub admin_up: bool,
     /// `IFF_LOWER_UP`, and an operational state (RFC 2863) that is not down.

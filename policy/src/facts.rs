@@ -5,6 +5,7 @@ mod supply;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use config::matcher::Mac;
@@ -147,7 +148,7 @@ pub struct LinkFacts {
     /// Whether it has neighbours that hear a multicast: not a tunnel, not loopback.
     pub multicast: bool,
     /// The index of the link that it is a port of.
-    pub port_of: Option<u32>,
+    pub port_of: Option<NonZeroU32>,
     /// Its addresses.
     pub addresses: Vec<Prefix>,
     /// The metric of its IPv4 default route (0.0.0.0/0, or both halves), and the gateway; the best when several.

@@ -9,6 +9,7 @@ pub(crate) mod own_route;
 pub(crate) mod rule;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use config::matcher::Mac;
@@ -140,7 +141,7 @@ fn link(body: &[u8]) -> Option<KernelEvent> {
             IFLA_WIRELESS => return None,
             libc::IFLA_IFNAME => message.name = text(value)?,
             libc::IFLA_MTU => message.mtu = word(value, 0)?,
-            libc::IFLA_MASTER => message.port_of = word(value, 0).filter(|index| *index != 0),
+            libc::IFLA_MASTER => message.port_of = word(value, 0).and_then(NonZeroU32::new),
             libc::IFLA_ADDRESS => message.mac = value.try_into().ok().map(Mac),
             libc::IFLA_OPERSTATE => {
                 message.carrier &= !value

@@ -16,7 +16,7 @@ const VRF: &str = "vrf";
 
 /// Returns the link that has this one as a port, unless ports of its kind keep their addresses.
 pub(super) fn master<'a>(link: &LinkFacts, facts: &'a Facts) -> Option<&'a LinkFacts> {
-    let (_, master) = by_index(link.port_of?, facts)?;
+    let (_, master) = by_index(link.port_of?.get(), facts)?;
     (&*master.kind != VRF).then_some(master)
 }
 
@@ -69,7 +69,7 @@ pub(super) fn raise(
         if has_own || is_told {
             continue;
         }
-        let of = by_index(master, facts);
+        let of = by_index(master.get(), facts);
         let made = of.and_then(|(of, master)| Some((of, *made_by_name.get(&master.name)?)));
         if let Some((of, made)) = made
             && made.link.ports.contains_key(&link.name)

@@ -1,5 +1,7 @@
 //! What can be told of links by command? Up, down, adopt, release, renew; and what the plan for them is.
 
+use std::num::NonZeroU32;
+
 use config::time::Instant;
 use linnet::api::{ItemStatus, LinkParameters, LinkStatus, PlanReply, Reply};
 use policy::facts::Told;
@@ -101,7 +103,8 @@ impl World {
             Told::Release => "release",
         });
         let masters = self.facts.links.iter();
-        let mut masters = masters.filter(|(id, _)| Some(id.index) == link.port_of);
+        let mut masters =
+            masters.filter(|(id, _)| Some(id.index) == link.port_of.map(NonZeroU32::get));
         LinkStatus {
             port_of: masters.next().map(|(_, master)| master.name.to_string()),
             told: told.map(ToOwned::to_owned),

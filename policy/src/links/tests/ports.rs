@@ -1,5 +1,7 @@
 //! What is wanted of a link that is a port of another.
 
+use std::num::NonZeroU32;
+
 use config::layer::{Layer, LayerKind, Origin, Rank, load};
 
 use super::*;
@@ -32,7 +34,7 @@ fn joined(kind: &str) -> Facts {
     let mut facts = one_link();
     link(&mut facts, 3, "eth1", "ethernet");
     link(&mut facts, 9, "br0", kind);
-    facts.links.get_mut(&id(2)).unwrap().port_of = Some(9);
+    facts.links.get_mut(&id(2)).unwrap().port_of = NonZeroU32::new(9);
     facts
 }
 
