@@ -3,6 +3,7 @@
 //! One epoll set, awaited as a whole: no task and no timer for a socket. A port is open as long as somebody wants it; what
 //! comes in is handed on as it is, but for what a filter in the kernel keeps out.
 
+mod closing;
 mod filter;
 mod socket;
 
@@ -15,6 +16,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use closing::Closer;
 use socket::ClientSocket;
 
 /// Ports that are looked at in one round.
@@ -29,6 +31,7 @@ pub struct Ports {
     open: BTreeMap<u64, Opened>,
     by_place: BTreeMap<(u32, Port), u64>,
     opened: u64,
+    closer: Closer,
 }
 
 #[derive(Debug)]
@@ -61,6 +64,7 @@ impl Ports {
             open: BTreeMap::new(),
             by_place: BTreeMap::new(),
             opened: 0,
+            closer: Closer::default(),
         })
     }
 
@@ -79,9 +83,10 @@ impl Ports {
             .copied()
             .collect();
         for place in gone {
-            if let Some(token) = self.by_place.remove(&place) {
-                // Closing takes it out of the set.
-                self.open.remove(&token);
+            if let Some(token) = self.by_place.remove(&place)
+                && let Some(opened) = self.open.remove(&token)
+            {
+                self.close(opened);
             }
         }
         for (place, wanted) in places {
@@ -148,6 +153,19 @@ impl Ports {
             if !heard.is_empty() {
                 return heard;
             }
+        }
+    }
+
+    fn close(&mut self, Opened { wanted, socket }: Opened) {
+        match wanted.port {
+            Port::Packet | Port::Arp | Port::Lldp => {
+                if let Err(error) = self.epoll.get_ref().0.delete(socket.as_fd()) {
+                    tracing::debug!(%error, "a port stays in the set until it is closed");
+                }
+                self.closer.close(socket);
+            }
+            // Closing takes it out of the set.
+            Port::Dhcp4(_) | Port::Icmp6 | Port::Dhcp6 => drop(socket),
         }
     }
 
