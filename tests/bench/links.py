@@ -23,6 +23,8 @@ RUNS = int(os.environ.get("RUNS", "7"))
 ROUTES = int(os.environ.get("ROUTES", "200000"))
 PAIRS = int(os.environ.get("PAIRS", "500"))
 IDLE = int(os.environ.get("IDLE", "60"))
+OWN = int(os.environ.get("OWN", "1000"))
+MANY = int(os.environ.get("MANY", "10000"))
 NETWORKD = "/lib/systemd/systemd-networkd"
 NAME_ADDRESS = "192.0.2.80"
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -109,8 +111,14 @@ class Linnetd:
         (profiles / "c.toml").write_text('match = { name = "c0" }\ndhcp4 = true\n')
         options = [f"--{part}-dir={self.folder / where}" for part, where in
                    (("config", "etc"), ("runtime", "run"), ("state", "state"))]
+        # The machine's own is about another network.
+        (self.folder / "resolv.conf").write_text("")
+        self.command = [self.program, "--user=root", f"--resolv-conf={self.folder / 'resolv.conf'}", *options]
+        return self.run()
+
+    def run(self):
         log = open(self.folder / "linnetd.log", "ab")
-        return subprocess.Popen([self.program, "--user=root", *options], stdout=log, stderr=log)
+        return subprocess.Popen(self.command, stdout=log, stderr=log)
 
     def is_up(self):
         return (self.folder / "run" / "control").exists()
@@ -120,6 +128,10 @@ class Linnetd:
 
     def finish(self):
         """Nothing ran beside it."""
+
+    def ask(self, *words):
+        linnet = Path(self.program).parent / "linnet"
+        return sh(f"{linnet} --socket={self.folder / 'run' / 'control'} {' '.join(words)}")
 
 
 class Networkd:
@@ -228,6 +240,7 @@ def scale(subject):
     clean()
     plug("up")
     subject.prepare()
+    started = time.monotonic()
     process = subject.start()
     until("an address", has_address)
     before, memory = settle(process), resident(process.pid)
@@ -250,10 +263,125 @@ def scale(subject):
     results["more resident after that, MiB"] = resident(process.pid) - memory
     sh("ip link del f0")
     settle(process)
+    # linnetd looks at a clock that nobody synchronises 5, 15 and 35 s after its start, and then when somebody asks.
+    time.sleep(max(0.0, started + 40.0 - time.monotonic()))
     before = wakeups(process.pid)
     time.sleep(IDLE)
     results[f"wake-ups in {IDLE} s of idleness"] = wakeups(process.pid) - before
     stop(subject, process)
+    return results
+
+
+def own_items(number):
+    """Address, route and rule of one of our own links, as a profile and as lines for `ip -batch`."""
+    net, other = f"10.{number >> 8}.{number & 255}", f"172.{16 + (number >> 8)}.{number & 255}"
+    table, priority = 1000 + number, 1000 + number
+    profile = (f'match = {{ name = "o{number}" }}\naddresses = ["{net}.1/24"]\n'
+               f'[[routes]]\nto = "{other}.0/24"\nvia = "{net}.2"\nmetric = 100\n'
+               f'[[rules]]\nfrom = "{net}.0/24"\ntable = {table}\npriority = {priority}\n')
+    lines = (f"link set o{number} up\naddr add {net}.1/24 dev o{number} metric 100\n"
+             f"route add {other}.0/24 via {net}.2 dev o{number} metric 100 proto 112\n"
+             f"rule add from {net}.0/24 table {table} priority {priority} protocol 112\n")
+    return profile, lines
+
+
+def own_routes():
+    """How many routes to 172/8 the main table has: those of our own links."""
+    lines = Path("/proc/self/net/route").read_text().splitlines()[1:]
+    return sum(1 for line in lines if line.split()[1].endswith("AC"))
+
+
+def own_rules():
+    return sh("ip -4 rule").count("from 10.")
+
+
+def raise_own():
+    batch = "\n".join(f"link add o{i} type veth peer name p{i}" for i in range(OWN))
+    subprocess.run(["ip", "-batch", "-"], input=batch, text=True, check=True)
+    batch = "\n".join(f"link set p{i} up" for i in range(OWN))
+    subprocess.run(["ip", "-batch", "-"], input=batch, text=True, check=True)
+
+
+def drop_own():
+    batch = "\n".join(f"link del o{i}" for i in range(OWN))
+    subprocess.run(["ip", "-batch", "-"], input=batch, text=True, check=True)
+    sh("while ip -4 rule del protocol 112 2>/dev/null; do :; done")
+
+
+def own_links(subject, folder):
+    """How fast a thousand links of our own are set up, beside `ip -batch`, and what it costs when all is there already."""
+    results = {}
+    texts = [own_items(number) for number in range(OWN)]
+    clean()
+    # What ip does.
+    raise_own()
+    time.sleep(2.0)
+    begun = time.monotonic()
+    subprocess.run(["ip", "-batch", "-"], input="".join(lines for _, lines in texts), text=True, check=True)
+    by_ip = time.monotonic() - begun
+    if (own_routes(), own_rules()) != (OWN, OWN):
+        raise SystemExit(f"ip has set up {own_routes()} routes and {own_rules()} rules of {OWN}")
+    drop_own()
+    # What linnetd does: nothing is there, then the profiles come.
+    profiles = folder / "etc" / "profiles"
+    process = subject.start()
+    until("it runs", subject.is_up)
+    raise_own()
+    settle(process)
+    for number, (profile, _) in enumerate(texts):
+        (profiles / f"o{number}.toml").write_text(profile)
+    before = cpu(process.pid)
+    begun = time.monotonic()
+    subject.ask("config", "reload")
+    read = time.monotonic() - begun
+    until("all routes", lambda: own_routes() == OWN, pause=0.005)
+    took = until("all rules", lambda: own_rules() == OWN, pause=0.005) - begun
+    results[f"{OWN} own links: by ip -batch, ms"] = by_ip * 1e3
+    results[f"{OWN} own links: from the reload on, ms"] = took * 1e3
+    results[f"{OWN} own links: of it until the reload is answered, ms"] = read * 1e3
+    results[f"{OWN} own links: speed beside ip -batch"] = by_ip / took
+    results[f"{OWN} own links: CPU, s"] = settle(process) - before
+    # Once more: nothing is to be written, whoever asks for it.
+    stop(subject, process)
+    monitor = subprocess.Popen(["ip", "-4", "monitor", "link", "address", "route", "rule"], stdout=subprocess.PIPE, text=True)
+    time.sleep(0.5)
+    (folder / "run" / "control").unlink(missing_ok=True)
+    begun = time.monotonic()
+    process = subject.run()
+    results[f"{OWN} own links: start with all there, ms"] = (until("it runs", subject.is_up) - begun) * 1e3
+    settle(process)
+    subject.ask("config", "reload")
+    settle(process)
+    monitor.terminate()
+    told = [line for line in monitor.communicate()[0].splitlines() if " o" in line or "rule" in line]
+    results[f"{OWN} own links: things that changed when all was there"] = len(told)
+    stop(subject, process)
+    drop_own()
+    for number in range(OWN):
+        (profiles / f"o{number}.toml").unlink()
+    return results
+
+
+def many_links(subject):
+    """How soon a program runs where there are many links of others, and in what memory."""
+    # First: the kernel takes a hundred links a second to tell of a carrier, and c0 would wait for all others.
+    clean()
+    plug("up")
+    until("a carrier", lambda: Path("/sys/class/net/c0/operstate").read_text() == "up\n", pause=0.05)
+    batch = "\n".join(f"link add m{i} type veth peer name n{i}" for i in range(MANY // 2))
+    subprocess.run(["ip", "-batch", "-"], input=batch, text=True, check=True)
+    sh("ip addr flush dev c0")
+    time.sleep(2.0)
+    subject.prepare()
+    begun = time.monotonic()
+    process = subject.start()
+    results = {f"{MANY} foreign links: start until it runs, ms": (until("it runs", subject.is_up) - begun) * 1e3}
+    results[f"{MANY} foreign links: start to address, ms"] = (until("an address", has_address) - begun) * 1e3
+    results[f"{MANY} foreign links: CPU, s"] = settle(process)
+    results[f"{MANY} foreign links: resident, MiB"] = resident(process.pid)
+    stop(subject, process)
+    batch = "\n".join(f"link del m{i}" for i in range(MANY // 2))
+    subprocess.run(["ip", "-batch", "-"], input=batch, text=True, check=True)
     return results
 
 
@@ -269,7 +397,7 @@ def main():
         subjects.append(network_manager.NetworkManager(folder))
     else:
         print(f"NetworkManager is not measured: there is no {absent}", flush=True)
-    wanted = sys.argv[1:] or ["start", "carrier", "scale"]
+    wanted = sys.argv[1:] or ["start", "carrier", "scale", "own", "many"]
     times = {subject.name: {} for subject in subjects}
     if "start" in wanted:
         for _ in range(RUNS):
@@ -292,6 +420,13 @@ def main():
     if "scale" in wanted:
         for subject in subjects:
             for what, value in scale(subject).items():
+                print(f"{subject.name:18} {what:70} {value:10.2f}", flush=True)
+    if "own" in wanted:
+        for what, value in own_links(subjects[0], folder).items():
+            print(f"{subjects[0].name:18} {what:70} {value:10.2f}", flush=True)
+    if "many" in wanted:
+        for subject in subjects:
+            for what, value in many_links(subject).items():
                 print(f"{subject.name:18} {what:70} {value:10.2f}", flush=True)
     router.terminate()
     shutil.rmtree(folder, ignore_errors=True)
