@@ -177,7 +177,8 @@ impl Clock {
         }
     }
 
-    /// Takes up what the kernel says; to be called at start, each minute, on resume, and when the clock was set.
+    /// Takes up what the kernel says; to be called at start, on resume, when the clock was set, at [`Self::ripens_at`], each hour for
+    /// what is saved, and while dates do not count when somebody wants to know.
     pub fn handle_reading(&mut self, reading: Reading) -> Forget {
         let has_jumped = self.last.is_some_and(|last| has_jumped(last, reading));
         self.last = Some(reading);
@@ -261,6 +262,25 @@ impl Clock {
             .saved_at
             .is_none_or(|saved_at| time >= saved_at.saturating_add(SAVE_INTERVAL));
         is_due.then_some(time)
+    }
+
+    /// Returns the time since boot, in seconds, at which the clock comes to be believed if nothing happens: signatures agree with
+    /// it, and the grace is not over.
+    pub fn ripens_at(&self) -> Option<u64> {
+        let State::Excepted {
+            since,
+            standing: Standing::Agrees,
+        } = self.state
+        else {
+            return None;
+        };
+        let ripens_at = since.saturating_add(GRACE);
+        let is_to_come = |reading: &Reading| {
+            reading.uptime < ripens_at
+                && reading.wall >= self.floor()
+                && self.is_plausible(*reading)
+        };
+        self.last.filter(is_to_come).map(|_| ripens_at)
     }
 
     /// The earliest time it can be. The clock kept through a shutdown is less exact than the one that was saved.

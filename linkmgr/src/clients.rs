@@ -135,7 +135,7 @@ pub struct Clients {
     machine: Machine,
     seed: u64,
     plan: Arc<LinksPlan>,
-    /// What is known of each link that has a plan.
+    /// What is known of each link that clients run on.
     facts: BTreeMap<LinkId, Traits>,
     clients: BTreeMap<LinkId, OnLink>,
     memory: Memory,
@@ -218,8 +218,9 @@ impl Clients {
         wall: WallTime,
         now: Instant,
     ) {
-        let planned = self.plan.links.keys();
-        let facts = planned.filter_map(|id| Some((*id, Traits::of(links.get(id)?))));
+        let planned = self.plan.links.iter();
+        let planned = planned.filter(|(_, link)| link.clients != Default::default());
+        let facts = planned.filter_map(|(id, _)| Some((*id, Traits::of(links.get(id)?))));
         let facts: BTreeMap<LinkId, Traits> = facts.collect();
         if facts == self.facts {
             return;
@@ -228,18 +229,18 @@ impl Clients {
         self.adjust(wall, now);
     }
 
-    /// Takes a packet. `links` are all links of the machine: the kernel answers for an address by each of them, and what one of ours
-    /// says by ARP is no conflict.
+    /// Takes a packet. `is_own` says whether a hardware address is that of any link of the machine: the kernel answers for an
+    /// address by each of them, and what one of ours says by ARP is no conflict.
     pub fn handle_heard(
         &mut self,
         heard: &Heard,
-        links: &BTreeMap<LinkId, LinkFacts>,
+        is_own: impl Fn(Mac) -> bool,
         wall: WallTime,
         now: Instant,
     ) {
         if heard.port == Port::Arp
             && let Some(packet) = ArpPacket::parse(&heard.octets)
-            && links.values().any(|link| link.mac == Some(packet.sender))
+            && is_own(packet.sender)
         {
             return;
         }

@@ -57,6 +57,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use config::matcher::Mac;
 use config::time::Instant;
 pub use journal::{Boot, JournalText};
 pub use kernel::{AddressMessage, KernelEvent, LinkMessage, RouteMessage, Usability};
@@ -64,7 +65,7 @@ pub use local::{LocalAddresses, local_names};
 use observed::Observed;
 pub use octets::Lifetime;
 pub use offered::Designated;
-use policy::{LinkFacts, LinkId};
+use policy::{Interest, LinkFacts, LinkId};
 pub use reconcile::MAX_IN_FLIGHT;
 use reconcile::Writer;
 pub use request::{KernelAnswer, KernelFault, KernelRequest, RequestId};
@@ -80,7 +81,11 @@ pub struct LinkManager {
     observed: Observed,
     /// What a listing has brought so far; `None` while there is none.
     listing: Option<Observed>,
+    /// Facts of the links that matter.
     facts: BTreeMap<LinkId, LinkFacts>,
+    interest: Interest,
+    /// Links whose facts have changed, come or gone.
+    changed: BTreeSet<LinkId>,
     id_by_index: BTreeMap<u32, LinkId>,
     births: u32,
     /// What asks the kernel.
@@ -116,15 +121,49 @@ impl LinkManager {
                     return false;
                 }
                 let touched = self.observed.apply(event, now);
+                self.observed.forget_gone();
                 let indexes = self.mark(touched);
                 self.update_facts(indexes)
             }
         }
     }
 
-    /// Returns the facts of every link.
+    /// Returns the facts of every link that matters: of all of them, unless [`LinkManager::apply_interest`] said less.
     pub fn facts(&self) -> &BTreeMap<LinkId, LinkFacts> {
         &self.facts
+    }
+
+    /// Returns the links whose facts are others than when this was last asked, or that have come, or are gone.
+    pub fn take_changed(&mut self) -> BTreeSet<LinkId> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Takes which links matter: of the others no facts are made, and nothing that happens to them is told. Returns whether any
+    /// fact has changed.
+    pub fn apply_interest(&mut self, interest: Interest) -> bool {
+        if self.interest == interest {
+            return false;
+        }
+        self.interest = interest;
+        let indexes: Vec<u32> = self.id_by_index.keys().copied().collect();
+        self.update_facts(indexes)
+    }
+
+    /// Returns every link, with facts that are made for the occasion.
+    pub fn all_links(&self) -> impl Iterator<Item = (LinkId, LinkFacts)> {
+        let ids = self.id_by_index.values();
+        ids.filter_map(|id| Some((*id, self.observed.facts(id.index)?)))
+    }
+
+    /// Returns the link of this name.
+    pub fn id_of(&self, name: &str) -> Option<LinkId> {
+        let index = self.observed.index_of(name)?;
+        self.id_by_index.get(&index).copied()
+    }
+
+    /// Whether a link of this machine has this hardware address.
+    pub fn has_mac(&self, mac: Mac) -> bool {
+        self.observed.has_mac(mac)
     }
 
     /// Replaces what is observed by a complete listing. A link whose kind differs is another one with the same index:
@@ -164,10 +203,14 @@ impl LinkManager {
                 birth: self.births,
             }
         });
+        if !self.interest.covers(&facts) {
+            return self.drop_facts(id);
+        }
         if self.facts.get(&id) == Some(&facts) {
             return false;
         }
         self.facts.insert(id, facts);
+        self.changed.insert(id);
         true
     }
 
@@ -176,6 +219,14 @@ impl LinkManager {
             return false;
         };
         self.mark_gone(id);
-        self.facts.remove(&id).is_some()
+        self.drop_facts(id)
+    }
+
+    fn drop_facts(&mut self, id: LinkId) -> bool {
+        let is_gone = self.facts.remove(&id).is_some();
+        if is_gone {
+            self.changed.insert(id);
+        }
+        is_gone
     }
 }

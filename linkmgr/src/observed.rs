@@ -9,8 +9,10 @@ mod own;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use config::matcher::Mac;
 use config::model::Prefix;
 use config::time::Instant;
 use policy::LinkFacts;
@@ -29,8 +31,10 @@ const MAIN: u32 = 254;
 #[derive(Debug, Default)]
 pub(crate) struct Observed {
     entry_by_index: BTreeMap<u32, Entry>,
-    /// Indexes whose link was told to be gone.
+    /// Indexes whose link was told to be gone, during a listing.
     gone: BTreeSet<u32>,
+    /// The kinds of links, each once in memory.
+    kinds: BTreeSet<Arc<str>>,
     own: Own,
     /// What was read of switches, and set: the kernel tells of none.
     switches: BTreeMap<(u32, Switch), i32>,
@@ -149,10 +153,33 @@ impl Observed {
         self.gone.contains(&index)
     }
 
+    /// Forgets which links were told to be gone: outside of a listing nobody asks, and there is no end of them.
+    pub(crate) fn forget_gone(&mut self) {
+        self.gone.clear();
+    }
+
     /// Returns the kind of the link with this index.
     pub(crate) fn kind(&self, index: u32) -> Option<&str> {
         let link = self.entry_by_index.get(&index)?.link.as_ref()?;
         Some(&link.kind)
+    }
+
+    /// Returns the index of the link of this name.
+    pub(crate) fn index_of(&self, name: &str) -> Option<u32> {
+        let mut links = self.links();
+        links
+            .find(|link| *link.name == *name)
+            .map(|link| link.index)
+    }
+
+    /// Whether a link has this hardware address.
+    pub(crate) fn has_mac(&self, mac: Mac) -> bool {
+        self.links().any(|link| link.mac == Some(mac))
+    }
+
+    fn links(&self) -> impl Iterator<Item = &LinkMessage> {
+        let entries = self.entry_by_index.values();
+        entries.filter_map(|entry| entry.link.as_deref())
     }
 
     /// Returns the facts of the link with this index; `None` until the link itself is told.
@@ -187,8 +214,14 @@ impl Observed {
         self.entry_by_index.entry(index).or_default()
     }
 
-    fn link(&mut self, link: LinkMessage, touched: &mut Touched) {
+    fn link(&mut self, mut link: LinkMessage, touched: &mut Touched) {
         let index = link.index;
+        match self.kinds.get(&link.kind) {
+            Some(kind) => link.kind = Arc::clone(kind),
+            None => {
+                self.kinds.insert(Arc::clone(&link.kind));
+            }
+        }
         let entry = self.entry(index);
         if entry.link.as_deref() == Some(&link) {
             return;
@@ -263,6 +296,12 @@ impl Observed {
 
     /// Follows what becomes of the routes whose preferred source no link has.
     fn drop_source(&mut self, source: IpAddr, touched: &mut Touched) {
+        let entries = || self.entry_by_index.values();
+        let is_used = self.own.has_source(source)
+            || source.is_ipv4() && entries().any(|entry| entry.routes.has_source(source));
+        if !is_used {
+            return;
+        }
         let held = self
             .entry_by_index
             .values()

@@ -50,6 +50,8 @@ pub(crate) struct Writer {
     marks_addresses: bool,
     /// Items that have to be compared.
     dirty: BTreeSet<Item>,
+    /// Items that have to be compared when the kernel has answered.
+    dirty_later: BTreeSet<Item>,
     /// Items that have to be asked for, in order.
     queue: BTreeSet<(Step, Item)>,
     step_by_item: BTreeMap<Item, Step>,
@@ -151,6 +153,9 @@ impl LinkManager {
             return;
         };
         writer.busy.remove(&item);
+        if writer.dirty_later.remove(&item) {
+            writer.dirty.insert(item.clone());
+        }
         match answer {
             KernelAnswer::Done => self.take_done(&item, &request, now),
             KernelAnswer::Value(value) => {
@@ -330,15 +335,13 @@ impl LinkManager {
         if self.is_held() || self.writer.stopping == Some(StopLevel::Release) {
             return;
         }
-        let mut waiting = BTreeSet::new();
         while let Some(item) = self.writer.dirty.pop_first() {
             if self.writer.busy.contains(&item) {
-                waiting.insert(item);
-                continue;
+                self.writer.dirty_later.insert(item);
+            } else {
+                self.settle_item(item);
             }
-            self.settle_item(item);
         }
-        self.writer.dirty = waiting;
     }
 
     fn settle_item(&mut self, item: Item) {
@@ -547,6 +550,7 @@ impl Writer {
 
     fn forget_requests(&mut self) {
         self.dirty.clear();
+        self.dirty_later.clear();
         self.queue.clear();
         self.step_by_item.clear();
         self.delayed.clear();

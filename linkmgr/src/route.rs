@@ -56,6 +56,11 @@ impl Routes {
         }
     }
 
+    /// Whether a route has this preferred source address.
+    pub(crate) fn has_source(&self, source: IpAddr) -> bool {
+        self.0.iter().any(|entry| entry.source == Some(source))
+    }
+
     /// Removes a route, whatever its source; returns whether it was there.
     pub(crate) fn remove(&mut self, message: &RouteMessage) -> bool {
         let Ok(place) = self.place(message.to, message.route) else {

@@ -1,12 +1,14 @@
 //! How much does a link cost? Less than 1 KiB on the heap, with three addresses and two default routes.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use config::model::Prefix;
 use config::time::Instant;
 use linkmgr::{AddressMessage, KernelEvent, LinkManager, LinkMessage, RouteMessage};
+use policy::Interest;
 use policy::facts::DefaultRoute;
 
 struct Counting;
@@ -77,8 +79,42 @@ fn tell(links: &mut LinkManager) {
     links.handle_event(KernelEvent::ListingEnds, NOW);
 }
 
+/// What a link costs that nobody means, in its name, its index and what the kernel says of it.
+const BYTES_PER_STRANGER: usize = 400;
+
+/// Part of the test below, as one allocator counts for all of a program.
+fn strangers_cost_little_and_nothing_when_they_are_gone() {
+    let before = HELD.load(Ordering::Relaxed);
+    let mut links = LinkManager::default();
+    let nobody = Interest::of(&config::Config::default(), &BTreeMap::new());
+    assert!(!links.apply_interest(nobody));
+    for index in 1..=LINKS {
+        let changed = links.handle_event(
+            KernelEvent::Link(LinkMessage {
+                index,
+                name: format!("link{index}").into(),
+                kind: "veth".into(),
+                ..LinkMessage::default()
+            }),
+            NOW,
+        );
+        assert!(!changed);
+    }
+    assert!(links.facts().is_empty());
+    assert_eq!(links.all_links().count(), LINKS as usize);
+    assert!(links.id_of("link7").is_some());
+    let per_link = (HELD.load(Ordering::Relaxed) - before) / LINKS as usize;
+    assert!(per_link < BYTES_PER_STRANGER, "{per_link} bytes per link");
+    for index in 1..=LINKS {
+        links.handle_event(KernelEvent::LinkGone { index }, NOW);
+    }
+    let left = (HELD.load(Ordering::Relaxed) - before) / LINKS as usize;
+    assert!(left < 16, "{left} bytes of each link are left");
+}
+
 #[test]
 fn link_costs_less_than_one_kibibyte_even_after_a_second_listing() {
+    strangers_cost_little_and_nothing_when_they_are_gone();
     let before = HELD.load(Ordering::Relaxed);
     let mut links = LinkManager::default();
     tell(&mut links);

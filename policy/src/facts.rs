@@ -47,17 +47,41 @@ impl Facts {
     /// Takes the links as the kernel tells them, and notes which of them went down. What hangs on a link ends with it, and what
     /// was tried on it when it goes down.
     pub fn take_links(&mut self, links: &BTreeMap<LinkId, LinkFacts>, now: Instant) {
-        let is_up = |id: &LinkId| links.get(id).is_some_and(|link| link.up);
-        let was_up = self.links.iter().filter(|(_, link)| link.up);
-        for (id, _) in was_up.filter(|(id, _)| !is_up(id)) {
-            self.down_since.insert(*id, now);
+        let gone = self.links.keys().filter(|id| !links.contains_key(id));
+        for id in gone.copied().collect::<Vec<_>>() {
+            self.take_link(id, None, now);
         }
-        self.down_since
-            .retain(|id, _| links.contains_key(id) && !is_up(id));
-        self.reach.retain(|(id, _), _| is_up(id));
-        self.told.retain(|id, _| links.contains_key(id));
-        self.supplies.retain(|(id, _), _| links.contains_key(id));
-        self.links.clone_from(links);
+        for (id, link) in links {
+            self.take_link(*id, Some(link), now);
+        }
+    }
+
+    /// Takes one link as the kernel tells it now, or that it is gone or does not matter ([`crate::Interest`]).
+    pub fn take_link(&mut self, id: LinkId, link: Option<&LinkFacts>, now: Instant) {
+        let is_up = link.is_some_and(|link| link.up);
+        let was_up = self.links.get(&id).is_some_and(|link| link.up);
+        if is_up || link.is_none() {
+            self.down_since.remove(&id);
+        } else if was_up {
+            self.down_since.insert(id, now);
+        }
+        if !is_up {
+            for family in [Family::Ipv4, Family::Ipv6] {
+                self.reach.remove(&(id, family));
+            }
+        }
+        match link {
+            Some(link) => {
+                self.links.insert(id, link.clone());
+            }
+            None => {
+                self.links.remove(&id);
+                self.told.remove(&id);
+                for supplier in Supplier::ALL {
+                    self.supplies.remove(&(id, supplier));
+                }
+            }
+        }
     }
 
     /// Returns how far packets get through a link.

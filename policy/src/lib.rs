@@ -12,6 +12,7 @@ mod dns64;
 pub mod domains;
 pub mod explain;
 pub mod facts;
+mod interest;
 pub mod leak;
 pub mod links;
 pub mod multicast;
@@ -36,6 +37,7 @@ use config::name::DomainName;
 pub use domains::{DomainTable, Refusal, Route, Target};
 pub use explain::{Because, Candidate, Explanation, Outcome, Rule};
 pub use facts::{Facts, LinkFacts, LinkId, NetworkId, Owner};
+pub use interest::Interest;
 pub use links::{LinkPlan, LinksPlan, Uplinks};
 pub use plan::{DnsPlan, Plan, ScopeId, ScopePlan, ScopeState};
 
@@ -46,7 +48,8 @@ use supplied::Supplied;
 /// Computes everything we intend.
 pub fn plan(config: &Config, facts: &Facts) -> Plan {
     let mut notes = Vec::new();
-    let profiles_by_link = profile::by_link(config, facts);
+    let profiles = profile::Profiles::of(config);
+    let profiles_by_link = profile::by_link(&profiles, facts);
     let links = links::plan(config, facts, &profiles_by_link, &mut notes);
     let supplied = supplied::by_link(config, facts, &links);
     let own = own_layers(config, facts, &supplied);
@@ -61,7 +64,7 @@ pub fn plan(config: &Config, facts: &Facts) -> Plan {
     let search = search(config, facts, &scopes, &supplied);
     let known = known_search(config, facts, &supplied);
     notes.extend(scopes.notes);
-    shadowed(config, facts, &mut notes);
+    shadowed(&profiles, facts, &mut notes);
 
     let searched_locals = known
         .iter()
@@ -232,19 +235,19 @@ fn known_search(
 }
 
 /// Notes profiles whose links are all governed by others.
-fn shadowed(config: &Config, facts: &Facts, notes: &mut Vec<Note>) {
+fn shadowed(profiles: &profile::Profiles<'_>, facts: &Facts, notes: &mut Vec<Note>) {
     for link in facts.links.values().filter(|link| !link.loopback) {
-        let mut matching = profile::matching(config, link);
-        let Some(first) = matching.next() else {
+        let matching = profiles.matching(link);
+        let Some((first, others)) = matching.split_first() else {
             continue;
         };
-        for other in matching {
+        for other in others {
             let text = format!(
                 "link {} is governed by profile {first}, which matches too and comes first",
                 link.name
             );
             notes.push(Note {
-                owner: Owner::Profile(other),
+                owner: Owner::Profile((*other).clone()),
                 text,
             });
         }

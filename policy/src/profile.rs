@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use config::Config;
-use config::matcher::LinkTraits;
-use config::model::{Prefix, ProfileId};
+use config::matcher::{Glob, LinkMatch, LinkTraits};
+use config::model::{Prefix, Profile, ProfileId};
 use config::name::DomainName;
 
 use crate::facts::{Facts, LinkFacts, LinkId};
@@ -14,43 +14,85 @@ use crate::facts::{Facts, LinkFacts, LinkId};
 const MAX_ZONES: usize = 256;
 
 /// Assigns each link to the first profile, in the order of their ids, that matches it. Loopback links have none.
-pub(crate) fn by_link(config: &Config, facts: &Facts) -> BTreeMap<LinkId, ProfileId> {
+pub(crate) fn by_link(profiles: &Profiles<'_>, facts: &Facts) -> BTreeMap<LinkId, ProfileId> {
     let mut profiles_by_link = BTreeMap::new();
     for (id, link) in &facts.links {
         if link.loopback {
             continue;
         }
-        if let Some(profile) = matching(config, link).next() {
-            profiles_by_link.insert(*id, profile);
+        if let Some(profile) = profiles.matching(link).first() {
+            profiles_by_link.insert(*id, (*profile).clone());
         }
     }
     profiles_by_link
 }
 
-/// Returns every profile that matches a link, in the order of their ids.
-pub(crate) fn matching<'a>(
-    config: &'a Config,
-    link: &'a LinkFacts,
-) -> impl Iterator<Item = ProfileId> + 'a {
-    let names = names(link);
-    config
-        .profiles
-        .values()
-        .filter(move |profile| {
-            let matches = profile.matches.as_ref();
-            matches.is_some_and(|matches| matches.matches(&traits(link, &names)))
-        })
-        .map(|profile| profile.id.clone())
+/// The profiles by the links that they name, so that a thousand links with a profile each are a thousand steps.
+pub(crate) struct Profiles<'a> {
+    by_name: BTreeMap<&'a str, Vec<&'a Profile>>,
+    /// Those that name no link.
+    others: Vec<&'a Profile>,
 }
 
-fn names(link: &LinkFacts) -> Vec<&str> {
+impl<'a> Profiles<'a> {
+    /// Sorts the profiles of a configuration.
+    pub(crate) fn of(config: &'a Config) -> Self {
+        let mut profiles = Self {
+            by_name: BTreeMap::new(),
+            others: Vec::new(),
+        };
+        for profile in config.profiles.values() {
+            let Some(matches) = &profile.matches else {
+                continue;
+            };
+            match literal_names(matches) {
+                None => profiles.others.push(profile),
+                Some(names) => {
+                    for name in names {
+                        profiles.by_name.entry(name).or_default().push(profile);
+                    }
+                }
+            }
+        }
+        profiles
+    }
+
+    /// Returns every profile that matches a link, in the order of their ids.
+    pub(crate) fn matching(&self, link: &LinkFacts) -> Vec<&'a ProfileId> {
+        let names = names(link);
+        let named = names.iter().filter_map(|name| self.by_name.get(name));
+        let mut found: Vec<&ProfileId> = named
+            .flatten()
+            .chain(&self.others)
+            .filter(|profile| {
+                let matches = profile.matches.as_ref();
+                matches.is_some_and(|matches| matches.matches(&traits(link, &names)))
+            })
+            .map(|profile| &profile.id)
+            .collect();
+        found.sort();
+        found.dedup();
+        found
+    }
+}
+
+/// Returns the names of the only links that a match can fit, when it says so.
+pub(crate) fn literal_names(matches: &LinkMatch) -> Option<impl Iterator<Item = &str>> {
+    let is_named = !matches.name.is_empty();
+    let is_literal = matches.name.iter().all(|glob| glob.literal().is_some());
+    (is_named && is_literal).then(|| matches.name.iter().filter_map(Glob::literal))
+}
+
+/// Returns all names of a link.
+pub(crate) fn names(link: &LinkFacts) -> Vec<&str> {
     std::iter::once(&link.name)
         .chain(&link.alt_names)
         .map(|name| &**name)
         .collect()
 }
 
-fn traits<'a>(link: &'a LinkFacts, names: &'a [&'a str]) -> LinkTraits<'a> {
+/// Returns what a match can see of a link.
+pub(crate) fn traits<'a>(link: &'a LinkFacts, names: &'a [&'a str]) -> LinkTraits<'a> {
     LinkTraits {
         names,
         mac: link.mac,

@@ -111,6 +111,13 @@ pub(crate) fn make(config: &Config, facts: &Facts, ground: &Ground<'_>) -> Scope
 
 fn layers<'a>(config: &'a Config, facts: &'a Facts, ground: &Ground<'a>) -> Vec<Layer<'a>> {
     let mut layers = Vec::new();
+    let mut links_by_profile: BTreeMap<&ProfileId, Vec<(LinkId, &LinkFacts)>> = BTreeMap::new();
+    for (id, profile) in ground.profiles_by_link {
+        if let Some(link) = facts.links.get(id) {
+            let links = links_by_profile.entry(profile).or_default();
+            links.push((*id, link));
+        }
+    }
     for (owner, dns) in ground.own {
         let (name, trust) = match owner {
             Owner::ForeignResolvConf => ("resolv.conf", Trust::Network),
@@ -132,19 +139,10 @@ fn layers<'a>(config: &'a Config, facts: &'a Facts, ground: &Ground<'a>) -> Vec<
     for profile in config.profiles.values() {
         let governs = match &profile.matches {
             None => Governs::Nothing,
-            Some(matches) => {
-                let links: Vec<_> = facts
-                    .links
-                    .iter()
-                    .filter(|(id, _)| ground.profiles_by_link.get(id) == Some(&profile.id))
-                    .map(|(id, link)| (*id, link))
-                    .collect();
-                if links.is_empty() {
-                    Governs::Absent(matches.to_string().into())
-                } else {
-                    Governs::Links(links)
-                }
-            }
+            Some(matches) => match links_by_profile.remove(&profile.id) {
+                None => Governs::Absent(matches.to_string().into()),
+                Some(links) => Governs::Links(links),
+            },
         };
         let owner = Owner::Profile(profile.id.clone());
         let name = profile.id.to_string();
@@ -332,20 +330,20 @@ impl Scopes {
 
     /// Gives every link's own prefixes to the best scope of that link that can be asked.
     fn claim_prefixes(&mut self, facts: &Facts) {
-        for (id, link) in &facts.links {
-            let on_link = |made: &&Made| {
-                made.plan
-                    .link
-                    .as_ref()
-                    .is_some_and(|link| link.id == Some(*id))
+        let mut best_by_link: BTreeMap<LinkId, usize> = BTreeMap::new();
+        for (place, made) in self.made.iter().enumerate() {
+            let link = made.plan.link.as_ref().and_then(|link| link.id);
+            if let Some(id) = link.filter(|_| made.plan.state == ScopeState::Ready) {
+                best_by_link.entry(id).or_insert(place);
+            }
+        }
+        for (id, place) in best_by_link {
+            let (Some(link), Some(made)) = (facts.links.get(&id), self.made.get(place)) else {
+                continue;
             };
-            let ready = |made: &&Made| made.plan.state == ScopeState::Ready;
             if link.loopback {
                 continue;
             }
-            let Some(made) = self.made.iter().filter(on_link).find(ready) else {
-                continue;
-            };
             let owner = Owner::Link(Arc::clone(&link.name));
             let zones: Vec<DomainName> = link
                 .addresses

@@ -4,6 +4,8 @@
 //! made anew where it must be and the journal proves that we made it. Nothing else is ever removed: not a link of the same
 //! name, not a port that somebody else has put into a bridge of ours, not an attribute that no profile has named.
 
+mod order;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -158,23 +160,14 @@ pub fn wanted(config: &Config) -> Vec<WantedLink> {
             open.insert(link.name.clone(), wanted);
         }
     }
+    let mut waits = order::Waits::of(&open);
     let mut ordered = Vec::with_capacity(open.len());
-    while !open.is_empty() {
-        let names: BTreeSet<Arc<str>> = open
-            .values()
-            .flat_map(|wanted| std::iter::once(&wanted.link.name).chain(&wanted.link.peer))
-            .cloned()
-            .collect();
-        let is_free = |wanted: &WantedLink| !wanted.link.below().any(|name| names.contains(name));
-        let free = open.iter().find(|(_, wanted)| is_free(wanted));
-        // A circle has been reported and taken out when the configuration was read; were there one, its links come last.
-        let Some(name) = free
-            .or_else(|| open.iter().next())
-            .map(|(name, _)| name.clone())
-        else {
-            break;
-        };
-        ordered.extend(open.remove(&name));
+    // A circle has been reported and taken out when the configuration was read; were there one, its links come last.
+    while let Some(name) = waits.next().or_else(|| open.keys().next().cloned()) {
+        if let Some(link) = open.remove(&name) {
+            waits.done(&name);
+            ordered.push(link);
+        }
     }
     ordered
 }

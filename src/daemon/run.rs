@@ -285,9 +285,9 @@ impl<'a> Running<'a> {
                     None
                 }
             };
-            if matches!(input, Some(Input::Kernel(_))) {
-                // Sockets are bound to addresses and links as they were.
-                self.driver.renew_ports();
+            let is_asked = matches!(input, None | Some(Input::Control(_)));
+            if is_asked && self.world.wants_look(clock::now()) {
+                self.feed(Input::Clock(self.kernel_clock.read())).await;
             }
             match input {
                 Some(input) => self.feed(input).await,
@@ -479,6 +479,7 @@ impl<'a> Running<'a> {
                         tracing::error!(%error, "no links can be made");
                     }
                 }
+                Effect::RenewPorts => self.driver.renew_ports(),
                 Effect::Ports(wanted) => self.link_io.open_ports(&wanted),
                 Effect::Send(transmits) => {
                     for transmit in transmits {

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-/// The longest file that is read, in bytes.
-const MAX_FILE: u64 = 4 << 20;
+/// The longest file that is read, in bytes: the journal of a hundred thousand links.
+const MAX_FILE: u64 = 64 << 20;
 /// Nobody else's business.
 const MODE: u32 = 0o600;
 /// Bytes of the writer's stack.

@@ -20,17 +20,20 @@ use dnssec::TrustAnchors;
 use dnssec::anchors::negative::{LIFETIME_DEFAULT, emit_negatives, parse_negatives};
 use dnssec::anchors::rollover::Observation;
 use dnssec::anchors::{NegativeAnchor, NegativeError};
-use dnssec::clock::{Because, Clock, Evidence, Forget, JUMP, Judgement, Reading};
+use dnssec::clock::{Because, Clock, Evidence, Forget, JUMP, Judgement, Reading, SAVE_INTERVAL};
 use hickory_proto::rr::Name;
 use linnet::anchor_files::{ANCHORS_STAY, AnchorText, understand};
 
 pub(crate) use points::PointKey;
 use points::Points;
 
-/// How often the clock is looked at while dates do not count.
+/// How long a look at the clock counts for those who ask, while dates do not count; and how soon it is looked at by itself
+/// after something happened: whoever sets a clock says a moment later that it is right.
 pub(crate) const LOOK_SOON: Duration = Duration::from_secs(5);
-/// How often the clock is looked at otherwise.
-pub(crate) const LOOK_LATER: Duration = Duration::from_secs(10 * 60);
+/// How often it is looked at so while nothing more happens, each time after twice the pause.
+const LOOKS: u32 = 3;
+/// How often the clock is looked at otherwise: the time is saved then.
+pub(crate) const LOOK_LATER: Duration = Duration::from_secs(SAVE_INTERVAL);
 /// How many negative anchors there may be.
 const NEGATIVE_MAX: usize = 1000;
 /// How long a reason may be, in bytes.
@@ -77,6 +80,8 @@ pub(crate) struct Trust {
     time: u64,
     /// When it is to be looked at again.
     look_at: Instant,
+    /// How often it was looked at by itself since something happened.
+    looks: u32,
     /// Negative anchors that were added while dates did not count.
     provisional: Vec<Name>,
     /// What the file of negative anchors says.
@@ -104,6 +109,7 @@ impl Trust {
             looked_at: Instant::ZERO,
             time: 0,
             look_at: Instant::ZERO,
+            looks: 0,
             provisional: Vec::new(),
             kept: kept.to_owned(),
         }
@@ -183,6 +189,8 @@ impl Trust {
     pub(crate) fn handle_reading(&mut self, reading: Reading, now: Instant) -> Judged {
         let before = self.time(now);
         let because = self.clock.because();
+        let is_by_itself = now >= self.look_at && because != Because::Unread;
+        self.looks = if is_by_itself { self.looks + 1 } else { 0 };
         let forget = self.clock.handle_reading(reading);
         self.looked_at = now;
         self.points.begin(now);
@@ -297,9 +305,16 @@ impl Trust {
         }
     }
 
-    /// Returns when the clock is to be looked at again: soon while dates do not count, and when a negative anchor ends.
+    /// Returns when the clock is to be looked at again: a few times soon while dates do not count, when they come to count by
+    /// themselves, and when a negative anchor ends. A machine that is idle and has no clock sleeps all the same: who asks
+    /// has it looked at ([`Self::wants_look`]).
     pub(crate) const fn look_at(&self) -> Instant {
         self.look_at
+    }
+
+    /// Whether the clock is to be looked at before somebody's question is taken: dates may have come to count meanwhile.
+    pub(crate) fn wants_look(&self, now: Instant) -> bool {
+        !self.dates_count() && now >= self.looked_at + LOOK_SOON
     }
 
     /// Returns the negative anchors that count.
@@ -326,14 +341,17 @@ impl Trust {
     }
 
     fn plan_look(&mut self) {
-        let pause = if self.dates_count() {
-            LOOK_LATER
-        } else {
-            LOOK_SOON
+        let pause = match self.looks {
+            looks if looks < LOOKS && !self.dates_count() => LOOK_SOON * (1 << looks),
+            _ => LOOK_LATER,
         };
         let ends = self.negatives().map(NegativeAnchor::expires_at).min();
         let left = ends.map(|at| Duration::from_secs(at.saturating_sub(self.time)));
         self.look_at = self.looked_at + left.map_or(pause, |left| left.min(pause));
+        if let Some(ripens_at) = self.clock.ripens_at() {
+            let ripens_at = Instant::ZERO + Duration::from_secs(ripens_at);
+            self.look_at = self.look_at.min(ripens_at);
+        }
         if self.dates_count()
             && let Some(due_at) = self.points.due_at(self.time, self.looked_at)
         {

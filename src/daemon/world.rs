@@ -14,6 +14,7 @@ mod exposing;
 mod linking;
 mod lists;
 mod making;
+mod pacing;
 mod reloading;
 mod steering;
 #[cfg(test)]
@@ -74,6 +75,7 @@ pub(crate) struct World {
     plan: Plan,
     generation: u64,
     begun: bool,
+    pace: pacing::Pace,
     linking: Linking,
     making: making::Making,
     tunnels: tunnels::Tunnels,
@@ -130,6 +132,8 @@ pub(crate) enum Effect {
     Requests(Vec<(RequestId, KernelRequest)>),
     /// Have this done with links that profiles make.
     Make(Task),
+    /// Ask upstreams through new sockets: links and addresses that the open ones are bound to have changed.
+    RenewPorts,
     /// Have these ports of clients open, and no others.
     Ports(Vec<WantedPort>),
     /// Send these through them.
@@ -256,7 +260,7 @@ impl World {
         {
             tracing::warn!("what was remembered of networks cannot be read: they are tried anew");
         }
-        Self {
+        let mut world = Self {
             resolver,
             config,
             diagnostics,
@@ -264,6 +268,7 @@ impl World {
             plan: Plan::default(),
             generation: 0,
             begun: false,
+            pace: pacing::Pace::default(),
             making: making::Making::new(links.made.clone()),
             linking: Linking::new(links),
             tunnels: tunnels::Tunnels::default(),
@@ -287,7 +292,9 @@ impl World {
             reloading: false,
             reloaded: None,
             started_at: now,
-        }
+        };
+        world.apply_interest(now);
+        world
     }
 
     /// Makes the first plan from what was taken in.
@@ -385,6 +392,7 @@ impl World {
             self.plan.links.review_at,
             self.linking.poll_timeout(),
             self.tunnels.poll_timeout(),
+            self.pace.due_at(),
         ];
         let links = links.into_iter().flatten();
         resolver.into_iter().chain(links).min()
@@ -493,7 +501,8 @@ impl World {
         if !self.begun {
             return;
         }
-        self.facts.layers = self.claims.layers();
+        self.apply_interest(now);
+        self.pace.begin(self.facts.links.len(), now);
         self.facts.foreign_resolv_conf = self.keeping.foreign();
         self.facts.host_domain.clone_from(&self.host.domain);
         let name = self.host.name.as_ref();

@@ -11,6 +11,30 @@ use config::matcher::Mac;
 use linkmgr::LinkMessage;
 
 const CLASS: &str = "/sys/class/net";
+/// Kinds of links that are made of software alone: there is no device behind them that sysfs could describe. A host of
+/// containers has thousands of them.
+const SOFTWARE: [&str; 20] = [
+    "bareudp",
+    "bond",
+    "bridge",
+    "dummy",
+    "geneve",
+    "gre",
+    "gretap",
+    "ifb",
+    "ip6tnl",
+    "ipip",
+    "ipvlan",
+    "macsec",
+    "macvlan",
+    "macvtap",
+    "sit",
+    "veth",
+    "vlan",
+    "vrf",
+    "vxlan",
+    "wireguard",
+];
 
 /// Adds what sysfs knows to a message.
 pub(crate) fn describe(link: &mut LinkMessage) {
@@ -18,7 +42,7 @@ pub(crate) fn describe(link: &mut LinkMessage) {
 }
 
 fn describe_from(class: &Path, link: &mut LinkMessage) {
-    if link.loopback || link.name.contains('/') {
+    if link.loopback || SOFTWARE.contains(&&*link.kind) || link.name.contains('/') {
         return;
     }
     let directory = class.join(&*link.name);

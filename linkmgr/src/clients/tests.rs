@@ -102,8 +102,9 @@ impl World {
             checksum: Checksum::Complete,
             octets,
         };
-        self.clients
-            .handle_heard(&heard, &self.links, WALL, self.now);
+        let links = &self.links;
+        let is_own = |mac| links.values().any(|link| link.mac == Some(mac));
+        self.clients.handle_heard(&heard, is_own, WALL, self.now);
         self.drain();
     }
 

@@ -72,6 +72,12 @@ impl Own {
         })
     }
 
+    /// Whether a route has this preferred source address.
+    pub(super) fn has_source(&self, source: IpAddr) -> bool {
+        let mut routes = self.route_by_key.values();
+        routes.any(|route| route.route.source == Some(source))
+    }
+
     /// Follows that no link has this address any more: the kernel drops IPv4 routes from it, and lets IPv6 routes forget it;
     /// it tells neither.
     pub(super) fn forget_source(&mut self, source: IpAddr) -> Vec<RouteKey> {

@@ -2,8 +2,11 @@
 //! change of their link may mend. Nothing else: the work is proportional to what has changed.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::ops::Range;
 use std::sync::Arc;
 
+use config::model::Prefix;
 use policy::{LinkId, LinkPlan, LinksPlan};
 
 use super::INHERITED;
@@ -145,21 +148,35 @@ impl LinkManager {
                 writer.journal.strike(&item);
             }
         }
-        let is_here = |item: &Item| match item {
-            Item::Setting(index, _) | Item::Address(index, _) => {
-                *index == id.index && !pending.contains(item)
+        // By ranges: what happens to one link costs nothing for the others.
+        let mut here = BTreeSet::new();
+        for range in ranges(id.index) {
+            let records = writer.record_by_item.range(range.clone());
+            here.extend(records.map(|(item, _)| item.clone()));
+            for items in [&writer.inherited, &writer.adopting, &writer.dirty] {
+                here.extend(items.range(range.clone()).cloned());
             }
-            Item::Route(_) | Item::Rule(_) => false,
-        };
-        writer.record_by_item.retain(|item, _| !is_here(item));
-        writer.inherited.retain(|item| !is_here(item));
-        writer.adopting.retain(|item| !is_here(item));
+        }
+        for item in here.difference(&pending) {
+            writer.dequeue(item);
+            writer.not_mended(item);
+            writer.forget_delay(item);
+            writer.record_by_item.remove(item);
+            writer.inherited.remove(item);
+            writer.adopting.remove(item);
+            writer.dirty.remove(item);
+            writer.dirty_later.remove(item);
+        }
         writer.needs_down.remove(&id.index);
-        writer.dirty.retain(|item| !is_here(item));
-        writer.delayed.retain(|(_, item)| !is_here(item));
-        writer.queue.retain(|(_, item)| !is_here(item));
-        writer.step_by_item.retain(|item, _| !is_here(item));
-        writer.unsatisfied.retain(|(index, _)| *index != id.index);
+        let waiting: Vec<(u32, Item)> = writer
+            .unsatisfied
+            .range((id.index, Item::Setting(0, Setting::Up))..)
+            .take_while(|(index, _)| *index == id.index)
+            .cloned()
+            .collect();
+        for waiting in waiting {
+            writer.unsatisfied.remove(&waiting);
+        }
     }
 
     /// Marks everything after a listing: what it says may be anything.
@@ -192,6 +209,19 @@ impl LinkManager {
             self.writer.journal.strike_link(index);
         }
     }
+}
+
+/// Returns where settings and addresses of a link are among items.
+fn ranges(index: u32) -> [Range<Item>; 2] {
+    let next = index.saturating_add(1);
+    let first = Prefix {
+        address: Ipv4Addr::UNSPECIFIED.into(),
+        length: 0,
+    };
+    [
+        Item::Setting(index, Setting::Up)..Item::Setting(next, Setting::Up),
+        Item::Address(index, first)..Item::Address(next, first),
+    ]
 }
 
 /// Returns everything that is wanted of a link.

@@ -33,7 +33,8 @@ pub(super) fn spread(drafts: &mut [Draft<'_>]) {
             }
             draft.plan.routes.insert(key, route);
         }
-        taken.append(&mut own);
+        // Not `append`, which builds the whole set anew.
+        taken.extend(own);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Does trust follow files, callers and the clock, and nothing else?
 
 use dnssec::anchors::negative::LIFETIME_MAX;
+use dnssec::clock::GRACE;
 
 use super::*;
 
@@ -196,6 +197,53 @@ fn the_clock_is_looked_at_soon_while_dates_do_not_count_and_when_an_anchor_ends(
     assert!(judged.changed && judged.save.is_none());
     assert_eq!(negatives(&trust), []);
     assert_eq!(trust.look_at(), at(175) + LOOK_LATER);
+}
+
+#[test]
+fn a_clock_that_nobody_answers_for_wakes_nobody_until_somebody_asks() {
+    let mut trust = Trust::new(Clock::new(BUILT, None), None, None);
+    assert!(trust.wants_look(at(LOOK_SOON.as_secs())));
+    let mut now = at(100);
+    for pause in [
+        LOOK_SOON,
+        LOOK_SOON * 2,
+        LOOK_SOON * 4,
+        LOOK_LATER,
+        LOOK_LATER,
+    ] {
+        let seconds = now.since(at(0)).as_secs();
+        let _judged = trust.handle_reading(reading(BUILT + seconds, seconds, false), now);
+        assert_eq!(trust.look_at(), now + pause);
+        assert!(!trust.wants_look(now), "it was looked at just now");
+        assert!(trust.wants_look(now + LOOK_SOON));
+        now = now + pause;
+    }
+    // Somebody asks, or sets the clock: others may have to say more about it.
+    let asked = now - Duration::from_secs(1000);
+    let seconds = asked.since(at(0)).as_secs();
+    let _judged = trust.handle_reading(reading(BUILT + seconds, seconds, false), asked);
+    assert_eq!(trust.look_at(), asked + LOOK_SOON);
+    let synchronised = reading(BUILT + seconds + 1, seconds + 1, true);
+    let _judged = trust.handle_reading(synchronised, asked + Duration::from_secs(1));
+    assert!(!trust.wants_look(now), "dates count");
+}
+
+#[test]
+fn signatures_that_agree_have_the_clock_looked_at_when_the_grace_is_over() {
+    let mut trust = Trust::new(Clock::new(BUILT, None), None, None);
+    let _judged = trust.handle_reading(reading(BUILT + 9, 9, false), at(9));
+    let _judged = trust.handle_evidence(Evidence {
+        inception: BUILT,
+        expiration: BUILT + 10_000,
+    });
+    let mut now = at(9);
+    while now < at(GRACE) {
+        now = trust.look_at();
+        let seconds = now.since(at(0)).as_secs();
+        let _judged = trust.handle_reading(reading(BUILT + seconds, seconds, false), now);
+    }
+    assert_eq!(now, at(GRACE));
+    assert!(trust.dates_count());
 }
 
 #[test]

@@ -26,10 +26,10 @@ impl World {
             listeners: crate::doors::status(&self.listeners),
             resolv_conf: self.keeping.status(self.mode()),
             links: self
-                .facts
+                .linking
                 .links
-                .iter()
-                .map(|(id, link)| self.link_status(*id, link, now))
+                .all_links()
+                .map(|(id, link)| self.link_status(id, &link, now))
                 .collect(),
             scopes: plan
                 .scopes

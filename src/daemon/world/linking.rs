@@ -101,14 +101,25 @@ impl World {
             changed |= self.linking.links.handle_event(event, now);
         }
         if changed {
-            self.facts.take_links(self.linking.links.facts(), now);
-            let wall = self.linking.wall(now);
-            self.linking
-                .clients
-                .apply_links(&self.facts.links, wall, now);
-            self.replan(now, effects);
-            self.order_links(effects);
+            self.take_links(now);
         }
+        if changed && self.begun {
+            effects.push(Effect::RenewPorts);
+            self.replan_soon(now, effects);
+        }
+    }
+
+    /// Takes what has become of the links that matter.
+    pub(super) fn take_links(&mut self, now: Instant) {
+        let changed = self.linking.links.take_changed();
+        let facts = self.linking.links.facts();
+        for id in changed {
+            self.facts.take_link(id, facts.get(&id), now);
+        }
+        let wall = self.linking.wall(now);
+        self.linking
+            .clients
+            .apply_links(&self.facts.links, wall, now);
     }
 
     pub(super) fn handle_answers(&mut self, answers: Vec<(RequestId, KernelAnswer)>, now: Instant) {
@@ -120,8 +131,9 @@ impl World {
     pub(super) fn handle_heard(&mut self, heard: &[Heard], now: Instant) {
         let wall = self.linking.wall(now);
         for heard in heard {
-            let links = &self.facts.links;
-            self.linking.clients.handle_heard(heard, links, wall, now);
+            let Linking { links, clients, .. } = &mut self.linking;
+            let is_own = |mac| links.has_mac(mac);
+            clients.handle_heard(heard, is_own, wall, now);
         }
     }
 
@@ -136,8 +148,10 @@ impl World {
     }
 
     pub(super) fn handle_link_timeout(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        if self.plan.links.review_at.is_some_and(|at| at <= now) {
+        let ends = [self.plan.links.review_at, self.pace.due_at()];
+        if ends.into_iter().flatten().any(|at| at <= now) {
             self.replan(now, effects);
+            self.order_links(effects);
         }
         let due = self.linking.links.poll_timeout();
         if due.is_some_and(|(at, _)| at <= now) {
@@ -186,13 +200,10 @@ impl World {
             self.facts
                 .supplies
                 .clone_from(self.linking.clients.supplies());
-            self.replan(now, effects);
+            self.replan_soon(now, effects);
         }
         while let Some(note) = self.linking.clients.poll_note() {
             tracing::info!(link = %note.link, "{}: {}", note.supplier, note.text);
-        }
-        if let Some(memory) = self.linking.clients.poll_memory() {
-            effects.push(Effect::Keep(Kept::Leases, memory.to_text()));
         }
         if let Some(journal) = self.linking.links.poll_journal() {
             effects.push(Effect::KeepJournal(journal));
@@ -211,6 +222,10 @@ impl World {
         }
         // Some were open for that only.
         effects.extend(self.linking.clients.poll_ports().map(Effect::Ports));
+        // Last: a disk that is waited for makes the journal wait too.
+        if let Some(memory) = self.linking.clients.poll_memory() {
+            effects.push(Effect::Keep(Kept::Leases, memory.to_text()));
+        }
     }
 
     fn handle_report(&mut self, report: LinkReport, now: Instant) {

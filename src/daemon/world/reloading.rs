@@ -58,6 +58,7 @@ impl World {
                     self.resolver.apply_sha1(new.dnssec_sha1);
                 }
                 self.config = understood.config;
+                self.pace.renew_interest();
                 self.diagnostics = understood.diagnostics;
                 Ok(understood.applied)
             }

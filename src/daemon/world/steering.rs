@@ -37,12 +37,7 @@ impl World {
         now: Instant,
     ) -> Reply {
         let LinkParameters { link: name } = parameters;
-        let found = self
-            .facts
-            .links
-            .iter()
-            .find(|(_, link)| *link.name == **name);
-        let Some(id) = found.map(|(id, _)| *id) else {
+        let Some(id) = self.linking.links.id_of(name) else {
             return error("NoSuchLink", format!("there is no link {name}"));
         };
         if !self.plan.profiles_by_link.contains_key(&id) {

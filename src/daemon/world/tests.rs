@@ -128,6 +128,7 @@ fn call(world: &mut World, connection: u64, method: Method) -> (Vec<Effect>, Opt
             | Effect::KeepJournal(_)
             | Effect::Requests(_)
             | Effect::Make(_)
+            | Effect::RenewPorts
             | Effect::Ports(_)
             | Effect::Send(_)
             | Effect::Stop => others.push(effect),
@@ -210,6 +211,7 @@ fn resolv_conf_is_asked_for_once_and_only_when_it_is_to_be_ours() {
             | Effect::KeepJournal(_)
             | Effect::Requests(_)
             | Effect::Make(_)
+            | Effect::RenewPorts
             | Effect::Ports(_)
             | Effect::Send(_)
             | Effect::Stop => None,
@@ -273,6 +275,7 @@ fn a_persistent_claim_is_kept_and_forgotten_when_it_is_withdrawn() {
             | Effect::KeepJournal(_)
             | Effect::Requests(_)
             | Effect::Make(_)
+            | Effect::RenewPorts
             | Effect::Ports(_)
             | Effect::Send(_)
             | Effect::Stop => None,
@@ -336,6 +339,7 @@ fn a_reload_answers_its_callers_and_keeps_the_old_when_the_new_is_broken() {
             | Effect::KeepJournal(_)
             | Effect::Requests(_)
             | Effect::Make(_)
+            | Effect::RenewPorts
             | Effect::Ports(_)
             | Effect::Send(_)
             | Effect::Stop => None,
@@ -425,4 +429,53 @@ fn a_termination_is_told_before_the_end() {
         effects[..],
         [Effect::Announce(Announcement::Stopping), Effect::Stop]
     ));
+}
+
+fn veth(index: u32, name: String) -> KernelEvent {
+    KernelEvent::Link(LinkMessage {
+        index,
+        name: name.into(),
+        kind: "veth".into(),
+        admin_up: true,
+        carrier: true,
+        ..LinkMessage::default()
+    })
+}
+
+#[test]
+fn links_that_nobody_means_make_no_work_and_are_told_all_the_same() {
+    let (mut world, _) = office("");
+    let before = world.generation;
+    for index in 10..1010 {
+        let effects = world.on(
+            Input::Kernel(vec![veth(index, format!("veth{index}"))]),
+            NOW,
+        );
+        assert!(effects.is_empty(), "{effects:?}");
+    }
+    assert_eq!(world.facts.links.len(), 1);
+    assert_eq!(world.poll_timeout(), None, "nothing is to be done later");
+    assert_eq!(world.generation, before);
+    let links = status(&mut world)["links"].clone();
+    assert_eq!(links.as_array().unwrap().len(), 1001);
+}
+
+#[test]
+fn many_links_that_come_one_by_one_have_a_plan_together() {
+    let (mut world, _) = office("");
+    for index in 10..410 {
+        let _effects = world.on(Input::Kernel(vec![veth(index, format!("vpn{index}"))]), NOW);
+    }
+    let before = world.generation;
+    let at = world.poll_timeout().expect("a plan waits");
+    assert!(at.since(NOW).as_millis() < 10, "{at:?}");
+    assert!(before < 150, "{before} plans");
+    let _effects = world.on(Input::Timer, at);
+    assert_eq!(world.generation, before + 1);
+    assert_eq!(world.poll_timeout(), None);
+    assert_eq!(world.plan.profiles_by_link.len(), 401);
+    // The next one alone does not wait.
+    let late = at + std::time::Duration::from_secs(1);
+    let _effects = world.on(Input::Kernel(vec![veth(500, "vpn500".to_owned())]), late);
+    assert_eq!(world.generation, before + 2);
 }

@@ -26,6 +26,11 @@ impl World {
         self.trust.look_at()
     }
 
+    /// Whether the clock is to be looked at before somebody's question is taken.
+    pub(crate) fn wants_look(&self, now: Instant) -> bool {
+        self.trust.wants_look(now)
+    }
+
     /// Returns where the configuration has its trust anchors.
     pub(crate) fn anchors_path(&self) -> Option<&str> {
         self.config.resolver.trust_anchors.as_deref()

@@ -43,6 +43,7 @@ fn kept(effects: &[Effect], what: Kept) -> Option<&str> {
         | Effect::KeepJournal(_)
         | Effect::Requests(_)
         | Effect::Make(_)
+        | Effect::RenewPorts
         | Effect::Ports(_)
         | Effect::Send(_)
         | Effect::Stop => None,
