@@ -327,6 +327,8 @@ pub struct Profile {
     pub network: NetworkSettings,
     /// `[link]`: the link that linnet makes.
     pub link: Option<VirtualLink>,
+    /// `[[records]]`: answered on this machine while a link of the profile is up.
+    pub records: Vec<Record>,
 }
 
 impl Profile {

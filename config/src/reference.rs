@@ -163,7 +163,7 @@ impl Section {
             Self::Metrics => "in [metrics] of linnet.toml",
             Self::Dnstap => "in [dnstap] of linnet.toml",
             Self::Log => "in [log] of linnet.toml",
-            Self::Records => "in [[records]] of linnet.toml",
+            Self::Records => "in [[records]] of linnet.toml or of a profile",
             Self::Lists => "in [[lists]] of linnet.toml",
             Self::Services => "in [[services]] of linnet.toml",
             Self::Profile => "at the top of a profile, before any [section]",

@@ -31,7 +31,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use config::Config;
-use config::model::{DefaultUse, DnsSettings, RecursionMode};
+use config::model::{DefaultUse, DnsSettings, ProfileId, RecursionMode};
 use config::name::DomainName;
 
 pub use domains::{DomainTable, Refusal, Route, Target};
@@ -92,6 +92,7 @@ pub fn plan(config: &Config, facts: &Facts) -> Plan {
         search,
         notes: Vec::new(),
         multicast: neighbours,
+        recorded: recorded(config, facts, &profiles_by_link, &metric_by_link),
     };
     let resolv_conf = resolv_conf::plan(config, &dns, &mut notes);
     dns.notes = notes;
@@ -195,6 +196,33 @@ fn search(
         list = unique(foreign.map(|suffix| (suffix, Owner::ForeignResolvConf)));
     }
     list
+}
+
+/// Returns the profiles whose records hold: those with a link that is up, in the order of their links' ranks, and those that are
+/// tied to none, last.
+fn recorded(
+    config: &Config,
+    facts: &Facts,
+    profiles_by_link: &BTreeMap<LinkId, ProfileId>,
+    metric_by_link: &BTreeMap<LinkId, u32>,
+) -> Vec<ProfileId> {
+    let profiles = config.profiles.values();
+    let mut ranked: Vec<_> = profiles
+        .filter(|profile| !profile.records.is_empty())
+        .filter_map(|profile| {
+            if profile.matches.is_none() {
+                return Some((scope::rank(None, None), &profile.id));
+            }
+            let links = profiles_by_link.iter().filter(|(_, id)| **id == profile.id);
+            let up = links.filter_map(|(id, _)| {
+                let link = facts.links.get(id).filter(|link| link.up)?;
+                Some(scope::rank(Some(link), metric_by_link.get(id)))
+            });
+            Some((up.min()?, &profile.id))
+        })
+        .collect();
+    ranked.sort();
+    ranked.into_iter().map(|(_, id)| id.clone()).collect()
 }
 
 fn unique<'a>(suffixes: impl Iterator<Item = (&'a DomainName, Owner)>) -> Vec<SearchSuffix> {

@@ -42,6 +42,8 @@ pub struct DnsPlan {
     pub notes: Vec<Note>,
     /// Where names are asked of the neighbours themselves.
     pub multicast: MulticastPlan,
+    /// The profiles whose records are answered with, the best link's first.
+    pub recorded: Vec<ProfileId>,
 }
 
 impl DnsPlan {

@@ -47,6 +47,7 @@ fn profile(id: &str, links: &str, dns: DnsSettings) -> Profile {
         dns,
         network: NetworkSettings::default(),
         link: None,
+        records: Vec::new(),
     }
 }
 

@@ -218,7 +218,10 @@ impl Resolver {
         let after = self.scopes.status(&self.cache, now);
         self.ledger.carry(&before, &after);
         self.ledger.follow(&plan);
-        self.plan = plan;
+        let recorded_before = std::mem::replace(&mut self.plan, plan);
+        if recorded_before.recorded != self.plan.recorded {
+            self.shortcuts.void();
+        }
         let scopes = &self.scopes;
         self.shortcuts
             .apply(&self.plan, |id| scopes.get(id).map(|scope| scope.slot));

@@ -20,12 +20,14 @@ mod zone;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use config::model::{ListConfig, Record};
+use config::Config;
+use config::model::{ListConfig, ProfileId};
 use config::name::DomainName;
-use policy::Route;
+use policy::explain::Rule;
+use policy::{DnsPlan, Owner, Route};
 
 use crate::Resolver;
-use crate::chain::ALIASES_MAX;
+use crate::chain::{ALIASES_MAX, is_claimed};
 use crate::event::{ExtendedError, Step};
 use crate::guest::is_withheld;
 use crate::progress::{Found, Next, Outcome, Query};
@@ -34,7 +36,7 @@ use crate::refusal::Refused;
 use crate::synthesize::soa;
 use crate::wire::{Question, class, rtype};
 use list::List;
-use records::Records;
+use records::{Records, Said};
 
 pub(crate) use discovery::Discovery;
 pub(crate) use dns64::{Progress, Translation, is_ipv4only};
@@ -46,6 +48,8 @@ const DENIAL_TTL: u32 = 10;
 #[derive(Debug, Default)]
 pub(crate) struct Local {
     records: Records,
+    /// Records of profiles; which of them hold is in the plan.
+    records_by_profile: BTreeMap<ProfileId, Records>,
     lists: Vec<Listed>,
     /// How many questions each list has decided, by its name.
     hits_by_list: BTreeMap<String, u64>,
@@ -82,9 +86,14 @@ struct Made {
 }
 
 impl Resolver {
-    /// Replaces the static records.
-    pub fn apply_records(&mut self, records: &[Record]) {
-        self.local.records = Records::new(records);
+    /// Replaces the static records: those of the machine, and those of each profile, which hold while the plan says so.
+    pub fn apply_records(&mut self, config: &Config) {
+        let profiles = config.profiles.values();
+        self.local.records = Records::new(&config.records);
+        self.local.records_by_profile = profiles
+            .filter(|profile| !profile.records.is_empty())
+            .map(|profile| (profile.id.clone(), Records::new(&profile.records)))
+            .collect();
         self.shortcuts.void();
     }
 
@@ -115,10 +124,18 @@ impl Resolver {
             record_type: rtype::ANY,
             class: class::IN,
         };
-        let said = self.local.records.lookup(&question)?;
+        let route = self.plan.domains.route(name);
+        let (said, profile) = self.local.recorded(&question, &route, &self.plan)?;
+        let text = match profile {
+            Some(id) => format!(
+                "profile {id} has a record for {}, and one of its links is up",
+                said.rule
+            ),
+            None => format!("the configuration has a record for {}", said.rule),
+        };
         Some(Reason {
             kind: "record",
-            text: format!("the configuration has a record for {}", said.rule),
+            text,
         })
     }
 
@@ -140,8 +157,12 @@ impl Resolver {
         if query.stub.is_bypass() || is_withheld(query.stub, route, &self.plan) {
             return None;
         }
-        let said = self.local.records.lookup(question)?;
-        query.steps.push(Step::Local("record", said.rule.into()));
+        let (said, profile) = self.local.recorded(question, route, &self.plan)?;
+        let rule = match profile {
+            Some(id) => format!("{} of profile {id}", said.rule),
+            None => said.rule,
+        };
+        query.steps.push(Step::Local("record", rule.into()));
         let made = Made {
             rcode: said.rcode,
             answers: said.answers,
@@ -149,6 +170,41 @@ impl Resolver {
             extended_error: None,
         };
         Some(made.answer(query, question))
+    }
+}
+
+impl Local {
+    /// Returns what the records say of a question: the machine's own first, then those of profiles that hold.
+    fn recorded<'a>(
+        &self,
+        question: &Question,
+        route: &Route,
+        plan: &'a DnsPlan,
+    ) -> Option<(Said, Option<&'a ProfileId>)> {
+        if let Some(said) = self.records.lookup(question) {
+            return Some((said, None));
+        }
+        let profiles = plan.recorded.iter().filter(|id| may_record(id, route));
+        profiles.into_iter().find_map(|id| {
+            let said = self.records_by_profile.get(id)?.lookup(question)?;
+            Some((said, Some(id)))
+        })
+    }
+}
+
+/// Whether a profile may have records for a name that routes like this: what another claims, or takes with all names, is not its.
+fn may_record(id: &ProfileId, route: &Route) -> bool {
+    let because = &route.because;
+    let is_own = matches!(&because.owner, Owner::Profile(owner) if owner == id);
+    match because.rule {
+        Rule::LongestSuffix
+        | Rule::Priority
+        | Rule::LinkRank
+        | Rule::OwnerName
+        | Rule::SearchExpansion => is_own || !is_claimed(route),
+        Rule::Exclusive => is_own,
+        // The way back from addresses of a link, and what nobody claims.
+        Rule::LinkPrefix | Rule::Default | Rule::NoScope => true,
     }
 }
 

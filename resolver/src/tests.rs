@@ -12,6 +12,7 @@ mod local;
 pub(crate) mod message;
 mod promise;
 mod proving;
+mod recorded;
 mod routing;
 mod shortcut;
 mod signed;

@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         },
         network: NetworkSettings::default(),
         link: None,
+        records: Vec::new(),
     };
     let config = Config {
         resolver: ResolverConfig {

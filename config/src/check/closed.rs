@@ -74,6 +74,7 @@ pub(crate) fn close(checked: Checked, document: &Document, source: &str) -> Opti
         },
         network: NetworkSettings::default(),
         link: None,
+        records: Vec::new(),
     })
 }
 

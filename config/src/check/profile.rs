@@ -60,12 +60,15 @@ pub(crate) fn profile(
         .unwrap_or_default();
     let link = super::kind::link(top, matches.as_ref(), findings);
     super::kind::wireguard::endpoints(link.as_ref(), &dns, top, findings);
+    let mut records = Vec::new();
+    super::local::records(top, &mut records, findings);
     let profile = Profile {
         id: id.clone(),
         matches,
         dns,
         network,
         link,
+        records,
     };
     Checked {
         profile,

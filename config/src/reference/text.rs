@@ -78,8 +78,8 @@ fn heading(section: Section) -> (&'static str, &'static str) {
             "A line for each question, with the reasons for its answer.",
         ),
         Section::Records => (
-            "`[[records]]` in linnet.toml and conf.d",
-            "Once for each type at each name; those of all files add up. See [local-data.md](local-data.md).",
+            "`[[records]]` in linnet.toml, conf.d and profiles",
+            "Once for each type at each name; those of all files add up, but for a profile's, which hold where it does. See [local-data.md](local-data.md).",
         ),
         Section::Lists => (
             "`[[lists]]` in linnet.toml and conf.d",

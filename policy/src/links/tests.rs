@@ -55,6 +55,7 @@ fn profile(id: &str, links: &str, network: NetworkSettings) -> Profile {
         link: None,
         dns: DnsSettings::default(),
         network,
+        records: Vec::new(),
     }
 }
 

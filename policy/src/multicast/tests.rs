@@ -46,6 +46,7 @@ fn profile(id: &str, link: &str, dns: DnsSettings) -> Profile {
         dns,
         network: config::model::NetworkSettings::default(),
         link: None,
+        records: Vec::new(),
     }
 }
 

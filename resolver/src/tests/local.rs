@@ -13,7 +13,7 @@ use crate::local::list::ListReader;
 /// A world with this linnet.toml, its records and its rebinding protection in force.
 fn world(main: &str) -> World {
     let mut world = World::with(&format!("{PLAIN}{main}"), &[]);
-    world.resolver.apply_records(&world.config.records);
+    world.resolver.apply_records(&world.config);
     let resolver = &world.config.resolver;
     let exceptions = resolver
         .rebinding_protection
@@ -134,9 +134,9 @@ fn new_records_hide_what_was_cached_and_give_it_back() {
         &format!("{PLAIN}[[records]]\nname = \"www.test\"\ntype = \"A\"\ndata = \"192.0.2.9\"\n"),
         &[],
     );
-    world.resolver.apply_records(&with.config.records);
+    world.resolver.apply_records(&with.config);
     assert_eq!(world.ask("www.test A").answers, ["www.test 60 A 192.0.2.9"]);
-    world.resolver.apply_records(&[]);
+    world.resolver.apply_records(&config::Config::default());
     assert_eq!(world.ask("www.test A").answers, ["www.test 60 A 192.0.2.1"]);
     assert_eq!(world.take_sent().len(), 1, "the cache kept it");
 }

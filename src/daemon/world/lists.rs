@@ -174,7 +174,7 @@ impl World {
         let protects = resolver.rebinding_protection;
         let exceptions = protects.then(|| resolver.rebinding_exceptions.clone());
         self.resolver.apply_rebinding_protection(exceptions);
-        self.resolver.apply_records(&self.config.records);
+        self.resolver.apply_records(&self.config);
         let had_any = !self.lists.configured.is_empty();
         self.lists.configure(&self.config.lists);
         self.resolver.apply_lists(self.lists.in_force());

@@ -55,6 +55,13 @@ pub(super) const KEYS: &[Key] = &[
         "Static routes.",
     ),
     key(
+        Section::Profile,
+        "records",
+        Syntax::Tables(Section::Records),
+        None,
+        "Records that are answered on this machine while a link of the profile is up.",
+    ),
+    key(
         Section::Match,
         "name",
         Syntax::OneOrMore(Form::Glob),
