@@ -20,8 +20,8 @@ use crate::observed::{Observed, ObservedAddress, ObservedRoute};
 use crate::request::{AddressRequest, KernelRequest};
 use crate::status::{Item, ItemState, Setting, StopLevel};
 
-/// The kernel tells lifetimes in whole seconds, and takes them so.
-const TOLERANCE: Duration = Duration::from_secs(2);
+/// The kernel tells lifetimes in whole seconds, and takes them so; the moment when it tells them is kept in whole seconds too.
+const TOLERANCE: Duration = Duration::from_secs(3);
 
 /// Everything that a decision depends on.
 pub(super) struct View<'a> {
