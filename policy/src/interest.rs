@@ -168,6 +168,7 @@ mod tests {
                 ..NetworkSettings::default()
             },
             link: None,
+            records: Vec::new(),
         };
         let mut config = Config::default();
         if meant == 6 {
