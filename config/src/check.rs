@@ -30,6 +30,7 @@ pub(crate) fn main_file(
     config: &mut Config,
     findings: &mut Findings<'_>,
 ) -> Option<Span> {
+    lay(top.boolean("autoload"), &mut config.autoload);
     if let Some(resolver) = top.table("resolver") {
         self::resolver(resolver, &mut config.resolver, findings);
     }

@@ -36,6 +36,8 @@ pub use service::{Service, ServiceName, ServiceProtocol};
 /// The whole configuration, immutable.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
+    /// Whether files are read by themselves when they change.
+    pub autoload: bool,
     /// `[resolver]`.
     pub resolver: ResolverConfig,
     /// `[links]`.

@@ -362,6 +362,9 @@ const fn default_of(switch: Switch) -> i32 {
     match switch {
         Switch::AcceptRa => 1,
         Switch::Mtu6 => 1500,
+        Switch::HopLimit6 => 64,
+        Switch::Reachable6 => 30_000,
+        Switch::Retransmit6 => 1_000,
         Switch::UseTempaddr | Switch::DisableIpv6 | Switch::Forwarding6 | Switch::Forwarding4 => 0,
     }
 }

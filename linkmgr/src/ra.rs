@@ -9,6 +9,7 @@
 //! | 4862 | addresses, the two-hour rule | `prefixes`; [`crate::slaac`] makes them (RFC 7217) |
 //! | 4191 | preferences, routes to more than everywhere | `router` |
 //! | 5175, 8106, 8781, 8910, 9463 | flags, resolvers and suffixes, PREF64, portal, encrypted resolvers | [`wire`], `supply` |
+//! | 8028 | which router takes packets from which prefix | `supply` |
 //! | 7559 | solicitations that do not give up | `solicit` |
 //! | 9096 | prefixes that are left out are deprecated at once | `prefixes` |
 //! | 9762 | prefixes that are there to be delegated | `prefixes`, [`Dhcp6Flags`] |
@@ -17,7 +18,8 @@
 //! and no packet takes away an address sooner than in two hours.
 //!
 //! # Limitations
-//! Hop limit, reachable time and retransmission timer are read, and not applied. No SEND (RFC 3971), no provisioning domains
+//! Of several routers with prefixes of their own, the one that fits a packet's source is told ([`policy::facts::SuppliedSource`]);
+//! which of several addresses a connection begins with is the kernel's choice (RFC 6724). No SEND (RFC 3971), no provisioning domains
 //! (RFC 8801).
 
 mod client;

@@ -7,6 +7,7 @@
 pub(crate) mod decide;
 mod marks;
 mod record;
+mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -23,7 +24,7 @@ use crate::journal::{Boot, Journal, JournalText};
 use crate::kernel::KernelEvent;
 use crate::request::{KernelAnswer, KernelFault, KernelRequest, RequestId};
 use crate::status::{Item, ItemState, LinkReport, LinkTimer, Setting, StopLevel};
-use decide::{Decision, Step, View, WriteDown};
+use decide::{Decision, Step, Unsettled, View, WriteDown};
 use record::Record;
 
 /// Requests that wait for answers at most: their acknowledgements fit into the socket's least buffer.
@@ -325,6 +326,11 @@ impl LinkManager {
             overridden: &writer.overridden,
             adopting: &writer.adopting,
             needs_down: &writer.needs_down,
+            unsettled: Unsettled {
+                dirty: &writer.dirty,
+                queued: &writer.step_by_item,
+                busy: &writer.busy,
+            },
             stopping: writer.stopping,
             now: writer.now,
         }
@@ -350,6 +356,13 @@ impl LinkManager {
         let decision = view.decide(&item);
         self.writer.dequeue(&item);
         self.writer.forget_delay(&item);
+        if let (
+            Item::Setting(index, Setting::Switch(_)),
+            Decision::Settled(_) | Decision::Wait(_),
+        ) = (&item, &decision)
+        {
+            self.writer.settled_switch(*index);
+        }
         match decision {
             Decision::Nothing => {
                 let record = self.writer.record_by_item.get(&item);
@@ -457,6 +470,9 @@ impl LinkManager {
         }
         let index = self.view().index_of(&item);
         self.writer.mended_by(&item, index);
+        if let Item::Setting(index, Setting::Switch(_)) = item {
+            self.writer.settled_switch(index);
+        }
         let record = self.writer.record(&item);
         if errno == EEXIST {
             record.failed(fault, now);
@@ -510,6 +526,14 @@ impl Writer {
 
     fn record(&mut self, item: &Item) -> &mut Record {
         self.record_by_item.entry(item.clone()).or_default()
+    }
+
+    /// Follows that a switch is as it will be: its link may go up.
+    fn settled_switch(&mut self, index: u32) {
+        let up = Item::Setting(index, Setting::Up);
+        if self.unsatisfied.contains(&(index, up.clone())) {
+            self.dirty.insert(up);
+        }
     }
 
     /// Remembers that a change of this link may mend an item.

@@ -13,7 +13,9 @@ use config::model::{DnsSettings, Mapping, Prefix, Upstream};
 use config::name::DomainName;
 use config::time::Instant;
 
-pub use supply::{Delegated, Preference, SuppliedAddress, SuppliedRoute, Supplier, Supply};
+pub use supply::{
+    Delegated, Preference, SuppliedAddress, SuppliedRoute, SuppliedSource, Supplier, Supply,
+};
 
 /// Everything the outside told us.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

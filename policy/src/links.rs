@@ -160,20 +160,29 @@ pub enum Switch {
     Forwarding4,
     /// `ipv6/conf/LINK/mtu`.
     Mtu6,
+    /// `ipv6/conf/LINK/hop_limit`.
+    HopLimit6,
+    /// `ipv6/neigh/LINK/base_reachable_time_ms`.
+    Reachable6,
+    /// `ipv6/neigh/LINK/retrans_time_ms`.
+    Retransmit6,
 }
 
 impl Switch {
     /// Returns the path below `/proc/sys/net` for the link of this name.
     pub fn path(self, link: &str) -> String {
-        let (family, file) = match self {
-            Self::AcceptRa => ("ipv6", "accept_ra"),
-            Self::UseTempaddr => ("ipv6", "use_tempaddr"),
-            Self::DisableIpv6 => ("ipv6", "disable_ipv6"),
-            Self::Forwarding6 => ("ipv6", "forwarding"),
-            Self::Forwarding4 => ("ipv4", "forwarding"),
-            Self::Mtu6 => ("ipv6", "mtu"),
+        let (table, file) = match self {
+            Self::AcceptRa => ("ipv6/conf", "accept_ra"),
+            Self::UseTempaddr => ("ipv6/conf", "use_tempaddr"),
+            Self::DisableIpv6 => ("ipv6/conf", "disable_ipv6"),
+            Self::Forwarding6 => ("ipv6/conf", "forwarding"),
+            Self::Forwarding4 => ("ipv4/conf", "forwarding"),
+            Self::Mtu6 => ("ipv6/conf", "mtu"),
+            Self::HopLimit6 => ("ipv6/conf", "hop_limit"),
+            Self::Reachable6 => ("ipv6/neigh", "base_reachable_time_ms"),
+            Self::Retransmit6 => ("ipv6/neigh", "retrans_time_ms"),
         };
-        format!("{family}/conf/{link}/{file}")
+        format!("{table}/{link}/{file}")
     }
 }
 

@@ -13,6 +13,11 @@ use crate::facts::{Facts, LinkFacts, LinkId};
 /// Most reverse zones for one prefix; a longer list says nothing that a person would have said.
 const MAX_ZONES: usize = 256;
 
+/// Assigns each link to the first profile that matches it, as [`crate::plan()`] does.
+pub fn governed(config: &Config, facts: &Facts) -> BTreeMap<LinkId, ProfileId> {
+    by_link(&Profiles::of(config), facts)
+}
+
 /// Assigns each link to the first profile, in the order of their ids, that matches it. Loopback links have none.
 pub(crate) fn by_link(profiles: &Profiles<'_>, facts: &Facts) -> BTreeMap<LinkId, ProfileId> {
     let mut profiles_by_link = BTreeMap::new();

@@ -287,6 +287,18 @@ impl Resolver {
         }
     }
 
+    /// Has all connections to upstreams closed, as the machine is about to sleep: their other ends would wait for nobody.
+    pub fn hang_up(&mut self) {
+        self.scopes.hang_up();
+    }
+
+    /// Takes that the machine was asleep. Connections of before lead nowhere, though nobody says so, and are made anew, those of
+    /// the default scope at once. What is known of upstreams and what is cached stays.
+    pub fn handle_resume(&mut self, now: Instant) {
+        self.scopes.hang_up();
+        self.warm(now);
+    }
+
     /// Takes a client's question; the answer may be ready at once (cache, hosts, refusal).
     pub fn handle_query(&mut self, query: ClientQuery<'_>, now: Instant) {
         self.receive(query, None, now);

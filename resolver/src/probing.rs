@@ -13,14 +13,17 @@
 use std::time::Duration;
 
 use config::model::Upstream;
+use config::name::DomainName;
 use config::time::Instant;
+use policy::ScopeState;
 
 use crate::Resolver;
 use crate::event::{Channel, ExchangeId, Timer};
-use crate::exchange::{Asking, Edns, Exchange, Purpose};
+use crate::exchange::{Asking, Edns, Exchange, Purpose, Whom};
 use crate::learn::{is_answer, is_trial, told_by};
 use crate::record::ParsedReply;
 use crate::upstream::Outcome;
+use crate::wire::{Question, class, rtype};
 
 /// How long the reply to a message is waited for that only tells how its upstream does.
 const PROBE_LIFETIME: Duration = Duration::from_millis(1500);
@@ -41,6 +44,40 @@ impl Resolver {
             self.send_probe(asking, asked.clone(), Some(Channel::Udp), now);
         }
         self.discover(asking, now);
+    }
+
+    /// Connects to the encrypted upstreams of the default scope, by a question about the root that tells nothing of anybody.
+    pub(crate) fn warm(&mut self, now: Instant) {
+        let Some(id) = self.plan.default_scope() else {
+            return;
+        };
+        let Some(scope) = self.scopes.get(&id) else {
+            return;
+        };
+        if scope.plan.state != ScopeState::Ready {
+            return;
+        }
+        let encrypted = scope.plan.upstreams.iter();
+        let encrypted = encrypted.filter(|upstream| upstream.transport.is_encrypted());
+        let encrypted: Vec<Upstream> = encrypted.cloned().collect();
+        let asking = Asking {
+            incarnation: scope.incarnation,
+            scope: id,
+            question: Question {
+                name: DomainName::root(),
+                record_type: rtype::NS,
+                class: class::IN,
+            },
+            dnssec_ok: false,
+            checking_disabled: false,
+            validate: false,
+            recurse: false,
+            whom: Whom::Any,
+            mark: 0,
+        };
+        for upstream in encrypted {
+            self.send_probe(&asking, upstream, None, now);
+        }
     }
 
     /// Sends a copy, as its upstream is asked at first unless `by` says otherwise.

@@ -106,6 +106,15 @@ impl Scopes {
         }
     }
 
+    /// Closes all connections; questions make new ones.
+    pub(crate) fn hang_up(&mut self) {
+        let groups = self.scope_by_id.values().map(|scope| scope.group);
+        self.hangups.extend(groups.map(|group| Hangup {
+            group,
+            upstream: None,
+        }));
+    }
+
     pub(crate) fn poll_hangup(&mut self) -> Option<Hangup> {
         let hangup = self.hangups.pop_front()?;
         // Connections of marked messages end with those of the others.

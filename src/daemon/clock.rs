@@ -20,6 +20,16 @@ pub(crate) fn now() -> Instant {
     Instant::ZERO + Duration::from(time)
 }
 
+/// Returns how long the machine has slept since it was started.
+pub(crate) fn asleep() -> Duration {
+    let awake = nix::time::ClockId::CLOCK_MONOTONIC
+        .now()
+        .expect("every Linux has CLOCK_MONOTONIC");
+    now()
+        .since(Instant::ZERO)
+        .saturating_sub(Duration::from(awake))
+}
+
 /// One timer of the kernel, for one deadline at a time.
 #[derive(Debug)]
 pub(crate) struct Alarm {

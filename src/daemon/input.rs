@@ -22,6 +22,7 @@ use crate::host::HostName;
 use crate::list_loader::ListRead;
 use crate::making::Done;
 use crate::observe::Scrape;
+use crate::sleep::Sleep;
 use crate::subscribers::Names;
 use crate::world::Steer;
 
@@ -46,6 +47,10 @@ pub(crate) enum Input {
     ResolvConf(Option<String>),
     /// An errand is done, or could not be.
     Errand(Outcome),
+    /// Files of the configuration have changed, and are to be read by themselves.
+    ConfigChanged,
+    /// The machine is about to sleep, or has slept.
+    Sleep(Sleep),
     /// The host's name is this.
     Host(HostName),
     /// A caller of the control interface asks for something.

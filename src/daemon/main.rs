@@ -2,6 +2,7 @@
 //!
 //! Which way in? Arguments, logging, privileges (before there is a thread), then the one event loop in [`run`].
 
+mod autoload;
 mod claims;
 mod clock;
 mod control;
@@ -25,6 +26,7 @@ mod privileges;
 mod reload;
 mod resolv_conf;
 mod run;
+mod sleep;
 mod store;
 mod subscribers;
 mod trace_log;

@@ -28,6 +28,13 @@ pub(crate) struct Options {
     /// The hosts table
     #[arg(long, value_name = "PATH", default_value = "/etc/hosts")]
     pub(crate) hosts: PathBuf,
+    /// The socket of the system bus, at which logind tells when the machine sleeps
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "/run/dbus/system_bus_socket"
+    )]
+    pub(crate) system_bus: PathBuf,
     /// The user to become, when started as root; linnet when absent
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,

@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 use config::Config;
 use config::diagnostic::{Diagnostic, Severity};
 use config::layer::{LayerKind, Loaded};
-use config::model::{DnsSettings, Profile, ProfileId};
+use config::model::{DnsSettings, NetworkSettings, Profile, ProfileId};
 use linnet::config_dirs::ConfigText;
+use policy::Facts;
 
 /// What came of reading.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +85,78 @@ pub(crate) fn understand(texts: &[ConfigText], old: Option<&Config>) -> Understo
             applied: true,
             diagnostics,
         },
+    }
+}
+
+/// Refuses profiles that are new, or others than before, whose addresses or routes could be on several of the links that are
+/// there: which of them is meant, nobody said. A link that comes later changes nothing.
+pub(crate) fn refuse_ambiguous(
+    understood: &mut Understood,
+    texts: &[ConfigText],
+    old: &Config,
+    facts: &Facts,
+) {
+    if !understood.applied {
+        return;
+    }
+    let config = &understood.config;
+    let governed = policy::governed(config, facts);
+    let mut refused = Vec::new();
+    for (id, profile) in &config.profiles {
+        let network = &profile.network;
+        let is_fixed = !network.addresses.is_empty() || !network.routes.is_empty();
+        let is_as_before = old.profiles.get(id) == Some(profile) && !old.broken.contains_key(id);
+        if !is_fixed || is_as_before || config.broken.contains_key(id) {
+            continue;
+        }
+        let links = governed.iter().filter(|(_, by)| *by == id);
+        let names = links.filter_map(|(link, _)| Some(&*facts.links.get(link)?.name));
+        let names: Vec<&str> = names.collect();
+        if let [first, _, ..] = names.as_slice() {
+            let found = ambiguous(id, first, &names, texts);
+            refused.push((id.clone(), profile.matches.clone(), found));
+        }
+    }
+    for (id, matches, found) in refused {
+        understood.config.broken.insert(id, matches);
+        understood.diagnostics.push(found);
+    }
+    let config = &mut understood.config;
+    keep_links(old, config);
+    for id in config.broken.keys() {
+        // What is refused must not be taken for what was there the next time.
+        if let Some(profile) = config.profiles.get_mut(id) {
+            profile.network = NetworkSettings::default();
+            profile.link = None;
+        }
+    }
+}
+
+fn ambiguous(id: &ProfileId, first: &str, names: &[&str], texts: &[ConfigText]) -> Diagnostic {
+    let is_it =
+        |text: &&ConfigText| matches!(text.layer().0.kind, LayerKind::Profile(of) if of == *id);
+    let file = texts.iter().rev().find(is_it);
+    let said = file.and_then(|file| file.text.as_deref().ok());
+    let says_match = |line: &str| {
+        line.trim_start()
+            .trim_start_matches('[')
+            .starts_with("match")
+    };
+    let line = said.and_then(|said| said.lines().position(says_match));
+    let path = file.map(|file| file.path.to_string_lossy());
+    Diagnostic {
+        severity: Severity::Error,
+        file: path.unwrap_or_default().into(),
+        line: line.map_or(0, |line| line + 1),
+        column: usize::from(line.is_some()),
+        message: format!(
+            "the profile matches {}, and its addresses and routes can be on one link only",
+            names.join(" and ")
+        ),
+        help: Some(format!(
+            "name the link, as match = {{ name = \"{first}\" }}, and give each link a profile of its own"
+        )),
+        span: None,
     }
 }
 
@@ -208,6 +281,59 @@ mod tests {
         );
         let denied = understand(&[denied], None).config;
         assert_eq!(denied.broken[&ProfileId("x".into())], None);
+    }
+
+    #[test]
+    fn a_new_profile_that_fits_several_links_is_refused_until_it_says_which() {
+        let links = |names: &[&str]| {
+            let mut facts = Facts::default();
+            for (index, name) in (1..).zip(names) {
+                let link = policy::LinkFacts {
+                    name: (*name).into(),
+                    ..policy::LinkFacts::default()
+                };
+                let id = policy::LinkId {
+                    index,
+                    birth: index,
+                };
+                facts.links.insert(id, link);
+            }
+            facts
+        };
+        let read = |name: &str, last: u8, old: &Config, facts: &Facts| {
+            let text = format!(
+                "# Ours.\nmatch = {{ name = \"{name}\" }}\naddresses = [\"192.0.2.{last}/24\"]\n"
+            );
+            let texts = [file(Kind::Profile, "/e/profiles/server.toml", Ok(&text))];
+            let mut understood = understand(&texts, Some(old));
+            refuse_ambiguous(&mut understood, &texts, old, facts);
+            understood
+        };
+        let id = ProfileId("server".into());
+        let two = links(&["eth0", "eth1"]);
+        let nothing = Config::default();
+        let refused = read("eth*", 1, &nothing, &two);
+        let found = &refused.diagnostics[0];
+        assert_eq!((&*found.file, found.line), ("/e/profiles/server.toml", 2));
+        assert!(found.message.contains("eth0 and eth1"), "{found:?}");
+        assert!(!refused.config.profiles[&id].touches());
+        // Read again it is no better, and nothing of it is taken for what was there.
+        let again = read("eth*", 1, &refused.config, &two);
+        assert_eq!(again.config, refused.config);
+        assert!(again.has_errors());
+        // Over a sound one, that one stays.
+        let sound = read("eth0", 1, &nothing, &two);
+        assert!(!sound.has_errors() && sound.config.broken.is_empty());
+        let refused = read("eth*", 2, &sound.config, &two);
+        assert_eq!(
+            refused.config.profiles[&id].network,
+            sound.config.profiles[&id].network
+        );
+        assert!(refused.has_errors() && refused.config.broken.is_empty());
+        // A link that comes later changes nothing.
+        let one = read("eth*", 1, &nothing, &links(&["eth0"]));
+        assert!(!one.has_errors());
+        assert!(!read("eth*", 1, &one.config, &two).has_errors());
     }
 
     #[test]

@@ -24,6 +24,7 @@ use resolver_io::{BindError, Driver, Input as Wire};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, Sleep};
 
+use crate::autoload::Autoload;
 use crate::clock::{self, Alarm};
 use crate::control::{ControlError, ControlSocket};
 use crate::errands::Errands;
@@ -37,6 +38,7 @@ use crate::observe::{Observers, Watched};
 use crate::options::Options;
 use crate::privileges::KeeperSeed;
 use crate::reload;
+use crate::sleep::{Logind, Slumber};
 use crate::store::{self, Writer};
 use crate::subscribers::Subscribers;
 use crate::world::{Beginning, Effect, Kept, World};
@@ -144,6 +146,11 @@ struct Running<'a> {
     hosts: Option<FileWatch>,
     resolv_conf: Option<FileWatch>,
     lists: ListLoader,
+    autoload: Autoload,
+    logind: Logind,
+    slumber: Slumber,
+    /// Whether the machine may sleep once all is said.
+    may_sleep: bool,
     writer: Writer,
     signals: Signals,
     watchdog: Option<Interval>,
@@ -180,6 +187,10 @@ impl<'a> Running<'a> {
             calls,
             observers: Observers::new(watched, caller.clone()),
             lists: ListLoader::new(options.config_dir.clone(), caller.clone()),
+            autoload: Autoload::new(options.config_dir.as_deref(), caller.clone()),
+            logind: Logind::start(options.system_bus.clone(), caller.clone()),
+            slumber: Slumber::new(clock::asleep()),
+            may_sleep: false,
             caller,
             subscribers: Subscribers::default(),
             hosts: watch(&options.hosts),
@@ -218,6 +229,7 @@ impl<'a> Running<'a> {
         }
         let effects = self.world.begin(clock::now());
         self.execute(effects).await;
+        self.autoload.switch(self.world.config().autoload);
         self.socket.publish()?;
         announce(&Announcement::Ready);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "linnetd is ready");
@@ -268,6 +280,9 @@ impl<'a> Running<'a> {
                 }
                 set = self.kernel_clock.set() => {
                     set.map_err(|error| RunError::System("watch the clock", error))?;
+                    if self.slumber.look(clock::asleep()) {
+                        self.wake().await;
+                    }
                     Some(Input::Clock(self.kernel_clock.read()))
                 }
                 () = tick(&mut self.watchdog) => {
@@ -290,10 +305,14 @@ impl<'a> Running<'a> {
                 self.feed(Input::Clock(self.kernel_clock.read())).await;
             }
             match input {
+                Some(Input::Sleep(said)) => self.hear_of_sleep(said).await,
                 Some(input) => self.feed(input).await,
                 None => self.pump(),
             }
             self.drain().await;
+            if std::mem::take(&mut self.may_sleep) {
+                self.logind.ready().await;
+            }
         }
         Ok(())
     }
@@ -495,7 +514,10 @@ impl<'a> Running<'a> {
                 Effect::Scraped(scrape, numbers) => self.observers.scrape(scrape, numbers),
                 Effect::Observe => self.observers.apply(self.world.observing(), clock::now()),
                 Effect::FollowLists(lists) => self.lists.follow(lists),
+                Effect::Delay(is_needed) => self.logind.delay(is_needed).await,
+                Effect::MaySleep => self.may_sleep = true,
                 Effect::LookAgain => {
+                    self.autoload.switch(self.world.config().autoload);
                     let reading = self.kernel_clock.read();
                     let mut again = self.world.on(Input::Clock(reading), clock::now());
                     again.extend(self.world.on(Input::Host(host::read()), clock::now()));

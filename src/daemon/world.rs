@@ -16,6 +16,7 @@ mod lists;
 mod making;
 mod pacing;
 mod reloading;
+mod sleeping;
 mod steering;
 #[cfg(test)]
 mod tests;
@@ -99,6 +100,8 @@ pub(crate) struct World {
     reloading: bool,
     /// What became of a reload whose anchor files are being read: whether it is in force.
     reloaded: Option<Result<bool, Reply>>,
+    /// Whether the machine is asked to wait for us before it sleeps.
+    delays: bool,
     started_at: Instant,
 }
 
@@ -140,6 +143,10 @@ pub(crate) enum Effect {
     Send(Vec<Transmit>),
     /// Read the clock, the host's name, the hosts table and the anchor files again.
     LookAgain,
+    /// Have the machine wait for us before it sleeps, or not.
+    Delay(bool),
+    /// The machine may sleep, once everything that there is to say is said.
+    MaySleep,
     /// End.
     Stop,
 }
@@ -291,6 +298,7 @@ impl World {
             reloads: Vec::new(),
             reloading: false,
             reloaded: None,
+            delays: false,
             started_at: now,
         };
         world.apply_interest(now);
@@ -349,7 +357,9 @@ impl World {
                     self.replan(now, &mut effects);
                 }
             }
-            Input::Signal(Signal::Hangup) => self.reload(None, &mut effects),
+            Input::Signal(Signal::Hangup) | Input::ConfigChanged => {
+                self.reload(None, &mut effects);
+            }
             Input::Signal(Signal::Terminate) => {
                 effects.push(Effect::Announce(Announcement::Stopping));
                 let level = match self.config.links.stop {
@@ -370,6 +380,7 @@ impl World {
                 self.handle_reading(reading, now, &mut effects);
             }
             Input::Evidence(evidence) => self.handle_evidence(evidence, &mut effects),
+            Input::Sleep(sleep) => self.handle_sleep(sleep, now, &mut effects),
             Input::Networks(text) => effects.push(Effect::Keep(Kept::Networks, text)),
             Input::Keys(owner, observation) => {
                 self.handle_keys(&owner, observation.as_ref(), now, &mut effects);
@@ -519,6 +530,7 @@ impl World {
             self.generation += 1;
             self.resolver.apply_plan(Arc::clone(&self.plan.dns), now);
             self.apply_links_plan(now);
+            self.delay_sleep(effects);
             tracing::debug!(
                 generation = self.generation,
                 ?changes,

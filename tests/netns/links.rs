@@ -1,5 +1,14 @@
 //! Does linnetd set links up, and leave alone what is not its own? With dnsmasq as other people's network, on real links.
 
+mod adoption;
+mod carrier;
+mod delegation;
+mod mistakes;
+mod networkd;
+mod routers;
+mod sleep;
+mod switches;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;

@@ -80,7 +80,8 @@ const EDGES: [(&str, &[&str]); 9] = [
 ];
 
 /// Who may depend on what touches the outside: the pure crates are missing on purpose.
-const SHELL_ONLY: [(&str, &[&str]); 8] = [
+const SHELL_ONLY: [(&str, &[&str]); 9] = [
+    ("zbus", &["linnet"]),
     ("rustls", &["resolver-io"]),
     ("quinn", &["resolver-io"]),
     ("h2", &["resolver-io"]),

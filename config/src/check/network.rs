@@ -102,6 +102,7 @@ fn take(top: &Table) -> Take {
         super::lay(said.boolean("search"), &mut take.search);
         super::lay(said.boolean("routes"), &mut take.routes);
         super::lay(said.boolean("mtu"), &mut take.mtu);
+        super::lay(said.boolean("timers"), &mut take.timers);
     }
     take
 }

@@ -263,6 +263,8 @@ pub struct Take {
     pub routes: bool,
     /// The MTU.
     pub mtu: bool,
+    /// The hop limit, and the times of neighbour discovery.
+    pub timers: bool,
 }
 
 impl Default for Take {
@@ -272,6 +274,7 @@ impl Default for Take {
             search: true,
             routes: true,
             mtu: true,
+            timers: true,
         }
     }
 }

@@ -73,6 +73,13 @@ const fn joined(parts: [&[Key]; 7]) -> [Key; COUNT] {
 const MAIN: &[Key] = &[
     key(
         Section::Main,
+        "autoload",
+        Syntax::Boolean,
+        Some("false"),
+        "Whether files of the configuration are read by themselves when they change; otherwise `linnet config reload` has them read.",
+    ),
+    key(
+        Section::Main,
         "resolver",
         Syntax::Table(Section::Resolver),
         None,

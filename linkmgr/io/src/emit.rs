@@ -23,8 +23,8 @@ const CREATE: u16 = 0x400;
 /// What a flag of a deletion would mean is none of these.
 const NONE: u16 = 0;
 
-const IFA_PROTO: u16 = 11;
 const IFA_RT_PRIORITY: u16 = 9;
+const IFA_PROTO: u16 = 11;
 const NESTED: u16 = 0x8000;
 const SCOPE_UNIVERSE: u8 = 0;
 const SCOPE_LINK: u8 = 253;

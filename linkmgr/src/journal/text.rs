@@ -20,7 +20,7 @@ const SUPPLIERS: [(Supplier, &str); 4] = [
     (Supplier::Ra, "ra"),
     (Supplier::Ipv4ll, "ipv4ll"),
 ];
-const SETTINGS: [Setting; 9] = [
+const SETTINGS: [Setting; 12] = [
     Setting::Up,
     Setting::Mtu,
     Setting::Mac,
@@ -30,6 +30,9 @@ const SETTINGS: [Setting; 9] = [
     Setting::Switch(Switch::Forwarding6),
     Setting::Switch(Switch::Forwarding4),
     Setting::Switch(Switch::Mtu6),
+    Setting::Switch(Switch::HopLimit6),
+    Setting::Switch(Switch::Reachable6),
+    Setting::Switch(Switch::Retransmit6),
 ];
 const KINDS: [(RouteKind, &str); 5] = [
     (RouteKind::Unicast, "unicast"),
@@ -50,6 +53,9 @@ const fn setting_word(setting: Setting) -> &'static str {
         Setting::Switch(Switch::Forwarding6) => "forwarding6",
         Setting::Switch(Switch::Forwarding4) => "forwarding4",
         Setting::Switch(Switch::Mtu6) => "mtu6",
+        Setting::Switch(Switch::HopLimit6) => "hop-limit6",
+        Setting::Switch(Switch::Reachable6) => "reachable6",
+        Setting::Switch(Switch::Retransmit6) => "retransmit6",
     }
 }
 

@@ -50,6 +50,10 @@ pub(super) struct Router {
     pub(super) managed: bool,
     pub(super) other: bool,
     pub(super) mtu: Option<u32>,
+    /// These last as long as the router: 0 in a later packet does not take them back (RFC 4861 §6.3.4).
+    pub(super) hop_limit: Option<u8>,
+    pub(super) reachable: Option<Duration>,
+    pub(super) retransmit: Option<Duration>,
     pub(super) portal: Option<Arc<str>>,
     /// Until when that which has no time of its own holds.
     pub(super) untimed_until: Instant,
@@ -166,6 +170,9 @@ impl Router {
             managed: false,
             other: false,
             mtu: None,
+            hop_limit: None,
+            reachable: None,
+            retransmit: None,
             portal: None,
             untimed_until: now,
             heard_at: now,
@@ -193,6 +200,12 @@ impl Router {
             };
         // RFC 4861 §6.3.4: what a packet does not mention stays.
         self.mtu = said.mtu.or(self.mtu);
+        let time = |time: Duration| (!time.is_zero()).then_some(time);
+        self.hop_limit = (said.hop_limit != 0)
+            .then_some(said.hop_limit)
+            .or(self.hop_limit);
+        self.reachable = time(said.reachable).or(self.reachable);
+        self.retransmit = time(said.retransmit).or(self.retransmit);
         match &said.portal {
             None => {}
             Some(Portal::None) => self.portal = None,

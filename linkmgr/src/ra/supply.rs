@@ -1,15 +1,14 @@
 //! What do all routers together supply? [`supply`]: the best router first, and whoever is not reached only when nobody else is there.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
-use config::model::Privacy;
-use config::model::Upstream;
-use policy::facts::{SuppliedAddress, SuppliedRoute, Supply};
+use config::model::{Prefix, Privacy, Upstream};
+use policy::facts::{SuppliedAddress, SuppliedRoute, SuppliedSource, Supply};
 
 use super::Dhcp6Flags;
 use super::client::Client;
 use super::prefixes::Advertised;
-use super::router::Router;
+use super::router::{EVERYWHERE, Router};
 use crate::offered;
 use crate::slaac::{self, Origin};
 
@@ -41,6 +40,7 @@ pub(super) fn supply(client: &Client) -> Supply {
     for known in &client.prefixes.list {
         prefix(client, known, &mut supply);
     }
+    supply.sources = sources(client, &routers);
     routes(client, &mut supply);
     let link = &client.setup.link;
     let mut encrypted: Vec<_> = routers
@@ -72,6 +72,12 @@ pub(super) fn supply(client: &Client) -> Supply {
     };
     // RFC 4861 §6.3.4: the latest word counts.
     supply.mtu = latest(|router| router.mtu.is_some()).and_then(|router| router.mtu);
+    supply.hop_limit =
+        latest(|router| router.hop_limit.is_some()).and_then(|router| router.hop_limit);
+    supply.reachable =
+        latest(|router| router.reachable.is_some()).and_then(|router| router.reachable);
+    supply.retransmit =
+        latest(|router| router.retransmit.is_some()).and_then(|router| router.retransmit);
     supply.portal =
         latest(|router| router.portal.is_some()).and_then(|router| router.portal.clone());
     supply
@@ -99,7 +105,7 @@ fn prefix(client: &Client, known: &Advertised, supply: &mut Supply) {
         if let Some(address) = slaac::address(high, known.taken, &origin) {
             with_route = made.with_route;
             supply.addresses.push(SuppliedAddress {
-                prefix: config::model::Prefix {
+                prefix: Prefix {
                     address: address.into(),
                     length: if with_route { known.prefix.length } else { 128 },
                 },
@@ -140,12 +146,53 @@ fn routes(client: &Client, supply: &mut Supply) {
             supply.routes.push(SuppliedRoute {
                 to: timed.item.to,
                 via: Some(router.address.into()),
-                source: None,
+                source: source(client, supply, timed.item.to, router.address),
                 preference: timed.item.preference,
                 valid_until: timed.until,
             });
         }
     }
+}
+
+/// RFC 8028 §3.1: packets leave by a router that advertises the prefix that they come from. Told only where there is a router
+/// with a route to everywhere that does not.
+fn sources(client: &Client, routers: &[&Router]) -> Vec<SuppliedSource> {
+    let defaults = || {
+        routers
+            .iter()
+            .filter(|router| router.default_route().is_some())
+    };
+    let made = client
+        .prefixes
+        .list
+        .iter()
+        .filter(|known| known.address.is_some() && !(known.delegation && client.delegated));
+    let sources = made.map(|known| SuppliedSource {
+        prefix: known.prefix,
+        via: defaults()
+            .filter(|router| known.routers.contains(&router.address))
+            .map(|router| router.address.into())
+            .collect(),
+    });
+    let sources: Vec<SuppliedSource> = sources.filter(|source| !source.via.is_empty()).collect();
+    let all = defaults().count();
+    match sources.iter().any(|source| source.via.len() < all) {
+        true => sources,
+        false => Vec::new(),
+    }
+}
+
+/// Which address connections begin with that leave by a router, where routers differ in what they take. Temporary addresses
+/// that programs are to prefer are the kernel's to choose, which knows nothing of routers then.
+fn source(client: &Client, supply: &Supply, to: Prefix, router: Ipv6Addr) -> Option<IpAddr> {
+    if to != EVERYWHERE || client.setup.settings.privacy == Privacy::Preferred {
+        return None;
+    }
+    let via = IpAddr::V6(router);
+    let mut taken = supply.sources.iter();
+    let taken = taken.find(|source| source.via.contains(&via))?;
+    let mut addresses = supply.addresses.iter().map(|own| own.prefix.address);
+    addresses.find(|address| taken.prefix.contains(*address))
 }
 
 /// Returns what routers say of DHCPv6: what one of them says is enough.
@@ -164,10 +211,20 @@ pub(super) fn flags(client: &Client) -> Dhcp6Flags {
 
 /// Whether nothing is supplied.
 pub(super) fn is_nothing(supply: &Supply) -> bool {
-    let unconfirmed = supply.unconfirmed;
+    // Times and limits of a router that supplies nothing else are of no use.
+    let Supply {
+        unconfirmed,
+        hop_limit,
+        reachable,
+        retransmit,
+        ..
+    } = *supply;
     *supply
         == Supply {
             unconfirmed,
+            hop_limit,
+            reachable,
+            retransmit,
             ..Supply::default()
         }
 }

@@ -485,3 +485,96 @@ fn our_own_router_is_not_heard() {
     network.hear(network::OWN, &usual("2001:db8:1::"));
     assert_eq!(network.supplied, None);
 }
+
+#[test]
+fn each_prefix_knows_its_routers_where_they_differ() {
+    let mut network = Network::new();
+    network.hear(A, &usual("2001:db8:a::"));
+    assert!(network.supply().sources.is_empty(), "one takes everything");
+    network.hear(B, &usual("2001:db8:b::"));
+    let told = |network: &Network| -> Vec<String> {
+        let supply = network.supply();
+        let sources = supply.sources.iter();
+        sources
+            .map(|source| format!("{} {:?}", source.prefix, source.via))
+            .collect()
+    };
+    assert_eq!(
+        told(&network),
+        ["2001:db8:a::/64 [fe80::a]", "2001:db8:b::/64 [fe80::b]"]
+    );
+    // Connections begin with an address that their router takes.
+    for route in network.supply().routes {
+        let own = if route.via == Some(A.parse().unwrap()) {
+            "2001:db8:a:"
+        } else {
+            "2001:db8:b:"
+        };
+        assert!(
+            route.source.unwrap().to_string().starts_with(own),
+            "{route:?}"
+        );
+    }
+    // Both have both: it does not matter.
+    let both = || usual("2001:db8:a::").prefix("2001:db8:b::", 64, 0xc0, 86400, 14400);
+    network.step(20);
+    network.hear(A, &both());
+    network.hear(B, &both());
+    assert!(network.supply().sources.is_empty());
+    assert!(
+        network
+            .supply()
+            .routes
+            .iter()
+            .all(|route| route.source.is_none())
+    );
+    // One has more.
+    network.step(20);
+    network.hear(B, &usual("2001:db8:b::"));
+    assert_eq!(
+        told(&network),
+        [
+            "2001:db8:a::/64 [fe80::a]",
+            "2001:db8:b::/64 [fe80::a, fe80::b]"
+        ]
+    );
+    // A router that is not reached takes nothing.
+    network.neighbour(B, Reachability::Failed);
+    assert!(network.supply().sources.is_empty());
+}
+
+#[test]
+fn temporary_addresses_that_are_preferred_are_the_kernels_to_choose() {
+    let mut network = Network::with(RaSettings {
+        privacy: Privacy::Preferred,
+        ..RaSettings::default()
+    });
+    network.hear(A, &usual("2001:db8:a::"));
+    network.hear(B, &usual("2001:db8:b::"));
+    let supply = network.supply();
+    assert_eq!(supply.sources.len(), 2);
+    assert!(supply.routes.iter().all(|route| route.source.is_none()));
+}
+
+#[test]
+fn the_last_word_on_times_counts_and_zero_says_nothing() {
+    let says = |hop_limit: u8, reachable: u32, retransmit: u32| {
+        usual("2001:db8:a::").times(hop_limit, reachable, retransmit)
+    };
+    let mut network = Network::new();
+    network.hear(A, &says(0, 0, 0));
+    let told = |network: &Network| {
+        let supply = network.supply();
+        (supply.hop_limit, supply.reachable, supply.retransmit)
+    };
+    assert_eq!(told(&network), (None, None, None));
+    network.hear(A, &says(64, 30_000, 1000));
+    let millis = |millis| Some(Duration::from_millis(millis));
+    let first = (Some(64), millis(30_000), millis(1000));
+    assert_eq!(told(&network), first);
+    network.step(5);
+    network.hear(A, &says(0, 0, 0));
+    assert_eq!(told(&network), first);
+    network.hear(B, &says(48, 0, 2000));
+    assert_eq!(told(&network), (Some(48), millis(30_000), millis(2000)));
+}

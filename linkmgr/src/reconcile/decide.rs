@@ -4,14 +4,12 @@
 //! be ours, and the kernel says so too where it can.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::time::Duration;
 
-use config::matcher::Mac;
 use config::model::{Hop, PolicyRule, Prefix, RouteKind};
 use config::time::Instant;
 use policy::facts::{Preference, Supplier};
-use policy::links::{AddressPlan, RouteKey, RoutePlan, Switch};
+use policy::links::{AddressPlan, RouteKey, RoutePlan};
 use policy::{LinkId, LinkPlan, LinksPlan};
 
 use crate::journal::{Journal, Value};
@@ -41,8 +39,24 @@ pub(super) struct View<'a> {
     pub(super) needs_down: &'a BTreeSet<u32>,
     /// What is to be written once more: somebody else's that is to be ours, or ours with another metric.
     pub(super) adopting: &'a BTreeSet<Item>,
+    /// What is yet to be compared, or is under way.
+    pub(super) unsettled: Unsettled<'a>,
     pub(super) stopping: Option<StopLevel>,
     pub(super) now: Instant,
+}
+
+/// Items that have to be compared, that have to be asked for, and that the kernel is asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Unsettled<'a> {
+    pub(super) dirty: &'a BTreeSet<Item>,
+    pub(super) queued: &'a BTreeMap<Item, Step>,
+    pub(super) busy: &'a BTreeSet<Item>,
+}
+
+impl Unsettled<'_> {
+    pub(super) fn contains(self, item: &Item) -> bool {
+        self.dirty.contains(item) || self.queued.contains_key(item) || self.busy.contains(item)
+    }
 }
 
 /// In which order requests are sent: what others need comes first, what others need goes last.
@@ -130,7 +144,7 @@ impl View<'_> {
     }
 
     /// The link's plan, unless everything is to go.
-    fn link(&self, index: u32) -> Option<&LinkPlan> {
+    pub(super) fn link(&self, index: u32) -> Option<&LinkPlan> {
         if self.stopping == Some(StopLevel::Clean) {
             return None;
         }
@@ -215,7 +229,7 @@ impl View<'_> {
         }
     }
 
-    fn is_ours(&self, item: &Item, observed: &ObservedAddress) -> bool {
+    pub(super) fn is_ours(&self, item: &Item, observed: &ObservedAddress) -> bool {
         self.journal.proves(item) && (!self.marks_addresses || observed.protocol == OURS)
     }
 
@@ -259,8 +273,10 @@ impl View<'_> {
         if !is_ipv6 && is_ours && planned.no_prefix_route != observed.no_prefix_route() {
             return self.delete_address(Step::AddressFirst, index, observed);
         }
-        let has_flags = planned.temporaries == observed.temporaries()
-            && planned.no_prefix_route == observed.no_prefix_route();
+        // Whoever has made an address without the kernel's route for its prefix has made one.
+        let has_prefix = planned.no_prefix_route == observed.no_prefix_route()
+            || !is_ours && observed.no_prefix_route() && planned.supplier.is_none();
+        let has_flags = planned.temporaries == observed.temporaries() && has_prefix;
         let lives_as_long = self.is_same_time(planned.valid_until, observed.valid_until())
             && self.is_same_time(preferred_until(planned), observed.preferred_until());
         let is_to_be_marked = self.adopting.contains(item);
@@ -377,7 +393,8 @@ impl View<'_> {
     fn is_or_will_be_up(&self, index: u32) -> bool {
         let is_planned = || self.planned_setting(index, Setting::Up) == Some(1);
         let link = self.observed.link_message(index);
-        link.is_some_and(|link| link.admin_up) || is_planned() && !self.overridden.contains(&index)
+        link.is_some_and(|link| link.admin_up)
+            || is_planned() && !self.overridden.contains(&index) && !self.awaits_switches(index)
     }
 
     fn own_route(&self, index: u32, key: RouteKey, planned: &RoutePlan) -> OwnRoute {
@@ -445,104 +462,6 @@ impl View<'_> {
             write_down,
         })
     }
-
-    fn setting(&self, index: u32, setting: Setting) -> Decision {
-        let changed = self.journal.changed(index, setting);
-        let planned = self.planned_setting(index, setting);
-        let Some(link) = self.observed.link_message(index) else {
-            return Decision::Nothing;
-        };
-        let is = match setting {
-            Setting::Up => Some(Value::from(link.admin_up)),
-            Setting::Mtu => Some(link.mtu.into()),
-            Setting::Mac => link.mac.map(mac_value),
-            Setting::Switch(switch) => self.observed.switch(index, switch).map(Value::from),
-        };
-        let (to, write_down, is_back) = match (planned, changed, is) {
-            (None, None, _) => return Decision::Nothing,
-            (Some(to), None, Some(is)) if is == to => {
-                return Decision::Settled(ItemState::Adopted);
-            }
-            (Some(to), Some(_), Some(is)) if is == to => return Decision::Settled(ItemState::Ours),
-            (Some(1), _, _) if setting == Setting::Up && self.overridden.contains(&index) => {
-                return Decision::Wait(ItemState::Overridden);
-            }
-            // A hardware address of another length than six octets is none that we could give back.
-            (Some(_), _, None) if setting == Setting::Mac => {
-                return Decision::Wait(ItemState::Foreign);
-            }
-            (Some(to), _, Some(is)) => (to, WriteDown::Changed(is, to), false),
-            // Others have settled on a link that was down before us: they need it.
-            (None, Some(_), Some(_)) if setting == Setting::Up && self.has_others(index) => {
-                return Decision::Nothing;
-            }
-            // What somebody else has set since is his.
-            (None, Some(changed), Some(is)) if is != changed.ours || is == changed.was => {
-                return Decision::Nothing;
-            }
-            (None, Some(changed), Some(_)) => (changed.was, WriteDown::Nothing, true),
-            (_, _, None) => {
-                let Setting::Switch(switch) = setting else {
-                    return Decision::Nothing;
-                };
-                return Decision::Ask(Ask {
-                    step: Step::Read,
-                    request: KernelRequest::ReadSwitch {
-                        link: link.name.clone(),
-                        switch,
-                    },
-                    write_down: WriteDown::Nothing,
-                });
-            }
-        };
-        let request = match setting {
-            Setting::Up => KernelRequest::SetUp { index, up: to != 0 },
-            Setting::Mtu => KernelRequest::SetMtu {
-                index,
-                mtu: u32::try_from(to).unwrap_or_default(),
-            },
-            Setting::Mac => KernelRequest::SetMac {
-                index,
-                mac: mac_of(to),
-                while_down: link.admin_up && self.needs_down.contains(&index),
-            },
-            Setting::Switch(switch) => KernelRequest::SetSwitch {
-                link: link.name.clone(),
-                switch,
-                value: i32::try_from(to).unwrap_or_default(),
-            },
-        };
-        Decision::Ask(Ask {
-            step: setting_step(setting, is_back),
-            request,
-            write_down,
-        })
-    }
-
-    /// Whether a link has addresses that others have made; those that the kernel makes by itself do not count.
-    fn has_others(&self, index: u32) -> bool {
-        let is_local = |address: IpAddr| match address {
-            IpAddr::V4(_) => false,
-            IpAddr::V6(v6) => v6.is_unicast_link_local(),
-        };
-        let mut addresses = self.observed.addresses_of(index).iter();
-        addresses.any(|address| {
-            let item = Item::Address(index, address.prefix);
-            !is_local(address.prefix.address) && !self.is_ours(&item, address)
-        })
-    }
-
-    fn planned_setting(&self, index: u32, setting: Setting) -> Option<Value> {
-        let link = self.link(index)?;
-        match setting {
-            Setting::Up => link.admin_up.map(Value::from),
-            Setting::Mtu => link.mtu.map(Value::from),
-            Setting::Mac => link.mac.map(mac_value),
-            // The kernel goes on by itself when we do not.
-            Setting::Switch(_) if self.stopping.is_some() => None,
-            Setting::Switch(switch) => link.switches.get(&switch).copied().map(Value::from),
-        }
-    }
 }
 
 /// New connections may not begin with an address for longer than it is there (`EINVAL`).
@@ -552,30 +471,4 @@ fn preferred_until(planned: &AddressPlan) -> Option<Instant> {
         (None, valid) => valid,
         (preferred, None) => preferred,
     }
-}
-
-const fn setting_step(setting: Setting, is_back: bool) -> Step {
-    match (setting, is_back) {
-        (Setting::Up, false) => Step::Up,
-        (Setting::Up, true) => Step::UpBack,
-        (Setting::Mtu, false) => Step::Mtu,
-        (Setting::Mtu, true) => Step::MtuBack,
-        (Setting::Mac, false) => Step::Mac,
-        (Setting::Mac, true) => Step::MacBack,
-        // It may not be greater than the link's own.
-        (Setting::Switch(Switch::Mtu6), false) => Step::Mtu6,
-        (Setting::Switch(_), false) => Step::Switch,
-        (Setting::Switch(_), true) => Step::SwitchBack,
-    }
-}
-
-fn mac_value(Mac(octets): Mac) -> Value {
-    octets
-        .iter()
-        .fold(0, |value, octet| value << 8 | Value::from(*octet))
-}
-
-fn mac_of(value: Value) -> Mac {
-    let [_, _, octets @ ..] = value.to_be_bytes();
-    Mac(octets)
 }

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use config::model::{Mapping, Prefix, Upstream};
 use config::name::DomainName;
@@ -57,6 +58,14 @@ pub struct Supply {
     pub search: Vec<DomainName>,
     /// The largest packet, in octets.
     pub mtu: Option<u32>,
+    /// The hop limit of packets to send.
+    pub hop_limit: Option<u8>,
+    /// How long a neighbour counts as reachable.
+    pub reachable: Option<Duration>,
+    /// How long between two questions for a neighbour.
+    pub retransmit: Option<Duration>,
+    /// Through which routers packets from which prefix get on; none where every router takes all of them (RFC 8028).
+    pub sources: Vec<SuppliedSource>,
     /// Prefixes by which IPv4 is reached (RFC 8781).
     pub pref64: Vec<Mapping>,
     /// The address of the portal's API (RFC 8910).
@@ -67,6 +76,15 @@ pub struct Supply {
     pub ipv6_only: bool,
     /// Whether nobody has confirmed it in this place yet: a lease of before, used while its server is asked.
     pub unconfirmed: bool,
+}
+
+/// Where packets from a prefix get on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SuppliedSource {
+    /// The prefix of the link that they come from.
+    pub prefix: Prefix,
+    /// The routers that advertise it, the best first: others may drop what comes from it (BCP 38).
+    pub via: Vec<IpAddr>,
 }
 
 /// A supplied address.

@@ -51,6 +51,8 @@ pub(super) struct Draft<'a> {
     pub(super) plan: LinkPlan,
     /// Default routes of the main table, in the order in which they are wanted.
     pub(super) defaults: Vec<Default>,
+    /// Rules that hold beside those of the profile.
+    pub(super) rules: Vec<PolicyRule>,
     /// Whether any default route may be ours.
     pub(super) may_default: bool,
     pub(super) as_of: Instant,
@@ -123,6 +125,7 @@ pub(crate) fn plan(
             whole.rules.extend(tunnel.rules());
             tunnels.push(tunnel);
         }
+        whole.rules.extend(std::mem::take(&mut draft.rules));
         drafts.push(draft);
     }
     delegate::hand_on(&mut drafts, facts, notes);
@@ -188,6 +191,7 @@ impl<'a> Draft<'a> {
             tunnel: None,
             plan,
             defaults: Vec::new(),
+            rules: Vec::new(),
             may_default: config.links.default_route,
             as_of: facts.as_of,
         }

@@ -1,16 +1,32 @@
 //! What is taken of what the network supplies? Addresses always, the rest as the profile says.
 
 use std::cmp::Reverse;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
-use config::model::{Hop, Ipv4llMode, Prefix, Privacy, RaUse, RouteKind};
+use config::model::{Hop, Ipv4llMode, PolicyRule, Prefix, Privacy, RaUse, RouteKind};
 
-use super::make::{Draft, IPV6_MTU};
+use super::make::{Draft, IPV6_MTU, MAIN};
 use super::{AddressPlan, RoutePlan, Switch};
 use crate::facts::{Facts, LinkId, SuppliedRoute, Supplier, Supply};
 
 /// The least MTU that is taken of DHCPv4: every host can take packets of this size (RFC 791 §3.1), and servers that name
 /// less are mistaken.
 const IPV4_MTU: u32 = 576;
+/// The least hop limit that is taken of routers: less does not cross the Internet.
+const HOP_LIMIT_MIN: u8 = 32;
+/// How long a neighbour may count as reachable (RFC 4861 §6.2.1: an hour at most).
+const REACHABLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+/// How long there may be between two questions for a neighbour.
+const RETRANSMIT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
+/// Tables for packets from prefixes that not every router takes, of links with indexes below [`LINKS_MAX`].
+const SOURCES_TABLE: u32 = 1_120_000_000;
+/// Prefixes of a link that have one.
+const SOURCES_MAX: u32 = 16;
+/// Above it, indexes share tables; the kernel counts from 1.
+const LINKS_MAX: u32 = 1_000_000;
+/// Right before the main table, so that whatever an administrator or a VPN has to say comes first.
+const SOURCES_PRIORITY: u32 = 32_764;
 /// The greatest: that of the length field of an IP packet.
 const MAX_MTU: u32 = 65_535;
 
@@ -21,6 +37,8 @@ pub(super) fn add(draft: &mut Draft<'_>, facts: &Facts) {
             addresses(draft, supplier, supply);
             routes(draft, supplier, supply);
             mtu(draft, supplier, supply);
+            timers(draft, supplier, supply);
+            sources(draft, supply);
         }
     }
 }
@@ -148,5 +166,79 @@ fn mtu(draft: &mut Draft<'_>, supplier: Supplier, supply: &Supply) {
             draft.plan.switches.insert(Switch::Mtu6, mtu);
         }
         Supplier::Dhcp4 | Supplier::Ra | Supplier::Dhcp6 | Supplier::Ipv4ll => {}
+    }
+}
+
+/// RFC 4861 §6.3.4. What is out of bounds is passed over: a hop limit of 1 would end everything that is not on the link.
+fn timers(draft: &mut Draft<'_>, supplier: Supplier, supply: &Supply) {
+    if supplier != Supplier::Ra || !draft.network.take.timers {
+        return;
+    }
+    let switches = &mut draft.plan.switches;
+    if let Some(limit) = supply.hop_limit.filter(|limit| *limit >= HOP_LIMIT_MIN) {
+        switches.insert(Switch::HopLimit6, limit.into());
+    }
+    let mut time = |switch, time: Option<Duration>, bounds: RangeInclusive<Duration>| {
+        if let Some(time) = time.filter(|time| bounds.contains(time)) {
+            let millis = i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
+            switches.insert(switch, millis);
+        }
+    };
+    time(Switch::Reachable6, supply.reachable, REACHABLE);
+    time(Switch::Retransmit6, supply.retransmit, RETRANSMIT);
+}
+
+/// RFC 8028 §3: packets from a prefix that the link's first router does not take go to one that does, whatever stands in the
+/// main table for everywhere. What it has for less than everywhere comes before.
+fn sources(draft: &mut Draft<'_>, supply: &Supply) {
+    if !draft.takes_defaults() || !draft.may_default || draft.table() != MAIN {
+        return;
+    }
+    let is_default = |route: &&SuppliedRoute| route.to.length == 0 && route.to.address.is_ipv6();
+    let defaults: Vec<&SuppliedRoute> = supply.routes.iter().filter(is_default).collect();
+    let best = defaults
+        .iter()
+        .min_by_key(|route| Reverse(route.preference))
+        .and_then(|route| route.via);
+    for (at, source) in supply.sources.iter().enumerate() {
+        if best.is_some_and(|best| source.via.contains(&best)) {
+            continue;
+        }
+        let slot = u32::try_from(at).unwrap_or(SOURCES_MAX);
+        if slot >= SOURCES_MAX {
+            continue;
+        }
+        let table = SOURCES_TABLE + draft.id.index % LINKS_MAX * SOURCES_MAX + slot;
+        for default in &defaults {
+            let Some(via) = default.via.filter(|via| source.via.contains(via)) else {
+                continue;
+            };
+            let plan = RoutePlan {
+                supplier: Some(Supplier::Ra),
+                kind: RouteKind::Unicast,
+                via: vec![Hop { via, weight: 1 }],
+                on_link: false,
+                source: None,
+                mtu: None,
+                preference: default.preference,
+                valid_until: default.valid_until,
+            };
+            draft.add_route(default.to.network(), table, draft.metric(), plan);
+        }
+        let rule = |priority, table, suppress_length| PolicyRule {
+            priority,
+            is_ipv6: true,
+            from: Some(source.prefix.network()),
+            to: None,
+            mark: None,
+            incoming: None,
+            outgoing: None,
+            table: Some(table),
+            kind: RouteKind::Unicast,
+            suppress_length,
+            invert: false,
+        };
+        draft.rules.push(rule(SOURCES_PRIORITY, MAIN, Some(0)));
+        draft.rules.push(rule(SOURCES_PRIORITY + 1, table, None));
     }
 }

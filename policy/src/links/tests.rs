@@ -21,6 +21,7 @@ mod delegated;
 mod dns;
 mod model;
 mod ports;
+mod routers;
 mod switches;
 mod tunnels;
 mod uplinks;

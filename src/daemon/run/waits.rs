@@ -6,10 +6,12 @@ use std::pin::Pin;
 
 use resolver_io::resolv_conf::{Contents, FileWatch};
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
-use tokio::time::{Interval, Sleep};
+use tokio::time::{Interval, Sleep as Pause};
 
-use crate::clock::Alarm;
-use crate::input::Signal;
+use super::Running;
+use crate::clock::{self, Alarm};
+use crate::input::{Input, Signal};
+use crate::sleep::Sleep;
 
 /// Follows a file, when that is possible.
 pub(super) fn watch(path: &Path) -> Option<FileWatch> {
@@ -53,7 +55,7 @@ pub(super) async fn sleep(
 }
 
 /// Waits for something that comes once. Cancel-safe.
-pub(super) async fn passed(once: &mut Option<Pin<Box<Sleep>>>) {
+pub(super) async fn passed(once: &mut Option<Pin<Box<Pause>>>) {
     match once {
         Some(sleep) => {
             sleep.await;
@@ -70,6 +72,27 @@ pub(super) async fn tick(watchdog: &mut Option<Interval>) {
             interval.tick().await;
         }
         None => std::future::pending().await,
+    }
+}
+
+impl Running<'_> {
+    /// Takes logind's word of sleep, unless the clocks have told of it already.
+    pub(super) async fn hear_of_sleep(&mut self, said: Sleep) {
+        let is_news = self.slumber.hear(said, clock::asleep());
+        match said {
+            Sleep::Falls if is_news => self.feed(Input::Sleep(said)).await,
+            // Nobody has to wait for us twice.
+            Sleep::Falls => self.may_sleep = true,
+            Sleep::Wakes if is_news => self.wake().await,
+            Sleep::Wakes => {}
+        }
+    }
+
+    /// Follows that the machine is awake: first what time it is, then what hangs on that.
+    pub(super) async fn wake(&mut self) {
+        self.driver.renew_ports();
+        self.feed(Input::Clock(self.kernel_clock.read())).await;
+        self.feed(Input::Sleep(Sleep::Wakes)).await;
     }
 }
 

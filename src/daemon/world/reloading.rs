@@ -3,6 +3,7 @@
 use config::Config;
 use config::diagnostic::Diagnostic;
 use linnet::api::{ReloadReply, Reply};
+use policy::Facts;
 use tokio::sync::oneshot;
 
 use super::{Effect, World};
@@ -37,7 +38,13 @@ impl World {
         self.reloading = false;
         self.reloaded = Some(match texts {
             Ok(texts) => {
-                let understood = reload::understand(&texts, Some(&self.config));
+                let mut understood = reload::understand(&texts, Some(&self.config));
+                // There are no facts of links that nobody meant before.
+                let seen = Facts {
+                    links: self.linking.links.all_links().collect(),
+                    ..Facts::default()
+                };
+                reload::refuse_ambiguous(&mut understood, &texts, &self.config, &seen);
                 tell_findings(&understood.diagnostics);
                 tracing::info!(applied = understood.applied, "the configuration was read");
                 if understood.applied {

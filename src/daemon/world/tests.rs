@@ -122,6 +122,8 @@ fn call(world: &mut World, connection: u64, method: Method) -> (Vec<Effect>, Opt
             | Effect::Announce(_)
             | Effect::Listeners(_)
             | Effect::FollowLists(_)
+            | Effect::Delay(_)
+            | Effect::MaySleep
             | Effect::LookAgain
             | Effect::Scraped(..)
             | Effect::Observe
@@ -205,6 +207,8 @@ fn resolv_conf_is_asked_for_once_and_only_when_it_is_to_be_ours() {
             | Effect::Announce(_)
             | Effect::Listeners(_)
             | Effect::FollowLists(_)
+            | Effect::Delay(_)
+            | Effect::MaySleep
             | Effect::LookAgain
             | Effect::Scraped(..)
             | Effect::Observe
@@ -269,6 +273,8 @@ fn a_persistent_claim_is_kept_and_forgotten_when_it_is_withdrawn() {
             | Effect::Announce(_)
             | Effect::Listeners(_)
             | Effect::FollowLists(_)
+            | Effect::Delay(_)
+            | Effect::MaySleep
             | Effect::LookAgain
             | Effect::Scraped(..)
             | Effect::Observe
@@ -333,6 +339,8 @@ fn a_reload_answers_its_callers_and_keeps_the_old_when_the_new_is_broken() {
             | Effect::Announce(_)
             | Effect::Listeners(_)
             | Effect::FollowLists(_)
+            | Effect::Delay(_)
+            | Effect::MaySleep
             | Effect::LookAgain
             | Effect::Scraped(..)
             | Effect::Observe

@@ -256,6 +256,13 @@ pub(super) const KEYS: &[Key] = &[
         "The MTU.",
     ),
     key(
+        Section::Take,
+        "timers",
+        Syntax::Boolean,
+        Some("true"),
+        "The hop limit, and how long neighbours count as reachable and between questions for them, as routers say (RFC 4861 §6.3.4).",
+    ),
+    key(
         Section::Delegated,
         "from",
         Syntax::Text(Form::Label),

@@ -18,6 +18,13 @@ impl Ra {
         self.0.clone()
     }
 
+    pub(in crate::ra) fn times(mut self, hop_limit: u8, reachable: u32, retransmit: u32) -> Self {
+        self.0[4] = hop_limit;
+        self.0[8..12].copy_from_slice(&reachable.to_be_bytes());
+        self.0[12..16].copy_from_slice(&retransmit.to_be_bytes());
+        self
+    }
+
     pub(in crate::ra) fn flags(mut self, flags: u8) -> Self {
         self.0[5] = flags;
         self

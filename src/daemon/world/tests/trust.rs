@@ -37,6 +37,8 @@ fn kept(effects: &[Effect], what: Kept) -> Option<&str> {
         | Effect::Announce(_)
         | Effect::Listeners(_)
         | Effect::FollowLists(_)
+        | Effect::Delay(_)
+        | Effect::MaySleep
         | Effect::LookAgain
         | Effect::Scraped(..)
         | Effect::Observe

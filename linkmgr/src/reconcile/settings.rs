@@ -1,0 +1,154 @@
+//! What has to be asked of the kernel for one setting of a link? Up, MTU, hardware address, switches; as they are to be, and back.
+
+use std::net::IpAddr;
+
+use config::matcher::Mac;
+use policy::links::Switch;
+
+use super::decide::{Ask, Decision, Step, View, WriteDown};
+use crate::journal::Value;
+use crate::request::KernelRequest;
+use crate::status::{Item, ItemState, Setting};
+
+impl View<'_> {
+    pub(super) fn setting(&self, index: u32, setting: Setting) -> Decision {
+        let changed = self.journal.changed(index, setting);
+        let planned = self.planned_setting(index, setting);
+        let Some(link) = self.observed.link_message(index) else {
+            return Decision::Nothing;
+        };
+        let is = match setting {
+            Setting::Up => Some(Value::from(link.admin_up)),
+            Setting::Mtu => Some(link.mtu.into()),
+            Setting::Mac => link.mac.map(mac_value),
+            Setting::Switch(switch) => self.observed.switch(index, switch).map(Value::from),
+        };
+        let (to, write_down, is_back) = match (planned, changed, is) {
+            (None, None, _) => return Decision::Nothing,
+            (Some(to), None, Some(is)) if is == to => {
+                return Decision::Settled(ItemState::Adopted);
+            }
+            (Some(to), Some(_), Some(is)) if is == to => return Decision::Settled(ItemState::Ours),
+            (Some(1), _, _) if setting == Setting::Up && self.overridden.contains(&index) => {
+                return Decision::Wait(ItemState::Overridden);
+            }
+            // What the kernel would do by itself as soon as the link is up it must not begin with.
+            (Some(1), _, Some(_)) if setting == Setting::Up && self.awaits_switches(index) => {
+                return Decision::Wait(ItemState::Waiting);
+            }
+            // A hardware address of another length than six octets is none that we could give back.
+            (Some(_), _, None) if setting == Setting::Mac => {
+                return Decision::Wait(ItemState::Foreign);
+            }
+            (Some(to), _, Some(is)) => (to, WriteDown::Changed(is, to), false),
+            // Others have settled on a link that was down before us: they need it.
+            (None, Some(_), Some(_)) if setting == Setting::Up && self.has_others(index) => {
+                return Decision::Nothing;
+            }
+            // What somebody else has set since is his.
+            (None, Some(changed), Some(is)) if is != changed.ours || is == changed.was => {
+                return Decision::Nothing;
+            }
+            (None, Some(changed), Some(_)) => (changed.was, WriteDown::Nothing, true),
+            (_, _, None) => {
+                let Setting::Switch(switch) = setting else {
+                    return Decision::Nothing;
+                };
+                return Decision::Ask(Ask {
+                    step: Step::Read,
+                    request: KernelRequest::ReadSwitch {
+                        link: link.name.clone(),
+                        switch,
+                    },
+                    write_down: WriteDown::Nothing,
+                });
+            }
+        };
+        let request = match setting {
+            Setting::Up => KernelRequest::SetUp { index, up: to != 0 },
+            Setting::Mtu => KernelRequest::SetMtu {
+                index,
+                mtu: u32::try_from(to).unwrap_or_default(),
+            },
+            Setting::Mac => KernelRequest::SetMac {
+                index,
+                mac: mac_of(to),
+                while_down: link.admin_up && self.needs_down.contains(&index),
+            },
+            Setting::Switch(switch) => KernelRequest::SetSwitch {
+                link: link.name.clone(),
+                switch,
+                value: i32::try_from(to).unwrap_or_default(),
+            },
+        };
+        Decision::Ask(Ask {
+            step: setting_step(setting, is_back),
+            request,
+            write_down,
+        })
+    }
+
+    /// Whether a switch of a link is not settled that the kernel looks at when the link goes up.
+    pub(super) fn awaits_switches(&self, index: u32) -> bool {
+        let switches = self
+            .link(index)
+            .into_iter()
+            .flat_map(|link| link.switches.keys());
+        let mut early = switches.filter(|switch| **switch != Switch::Mtu6);
+        early.any(|switch| {
+            let item = Item::Setting(index, Setting::Switch(*switch));
+            self.unsettled.contains(&item)
+        })
+    }
+
+    /// Whether a link has addresses that others have made; those that the kernel makes by itself do not count.
+    fn has_others(&self, index: u32) -> bool {
+        let is_local = |address: IpAddr| match address {
+            IpAddr::V4(_) => false,
+            IpAddr::V6(v6) => v6.is_unicast_link_local(),
+        };
+        let mut addresses = self.observed.addresses_of(index).iter();
+        addresses.any(|address| {
+            let item = Item::Address(index, address.prefix);
+            !is_local(address.prefix.address) && !self.is_ours(&item, address)
+        })
+    }
+
+    pub(super) fn planned_setting(&self, index: u32, setting: Setting) -> Option<Value> {
+        let link = self.link(index)?;
+        match setting {
+            Setting::Up => link.admin_up.map(Value::from),
+            Setting::Mtu => link.mtu.map(Value::from),
+            Setting::Mac => link.mac.map(mac_value),
+            // The kernel goes on by itself when we do not.
+            Setting::Switch(_) if self.stopping.is_some() => None,
+            Setting::Switch(switch) => link.switches.get(&switch).copied().map(Value::from),
+        }
+    }
+}
+
+const fn setting_step(setting: Setting, is_back: bool) -> Step {
+    match (setting, is_back) {
+        (Setting::Up, false) => Step::Up,
+        (Setting::Up, true) => Step::UpBack,
+        (Setting::Mtu, false) => Step::Mtu,
+        (Setting::Mtu, true) => Step::MtuBack,
+        (Setting::Mac, false) => Step::Mac,
+        (Setting::Mac, true) => Step::MacBack,
+        // It may not be greater than the link's own.
+        (Setting::Switch(Switch::Mtu6), false) => Step::Mtu6,
+        (Setting::Switch(_), false) => Step::Switch,
+        (Setting::Switch(_), true) => Step::SwitchBack,
+    }
+}
+
+fn mac_value(Mac(octets): Mac) -> Value {
+    octets
+        .iter()
+        .fold(0, |value, octet| value << 8 | Value::from(*octet))
+}
+
+fn mac_of(value: Value) -> Mac {
+    let [_, _, octets @ ..] = value.to_be_bytes();
+    Mac(octets)
+}

@@ -1,0 +1,181 @@
+//! Is what others have set up already taken over as it is? Addresses and routes as initramfs, dhclient, systemd-networkd and
+//! NetworkManager leave them: a start of linnetd changes nothing of what is right, and cuts nothing that has to be renewed.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use tests::namespace::{isolated, shell};
+use tests::peer::{Peer, until};
+
+use super::{LINNETD, addresses, folder, ip, link_status, office};
+
+/// What somebody has left on `net0`, and the profile that says the same.
+struct Left {
+    by: &'static str,
+    commands: &'static str,
+    profile: &'static str,
+}
+
+const FIXED: &str =
+    "match = { name = \"net0\" }\naddresses = [\"192.0.2.10/24\", \"2001:db8::10/64\"]\n";
+
+const LEFT: [Left; 4] = [
+    Left {
+        // The kernel's own autoconfiguration (`ip=192.0.2.10::192.0.2.1:255.255.255.0::net0:off`).
+        by: "the kernel, for initramfs",
+        commands: "ip addr add 192.0.2.10/24 broadcast 192.0.2.255 dev net0; ip addr add 2001:db8::10/64 dev net0; \
+                   ip route add default via 192.0.2.1 dev net0 proto boot",
+        profile: "metric = 0\n[[routes]]\nto = \"0.0.0.0/0\"\nvia = \"192.0.2.1\"\nmetric = 0\n",
+    },
+    Left {
+        by: "ifupdown with dhclient before it",
+        commands: "ip addr add 192.0.2.10/24 brd + dev net0 label net0; ip addr add 2001:db8::10/64 dev net0; \
+                   ip route add default via 192.0.2.1 dev net0 onlink metric 100",
+        profile: "[[routes]]\nto = \"0.0.0.0/0\"\nvia = \"192.0.2.1\"\nmetric = 100\n",
+    },
+    Left {
+        by: "systemd-networkd",
+        commands: "ip addr add 192.0.2.10/24 brd 192.0.2.255 dev net0; ip addr add 2001:db8::10/64 dev net0; \
+                   ip route add default via 192.0.2.1 dev net0 proto static metric 100; \
+                   ip route add 10.1.0.0/16 via 192.0.2.1 dev net0 proto static metric 100",
+        profile: "[[routes]]\nto = \"0.0.0.0/0\"\nvia = \"192.0.2.1\"\nmetric = 100\n\
+                  [[routes]]\nto = \"10.1.0.0/16\"\nvia = \"192.0.2.1\"\nmetric = 100\n",
+    },
+    Left {
+        by: "NetworkManager",
+        commands: "ip addr add 192.0.2.10/24 brd 192.0.2.255 dev net0 noprefixroute; ip addr add 2001:db8::10/64 dev net0 noprefixroute; \
+                   ip route add 192.0.2.0/24 dev net0 proto kernel scope link src 192.0.2.10 metric 100; \
+                   ip -6 route add 2001:db8::/64 dev net0 proto kernel metric 100; \
+                   ip route add default via 192.0.2.1 dev net0 proto static metric 100",
+        profile: "[[routes]]\nto = \"0.0.0.0/0\"\nvia = \"192.0.2.1\"\nmetric = 100\n",
+    },
+];
+
+fn links() {
+    shell(
+        "ip netns add far; ip link add net0 address 02:00:00:00:00:10 type veth peer name far0 netns far && \
+         sysctl -qw net.ipv6.conf.net0.accept_dad=0 net.ipv6.conf.net0.accept_ra=0 && ip link set net0 up && ip -n far link set far0 up && \
+         ip -n far addr add 192.0.2.1/24 dev far0",
+    );
+}
+
+#[test]
+fn what_is_right_already_is_left_as_it_is() {
+    isolated(
+        "links::adoption::what_is_right_already_is_left_as_it_is",
+        || {
+            let dir = folder();
+            links();
+            let office = office(dir.clone());
+            for Left {
+                by,
+                commands,
+                profile,
+            } in &LEFT
+            {
+                shell(&format!(
+                    "ip addr flush dev net0 scope global; ip route flush dev net0; {commands}"
+                ));
+                let kernel = || shell("ip addr show net0; ip route; ip -6 route; ip rule");
+                let before = kernel();
+                office.configure("profiles/server.toml", &format!("{FIXED}{profile}"));
+                let monitor = Peer::start(
+                    &dir,
+                    "monitor",
+                    None,
+                    &["ip", "monitor", "link", "address", "route", "rule"],
+                );
+                thread::sleep(Duration::from_millis(150));
+                let mut linnetd = office.linnetd(LINNETD, &[]);
+                thread::sleep(Duration::from_millis(700));
+                let log = monitor.log();
+                assert_eq!(log, "", "left by {by}");
+                let told = link_status(&office, "net0").to_string();
+                assert!(told.contains("adopted"), "{by}: {told}");
+                linnetd.signal(libc::SIGTERM);
+                linnetd.wait();
+                assert_eq!(kernel(), before, "left by {by}");
+                fs::remove_dir_all(office.dir().join("state")).unwrap();
+            }
+        },
+    );
+}
+
+#[test]
+fn a_lease_of_another_client_is_renewed_in_place() {
+    isolated(
+        "links::adoption::a_lease_of_another_client_is_renewed_in_place",
+        || {
+            let dir = folder();
+            links();
+            let leases = format!("--dhcp-leasefile={}", dir.join("leases").display());
+            let dnsmasq = [
+                "dnsmasq",
+                "--keep-in-foreground",
+                "--conf-file=/dev/null",
+                "--pid-file=",
+                "--port=0",
+                "--user=root",
+                "--no-ping",
+                "--dhcp-authoritative",
+                "--bind-dynamic",
+                "--interface=far0",
+                "--log-dhcp",
+                "--dhcp-range=192.0.2.100,192.0.2.110,1h",
+                "--dhcp-host=02:00:00:00:00:10,192.0.2.105",
+                &leases,
+            ];
+            let _dnsmasq = Peer::start(&dir, "dnsmasq", Some("far"), &dnsmasq);
+            let office = office(dir.clone());
+            office.configure(
+                "profiles/any.toml",
+                "match = { name = \"net0\" }\ndhcp4 = true\n",
+            );
+            // For ever, as initramfs leaves it; for a time, as dhclient, networkd and NetworkManager do.
+            for (by, lifetime) in [
+                ("initramfs", ""),
+                ("dhclient", "valid_lft 900 preferred_lft 900"),
+            ] {
+                shell(&format!(
+                    "ip addr flush dev net0 scope global; ip addr add 192.0.2.105/24 brd + dev net0 {lifetime}; ip route add default via 192.0.2.1"
+                ));
+                let echo = Peer::start(
+                    &dir,
+                    "echo",
+                    Some("far"),
+                    &["socat", "TCP-LISTEN:7,fork,reuseaddr", "EXEC:cat"],
+                );
+                let mut talk = None;
+                until("there is a connection", || {
+                    talk = std::net::TcpStream::connect("192.0.2.1:7").ok();
+                    talk.is_some()
+                });
+                let monitor = Peer::start(&dir, "monitor", None, &["ip", "monitor", "address"]);
+                let mut linnetd = office.linnetd(LINNETD, &[]);
+                until("the address lasts as long as the lease", || {
+                    let told = ip("addr show dev net0");
+                    let infos = told[0]["addr_info"].as_array().unwrap().clone();
+                    infos.iter().any(|info| {
+                        info["local"] == "192.0.2.105"
+                            && info["valid_life_time"]
+                                .as_u64()
+                                .is_some_and(|valid| (3500..=3600).contains(&valid))
+                    })
+                });
+                use std::io::{Read as _, Write as _};
+                let mut talk = talk.unwrap();
+                talk.write_all(b"still here").unwrap();
+                let mut octets = [0; 10];
+                talk.read_exact(&mut octets).unwrap();
+                assert_eq!(addresses("net0"), ["192.0.2.105"], "{by}");
+                let log = monitor.log();
+                assert!(!log.contains("Deleted"), "{by}: {log}");
+                linnetd.signal(libc::SIGKILL);
+                linnetd.wait();
+                fs::remove_dir_all(office.dir().join("state")).unwrap();
+                drop(echo);
+            }
+        },
+    );
+}
