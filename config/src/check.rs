@@ -4,6 +4,7 @@
 
 pub(crate) mod between;
 pub(crate) mod closed;
+mod connectivity;
 mod kind;
 mod listeners;
 mod local;
@@ -36,6 +37,9 @@ pub(crate) fn main_file(
     }
     if let Some(links) = top.table("links") {
         self::links(links, &mut config.links);
+    }
+    if let Some(said) = top.table("connectivity") {
+        connectivity::connectivity(said, &mut config.connectivity, findings);
     }
     if let Some(said) = top.tables("listeners") {
         listeners::listeners(said, &config.resolver, &mut config.listeners, findings);

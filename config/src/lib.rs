@@ -24,6 +24,7 @@ mod secret;
 pub mod time;
 pub mod units;
 pub mod upstream;
+pub mod url;
 
 pub use layer::load;
 pub use model::Config;

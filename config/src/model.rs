@@ -15,11 +15,13 @@ use crate::name::DomainName;
 use crate::observing::Observing;
 use crate::pin::Pin;
 
+mod connectivity;
 mod kind;
 mod local;
 mod network;
 mod service;
 
+pub use connectivity::{CheckUse, ConnectivityConfig};
 pub(crate) use kind::read_key;
 pub use kind::{
     Endpoint, EndpointHost, PeerSettings, PortSettings, PublicKey, Secret, SecretSource,
@@ -42,6 +44,8 @@ pub struct Config {
     pub resolver: ResolverConfig,
     /// `[links]`.
     pub links: LinksConfig,
+    /// `[connectivity]`.
+    pub connectivity: ConnectivityConfig,
     /// `[[listeners]]`.
     pub listeners: Vec<ListenerConfig>,
     /// `[metrics]`, `[dnstap]` and `[log]`.

@@ -30,6 +30,8 @@ pub enum Section {
     Resolver,
     /// `[links]`.
     Links,
+    /// `[connectivity]`.
+    Connectivity,
     /// One of `[[listeners]]`.
     Listeners,
     /// `[metrics]`.
@@ -72,10 +74,11 @@ pub enum Section {
 
 impl Section {
     /// All sections, in the order of the reference.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Main,
         Self::Resolver,
         Self::Links,
+        Self::Connectivity,
         Self::Listeners,
         Self::Metrics,
         Self::Dnstap,
@@ -103,6 +106,7 @@ impl Section {
             Self::Main
             | Self::Resolver
             | Self::Links
+            | Self::Connectivity
             | Self::Listeners
             | Self::Metrics
             | Self::Dnstap
@@ -131,6 +135,7 @@ impl Section {
             Self::Main => "linnet.toml",
             Self::Resolver => "[resolver]",
             Self::Links => "[links]",
+            Self::Connectivity => "[connectivity]",
             Self::Listeners => "[[listeners]]",
             Self::Metrics => "[metrics]",
             Self::Dnstap => "[dnstap]",
@@ -159,6 +164,7 @@ impl Section {
             Self::Main => "at the top of linnet.toml",
             Self::Resolver => "in [resolver] of linnet.toml",
             Self::Links => "in [links] of linnet.toml",
+            Self::Connectivity => "in [connectivity] of linnet.toml",
             Self::Listeners => "in [[listeners]] of linnet.toml",
             Self::Metrics => "in [metrics] of linnet.toml",
             Self::Dnstap => "in [dnstap] of linnet.toml",
@@ -256,6 +262,8 @@ pub enum Form {
     WireguardKey,
     /// A name or address, and a port.
     Endpoint,
+    /// An address on the Web.
+    Url,
 }
 
 /// What a value looks like.

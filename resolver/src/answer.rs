@@ -43,6 +43,9 @@ impl Resolver {
         now: Instant,
     ) -> Arc<Template> {
         let question = &asking.question;
+        if asking.fleeting {
+            return template;
+        }
         let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation) else {
             return template;
         };

@@ -40,7 +40,8 @@ const REJECT_ROUNDS: u8 = 1;
 
 impl Resolver {
     /// Lets somebody wait for a question; returns the lookup.
-    pub(crate) fn ask(&mut self, waiter: Waiter, asking: Asking, now: Instant) -> u64 {
+    pub(crate) fn ask(&mut self, waiter: Waiter, mut asking: Asking, now: Instant) -> u64 {
+        asking.fleeting |= self.jail(&asking.scope).is_some();
         if let Some(id) = self.lookups.joinable(&asking, now) {
             if let Some(lookup) = self.lookups.get_mut(id) {
                 lookup.waiters.push(waiter);
@@ -89,7 +90,8 @@ impl Resolver {
             | Timer::Stale
             | Timer::Neighbours
             | Timer::Patience
-            | Timer::Prefix => {}
+            | Timer::Prefix
+            | Timer::Reach => {}
         }
     }
 

@@ -166,6 +166,7 @@ mod tests {
             checking_disabled: false,
             validate: false,
             recurse: false,
+            fleeting: false,
             whom: Whom::Any,
             mark: 0,
         }

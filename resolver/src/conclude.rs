@@ -121,6 +121,15 @@ impl Resolver {
         let Some(lookup) = self.end_lookup(id, now) else {
             return;
         };
+        if let Conclusion::Refused(refused) = conclusion
+            && refused.is_outage()
+            && lookup
+                .waiters
+                .iter()
+                .any(|waiter| matches!(waiter, Waiter::Query(_)))
+        {
+            self.reach_suspects(&lookup.asking.scope, now);
+        }
         let mut steps = lookup.steps;
         let last = lookup.waiters.len().saturating_sub(1);
         for (place, waiter) in lookup.waiters.into_iter().enumerate() {
@@ -141,6 +150,7 @@ impl Resolver {
                 Waiter::Discovery => self.take_discovered(&lookup.asking, conclusion, now),
                 Waiter::LocalZone => self.take_zone(&lookup.asking, conclusion, now),
                 Waiter::Prefix(_) => self.take_prefix(&lookup.asking, conclusion, now),
+                Waiter::Reach(asked) => self.take_reach(asked, &lookup.asking, conclusion, now),
             }
         }
     }

@@ -11,7 +11,7 @@ use dnssec::Verdict;
 use dnssec::anchors::rollover::Observation;
 use dnssec::clock::Evidence;
 use policy::plan::ScopeLink;
-use policy::{Route, ScopeId};
+use policy::{LinkId, Route, ScopeId};
 
 pub use crate::failure::{Failure, HttpFault, TlsFault};
 use crate::ledger::{ScopeCounts, UpstreamCounts};
@@ -180,6 +180,8 @@ pub enum Event {
     Keys(DomainName, Option<Observation>),
     /// What is remembered of networks has changed: it is to be kept, for [`crate::Resolver::apply_networks`].
     Networks(String),
+    /// How far this link reaches has changed, or what its portal says: [`crate::Resolver::reaches`] has it.
+    Reach(LinkId),
 }
 
 /// What became of one question: the reasons, in order.
@@ -241,6 +243,8 @@ pub enum Step {
     Alias(DomainName),
     /// The name (or the target of an alias) is kept from the clients of this listener.
     Withheld(DomainName),
+    /// Its scope's network wants a person to log in first; what follows for it.
+    Portal(Arc<str>),
     /// It was asked of the neighbours by multicast, and how that ended.
     Neighbours(Arc<str>),
     /// It was answered or changed on this machine: `record`, `list`, `rebinding` or `dns64`, and by what.
@@ -294,6 +298,8 @@ pub enum Timer {
     Patience,
     /// When not to wait any longer to learn by which prefix a network translates.
     Prefix,
+    /// When to find out how far a link reaches, or not to wait any longer for what is asked about it.
+    Reach,
 }
 
 /// What the resolver has done since it started.

@@ -73,6 +73,8 @@ pub(crate) struct Asking {
     pub(crate) validate: bool,
     /// Whether the upstreams are passed by, because they are not believed.
     pub(crate) recurse: bool,
+    /// Whether what it brings is kept nowhere, because a portal may have said it.
+    pub(crate) fleeting: bool,
     /// Whom to ask.
     pub(crate) whom: Whom,
     /// The mark of its packets; 0 for none.
@@ -433,6 +435,7 @@ mod tests {
             checking_disabled: false,
             validate: false,
             recurse: false,
+            fleeting: false,
             whom: Whom::Any,
             mark: 0,
         }

@@ -162,6 +162,7 @@ impl Resolver {
             return;
         }
         self.remember(asking, upstream, now);
+        self.reach_hears(&asking.scope, change, now);
         if change == Change::Failed {
             self.hurry(asking.incarnation, upstream, now);
         }

@@ -5,7 +5,7 @@
 //!
 //! 1. `apply_*`: a new plan, hosts table or set of local names.
 //! 2. `handle_*`: a client's question, an upstream's reply or failure, a deadline that has passed.
-//! 3. `poll_*`, each until `None`: `poll_answer`, `poll_transmit`, `poll_cancel`, `poll_hangup`, `poll_event`; then `poll_timeout` for the
+//! 3. `poll_*`, each until `None`: `poll_answer`, `poll_transmit`, `poll_cancel`, `poll_hangup`, `poll_visit`, `poll_event`; then `poll_timeout` for the
 //!    next deadline.
 //! 4. `handle_work` while `has_work`, when no input waits: what is left of a dear computation, slice by slice.
 //! 5. Questions about itself: `status`, `counters`, `flush`.
@@ -46,6 +46,7 @@ mod progress;
 mod proof;
 mod prospects;
 mod query;
+pub mod reach;
 mod reader;
 pub mod record;
 pub mod recursion;
@@ -91,6 +92,7 @@ use neighbours::Neighbours;
 use networks::Networks;
 use numbered::Numbered;
 use progress::Query;
+use reach::Reaching;
 use scope::Scopes;
 use shortcut::Shortcuts;
 use slices::Paused;
@@ -119,6 +121,7 @@ pub struct Resolver {
     memory_told_at: Option<Instant>,
     keeping: Keeping,
     neighbours: Neighbours,
+    reaching: Reaching,
     cache: Cache,
     shortcuts: Shortcuts,
     hosts: Hosts,
@@ -181,6 +184,7 @@ impl Resolver {
             walks: Walks::new(rng.random()),
             lookups: Lookups::new(rng.random()),
             neighbours: Neighbours::new(rng.random()),
+            reaching: Reaching::default(),
             rng,
             plan: Arc::new(DnsPlan::default()),
             scopes: Scopes::default(),
@@ -334,6 +338,7 @@ impl Resolver {
                 Timer::Neighbours => self.take_neighbours_timeout(key, now),
                 Timer::Patience => self.lose_patience(key, now),
                 Timer::Prefix => self.take_prefix_timeout(key, now),
+                Timer::Reach => self.take_reach_timeout(key, now),
             }
         }
     }

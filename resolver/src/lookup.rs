@@ -17,6 +17,7 @@ use crate::conclude::Conclusion;
 use crate::event::{ExchangeId, Failure, Step};
 use crate::exchange::Asking;
 use crate::numbered::Numbered;
+use crate::reach::Asked;
 use crate::record::ParsedReply;
 use crate::recursion::Walk;
 use crate::refusal::Refused;
@@ -97,6 +98,8 @@ pub(crate) enum Waiter {
     LocalZone,
     /// Those who want to know by which prefix a scope's network translates, by the scope's incarnation.
     Prefix(u64),
+    /// Who finds out how far a link reaches.
+    Reach(Asked),
 }
 
 /// All lookups.
@@ -270,6 +273,7 @@ fn is_same(one: &Asking, other: &Asking) -> bool {
             asking.checking_disabled,
             asking.validate,
             asking.recurse,
+            asking.fleeting,
         )
     };
     bits(one) == bits(other) && asks_same(one, other)

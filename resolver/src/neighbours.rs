@@ -525,6 +525,7 @@ fn unjudged(scope: ScopeId, incarnation: u64, question: Question) -> Asking {
         checking_disabled: true,
         validate: false,
         recurse: false,
+        fleeting: false,
         whom: Whom::Any,
         mark: 0,
     }

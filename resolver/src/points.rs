@@ -40,6 +40,7 @@ impl Resolver {
             checking_disabled: true,
             validate: false,
             recurse: false,
+            fleeting: false,
             whom: Whom::Any,
             mark: 0,
         };

@@ -74,6 +74,7 @@ impl Resolver {
             recurse: false,
             whom: Whom::Any,
             mark: 0,
+            fleeting: false,
         };
         for upstream in encrypted {
             self.send_probe(&asking, upstream, None, now);

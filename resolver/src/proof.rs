@@ -31,6 +31,7 @@ use crate::event::Timer;
 use crate::exchange::{Asking, Whom};
 use crate::lookup::Waiter;
 use crate::progress::Query;
+use crate::reach::jail::Jail;
 use crate::scope::Scope;
 use crate::upstream::UpstreamState;
 use crate::wire::{Question, class, rtype};
@@ -73,6 +74,10 @@ impl Resolver {
             return Stance::Enforce;
         };
         let proven = |state: &UpstreamState| state.proof.is_proven();
+        // Everything there may be forged, and is meant to be.
+        if scope.plan.dnssec != DnssecMode::Off && self.jail(id).is_some_and(Jail::is_strict) {
+            return Stance::Enforce;
+        }
         match scope.plan.dnssec {
             DnssecMode::Off => Stance::Off,
             DnssecMode::Observe => Stance::Observe,
@@ -96,6 +101,9 @@ impl Resolver {
         let mode = scope.plan.dnssec;
         if mode == DnssecMode::Off || crate::local::is_ipv4only(&asking.question) {
             return Judged::No;
+        }
+        if self.is_checking(&asking.scope, now) {
+            return Judged::NotYet;
         }
         if !self.is_within_trust(name, now) {
             return match self.may_validate(asking) {
@@ -237,7 +245,10 @@ impl Resolver {
         let slot = scope.slot;
         let changed = scope.enforces() != enforced;
         let waits = scope.waits_for_proof(now);
-        self.remember_proof(asking, upstream, now);
+        // What is found out on this side of a portal's door says nothing of the upstream.
+        if !asking.fleeting {
+            self.remember_proof(asking, upstream, now);
+        }
         if changed {
             // What was served while verdicts were told only must not be served as judged.
             self.cache.flush(Forget::Slot(slot));

@@ -36,6 +36,7 @@ impl Resolver {
             checking_disabled: true,
             validate: true,
             recurse: false,
+            fleeting: false,
             whom: Whom::Any,
             mark: 0,
         };
@@ -51,6 +52,16 @@ impl Resolver {
         };
         if scope.plan.dnssec == DnssecMode::Off {
             return "not validated: dnssec is off in this scope".to_owned();
+        }
+        if let Some(jail) = self.jail(&asking.scope) {
+            let about = jail.describe();
+            return match (self.is_portals(name, &asking.scope), jail.is_strict()) {
+                (true, _) => {
+                    format!("not validated, and not kept: it is the portal's own name ({about})")
+                }
+                (false, true) => format!("refused unless it can be proven ({about})"),
+                (false, false) => format!("{}, and not kept ({about})", scope.describe_stance()),
+            };
         }
         let seconds = self.wall(now).seconds;
         if let Some(at) = self.trust.switched_off_at(name, seconds) {

@@ -17,7 +17,7 @@ use std::time::Duration;
 use config::model::Upstream;
 use config::name::DomainName;
 use config::time::Instant;
-use policy::{Refusal, Route, ScopeId, Target};
+use policy::{Refusal, Route, ScopeId, ScopeState, Target};
 
 use crate::Resolver;
 use crate::answer::ANSWER_ROOM;
@@ -179,12 +179,12 @@ impl Resolver {
                 continue;
             };
             let moved = query.chain.visits.iter().find_map(|visit| {
-                let route = query.route(&visit.name, &self.plan);
+                let route = self.route(query, &visit.name);
                 let stays = matches!(&route.target, Target::Ask(scope) if *scope == visit.scope)
-                    && self
-                        .scopes
-                        .living(&visit.scope, visit.incarnation)
-                        .is_some();
+                    && self.scopes.get(&visit.scope).is_some_and(|scope| {
+                        scope.incarnation == visit.incarnation
+                            && scope.plan.state == ScopeState::Ready
+                    });
                 (!stays).then(|| match &route.target {
                     Target::Ask(_) => Refused::scope_lost(&visit.name, &visit.scope),
                     Target::Refuse(_) => Refused::by_route(&visit.name, &route, &self.plan),
@@ -234,7 +234,7 @@ impl Resolver {
     pub(crate) fn advance(&mut self, mut query: Box<Query>, now: Instant) {
         loop {
             let question = query.question();
-            let route = query.route(&question.name, &self.plan);
+            let route = self.route(&query, &question.name);
             let next = match self.without_scope(&mut query, &question, &route) {
                 Some(next) => next,
                 None if self.is_for_neighbours(&query, &route) => {
@@ -453,10 +453,14 @@ impl Resolver {
             checking_disabled: query.parsed.checking_disabled,
             validate: false,
             recurse: false,
+            fleeting: false,
             whom: Whom::Any,
             mark: query.below.as_ref().map_or(0, |below| below.mark),
         };
-        if !asking.checking_disabled {
+        if self.is_for_portal(&mut query, now) {
+            // What the upstream thinks of it is no help either.
+            asking.checking_disabled = true;
+        } else if !asking.checking_disabled {
             match self.decide_judging(&asking.question.name.clone(), &asking, now) {
                 Judged::No => {}
                 Judged::NotYet => {

@@ -44,6 +44,11 @@ impl Refused {
         )
     }
 
+    /// Whether an answer came that is not believed (RFC 8914 §4.2 to §4.13).
+    pub(crate) fn is_disbelieved(&self) -> bool {
+        !self.replied && matches!(self.extended_error.code, 1 | 2 | 5..=12)
+    }
+
     /// The name may not be asked for.
     pub(crate) fn by_route(name: &DomainName, route: &Route, plan: &DnsPlan) -> Self {
         let owner = &route.because.owner;

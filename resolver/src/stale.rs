@@ -245,6 +245,7 @@ impl Resolver {
             checking_disabled: query.parsed.checking_disabled,
             validate: false,
             recurse: false,
+            fleeting: false,
             whom: Whom::Any,
             mark: query.below.as_ref().map_or(0, |below| below.mark),
         };

@@ -15,7 +15,7 @@ mod proving;
 mod recorded;
 mod routing;
 mod shortcut;
-mod signed;
+pub(crate) mod signed;
 mod slices;
 mod slow;
 mod stale;

@@ -293,6 +293,7 @@ impl Resolver {
         now: Instant,
     ) {
         let refused = Refused::not_believed(upstream, outcome.verdict, &outcome.why);
+        let refused = self.blame_portal(refused, &asking.scope);
         self.doubt(asking, upstream, now);
         if let Some(lookup) = self.lookups.get_mut(id) {
             lookup.bogus = Some(refused.clone());

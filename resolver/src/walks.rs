@@ -89,7 +89,17 @@ impl Resolver {
         };
         !lookup.walked
             // A proof is about the upstreams.
-            && !lookup.waiters.iter().any(|waiter| matches!(waiter, Waiter::Proof(_)))
+            && !lookup.waiters.iter().any(|waiter| match waiter {
+                Waiter::Proof(_) => true,
+                Waiter::Reach(asked) => !asked.may_walk(),
+                Waiter::Query(_)
+                | Waiter::Judging(_)
+                | Waiter::Keys
+                | Waiter::Nobody
+                | Waiter::Discovery
+                | Waiter::LocalZone
+                | Waiter::Prefix(_) => false,
+            })
             && self.may_walk_for(&lookup.asking, now)
     }
 
@@ -100,6 +110,8 @@ impl Resolver {
             && asking.question.class == class::IN
             && self.plan.default_scope().as_ref() == Some(&asking.scope)
             && !self.is_island(&asking.question.name)
+            // Nobody gets past a portal's door.
+            && self.jail(&asking.scope).is_none()
     }
 
     /// Returns when questions of a scope are resolved without its upstreams.

@@ -33,6 +33,12 @@ pub struct LinkStatus {
     /// What its network supplies.
     #[serde(default)]
     pub supplies: Vec<SupplyStatus>,
+    /// How far each family gets through it, where that is found out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reach: Vec<super::ReachStatus>,
+    /// The portal of its network, when that announces one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub portal: Option<super::PortalStatus>,
     /// What is at the other end of its cable, by LLDP.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cable: Vec<CableStatus>,

@@ -8,6 +8,7 @@ mod dnssec;
 mod explain;
 mod links;
 mod query;
+mod reach;
 mod status;
 
 pub use browse::{BrowseParameters, MulticastStatus, Sight};
@@ -20,6 +21,7 @@ pub use links::{
     CableStatus, ItemStatus, LinkParameters, LinkStatus, PeerStatus, PlanReply, SupplyStatus,
 };
 pub use query::{QueryParameters, QueryReply, Record, Step, Trace};
+pub use reach::{PortalStatus, ReachStatus};
 pub use status::{
     ClaimStatus, Diagnostic, Latency, ListStatus, ListenStatus, ListenerStatus, ObserverStatus,
     ResolvConfStatus, ScopeStatus, Status, UpstreamStatus,
@@ -182,6 +184,16 @@ pub enum Notice {
     ResolvConf {
         /// Its state.
         status: ResolvConfStatus,
+    },
+    /// A link reaches farther or less far, or its portal says something else.
+    Reach {
+        /// The link's name.
+        link: String,
+        /// How far each family gets.
+        reach: Vec<ReachStatus>,
+        /// The portal of its network.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        portal: Option<PortalStatus>,
     },
     /// A record of a neighbour came or went.
     Seen {

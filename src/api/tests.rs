@@ -123,7 +123,18 @@ fn the_definition_has_the_fields_that_travel() {
         state: some(),
         ..PeerStatus::default()
     };
+    let reach = ReachStatus::default();
+    let portal = PortalStatus {
+        captive: Some(true),
+        url: some(),
+        venue: some(),
+        remaining_ms: Some(1),
+        trouble: some(),
+        ..PortalStatus::default()
+    };
     let link = LinkStatus {
+        reach: vec![reach.clone()],
+        portal: Some(portal.clone()),
         cable: vec![cable.clone()],
         peers: vec![peer.clone()],
         profile: some(),
@@ -150,6 +161,8 @@ fn the_definition_has_the_fields_that_travel() {
         ("LinkStatus", fields(&link)),
         ("CableStatus", fields(&cable)),
         ("PeerStatus", fields(&peer)),
+        ("ReachStatus", fields(&reach)),
+        ("PortalStatus", fields(&portal)),
         ("Plan", fields(&PlanReply::default())),
     ] {
         assert_eq!(found, defined[name], "{name}");

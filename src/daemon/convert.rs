@@ -2,6 +2,7 @@
 
 mod counts;
 mod links;
+mod reach;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use counts::{counted, hit_rate, latency};
 
 pub(crate) use counts::{answers, failures, rcodes};
 pub(crate) use links::{cable, item, supplies};
+pub(crate) use reach::{portal, reach};
 
 use crate::date::rfc3339;
 use crate::trust::{PointKey, points};
@@ -127,6 +129,10 @@ fn step(step: &Step, plan: &DnsPlan) -> api::Step {
         Step::Neighbours(how) => api::Step {
             detail: Some(how.to_string()),
             ..what("multicast")
+        },
+        Step::Portal(how) => api::Step {
+            detail: Some(how.to_string()),
+            ..what("portal")
         },
         Step::Local(kind, by) => api::Step {
             detail: Some(by.to_string()),

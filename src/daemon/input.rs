@@ -14,6 +14,7 @@ use linnet::api::{
     FlushParameters, LinkParameters, Notice, QueryParameters, RemoveNegativeAnchorParameters,
     Reply, StatusParameters, SubscribeParameters, WithdrawParameters,
 };
+use policy::LinkId;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::control::Caller;
@@ -75,6 +76,8 @@ pub(crate) enum Input {
     Anchors(Option<Vec<AnchorText>>),
     /// The file of a list was read, or could not be.
     List(Box<ListRead>),
+    /// It was found out that a link reaches farther or less far.
+    Reach(LinkId),
 }
 
 /// One connection of the control interface.

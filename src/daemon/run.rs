@@ -20,6 +20,7 @@ use resolver::{ClientId, ClientQuery, Event};
 use resolver_io::listeners::{Asked, Board, Listeners};
 use resolver_io::multicast::Multicast;
 use resolver_io::resolv_conf::FileWatch;
+use resolver_io::visits::Visits;
 use resolver_io::{BindError, Driver, Input as Wire};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, Sleep};
@@ -131,6 +132,7 @@ struct Running<'a> {
     driver: Driver,
     listeners: Listeners,
     multicast: Multicast,
+    visits: Visits,
     world: World,
     monitor: Monitor,
     link_io: LinkIo,
@@ -174,6 +176,7 @@ impl<'a> Running<'a> {
             driver,
             listeners,
             multicast: Multicast::default(),
+            visits: Visits::default(),
             world,
             monitor: Monitor::open().map_err(RunError::Monitor)?,
             link_io: LinkIo::open(options)
@@ -268,6 +271,10 @@ impl<'a> Running<'a> {
                     self.drain().await;
                     continue;
                 }
+                (visit, outcome) = self.visits.next() => {
+                    self.world.resolver.handle_visit(visit, outcome, clock::now());
+                    None
+                }
                 signal = self.signals.next() => Some(Input::Signal(signal)),
                 outcome = self.errands.next() => Some(Input::Errand(outcome)),
                 Some(call) = self.calls.recv() => Some(call),
@@ -283,6 +290,8 @@ impl<'a> Running<'a> {
                     if self.slumber.look(clock::asleep()) {
                         self.wake().await;
                     }
+                    // The kernel says so after a sleep too.
+                    self.world.resolver.judge_again(clock::now());
                     Some(Input::Clock(self.kernel_clock.read()))
                 }
                 () = tick(&mut self.watchdog) => {
@@ -434,6 +443,10 @@ impl<'a> Running<'a> {
             self.driver.hang_up(&hangup);
         }
         self.driver.set_clock(self.world.resolver.clock());
+        while let Some(visit) = self.world.resolver.poll_visit() {
+            self.visits.begin(&mut self.driver, visit);
+        }
+        let mut again = false;
         while let Some(event) = self.world.resolver.poll_event() {
             match event {
                 Event::Answered(trace) => {
@@ -447,7 +460,16 @@ impl<'a> Running<'a> {
                 Event::Evidence(evidence) => self.feed(Input::Evidence(evidence)).await,
                 Event::Keys(owner, keys) => self.feed(Input::Keys(owner, keys)).await,
                 Event::Networks(text) => self.feed(Input::Networks(text)).await,
+                Event::Reach(link) => {
+                    self.feed(Input::Reach(link)).await;
+                    again = true;
+                }
             }
+        }
+        if again {
+            // What follows from it is sent at once.
+            Box::pin(self.drain()).await;
+            return;
         }
         self.speak();
         self.driver.finish_round();

@@ -15,6 +15,7 @@ mod linking;
 mod lists;
 mod making;
 mod pacing;
+mod reaching;
 mod reloading;
 mod sleeping;
 mod steering;
@@ -387,6 +388,7 @@ impl World {
             }
             Input::Anchors(texts) => self.handle_anchors(texts.as_deref(), &mut effects),
             Input::List(read) => self.handle_list(*read),
+            Input::Reach(link) => self.handle_reach(link, now, &mut effects),
         }
         self.drive_links(now, &mut effects);
         self.drive_tunnels(now, &mut effects);
@@ -545,6 +547,11 @@ impl World {
                 generation: self.generation,
                 changes,
             }));
+        }
+        self.apply_grounds(now);
+        if self.take_reach() {
+            self.replan(now, effects);
+            return;
         }
         let resolv_conf = self.plan.resolv_conf.as_ref();
         let wanted = resolv_conf.filter(|_| !self.listen.is_empty());

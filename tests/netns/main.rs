@@ -30,6 +30,7 @@ mod monitor;
 mod names;
 mod neighbours;
 mod observe;
+mod portal;
 mod resolv_conf;
 mod roam;
 mod rollover;

@@ -5,7 +5,7 @@
 
 mod clients;
 
-use clients::{dhcp6, ra};
+use clients::{dhcp6, portal, ra};
 use config::diagnostic::Colour;
 use config::layer::{Layer, LayerKind, Origin, Rank};
 use dnssec::{
@@ -18,7 +18,7 @@ use resolver::wire::{Question, class, rtype};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 24] = [
+pub const TARGETS: [Target; 25] = [
     ("query", query),
     ("reply", reply),
     ("hosts", hosts),
@@ -43,6 +43,7 @@ pub const TARGETS: [Target; 24] = [
     ("dhcp4", dhcp4),
     ("lldp", lldp),
     ("dhcp6", dhcp6),
+    ("portal", portal),
 ];
 
 /// Runs one target by its name.

@@ -312,7 +312,8 @@ fn one(form: Form, wire: Wire, text: &Text, findings: &mut Findings<'_>) -> Opti
         | Form::Pair
         | Form::Vlans
         | Form::WireguardKey
-        | Form::Endpoint => {
+        | Form::Endpoint
+        | Form::Url => {
             debug_assert!(false, "no kind has {form:?}");
             None
         }

@@ -367,6 +367,7 @@ fn defaults_of_the_reference_are_those_of_the_model() {
     let mut main = String::from("[resolver]\n");
     let mut links = String::from("[links]\n");
     let mut dnstap = String::from("[dnstap]\n");
+    let mut connectivity = String::from("[connectivity]\n");
     let mut log = String::from("[log]\n");
     let mut dns = String::from("[dns]\n");
     let mut dhcp = String::from("[dhcp]\n");
@@ -395,6 +396,7 @@ fn defaults_of_the_reference_are_those_of_the_model() {
             Section::Resolver => &mut main,
             Section::Links => &mut links,
             Section::Dnstap => &mut dnstap,
+            Section::Connectivity => &mut connectivity,
             Section::Log => &mut log,
             Section::Profile => &mut profile,
             Section::Dns => &mut dns,
@@ -409,7 +411,7 @@ fn defaults_of_the_reference_are_those_of_the_model() {
         layer(
             Rank::Admin,
             "linnet.toml",
-            &(main + &links + &dnstap + &log),
+            &(main + &links + &connectivity + &dnstap + &log),
         ),
         layer(
             Rank::Admin,
@@ -432,6 +434,7 @@ fn defaults_of_the_reference_are_those_of_the_model() {
     let default = Config::default();
     assert_eq!(loaded.config.resolver, default.resolver);
     assert_eq!(loaded.config.links, default.links);
+    assert_eq!(loaded.config.connectivity, default.connectivity);
     assert_eq!(loaded.config.observing, default.observing);
     let mut profiles = loaded.config.profiles.into_values();
     let (said, unsaid) = (profiles.next().unwrap(), profiles.next().unwrap());
@@ -441,9 +444,9 @@ fn defaults_of_the_reference_are_those_of_the_model() {
 #[test]
 fn every_choice_of_the_table_is_a_value_of_the_model() {
     use crate::model::{
-        BlockAction, BlockError, DefaultRouteUse, Dhcp6When, DnssecMode, Ipv4llMode, ListFormat,
-        ListenerStub, MdnsMode, Privacy, RecursionMode, RouteKind, Selection, Transport,
-        TransportFloor,
+        BlockAction, BlockError, CheckUse, DefaultRouteUse, Dhcp6When, DnssecMode, Ipv4llMode,
+        ListFormat, ListenerStub, MdnsMode, Privacy, RecursionMode, RouteKind, Selection,
+        Transport, TransportFloor,
     };
     use crate::observing::{LoggedQueries, TapMessages};
     use crate::raw::from_word;
@@ -455,6 +458,7 @@ fn every_choice_of_the_table_is_a_value_of_the_model() {
         };
         for word in words {
             let is_read = match key.name {
+                "check" => from_word::<CheckUse>(word).is_some(),
                 "resolv-conf" => from_word::<ResolvConfMode>(word).is_some(),
                 "selection" => from_word::<Selection>(word).is_some(),
                 "dnssec" => from_word::<DnssecMode>(word).is_some(),

@@ -1,5 +1,6 @@
 //! The table of all keys: what there is to say about each. Defaults stand here as text; a test compares them with the model.
 
+mod connectivity;
 mod kinds;
 mod local;
 mod network;
@@ -37,6 +38,7 @@ const fn key(
 
 /// How many keys there are.
 const COUNT: usize = MAIN.len()
+    + connectivity::KEYS.len()
     + local::KEYS.len()
     + services::KEYS.len()
     + observing::KEYS.len()
@@ -47,6 +49,7 @@ const COUNT: usize = MAIN.len()
 /// All keys, in the order of the reference.
 pub static KEYS: &[Key] = &joined([
     MAIN,
+    &connectivity::KEYS,
     &local::KEYS,
     &services::KEYS,
     &observing::KEYS,
@@ -55,7 +58,7 @@ pub static KEYS: &[Key] = &joined([
     &kinds::KEYS,
 ]);
 
-const fn joined(parts: [&[Key]; 7]) -> [Key; COUNT] {
+const fn joined(parts: [&[Key]; 8]) -> [Key; COUNT] {
     let mut keys = [MAIN[0]; COUNT];
     let (mut part, mut to) = (0, 0);
     while part < parts.len() {
@@ -91,6 +94,13 @@ const MAIN: &[Key] = &[
         Syntax::Table(Section::Links),
         None,
         "What linnet may do to links.",
+    ),
+    key(
+        Section::Main,
+        "connectivity",
+        Syntax::Table(Section::Connectivity),
+        None,
+        "What is found out about links.",
     ),
     key(
         Section::Main,

@@ -45,6 +45,7 @@ fn section(section: Section, description: &str) -> Value {
         Section::Main
         | Section::Resolver
         | Section::Links
+        | Section::Connectivity
         | Section::Metrics
         | Section::Dnstap
         | Section::Log

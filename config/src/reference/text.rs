@@ -61,6 +61,10 @@ fn heading(section: Section) -> (&'static str, &'static str) {
             "`[links]` in linnet.toml and conf.d",
             "What linnet may do to links.",
         ),
+        Section::Connectivity => (
+            "`[connectivity]` in linnet.toml and conf.d",
+            "Whether there is an Internet behind a link, and a portal before it; [links.md](links.md) tells how that is found out.",
+        ),
         Section::Listeners => (
             "`[[listeners]]` in linnet.toml and conf.d",
             "Once for each place where others than this host's programs may ask; docs/listeners.md tells how. A later file adds to those of earlier ones, and replaces one at the same place.",
@@ -199,6 +203,7 @@ fn one(form: Form) -> &'static str {
         Form::Vlans => "a VLAN, or a range of them, as `\"20-29\"`",
         Form::WireguardKey => "a key, as `wg genkey` and `wg pubkey` write it",
         Form::Endpoint => "a name or address with a port, as `\"vpn.example:51820\"`",
+        Form::Url => "a page, as `\"https://probe.example/ok\"`",
     }
 }
 
@@ -239,5 +244,6 @@ fn many(form: Form) -> &'static str {
         Form::Vlans => "VLANs and ranges of them, as `\"10\"` and `\"20-29\"`",
         Form::WireguardKey => "keys",
         Form::Endpoint => "names or addresses with ports",
+        Form::Url => "pages",
     }
 }

@@ -10,6 +10,8 @@
 //! 5. The link that has it already.
 //! 6. The link that was there first.
 //!
+//! Among links that lead nowhere the one that has it comes first: there is nothing to be gained by another.
+//!
 //! The order is carried out by metrics, as the kernel asks the lowest. Each link has its own where it can; one that ranks
 //! behind another with an equal metric has one more, and one that ranks behind another with a higher metric has
 //! 20,000 more. Metrics that somebody wrote down in `[[routes]]`, and those of routes that are not ours, stay as they
@@ -218,10 +220,11 @@ pub(super) fn choose(
 
 impl UplinkCandidate {
     /// The place in the order; less is better.
-    fn place(&self) -> (bool, Reach, Reverse<i32>, u32, bool, LinkId) {
+    fn place(&self) -> (bool, Reach, bool, Reverse<i32>, u32, bool, LinkId) {
         (
             !self.up,
             self.reach,
+            self.reach == Reach::Nowhere && !self.is_current,
             Reverse(self.priority),
             self.own_metric,
             !self.is_current,
@@ -355,6 +358,8 @@ fn rule(first: &UplinkCandidate, next: &UplinkCandidate) -> UplinkRule {
         UplinkRule::Fixed
     } else if first.reach != next.reach {
         UplinkRule::Reach
+    } else if first.reach == Reach::Nowhere && first.is_current != next.is_current {
+        UplinkRule::Current
     } else if first.priority != next.priority {
         UplinkRule::Priority
     } else if first.own_metric != next.own_metric {

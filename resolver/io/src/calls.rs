@@ -25,6 +25,8 @@ use crate::tls::{Peer, Tls};
 mod https;
 mod quic;
 
+pub(crate) use https::tls_failure;
+
 /// How long a connection and its handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(3);
 /// How long a connection is kept without calls.

@@ -54,6 +54,7 @@ mod stub_tcp;
 mod stub_udp;
 mod threads;
 mod tls;
+pub mod visits;
 
 #[cfg(test)]
 mod tests;
@@ -420,6 +421,11 @@ impl Driver {
                 self.doubt();
             }
         }
+    }
+
+    /// Returns what certificates are judged by.
+    pub(crate) const fn tls(&mut self) -> &mut Tls {
+        &mut self.tls
     }
 
     /// Takes which authorities vouch for encrypted upstreams; their certificates are read when the first is needed.

@@ -17,6 +17,7 @@ use crate::stub_tcp::{CONNECTIONS_MAX, IN_FLIGHT_MAX};
 mod calls;
 mod servers;
 mod streams;
+mod visits;
 
 /// Far more than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -135,6 +135,7 @@ impl Resolver {
             checking_disabled: false,
             validate: false,
             recurse: false,
+            fleeting: false,
             whom: Whom::Any,
             mark: 0,
         };

@@ -141,7 +141,8 @@ impl Resolver {
                 };
                 return query.take(&cut, found, &self.plan);
             }
-            if self.local.rebinding.is_some() {
+            // A portal is in the private network that it keeps people in.
+            if self.local.rebinding.is_some() && !self.is_of_portal(query) {
                 return self.take_protected(query, hop, found);
             }
         }

@@ -37,6 +37,7 @@ impl Resolver {
             checking_disabled: true,
             validate: true,
             recurse: false,
+            fleeting: false,
             whom: Whom::Any,
             mark: 0,
         };

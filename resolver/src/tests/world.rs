@@ -47,6 +47,8 @@ pub(crate) enum Say {
     Answer(Vec<String>),
     /// The rows are of the sections answer, authority, additional.
     Sections(u16, [Vec<String>; 3]),
+    /// This address for every name, and no records of other types.
+    Anything(&'static str),
     /// NXDOMAIN and a SOA record with this MINIMUM and TTL.
     NoName(u32, u32),
     /// NOERROR without answer, and such a SOA record.
@@ -496,6 +498,11 @@ impl World {
                 };
                 whole(*code, &records)
             }
+            Say::Anything(address) if sent.asked.record_type == 1 => {
+                let name = sent.asked.name.trim_end_matches('.');
+                whole(0, &Records::answers(&[format!("{name}. 60 A {address}")]))
+            }
+            Say::Anything(_) => whole(0, &Records::default()),
             Say::NoName(minimum, ttl) => whole(3, &Records::authority(&soa(*ttl, *minimum))),
             Say::NoRecords(minimum, ttl) => whole(0, &Records::authority(&soa(*ttl, *minimum))),
             Say::Code(code) => whole(*code, &Records::default()),

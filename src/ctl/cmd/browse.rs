@@ -79,6 +79,7 @@ pub(crate) fn run(
             Notice::Answered { .. }
             | Notice::PlanChanged { .. }
             | Notice::ResolvConf { .. }
+            | Notice::Reach { .. }
             | Notice::Lost { .. } => {}
         }
     }

@@ -4,7 +4,7 @@
 
 mod troubles;
 
-mod links;
+pub(crate) mod links;
 
 use std::cmp::Reverse;
 use std::fmt::Write as _;

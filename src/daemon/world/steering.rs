@@ -100,8 +100,11 @@ impl World {
         let masters = self.facts.links.iter();
         let mut masters =
             masters.filter(|(id, _)| Some(id.index) == link.port_of.map(NonZeroU32::get));
+        let (reach, portal) = self.reach_status(id, now);
         LinkStatus {
             port_of: masters.next().map(|(_, master)| master.name.to_string()),
+            reach,
+            portal,
             told: told.map(ToOwned::to_owned),
             items,
             supplies: convert::supplies(supplied, report.as_ref(), now),

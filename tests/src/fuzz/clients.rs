@@ -105,3 +105,29 @@ pub(super) fn dhcp6(bytes: &[u8]) {
         }
     }
 }
+
+pub(super) fn portal(bytes: &[u8]) {
+    use resolver::reach::{api, http};
+    let whole = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+        let mut reader = http::Reader::default();
+        for piece in pieces {
+            if let Some(reply) = reader.take(piece)? {
+                return Ok(reply);
+            }
+        }
+        reader.end()
+    };
+    let once: Result<http::Reply, http::ReplyError> = whole(&mut std::iter::once(bytes));
+    let piecewise = whole(&mut bytes.chunks(7));
+    if let (Ok(once), Ok(piecewise)) = (&once, &piecewise) {
+        assert_eq!(once, piecewise, "it comes to the same however it comes in");
+    }
+    if let Ok(reply) = once {
+        assert!(reply.body.len() <= http::BODY_MAX, "a body is bounded");
+        let _word = api::PortalWord::read(&reply);
+    }
+    if let Ok(url) = String::from_utf8_lossy(bytes).parse::<config::url::Url>() {
+        let again = url.to_string().parse();
+        assert_eq!(again, Ok(url), "what is written reads back");
+    }
+}

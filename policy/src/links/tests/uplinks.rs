@@ -106,6 +106,16 @@ fn one_order_decides_and_says_why() {
             "wlan0 has the IPv4 default route: it had it before, and eth0 is no better",
         ),
         (
+            "nothing leads anywhere: the one that has it",
+            both(dhcp4(), dhcp4()),
+            Facts {
+                uplinks: current(3).uplinks,
+                ..reach(Reach::Nowhere, Reach::Nowhere)
+            },
+            [("wlan0", 600), ("eth0", 20_100)],
+            "wlan0 has the IPv4 default route: it had it before, and eth0 is no better",
+        ),
+        (
             "equals: the one that was there first",
             both(dhcp4(), metric(100)),
             laptop(),

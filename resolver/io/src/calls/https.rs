@@ -148,7 +148,7 @@ fn uri(like: &Transmit) -> String {
     }
 }
 
-fn tls_failure(error: &io::Error) -> Failure {
+pub(crate) fn tls_failure(error: &io::Error) -> Failure {
     let inner = error.get_ref();
     match inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {

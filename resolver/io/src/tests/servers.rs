@@ -117,6 +117,18 @@ impl Line {
         Some(wire)
     }
 
+    /// Reads up to the empty line that ends a request, and answers with this text.
+    pub(super) fn answer_request(&mut self, reply: &str) -> String {
+        let mut request = Vec::new();
+        let mut octet = [0];
+        while !request.ends_with(b"\r\n\r\n") && self.stream.read_exact(&mut octet).is_ok() {
+            request.extend(octet);
+        }
+        let _sent = self.stream.write_all(reply.as_bytes());
+        let _flushed = self.stream.flush();
+        String::from_utf8(request).unwrap()
+    }
+
     pub(super) fn write(&mut self, wire: &[u8]) {
         // Whoever listens may be gone.
         let _sent = self.stream.write_all(&framed(wire));

@@ -44,6 +44,17 @@ fn line(notice: &Notice) -> String {
                 status.detail.as_deref().unwrap_or(&status.mode)
             )
         }
+        Notice::Reach {
+            link,
+            reach,
+            portal,
+        } => {
+            let mut text = String::new();
+            for line in super::super::status::links::reached_lines(reach, portal.as_ref()) {
+                let _ = writeln!(text, "{link}: {line}");
+            }
+            text
+        }
         Notice::Seen { sight } => super::super::browse::line(sight),
         Notice::Lost { count } => format!("{count} messages left out: this reader is too slow\n"),
     }

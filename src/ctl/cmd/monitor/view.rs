@@ -96,6 +96,14 @@ impl View {
                     format!("resolv.conf {}: {detail}", status.state),
                 )]
             }
+            Notice::Reach {
+                link,
+                reach,
+                portal,
+            } => {
+                let lines = super::super::status::links::reached_lines(&reach, portal.as_ref());
+                vec![(Style::Bold, format!("{link}: {}", lines.join("; ")))]
+            }
             Notice::Lost { count } => {
                 self.lost += count;
                 return;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use linnet::api::{ItemStatus, LinkStatus, PeerStatus, SupplyStatus};
+use linnet::api::{ItemStatus, LinkStatus, PeerStatus, PortalStatus, ReachStatus, SupplyStatus};
 
 use crate::output::columns;
 
@@ -21,9 +21,17 @@ pub(super) fn show(links: &[LinkStatus], text: &mut String) {
         text.push('\n');
         for supply in &link.supplies {
             let _ = writeln!(text, "    {}", supplied(supply));
-            if let Some(portal) = &supply.portal {
-                let _ = writeln!(text, "    log in at {portal}");
-            }
+        }
+        for line in reached_lines(&link.reach, link.portal.as_ref()) {
+            let _ = writeln!(text, "    {line}");
+        }
+        if link.portal.is_none()
+            && let Some(api) = link
+                .supplies
+                .iter()
+                .find_map(|supply| supply.portal.as_ref())
+        {
+            let _ = writeln!(text, "    a portal is announced at {api}, and is not asked");
         }
         for cable in &link.cable {
             let name = cable.name.as_ref().unwrap_or(&cable.chassis);
@@ -57,6 +65,51 @@ fn peer(peer: &PeerStatus) -> String {
         format!(", {name}: {state}")
     });
     format!("peer {} at {at}{name}", peer.public_key)
+}
+
+/// Says how far a link reaches, a line for each family, and what its portal says.
+pub(crate) fn reached_lines(reach: &[ReachStatus], portal: Option<&PortalStatus>) -> Vec<String> {
+    let families = reach.iter().map(reached);
+    families.chain(portal.map(portal_line)).collect()
+}
+
+fn reached(reach: &ReachStatus) -> String {
+    let ReachStatus {
+        family,
+        reach,
+        since_ms,
+        why,
+    } = reach;
+    let family = match family.as_str() {
+        "ipv6" => "IPv6",
+        _ => "IPv4",
+    };
+    let seconds = since_ms / 1000;
+    match reach.as_str() {
+        "validated" => format!("{family} works, since {seconds} s: {why}"),
+        "portal" => format!("! {family} leads to a portal, since {seconds} s: {why}"),
+        "nowhere" => format!("! {family} leads nowhere, since {seconds} s: {why}"),
+        _ => format!("{family} is not known to work: {why}"),
+    }
+}
+
+fn portal_line(portal: &PortalStatus) -> String {
+    let mut text = match (portal.captive, &portal.url) {
+        (Some(true), Some(url)) => format!("! log in at {url}"),
+        (Some(true), None) => "! its portal wants a login, and does not say where".to_owned(),
+        (Some(false), Some(url)) if portal.can_extend => {
+            format!("its portal is open; stay longer at {url}")
+        }
+        (Some(false), _) => "its portal is open".to_owned(),
+        (None, _) => format!("its portal at {} says nothing", portal.api),
+    };
+    if let Some(remaining) = portal.remaining_ms {
+        let _ = write!(text, ", for {} s", remaining / 1000);
+    }
+    if let Some(trouble) = &portal.trouble {
+        let _ = write!(text, ": {trouble}");
+    }
+    text
 }
 
 fn is_fine(item: &ItemStatus) -> bool {

@@ -15,6 +15,15 @@ pub(crate) fn troubles(status: &Status) -> Vec<String> {
     if status.default_scope.is_none() {
         found.push("there is no default scope: names that nobody claims are refused".to_owned());
     }
+    for link in &status.links {
+        let portal = link.portal.as_ref();
+        let login = portal.filter(|portal| portal.captive == Some(true));
+        if let Some(url) = login.and_then(|portal| portal.url.as_ref()) {
+            found.push(format!("{} leads to a portal: log in at {url}", link.name));
+        } else if link.reach.iter().any(|reach| reach.reach == "portal") {
+            found.push(format!("{} leads to a portal", link.name));
+        }
+    }
     let keeper = &status.resolv_conf;
     if matches!(keeper.state.as_str(), "overwritten" | "failed") {
         let detail = keeper.detail.as_deref().unwrap_or("not as configured");

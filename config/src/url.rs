@@ -1,0 +1,216 @@
+//! What does an address on the Web say? [`Url`]: scheme, host, port, and what is asked for there.
+//!
+//! The part of RFC 3986 that a portal's address or a probe has any use for: no user, no fragment, ASCII only. Total on any text.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use crate::name::DomainName;
+
+/// The longest text; a DHCP option has 255 octets, a router advertisement's has 2040.
+pub const URL_MAX: usize = 2048;
+
+/// An address on the Web.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Url {
+    /// Whether it is `https`.
+    pub secure: bool,
+    /// Who is asked.
+    pub host: Host,
+    /// The port.
+    pub port: u16,
+    /// Path and query; begins with a slash.
+    pub target: Box<str>,
+}
+
+/// Who is asked.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Host {
+    /// A name.
+    Name(DomainName),
+    /// An address.
+    Address(IpAddr),
+}
+
+/// Why a text is no address on the Web.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    /// It begins otherwise.
+    #[error("it begins with neither http:// nor https://")]
+    Scheme,
+    /// It is too long.
+    #[error("it is longer than {URL_MAX} octets")]
+    TooLong,
+    /// It has a space, a control character, or what is not ASCII.
+    #[error("it has a character that does not belong there")]
+    Character,
+    /// It names somebody to log in as.
+    #[error("it has a user in it")]
+    User,
+    /// Its host is neither a name nor an address.
+    #[error("its host is neither a name nor an address")]
+    Host,
+    /// Its port is no number from 1 to 65535.
+    #[error("its port is not a number from 1 to 65535")]
+    Port,
+}
+
+impl Url {
+    /// Returns the host's name; `None` for an address.
+    pub const fn name(&self) -> Option<&DomainName> {
+        match &self.host {
+            Host::Name(name) => Some(name),
+            Host::Address(_) => None,
+        }
+    }
+
+    /// Returns host and port as a request has them; the port only where it is not the usual one (RFC 9110 §7.2).
+    pub fn authority(&self) -> String {
+        let host = self.host.to_string();
+        match self.port == usual_port(self.secure) {
+            true => host,
+            false => format!("{host}:{}", self.port),
+        }
+    }
+}
+
+const fn usual_port(secure: bool) -> u16 {
+    if secure { 443 } else { 80 }
+}
+
+impl FromStr for Url {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        if text.len() > URL_MAX {
+            return Err(UrlError::TooLong);
+        }
+        if !text.bytes().all(|octet| octet.is_ascii_graphic()) {
+            return Err(UrlError::Character);
+        }
+        let (scheme, rest) = text.split_once("://").ok_or(UrlError::Scheme)?;
+        let secure = match scheme.to_ascii_lowercase().as_str() {
+            "http" => false,
+            "https" => true,
+            _ => return Err(UrlError::Scheme),
+        };
+        // A fragment is the browser's business (RFC 9110 §7.1).
+        let rest = rest.split('#').next().unwrap_or_default();
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, target) = rest.split_at(end);
+        if authority.contains('@') {
+            return Err(UrlError::User);
+        }
+        let (host, port) = host_and_port(authority)?;
+        let port = match port {
+            None | Some("") => usual_port(secure),
+            Some(port) => match port.parse::<u16>() {
+                Ok(number) if number > 0 && port.bytes().all(|octet| octet.is_ascii_digit()) => {
+                    number
+                }
+                Ok(_) | Err(_) => return Err(UrlError::Port),
+            },
+        };
+        let target = match target.starts_with('/') {
+            true => target.into(),
+            false => format!("/{target}").into(),
+        };
+        Ok(Self {
+            secure,
+            host,
+            port,
+            target,
+        })
+    }
+}
+
+fn host_and_port(authority: &str) -> Result<(Host, Option<&str>), UrlError> {
+    if let Some(rest) = authority.strip_prefix('[') {
+        let (address, rest) = rest.split_once(']').ok_or(UrlError::Host)?;
+        let address: Ipv6Addr = address.parse().map_err(|_| UrlError::Host)?;
+        let port = match rest {
+            "" => None,
+            rest => Some(rest.strip_prefix(':').ok_or(UrlError::Port)?),
+        };
+        return Ok((Host::Address(address.into()), port));
+    }
+    let (host, port) = match authority.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (authority, None),
+    };
+    if let Ok(address) = host.parse::<Ipv4Addr>() {
+        return Ok((Host::Address(address.into()), port));
+    }
+    let name: DomainName = host.parse().map_err(|_| UrlError::Host)?;
+    // What ends in digits alone is an address to everybody else, in one of its older spellings (WHATWG URL §3.5).
+    let last = host.trim_end_matches('.').rsplit('.').next();
+    let is_number = last.is_some_and(|last| last.bytes().all(|octet| octet.is_ascii_digit()));
+    if name.is_root() || is_number {
+        return Err(UrlError::Host);
+    }
+    Ok((Host::Name(name), port))
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => {
+                let text = name.to_string();
+                f.write_str(text.trim_end_matches('.'))
+            }
+            Self::Address(IpAddr::V4(address)) => address.fmt(f),
+            Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
+        }
+    }
+}
+
+impl fmt::Display for Url {
+    /// Writes it so that it reads back.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.secure { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority(), self.target)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_on_the_web_by_rows() {
+        let rows = [
+            ("https://portal.test/api", Ok("https://portal.test/api")),
+            ("HTTPS://Portal.test", Ok("https://portal.test/")),
+            (
+                "http://192.0.2.1:8080?a=b#c",
+                Ok("http://192.0.2.1:8080/?a=b"),
+            ),
+            ("https://[2001:db8::1]:443/x", Ok("https://[2001:db8::1]/x")),
+            ("https://portal.test:/", Ok("https://portal.test/")),
+            ("ftp://portal.test/", Err(UrlError::Scheme)),
+            ("portal.test", Err(UrlError::Scheme)),
+            ("https://u:p@portal.test/", Err(UrlError::User)),
+            ("https:///api", Err(UrlError::Host)),
+            ("https://a..b/", Err(UrlError::Host)),
+            ("https://0x7f.1/", Err(UrlError::Host)),
+            ("https://[2001:db8::1/", Err(UrlError::Host)),
+            ("https://[2001:db8::1]x/", Err(UrlError::Port)),
+            ("https://portal.test:0/", Err(UrlError::Port)),
+            ("https://portal.test:+80/", Err(UrlError::Port)),
+            ("https://portal.test:65536/", Err(UrlError::Port)),
+            ("https://portal.test/a b", Err(UrlError::Character)),
+            ("https://portal.test/\r\nX: y", Err(UrlError::Character)),
+            ("https://pörtal.test/", Err(UrlError::Character)),
+        ];
+        for (text, expected) in rows {
+            let read = text.parse::<Url>().map(|url| url.to_string());
+            assert_eq!(read.as_deref(), expected.as_ref().copied(), "{text}");
+            if let Ok(again) = &read {
+                assert_eq!(again.parse::<Url>().unwrap().to_string(), *again);
+            }
+        }
+        let long = format!("https://portal.test/{}", "a".repeat(URL_MAX));
+        assert_eq!(long.parse::<Url>(), Err(UrlError::TooLong));
+    }
+}

@@ -1,0 +1,371 @@
+//! What does one HTTP/1.1 request say, and what comes back? The message that asks, and a reader for the reply (RFC 9112).
+//!
+//! The reply is whoever's: a portal's, or a stranger's that stands in its way. It is bounded, and what is not understood is an
+//! error, never a guess. Opens nothing.
+
+use config::url::Url;
+
+/// The longest head of a reply, in octets.
+const HEAD_MAX: usize = 8 << 10;
+/// The longest body; an answer of RFC 8908 has a few hundred octets.
+pub const BODY_MAX: usize = 16 << 10;
+/// The longest line that begins a chunk.
+const CHUNK_LINE_MAX: usize = 64;
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wants {
+    /// What a portal says of us (RFC 8908 §4).
+    Portal,
+    /// Anything at all.
+    Anything,
+}
+
+/// A reply.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// Of which media type the body is, without parameters, in lower case.
+    pub content_type: String,
+    /// Where it leads to.
+    pub location: Option<String>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Why what comes back is no reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ReplyError {
+    /// It is not HTTP/1.
+    #[error("it does not speak HTTP")]
+    NotHttp,
+    /// Its head is too long.
+    #[error("the head of its reply is too long")]
+    HeadTooLong,
+    /// Its body is too long.
+    #[error("its reply is too long")]
+    BodyTooLong,
+    /// Its head or its chunks cannot be read.
+    #[error("its reply is malformed")]
+    Malformed,
+    /// It ends before its end.
+    #[error("its reply is cut off")]
+    CutOff,
+}
+
+/// Writes the request (RFC 9112 §3).
+pub fn request(url: &Url, wants: Wants) -> Vec<u8> {
+    let accept = match wants {
+        // RFC 8908 §4.1.
+        Wants::Portal => "application/captive+json",
+        Wants::Anything => "*/*",
+    };
+    format!(
+        "GET {} HTTP/1.1\r\nHost: {}\r\nAccept: {accept}\r\nCache-Control: no-cache\r\nConnection: close\r\n\r\n",
+        url.target,
+        url.authority()
+    )
+    .into_bytes()
+}
+
+/// Reads a reply as it comes in.
+#[derive(Debug, Default)]
+pub struct Reader {
+    seen: Vec<u8>,
+    head: Option<Head>,
+}
+
+#[derive(Debug)]
+struct Head {
+    reply: Reply,
+    /// Where the body begins in what was seen.
+    at: usize,
+    length: Length,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Length {
+    Known(usize),
+    Chunked,
+    ToTheEnd,
+}
+
+impl Reader {
+    /// Takes what has come in; returns the reply once it is whole.
+    ///
+    /// # Errors
+    /// [`ReplyError`]; nothing more is to be read then.
+    pub fn take(&mut self, octets: &[u8]) -> Result<Option<Reply>, ReplyError> {
+        self.seen.extend_from_slice(octets);
+        loop {
+            let Some(head) = &self.head else {
+                let Some((at, head)) = split_head(&self.seen)? else {
+                    return Ok(None);
+                };
+                let head = read_head(head, at)?;
+                // RFC 9110 §15.2: what goes before the reply is not it.
+                if (100..200).contains(&head.reply.status) {
+                    self.seen.drain(..at);
+                    continue;
+                }
+                self.head = Some(head);
+                continue;
+            };
+            return head.whole(&self.seen, false);
+        }
+    }
+
+    /// Takes the end of the connection.
+    ///
+    /// # Errors
+    /// [`ReplyError`].
+    pub fn end(mut self) -> Result<Reply, ReplyError> {
+        if let Some(reply) = self.take(&[])? {
+            return Ok(reply);
+        }
+        let head = self.head.as_ref().ok_or(match self.seen.is_empty() {
+            true => ReplyError::CutOff,
+            false => ReplyError::NotHttp,
+        })?;
+        head.whole(&self.seen, true)?.ok_or(ReplyError::CutOff)
+    }
+}
+
+impl Head {
+    fn whole(&self, seen: &[u8], ended: bool) -> Result<Option<Reply>, ReplyError> {
+        let rest = seen.get(self.at..).unwrap_or_default();
+        let body = match self.length {
+            Length::Known(length) => match rest.get(..length) {
+                Some(body) => body.to_vec(),
+                None => return Ok(None),
+            },
+            Length::Chunked => match unchunk(rest)? {
+                Some(body) => body,
+                None => return Ok(None),
+            },
+            Length::ToTheEnd if rest.len() > BODY_MAX => return Err(ReplyError::BodyTooLong),
+            Length::ToTheEnd if ended => rest.to_vec(),
+            Length::ToTheEnd => return Ok(None),
+        };
+        Ok(Some(Reply {
+            body,
+            ..self.reply.clone()
+        }))
+    }
+}
+
+/// Returns the head and where it ends, when it is all there.
+fn split_head(seen: &[u8]) -> Result<Option<(usize, &[u8])>, ReplyError> {
+    const BEGINS: &[u8] = b"HTTP/1.";
+    let known = seen.len().min(BEGINS.len());
+    if seen.get(..known) != BEGINS.get(..known) {
+        return Err(ReplyError::NotHttp);
+    }
+    let searched = seen.get(..HEAD_MAX).unwrap_or(seen);
+    match searched.windows(4).position(|four| four == b"\r\n\r\n") {
+        Some(at) => Ok(seen.get(..at).map(|head| (at + 4, head))),
+        None if seen.len() >= HEAD_MAX => Err(ReplyError::HeadTooLong),
+        None => Ok(None),
+    }
+}
+
+fn read_head(head: &[u8], at: usize) -> Result<Head, ReplyError> {
+    let head = str::from_utf8(head).map_err(|_| ReplyError::Malformed)?;
+    let mut lines = head.split("\r\n");
+    let status = lines.next().unwrap_or_default();
+    let status = status.split(' ').nth(1).unwrap_or_default();
+    let status = match (status.len(), status.parse::<u16>()) {
+        (3, Ok(status)) if status >= 100 => status,
+        _ => return Err(ReplyError::Malformed),
+    };
+    let mut reply = Reply {
+        status,
+        ..Reply::default()
+    };
+    let (mut known, mut chunked) = (None, false);
+    for line in lines {
+        let (name, value) = line.split_once(':').ok_or(ReplyError::Malformed)?;
+        let value = value.trim_matches([' ', '\t']);
+        match name.to_ascii_lowercase().as_str() {
+            "content-type" => {
+                let kind = value.split(';').next().unwrap_or_default();
+                reply.content_type = kind.trim().to_ascii_lowercase();
+            }
+            "location" => reply.location = Some(value.to_owned()),
+            "content-length" => {
+                let length = value.parse::<usize>().map_err(|_| ReplyError::Malformed)?;
+                // RFC 9112 §6.3: two that differ are an attack.
+                if known.is_some_and(|known| known != length) {
+                    return Err(ReplyError::Malformed);
+                }
+                known = Some(length);
+            }
+            "transfer-encoding" => match value.eq_ignore_ascii_case("chunked") {
+                true => chunked = true,
+                false => return Err(ReplyError::Malformed),
+            },
+            _ => {}
+        }
+    }
+    let length = match known {
+        // RFC 9112 §6.3: these have no body, whatever else they say.
+        _ if matches!(status, 100..=199 | 204 | 304) => Length::Known(0),
+        Some(_) if chunked => return Err(ReplyError::Malformed),
+        None if chunked => Length::Chunked,
+        Some(length) if length > BODY_MAX => return Err(ReplyError::BodyTooLong),
+        Some(length) => Length::Known(length),
+        None => Length::ToTheEnd,
+    };
+    Ok(Head { reply, at, length })
+}
+
+/// Puts chunks together (RFC 9112 §7.1); `None` while the last is not there.
+fn unchunk(mut rest: &[u8]) -> Result<Option<Vec<u8>>, ReplyError> {
+    let mut body = Vec::new();
+    loop {
+        let searched = rest.get(..CHUNK_LINE_MAX).unwrap_or(rest);
+        let Some(end) = searched.windows(2).position(|two| two == b"\r\n") else {
+            return match rest.len() >= CHUNK_LINE_MAX {
+                true => Err(ReplyError::Malformed),
+                false => Ok(None),
+            };
+        };
+        let (line, after) = rest.split_at(end);
+        let line = str::from_utf8(line).map_err(|_| ReplyError::Malformed)?;
+        let digits = line.split(';').next().unwrap_or_default().trim_end();
+        if digits.is_empty() || !digits.bytes().all(|octet| octet.is_ascii_hexdigit()) {
+            return Err(ReplyError::Malformed);
+        }
+        let length = usize::from_str_radix(digits, 16).map_err(|_| ReplyError::BodyTooLong)?;
+        if length == 0 {
+            // Trailers say nothing that anybody waits for.
+            return Ok(Some(body));
+        }
+        if length > BODY_MAX - body.len() {
+            return Err(ReplyError::BodyTooLong);
+        }
+        let after = after.get(2..).unwrap_or_default();
+        let Some((chunk, after)) = after.split_at_checked(length) else {
+            return Ok(None);
+        };
+        body.extend_from_slice(chunk);
+        match after.split_at_checked(2) {
+            Some((b"\r\n", after)) => rest = after,
+            Some(_) => return Err(ReplyError::Malformed),
+            None => return Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Reply, ReplyError> {
+        // In pieces of every size it comes to the same.
+        let whole = {
+            let mut reader = Reader::default();
+            match reader.take(text.as_bytes()) {
+                Ok(Some(reply)) => Ok(reply),
+                Ok(None) => reader.end(),
+                Err(error) => Err(error),
+            }
+        };
+        for size in 1..6 {
+            let mut reader = Reader::default();
+            let mut came = None;
+            for piece in text.as_bytes().chunks(size) {
+                came = reader.take(piece).transpose();
+                if came.is_some() {
+                    break;
+                }
+            }
+            let came = came.unwrap_or_else(|| reader.end());
+            assert_eq!(came, whole, "in pieces of {size}: {text:?}");
+        }
+        whole
+    }
+
+    #[test]
+    fn replies_by_rows() {
+        let body = |text: &str| read(text).map(|reply| String::from_utf8(reply.body).unwrap());
+        let ok = |text: &str| Ok(text.to_owned());
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: Application/Captive+JSON; charset=utf-8\r\n";
+        let rows = [
+            (format!("{head}Content-Length: 2\r\n\r\n{{}}more"), ok("{}")),
+            (format!("{head}\r\n{{}}"), ok("{}")),
+            (
+                format!(
+                    "{head}Transfer-Encoding: chunked\r\n\r\n1\r\n{{\r\n1;x=y\r\n}}\r\n0\r\n\r\n"
+                ),
+                ok("{}"),
+            ),
+            (
+                format!("HTTP/1.1 100 Continue\r\n\r\n{head}\r\n{{}}"),
+                ok("{}"),
+            ),
+            ("HTTP/1.0 204 No Content\r\n\r\n".to_owned(), ok("")),
+            (
+                format!("{head}Content-Length: 3\r\n\r\n{{}}"),
+                Err(ReplyError::CutOff),
+            ),
+            (
+                format!("{head}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{{}}"),
+                Err(ReplyError::Malformed),
+            ),
+            (
+                format!("{head}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{{}}"),
+                Err(ReplyError::Malformed),
+            ),
+            (
+                format!("{head}Transfer-Encoding: chunked\r\n\r\n+1\r\n{{\r\n0\r\n\r\n"),
+                Err(ReplyError::Malformed),
+            ),
+            (
+                format!("{head}Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n"),
+                Err(ReplyError::BodyTooLong),
+            ),
+            (
+                format!("{head}Content-Length: 999999\r\n\r\n"),
+                Err(ReplyError::BodyTooLong),
+            ),
+            ("SSH-2.0-OpenSSH\r\n".to_owned(), Err(ReplyError::NotHttp)),
+            (
+                "HTTP/1.1 2x0 OK\r\n\r\n".to_owned(),
+                Err(ReplyError::Malformed),
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nno colon\r\n\r\n".to_owned(),
+                Err(ReplyError::Malformed),
+            ),
+            ("HTTP/1.1 200".to_owned(), Err(ReplyError::NotHttp)),
+            (String::new(), Err(ReplyError::CutOff)),
+            (
+                format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(HEAD_MAX)),
+                Err(ReplyError::HeadTooLong),
+            ),
+            (
+                format!("{head}\r\n{}", "x".repeat(BODY_MAX + 1)),
+                Err(ReplyError::BodyTooLong),
+            ),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(body(&text), expected, "{text:?}");
+        }
+        let reply = read("HTTP/1.1 302 Found\r\nLocation: https://portal.test/in\r\n\r\n").unwrap();
+        assert_eq!(reply.location.as_deref(), Some("https://portal.test/in"));
+        let reply = read(&format!("{head}\r\n")).unwrap();
+        assert_eq!(reply.content_type, "application/captive+json");
+    }
+
+    #[test]
+    fn a_request_has_the_host_and_asks_for_nothing_else() {
+        let url: Url = "https://portal.test:8443/api?x=1".parse().unwrap();
+        let text = String::from_utf8(request(&url, Wants::Portal)).unwrap();
+        assert!(
+            text.starts_with("GET /api?x=1 HTTP/1.1\r\nHost: portal.test:8443\r\nAccept: application/captive+json\r\n")
+        );
+        assert!(text.ends_with("Connection: close\r\n\r\n"), "{text}");
+    }
+}
