@@ -4,6 +4,7 @@
 //! `profiles/*.toml`. What lies there and cannot be read is an entry with the reason: it is never skipped in silence.
 //! Both binaries read with this: the daemon and its helper, and `linnet config check`.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -69,7 +70,7 @@ pub struct ConfigText {
 
 impl ConfigText {
     /// Makes a layer of the file, without its text when it cannot be read; the finding says why.
-    pub fn layer(&self) -> (Layer, Option<Diagnostic>) {
+    pub fn into_layer(self) -> (Layer, Option<Diagnostic>) {
         let path: Arc<str> = self.path.to_string_lossy().into();
         let part = |pick: Option<&OsStr>| -> Arc<str> {
             pick.unwrap_or_default().to_string_lossy().into()
@@ -93,7 +94,7 @@ impl ConfigText {
             help: None,
             span: None,
         });
-        let text = self.text.clone().unwrap_or_default();
+        let text = self.text.unwrap_or_default();
         (
             Layer {
                 origin: Origin { rank, path },
@@ -151,6 +152,7 @@ fn read_but(
             rank: *rank,
             believe,
             texts: &mut texts,
+            open_by_directory: BTreeMap::new(),
         };
         let main = directory.join("linnet.toml");
         if fs::symlink_metadata(&main).is_ok() || !is_missing_or_searchable(directory) {
@@ -169,6 +171,8 @@ struct Reader<'a> {
     rank: Rank,
     believe: Believe,
     texts: &'a mut Vec<ConfigText>,
+    /// Which directories others may write, as far as that was asked.
+    open_by_directory: BTreeMap<PathBuf, bool>,
 }
 
 impl Reader<'_> {
@@ -188,7 +192,7 @@ impl Reader<'_> {
         }
     }
 
-    fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>> {
+    fn list(&mut self, directory: &Path) -> io::Result<Vec<PathBuf>> {
         if let Believe::Only(_) = self.believe
             && self.is_open_to_others(directory.parent())
             && fs::symlink_metadata(directory)?.is_symlink()
@@ -225,7 +229,7 @@ impl Reader<'_> {
         });
     }
 
-    fn text(&self, path: &Path) -> io::Result<String> {
+    fn text(&mut self, path: &Path) -> io::Result<String> {
         let guarded = match self.believe {
             Believe::Everything => None,
             Believe::Only(owner) => self.is_open_to_others(path.parent()).then_some(owner),
@@ -261,26 +265,29 @@ impl Reader<'_> {
     }
 
     /// Whether somebody but the believed user can put entries into a directory.
-    fn is_open_to_others(&self, directory: Option<&Path>) -> bool {
-        let Believe::Only(owner) = self.believe else {
-            return false;
+    fn is_open_to_others(&mut self, directory: Option<&Path>) -> bool {
+        let (Believe::Only(owner), Some(directory)) = (self.believe, directory) else {
+            return matches!(self.believe, Believe::Only(_));
         };
+        if let Some(open) = self.open_by_directory.get(directory) {
+            return *open;
+        }
         // A directory is as safe as those above it; in a sticky one (/tmp) nobody replaces what is another's.
-        directory.is_none_or(|directory| {
-            directory.ancestors().enumerate().any(|(above, at)| {
-                let at = if at.as_os_str().is_empty() {
-                    Path::new(".")
-                } else {
-                    at
-                };
-                let Ok(metadata) = fs::metadata(at) else {
-                    return true;
-                };
-                let protected = above > 0 && metadata.mode() & 0o1000 != 0;
-                let owned = metadata.uid() == owner || metadata.uid() == 0;
-                !owned || (metadata.mode() & 0o022 != 0 && !protected)
-            })
-        })
+        let open = directory.ancestors().enumerate().any(|(above, at)| {
+            let at = if at.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                at
+            };
+            let Ok(metadata) = fs::metadata(at) else {
+                return true;
+            };
+            let protected = above > 0 && metadata.mode() & 0o1000 != 0;
+            let owned = metadata.uid() == owner || metadata.uid() == 0;
+            !owned || (metadata.mode() & 0o022 != 0 && !protected)
+        });
+        self.open_by_directory.insert(directory.to_owned(), open);
+        open
     }
 }
 

@@ -79,6 +79,18 @@ impl DomainName {
         Ok(Self((&*name).into()))
     }
 
+    /// Reads a name as nearly all are: letters, digits, `-` and `_`, with no digit first; `None` for any other, which may be a name
+    /// all the same. There may be many thousands of them.
+    pub fn of_hosts(text: &str) -> Option<Self> {
+        let usual =
+            |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'-' | b'_');
+        let octets = text.as_bytes();
+        // Without an early end, many octets are looked at together.
+        let is_usual = octets.iter().fold(true, |all, octet| all & usual(*octet));
+        let is_usual = is_usual && !octets.first()?.is_ascii_digit();
+        is_usual.then(|| plain(text)).flatten()
+    }
+
     /// Makes a name from labels, the leftmost first.
     ///
     /// # Errors
@@ -279,32 +291,28 @@ fn finish(mut wire: Vec<u8>) -> Result<DomainName, NameError> {
 /// Reads a name without escapes and mistakes; there may be many thousands of them.
 fn plain(text: &str) -> Option<DomainName> {
     let text = text.strip_suffix('.').unwrap_or(text).as_bytes();
+    if text.contains(&b'\\') {
+        return None;
+    }
     let length = text.len() + 2;
     let mut wire = [0; MAX_NAME];
-    wire.get_mut(1..length)?
-        .split_last_mut()?
-        .1
-        .copy_from_slice(text);
-    let (mut label_at, mut label) = (0, 0u8);
+    let name = wire.get_mut(1..length - 1)?;
+    name.copy_from_slice(text);
+    name.make_ascii_lowercase();
+    // A length stands in place of each dot and before the name, the root after it.
+    let mut length_at = 0;
     for at in 1..length {
-        match wire[at] {
-            b'\\' => return None,
-            // The last one is that of the root.
-            octet @ (b'.' | 0) => {
-                let ends = octet == b'.' || at == length - 1;
-                if !ends || label == 0 || usize::from(label) > MAX_LABEL {
-                    return None;
-                }
-                wire[label_at] = label;
-                (label_at, label) = (at, 0);
-            }
-            octet => {
-                wire[at] = octet.to_ascii_lowercase();
-                label = label.checked_add(1)?;
-            }
+        if at < length - 1 && wire.get(at) != Some(&b'.') {
+            continue;
         }
+        let label = at - length_at - 1;
+        if label == 0 || label > MAX_LABEL {
+            return None;
+        }
+        *wire.get_mut(length_at)? = u8::try_from(label).ok()?;
+        length_at = at;
     }
-    wire[label_at] = 0;
+    *wire.get_mut(length_at)? = 0;
     Some(DomainName(wire.get(..length)?.into()))
 }
 

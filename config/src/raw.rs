@@ -5,10 +5,12 @@
 
 mod kinds;
 mod long;
+mod words;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::rc::Rc;
 use std::time::Duration;
 
 use toml::Spanned;
@@ -18,7 +20,8 @@ use crate::diagnostic::Findings;
 use crate::kind::LinkKind;
 use crate::reference::{self, FileKind, Key, Section, Syntax};
 use crate::units;
-use long::Blanked;
+use long::Shortened;
+use words::{belongs, type_name};
 
 /// From how many texts on a list counts as long.
 const LONG: usize = 64;
@@ -53,7 +56,7 @@ enum Value {
     Word(&'static str),
     Texts(Vec<Text>),
     /// Where the texts of a long list are, without their quotes.
-    Long(Vec<Range<usize>>),
+    Long(long::Texts),
     Table(Table),
     Tables(Vec<(Span, Table)>),
 }
@@ -162,13 +165,14 @@ impl Table {
         }
     }
 
-    /// Returns the texts of a list that may be long one after another, and how many there are; `source` is the file.
+    /// Returns the texts of a list that may be long one after another, each with its place, and how many there are; `source`
+    /// is the file.
     pub(crate) fn each_text<'t>(
         &'t self,
         name: &str,
         source: &'t str,
-    ) -> (usize, impl Iterator<Item = Cow<'t, Text>>) {
-        let (texts, long): (&[Text], &[Range<usize>]) = match self.value(name) {
+    ) -> (usize, impl Iterator<Item = (&'t str, Span)>) {
+        let (texts, long): (&[Text], &[Range<u32>]) = match self.value(name) {
             Some(Value::Texts(texts)) => (texts, &[]),
             Some(Value::Long(long)) => (&[], long),
             Some(value) => {
@@ -177,9 +181,15 @@ impl Table {
             }
             None => (&[], &[]),
         };
-        let long_texts = long.iter().map(|at| Cow::Owned(long::text_at(source, at)));
-        let each = texts.iter().map(Cow::Borrowed).chain(long_texts);
-        (texts.len() + long.len(), each)
+        let read = texts
+            .iter()
+            .map(|text| (text.get_ref().as_str(), text.span()));
+        let long_texts = long.iter().map(|at| {
+            let at = long::place(at);
+            let text = source.get(at.clone()).unwrap_or_default();
+            (text, at.start - 1..at.end + 1)
+        });
+        (texts.len() + long.len(), read.chain(long_texts))
     }
 
     pub(crate) fn table(&self, name: &str) -> Option<&Self> {
@@ -227,11 +237,11 @@ pub(crate) fn read(kind: FileKind, findings: &mut Findings<'_>) -> Document {
 
 /// As [`read`], with lists of so many texts taken for long.
 fn read_from(kind: FileKind, long: usize, findings: &mut Findings<'_>) -> Document {
-    let blanked = Blanked::of(findings.source, long);
-    if let Some(blanked) = &blanked {
-        let (document, errors) = DeTable::parse_recoverable(&blanked.text);
+    let shortened = Shortened::of(findings.source, long);
+    if let Some(shortened) = &shortened {
+        let (document, errors) = DeTable::parse_recoverable(&shortened.text);
         if errors.is_empty() {
-            let document = walk(kind, document.get_ref(), Some(blanked), true, findings);
+            let document = walk(kind, document.get_ref(), Some(shortened), true, findings);
             if findings.list.is_empty() {
                 return document;
             }
@@ -249,7 +259,7 @@ fn read_from(kind: FileKind, long: usize, findings: &mut Findings<'_>) -> Docume
 fn walk(
     kind: FileKind,
     document: &DeTable<'_>,
-    blanked: Option<&Blanked>,
+    shortened: Option<&Shortened>,
     is_toml: bool,
     findings: &mut Findings<'_>,
 ) -> Document {
@@ -260,7 +270,7 @@ fn walk(
     let mut walk = Walk {
         kind: kinds::kind_of(document),
         findings,
-        blanked,
+        shortened,
         strays: Vec::new(),
     };
     let mut top = walk.table(section, document);
@@ -274,16 +284,24 @@ struct Walk<'f, 'a> {
     kind: Option<LinkKind>,
     findings: &'f mut Findings<'a>,
     /// The long lists, when the library did not read them.
-    blanked: Option<&'f Blanked>,
+    shortened: Option<&'f Shortened>,
     /// What stands under a wrong name or in a wrong place, with the key that it is most likely meant for.
     strays: Vec<(&'static Key, Said)>,
 }
 
 impl Walk<'_, '_> {
+    /// Returns where in the file that is which the library found there.
+    fn place(&self, span: Span) -> Span {
+        match self.shortened {
+            Some(shortened) => shortened.in_source(span),
+            None => span,
+        }
+    }
+
     fn table(&mut self, section: Section, table: &DeTable<'_>) -> Table {
         let mut read = Table::default();
         for (name, value) in table {
-            let span = name.span();
+            let span = self.place(name.span());
             let found_before = self.findings.list.len();
             let Some(key) = self.find(section, name.get_ref()) else {
                 self.unknown(section, name, value);
@@ -335,7 +353,7 @@ impl Walk<'_, '_> {
         let mut walk = Walk {
             kind: self.kind,
             findings: &mut quiet,
-            blanked: self.blanked,
+            shortened: self.shortened,
             strays: Vec::new(),
         };
         let read = walk.value(meant, value);
@@ -352,7 +370,7 @@ impl Walk<'_, '_> {
     }
 
     fn value(&mut self, key: &'static Key, value: &Spanned<DeValue<'_>>) -> Option<Value> {
-        let span = value.span();
+        let span = self.place(value.span());
         match (key.syntax, value.get_ref()) {
             (Syntax::Boolean, DeValue::Boolean(value)) => Some(Value::Boolean(*value)),
             (Syntax::Integer { min, max }, DeValue::Integer(integer)) => {
@@ -383,8 +401,8 @@ impl Walk<'_, '_> {
                 Some(Value::Texts(vec![Spanned::new(span, said.to_string())]))
             }
             (Syntax::OneOrMore(_) | Syntax::List(_), DeValue::Array(items)) => {
-                if let Some(long) = self.blanked.and_then(|it| it.texts_at(span.start)) {
-                    return Some(Value::Long(long.to_vec()));
+                if let Some(long) = self.shortened.and_then(|it| it.texts_at(span.start)) {
+                    return Some(Value::Long(Rc::clone(long)));
                 }
                 if items.is_empty() && matches!(key.syntax, Syntax::OneOrMore(_)) {
                     let message = format!("`{}` is empty, and would fit nothing", key.name);
@@ -495,7 +513,7 @@ impl Walk<'_, '_> {
         let mut texts = Vec::with_capacity(items.len());
         for item in items {
             if let Some(text) = item.get_ref().as_str() {
-                texts.push(Spanned::new(item.span(), text.to_owned()));
+                texts.push(Spanned::new(self.place(item.span()), text.to_owned()));
                 continue;
             }
             let kind = type_name(item.get_ref());
@@ -515,7 +533,8 @@ impl Walk<'_, '_> {
         let mut tables = Vec::with_capacity(items.len());
         for item in items {
             if let Some(table) = item.get_ref().as_table() {
-                tables.push((item.span(), self.table(section, table)));
+                let span = self.place(item.span());
+                tables.push((span, self.table(section, table)));
                 continue;
             }
             let kind = type_name(item.get_ref());
@@ -524,40 +543,6 @@ impl Walk<'_, '_> {
             self.findings.error(Some(item.span()), message, help);
         }
         tables
-    }
-}
-
-fn belongs(key: &Key) -> String {
-    match (key.syntax, key.section.file()) {
-        (Syntax::Table(_) | Syntax::Tables(_), FileKind::Main) => {
-            format!("`{}` belongs in linnet.toml or conf.d", key.name)
-        }
-        (Syntax::Table(_) | Syntax::Tables(_), FileKind::Profile) => {
-            format!("`{}` belongs in a profile: profiles/NAME.toml", key.name)
-        }
-        (
-            Syntax::Boolean
-            | Syntax::Choice(_)
-            | Syntax::Integer { .. }
-            | Syntax::Size { .. }
-            | Syntax::Time { .. }
-            | Syntax::Text(_)
-            | Syntax::List(_)
-            | Syntax::OneOrMore(_),
-            FileKind::Main | FileKind::Profile,
-        ) => format!("`{}` belongs {}", key.name, key.section.place()),
-    }
-}
-
-fn type_name(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "a text",
-        DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a fraction",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
     }
 }
 

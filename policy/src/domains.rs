@@ -174,7 +174,7 @@ impl DomainTable {
     /// Makes a table from claims, and the suffixes on which they are by their number, both in any order.
     pub(crate) fn new(
         claims: Vec<Claim>,
-        entries: Vec<(DomainName, u32)>,
+        entries: Vec<(&DomainName, u32)>,
         exclusions: impl IntoIterator<Item = (Owner, DomainName)>,
         search: impl IntoIterator<Item = DomainName>,
     ) -> Self {
@@ -196,7 +196,8 @@ impl DomainTable {
         }
         let mut entries = entries;
         let order = |number: u32| claims.get(number as usize).map(|claim| &claim.order);
-        entries.sort_by(|(one, first), (other, second)| {
+        // Equal ones are the same claim on the same suffix.
+        entries.sort_unstable_by(|(one, first), (other, second)| {
             let suffixes = one.as_wire().cmp(other.as_wire());
             suffixes.then_with(|| order(*first).cmp(&order(*second)))
         });

@@ -72,7 +72,9 @@ pub fn plan(config: &Config, facts: &Facts) -> Plan {
         .filter(|suffix| suffix.label_count() > 1 && multicast::is_local(suffix))
         .cloned()
         .collect();
-    let domains = DomainTable::new(scopes.claims, scopes.entries, scopes.exclusions, known);
+    let mut entries = scopes.entries;
+    entries.extend(scopes.zones.iter().map(|(zone, claim)| (zone, *claim)));
+    let domains = DomainTable::new(scopes.claims, entries, scopes.exclusions, known);
     let scopes_by_id = scopes
         .made
         .into_iter()
@@ -162,7 +164,7 @@ fn is_on_its_own(config: &Config, facts: &Facts, supplied: &BTreeMap<LinkId, Sup
 fn search(
     config: &Config,
     facts: &Facts,
-    scopes: &Scopes,
+    scopes: &Scopes<'_>,
     supplied: &BTreeMap<LinkId, Supplied>,
 ) -> Vec<SearchSuffix> {
     let mut ready: Vec<_> = scopes

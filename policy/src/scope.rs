@@ -5,7 +5,7 @@
 //! its claims hold all the same. Nothing else makes a scope.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use config::Config;
 use config::model::{DefaultUse, DnsSettings, Mapping, ProfileId, RecursionMode, WhenDown};
@@ -16,6 +16,9 @@ use crate::facts::{Facts, LinkFacts, LinkId, NetworkId, Owner, Trust};
 use crate::plan::{Note, ScopeId, ScopeLink, ScopePlan, ScopeState};
 use crate::supplied::{self, Supplied};
 use crate::upstream;
+
+/// What defaults are on.
+static ROOT: LazyLock<DomainName> = LazyLock::new(DomainName::root);
 
 /// What one owner wants, and for which links.
 #[derive(Debug)]
@@ -50,11 +53,13 @@ pub(crate) struct Made {
 
 /// All scopes and claims, and what is to be said about them.
 #[derive(Debug, Default)]
-pub(crate) struct Scopes {
+pub(crate) struct Scopes<'a> {
     pub(crate) made: Vec<Made>,
     pub(crate) claims: Vec<Claim>,
     /// Suffixes with the numbers of the claims on them.
-    pub(crate) entries: Vec<(DomainName, u32)>,
+    pub(crate) entries: Vec<(&'a DomainName, u32)>,
+    /// The same for suffixes that nobody wrote down.
+    pub(crate) zones: Vec<(DomainName, u32)>,
     pub(crate) exclusions: Vec<(Owner, DomainName)>,
     pub(crate) notes: Vec<Note>,
     /// That of the default route.
@@ -74,7 +79,7 @@ pub(crate) struct Ground<'a> {
 }
 
 /// Makes every scope of a configuration and these facts.
-pub(crate) fn make(config: &Config, facts: &Facts, ground: &Ground<'_>) -> Scopes {
+pub(crate) fn make<'a>(config: &'a Config, facts: &'a Facts, ground: &Ground<'a>) -> Scopes<'a> {
     let mut scopes = Scopes {
         network: default_network(facts, ground.metric_by_link),
         ..Scopes::default()
@@ -207,11 +212,11 @@ fn layers<'a>(config: &'a Config, facts: &'a Facts, ground: &Ground<'a>) -> Vec<
     layers
 }
 
-impl Scopes {
+impl<'a> Scopes<'a> {
     fn add(
         &mut self,
         config: &Config,
-        layer: &Layer<'_>,
+        layer: &Layer<'a>,
         link: Option<ScopeLink>,
         facts: Option<&LinkFacts>,
         ground: &Ground<'_>,
@@ -279,7 +284,7 @@ impl Scopes {
         });
     }
 
-    fn claim(&mut self, layer: &Layer<'_>, id: &ScopeId, state: ScopeState, rank: &Rank) {
+    fn claim(&mut self, layer: &Layer<'a>, id: &ScopeId, state: ScopeState, rank: &Rank) {
         let dns = layer.dns;
         let claim = |class: Class, hold: Hold| {
             let order = Order {
@@ -296,7 +301,7 @@ impl Scopes {
             let hold = hold_claim(dns.when_down, state);
             self.enter(claim(Class::Claim, hold), &dns.claims);
         }
-        let root = [DomainName::root()];
+        let root = std::slice::from_ref(&*ROOT);
         let class = match layer.owner {
             Owner::Resolver | Owner::Builtin => Class::ResolverDefault,
             // One class: the better link goes before, and on one link the profile does.
@@ -312,20 +317,25 @@ impl Scopes {
         match dns.default {
             DefaultUse::Exclusive => {
                 let hold = hold_exclusive(dns.when_down, state);
-                self.enter(claim(Class::Exclusive, hold), &root);
+                self.enter(claim(Class::Exclusive, hold), root);
             }
-            DefaultUse::Yes => self.enter(claim(class, hold), &root),
-            DefaultUse::Auto if dns.claims.is_empty() => self.enter(claim(class, hold), &root),
+            DefaultUse::Yes => self.enter(claim(class, hold), root),
+            DefaultUse::Auto if dns.claims.is_empty() => self.enter(claim(class, hold), root),
             DefaultUse::Auto | DefaultUse::No => {}
         }
     }
 
     /// Puts a claim on suffixes.
-    fn enter(&mut self, claim: Claim, suffixes: &[DomainName]) {
+    fn enter(&mut self, claim: Claim, suffixes: &'a [DomainName]) {
+        let number = self.number(claim);
+        self.entries
+            .extend(suffixes.iter().map(|suffix| (suffix, number)));
+    }
+
+    fn number(&mut self, claim: Claim) -> u32 {
         let number = u32::try_from(self.claims.len()).expect("there are fewer claims than 2^32");
         self.claims.push(claim);
-        self.entries
-            .extend(suffixes.iter().map(|suffix| (suffix.clone(), number)));
+        number
     }
 
     /// Gives every link's own prefixes to the best scope of that link that can be asked.
@@ -345,11 +355,6 @@ impl Scopes {
                 continue;
             }
             let owner = Owner::Link(Arc::clone(&link.name));
-            let zones: Vec<DomainName> = link
-                .addresses
-                .iter()
-                .flat_map(|prefix| crate::profile::reverse_zones(*prefix))
-                .collect();
             let order = Order {
                 class: Class::Prefix,
                 priority: std::cmp::Reverse(0),
@@ -358,7 +363,10 @@ impl Scopes {
                 owner,
                 scope: made.id.clone(),
             };
-            self.enter(Claim::new(order, Trust::Administrator, Hold::Ask), &zones);
+            let number = self.number(Claim::new(order, Trust::Administrator, Hold::Ask));
+            let prefixes = link.addresses.iter();
+            let zones = prefixes.flat_map(|prefix| crate::profile::reverse_zones(*prefix));
+            self.zones.extend(zones.map(|zone| (zone, number)));
         }
     }
 }

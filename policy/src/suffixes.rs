@@ -78,13 +78,13 @@ impl<'t> Iterator for Covering<'t, '_> {
 
 impl Suffixes {
     /// Makes the table from pairs of suffix and claim, sorted by suffix, those of one suffix in their order.
-    pub(crate) fn new(sorted: &[(DomainName, u32)]) -> Self {
+    pub(crate) fn new(sorted: &[(&DomainName, u32)]) -> Self {
         let mut names =
             Vec::with_capacity(sorted.iter().map(|(name, _)| name.as_wire().len()).sum());
-        let mut places: Vec<Place> = Vec::new();
+        let mut places: Vec<Place> = Vec::with_capacity(sorted.len());
         let mut depths = vec![false; LABELS_MAX + 1];
         let mut before: Option<&DomainName> = None;
-        for (at, (name, _)) in (0u32..).zip(sorted) {
+        for (at, &(name, _)) in (0u32..).zip(sorted) {
             match places.last_mut() {
                 Some(place) if before == Some(name) => place.count += 1,
                 Some(_) | None => {

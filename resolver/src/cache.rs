@@ -50,7 +50,7 @@ const SHARD_MIN: usize = MAX_SHARE << 16;
 const SHARDS_MAX: usize = 16;
 
 /// A scope's place in the cache; never equal to one that was closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Slot {
     index: u32,
     epoch: u32,
@@ -150,8 +150,12 @@ struct Parts {
     capacity: usize,
     shared_seed: SharedSeed,
     seed: u64,
-    shards: Box<[Mutex<Shard>]>,
+    shards: Box<[Part]>,
 }
+
+/// A part behind its lock; no two lie on one cache line, or on two that are fetched together.
+#[repr(align(128))]
+struct Part(Mutex<Shard>);
 
 impl Cache {
     /// Makes an empty cache of at most `capacity` bytes; `seed` must not be guessable by whoever chooses names.
@@ -162,7 +166,7 @@ impl Cache {
         }
         let [a, b, c, d] = parts;
         let count = (capacity / SHARD_MIN).clamp(1, SHARDS_MAX);
-        let shard = || Mutex::new(Shard::new(capacity / count));
+        let shard = || Part(Mutex::new(Shard::new(capacity / count)));
         let parts = Parts {
             capacity,
             shared_seed: SharedSeed::from_u64(a ^ c.rotate_left(32)),
@@ -283,14 +287,14 @@ impl Cache {
     }
 
     fn shards(&self) -> impl Iterator<Item = Lock<'_>> {
-        self.parts.shards.iter().map(Lock)
+        self.parts.shards.iter().map(|part| Lock(&part.0))
     }
 
     fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
         let shards = &self.parts.shards;
         // Neither the bits that a table chooses its bucket by nor those that it compares first.
         let at = usize::try_from(hash >> 48).unwrap_or(0) % shards.len();
-        Lock(&shards[at]).lock()
+        Lock(&shards[at].0).lock()
     }
 
     fn hash(&self, key: &Key<'_>) -> u64 {

@@ -3,15 +3,21 @@
 //!
 //! Decides nothing: what may be done is the keeper's business, what is wanted the world's.
 
+use std::time::Duration;
+
 use linnet::config_dirs::ConfigText;
 use policy::plan::ResolvConfPlan;
 use resolver_io::resolv_conf::Insist;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::doors::KeyFile;
 use crate::helper::{Keeper, KeeperError, ResolvConfReport};
 use crate::link_keys::LinkKey;
 
+/// How long after the start the first errand is begun: the helper makes itself ready for it, which on a machine with one processor is
+/// time that clients wait who have waited for us.
+const REST: Duration = Duration::from_millis(20);
 /// How many errands may wait; each follows from an event that is rare.
 const WAITING: usize = 16;
 
@@ -107,7 +113,9 @@ async fn run(
     mut errands: mpsc::Receiver<Errand>,
     outcomes: mpsc::Sender<Outcome>,
 ) -> Keeper {
+    let rested = Instant::now() + REST;
     while let Some(errand) = errands.recv().await {
+        tokio::time::sleep_until(rested).await;
         let outcome = match errand {
             Errand::ReadConfig => Outcome::Config(keeper.read_config().await),
             Errand::ReadKeys => Outcome::Keys(keeper.read_keys().await),

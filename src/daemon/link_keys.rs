@@ -127,7 +127,7 @@ mod tests {
             path: "/e/profiles/wg0.toml".into(),
             text: Ok(text),
         };
-        reload::config_of(&[text])
+        reload::config_of(vec![text])
     }
 
     #[test]

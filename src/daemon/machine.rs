@@ -6,7 +6,6 @@
 )]
 
 use std::fs;
-use std::io;
 
 use linkmgr::clients::Machine;
 use linkmgr::dhcp6::Duid;
@@ -18,18 +17,18 @@ use crate::world::Kept;
 
 const MACHINE_ID: &str = "/etc/machine-id";
 
-/// Reads who this machine is; what has to stay and is not there is made of `fresh`, and kept.
-/// An error says that it cannot be: this would be another machine at the next start.
-pub(crate) fn machine(options: &Options, fresh: [u8; 32]) -> (Machine, Option<io::Error>) {
+/// Reads who this machine is; what has to stay and is not there is made of `fresh`, and returned to be kept: otherwise this is
+/// another machine at the next start. To write waits for a disk, and no client should.
+pub(crate) fn machine(options: &Options, fresh: [u8; 32]) -> (Machine, Option<String>) {
     let path = options.kept_file(Kept::Secret);
     let kept = store::read(&path).and_then(|text| from_hex(text.trim()));
-    let (secret, error) = match kept {
+    let (secret, to_keep) = match kept {
         Some(secret) => (secret, None),
         None => {
             let text = fresh
                 .iter()
                 .fold(String::new(), |text, octet| format!("{text}{octet:02x}"));
-            (fresh, store::write(&path, &(text + "\n")).err())
+            (fresh, Some(text + "\n"))
         }
     };
     let machine_id = text(MACHINE_ID).and_then(|text| from_hex::<16>(&text));
@@ -43,7 +42,7 @@ pub(crate) fn machine(options: &Options, fresh: [u8; 32]) -> (Machine, Option<io
         secret: Secret(secret),
         boot_id: linkmgr_io::boot_id().unwrap_or_default().into(),
     };
-    (machine, error)
+    (machine, to_keep)
 }
 
 fn text(path: &str) -> Option<String> {

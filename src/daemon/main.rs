@@ -47,6 +47,9 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing_subscriber::EnvFilter;
 
 use options::Options;
+use privileges::Started;
+use resolver_io::Bound;
+use run::Given;
 
 /// Descriptors that are more than enough: all questions, all connections and all exchanges at their bounds.
 const DESCRIPTORS: u64 = 32_768;
@@ -71,14 +74,16 @@ fn daemon(options: &Options) -> Result<(), Box<dyn Error>> {
     allow_descriptors();
     let started_by = nix::unistd::getuid().as_raw();
     let directories = config_dirs::directories(options.config_dir.as_deref());
-    let manages_links = {
-        // Profiles say nothing of listeners.
+    let (bound, manages_links) = {
+        // Profiles say nothing of listeners. The sockets are opened first: whoever holds a port is seen by root only, a second
+        // linnetd must not get far enough to touch resolv.conf, and questions wait in them while the rest is made ready.
         let texts = config_dirs::read_mains(&directories, Believe::Only(started_by));
-        let config = reload::config_of(&texts);
-        resolver_io::try_listen(&run::listen(&config))?;
-        config.links.manage != Manage::None
+        let config = reload::config_of(texts);
+        let bound = Bound::open(&run::listen(&config), config.resolver.threads)?;
+        (bound, config.links.manage != Manage::None)
     };
-    let started = privileges::start(&options.privileges(manages_links), reload::config_of)?;
+    let options_then = options.privileges(manages_links);
+    let started = privileges::start(&options_then, reload::config_of, bound)?;
     tracing::debug!(
         helper = started.helper.map(nix::unistd::Pid::as_raw),
         "privileges are dropped"
@@ -89,7 +94,19 @@ fn daemon(options: &Options) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(run::run(options, started.keeper, started.texts, started_by))?;
+    let Started {
+        keeper,
+        texts,
+        bound,
+        ..
+    } = started;
+    let given = Given {
+        keeper,
+        texts,
+        bound,
+        started_by,
+    };
+    runtime.block_on(run::run(options, given))?;
     Ok(())
 }
 
@@ -113,7 +130,7 @@ fn allow_descriptors() {
 fn check(options: &Options) -> ExitCode {
     let directories = config_dirs::directories(options.config_dir.as_deref());
     let texts = config_dirs::read(&directories, Believe::Everything);
-    let understood = reload::understand(&texts, None);
+    let understood = reload::understand(texts.clone(), None);
     let named = understood.config.resolver.trust_anchors.as_deref();
     let (_, found) = named.map_or_else(Default::default, |path| {
         anchor_files::understand(&anchor_files::read(options.config_dir.as_deref(), path))

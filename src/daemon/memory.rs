@@ -6,6 +6,12 @@ use std::ffi::CStr;
 /// Bytes from which on an allocation is a mapping of its own, which is gone when it is freed.
 #[cfg(target_env = "gnu")]
 const MAPPED: libc::c_int = 128 << 10;
+/// The same while memory is gathered: the most that the C library takes.
+#[cfg(target_env = "gnu")]
+const GATHERED: libc::c_int = 32 << 20;
+/// Bytes by which the heap grows at once meanwhile.
+#[cfg(target_env = "gnu")]
+const PADDED: libc::c_int = 1 << 20;
 
 /// Keeps large allocations apart from all others: to be called before there are any.
 ///
@@ -16,6 +22,29 @@ pub(crate) fn begin() {
     // SAFETY: it takes two numbers, and there is no other thread.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED);
+    }
+}
+
+/// Has large allocations come from the heap until [`scatter`]: what is read and thrown away again, step by step, takes memory that is
+/// there already. To be given new pages, and to give them back, costs more than most of what is done with them.
+pub(crate) fn gather() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes two numbers.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, GATHERED);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, GATHERED);
+        libc::mallopt(libc::M_TOP_PAD, PADDED);
+    }
+}
+
+/// Keeps large allocations apart again. What was gathered is given back by [`trim`].
+pub(crate) fn scatter() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes two numbers.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, MAPPED);
+        libc::mallopt(libc::M_TOP_PAD, MAPPED);
     }
 }
 

@@ -1,8 +1,8 @@
-//! Who is linnetd, and what may it do? [`start`], to be called before the first thread and before anything is opened.
+//! Who is linnetd, and what may it do? [`start`], to be called before the first thread and before anything but the stub's sockets is opened.
 //!
 //! ```text
-//! root: directories -> witness -> fork -> daemon: user, two or three capabilities, nothing to regain, seccomp
-//!                                     \-> helper: root, three capabilities, nothing to regain, seccomp, no sockets
+//! root: sockets -> directories -> fork -> daemon: user, two or three capabilities, nothing to regain, seccomp
+//!                                     \-> witness -> helper: root, three capabilities, nothing to regain, seccomp, no sockets
 //! else: nothing to regain, seccomp; one process serves its own requests
 //! ```
 
@@ -19,7 +19,8 @@ use std::path::PathBuf;
 use linnet::config_dirs::{Believe, ConfigText};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use nix::unistd::{ForkResult, Gid, Pid, Uid, fork};
+use nix::unistd::{ForkResult, Gid, Pid, Uid, fchown, fork};
+use resolver_io::Bound;
 use resolver_io::resolv_conf::Witness;
 
 use account::Account;
@@ -69,6 +70,8 @@ pub(crate) struct Started {
     pub(crate) helper: Option<Pid>,
     /// The files of the configuration, root-only ones too.
     pub(crate) texts: Vec<ConfigText>,
+    /// The stub's sockets, which are the daemon's alone.
+    pub(crate) bound: Bound,
     /// What an administrator should know.
     pub(crate) warnings: Vec<Warning>,
 }
@@ -123,11 +126,15 @@ pub(crate) enum PrivilegeError {
 /// Makes the directories, forks the helper, and gives up everything else.
 ///
 /// As root this becomes [`DEFAULT_USER`] (or `--user`). Without root, or where no other user exists (a user namespace with
-/// one id), nothing is forked and the user stays.
+/// one id), nothing is forked and the user stays. The sockets come to belong to that user, and the helper has none of them.
 ///
 /// # Errors
 /// [`PrivilegeError`]; linnetd must end then.
-pub(crate) fn start(options: &Options, understand: Understand) -> Result<Started, PrivilegeError> {
+pub(crate) fn start(
+    options: &Options,
+    understand: Understand,
+    bound: Bound,
+) -> Result<Started, PrivilegeError> {
     let mut warnings = Vec::new();
     let becomes = becomes(options.user.as_deref(), &mut warnings)?;
     let Some(user) = becomes else {
@@ -139,6 +146,7 @@ pub(crate) fn start(options: &Options, understand: Understand) -> Result<Started
             texts: custody.texts(),
             keeper: KeeperSeed::Here(Box::new(custody)),
             helper: None,
+            bound,
             warnings,
         });
     };
@@ -155,6 +163,7 @@ pub(crate) fn start(options: &Options, understand: Understand) -> Result<Started
     let helper = match forked {
         ForkResult::Child => {
             drop(daemon_end);
+            drop(bound);
             let code = match be_helper(options, understand, &helper_end) {
                 Ok(()) => 0,
                 Err(error) => {
@@ -171,12 +180,17 @@ pub(crate) fn start(options: &Options, understand: Understand) -> Result<Started
     // What the helper would read, without the way from one process to the other.
     let root = Believe::Only(Uid::effective().as_raw());
     let texts = Custody::new(options.paths.clone(), root, understand).texts();
+    // Sockets of one user share a port, as the stub and a listener at all addresses do.
+    for socket in bound.descriptors() {
+        fchown(socket, Some(user.uid), Some(user.gid)).map_err(step("give the sockets away"))?;
+    }
     capabilities::drop_to_user(user, options.manages_links, &mut warnings)?;
     seccomp::confine(seccomp::Role::Daemon)?;
     Ok(Started {
         keeper: KeeperSeed::Helper(daemon_end),
         helper: Some(helper),
         texts,
+        bound,
         warnings,
     })
 }

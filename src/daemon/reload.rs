@@ -9,7 +9,7 @@ use config::Config;
 use config::diagnostic::{Diagnostic, Severity};
 use config::layer::{LayerKind, Loaded};
 use config::model::{DnsSettings, NetworkSettings, Profile, ProfileId};
-use linnet::config_dirs::ConfigText;
+use linnet::config_dirs::{ConfigText, Kind};
 use policy::Facts;
 
 /// What came of reading.
@@ -33,13 +33,13 @@ impl Understood {
 }
 
 /// Understands the files; `old` is the configuration in force, if there is one.
-pub(crate) fn understand(texts: &[ConfigText], old: Option<&Config>) -> Understood {
+pub(crate) fn understand(texts: Vec<ConfigText>, old: Option<&Config>) -> Understood {
     let mut layers = Vec::with_capacity(texts.len());
     let mut unreadable = Vec::new();
     let mut main_unreadable = false;
     let mut unread = BTreeSet::new();
     for text in texts {
-        match text.layer() {
+        match text.into_layer() {
             (layer, None) => layers.push(layer),
             (layer, Some(found)) => {
                 match layer.kind {
@@ -133,8 +133,10 @@ pub(crate) fn refuse_ambiguous(
 }
 
 fn ambiguous(id: &ProfileId, first: &str, names: &[&str], texts: &[ConfigText]) -> Diagnostic {
-    let is_it =
-        |text: &&ConfigText| matches!(text.layer().0.kind, LayerKind::Profile(of) if of == *id);
+    let is_it = |text: &&ConfigText| {
+        let stem = text.path.file_stem();
+        text.kind == Kind::Profile && stem.is_some_and(|stem| stem.to_string_lossy() == *id.0)
+    };
     let file = texts.iter().rev().find(is_it);
     let said = file.and_then(|file| file.text.as_deref().ok());
     let says_match = |line: &str| {
@@ -161,7 +163,7 @@ fn ambiguous(id: &ProfileId, first: &str, names: &[&str], texts: &[ConfigText]) 
 }
 
 /// Makes the configuration out of its files for the helper, what is wrong left out.
-pub(crate) fn config_of(texts: &[ConfigText]) -> Config {
+pub(crate) fn config_of(texts: Vec<ConfigText>) -> Config {
     understand(texts, None).config
 }
 
@@ -220,7 +222,7 @@ mod tests {
             Ok("[resolver]\nsearch = [\"home.test\"]\n"),
         );
         let office = file(Kind::Profile, "/e/profiles/office.toml", Ok(OFFICE));
-        let understood = understand(&[main, office], None);
+        let understood = understand(vec![main, office], None);
         assert_eq!(understood.diagnostics, []);
         understood.config
     }
@@ -229,7 +231,7 @@ mod tests {
     fn a_broken_or_unreadable_main_file_leaves_the_old_configuration_in_force() {
         let old = good();
         for text in [Ok("[resolver\n"), Err("permission denied")] {
-            let understood = understand(&[file(Kind::Main, "/e/linnet.toml", text)], Some(&old));
+            let understood = understand(vec![file(Kind::Main, "/e/linnet.toml", text)], Some(&old));
             assert!(!understood.applied && understood.has_errors(), "{text:?}");
             assert_eq!(understood.config, old, "{text:?}");
             assert_eq!(&*understood.diagnostics[0].file, "/e/linnet.toml");
@@ -241,7 +243,7 @@ mod tests {
         let old = good();
         for text in [Ok("[dns\n"), Err("permission denied")] {
             let profile = file(Kind::Profile, "/e/profiles/office.toml", text);
-            let understood = understand(&[profile], Some(&old));
+            let understood = understand(vec![profile], Some(&old));
             assert!(understood.applied && understood.has_errors(), "{text:?}");
             assert_eq!(understood.config.profiles, old.profiles, "{text:?}");
         }
@@ -256,7 +258,7 @@ mod tests {
         };
         let read = |text: &str, old: Option<&Config>| {
             let path = "/e/profiles/server.toml";
-            understand(&[file(Kind::Profile, path, Ok(text))], old)
+            understand(vec![file(Kind::Profile, path, Ok(text))], old)
         };
         let good = read(&text("\"192.0.2.10/24\""), None).config;
         let id = ProfileId("server".into());
@@ -279,7 +281,7 @@ mod tests {
             "/e/profiles/x.toml",
             Err("permission denied"),
         );
-        let denied = understand(&[denied], None).config;
+        let denied = understand(vec![denied], None).config;
         assert_eq!(denied.broken[&ProfileId("x".into())], None);
     }
 
@@ -304,8 +306,8 @@ mod tests {
             let text = format!(
                 "# Ours.\nmatch = {{ name = \"{name}\" }}\naddresses = [\"192.0.2.{last}/24\"]\n"
             );
-            let texts = [file(Kind::Profile, "/e/profiles/server.toml", Ok(&text))];
-            let mut understood = understand(&texts, Some(old));
+            let texts = vec![file(Kind::Profile, "/e/profiles/server.toml", Ok(&text))];
+            let mut understood = understand(texts.clone(), Some(old));
             refuse_ambiguous(&mut understood, &texts, old, facts);
             understood
         };
@@ -338,7 +340,12 @@ mod tests {
 
     #[test]
     fn a_profile_that_is_gone_is_gone() {
-        assert!(understand(&[], Some(&good())).config.profiles.is_empty());
+        assert!(
+            understand(Vec::new(), Some(&good()))
+                .config
+                .profiles
+                .is_empty()
+        );
     }
 
     #[test]
@@ -349,7 +356,7 @@ mod tests {
             Ok("[resolver]\nlissen = []\n"),
         );
         let office = file(Kind::Profile, "/e/profiles/office.toml", Ok(OFFICE));
-        let understood = understand(&[broken, office], None);
+        let understood = understand(vec![broken, office], None);
         assert!(understood.applied && understood.has_errors());
         assert_eq!(understood.config.profiles.len(), 1);
     }

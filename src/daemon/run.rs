@@ -12,10 +12,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use linkmgr::KernelEvent;
 use linkmgr_io::Monitor;
 use linnet::api::Notice;
-use linnet::config_dirs::ConfigText;
 use resolver::{ClientId, ClientQuery, Event};
 use resolver_io::listeners::{Asked, Board, Listeners};
 use resolver_io::multicast::Multicast;
@@ -34,10 +32,9 @@ use crate::input::Input;
 use crate::kernel_clock::{KernelClock, Pretence};
 use crate::list_loader::ListLoader;
 use crate::memory;
-use crate::notify::{self, Announcement, announce, keep_alive};
+use crate::notify::{self, announce, keep_alive};
 use crate::observe::{Observers, Watched};
 use crate::options::Options;
-use crate::privileges::KeeperSeed;
 use crate::reload;
 use crate::sleep::{Logind, Slumber};
 use crate::store::{self, Writer};
@@ -47,7 +44,7 @@ use beginning::{anchor_texts, authorities, listen_status, seed, trust};
 use linking::{LinkIo, link_beginning};
 use waits::{Signals, changed, passed, sleep, text, tick, watch};
 
-pub(crate) use beginning::listen;
+pub(crate) use beginning::{Given, listen};
 
 /// Questions of listeners that are taken before others have their turn.
 const ASKED_MAX: usize = 31;
@@ -77,25 +74,35 @@ pub(crate) enum RunError {
 ///
 /// # Errors
 /// [`RunError`]: nothing was taken, or it has been given back.
-pub(crate) async fn run(
-    options: &Options,
-    keeper: KeeperSeed,
-    texts: Vec<ConfigText>,
-    started_by: u32,
-) -> Result<(), RunError> {
+pub(crate) async fn run(options: &Options, given: Given) -> Result<(), RunError> {
+    let Given {
+        keeper,
+        texts,
+        bound,
+        started_by,
+    } = given;
     let keeper = keeper
         .keeper()
         .map_err(|error| RunError::System("reach the root helper", error))?;
     let socket = ControlSocket::prepare(&options.control_socket(), started_by)?;
-    let understood = reload::understand(&texts, None);
-    drop(texts);
+    memory::gather();
+    let understood = reload::understand(texts, None);
+    memory::scatter();
     let threads = understood.config.resolver.threads;
-    let mut driver = Driver::bind_groups(&listen(&understood.config), threads)?;
+    let places = listen(&understood.config);
+    let mut driver = if bound.is(&places, threads) {
+        Driver::at(bound)?
+    } else {
+        // Whoever was believed then is not believed now, or the other way round.
+        drop(bound);
+        Driver::bind_groups(&places, threads)?
+    };
     driver.set_authorities(authorities(options, &understood.config));
     let now = clock::now();
     let random = |error| RunError::System("get random numbers", error);
     let board = Board::default();
     let watched = Arc::new(Watched::default());
+    let (links, secret) = link_beginning(options).map_err(random)?;
     let beginning = Beginning {
         listen: driver.local_addresses().iter().map(listen_status).collect(),
         listeners: board.clone(),
@@ -105,19 +112,17 @@ pub(crate) async fn run(
         host: host::read(),
         watched: Arc::clone(&watched),
         seed: seed().map_err(random)?,
-        links: link_beginning(options).map_err(random)?,
+        links,
         understood,
     };
     let world = World::new(beginning, now);
     let shortcut = world.resolver.shortcut();
     let listeners = Listeners::new(board, shortcut, clock::now, seed().map_err(random)?);
-    if threads > 0 {
-        let started = driver.start_threads(|| world.resolver.shortcut(), clock::now);
-        started.map_err(|error| RunError::System("start listener threads", error))?;
-    }
     let errands = Errands::start(keeper);
     let parts = (driver, listeners);
     let mut running = Running::new(options, parts, world, errands, socket, watched)?;
+    running.kept_first = secret;
+    running.has_threads = threads > 0;
     let ended = match running.start().await {
         Ok(()) => running.turn().await,
         Err(error) => Err(error),
@@ -158,6 +163,10 @@ struct Running<'a> {
     watchdog: Option<Interval>,
     /// When what the start needed is given back.
     settling: Option<Pin<Box<Sleep>>>,
+    /// What is to be kept once clients are served.
+    kept_first: Option<(Kept, String)>,
+    /// Whether listener threads are wanted.
+    has_threads: bool,
     stopping: bool,
 }
 
@@ -206,37 +215,10 @@ impl<'a> Running<'a> {
                 interval
             }),
             settling: Some(Box::pin(tokio::time::sleep(SETTLING))),
+            kept_first: None,
+            has_threads: false,
             stopping: false,
         })
-    }
-
-    /// Takes in what there is, makes the first plan, and says that we are ready.
-    async fn start(&mut self) -> Result<(), RunError> {
-        self.feed(Input::Clock(self.kernel_clock.read())).await;
-        if let Some(watch) = &mut self.hosts
-            && let Some(text) = text(watch.contents())
-        {
-            self.feed(Input::Hosts(text)).await;
-        }
-        if let Some(watch) = &mut self.resolv_conf {
-            let text = text(watch.contents());
-            self.feed(Input::ResolvConf(text)).await;
-        }
-        loop {
-            let events = self.monitor.next().await.map_err(RunError::Monitor)?;
-            let complete = events.contains(&KernelEvent::ListingEnds);
-            self.feed(Input::Kernel(events)).await;
-            if complete {
-                break;
-            }
-        }
-        let effects = self.world.begin(clock::now());
-        self.execute(effects).await;
-        self.autoload.switch(self.world.config().autoload);
-        self.socket.publish()?;
-        announce(&Announcement::Ready);
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), "linnetd is ready");
-        Ok(())
     }
 
     /// Goes round until something says stop.

@@ -498,13 +498,19 @@ impl World {
             }
             Outcome::LinkKeys(files) => self.handle_link_keys(files, effects),
             Outcome::ResolvConf(report) => {
+                let foreign = self.keeping.foreign();
                 let before = self.keeping.status(self.mode());
                 self.keeping.handle_report(report);
                 let status = self.keeping.status(self.mode());
                 if status != before {
                     effects.push(Effect::Notice(Notice::ResolvConf { status }));
                 }
-                self.replan(now, effects);
+                // Whose the file is means nothing to the plan, what it says does.
+                if self.keeping.foreign() == foreign {
+                    self.keep_resolv_conf(effects);
+                } else {
+                    self.replan(now, effects);
+                }
             }
         }
     }
@@ -551,6 +557,14 @@ impl World {
         self.apply_grounds(now);
         if self.take_reach() {
             self.replan(now, effects);
+            return;
+        }
+        self.keep_resolv_conf(effects);
+    }
+
+    /// Has resolv.conf be as planned.
+    fn keep_resolv_conf(&mut self, effects: &mut Vec<Effect>) {
+        if !self.begun {
             return;
         }
         let resolv_conf = self.plan.resolv_conf.as_ref();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tests::namespace::{isolated, shell};
 use tests::office::{Office, dig};
+use tests::oracle::query;
 use tests::peer::{Tap, occurrences, until};
 
 use crate::LINNETD;
@@ -57,6 +58,62 @@ fn ask(id: u16, name: &str) -> Seen {
         .find(|window| window[..4] == [0, 1, 0, 1] && window[8..10] == [0, 4])
         .map(|window| [window[10], window[11], window[12], window[13]]);
     address.map_or(Seen::Nothing, Seen::Address)
+}
+
+/// Asks without waiting, as soon as the port takes questions and for a while after; tells how many were refused, right and lost.
+fn ask_from_the_first_moment() -> [usize; 3] {
+    let ask = |id: u16| {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect("127.0.0.53:53").unwrap();
+        let (name, last) = match id % 2 {
+            0 => (format!("h{id}.wild.corp.test"), [10, 8, 0, 82]),
+            _ => (format!("h{id}.pub.test"), [192, 0, 2, 82]),
+        };
+        socket.send(&query(id, &name, 1)).unwrap();
+        thread::sleep(Duration::from_micros(500));
+        (socket, last)
+    };
+    let asked: Vec<_> = (0..100).map(ask).collect();
+    let mut seen = [0; 3];
+    for (socket, last) in asked {
+        socket.set_read_timeout(Some(CLIENT_PATIENCE)).unwrap();
+        let mut answer = [0; 2048];
+        let place = match socket.recv(&mut answer) {
+            Ok(length) => 1 + usize::from(!answer[..length].windows(4).any(|part| part == last)),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => 0,
+            Err(_) => 2,
+        };
+        seen[place] += 1;
+    }
+    seen
+}
+
+#[test]
+fn no_question_leaks_or_is_lost_while_linnetd_starts() {
+    isolated(
+        "leak::no_question_leaks_or_is_lost_while_linnetd_starts",
+        || {
+            let office = Office::raise();
+            for threads in [0, 1, 2] {
+                office.configure_usual(&format!("threads = {threads}"));
+                let mut claims = tests::office::OFFICE.to_owned();
+                let many: Vec<String> = (0..10_000).map(|at| format!("\"c{at}.test\"")).collect();
+                claims = claims.replace(
+                    "\"corp.test\"]\nsearch",
+                    &format!("\"corp.test\",{}]\nsearch", many.join(",")),
+                );
+                office.configure("profiles/office.toml", &claims);
+                let tap = Tap::start(office.dir(), "home0");
+                let _linnetd = office.start(&[LINNETD], &[]);
+                let [_, right, wrong] = ask_from_the_first_moment();
+                assert!(right > 0, "linnetd answers with {threads} threads");
+                assert_eq!(wrong, 0, "with {threads} threads; {right} were right");
+                let packets = tap.stop();
+                assert!(occurrences(&packets, "pub.test") > 0, "the tap listens");
+                assert_eq!(occurrences(&packets, "corp.test"), 0);
+            }
+        },
+    );
 }
 
 #[test]

@@ -90,7 +90,7 @@ pub(super) fn dns64(said: &Table, findings: &mut Findings<'_>) -> Option<Dns64> 
 fn domains(texts: &[Text], findings: &mut Findings<'_>) -> Vec<DomainName> {
     let mut names = Vec::new();
     for text in texts {
-        for name in values::domains(text, findings) {
+        for name in values::domains(text.get_ref(), text.span(), findings) {
             if names.contains(&name) {
                 let message = format!("{name} is in the list already");
                 findings.warn(Some(text.span()), message, None);

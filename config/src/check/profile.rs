@@ -1,8 +1,10 @@
 //! What does a profile mean? One file of `profiles/` to a [`Profile`].
 
 use std::collections::HashSet;
+use std::hash::BuildHasher as _;
 
 use foldhash::fast::FixedState;
+use hashbrown::HashTable;
 
 use super::{Place, is_usable, own_stubs, upstreams, values};
 use crate::diagnostic::Findings;
@@ -195,26 +197,54 @@ fn claims(
 ) {
     // Lists may have many thousand names.
     let (count, texts) = said.each_text("claims", findings.source);
-    let mut seen: HashSet<DomainName, FixedState> = HashSet::default();
-    seen.reserve(count);
+    let mut seen = Seen::for_names(count);
     dns.claims.reserve_exact(count);
-    claims_at.reserve(count);
-    for text in texts {
-        for name in values::domains(&text, findings) {
+    claims_at.reserve_exact(count);
+    for (text, span) in texts {
+        for name in values::domains(text, span.clone(), findings) {
             if name.is_root() {
                 let help = Some("for all names write default = \"exclusive\"".to_owned());
-                findings.error(Some(text.span()), "the root cannot be claimed", help);
+                findings.error(Some(span.clone()), "the root cannot be claimed", help);
                 dns.default = DefaultUse::Exclusive;
-            } else if !seen.insert(name.clone()) {
-                findings.warn(
-                    Some(text.span()),
-                    format!("{name} is claimed already"),
-                    None,
-                );
+            } else if !seen.insert(&name, &dns.claims) {
+                let message = format!("{name} is claimed already");
+                findings.warn(Some(span.clone()), message, None);
             } else {
                 dns.claims.push(name);
-                claims_at.push(text.span());
+                claims_at.push(span.clone());
             }
+        }
+    }
+}
+
+/// Which names a list has already, by their places in it: a set of the names themselves would be as large as the list.
+struct Seen {
+    places: HashTable<u32>,
+    state: FixedState,
+}
+
+impl Seen {
+    fn for_names(count: usize) -> Self {
+        Self {
+            places: HashTable::with_capacity(count),
+            state: FixedState::default(),
+        }
+    }
+
+    /// Notes a name that is about to be the list's next; false when it is there already.
+    fn insert(&mut self, name: &DomainName, list: &[DomainName]) -> bool {
+        let hash = |name: &DomainName| self.state.hash_one(name.as_wire());
+        let at = |place: &u32| usize::try_from(*place).ok().and_then(|at| list.get(at));
+        let hash_at = |place: &u32| at(place).map_or(0, hash);
+        let entry = self
+            .places
+            .entry(hash(name), |place| at(place) == Some(name), hash_at);
+        match (entry, u32::try_from(list.len())) {
+            (hashbrown::hash_table::Entry::Vacant(free), Ok(next)) => {
+                free.insert(next);
+                true
+            }
+            (hashbrown::hash_table::Entry::Occupied(_), _) | (_, Err(_)) => false,
         }
     }
 }
@@ -228,9 +258,9 @@ fn exclude(said: &Table, dns: &DnsSettings, findings: &mut Findings<'_>) -> Vec<
     let claimed: HashSet<&[u8], FixedState> = claims.collect();
     let mut seen: HashSet<DomainName, FixedState> = HashSet::default();
     let mut names = Vec::new();
-    for text in texts {
-        for name in values::domains(&text, findings) {
-            let span = Some(text.span());
+    for (text, at) in texts {
+        for name in values::domains(text, at.clone(), findings) {
+            let span = Some(at.clone());
             let is_covered = dns.default == DefaultUse::Exclusive
                 || name.suffixes().any(|suffix| claimed.contains(suffix));
             if name.is_root() {

@@ -86,7 +86,7 @@ pub(super) fn listens(texts: &[Text], findings: &mut Findings<'_>) -> Vec<Socket
 pub(super) fn search(texts: &[Text], findings: &mut Findings<'_>) -> Vec<DomainName> {
     let mut names: Vec<DomainName> = Vec::with_capacity(texts.len());
     for text in texts {
-        for name in domains(text, findings) {
+        for name in domains(text.get_ref(), text.span(), findings) {
             if name.is_root() {
                 let help = Some("leave it out: a name is asked as it is, too".to_owned());
                 findings.error(Some(text.span()), "the root is no search suffix", help);
@@ -105,9 +105,11 @@ pub(super) fn search(texts: &[Text], findings: &mut Findings<'_>) -> Vec<DomainN
 }
 
 /// Reads a domain name; when it is wrong, reports that and returns what it most likely means.
-pub(super) fn domains(text: &Text, findings: &mut Findings<'_>) -> Names {
-    let said = text.get_ref();
-    let span = Some(text.span());
+pub(super) fn domains(said: &str, span: Span, findings: &mut Findings<'_>) -> Names {
+    if let Some(name) = DomainName::of_hosts(said) {
+        return names(Some(name), Vec::new());
+    }
+    let span = Some(span);
     if let Some(bare) = ["*.", "~", "."]
         .into_iter()
         .find_map(|start| said.strip_prefix(start))

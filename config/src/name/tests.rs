@@ -143,11 +143,35 @@ fn names_without_escapes_are_read_alike_by_the_short_way() {
             assert_eq!(Ok(&name), escaped(text).as_ref(), "{text}");
         } else {
             let read = escaped(text);
-            assert!(
-                read.is_err() || text.contains(['\\', '\0']),
-                "{text}: {read:?}"
-            );
+            assert!(read.is_err() || text.contains('\\'), "{text}: {read:?}");
         }
     }
-    assert_eq!(short, 10);
+    assert_eq!(short, 12);
+}
+
+#[test]
+fn names_as_nearly_all_are_are_read_as_any_name_is() {
+    let long = "a".repeat(63);
+    for text in [
+        "a",
+        "A.b-_.C",
+        "a1.",
+        "x--.y",
+        &format!("{long}.b"),
+        &["ab"; 84].join("."),
+    ] {
+        assert_eq!(
+            DomainName::of_hosts(text),
+            Some(text.parse().unwrap()),
+            "{text}"
+        );
+    }
+    let others = [
+        "", ".", "..", ".a", "a..b", "1.test", "10.0.0.1", "*.a", "~a", "a b", "a\\.b", "a/b",
+        "ä.test", "a\0b", "fe80::1",
+    ];
+    let longer = [format!("{long}a"), ["ab"; 85].join("."), "a".repeat(300)];
+    for text in others.into_iter().chain(longer.iter().map(String::as_str)) {
+        assert_eq!(DomainName::of_hosts(text), None, "{text}");
+    }
 }

@@ -1,21 +1,27 @@
 //! Which lists are so plain that they need no library to be read? Thousands of names between quotes, as in `claims`.
 //!
 //! The TOML library takes a microsecond for each name, and ten times the memory of the file; a list of ten thousand names would be
-//! most of a start. A list of plain texts is read here, and is blank in what the library gets. It is one when it begins at the
+//! most of a start. A list of plain texts is read here, and is empty in what the library gets. It is one when it begins at the
 //! start of a line, as `claims = [`, and has nothing but texts in double quotes without escapes, commas and white space. Anything
 //! else about it is the library's to read, and so is every file with a mistake.
 
 use std::ops::Range;
+use std::rc::Rc;
 
+use super::Span;
+#[cfg(test)]
 use super::Text;
 
 /// The keys whose lists may be long; each is a list of texts wherever it may stand.
 const KEYS: [&str; 2] = ["claims", "exclude"];
 
-/// A document whose long lists are blank.
+/// Where the texts of a list are in the file, without their quotes. There may be very many, and no file has 4 GiB.
+pub(super) type Texts = Rc<Vec<Range<u32>>>;
+
+/// A document whose long lists are empty.
 #[derive(Debug)]
-pub(super) struct Blanked {
-    /// What is left, every octet in its place.
+pub(super) struct Shortened {
+    /// What is left.
     pub(super) text: String,
     lists: Vec<List>,
 }
@@ -26,20 +32,27 @@ struct List {
     at: usize,
     /// Where that is which ends it.
     end: usize,
-    /// Where its texts are, without their quotes.
-    texts: Vec<Range<usize>>,
+    texts: Texts,
+}
+
+/// Returns the place of a text in the file.
+pub(super) fn place(at: &Range<u32>) -> Span {
+    let octet = |at: u32| usize::try_from(at).unwrap_or(usize::MAX);
+    octet(at.start)..octet(at.end)
 }
 
 /// Makes the text between these places, with the place of it and its quotes.
-pub(super) fn text_at(source: &str, at: &Range<usize>) -> Text {
+#[cfg(test)]
+pub(super) fn text_at(source: &str, at: &Range<u32>) -> Text {
+    let at = place(at);
     let text = source.get(at.clone()).unwrap_or_default();
     Text::new(at.start - 1..at.end + 1, text.to_owned())
 }
 
-impl Blanked {
+impl Shortened {
     /// Takes the lists of at least `least` texts out of a document; `None` when it has none.
     pub(super) fn of(source: &str, least: usize) -> Option<Self> {
-        let mut lists = Vec::new();
+        let mut lists: Vec<List> = Vec::new();
         let mut line = Some(0);
         while let Some(at) = line {
             let list = begins(source, at).and_then(|bracket| list(source, bracket));
@@ -55,22 +68,34 @@ impl Blanked {
             }
             line = end.map(|end| from + end + 1);
         }
+        let mut text = String::new();
+        let mut from = 0;
+        for list in &lists {
+            text.push_str(source.get(from..=list.at)?);
+            from = list.end;
+        }
         if lists.is_empty() {
             return None;
         }
-        let mut text = String::with_capacity(source.len());
-        for list in &lists {
-            text.push_str(source.get(text.len()..=list.at).unwrap_or_default());
-            text.push_str(&" ".repeat(list.end - text.len()));
-        }
-        text.push_str(source.get(text.len()..).unwrap_or_default());
+        text.push_str(source.get(from..)?);
         Some(Self { text, lists })
     }
 
-    /// Returns where the texts of the list are whose bracket is at this place, when it is one that was taken out.
-    pub(super) fn texts_at(&self, at: usize) -> Option<&[Range<usize>]> {
+    /// Returns where in the file that stands which stands there in what is left of it.
+    pub(super) fn in_source(&self, span: Span) -> Span {
+        let octet = |left: usize| {
+            self.lists.iter().fold(left, |at, list| match list.at < at {
+                true => at + list.end - list.at - 1,
+                false => at,
+            })
+        };
+        octet(span.start)..octet(span.end)
+    }
+
+    /// Returns where the texts of the list are whose bracket is at this place of the file, when it is one that was taken out.
+    pub(super) fn texts_at(&self, at: usize) -> Option<&Texts> {
         let place = self.lists.binary_search_by_key(&at, |list| list.at).ok()?;
-        self.lists.get(place).map(|list| list.texts.as_slice())
+        self.lists.get(place).map(|list| &list.texts)
     }
 }
 
@@ -102,7 +127,7 @@ fn list(source: &str, bracket: usize) -> Option<List> {
                 if octets.get(at) != Some(&b'"') {
                     return None;
                 }
-                texts.push(start..at);
+                texts.push(u32::try_from(start).ok()?..u32::try_from(at).ok()?);
                 at += 1;
                 wants_text = false;
             }
@@ -114,7 +139,7 @@ fn list(source: &str, bracket: usize) -> Option<List> {
                 return Some(List {
                     at: bracket,
                     end: at,
-                    texts,
+                    texts: Rc::new(texts),
                 });
             }
             _ => return None,
@@ -132,32 +157,28 @@ mod tests {
     use super::*;
 
     fn taken(source: &str) -> Option<(String, Vec<Vec<&str>>)> {
-        let blanked = Blanked::of(source, 1)?;
-        let texts = |list: &List| list.texts.iter().map(|at| &source[at.clone()]).collect();
-        let lists = blanked.lists.iter().map(texts).collect();
-        assert_eq!(blanked.text.len(), source.len());
-        for list in &blanked.lists {
-            assert_eq!(blanked.texts_at(list.at), Some(list.texts.as_slice()));
-            assert_eq!(blanked.texts_at(list.at + 1), None);
+        let shortened = Shortened::of(source, 1)?;
+        let texts = |list: &List| list.texts.iter().map(|at| &source[place(at)]).collect();
+        let lists = shortened.lists.iter().map(texts).collect();
+        for list in &shortened.lists {
+            assert_eq!(shortened.texts_at(list.at), Some(&list.texts));
+            assert_eq!(shortened.texts_at(list.at + 1), None);
         }
-        Some((blanked.text, lists))
+        // Every octet that is left is found where it was.
+        for (at, octet) in shortened.text.bytes().enumerate() {
+            let there = shortened.in_source(at..at + 1);
+            assert_eq!(source.as_bytes()[there.start], octet, "{at} in {source}");
+        }
+        Some((shortened.text, lists))
     }
 
     #[test]
-    fn plain_lists_are_taken_out_and_leave_blanks() {
+    fn plain_lists_are_taken_out_and_leave_brackets() {
         let source =
             "[dns]\n claims\t= [ \"a.test\",\r\n\t\"ä.test\" , ] # b\nexclude = [\"c\"]\nx = 1";
         let (text, lists) = taken(source).unwrap();
         assert_eq!(lists, [vec!["a.test", "ä.test"], vec!["c"]]);
-        let blank = |length| " ".repeat(length);
-        assert_eq!(
-            text,
-            format!(
-                "[dns]\n claims\t= [{}] # b\nexclude = [{}]\nx = 1",
-                blank(" \"a.test\",\r\n\t\"ä.test\" , ".len()),
-                blank(3)
-            )
-        );
+        assert_eq!(text, "[dns]\n claims\t= [] # b\nexclude = []\nx = 1");
     }
 
     #[test]

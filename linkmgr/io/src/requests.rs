@@ -22,38 +22,64 @@ use crate::socket::{self, Received};
 /// Requests and their ids, or answers and theirs.
 type Batch<T> = Vec<(RequestId, T)>;
 
-/// Asks the kernel on a thread of its own, which sleeps until there is something to ask.
+/// Asks the kernel on a thread of its own, which there is from the first request on, and which sleeps until there is another.
 #[derive(Debug)]
 pub struct Requester {
+    /// What the thread begins with, as long as there is none: many machines ask for nothing.
+    idle: Option<Worker>,
     batches: mpsc::Sender<Batch<KernelRequest>>,
     answers: answers_channel::UnboundedReceiver<Batch<KernelAnswer>>,
 }
 
+#[derive(Debug)]
+struct Worker {
+    performer: Performer,
+    to_do: mpsc::Receiver<Batch<KernelRequest>>,
+    done: answers_channel::UnboundedSender<Batch<KernelAnswer>>,
+}
+
+impl Worker {
+    fn run(mut self) {
+        while let Ok(batch) = self.to_do.recv() {
+            if self.done.send(self.performer.perform(&batch)).is_err() {
+                return;
+            }
+        }
+    }
+}
+
 impl Requester {
-    /// Opens the socket and starts the thread. The thread has the capabilities and the network namespace of the caller.
+    /// Opens the socket.
     ///
     /// # Errors
-    /// When there are no netlink sockets or no threads.
-    pub fn start() -> io::Result<Self> {
-        let mut performer = Performer::open()?;
-        let (batches, to_do) = mpsc::channel::<Batch<KernelRequest>>();
+    /// When there are no netlink sockets.
+    pub fn open() -> io::Result<Self> {
+        let (batches, to_do) = mpsc::channel();
         let (done, answers) = answers_channel::unbounded_channel();
-        thread::Builder::new()
-            .name("linnet-kernel".to_owned())
-            .spawn(move || {
-                while let Ok(batch) = to_do.recv() {
-                    if done.send(performer.perform(&batch)).is_err() {
-                        return;
-                    }
-                }
-            })?;
-        Ok(Self { batches, answers })
+        let worker = Worker {
+            performer: Performer::open()?,
+            to_do,
+            done,
+        };
+        Ok(Self {
+            idle: Some(worker),
+            batches,
+            answers,
+        })
     }
 
-    /// Hands over a batch, in the order in which the kernel must see it.
-    pub fn send(&self, batch: Vec<(RequestId, KernelRequest)>) {
-        // A thread that is gone answers nothing: `next` tells.
-        let _is_taken = batch.is_empty() || self.batches.send(batch).is_ok();
+    /// Hands over a batch, in the order in which the kernel must see it. The thread that is started by the first one has the
+    /// capabilities and the network namespace of the caller.
+    pub fn send(&mut self, batch: Vec<(RequestId, KernelRequest)>) {
+        if batch.is_empty() {
+            return;
+        }
+        // A thread that is gone, or that there is no room for, answers nothing: `next` tells.
+        let _is_taken = self.batches.send(batch);
+        if let Some(worker) = self.idle.take() {
+            let thread = thread::Builder::new().name("linnet-kernel".to_owned());
+            let _is_started = thread.spawn(move || worker.run());
+        }
     }
 
     /// Waits for the answers to a batch. Cancel-safe.

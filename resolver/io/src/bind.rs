@@ -49,15 +49,8 @@ impl Guard {
     }
 }
 
-/// Opens a UDP listener; without `SO_REUSEADDR` and `SO_REUSEPORT`, so that a second one fails.
-///
-/// # Errors
-/// [`BindError`].
-pub(crate) fn udp(address: SocketAddr) -> Result<(UdpSocket, Guard), BindError> {
-    open_udp(address, Sharing::Alone)
-}
-
-/// Opens several UDP listeners at one address, among which the kernel spreads clients. Nobody else listens there.
+/// Opens several UDP listeners at one address, among which the kernel spreads clients; one at least. Nobody else listens there:
+/// the first is alone when it is bound, and lets others beside it afterwards.
 ///
 /// # Errors
 /// [`BindError`].
@@ -65,20 +58,19 @@ pub(crate) fn udp_group(
     address: SocketAddr,
     count: usize,
 ) -> Result<(Vec<UdpSocket>, Guard), BindError> {
-    let (alone, guard) = udp(address)?;
-    if count <= 1 {
-        return Ok((vec![alone], guard));
+    let (first, guard) = open_udp(address, Sharing::Alone)?;
+    let address = first.local_addr().unwrap_or(address);
+    let mut sockets = vec![first];
+    for _ in 1..count {
+        sockets.push(open_udp(address, Sharing::Group)?.0);
     }
-    let address = alone.local_addr().unwrap_or(address);
-    drop(alone);
-    let open = |_| Ok(open_udp(address, Sharing::Group)?.0);
-    let sockets: Result<_, BindError> = (0..count).map(open).collect();
-    Ok((sockets?, guard))
+    Ok((sockets, guard))
 }
 
-/// Whether other sockets may be at the same address.
+/// Whether other sockets may be at the same address already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sharing {
+    /// Without `SO_REUSEPORT`, so that a second one fails.
     Alone,
     Group,
 }

@@ -31,10 +31,12 @@ use stub_udp::UdpStub;
 use threads::{Post, Threads};
 use tls::Tls;
 
+pub use bound::Bound;
 pub use tls::Authorities;
 
 mod batch;
 mod bind;
+mod bound;
 mod calls;
 mod clients;
 mod clock;
@@ -175,24 +177,6 @@ pub enum Input<'a> {
     ClientGone(ClientId),
 }
 
-/// Opens and closes the listeners, to find out which program has an address that we want: to be called while we may
-/// look at every process, which the daemon itself may not.
-///
-/// # Errors
-/// [`BindError::InUse`] only; whatever else is wrong, [`Driver::bind`] finds.
-pub fn try_listen(listen: &[Listen]) -> Result<(), BindError> {
-    for Listen { address, .. } in listen {
-        let errors = [bind::udp(*address).err(), bind::tcp(*address).err()];
-        for error in errors.into_iter().flatten() {
-            match error {
-                BindError::InUse { .. } => return Err(error),
-                BindError::Io { .. } | BindError::Poller(_) | BindError::Random(_) => {}
-            }
-        }
-    }
-    Ok(())
-}
-
 impl Driver {
     /// Opens the listeners; must be called within a tokio runtime that has I/O and time enabled.
     ///
@@ -209,32 +193,45 @@ impl Driver {
     /// # Errors
     /// As for [`Driver::bind`].
     pub fn bind_groups(listen: &[Listen], sockets: usize) -> Result<Self, BindError> {
+        Self::at(Bound::open(listen, sockets)?)
+    }
+
+    /// Takes listeners that are open; must be called within a tokio runtime that has I/O and time enabled.
+    ///
+    /// # Errors
+    /// [`BindError::Poller`] or [`BindError::Random`].
+    pub fn at(bound: Bound) -> Result<Self, BindError> {
         let poller = Poller::new().map_err(BindError::Poller)?;
-        let mut udp_stubs = Vec::with_capacity(listen.len());
-        let mut listeners = Vec::with_capacity(listen.len());
-        let mut addresses = Vec::with_capacity(listen.len());
-        for (place, Listen { address, stub }) in listen.iter().copied().enumerate() {
-            let (mut sockets, guard) = bind::udp_group(address, sockets)?;
-            let socket = sockets.swap_remove(0);
-            let address = socket.local_addr().unwrap_or(address);
-            let udp_stub = UdpStub::new(socket, sockets, stub, guard);
+        let mut udp_stubs = Vec::with_capacity(bound.places.len());
+        let mut listeners = Vec::with_capacity(bound.places.len());
+        let mut addresses = Vec::with_capacity(bound.places.len());
+        for (number, place) in bound.places.into_iter().enumerate() {
+            let bound::Place {
+                listen,
+                mut udp,
+                udp_guard,
+                tcp,
+                tcp_guard,
+            } = place;
+            let stub = listen.stub;
+            let socket = udp.swap_remove(0);
+            let udp_stub = UdpStub::new(socket, udp, stub, udp_guard);
             for socket in udp_stub.sockets() {
                 poller
-                    .add(&**socket, Token::UdpStub(place), Interest::READ)
+                    .add(&**socket, Token::UdpStub(number), Interest::READ)
                     .map_err(BindError::Poller)?;
             }
             udp_stubs.push(udp_stub);
-            let (socket, guard) = bind::tcp(address)?;
             poller
-                .add(&socket, Token::Listener(place), Interest::READ)
+                .add(&tcp, Token::Listener(number), Interest::READ)
                 .map_err(BindError::Poller)?;
             listeners.push(Listener {
-                socket,
+                socket: tcp,
                 stub,
-                guard,
+                guard: tcp_guard,
                 paused: false,
             });
-            addresses.push(Listen { address, stub });
+            addresses.push(listen);
         }
         Ok(Self {
             poller,

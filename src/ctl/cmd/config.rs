@@ -33,8 +33,9 @@ pub(crate) fn check(dir: Option<&Path>, out: &mut Output<impl Write>) -> Result<
     }
     let files = read(&directories(dir), Believe::Everything);
     let (mut layers, mut diagnostics) = (Vec::new(), Vec::new());
-    for file in &files {
-        match file.layer() {
+    let number = files.len();
+    for file in files {
+        match file.into_layer() {
             (layer, None) => layers.push(layer),
             (_, Some(unreadable)) => diagnostics.push(unreadable),
         }
@@ -73,7 +74,7 @@ pub(crate) fn check(dir: Option<&Path>, out: &mut Output<impl Write>) -> Result<
     };
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     let report = Report {
-        files: files.len(),
+        files: number,
         errors,
         warnings,
         diagnostics,

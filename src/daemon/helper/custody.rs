@@ -41,7 +41,7 @@ impl Paths {
 }
 
 /// Makes the configuration out of its files: `config::load`, what is wrong left out.
-pub(crate) type Understand = fn(&[ConfigText]) -> Config;
+pub(crate) type Understand = fn(Vec<ConfigText>) -> Config;
 
 /// Keeps resolv.conf.
 #[derive(Debug)]
@@ -75,12 +75,12 @@ impl Custody {
         match request {
             HelperRequest::ReadConfig => HelperReply::Config(self.texts()),
             HelperRequest::ReadKeys => {
-                let config = (self.understand)(&self.texts());
+                let config = (self.understand)(self.texts());
                 let files = doors::read_files(&config, self.paths.config_dir.as_deref());
                 HelperReply::Keys(files)
             }
             HelperRequest::ReadLinkKeys => {
-                let config = (self.understand)(&self.texts());
+                let config = (self.understand)(self.texts());
                 HelperReply::LinkKeys(link_keys::read_files(&config))
             }
             HelperRequest::TakeResolvConf {
@@ -89,7 +89,7 @@ impl Custody {
                 search,
                 insist,
             } => {
-                let config = (self.understand)(&self.texts());
+                let config = (self.understand)(self.texts());
                 match permit(&config, mode, &nameservers, &search) {
                     Ok(()) => self.take(&render(mode, &nameservers, &search), insist),
                     Err(why) => HelperReply::Refused(why),

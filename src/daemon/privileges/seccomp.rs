@@ -5,17 +5,17 @@
 
 use std::collections::BTreeMap;
 
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch, apply_filter,
-};
+use seccompiler::{apply_filter, sock_filter};
 
 /// Why a filter is not in force.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SeccompError {
-    /// It cannot be translated.
-    #[error("the filter cannot be translated")]
-    Backend(#[from] seccompiler::BackendError),
+    /// Its numbers are another processor's.
+    #[error("the filter does not know this processor")]
+    Processor,
+    /// There are more calls than one program can tell apart.
+    #[error("the filter is too long")]
+    TooLong,
     /// The kernel does not take it.
     #[error("the kernel does not take the filter")]
     Install(#[from] seccompiler::Error),
@@ -142,77 +142,183 @@ const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
     | libc::CLONE_NEWUTS
     | libc::CLONE_NEWCGROUP;
 
+/// The processor as the kernel names it (AUDIT_ARCH_*): a program of another one has other numbers.
+#[cfg(target_arch = "x86_64")]
+const PROCESSOR: Option<u32> = Some(0xc000_003e);
+#[cfg(target_arch = "aarch64")]
+const PROCESSOR: Option<u32> = Some(0xc000_00b7);
+#[cfg(target_arch = "riscv64")]
+const PROCESSOR: Option<u32> = Some(0xc000_00f3);
+#[cfg(not(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    target_arch = "riscv64"
+)))]
+const PROCESSOR: Option<u32> = None;
+/// The bit of the second set of numbers (x32) under which x86-64 kernels may know the same calls.
+const X32_BIT: u32 = 0x4000_0000;
+
+/// Where the number, the processor and the lower half of the first argument are in what the kernel shows (`struct seccomp_data`).
+const NUMBER_AT: u32 = 0;
+const PROCESSOR_AT: u32 = 4;
+const FIRST_ARGUMENT_AT: u32 = 16;
+
+/// Instructions: load a word, jump, return.
+const LOAD: u16 = 0x20;
+const JUMP_IF_EQUAL: u16 = 0x15;
+const JUMP_IF_AT_LEAST: u16 = 0x35;
+const JUMP_IF_ANY_BIT: u16 = 0x45;
+const RETURN: u16 = 0x06;
+
 /// Confines the calling thread and all that it starts.
 pub(super) fn confine(role: Role) -> Result<(), SeccompError> {
-    let arch = TargetArch::try_from(std::env::consts::ARCH)?;
-    let mut rules = BTreeMap::new();
+    let processor = PROCESSOR.ok_or(SeccompError::Processor)?;
+    apply_filter(&program(processor, &fates(role))?)?;
+    Ok(())
+}
+
+/// What becomes of a call that is not simply let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// EPERM.
+    Denied,
+    /// ENOSYS: `clone3` hides its flags in memory, and libc falls back to `clone` when the kernel does not know it.
+    Missing,
+    /// EPERM if it would make a namespace.
+    NoNamespace,
+}
+
+fn fates(role: Role) -> BTreeMap<u32, Fate> {
     let more: &[&[libc::c_long]] = match role {
         Role::Alone => &[],
         Role::Daemon => &[DENIED_TO_DAEMON],
         Role::Helper => &[DENIED_TO_DAEMON, DENIED_TO_HELPER],
     };
-    for list in [DENIED, DENIED_HERE].iter().chain(more) {
-        for &call in *list {
-            rules.insert(call, Vec::new());
+    let number = |call: libc::c_long| u32::try_from(call).ok();
+    let lists = [DENIED, DENIED_HERE]
+        .into_iter()
+        .chain(more.iter().copied());
+    let mut fates: BTreeMap<u32, Fate> = lists
+        .flatten()
+        .filter_map(|call| Some((number(*call)?, Fate::Denied)))
+        .collect();
+    let others = [
+        (libc::SYS_clone, Fate::NoNamespace),
+        (libc::SYS_clone3, Fate::Missing),
+    ];
+    for (call, fate) in others {
+        // A call that is denied stays so.
+        if let Some(number) = number(call) {
+            fates.entry(number).or_insert(fate);
         }
     }
-    if role != Role::Helper {
-        let mut namespaces = Vec::new();
-        for bit in (0..31)
-            .map(|bit| 1 << bit)
-            .filter(|bit| NAMESPACES & bit != 0)
-        {
-            let bit = u64::from(bit.cast_unsigned());
-            let has = SeccompCondition::new(
-                0,
-                SeccompCmpArgLen::Qword,
-                SeccompCmpOp::MaskedEq(bit),
-                bit,
-            )?;
-            namespaces.push(SeccompRule::new(vec![has])?);
-        }
-        rules.insert(libc::SYS_clone, namespaces);
+    fates
+}
+
+/// A place in the program to jump to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum To {
+    Next,
+    At(usize),
+    Allow,
+    Fate(Fate),
+}
+
+/// An instruction whose jumps are not counted yet.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    code: u16,
+    k: u32,
+    then: To,
+    otherwise: To,
+}
+
+impl Step {
+    fn load(at: u32) -> Self {
+        Self::jump(LOAD, at, To::Next, To::Next)
     }
-    install(rules, libc::EPERM, arch)?;
-    // clone3 hides its flags in memory; libc falls back to clone when the kernel does not know it.
-    install(
-        BTreeMap::from([(libc::SYS_clone3, Vec::new())]),
-        libc::ENOSYS,
-        arch,
-    )?;
-    #[cfg(target_arch = "x86_64")]
-    apply_filter(&x32())?;
-    Ok(())
+
+    fn jump(code: u16, k: u32, then: To, otherwise: To) -> Self {
+        Self {
+            code,
+            k,
+            then,
+            otherwise,
+        }
+    }
+
+    fn end(k: u32) -> Self {
+        Self::jump(RETURN, k, To::Next, To::Next)
+    }
 }
 
-fn install(
-    rules: BTreeMap<i64, Vec<SeccompRule>>,
-    errno: libc::c_int,
-    arch: TargetArch,
-) -> Result<(), SeccompError> {
-    let deny = SeccompAction::Errno(errno.cast_unsigned());
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, deny, arch)?;
-    let program: BpfProgram = filter.try_into()?;
-    apply_filter(&program)?;
-    Ok(())
+/// Makes the program. It halves the calls at each step: the kernel runs it for every number there is when it takes it, and a row of
+/// a hundred comparisons would be a part of each start.
+fn program(processor: u32, fates: &BTreeMap<u32, Fate>) -> Result<Vec<sock_filter>, SeccompError> {
+    let mut steps = vec![
+        Step::load(PROCESSOR_AT),
+        Step::jump(JUMP_IF_EQUAL, processor, To::At(3), To::Next),
+        Step::end(libc::SECCOMP_RET_KILL_PROCESS),
+        Step::load(NUMBER_AT),
+    ];
+    if cfg!(target_arch = "x86_64") {
+        let denied = To::Fate(Fate::Denied);
+        steps.push(Step::jump(JUMP_IF_AT_LEAST, X32_BIT, denied, To::Next));
+    }
+    let fates: Vec<(u32, Fate)> = fates.iter().map(|(call, fate)| (*call, *fate)).collect();
+    halve(&fates, &mut steps);
+    let namespace = steps.len();
+    let bits = NAMESPACES.cast_unsigned();
+    let denied = To::Fate(Fate::Denied);
+    let errno = |errno: libc::c_int| libc::SECCOMP_RET_ERRNO | errno.cast_unsigned();
+    steps.extend([
+        Step::load(FIRST_ARGUMENT_AT),
+        Step::jump(JUMP_IF_ANY_BIT, bits, denied, To::Allow),
+        Step::end(libc::SECCOMP_RET_ALLOW),
+        Step::end(errno(libc::EPERM)),
+        Step::end(errno(libc::ENOSYS)),
+    ]);
+    let place = |to: To, next: usize| match to {
+        To::Next => next,
+        To::At(place) => place,
+        To::Fate(Fate::NoNamespace) => namespace,
+        To::Allow => namespace + 2,
+        To::Fate(Fate::Denied) => namespace + 3,
+        To::Fate(Fate::Missing) => namespace + 4,
+    };
+    let filter = steps.iter().enumerate().map(|(at, step)| {
+        let distance = |to| u8::try_from(place(to, at + 1) - (at + 1));
+        Ok(sock_filter {
+            code: step.code,
+            k: step.k,
+            jt: distance(step.then)?,
+            jf: distance(step.otherwise)?,
+        })
+    });
+    let filter: Result<_, std::num::TryFromIntError> = filter.collect();
+    filter.map_err(|_| SeccompError::TooLong)
 }
 
-/// Denies the second set of numbers (x32) under which x86-64 kernels may know the same calls.
-#[cfg(target_arch = "x86_64")]
-fn x32() -> BpfProgram {
-    const X32_BIT: u32 = 0x4000_0000;
-    const LOAD_NUMBER: u16 = 0x20;
-    const JUMP_IF_AT_LEAST: u16 = 0x35;
-    const RETURN: u16 = 0x06;
-    let one = |code, jt, k| seccompiler::sock_filter { code, jt, jf: 0, k };
-    vec![
-        one(LOAD_NUMBER, 0, 0),
-        one(JUMP_IF_AT_LEAST, 1, X32_BIT),
-        one(RETURN, 0, libc::SECCOMP_RET_ALLOW),
-        one(
-            RETURN,
-            0,
-            libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned(),
-        ),
-    ]
+/// Tells these calls apart, by their numbers in order.
+fn halve(fates: &[(u32, Fate)], steps: &mut Vec<Step>) {
+    let (low, high) = fates.split_at(fates.len() / 2);
+    match (low, high) {
+        ([], [(call, fate)]) => {
+            steps.push(Step::jump(JUMP_IF_EQUAL, *call, To::Fate(*fate), To::Allow));
+        }
+        (_, [(first, _), ..]) => {
+            let at = steps.len();
+            steps.push(Step::jump(JUMP_IF_AT_LEAST, *first, To::Next, To::Next));
+            halve(low, steps);
+            let right = steps.len();
+            if let Some(step) = steps.get_mut(at) {
+                step.then = To::At(right);
+            }
+            halve(high, steps);
+        }
+        (_, []) => {}
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,7 +27,7 @@ const HELPER_BITS: u64 = 1 | 1 << 1 | 1 << 3;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The stub is wanted when a file says so; enough to tell the helper's own copy from the daemon's.
-fn understand(texts: &[ConfigText]) -> Config {
+fn understand(texts: Vec<ConfigText>) -> Config {
     let mut config = Config::default();
     let stub = |text: &ConfigText| matches!(&text.text, Ok(text) if text.contains("\"stub\""));
     if texts.iter().any(stub) {
@@ -88,7 +88,7 @@ fn daemon(options: &Options, life: fn(Started, &mut UnixStream)) -> Daemon {
         ForkResult::Child => {
             drop(ours);
             let lived = std::panic::catch_unwind(move || {
-                let started = start(options, understand).unwrap();
+                let started = start(options, understand, Bound::default()).unwrap();
                 let helper = started.helper.map_or(0, |pid| pid.as_raw().cast_unsigned());
                 theirs.write_all(&helper.to_ne_bytes()).unwrap();
                 life(started, &mut theirs);

@@ -1,18 +1,95 @@
-//! What does the daemon begin with? Listeners, trust, and a seed, from the configuration and the files that are kept.
+//! What does the daemon begin with, and in which order? Listeners, trust, and a seed, from the configuration and the files that are kept; then the
+//! first plan, the first answers, and all that no answer needs.
 
 use std::io;
 
 use config::Config;
+use config::observing::Observing;
+use linkmgr::KernelEvent;
 use linnet::anchor_files::{self, AnchorText};
 use linnet::api::ListenStatus;
+use linnet::config_dirs::ConfigText;
 use resolver::Stub;
-use resolver_io::{Authorities, Listen};
+use resolver_io::{Authorities, Bound, Listen};
 
+use super::waits::text;
+use super::{RunError, Running};
+use crate::input::Input;
 use crate::kernel_clock::{BUILT_AT, Pretence};
+use crate::notify::{Announcement, announce};
 use crate::options::Options;
-use crate::store;
+use crate::privileges::KeeperSeed;
 use crate::trust::Trust;
 use crate::world::Kept;
+use crate::{clock, memory, store};
+
+/// What was opened and read while there was root.
+#[derive(Debug)]
+pub(crate) struct Given {
+    pub(crate) keeper: KeeperSeed,
+    /// The files of the configuration.
+    pub(crate) texts: Vec<ConfigText>,
+    /// The stub's sockets.
+    pub(crate) bound: Bound,
+    /// The user that started linnetd.
+    pub(crate) started_by: u32,
+}
+
+impl Running<'_> {
+    /// Takes in what there is, makes the first plan, and says that we are ready.
+    pub(super) async fn start(&mut self) -> Result<(), RunError> {
+        // What is to be done for all this is done after the first answers.
+        let reading = self.kernel_clock.read();
+        let mut effects = self.world.on(Input::Clock(reading), clock::now());
+        if let Some(watch) = &mut self.hosts
+            && let Some(text) = text(watch.contents())
+        {
+            effects.extend(self.world.on(Input::Hosts(text), clock::now()));
+        }
+        if let Some(watch) = &mut self.resolv_conf {
+            let text = text(watch.contents());
+            effects.extend(self.world.on(Input::ResolvConf(text), clock::now()));
+        }
+        loop {
+            let events = self.monitor.next().await.map_err(RunError::Monitor)?;
+            let complete = events.contains(&KernelEvent::ListingEnds);
+            effects.extend(self.world.on(Input::Kernel(events), clock::now()));
+            if complete {
+                break;
+            }
+        }
+        memory::gather();
+        effects.extend(self.world.begin(clock::now()));
+        memory::scatter();
+        self.serve_first().await?;
+        self.execute(effects).await;
+        if let Some((kept, text)) = self.kept_first.take() {
+            self.writer.write(self.options.kept_file(kept), text);
+        }
+        self.autoload.switch(self.world.config().autoload);
+        self.socket.publish()?;
+        announce(&Announcement::Ready);
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), "linnetd is ready");
+        Ok(())
+    }
+
+    /// Answers what has waited since the sockets were opened, as the first plan is in force, and has threads answer from then on.
+    /// Whoever is to see every question has to be there first.
+    async fn serve_first(&mut self) -> Result<(), RunError> {
+        if *self.world.observing() == Observing::default() {
+            self.pump();
+            self.drain().await;
+        }
+        if self.has_threads {
+            let resolver = &self.world.resolver;
+            let started = self
+                .driver
+                .start_threads(|| resolver.shortcut(), clock::now);
+            started.map_err(|error| RunError::System("start listener threads", error))?;
+        }
+        Ok(())
+    }
+}
 
 /// Returns where the configuration has us listen.
 pub(crate) fn listen(config: &Config) -> Vec<Listen> {

@@ -28,7 +28,7 @@ impl LinkIo {
         Ok(Self {
             ports: Ports::new()?,
             neighbours: Neighbours::open()?,
-            requester: Requester::start()?,
+            requester: Requester::open()?,
             maker: Maker::new(made, linkmgr_io::boot()?.id),
         })
     }
@@ -56,22 +56,22 @@ impl Running<'_> {
     }
 }
 
-/// Returns what the links begin with.
-pub(super) fn link_beginning(options: &Options) -> io::Result<LinkBeginning> {
-    let (machine, error) = machine::machine(options, seed()?);
-    if let Some(error) = error {
-        tracing::warn!(%error, "the machine's secret cannot be kept: it has other addresses after the next start");
-    }
+/// Returns what the links begin with, and the text of the machine's secret when it is to be kept from now on.
+pub(super) fn link_beginning(
+    options: &Options,
+) -> io::Result<(LinkBeginning, Option<(Kept, String)>)> {
+    let (machine, secret) = machine::machine(options, seed()?);
     let seed = seed()?;
     let seed = seed
         .first_chunk()
         .map_or(0, |octets| u64::from_ne_bytes(*octets));
-    Ok(LinkBeginning {
+    let beginning = LinkBeginning {
         machine,
         boot: linkmgr_io::boot()?,
         journal: store::read(&options.kept_file(Kept::LinkJournal)),
         leases: store::read(&options.kept_file(Kept::Leases)),
         made: store::read(&options.kept_file(Kept::MadeLinks)),
         seed,
-    })
+    };
+    Ok((beginning, secret.map(|text| (Kept::Secret, text))))
 }

@@ -38,7 +38,7 @@ impl World {
         self.reloading = false;
         self.reloaded = Some(match texts {
             Ok(texts) => {
-                let mut understood = reload::understand(&texts, Some(&self.config));
+                let mut understood = reload::understand(texts.clone(), Some(&self.config));
                 // There are no facts of links that nobody meant before.
                 let seen = Facts {
                     links: self.linking.links.all_links().collect(),

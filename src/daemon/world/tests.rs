@@ -63,7 +63,7 @@ fn vpn0(up: bool) -> LinkMessage {
 /// A world with the office's profile and its link, begun.
 fn office(main: &str) -> (World, Vec<Effect>) {
     let beginning = Beginning {
-        understood: reload::understand(&files(main, OFFICE), None),
+        understood: reload::understand(files(main, OFFICE), None),
         listen: vec![ListenStatus {
             address: "127.0.0.53:53".to_owned(),
             stub: "main".to_owned(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use config::time::Instant;
 use resolver::{Answer, Resolver, Settings, Stub};
 
-use crate::{Driver, Input, Listen};
+use crate::{Bound, Driver, Input, Listen};
 
 /// Far more than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -89,6 +89,51 @@ fn what_threads_cannot_answer_comes_to_the_loop_and_goes_back_through_the_same_s
                 stub: Stub::Main,
             }])
             .expect("the sockets are closed");
+        });
+    }
+}
+
+#[test]
+fn what_is_asked_before_anybody_reads_is_answered_by_the_loop_or_a_thread() {
+    for sockets in [1, 3] {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let listen = [Listen {
+                address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+                stub: Stub::Main,
+            }];
+            let bound = (0..20)
+                .find_map(|_| Bound::open(&listen, sockets).ok())
+                .expect("a free port");
+            assert!(bound.is(&listen, sockets) && !bound.is(&listen, sockets + 1));
+            assert_eq!(bound.descriptors().count(), sockets + 1);
+            let server = bound.places[0].listen.address;
+            let clients: Vec<UdpSocket> = (0..30).map(|_| client(server)).collect();
+            for (number, socket) in (0u8..).zip(&clients) {
+                socket.send(&[number; 13]).unwrap();
+            }
+            let mut driver = Driver::at(bound).unwrap();
+            let mut first = 0;
+            while let Some(input) = driver.poll_input() {
+                if let Input::Query { client, wire, .. } = input {
+                    let wire = wire.to_vec();
+                    driver.answer(Answer { client, wire });
+                    first += 1;
+                }
+            }
+            driver.finish_round();
+            assert!(first > 0 && (sockets > 1 || first == 30), "{first}");
+            let core = resolver();
+            driver.start_threads(|| core.shortcut(), clock).unwrap();
+            serve(&mut driver, 30 - first).await;
+            for (number, socket) in (0u8..).zip(&clients) {
+                let mut answer = [0; 300];
+                assert_eq!(socket.recv(&mut answer).unwrap(), 13);
+                assert_eq!(answer[..13], [number; 13]);
+            }
         });
     }
 }
