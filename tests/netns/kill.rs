@@ -16,8 +16,8 @@ use crate::LINNETD;
 const KILLS: u64 = 1000;
 /// Every so many kills, the next start ends as it should, and the old file must be back.
 const KILLS_PER_STOP: u64 = 20;
-/// A debug build takes the file after some 10 ms; the second half of the life is the way back.
-const LATEST_MICROS: u64 = 24_000;
+/// A debug build takes the file after some 10 ms of its own and 20 ms that the helper is left alone; what comes after is the way back.
+const LATEST_MICROS: u64 = 60_000;
 /// Which part of the moments belongs to the way back, after a SIGTERM.
 const LATEST_RETURN_MICROS: u64 = 6_000;
 const OLD: &str = "# mine\nnameserver 192.0.2.53\nsearch home.test\n";

@@ -96,8 +96,9 @@ fn no_question_leaks_or_is_lost_while_linnetd_starts() {
             let office = Office::raise();
             for threads in [0, 1, 2] {
                 office.configure_usual(&format!("threads = {threads}"));
+                // No more of them: a debug build holds each claim against each other.
                 let mut claims = tests::office::OFFICE.to_owned();
-                let many: Vec<String> = (0..10_000).map(|at| format!("\"c{at}.test\"")).collect();
+                let many: Vec<String> = (0..200).map(|at| format!("\"c{at}.test\"")).collect();
                 claims = claims.replace(
                     "\"corp.test\"]\nsearch",
                     &format!("\"corp.test\",{}]\nsearch", many.join(",")),
