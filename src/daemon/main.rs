@@ -12,6 +12,9 @@ mod doors;
 mod errands;
 mod helper;
 mod host;
+#[cfg(test)]
+#[path = "../../tests/hosts/mod.rs"]
+mod hosts;
 mod input;
 mod kernel_clock;
 mod link_keys;

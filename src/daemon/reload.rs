@@ -200,7 +200,7 @@ fn keep(unread: &BTreeSet<ProfileId>, old: &Config, config: &mut Config) {
 
 #[cfg(test)]
 mod tests {
-    use linnet::config_dirs::{self, Kind};
+    use linnet::config_dirs;
 
     use super::*;
 

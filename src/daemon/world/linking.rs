@@ -13,6 +13,7 @@ use config::time::{Instant, WallTime};
 use linkmgr::clients::{Clients, Heard, Machine, Memory};
 use linkmgr::{Boot, KernelAnswer, KernelEvent, LinkManager, LinkReport, RequestId, StopLevel};
 use linkmgr_io::neighbours::Neighbour;
+use policy::LinkId;
 
 use super::{Effect, Kept, World};
 
@@ -98,7 +99,14 @@ impl World {
     ) {
         let mut changed = false;
         for event in events {
+            let is_loss = matches!(&event, KernelEvent::Link(link)
+                if !(link.admin_up && link.carrier) && self.relies_on(link.index));
             changed |= self.linking.links.handle_event(event, now);
+            // A link that was down for a moment may lead to another network, though the next message says that it is up.
+            if changed && is_loss {
+                self.take_links(now);
+                self.replan(now, effects);
+            }
         }
         if changed {
             self.take_links(now);
@@ -120,6 +128,17 @@ impl World {
         self.linking
             .clients
             .apply_links(&self.facts.links, wall, now);
+    }
+
+    /// Whether a link is up as far as is known, and something of the plan hangs on it.
+    fn relies_on(&self, index: u32) -> bool {
+        let mut ids = self.facts.links.range(LinkId { index, birth: 0 }..);
+        let Some((id, _)) = ids.next().filter(|(id, link)| id.index == index && link.up) else {
+            return false;
+        };
+        let mut scopes = self.plan.dns.scopes.values();
+        self.plan.links.links.contains_key(id)
+            || scopes.any(|scope| scope.link.as_ref().and_then(|link| link.id) == Some(*id))
     }
 
     pub(super) fn handle_answers(&mut self, answers: Vec<(RequestId, KernelAnswer)>, now: Instant) {

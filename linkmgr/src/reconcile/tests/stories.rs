@@ -136,6 +136,31 @@ fn renewal_is_in_place() {
 }
 
 #[test]
+fn a_lifetime_that_is_told_in_whole_seconds_is_no_reason_to_write() {
+    let mut machine = Machine::new();
+    // What is asked for, what is told and the moment of that lose nearly a second each.
+    machine.now = machine.now + Duration::from_millis(900);
+    let mut wanted = dhcp();
+    let lease = leased(&machine, 3600);
+    let until = lease
+        .valid_until
+        .map(|until| until + Duration::from_millis(900));
+    let lease = AddressPlan {
+        preferred_until: until,
+        valid_until: until,
+        ..lease
+    };
+    wanted.addresses.insert(prefix("192.0.2.10/24"), lease);
+    let wanted = plan(&machine, &[("home0", wanted)]);
+    machine.apply(&wanted);
+    machine.pass(Duration::from_millis(10_050));
+    let before = machine.sent.len();
+    machine.list();
+    machine.drive();
+    assert_eq!(machine.sent[before..], []);
+}
+
+#[test]
 fn lease_that_ends_goes_and_its_route_with_it() {
     let mut machine = Machine::new();
     let mut wanted = dhcp();

@@ -1,0 +1,80 @@
+//! Worlds of a laptop that roams: cafes with portals and short leases, two of them alike to the last bit of their addresses.
+
+use std::time::Duration;
+
+use linnet::config_dirs::Kind;
+
+use super::air::Network;
+use super::host::{Faults, Host};
+use super::story::{file, tell};
+
+const MAIN: &str = "[resolver]\ndnssec = \"off\"\nmdns = \"off\"\nrecursion = \"never\"\n[links]\nstop = \"clean\"\n";
+const LAPTOP: &str =
+    "match = { name = [\"wlan0\", \"eth0\"] }\ndhcp4 = true\nra = true\ndhcp6 = true\n";
+const OFFICE: &str = "match = { name = \"vpn0\" }\n[dns]\nupstreams = [\"10.8.0.1\"]\nclaims = [\"corp.example\"]\nsearch = [\"corp.example\"]\n";
+const WLAN: u32 = 3;
+const CAFES: [u8; 4] = [1, 2, 3, 4];
+
+fn laptop(seed: u64) -> Host {
+    let files = vec![
+        file(Kind::Main, "linnet.toml", MAIN),
+        file(Kind::Profile, "profiles/laptop.toml", LAPTOP),
+        file(Kind::Profile, "profiles/office.toml", OFFICE),
+    ];
+    let mut host = Host::new(seed, files);
+    host.add_network(Network::at(1, [192, 168, 1]));
+    host.add_network(Network::at(2, [192, 168, 1]));
+    host.add_network(Network::new(3).with_router());
+    host.add_network(Network::new(4).with_dhcp6());
+    host.add_link(WLAN, "wlan0", "wifi");
+    host
+}
+
+fn act(host: &mut Host) {
+    host.faults = Faults::roll(&mut host.dice);
+    host.start();
+    let mut here = host.dice.of(&CAFES);
+    host.attach(WLAN, here);
+    for _ in 0..20 {
+        match host.dice.below(12) {
+            0..=2 => {
+                // Another access point: of the same network, or of another one.
+                let other = host.dice.of(&CAFES);
+                here = host.dice.of(&[here, other]);
+                host.detach(WLAN);
+                let away = host.dice.of(&[0, 3, 200, 5000]);
+                host.run_for(Duration::from_millis(away));
+                host.attach(WLAN, here);
+            }
+            3 => host.spoil_names(here),
+            4 => host.spoil_leases(here),
+            5 => host.network(here).loses_one_in = 5,
+            6 => {
+                let time = host.dice.seconds(30, 4000);
+                host.sleep(time);
+            }
+            7 if host.dice.one_in(3) => host.crash(),
+            _ => {
+                for _ in 0..3 {
+                    host.ask_something();
+                    let pause = host.dice.millis(0, 700);
+                    host.run_for(pause);
+                }
+            }
+        }
+        let time = host.dice.of(&[10, 500, 4000, 40_000]);
+        let time = host.dice.millis(0, time);
+        host.run_for(time);
+    }
+    host.calm_down();
+    host.check_leavings(&[]);
+    host.check_uplink(WLAN, here);
+    host.check_rest();
+    host.stop();
+    assert_eq!(host.ours(), Vec::<String>::new(), "something is left");
+}
+
+#[test]
+fn a_laptop_roams_between_cafes() {
+    tell("cafe", 250, act, laptop);
+}

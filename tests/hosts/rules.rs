@@ -1,0 +1,392 @@
+//! Which rules hold at every step? The promises of the design, as far as a whole host can break them; each breach is a panic.
+//!
+//! What is expected is told by the story (which network is where, who leased what), never read from the daemon's own state.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use config::model::{PolicyRule, Prefix};
+use config::time::Instant;
+use linkmgr::KernelRequest;
+use linkmgr::fake::{FakeAddress, FakeKernel, FakeRoute};
+use linkmgr::kernel::OURS;
+use policy::links::RouteKey;
+use resolver::{Answer, ClientId};
+
+use super::host::Host;
+use super::names::{self, Manner};
+
+/// Promise 2.
+const PATIENCE: Duration = Duration::from_millis(4500);
+/// How long the host may take to notice that it is elsewhere: the kernel's word is late, and so is the gateway's silence.
+const NOTICE: Duration = Duration::from_millis(1500);
+/// The kernel counts lifetimes in whole seconds.
+const ROUNDING: Duration = Duration::from_secs(2);
+/// Wake-ups within a second: more are a loop.
+const WAKES_MAX: u32 = 400;
+/// Where the office's names may be asked.
+const OFFICE: (&str, IpAddr) = ("vpn0", IpAddr::V4(Ipv4Addr::new(10, 8, 0, 1)));
+
+/// A question that is not answered yet.
+#[derive(Debug)]
+struct Open {
+    name: String,
+    at: Instant,
+}
+
+/// What others have made, as it is in the kernel.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Foreign {
+    addresses: Vec<(u32, FakeAddress)>,
+    routes: BTreeMap<RouteKey, FakeRoute>,
+    rules: Vec<(PolicyRule, u8)>,
+}
+
+/// What the story has told so far.
+#[derive(Debug, Default)]
+pub(super) struct Rules {
+    pub(super) awaits_link_local: BTreeSet<u32>,
+    /// When each network came and went; `None` while it is here.
+    stays: Vec<(u8, Instant, Option<Instant>)>,
+    open_by_client: BTreeMap<ClientId, Open>,
+    clients: u64,
+    pub(super) answered: u64,
+    pub(super) refused: u64,
+    pub(super) tagged: u64,
+    /// Packets that clients have heard.
+    pub(super) packets: u64,
+    /// The address of the last answer that had one.
+    pub(super) heard: Option<Ipv4Addr>,
+    /// Until when each address was leased.
+    leased_until: BTreeMap<Ipv4Addr, Instant>,
+    /// Leases that stand: by link, where it has not been elsewhere since, and nobody refused or took it.
+    standing: BTreeMap<u32, (Ipv4Addr, Instant)>,
+    /// Whether the daemon gives back, or a configuration was read that may want less.
+    pub(super) lets_go: bool,
+    /// What the kernel has done.
+    pub(super) done: Vec<KernelRequest>,
+    woke_at: Instant,
+    wakes: (u64, u32),
+}
+
+/// The address of every name, as servers of a network say.
+pub(super) fn tag(network: u8, server: u8, manner: Manner) -> Ipv4Addr {
+    let first = if manner == Manner::Portal { 94 } else { 93 };
+    Ipv4Addr::new(first, network, server, 1)
+}
+
+impl Rules {
+    pub(super) fn attached(&mut self, network: u8, now: Instant) {
+        self.stays.push((network, now, None));
+    }
+
+    pub(super) fn detached(&mut self, network: u8, now: Instant) {
+        let mut stays = self.stays.iter_mut().rev();
+        if let Some((_, _, end)) = stays.find(|(of, _, end)| *of == network && end.is_none()) {
+            *end = Some(now);
+        }
+    }
+
+    /// A link is or was elsewhere, or its lease was refused.
+    pub(super) fn moved(&mut self, index: u32) {
+        self.standing.remove(&index);
+    }
+
+    /// A neighbour has an address.
+    pub(super) fn neighbour(&mut self, index: u32, address: Ipv4Addr) {
+        let is_ours = self.standing.get(&index).is_some_and(|it| it.0 == address);
+        if is_ours {
+            self.moved(index);
+        }
+    }
+
+    pub(super) fn leased(&mut self, index: u32, address: Ipv4Addr, until: Instant) {
+        let known = self.leased_until.entry(address).or_insert(until);
+        *known = until.max(*known);
+        self.standing.insert(index, (address, until));
+    }
+
+    /// The daemon is gone, and whoever asked it hears nothing; a lease that is not on the disk is forgotten.
+    pub(super) fn died(&mut self, forgets: bool) {
+        self.open_by_client.clear();
+        if forgets {
+            self.standing.clear();
+        }
+    }
+
+    /// Whoever waits sleeps too.
+    pub(super) fn slept(&mut self, time: Duration, now: Instant) {
+        self.woke_at = now;
+        for open in self.open_by_client.values_mut() {
+            open.at = open.at + time;
+        }
+        self.standing.clear();
+    }
+
+    /// The daemon wakes up by itself.
+    pub(super) fn woken(&mut self, now: Instant) {
+        let second = now.as_nanos() / 1_000_000_000;
+        if self.wakes.0 != second {
+            self.wakes = (second, 0);
+        }
+        self.wakes.1 += 1;
+        assert!(
+            self.wakes.1 < WAKES_MAX,
+            "{} wake-ups in one second",
+            self.wakes.1
+        );
+    }
+
+    /// Returns when the kernel takes something away by itself.
+    pub(super) fn expiry(&self, kernel: &FakeKernel) -> Option<Instant> {
+        let addresses = kernel
+            .addresses()
+            .iter()
+            .filter_map(|(_, it)| it.valid_until);
+        let routes = kernel.routes().values().filter_map(|it| it.valid_until);
+        addresses.chain(routes).min()
+    }
+
+    pub(super) fn opened(&mut self, name: &str, now: Instant) -> ClientId {
+        self.clients += 1;
+        let client = ClientId(self.clients);
+        let name = name.to_owned();
+        self.open_by_client.insert(client, Open { name, at: now });
+        client
+    }
+
+    /// Takes an answer: it is one, for somebody who waits, in time; with a reason when it is none; and of a network that the host
+    /// was in meanwhile.
+    pub(super) fn answered(
+        &mut self,
+        answer: &Answer,
+        now: Instant,
+    ) -> (Result<(), String>, Option<String>) {
+        let Some(open) = self.open_by_client.remove(&answer.client) else {
+            return (Err(format!("{answer:?} for nobody")), None);
+        };
+        let Some(seen) = names::seen(&answer.wire) else {
+            return (Err(format!("{answer:?} cannot be read")), None);
+        };
+        let line = format!("{} is answered: {seen:?}", open.name);
+        self.answered += 1;
+        self.refused += u64::from(seen.rcode == 5);
+        if matches!(seen.rcode, 2 | 5) && !seen.has_reason {
+            return (Err(format!("{line}, without a reason")), Some(line));
+        }
+        for address in &seen.addresses {
+            let [first, network, ..] = address.octets();
+            if first != 93 && first != 94 {
+                continue;
+            }
+            self.tagged += 1;
+            self.heard = Some(*address);
+            let was_here = self.stays.iter().any(|(of, from, to)| {
+                *of == network && *from <= now && to.is_none_or(|to| to + NOTICE >= open.at)
+            });
+            if !was_here {
+                let late = format!("{line}: network {network} is not here");
+                return (Err(late), Some(line));
+            }
+            // An alias to a claimed name is followed, whatever came along with it.
+            let leads_there = first == 93 && open.name.starts_with("intruder");
+            if (names::is_claimed(&open.name) || leads_there) && network != 8 {
+                let leak = format!("{line}: it is the office's");
+                return (Err(leak), Some(line));
+            }
+        }
+        (Ok(()), Some(line))
+    }
+
+    /// Promise 1: a claimed name is asked where it is claimed.
+    pub(super) fn asked(&self, name: &str, link: &str, server: IpAddr) {
+        assert!(
+            !names::is_claimed(name) || (link, server) == OFFICE,
+            "{name} is asked of {server} by {link}"
+        );
+        assert!(
+            names::is_claimed(name) || server != OFFICE.1,
+            "{name} is asked of the office"
+        );
+    }
+
+    pub(super) fn foreign(&self, kernel: &FakeKernel) -> Foreign {
+        let mut addresses = kernel.addresses().to_vec();
+        addresses.retain(|(_, it)| it.protocol != OURS);
+        let mut routes = kernel.routes().clone();
+        routes.retain(|_, it| it.protocol != OURS);
+        let mut rules = kernel.rules().to_vec();
+        rules.retain(|(_, protocol)| *protocol != OURS);
+        Foreign {
+            addresses,
+            routes,
+            rules,
+        }
+    }
+
+    /// Looks at a request before the kernel does it.
+    pub(super) fn before(&self, kernel: &FakeKernel, request: &KernelRequest, now: Instant) {
+        let KernelRequest::DeleteAddress { index, address, .. } = request else {
+            return;
+        };
+        let Some((leased, until)) = self.standing.get(index) else {
+            return;
+        };
+        let has_carrier = kernel.links().get(index).is_some_and(|link| link.carrier);
+        assert!(
+            self.lets_go
+                || !has_carrier
+                || address.address != IpAddr::V4(*leased)
+                || *until <= now + ROUNDING,
+            "{address} goes, and is leased"
+        );
+    }
+
+    /// Looks at what a request has done to what is not ours.
+    pub(super) fn after(
+        &self,
+        kernel: &FakeKernel,
+        request: &KernelRequest,
+        before: Foreign,
+        is_late: bool,
+    ) {
+        let mut expected = before;
+        // The kernel takes the other addresses of a prefix with the first one; of those that have just come nobody has heard.
+        if let KernelRequest::DeleteAddress { index, address, .. } = request
+            && is_late
+        {
+            expected.addresses.retain(|(of, it)| {
+                let is_neighbour = it.prefix.network() == address.network();
+                let is_there = || kernel.addresses().iter().any(|(_, there)| there == it);
+                of != index || !is_neighbour || is_there()
+            });
+        }
+        match request {
+            // Somebody else's address with the same bits is taken over in its place.
+            KernelRequest::ReplaceAddress(request) => expected.addresses.retain(|(index, it)| {
+                *index != request.index || it.prefix.address != request.address.address
+            }),
+            // With the last address of a link go all its IPv4 routes: the kernel does that.
+            KernelRequest::DeleteAddress { index, address, .. } => {
+                let mut addresses = kernel.addresses().iter();
+                let has_ipv4 = addresses.any(|(of, it)| of == index && it.prefix.address.is_ipv4());
+                expected.routes.retain(|key, it| {
+                    has_ipv4
+                        || address.address.is_ipv6()
+                        || it.route.index != Some(*index)
+                        || key.to.address.is_ipv6()
+                });
+            }
+            // The kernel's own link-local address goes with IPv6, and whoever takes a link down means its routes.
+            KernelRequest::SetUp { index, up: false } => {
+                expected
+                    .routes
+                    .retain(|_, it| it.route.index != Some(*index));
+                expected
+                    .addresses
+                    .retain(|(of, it)| of != index || it.prefix.address.is_ipv4());
+            }
+            KernelRequest::ReplaceRoute(_)
+            | KernelRequest::SetUp { .. }
+            | KernelRequest::SetMtu { .. }
+            | KernelRequest::SetMac { .. }
+            | KernelRequest::AddAddress(_)
+            | KernelRequest::AddRoute(_)
+            | KernelRequest::DeleteRoute(_)
+            | KernelRequest::AddRule(_)
+            | KernelRequest::DeleteRule(_)
+            | KernelRequest::ReadSwitch { .. }
+            | KernelRequest::SetSwitch { .. } => {}
+        }
+        let after = self.foreign(kernel);
+        assert_eq!(after, expected, "{request:?} changed what is not ours");
+    }
+}
+
+impl Host {
+    /// Looks at what holds at every moment.
+    pub(super) fn check(&self) {
+        let rules = &self.rules;
+        if self.daemon.is_some()
+            && let Some(open) = rules.open_by_client.values().next()
+        {
+            let waits = self.now.since(open.at);
+            assert!(waits <= PATIENCE, "{} waits for {waits:?}", open.name);
+        }
+        for (index, it) in self.kernel.addresses() {
+            let IpAddr::V4(v4) = it.prefix.address else {
+                continue;
+            };
+            // What was asked for before the sleep may be done after it, and is undone then.
+            let is_awake = self.now >= rules.woke_at + NOTICE;
+            if it.protocol != OURS || !is_leased(v4) || !is_awake {
+                continue;
+            }
+            let until = rules.leased_until.get(&v4);
+            assert!(
+                until.is_some_and(|until| *until + ROUNDING >= self.now),
+                "{v4} is on link {index} after its lease: {it:?}"
+            );
+        }
+    }
+
+    /// Returns everything in the kernel that bears our number, in words.
+    pub(super) fn ours(&self) -> Vec<String> {
+        let addresses = self.kernel.addresses().iter();
+        let addresses = addresses.filter(|(_, it)| it.protocol == OURS);
+        let routes = self
+            .kernel
+            .routes()
+            .values()
+            .filter(|it| it.protocol == OURS);
+        let rules = self.kernel.rules().iter().filter(|it| it.1 == OURS);
+        addresses
+            .map(|(index, it)| format!("{} on {index}", it.prefix))
+            .chain(routes.map(|it| format!("{:?} by {:?}", it.route.key, it.route.index)))
+            .chain(rules.map(|it| format!("{:?}", it.0)))
+            .collect()
+    }
+
+    /// Our addresses are of the networks that links lead to, or of the configuration.
+    pub(super) fn check_leavings(&self, fixed: &[Prefix]) {
+        for (index, it) in self.kernel.addresses() {
+            if it.protocol != OURS || fixed.contains(&it.prefix) {
+                continue;
+            }
+            let network = self.network_by_index.get(index);
+            let network = network.map(|number| &self.networks[number]);
+            let fits = match it.prefix.address {
+                IpAddr::V4(v4) => {
+                    network.is_some_and(|network| v4.octets()[..3] == network.dhcp4.net)
+                }
+                // What routers of elsewhere gave is deprecated, and ends by itself.
+                IpAddr::V6(_) => it.valid_until.is_some(),
+            };
+            assert!(fits, "{} is left on {index}", it.prefix);
+        }
+        for it in self
+            .kernel
+            .routes()
+            .values()
+            .filter(|it| it.protocol == OURS)
+        {
+            for hop in &it.route.via {
+                let IpAddr::V4(via) = hop.via else { continue };
+                let network = it
+                    .route
+                    .index
+                    .and_then(|index| self.network_by_index.get(&index));
+                let net = network.map(|number| self.networks[number].dhcp4.net);
+                let fits = net.is_some_and(|net| via.octets()[..3] == net);
+                assert!(fits, "{it:?} is left");
+            }
+        }
+    }
+}
+
+/// Whether an address is of a DHCP server's range.
+fn is_leased(address: Ipv4Addr) -> bool {
+    let [a, _, _, host] = address.octets();
+    (a == 10 || a == 192) && (100..200).contains(&host)
+}

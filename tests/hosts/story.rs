@@ -1,0 +1,316 @@
+//! How are stories told? With seeds, twice where the same has to come of it, and with their end in words when a rule is broken.
+
+use std::any::Any;
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use linnet::config_dirs::{ConfigText, Kind, Rank};
+use resolver::{Channel, ClientQuery, Stub};
+
+use super::dhcp4;
+use super::dice::Dice;
+use super::host::{Faults, Host};
+use super::names;
+use crate::input::{Input, Signal};
+
+/// One seed of so many is told twice.
+const TWICE: u64 = 50;
+/// How long everything may take to be right again: a DHCP client that met a refusal waits for up to a minute, and so does what the
+/// kernel has refused.
+pub(super) const SETTLING: Duration = Duration::from_secs(420);
+
+/// Octets of a file that a host with a handful of links keeps.
+const FILE_MAX: usize = 32 << 10;
+
+/// A file of the configuration.
+pub(super) fn file(kind: Kind, path: &str, text: &str) -> ConfigText {
+    ConfigText {
+        rank: Rank::Admin,
+        kind,
+        path: format!("/etc/linnet/{path}").into(),
+        text: Ok(text.to_owned()),
+    }
+}
+
+/// Reads a number from the environment.
+#[expect(clippy::disallowed_methods, reason = "whoever tests says how long")]
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().expect("it is a number"))
+}
+
+/// How many broken stories are told in words; how many there are is told anyway.
+const TOLD_MAX: usize = 3;
+
+/// Tells a world's stories.
+#[expect(clippy::print_stderr, reason = "the tale is for who has to mend it")]
+pub(super) fn tell(world: &str, seeds: u64, act: impl Fn(&mut Host), make: impl Fn(u64) -> Host) {
+    let chosen = number("LINNET_SEED");
+    let told = |seed: u64| {
+        let mut host = make(seed);
+        if chosen.is_some() {
+            host.tale.length = usize::MAX;
+        }
+        let end = catch_unwind(AssertUnwindSafe(|| act(&mut host)));
+        (host, end.map_err(|breach| words(&*breach)))
+    };
+    let last = seeds * number("LINNET_TIMES").unwrap_or(1);
+    let (mut answered, mut tagged, mut count) = (0, 0, 0);
+    let mut broken: Vec<(u64, String)> = Vec::new();
+    for seed in chosen.map_or(0..last, |seed| seed..seed + 1) {
+        let (host, end) = told(seed);
+        if end.is_err() && broken.len() < TOLD_MAX || chosen.is_some() {
+            for line in &host.tale.lines {
+                eprintln!("{line}");
+            }
+            eprintln!("{world}, seed {seed}: LINNET_SEED={seed} tells all of it: {end:?}\n");
+        }
+        if seed % TWICE == 0 && chosen.is_none() {
+            let (again, _) = told(seed);
+            if again.tale.hash != host.tale.hash {
+                broken.push((seed, "it differs when it is told again".to_owned()));
+            }
+        }
+        broken.extend(end.err().map(|breach| (seed, breach)));
+        answered += host.rules.answered;
+        tagged += host.rules.tagged;
+        count += host.tale.count;
+    }
+    tests::say(&format!(
+        "{world}: {count} happenings, {answered} answers, {tagged} addresses in them"
+    ));
+    for (seed, breach) in broken.iter().take(50) {
+        eprintln!("{world} {seed}: {breach}");
+    }
+    assert!(
+        broken.is_empty(),
+        "{} of {last} stories of {world} end badly",
+        broken.len()
+    );
+    assert!(
+        chosen.is_some() || tagged > answered / 20,
+        "nothing is told"
+    );
+}
+
+fn words(breach: &(dyn Any + Send)) -> String {
+    let text = breach.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| breach.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+    text.unwrap_or_default()
+}
+
+impl Faults {
+    /// What goes wrong in a story, if anything does.
+    pub(super) fn roll(dice: &mut Dice) -> Self {
+        Self {
+            crash: dice.of(&[0, 60, 200]),
+            refuse: dice.of(&[0, 20]),
+            overrun: dice.of(&[0, 20]),
+            late: dice.of(&[0, 20]),
+        }
+    }
+}
+
+impl Host {
+    /// A client asks.
+    pub(super) fn ask(&mut self, name: &str) {
+        if self.daemon.is_none() {
+            return;
+        }
+        self.tell(format!("asks for {name}"));
+        let client = self.rules.opened(name, self.now);
+        let id = u16::try_from(self.dice.below(65536)).unwrap();
+        let wire = names::question(id, name);
+        let now = self.now;
+        if let Some(world) = &mut self.daemon {
+            let query = ClientQuery {
+                client,
+                stub: Stub::Main,
+                channel: Channel::Udp,
+                origin: Some(std::net::Ipv4Addr::LOCALHOST.into()),
+                wire: &wire,
+            };
+            world.resolver.handle_query(query, now);
+        }
+        self.drain();
+    }
+
+    /// A client asks for something.
+    pub(super) fn ask_something(&mut self) {
+        let name = self.dice.of(&[
+            "www.pub.test",
+            "www.pub.test",
+            "shop.pub.test",
+            "none.pub.test",
+            "git.corp.example",
+            "wiki.corp.example",
+            "intruder.pub.test",
+            "out.corp.example",
+            "printer",
+        ]);
+        self.ask(name);
+    }
+
+    /// Questions one after another.
+    pub(super) fn ask_on(&mut self) {
+        for _ in 0..3 {
+            self.ask_something();
+            let pause = self.dice.millis(0, 700);
+            self.run_for(pause);
+        }
+    }
+
+    /// Lets some time pass, short or long.
+    pub(super) fn wait(&mut self) {
+        let time = self.dice.of(&[10, 500, 4000, 40_000]);
+        let time = self.dice.millis(0, time);
+        self.run_for(time);
+    }
+
+    /// DNS servers of a network behave otherwise.
+    pub(super) fn spoil_names(&mut self, network: u8) {
+        let manner = self.dice.of(&[
+            names::Manner::Usual,
+            names::Manner::Silent,
+            names::Manner::Late,
+            names::Manner::Refusing,
+            names::Manner::Failing,
+            names::Manner::Portal,
+            names::Manner::Forging,
+        ]);
+        self.tell(format!("names of {network}: {manner:?}"));
+        self.network(network).names = manner;
+    }
+
+    /// A network's DHCPv4 server behaves otherwise.
+    pub(super) fn spoil_leases(&mut self, network: u8) {
+        let manner = self.dice.of(&[
+            dhcp4::Manner::Usual,
+            dhcp4::Manner::Silent,
+            dhcp4::Manner::Refusing,
+            dhcp4::Manner::Slow,
+            dhcp4::Manner::Taken,
+        ]);
+        let lease_time = self.dice.of(&[30, 60, 600, 3600]);
+        self.tell(format!("leases of {network}: {manner:?}, {lease_time} s"));
+        let forgets = self.dice.one_in(4);
+        let server = &mut self.network(network).dhcp4;
+        (server.manner, server.lease_time) = (manner, lease_time);
+        if forgets {
+            server.forget();
+        }
+    }
+
+    /// A network's routers and DHCPv6 servers behave otherwise.
+    pub(super) fn spoil_routers(&mut self, network: u8) {
+        let (silent, lifetime) = (self.dice.one_in(3), self.dice.of(&[0, 30, 1800]));
+        let (renumbers, says_so, mute) = (
+            self.dice.one_in(2),
+            self.dice.one_in(2),
+            self.dice.one_in(2),
+        );
+        let preference = self.dice.of(&[0, 1, 3]);
+        self.tell(format!(
+            "routers of {network}: {silent} {lifetime} {renumbers}"
+        ));
+        let here = self.network(network);
+        if let Some(router) = &mut here.router {
+            (router.is_silent, router.lifetime) = (silent, lifetime);
+            (router.says_farewell, router.preference) = (says_so, preference);
+            router.generation += u8::from(renumbers);
+        }
+        if let Some(dhcp6) = &mut here.dhcp6 {
+            dhcp6.is_silent = mute;
+        }
+    }
+
+    /// Names and the default route are where this link leads.
+    pub(super) fn check_uplink(&mut self, index: u32, network: u8) {
+        let net = self.network(network).dhcp4.net;
+        let mut addresses = self.kernel.addresses().iter();
+        assert!(
+            addresses.any(|(of, it)| *of == index
+                && matches!(it.prefix.address, IpAddr::V4(v4) if v4.octets()[..3] == net)),
+            "there is no address of network {network}"
+        );
+        assert_eq!(
+            self.default_link(),
+            Some(index),
+            "the default route is elsewhere"
+        );
+        let answered = self.network_of("fresh.pub.test");
+        assert_eq!(answered, Some(network), "names are asked elsewhere");
+    }
+
+    /// Has everything work again, and gives it the time to be right.
+    pub(super) fn calm_down(&mut self) {
+        self.faults = Faults::default();
+        for network in self.networks.values_mut() {
+            network.mend();
+        }
+        self.tell("calms down".to_owned());
+        self.run_for(Duration::from_secs(6));
+        self.start();
+        self.run_for(SETTLING);
+    }
+
+    /// What the daemon is told once more changes nothing, and then it sleeps. What is right but for the rounding of lifetimes may be
+    /// written once.
+    pub(super) fn check_rest(&mut self) {
+        self.is_resting = true;
+        let listing = self.kernel.listing(self.now);
+        self.feed(Input::Kernel(listing));
+        self.run_for(Duration::from_secs(5));
+        let (before, packets) = (self.rules.done.len(), self.rules.packets);
+        let listing = self.kernel.listing(self.now);
+        self.feed(Input::Kernel(listing));
+        let count = self.tale.count;
+        self.run_for(Duration::from_secs(30));
+        // What ends by itself may end meanwhile.
+        let again = self.rules.done[before..].iter();
+        let again: Vec<_> = again.filter(|request| !request.is_deletion()).collect();
+        // A lease may have been renewed.
+        let is_quiet = self.rules.packets == packets;
+        assert!(
+            again.is_empty() || !is_quiet,
+            "what is right is written again: {again:?}"
+        );
+        let happened = self.tale.count - count;
+        assert!(
+            happened < 60,
+            "{happened} happenings in half a minute of rest"
+        );
+        assert!(self.disk.longest() < FILE_MAX, "a file grows");
+    }
+
+    /// Asks, and returns the network that answers.
+    pub(super) fn network_of(&mut self, name: &str) -> Option<u8> {
+        self.rules.heard = None;
+        self.ask(name);
+        self.run_for(Duration::from_secs(5));
+        self.rules.heard.map(|address| address.octets()[1])
+    }
+
+    /// SIGTERM, and the end.
+    pub(super) fn stop(&mut self) {
+        self.tell("is told to stop".to_owned());
+        self.rules.lets_go = true;
+        self.feed(Input::Signal(Signal::Terminate));
+        self.run_for(Duration::from_secs(4));
+        assert!(self.daemon.is_none(), "it does not stop");
+    }
+
+    /// Somebody sets the clock.
+    pub(super) fn set_clock(&mut self) {
+        self.tell(format!("the clock is {} s off", self.wall_shift));
+        let reading = self.reading();
+        self.feed(Input::Clock(reading));
+    }
+
+    /// SIGHUP.
+    pub(super) fn reload(&mut self) {
+        self.tell("is told to reload".to_owned());
+        self.feed(Input::Signal(Signal::Hangup));
+    }
+}
