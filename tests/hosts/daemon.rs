@@ -76,7 +76,7 @@ impl Host {
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&self.dice.number().to_le_bytes());
         let beginning = Beginning {
-            understood: reload::understand(&self.files, None),
+            understood: reload::understand(self.files.clone(), None),
             listen: vec![ListenStatus {
                 address: "127.0.0.53:53".to_owned(),
                 stub: "main".to_owned(),
@@ -220,6 +220,8 @@ impl Host {
             }
             // No story has a profile that makes a link, and sockets are bound anew for each question.
             Effect::Make(_)
+            | Effect::Delay(_)
+            | Effect::MaySleep
             | Effect::RenewPorts
             | Effect::Reply(..)
             | Effect::Notice(_)
@@ -353,6 +355,7 @@ impl Host {
                 Event::Evidence(evidence) => Input::Evidence(evidence),
                 Event::Keys(owner, keys) => Input::Keys(owner, keys),
                 Event::Networks(text) => Input::Networks(text),
+                Event::Reach(link) => Input::Reach(link),
             };
             let effects = world.on(input, now);
             self.execute(effects);
