@@ -32,7 +32,8 @@ pub(super) struct Network {
 /// A DHCPv4 lease, or its refusal, that is on its way to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Word {
-    Leased(Ipv4Addr, Instant),
+    /// The address, until when, and when it was asked for.
+    Leased(Ipv4Addr, Instant, Instant),
     Refused,
 }
 
@@ -235,7 +236,7 @@ impl Network {
             }
         };
         said.word = match reply.leased_until {
-            Some(until) => Some(Word::Leased(reply.to, until)),
+            Some(until) => Some(Word::Leased(reply.to, until, now)),
             None => reply.is_refusal.then_some(Word::Refused),
         };
         vec![said]

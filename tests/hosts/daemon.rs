@@ -139,7 +139,7 @@ impl Host {
         self.requests.clear();
         self.ports.clear();
         let forgets = self.is_writing_leases();
-        self.rules.died(forgets);
+        self.rules.died(forgets, self.now);
     }
 
     fn is_hit(&mut self, chances: u64) -> bool {

@@ -224,7 +224,7 @@ impl Host {
     pub(super) fn detach(&mut self, index: u32) {
         if let Some(network) = self.network_by_index.remove(&index) {
             self.rules.detached(network, self.now);
-            self.rules.moved(index);
+            self.rules.left(index, self.now);
             self.tell(format!("{index} leads nowhere"));
         }
         self.follow_kernel();
@@ -453,7 +453,9 @@ impl Host {
         ));
         self.rules.packets += 1;
         match word {
-            Some(Word::Leased(address, until)) => self.rules.leased(heard.index, address, until),
+            Some(Word::Leased(address, until, asked)) => {
+                self.rules.leased(heard.index, address, until, asked);
+            }
             Some(Word::Refused) => self.rules.moved(heard.index),
             None => {}
         }

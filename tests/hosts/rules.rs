@@ -62,6 +62,10 @@ pub(super) struct Rules {
     leased_until: BTreeMap<Ipv4Addr, Instant>,
     /// Leases that stand: by link, where it has not been elsewhere since, and nobody refused or took it.
     standing: BTreeMap<u32, (Ipv4Addr, Instant)>,
+    /// Since when somebody asks by a link whom answers to earlier questions mean nothing to: it was elsewhere.
+    asks_since: BTreeMap<u32, Instant>,
+    /// The same of the daemon: it has been started, or has slept.
+    lives_since: Instant,
     /// Whether the daemon gives back, or a configuration was read that may want less.
     pub(super) lets_go: bool,
     /// What the kernel has done.
@@ -101,14 +105,24 @@ impl Rules {
         }
     }
 
-    pub(super) fn leased(&mut self, index: u32, address: Ipv4Addr, until: Instant) {
+    /// A link leads nowhere: what is answered to questions of before belongs to nobody's exchange.
+    pub(super) fn left(&mut self, index: u32, now: Instant) {
+        self.moved(index);
+        self.asks_since.insert(index, now);
+    }
+
+    pub(super) fn leased(&mut self, index: u32, address: Ipv4Addr, until: Instant, asked: Instant) {
         let known = self.leased_until.entry(address).or_insert(until);
         *known = until.max(*known);
-        self.standing.insert(index, (address, until));
+        let since = self.asks_since.get(&index).copied();
+        if asked >= since.unwrap_or_default().max(self.lives_since) {
+            self.standing.insert(index, (address, until));
+        }
     }
 
     /// The daemon is gone, and whoever asked it hears nothing; a lease that is not on the disk is forgotten.
-    pub(super) fn died(&mut self, forgets: bool) {
+    pub(super) fn died(&mut self, forgets: bool, now: Instant) {
+        self.lives_since = now;
         self.open_by_client.clear();
         if forgets {
             self.standing.clear();
@@ -118,6 +132,7 @@ impl Rules {
     /// Whoever waits sleeps too.
     pub(super) fn slept(&mut self, time: Duration, now: Instant) {
         self.woke_at = now;
+        self.lives_since = now;
         for open in self.open_by_client.values_mut() {
             open.at = open.at + time;
         }
