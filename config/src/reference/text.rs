@@ -24,9 +24,6 @@ pub fn markdown() -> String {
     let mut text = INTRODUCTION.to_owned();
     for section in Section::ALL {
         let (title, about) = heading(section);
-        if title.is_empty() {
-            continue;
-        }
         let _ = write!(
             text,
             "\n## {title}\n\n{about}\n\n| key | value | default | meaning | since |\n|---|---|---|---|---|\n"
@@ -52,7 +49,10 @@ pub fn markdown() -> String {
 
 fn heading(section: Section) -> (&'static str, &'static str) {
     match section {
-        Section::Main => ("", ""),
+        Section::Main => (
+            "At the top of linnet.toml and conf.d",
+            "Before any [section].",
+        ),
         Section::Resolver => (
             "`[resolver]` in linnet.toml and conf.d",
             "The stub, and the default scope: where names go that nobody claims.",
