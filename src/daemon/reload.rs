@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 
 use config::Config;
 use config::diagnostic::{Diagnostic, Severity};
-use config::layer::{LayerKind, Loaded};
+use config::layer::{Layer, LayerKind, Loaded};
 use config::model::{DnsSettings, NetworkSettings, Profile, ProfileId};
-use linnet::config_dirs::{ConfigText, Kind};
+use linnet::config_dirs::ConfigText;
 use policy::Facts;
 
 /// What came of reading.
@@ -32,41 +32,66 @@ impl Understood {
     }
 }
 
-/// Understands the files; `old` is the configuration in force, if there is one.
-pub(crate) fn understand(texts: Vec<ConfigText>, old: Option<&Config>) -> Understood {
-    let mut layers = Vec::with_capacity(texts.len());
-    let mut unreadable = Vec::new();
-    let mut main_unreadable = false;
-    let mut unread = BTreeSet::new();
-    for text in texts {
-        match text.into_layer() {
-            (layer, None) => layers.push(layer),
-            (layer, Some(found)) => {
-                match layer.kind {
-                    LayerKind::Main => main_unreadable = true,
-                    LayerKind::Profile(id) => {
-                        unread.insert(id);
+/// The files of a configuration, in their order.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    layers: Vec<Layer>,
+    unreadable: Vec<Diagnostic>,
+    main_unreadable: bool,
+    unread: BTreeSet<ProfileId>,
+}
+
+impl Files {
+    /// Takes the files apart.
+    pub(crate) fn of(texts: Vec<ConfigText>) -> Self {
+        let mut files = Self::default();
+        for text in texts {
+            match text.into_layer() {
+                (layer, None) => files.layers.push(layer),
+                (layer, Some(found)) => {
+                    match layer.kind {
+                        LayerKind::Main => files.main_unreadable = true,
+                        LayerKind::Profile(id) => {
+                            files.unread.insert(id);
+                        }
+                        LayerKind::DropIn(_) => {}
                     }
-                    LayerKind::DropIn(_) => {}
+                    files.unreadable.push(found);
                 }
-                unreadable.push(found);
             }
         }
+        files
     }
+}
+
+/// Understands the files; `old` is the configuration in force, if there is one.
+pub(crate) fn understand(texts: Vec<ConfigText>, old: Option<&Config>) -> Understood {
+    understand_files(&Files::of(texts), old)
+}
+
+/// Understands the files, which are kept for a second look.
+pub(crate) fn understand_files(files: &Files, old: Option<&Config>) -> Understood {
+    let Files {
+        layers,
+        unreadable,
+        main_unreadable,
+        unread,
+    } = files;
+    let mut unread = unread.clone();
     let Loaded {
         mut config,
         mut diagnostics,
         main_broken,
         closed: _,
         unread: half_read,
-    } = config::load(&layers);
-    diagnostics.extend(unreadable);
+    } = config::load(layers);
+    diagnostics.extend(unreadable.iter().cloned());
     config
         .broken
         .extend(unread.iter().map(|id| (id.clone(), None)));
     unread.extend(half_read);
     match old {
-        Some(old) if main_broken || main_unreadable => Understood {
+        Some(old) if main_broken || *main_unreadable => Understood {
             config: old.clone(),
             applied: false,
             diagnostics,
@@ -92,7 +117,7 @@ pub(crate) fn understand(texts: Vec<ConfigText>, old: Option<&Config>) -> Unders
 /// there: which of them is meant, nobody said. A link that comes later changes nothing.
 pub(crate) fn refuse_ambiguous(
     understood: &mut Understood,
-    texts: &[ConfigText],
+    files: &Files,
     old: &Config,
     facts: &Facts,
 ) {
@@ -113,7 +138,7 @@ pub(crate) fn refuse_ambiguous(
         let names = links.filter_map(|(link, _)| Some(&*facts.links.get(link)?.name));
         let names: Vec<&str> = names.collect();
         if let [first, _, ..] = names.as_slice() {
-            let found = ambiguous(id, first, &names, texts);
+            let found = ambiguous(id, first, &names, &files.layers);
             refused.push((id.clone(), profile.matches.clone(), found));
         }
     }
@@ -132,23 +157,20 @@ pub(crate) fn refuse_ambiguous(
     }
 }
 
-fn ambiguous(id: &ProfileId, first: &str, names: &[&str], texts: &[ConfigText]) -> Diagnostic {
-    let is_it = |text: &&ConfigText| {
-        let stem = text.path.file_stem();
-        text.kind == Kind::Profile && stem.is_some_and(|stem| stem.to_string_lossy() == *id.0)
-    };
-    let file = texts.iter().rev().find(is_it);
-    let said = file.and_then(|file| file.text.as_deref().ok());
+fn ambiguous(id: &ProfileId, first: &str, names: &[&str], layers: &[Layer]) -> Diagnostic {
+    let is_it = |layer: &&Layer| matches!(&layer.kind, LayerKind::Profile(of) if *of == *id);
+    let file = layers.iter().rev().find(is_it);
+    let said = file.map(|file| &*file.text);
     let says_match = |line: &str| {
         line.trim_start()
             .trim_start_matches('[')
             .starts_with("match")
     };
     let line = said.and_then(|said| said.lines().position(says_match));
-    let path = file.map(|file| file.path.to_string_lossy());
+    let path = file.map(|file| file.origin.path.clone());
     Diagnostic {
         severity: Severity::Error,
-        file: path.unwrap_or_default().into(),
+        file: path.unwrap_or_else(|| id.0.clone()),
         line: line.map_or(0, |line| line + 1),
         column: usize::from(line.is_some()),
         message: format!(
@@ -200,7 +222,7 @@ fn keep(unread: &BTreeSet<ProfileId>, old: &Config, config: &mut Config) {
 
 #[cfg(test)]
 mod tests {
-    use linnet::config_dirs;
+    use linnet::config_dirs::{self, Kind};
 
     use super::*;
 
@@ -307,8 +329,9 @@ mod tests {
                 "# Ours.\nmatch = {{ name = \"{name}\" }}\naddresses = [\"192.0.2.{last}/24\"]\n"
             );
             let texts = vec![file(Kind::Profile, "/e/profiles/server.toml", Ok(&text))];
-            let mut understood = understand(texts.clone(), Some(old));
-            refuse_ambiguous(&mut understood, &texts, old, facts);
+            let files = Files::of(texts);
+            let mut understood = understand_files(&files, Some(old));
+            refuse_ambiguous(&mut understood, &files, old, facts);
             understood
         };
         let id = ProfileId("server".into());

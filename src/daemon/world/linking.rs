@@ -6,6 +6,7 @@
 //!                                      └----> clients -> packets, ports
 //! ```
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -98,15 +99,21 @@ impl World {
         effects: &mut Vec<Effect>,
     ) {
         let mut changed = false;
+        let mut lost = BTreeSet::new();
         for event in events {
-            let is_loss = matches!(&event, KernelEvent::Link(link)
-                if !(link.admin_up && link.carrier) && self.relies_on(link.index));
-            changed |= self.linking.links.handle_event(event, now);
-            // A link that was down for a moment may lead to another network, though the next message says that it is up.
-            if changed && is_loss {
-                self.take_links(now);
-                self.replan(now, effects);
+            if let KernelEvent::Link(link) = &event {
+                let is_up = link.admin_up && link.carrier;
+                // A link that was down for a moment may lead to another network: that it was down has to be seen before it is
+                // up again. All that are down by then are seen at once.
+                if is_up && lost.contains(&link.index) {
+                    self.take_links(now);
+                    self.replan(now, effects);
+                    lost.clear();
+                } else if !is_up && self.relies_on(link.index) {
+                    lost.insert(link.index);
+                }
             }
+            changed |= self.linking.links.handle_event(event, now);
         }
         if changed {
             self.take_links(now);

@@ -45,7 +45,10 @@ impl World {
             let name = link.name.to_string();
             let (reach, portal) = self.reach_status(id, now);
             for family in &reach {
-                tracing::debug!(link = %name, family = family.family, reach = family.reach, why = family.why, "a link was tried");
+                tracing::info!(link = %name, family = family.family, reach = family.reach, why = family.why, "what lies behind a link is known anew");
+            }
+            if let Some(url) = portal.as_ref().and_then(|portal| portal.url.as_ref()) {
+                tracing::info!(link = %name, url, "a portal wants somebody to log in");
             }
             effects.push(Effect::Notice(Notice::Reach {
                 link: name,

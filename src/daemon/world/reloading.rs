@@ -38,13 +38,14 @@ impl World {
         self.reloading = false;
         self.reloaded = Some(match texts {
             Ok(texts) => {
-                let mut understood = reload::understand(texts.clone(), Some(&self.config));
+                let files = reload::Files::of(texts);
+                let mut understood = reload::understand_files(&files, Some(&self.config));
                 // There are no facts of links that nobody meant before.
                 let seen = Facts {
                     links: self.linking.links.all_links().collect(),
                     ..Facts::default()
                 };
-                reload::refuse_ambiguous(&mut understood, &texts, &self.config, &seen);
+                reload::refuse_ambiguous(&mut understood, &files, &self.config, &seen);
                 tell_findings(&understood.diagnostics);
                 tracing::info!(applied = understood.applied, "the configuration was read");
                 if understood.applied {

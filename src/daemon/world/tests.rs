@@ -62,8 +62,13 @@ fn vpn0(up: bool) -> LinkMessage {
 
 /// A world with the office's profile and its link, begun.
 fn office(main: &str) -> (World, Vec<Effect>) {
+    begun(main, OFFICE, &[vpn0(true)])
+}
+
+/// A world with one profile and some links, begun.
+fn begun(main: &str, profile: &str, links: &[LinkMessage]) -> (World, Vec<Effect>) {
     let beginning = Beginning {
-        understood: reload::understand(files(main, OFFICE), None),
+        understood: reload::understand(files(main, profile), None),
         listen: vec![ListenStatus {
             address: "127.0.0.53:53".to_owned(),
             stub: "main".to_owned(),
@@ -92,11 +97,9 @@ fn office(main: &str) -> (World, Vec<Effect>) {
         },
     };
     let mut world = World::new(beginning, NOW);
-    let listing = vec![
-        KernelEvent::ListingBegins,
-        KernelEvent::Link(vpn0(true)),
-        KernelEvent::ListingEnds,
-    ];
+    let links = links.iter().cloned().map(KernelEvent::Link);
+    let listing = [KernelEvent::ListingBegins].into_iter().chain(links);
+    let listing = listing.chain([KernelEvent::ListingEnds]).collect();
     let early = world.on(Input::Kernel(listing), NOW);
     assert!(early.is_empty(), "nothing happens before the beginning");
     let effects = world.begin(NOW);
@@ -235,6 +238,33 @@ fn resolv_conf_is_asked_for_once_and_only_when_it_is_to_be_ours() {
         [Errand::GiveBack],
         "what an earlier life left"
     );
+}
+
+#[test]
+fn links_that_were_down_for_a_moment_are_seen_down_and_all_by_one_plan() {
+    let profile = "match = { name = \"c*\" }\ndhcp4 = true\n";
+    let link = |index: u32, up| LinkMessage {
+        index,
+        name: format!("c{index}").into(),
+        ..vpn0(up)
+    };
+    let all = |up| (10..60).map(move |index| link(index, up));
+    let links: Vec<LinkMessage> = all(true).collect();
+    let (mut world, _) = begun("", profile, &links);
+    for (row, read, plans) in [
+        (
+            "down and up",
+            all(false).chain(all(true)).collect::<Vec<_>>(),
+            2,
+        ),
+        ("down", all(false).collect(), 1),
+        ("up", all(true).collect(), 1),
+    ] {
+        let before = world.generation;
+        let read = read.into_iter().map(KernelEvent::Link).collect();
+        world.on(Input::Kernel(read), NOW);
+        assert_eq!(world.generation - before, plans, "{row}");
+    }
 }
 
 #[test]
