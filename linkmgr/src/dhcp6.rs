@@ -87,6 +87,8 @@ pub struct Remembered {
     pub memory: Memory,
     /// How long ago that was.
     pub age: Duration,
+    /// Whether the link may have come to another place since: the machine was started anew.
+    pub moved: bool,
 }
 
 /// A datagram to send to port 547 from port 546 of the link's socket.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use config::model::{Transport, Upstream};
 use config::name::DomainName;
+use policy::facts::Supply;
 
 use crate::octets::Reader;
 
@@ -229,6 +230,18 @@ fn doh_path(value: &[u8]) -> Option<Arc<str>> {
             .bytes()
             .all(|octet| octet.is_ascii_graphic() && !matches!(octet, b'?' | b'#' | b'@'));
     good.then(|| path.into())
+}
+
+/// Returns what is left of a supply while nobody knows in which network the link is: nothing that a name could be sent to.
+pub(crate) fn without_names(supply: Supply) -> Supply {
+    Supply {
+        upstreams: Vec::new(),
+        search: Vec::new(),
+        pref64: Vec::new(),
+        portal: None,
+        time_servers: Vec::new(),
+        ..supply
+    }
 }
 
 #[cfg(test)]

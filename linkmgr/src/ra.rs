@@ -73,6 +73,8 @@ pub struct Remembered {
     pub memory: Memory,
     /// How long ago that was.
     pub age: Duration,
+    /// Whether the link may have come to another place since: the machine was started anew.
+    pub moved: bool,
 }
 
 /// A packet to send by the link's raw ICMPv6 socket, with hop limit 255.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::matcher::Mac;
-use config::time::WallTime;
 use policy::facts::NetworkId;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +27,9 @@ pub struct Memory {
 struct Dated<T> {
     /// Seconds since 1970.
     date: u64,
+    /// Which start of the kernel that was.
+    #[serde(default)]
+    boot_id: Arc<str>,
     memory: T,
 }
 
@@ -66,8 +68,8 @@ impl Memory {
                 true
             }
             Word::NoLease(mac, network) => self.dhcp4.forget(mac, &network),
-            Word::Ra(link, memory) => keep(&mut self.ra, link, *memory, clocks.wall),
-            Word::Dhcp6(link, memory) => keep(&mut self.dhcp6, link, *memory, clocks.wall),
+            Word::Ra(link, memory) => keep(&mut self.ra, link, *memory, clocks),
+            Word::Dhcp6(link, memory) => keep(&mut self.dhcp6, link, *memory, clocks),
         }
     }
 
@@ -75,14 +77,14 @@ impl Memory {
         self.dhcp4.candidates(mac, clocks)
     }
 
-    pub(super) fn ra(&self, link: &str, wall: WallTime) -> Option<ra::Remembered> {
-        let (memory, age) = recall(&self.ra, link, wall)?;
-        Some(ra::Remembered { memory, age })
+    pub(super) fn ra(&self, link: &str, clocks: &Clocks) -> Option<ra::Remembered> {
+        let (memory, age, moved) = recall(&self.ra, link, clocks)?;
+        Some(ra::Remembered { memory, age, moved })
     }
 
-    pub(super) fn dhcp6(&self, link: &str, wall: WallTime) -> Option<dhcp6::Remembered> {
-        let (memory, age) = recall(&self.dhcp6, link, wall)?;
-        Some(dhcp6::Remembered { memory, age })
+    pub(super) fn dhcp6(&self, link: &str, clocks: &Clocks) -> Option<dhcp6::Remembered> {
+        let (memory, age, moved) = recall(&self.dhcp6, link, clocks)?;
+        Some(dhcp6::Remembered { memory, age, moved })
     }
 }
 
@@ -90,23 +92,29 @@ fn keep<T>(
     kept: &mut BTreeMap<Arc<str>, Dated<T>>,
     link: Arc<str>,
     memory: T,
-    wall: WallTime,
+    clocks: &Clocks,
 ) -> bool {
     if kept.len() >= MAX_LINKS && !kept.contains_key(&link) {
         kept.pop_first();
     }
-    let date = wall.0;
-    kept.insert(link, Dated { date, memory });
+    let dated = Dated {
+        date: clocks.wall.0,
+        boot_id: Arc::clone(&clocks.boot_id),
+        memory,
+    };
+    kept.insert(link, dated);
     true
 }
 
-/// What was kept lies in the past, whatever the clock says.
+/// What was kept lies in the past, whatever the clock says. The machine may have been carried elsewhere between two starts of
+/// the kernel.
 fn recall<T: Clone>(
     kept: &BTreeMap<Arc<str>, Dated<T>>,
     link: &str,
-    wall: WallTime,
-) -> Option<(T, Duration)> {
+    clocks: &Clocks,
+) -> Option<(T, Duration, bool)> {
     let dated = kept.get(link)?;
-    let age = Duration::from_secs(wall.0.checked_sub(dated.date)?);
-    Some((dated.memory.clone(), age))
+    let age = Duration::from_secs(clocks.wall.0.checked_sub(dated.date)?);
+    let moved = dated.boot_id != clocks.boot_id;
+    Some((dated.memory.clone(), age, moved))
 }

@@ -100,6 +100,9 @@ impl OnLink {
             if begun.ra || moved {
                 ra.client.handle_link_local(traits.link_local, now);
             }
+            if !traits.up && (was_up || begun.ra) {
+                ra.client.handle_detach(now);
+            }
             if is_back && !begun.ra {
                 ra.client.handle_reattach(now);
             }
@@ -107,6 +110,9 @@ impl OnLink {
         if let Some(dhcp6) = &mut self.dhcp6 {
             if begun.dhcp6 || moved {
                 dhcp6.client.handle_link_local(traits.link_local, now);
+            }
+            if !traits.up && (was_up || begun.dhcp6) {
+                dhcp6.client.handle_detach(now);
             }
             if is_back && !begun.dhcp6 {
                 dhcp6.client.handle_reattach(now);
@@ -164,7 +170,7 @@ impl OnLink {
                 secret: machine.secret,
                 network: Arc::new([]),
                 seed: seed ^ 1,
-                remembered: memory.ra(&traits.name, clocks.wall),
+                remembered: memory.ra(&traits.name, clocks),
             };
             ra::Client::new(setup, now)
         });
@@ -177,7 +183,7 @@ impl OnLink {
                 iaid,
                 hostname: None,
                 seed: seed ^ 2,
-                remembered: memory.dhcp6(&traits.name, clocks.wall),
+                remembered: memory.dhcp6(&traits.name, clocks),
             };
             dhcp6::Client::new(setup, now)
         });
@@ -273,10 +279,10 @@ impl OnLink {
     pub(super) fn renew(&mut self, now: Instant) {
         self.dhcp4(|client| client.renew(now));
         if let Some(ra) = &mut self.ra {
-            ra.client.handle_reattach(now);
+            ra.client.handle_renew(now);
         }
         if let Some(dhcp6) = &mut self.dhcp6 {
-            dhcp6.client.handle_reattach(now);
+            dhcp6.client.handle_renew(now);
         }
     }
 
@@ -395,6 +401,11 @@ impl OnLink {
                     }
                 }
             }
+        }
+        if let (Some(ra), Some(dhcp6)) = (&self.ra, &mut self.dhcp6)
+            && ra.client.is_same_place()
+        {
+            dhcp6.client.handle_same_place(now);
         }
         if let Some(dhcp6) = &mut self.dhcp6 {
             while let Some(event) = dhcp6.client.poll_event() {

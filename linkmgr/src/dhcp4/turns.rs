@@ -19,6 +19,7 @@ use super::wire::Reply;
 use super::{Event, Trouble};
 use crate::acd::{self, Acd, Pace};
 use crate::arp::{ArpPacket, EVERYBODY};
+use crate::offered::without_names;
 
 /// The least wait after a DECLINE (RFC 2131 §3.1 step 5).
 const DECLINE_WAIT: Duration = Duration::from_secs(10);
@@ -319,16 +320,5 @@ impl Client {
             witness,
             acquired_at: lease.acquired_at,
         })));
-    }
-}
-
-/// What is left of a supply while nobody knows in which network the link is: nothing that a name could be sent to.
-fn without_names(supply: Supply) -> Supply {
-    Supply {
-        upstreams: Vec::new(),
-        search: Vec::new(),
-        portal: None,
-        time_servers: Vec::new(),
-        ..supply
     }
 }

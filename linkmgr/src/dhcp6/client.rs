@@ -67,6 +67,8 @@ pub struct Client {
     informed: (Offered, Vec<u8>),
     /// Whether anybody has answered in this place.
     confirmed: bool,
+    /// Whether the link may have come to another place since somebody answered; nobody is named to be asked then.
+    moved: bool,
     key: Option<Key>,
     sol_max_rt: Option<u32>,
     inf_max_rt: Option<u32>,
@@ -150,6 +152,7 @@ impl Client {
             granted: <_>::default(),
             informed: <_>::default(),
             confirmed: false,
+            moved: remembered.as_ref().is_some_and(|kept| kept.moved),
             key: None,
             sol_max_rt: None,
             inf_max_rt: None,
@@ -277,8 +280,34 @@ impl Client {
         self.settle(now);
     }
 
+    /// Takes that the carrier is gone: wherever the link is next, names are sent to nobody before somebody speaks there.
+    pub fn handle_detach(&mut self, now: Instant) {
+        self.moved = true;
+        self.confirmed = false;
+        self.tell(now);
+    }
+
+    /// Takes that the link is known to be where it was: routers say so ([`crate::ra::Client::is_same_place`]).
+    pub fn handle_same_place(&mut self, now: Instant) {
+        if std::mem::take(&mut self.moved) {
+            self.settle(now);
+        }
+    }
+
+    /// Takes that what there is should be prolonged at once, for no reason but that somebody wants it.
+    pub fn handle_renew(&mut self, now: Instant) {
+        if self.state == State::Bound {
+            self.renew(now);
+        }
+        if let Information::Informed { refresh_at } = &mut self.information {
+            *refresh_at = now;
+        }
+        self.settle(now);
+    }
+
     /// Takes that the carrier is back, or that the machine was asleep: leases stay, and are confirmed.
     pub fn handle_reattach(&mut self, now: Instant) {
+        self.moved = true;
         if self.state != State::Released {
             self.reattach(now);
         }

@@ -258,6 +258,39 @@ fn back_on_a_link_addresses_are_confirmed() {
 }
 
 #[test]
+fn names_are_sent_to_nobody_until_somebody_says_where_the_link_is() {
+    let names = |link: &Link| !link.supply().upstreams.is_empty();
+    let mut link = Link::soliciting();
+    link.answer(&granted(MessageType::Advertise).with(option::PREFERENCE, &[255]));
+    link.answer(&reply().with(option::DNS, &[0x20; 16]));
+    assert!(names(&link));
+    link.client.handle_detach(link.now);
+    link.drain();
+    assert!(!names(&link));
+    assert_eq!(link.addresses(), [ADDRESS]);
+    link.client.handle_reattach(link.now);
+    link.drain();
+    assert!(!names(&link));
+    link.answer(&Answer::new(MessageType::Reply).status(0));
+    assert!(names(&link));
+    // A server that says nothing is no reason to do without names where routers say that it is the same place.
+    link.client.handle_detach(link.now);
+    link.client.handle_reattach(link.now);
+    link.drain();
+    link.step(11);
+    assert!(!names(&link) && link.supply().unconfirmed);
+    link.client.handle_same_place(link.now);
+    link.drain();
+    assert!(names(&link) && link.supply().unconfirmed);
+    // To ask again is no reason to doubt.
+    link.take_sent();
+    link.client.handle_renew(link.now);
+    link.drain();
+    assert_eq!(link.take_sent(), [MessageType::Renew]);
+    assert!(names(&link));
+}
+
+#[test]
 fn nobody_confirming_is_no_reason_to_drop_anything() {
     let mut link = bound();
     link.client.handle_reattach(link.now);
@@ -517,6 +550,7 @@ fn what_is_remembered_is_used_at_once_and_confirmed() {
     let remembered = Remembered {
         memory: memory.clone(),
         age,
+        moved: true,
     };
     let mut later = Link::begin(Dhcp6Settings::default(), Some(remembered));
     assert_eq!(later.addresses(), [ADDRESS]);
@@ -528,7 +562,14 @@ fn what_is_remembered_is_used_at_once_and_confirmed() {
     later.attach();
     assert_eq!(later.take_sent(), [MessageType::Confirm]);
     let age = Duration::from_secs(5000);
-    let over = Link::begin(Dhcp6Settings::default(), Some(Remembered { memory, age }));
+    let over = Link::begin(
+        Dhcp6Settings::default(),
+        Some(Remembered {
+            memory,
+            age,
+            moved: false,
+        }),
+    );
     assert_eq!(over.supplied, None);
 }
 

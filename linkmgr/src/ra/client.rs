@@ -14,7 +14,7 @@ use super::prefixes::Prefixes;
 use super::router::{Bucket, Router};
 use super::solicit::Solicitation;
 use super::supply;
-use super::wire::{Advertisement, solicitation};
+use super::wire::{Advertisement, PrefixInformation, solicitation};
 use super::{Dhcp6Flags, Event, Reachability, Report, Setup, Transmit};
 use crate::octets::earlier;
 
@@ -23,6 +23,9 @@ const ROUTERS_MAX: usize = 8;
 /// How long routers of before may take to answer once another one has: a solicitation lost, and the next one
 /// (`RTR_SOLICITATION_INTERVAL`, RFC 4861 §10).
 const GRACE: Duration = Duration::from_secs(5);
+/// How long routers of before may take to answer where nobody else speaks either: three solicitations and their answers
+/// (`MAX_RTR_SOLICITATIONS`, `RTR_SOLICITATION_INTERVAL`, `MAX_RTR_SOLICITATION_DELAY`, RFC 4861 §10), with their chance.
+const SILENCE: Duration = Duration::from_secs(14);
 /// The longest packet that is remembered.
 const REMEMBERED_MAX: usize = 1500;
 /// All routers of the link (RFC 4291 §2.7.1).
@@ -45,6 +48,12 @@ pub struct Client {
     /// For routers that were not heard before.
     strangers: Bucket,
     pub(super) delegated: bool,
+    /// Whether the link has no carrier, so that nobody is asked.
+    detached: bool,
+    /// Whether the link may have come to another place since its routers spoke; they name nobody to ask then.
+    pub(super) moved: bool,
+    /// Whether a router spoke here that was known before, with a prefix that it had before.
+    same_place: bool,
     /// When routers that were not heard in this place count as left behind.
     doubt_at: Option<Instant>,
     flags: Dhcp6Flags,
@@ -80,6 +89,9 @@ impl Client {
             solicitation: Solicitation::default(),
             strangers: Bucket::new(now),
             delegated: false,
+            detached: false,
+            moved: false,
+            same_place: false,
             doubt_at: None,
             flags: Dhcp6Flags::default(),
             told: None,
@@ -98,6 +110,8 @@ impl Client {
                 now,
             );
             client.routers.truncate(ROUTERS_MAX);
+            client.moved = remembered.moved;
+            client.doubt_at = (!client.routers.is_empty()).then(|| now + SILENCE);
         }
         client.solicitation.begin(now);
         client.settle(now);
@@ -109,7 +123,7 @@ impl Client {
     pub fn handle_link_local(&mut self, address: Option<Ipv6Addr>, now: Instant) {
         let is_first = self.link_local.is_none() && address.is_some();
         self.link_local = address;
-        if is_first && self.wants(now) {
+        if is_first && !self.detached && self.wants(now) {
             // A router answers a host that it knows by name at once, and others within three seconds (RFC 4861 §6.2.6).
             self.solicitation.begin(now);
         }
@@ -156,6 +170,8 @@ impl Client {
         let Some(router) = self.routers.get_mut(at) else {
             return;
         };
+        let had_before = |prefix: &PrefixInformation| self.prefixes.has(&prefix.prefix, from);
+        self.same_place |= !router.confirmed && said.prefixes.iter().any(had_before);
         router.hear(said, now);
         router.octets.clear();
         if octets.len() <= REMEMBERED_MAX {
@@ -171,12 +187,13 @@ impl Client {
         if has_fresh && !router.splits {
             self.prefixes.leave_out(from, &said.prefixes, now);
         }
-        if self.doubt_at.is_none() && self.routers.iter().any(|known| !known.confirmed) {
-            self.doubt_at = Some(now + GRACE);
-        }
         if self.routers.iter().all(|known| known.confirmed) {
             self.doubt_at = None;
+        } else {
+            let at = now + GRACE;
+            self.doubt_at = Some(self.doubt_at.map_or(at, |before| before.min(at)));
         }
+        self.moved = false;
     }
 
     /// Takes what the kernel says of a neighbour; who is no router of ours is passed over.
@@ -190,6 +207,7 @@ impl Client {
         let Some(router) = known.into_iter().find(|known| known.address == neighbour) else {
             return;
         };
+        router.reached |= reachability == Reachability::Reachable;
         if router.neighbour(reachability, now) {
             if router.reach.is_failed() {
                 // RFC 4861 §7.3.3: others are used; who they are is asked.
@@ -217,18 +235,48 @@ impl Client {
         self.settle(now);
     }
 
-    /// Takes that the carrier is back, or that the machine was asleep: what is known stays, and routers are asked at once.
-    /// Those that do not answer while others do count as left behind.
-    pub fn handle_reattach(&mut self, now: Instant) {
+    /// Takes that the carrier is gone: wherever the link is next, names are sent to nobody before a router speaks there.
+    pub fn handle_detach(&mut self, now: Instant) {
+        self.detached = true;
+        self.begin_anew();
+        self.settle(now);
+    }
+
+    fn begin_anew(&mut self) {
+        self.moved = true;
+        self.same_place = false;
+        self.doubt_at = None;
+        self.solicitation.stop();
         for router in &mut self.routers {
             router.confirmed = false;
+            router.reached = false;
+        }
+    }
+
+    /// Takes that the carrier is back, or that the machine was asleep: addresses and routes stay, and routers are asked at once.
+    /// Those that do not answer while others do count as left behind; all do when nobody answers, and none is reached.
+    pub fn handle_reattach(&mut self, now: Instant) {
+        self.detached = false;
+        self.begin_anew();
+        for router in &mut self.routers {
             // What was not reached without a carrier may be there.
             router.reach.reach();
         }
-        self.doubt_at = None;
+        self.doubt_at = (!self.routers.is_empty()).then(|| now + SILENCE);
         self.solicitation.begin(now);
-        self.expire(now);
         self.settle(now);
+    }
+
+    /// Takes that routers are to be asked at once, for no reason but that somebody wants it.
+    pub fn handle_renew(&mut self, now: Instant) {
+        self.solicitation.begin_owed(now);
+        self.settle(now);
+    }
+
+    /// Whether the network is known to be the one of before the carrier came: a router of then has spoken, with a prefix of
+    /// then.
+    pub const fn is_same_place(&self) -> bool {
+        self.same_place
     }
 
     /// Takes that time has passed.
@@ -236,10 +284,7 @@ impl Client {
         self.expire(now);
         if self.doubt_at.is_some_and(|at| at <= now) {
             self.doubt_at = None;
-            for router in self.routers.iter_mut().filter(|known| !known.confirmed) {
-                router.reach.fail(now);
-                self.prefixes.forsake(router.address, now);
-            }
+            self.leave_behind(now);
         }
         self.settle(now);
     }
@@ -266,7 +311,8 @@ impl Client {
 
     fn next_timer(&self) -> Option<(Instant, Timer)> {
         let refresh = match self.solicitation.next_at() {
-            // It is being asked.
+            // It is being asked, or cannot be.
+            _ if self.detached => None,
             Some(_) => None,
             None => self
                 .routers
@@ -320,6 +366,17 @@ impl Client {
         Some(self.routers.len() - 1)
     }
 
+    /// Gives up the routers that are not in this place. Where nobody has spoken, one that the kernel has reached is: it may
+    /// be one that answers no solicitation.
+    fn leave_behind(&mut self, now: Instant) {
+        let is_silent = self.routers.iter().all(|known| !known.confirmed);
+        let is_here = |known: &Router| known.confirmed || (is_silent && known.reached);
+        for router in self.routers.iter().filter(|known| !is_here(known)) {
+            self.prefixes.forsake(router.address, now);
+        }
+        self.routers.retain(is_here);
+    }
+
     fn expire(&mut self, now: Instant) {
         self.prefixes.expire(now);
         for router in &mut self.routers {
@@ -337,7 +394,7 @@ impl Client {
     fn settle(&mut self, now: Instant) {
         self.expire(now);
         self.tell(now);
-        let wants = self.wants(now);
+        let wants = !self.detached && self.wants(now);
         if wants {
             self.solicitation.begin_unless_running(now);
         } else {

@@ -155,6 +155,12 @@ impl Prefixes {
         ends.fold(None, earlier)
     }
 
+    /// Whether a router advertises this one.
+    pub(super) fn has(&self, prefix: &Prefix, router: Ipv6Addr) -> bool {
+        let mut known = self.list.iter();
+        known.any(|known| known.prefix == *prefix && known.routers.contains(&router))
+    }
+
     /// Whether a router advertises any of them.
     pub(super) fn has_any_of(&self, router: Ipv6Addr) -> bool {
         self.list

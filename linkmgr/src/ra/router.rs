@@ -64,6 +64,8 @@ pub(super) struct Router {
     pub(super) refresh_at: Option<Instant>,
     /// Whether it was heard in this place, since the carrier came.
     pub(super) confirmed: bool,
+    /// Whether the kernel has reached it in this place.
+    pub(super) reached: bool,
     /// Whether it tells what it has in several packets.
     pub(super) splits: bool,
     pub(super) reach: Reach,
@@ -179,6 +181,7 @@ impl Router {
             octets: Vec::new(),
             refresh_at: None,
             confirmed: false,
+            reached: false,
             splits: false,
             reach: Reach::default(),
             bucket: Bucket::new(now),

@@ -71,6 +71,11 @@ impl Solicitation {
         self.run = self.run.filter(|run| run.owed);
     }
 
+    /// Ends the run, whatever is owed: there is nobody to ask.
+    pub(super) const fn stop(&mut self) {
+        self.run = None;
+    }
+
     pub(super) fn next_at(&self) -> Option<Instant> {
         self.run.map(|run| run.next_at)
     }

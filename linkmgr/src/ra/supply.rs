@@ -42,6 +42,10 @@ pub(super) fn supply(client: &Client) -> Supply {
     }
     supply.sources = sources(client, &routers);
     routes(client, &mut supply);
+    // Whoever did not speak here names nobody to ask here, once somebody did.
+    let is_any_here = routers.iter().any(|router| router.confirmed);
+    let mut routers = routers;
+    routers.retain(|router| router.confirmed || !is_any_here);
     let link = &client.setup.link;
     let mut encrypted: Vec<_> = routers
         .iter()
@@ -80,7 +84,10 @@ pub(super) fn supply(client: &Client) -> Supply {
         latest(|router| router.retransmit.is_some()).and_then(|router| router.retransmit);
     supply.portal =
         latest(|router| router.portal.is_some()).and_then(|router| router.portal.clone());
-    supply
+    match client.moved {
+        true => offered::without_names(supply),
+        false => supply,
+    }
 }
 
 fn push<T: PartialEq>(list: &mut Vec<T>, item: T, max: usize) {

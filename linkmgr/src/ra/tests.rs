@@ -396,7 +396,7 @@ fn what_is_remembered_is_supplied_at_once_and_confirmed_by_the_router() {
     assert!(text.contains("fe80::a"));
     let before = network.supply();
 
-    let mut later = Network::remembering(memory.clone(), 600);
+    let mut later = Network::restarted(memory.clone(), 600);
     let supply = later.supply();
     assert!(supply.unconfirmed);
     assert_eq!(supply.addresses[0].prefix, before.addresses[0].prefix);
@@ -437,6 +437,144 @@ fn in_another_place_the_routers_of_before_count_as_left_behind() {
     let old = network.supply().addresses[0];
     assert!(old.preferred_until <= Some(network.now), "deprecated");
     assert!(old.valid_until > Some(network.now), "not cut");
+}
+
+/// A router that names a resolver, a suffix and a portal.
+fn naming(prefix: &str) -> Ra {
+    usual(prefix)
+        .rdnss(600, &["fe80::53"])
+        .dnssl(600, b"\x04home\x07example\0")
+        .option(37, b"https://portal.example/api\0\0\0\0")
+}
+
+fn names_anybody(supply: &Supply) -> bool {
+    let is_silent = supply.upstreams.is_empty() && supply.search.is_empty();
+    !is_silent || supply.portal.is_some()
+}
+
+#[test]
+fn names_are_sent_to_nobody_between_two_places() {
+    let mut network = Network::new();
+    network.hear(A, &naming("2001:db8:1::"));
+    assert!(names_anybody(&network.supply()));
+    let sent = network.sent();
+    network.client.handle_detach(network.now);
+    network.drain();
+    assert!(!names_anybody(&network.supply()));
+    assert_eq!(network.routes(), ["::/0 via fe80::a"]);
+    network.step(500);
+    assert_eq!(network.sent(), sent, "there is nobody to ask");
+    network.client.handle_reattach(network.now);
+    network.drain();
+    assert_eq!(network.sent(), sent + 1);
+    assert!(!names_anybody(&network.supply()));
+    network.neighbour(A, Reachability::Reachable);
+    assert!(
+        !names_anybody(&network.supply()),
+        "many routers are fe80::1"
+    );
+    network.hear(B, &usual("2001:db8:2::").rdnss(600, &["2001:db8:2::53"]));
+    let supply = network.supply();
+    let asked: Vec<String> = supply.upstreams.iter().map(ToString::to_string).collect();
+    assert_eq!(asked, ["2001:db8:2::53"], "nobody of before");
+    assert!(supply.search.is_empty() && supply.portal.is_none());
+    network.hear(A, &naming("2001:db8:1::"));
+    assert_eq!(network.supply().upstreams.len(), 2);
+}
+
+#[test]
+fn where_no_router_speaks_those_of_before_are_left_behind() {
+    let mut network = Network::new();
+    network.hear(A, &naming("2001:db8:1::"));
+    network.step(100);
+    network.client.handle_detach(network.now);
+    network.client.handle_reattach(network.now);
+    network.drain();
+    network.step(13);
+    assert_eq!(network.routes(), ["::/0 via fe80::a"]);
+    network.step(1);
+    assert_eq!(network.routes(), Vec::<String>::new());
+    let old = network.supply().addresses[0];
+    assert!(old.preferred_until <= Some(network.now), "deprecated");
+    assert!(old.valid_until > Some(network.now), "not cut");
+    network.hear(A, &naming("2001:db8:1::"));
+    assert_eq!(network.routes(), ["::/0 via fe80::a"]);
+    assert_eq!(network.supply().addresses.len(), 1);
+    assert_eq!(network.supply().addresses[0].prefix, old.prefix);
+    assert!(network.supply().addresses[0].preferred_until > Some(network.now));
+}
+
+#[test]
+fn a_router_that_is_reached_stays_though_it_answers_no_solicitation() {
+    let mut network = Network::new();
+    network.hear(A, &naming("2001:db8:1::"));
+    network.hear(B, &usual("2001:db8:2::"));
+    network.client.handle_detach(network.now);
+    network.client.handle_reattach(network.now);
+    network.drain();
+    network.neighbour(A, Reachability::Reachable);
+    network.step(60);
+    assert_eq!(network.routes(), ["::/0 via fe80::a"]);
+    assert!(network.supply().unconfirmed && !names_anybody(&network.supply()));
+    // That was of another place.
+    network.client.handle_detach(network.now);
+    network.client.handle_reattach(network.now);
+    network.drain();
+    network.step(14);
+    assert_eq!(network.routes(), Vec::<String>::new());
+}
+
+#[test]
+fn a_router_of_before_is_left_behind_though_the_new_one_leads_nowhere() {
+    let mut network = Network::new();
+    network.hear(A, &naming("2001:db8:1::"));
+    network.client.handle_reattach(network.now);
+    network.drain();
+    network.hear(B, &Ra::new(0).prefix("fd00:1::", 64, 0xc0, 86400, 14400));
+    network.step(6);
+    assert_eq!(network.routes(), Vec::<String>::new());
+}
+
+#[test]
+fn to_ask_again_is_no_reason_to_doubt() {
+    let mut network = Network::new();
+    network.hear(A, &naming("2001:db8:1::"));
+    network.step(10);
+    let (before, sent) = (network.supply(), network.sent());
+    network.client.handle_renew(network.now);
+    network.drain();
+    assert_eq!(network.sent(), sent + 1);
+    network.step(60);
+    assert_eq!(network.supply(), before);
+}
+
+#[test]
+fn after_a_restart_names_are_sent_on_but_not_after_a_boot() {
+    let mut network = Network::new();
+    network.hear(A, &naming("2001:db8:1::"));
+    let memory = network.kept.clone().unwrap();
+    let boot = Network::remembering(memory.clone(), 5);
+    assert_eq!(boot.routes(), ["::/0 via fe80::a"]);
+    assert!(!names_anybody(&boot.supply()));
+    let mut restart = Network::restarted(memory, 5);
+    assert!(names_anybody(&restart.supply()) && restart.supply().unconfirmed);
+    restart.step(14);
+    assert!(!names_anybody(&restart.supply()), "nobody is here");
+}
+
+#[test]
+fn the_same_router_with_the_same_prefix_is_the_same_place() {
+    let mut network = Network::new();
+    network.hear(A, &naming("2001:db8:1::"));
+    assert!(!network.client.is_same_place(), "it was never away");
+    for (prefix, is_same) in [("2001:db8:1::", true), ("2001:db8:2::", false)] {
+        network.client.handle_detach(network.now);
+        network.client.handle_reattach(network.now);
+        network.drain();
+        assert!(!network.client.is_same_place());
+        network.hear(A, &naming(prefix));
+        assert_eq!(network.client.is_same_place(), is_same, "{prefix}");
+    }
 }
 
 #[test]

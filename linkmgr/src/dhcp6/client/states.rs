@@ -148,7 +148,7 @@ impl Client {
         self.state = State::Requesting(exchange, server, leases);
     }
 
-    fn renew(&mut self, now: Instant) {
+    pub(super) fn renew(&mut self, now: Instant) {
         let kind = MessageType::Renew;
         let exchange = Exchange::new(kind, Manner::of(kind), &mut self.rng, now);
         let ends_at = earlier(self.leases.rebind_at, self.leases.last_until());

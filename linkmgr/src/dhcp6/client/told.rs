@@ -1,6 +1,7 @@
 //! What is told of leases and options? Events when something has changed, and the report.
 
 use super::*;
+use crate::offered::without_names;
 
 impl Client {
     pub(super) fn tell(&mut self, now: Instant) {
@@ -9,6 +10,10 @@ impl Client {
             &[&self.granted.0, &self.informed.0],
             self.confirmed,
         );
+        let supply = match self.moved && !self.confirmed {
+            true => without_names(supply),
+            false => supply,
+        };
         if supply == Supply::default() {
             if self.told.take().is_some() {
                 self.events

@@ -32,9 +32,22 @@ impl Network {
         Self::begin(settings, None)
     }
 
+    /// The kernel was started anew since.
     pub(super) fn remembering(memory: Memory, age: u64) -> Self {
+        Self::recalling(memory, age, true)
+    }
+
+    /// The kernel was not started anew since.
+    pub(super) fn restarted(memory: Memory, age: u64) -> Self {
+        Self::recalling(memory, age, false)
+    }
+
+    fn recalling(memory: Memory, age: u64, moved: bool) -> Self {
         let age = Duration::from_secs(age);
-        Self::begin(RaSettings::default(), Some(Remembered { memory, age }))
+        Self::begin(
+            RaSettings::default(),
+            Some(Remembered { memory, age, moved }),
+        )
     }
 
     fn begin(settings: RaSettings, remembered: Option<Remembered>) -> Self {
