@@ -13,29 +13,40 @@ use super::{
     until_answer,
 };
 
-/// What `[carrier]` says, and for how long what is fixed and what was supplied stay; `None` for ever.
+/// What `[carrier]` of the profiles and the switch of `linnet.toml` say, and for how long what is fixed and what was supplied stay; `None` for ever.
 struct Way {
     name: &'static str,
+    switch: &'static str,
     carrier: &'static str,
     fixed: Option<u64>,
     supplied: Option<u64>,
 }
 
-const WAYS: [Way; 3] = [
+const WAYS: [Way; 4] = [
+    Way {
+        name: "switched-off",
+        switch: "[links]\ncarrier = false\n",
+        carrier: "",
+        fixed: None,
+        supplied: None,
+    },
     Way {
         name: "ignored",
+        switch: "",
         carrier: "[carrier]\nsupplied = \"ignore\"\n",
         fixed: None,
         supplied: None,
     },
     Way {
         name: "graceful",
+        switch: "",
         carrier: "[carrier]\nfixed = \"2s\"\nsupplied = \"2s\"\n",
         fixed: Some(2000),
         supplied: Some(2000),
     },
     Way {
         name: "at-once",
+        switch: "",
         carrier: "[carrier]\nfixed = \"0s\"\nsupplied = \"0s\"\n",
         fixed: Some(0),
         supplied: Some(0),
@@ -94,7 +105,10 @@ fn until_there(wanted: &There) {
 fn configure(office: &Office, way: &Way) {
     office.configure(
         "linnet.toml",
-        "[resolver]\ndnssec = \"off\"\nrecursion = \"never\"\n",
+        &format!(
+            "[resolver]\ndnssec = \"off\"\nrecursion = \"never\"\n{}",
+            way.switch
+        ),
     );
     office.configure(
         "profiles/any.toml",
