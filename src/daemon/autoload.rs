@@ -5,10 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use inotify::{EventMask, Inotify, WatchMask};
 use linnet::config_dirs;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use resolver_io::file_events::{EventMask, FileEvents, WatchMask};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
@@ -19,8 +17,6 @@ use crate::input::Input;
 const REST: Duration = Duration::from_millis(200);
 /// How long files that never rest go unread.
 const MAX_UNREST: Duration = Duration::from_secs(2);
-/// Room for some tens of events, in bytes.
-const EVENT_BUFFER: usize = 4096;
 
 /// Follows the directories of the configuration, or does not.
 #[derive(Debug)]
@@ -90,7 +86,7 @@ async fn follow(directories: Vec<PathBuf>, inputs: mpsc::Sender<Input>) {
 /// What is watched.
 #[derive(Debug)]
 struct Watch {
-    inotify: AsyncFd<Inotify>,
+    events: FileEvents,
 }
 
 impl Watch {
@@ -104,7 +100,7 @@ impl Watch {
             .union(WatchMask::MOVE_SELF)
             .union(WatchMask::ATTRIB)
             .union(WatchMask::ONLYDIR);
-        let inotify = Inotify::init()?;
+        let events = FileEvents::new()?;
         let all = directories.iter().flat_map(|directory| {
             [
                 directory.clone(),
@@ -116,7 +112,7 @@ impl Watch {
             let mut there = directory.ancestors();
             let mut added = Err(io::ErrorKind::NotFound.into());
             while let Some(at) = there.next().filter(|_| added.is_err()) {
-                added = inotify.watches().add(at, CHANGES);
+                added = events.add(at, CHANGES).map(drop);
                 if let Err(error) = &added
                     && error.kind() != io::ErrorKind::NotFound
                 {
@@ -125,23 +121,20 @@ impl Watch {
             }
             added?;
         }
-        Ok(Self {
-            // SAFETY: an inotify instance owns one descriptor from its birth to its drop.
-            inotify: unsafe { AsyncFd::register_with_interest(inotify, Interest::READABLE) }?,
-        })
+        Ok(Self { events })
     }
 
     /// Waits until something happened to a file, and all rest.
     async fn stirred(&mut self) {
         loop {
-            self.readable().await;
+            self.events.readable().await;
             if self.drain() {
                 break;
             }
         }
         let latest = Instant::now() + MAX_UNREST;
         let mut rests_at = Instant::now() + REST;
-        while timeout_at(rests_at.min(latest), self.readable())
+        while timeout_at(rests_at.min(latest), self.events.readable())
             .await
             .is_ok()
         {
@@ -151,33 +144,16 @@ impl Watch {
         }
     }
 
-    async fn readable(&self) {
-        match self.inotify.readable().await {
-            Ok(mut guard) => guard.retain_ready(),
-            // The runtime is shutting down.
-            Err(_) => std::future::pending().await,
-        }
-    }
-
     /// Takes all events; returns whether any matters.
     fn drain(&mut self) -> bool {
-        let mut buffer = [0; EVENT_BUFFER];
         let mut matters = false;
-        loop {
-            let taken = self.inotify.try_io_mut(Interest::READABLE, |inotify| {
-                let events = inotify.read_events(&mut buffer)?;
-                for event in events {
-                    let is_whole = event.name.is_none()
-                        || event.mask.contains(EventMask::Q_OVERFLOW)
-                        || event.mask.contains(EventMask::ISDIR);
-                    matters |= is_whole || event.name.is_some_and(is_read);
-                }
-                Ok(())
-            });
-            if taken.is_err() {
-                return matters;
-            }
-        }
+        self.events.drain(|event| {
+            let is_whole = event.name.is_none()
+                || event.mask.contains(EventMask::Q_OVERFLOW)
+                || event.mask.contains(EventMask::ISDIR);
+            matters |= is_whole || event.name.is_some_and(is_read);
+        });
+        matters
     }
 }
 

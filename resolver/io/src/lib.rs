@@ -41,6 +41,7 @@ mod calls;
 mod clients;
 mod clock;
 pub mod edns;
+pub mod file_events;
 pub mod frame;
 mod handover;
 pub mod holder;

@@ -15,10 +15,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use inotify::WatchDescriptor;
 use tokio::time::Instant;
+
+use crate::file_events::{EventMask, FileEvents, WatchMask};
 
 /// How long a file must rest before it is read: writers that truncate and write leave it half-written in between.
 pub const REST: Duration = Duration::from_millis(30);
@@ -30,8 +30,6 @@ pub const MAX_WATCHED: u64 = 64 << 20;
 const MAX_SYMLINKS: usize = 40;
 /// How often the way is walked anew when it changes meanwhile.
 const MAX_WALKS: usize = 3;
-/// Room for some tens of events, in bytes.
-const EVENT_BUFFER: usize = 4096;
 
 /// Follows one file by its path.
 ///
@@ -39,7 +37,7 @@ const EVENT_BUFFER: usize = 4096;
 #[derive(Debug)]
 pub struct FileWatch {
     path: PathBuf,
-    inotify: AsyncFd<Inotify>,
+    events: FileEvents,
     /// The names that matter in each watched directory; empty for a watched file.
     names_by_watch: BTreeMap<i32, BTreeSet<OsString>>,
     watches: Vec<WatchDescriptor>,
@@ -93,11 +91,9 @@ impl FileWatch {
             path: path.to_owned(),
             source,
         };
-        let inotify = Inotify::init().map_err(failed)?;
         let mut watch = Self {
             path: path.to_owned(),
-            // SAFETY: an inotify instance owns one descriptor from its birth to its drop.
-            inotify: unsafe { AsyncFd::register(inotify) }.map_err(|error| failed(error.into()))?,
+            events: FileEvents::new().map_err(failed)?,
             names_by_watch: BTreeMap::new(),
             watches: Vec::new(),
             last: None,
@@ -136,14 +132,14 @@ impl FileWatch {
         loop {
             match self.unrest {
                 None => {
-                    self.readable().await;
+                    self.events.readable().await;
                     self.drain();
                 }
                 Some(unrest) => {
                     let read_at = unrest.read_at.min(unrest.read_latest_at);
                     // A timer that is up wins, or a file that never rests would never be read.
                     if Instant::now() < read_at
-                        && tokio::time::timeout_at(read_at, self.readable())
+                        && tokio::time::timeout_at(read_at, self.events.readable())
                             .await
                             .is_ok()
                     {
@@ -161,39 +157,16 @@ impl FileWatch {
         }
     }
 
-    async fn readable(&self) {
-        match self.inotify.readable().await {
-            Ok(mut guard) => guard.retain_ready(),
-            // The runtime is shutting down.
-            Err(_) => std::future::pending().await,
-        }
-    }
-
     /// Takes all events; those that matter start or prolong the unrest.
     fn drain(&mut self) {
-        let mut buffer = [0; EVENT_BUFFER];
         let mut matters = false;
-        loop {
-            let taken = self.inotify.try_io_mut(Interest::READABLE, |inotify| {
-                match inotify.read_events(&mut buffer) {
-                    Ok(events) => {
-                        for event in events {
-                            let lost = event.mask.contains(EventMask::Q_OVERFLOW);
-                            let id = event.wd.get_watch_descriptor_id();
-                            matters |= lost
-                                || self.names_by_watch.get(&id).is_some_and(|names| {
-                                    event.name.is_none_or(|name| names.contains(name))
-                                });
-                        }
-                        Ok(())
-                    }
-                    Err(error) => Err(error),
-                }
-            });
-            if taken.is_err() {
-                break;
-            }
-        }
+        let names_by_watch = &self.names_by_watch;
+        self.events.drain(|event| {
+            let lost = event.mask.contains(EventMask::Q_OVERFLOW);
+            let names = names_by_watch.get(&event.wd.get_watch_descriptor_id());
+            matters |= lost
+                || names.is_some_and(|names| event.name.is_none_or(|name| names.contains(name)));
+        });
         if matters {
             let now = Instant::now();
             let latest = self
@@ -236,7 +209,7 @@ impl FileWatch {
         let mut names_by_watch: BTreeMap<i32, BTreeSet<OsString>> = BTreeMap::new();
         let mut watches = Vec::new();
         let mut add = |at: &Path, mask: WatchMask| -> io::Result<i32> {
-            let watch = self.inotify.get_ref().watches().add(at, mask)?;
+            let watch = self.events.add(at, mask)?;
             let id = watch.get_watch_descriptor_id();
             watches.push(watch);
             Ok(id)
@@ -259,8 +232,7 @@ impl FileWatch {
         }
         for old in std::mem::replace(&mut self.watches, watches) {
             if !names_by_watch.contains_key(&old.get_watch_descriptor_id()) {
-                // A watch whose directory is gone has gone with it.
-                drop(self.inotify.get_ref().watches().remove(old));
+                self.events.remove(old);
             }
         }
         self.names_by_watch = names_by_watch;
