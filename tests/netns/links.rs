@@ -5,6 +5,7 @@ mod carrier;
 mod delegation;
 mod mistakes;
 mod networkd;
+mod places;
 mod routers;
 mod sleep;
 mod switches;
