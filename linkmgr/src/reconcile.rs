@@ -27,8 +27,9 @@ use crate::status::{Item, ItemState, LinkReport, LinkTimer, Setting, StopLevel};
 use decide::{Decision, Step, Unsettled, View, WriteDown};
 use record::Record;
 
-/// Requests that wait for answers at most: their acknowledgements fit into the socket's least buffer.
-pub const MAX_IN_FLIGHT: usize = 64;
+/// Requests that wait for answers at most: enough for the kernel to do while a plan for a thousand links is made, and few enough that what comes
+/// after them, a stop above all, waits less than a tenth of a second.
+pub const MAX_IN_FLIGHT: usize = 512;
 /// How long what a run before has left waits for its supplier to say it again: longer than a DHCP server is asked.
 const INHERITED: Duration = Duration::from_secs(60);
 /// How long after a failure the journal is tried again.

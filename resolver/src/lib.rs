@@ -305,6 +305,7 @@ impl Resolver {
 
     /// Takes a client's question; the answer may be ready at once (cache, hosts, refusal).
     pub fn handle_query(&mut self, query: ClientQuery<'_>, now: Instant) {
+        self.stir_reach(now);
         self.receive(query, None, now);
     }
 

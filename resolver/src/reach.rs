@@ -13,7 +13,8 @@
 //! | part | where |
 //! |---|---|
 //! | how many findings move a link | `track` |
-//! | when it is asked, and what a round comes to | `prober` |
+//! | when it is asked | `prober` |
+//! | what a round comes to | `seen` |
 //! | what may be asked of a network that wants a person first | `jail` |
 //! | requests and replies, what a portal says | [`http`], [`api`] |
 
@@ -22,6 +23,7 @@ mod asking;
 pub mod http;
 pub(crate) mod jail;
 mod prober;
+mod seen;
 mod track;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -43,7 +45,8 @@ use crate::upstream::Change;
 use api::PortalWord;
 use http::Wants;
 use jail::Jail;
-use prober::{Occasion, Part, Prober};
+use prober::{Occasion, Prober};
+use seen::Part;
 
 pub(crate) use asking::Asked;
 
@@ -200,6 +203,8 @@ pub(crate) struct Reaching {
     visiting: BTreeMap<VisitId, Asked>,
     resolving: BTreeMap<(LinkId, Part), asking::Resolving>,
     last_visit: u64,
+    /// From when on a prober wants to hear that somebody asks for a name.
+    idle_until: Option<Instant>,
 }
 
 impl Resolver {
@@ -239,6 +244,8 @@ impl Resolver {
             self.reaching.probers.insert(link, prober);
             links.push(link);
         }
+        // Links that are judged set it again.
+        self.reaching.idle_until = None;
         for (link, gone) in before {
             self.timers.clear(Timer::Reach, key(link));
             self.reaching.told.remove(&link);
@@ -344,6 +351,22 @@ impl Resolver {
         match at.and_then(Prober::poll_timeout) {
             Some(at) => self.timers.set(Timer::Reach, key(link), at),
             None => self.timers.clear(Timer::Reach, key(link)),
+        }
+        let probers = self.reaching.probers.values();
+        self.reaching.idle_until = probers.filter_map(Prober::idle_until).min();
+    }
+
+    /// Hears that somebody uses the host: links that are bad are tried again, when they have not been for long enough.
+    pub fn stir_reach(&mut self, now: Instant) {
+        if self.reaching.idle_until.is_none_or(|until| until > now) {
+            return;
+        }
+        let links: Vec<LinkId> = self.reaching.probers.keys().copied().collect();
+        for link in links {
+            if let Some(prober) = self.reaching.probers.get_mut(&link) {
+                prober.stir(now);
+                self.set_reach_timer(link);
+            }
         }
     }
 

@@ -508,6 +508,8 @@ impl<'a> Running<'a> {
                     for transmit in transmits {
                         self.link_io.ports.send(&transmit);
                     }
+                    // What comes back is for the kernel.
+                    self.link_io.requester.prepare();
                 }
                 Effect::Announce(announcement) => announce(&announcement),
                 Effect::Listeners(listeners) => {

@@ -4,6 +4,9 @@ The measured program runs in the namespace of the bench; its network is another 
 turns, each run begins with nothing kept.
 """
 
+import ctypes
+import fcntl
+import math
 import os
 import random
 import shutil
@@ -17,16 +20,19 @@ import tempfile
 import time
 from pathlib import Path
 
+import links_table
 import network_manager
 
 RUNS = int(os.environ.get("RUNS", "7"))
-ROUTES = int(os.environ.get("ROUTES", "200000"))
+ROUTES = [int(size) for size in os.environ.get("ROUTES", "200000,1000000").split(",")]
 PAIRS = int(os.environ.get("PAIRS", "500"))
 IDLE = int(os.environ.get("IDLE", "60"))
 OWN = int(os.environ.get("OWN", "1000"))
-MANY = int(os.environ.get("MANY", "10000"))
+MANY = [int(size) for size in os.environ.get("MANY", "10000,64000").split(",")]
 NETWORKD = "/lib/systemd/systemd-networkd"
 NAME_ADDRESS = "192.0.2.80"
+# How long a program may take where there are many links.
+PATIENCE = 300.0
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -34,11 +40,15 @@ def sh(command):
     return subprocess.run(command, shell=True, check=True, capture_output=True, text=True).stdout
 
 
+class InVain(Exception):
+    """What was waited for has not come."""
+
+
 def until(what, holds, limit=30.0, pause=0.0005):
     begun = time.monotonic()
     while not holds():
         if time.monotonic() - begun > limit:
-            raise SystemExit(f"in vain: {what}")
+            raise InVain(what)
         time.sleep(pause)
     return time.monotonic()
 
@@ -48,8 +58,6 @@ def has_address():
     query = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with query:
         try:
-            import fcntl
-
             fcntl.ioctl(query, 0x8915, struct.pack("256s", b"c0"))
             return True
         except OSError:
@@ -97,6 +105,7 @@ def wakeups(pid):
 class Linnetd:
     name = "linnetd"
     resolves = True
+    settings = '[resolver]\ndnssec = "off"\nrecursion = "never"\n'
 
     def __init__(self, folder):
         self.folder = folder
@@ -107,7 +116,7 @@ class Linnetd:
             shutil.rmtree(self.folder / part, ignore_errors=True)
         profiles = self.folder / "etc" / "profiles"
         profiles.mkdir(parents=True, exist_ok=True)
-        (self.folder / "etc" / "linnet.toml").write_text('[resolver]\ndnssec = "off"\nrecursion = "never"\n')
+        (self.folder / "etc" / "linnet.toml").write_text(self.settings)
         (profiles / "c.toml").write_text('match = { name = "c0" }\ndhcp4 = true\n')
         options = [f"--{part}-dir={self.folder / where}" for part, where in
                    (("config", "etc"), ("runtime", "run"), ("state", "state"))]
@@ -163,15 +172,58 @@ def raise_network(folder):
     sh("mount -t tmpfs tmpfs /run && mkdir -p /run/netns && mount --bind /run/netns /run/netns && mount -t sysfs -o ro sysfs /sys")
     sh("ip link set lo up && ip netns add lan && ip -n lan link set lo up && ip link add c0 type veth peer name s0 netns lan && "
        "ip -n lan addr add 192.0.2.1/24 dev s0 && ip -n lan link set s0 up")
+    return raise_servers(folder)
+
+
+def raise_servers(folder, *more):
+    """What gives addresses in the network and answers for names; without `more` for one zone only."""
     log = open(folder / "dnsmasq.log", "ab")
     return subprocess.Popen(
         ["ip", "netns", "exec", "lan", "dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--user=root", "--group=root", "--interface=s0",
          "--bind-dynamic", "--no-resolv", "--no-hosts", "--no-ping", "--dhcp-authoritative", "--dhcp-range=192.0.2.100,192.0.2.200,1h",
-         f"--dhcp-leasefile={folder / 'leases'}", f"--address=/test/{NAME_ADDRESS}"], stdout=log, stderr=log)
+         f"--dhcp-leasefile={folder / 'leases'}", f"--address=/test/{NAME_ADDRESS}", *more], stdout=log, stderr=log)
+
+
+class Plug:
+    """The other end of the cable. A process that waits in the network takes it up and down, and tells when it asked the kernel to: starting `ip`
+    for it costs as much as a lease does, and is nobody's doing here."""
+
+    the = None
+
+    def __init__(self):
+        self.end, other = socket.socketpair()
+        if os.fork() == 0:
+            self.end.close()
+            self.serve(other)
+            os._exit(0)
+        other.close()
+
+    @staticmethod
+    def serve(orders):
+        with open("/run/netns/lan") as namespace:
+            if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0) != 0:
+                return
+        control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        while order := orders.recv(4):
+            # SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP
+            flags = struct.unpack_from("16sH", fcntl.ioctl(control, 0x8913, struct.pack("16sH14x", b"s0", 0)))[1]
+            flags = flags | 1 if order == b"up" else flags & ~1
+            request = struct.pack("16sH14x", b"s0", flags)
+            asked_at = time.monotonic()
+            fcntl.ioctl(control, 0x8914, request)
+            orders.send(struct.pack("d", asked_at))
+
+    def set(self, how):
+        """Takes it up or down; returns when the kernel was asked."""
+        self.end.send(how.encode())
+        told = self.end.recv(8)
+        if len(told) != 8:
+            raise SystemExit("the other end of the cable cannot be reached")
+        return struct.unpack("d", told)[0]
 
 
 def plug(how):
-    sh(f"ip -n lan link set s0 {how}")
+    return Plug.the.set(how)
 
 
 def clean():
@@ -196,7 +248,7 @@ def from_start(subject):
     subject.prepare()
     begun = time.monotonic()
     process = subject.start()
-    took = until("an address", has_address) - begun
+    took = until("an address", has_address, pause=0.0001) - begun
     stop(subject, process)
     return took
 
@@ -209,17 +261,15 @@ def from_carrier(subject):
     process = subject.start()
     until("it runs", subject.is_up)
     time.sleep(1.0)
-    begun = time.monotonic()
-    plug("up")
-    address = until("an address", has_address) - begun
+    begun = plug("up")
+    address = until("an address", has_address, pause=0.0001) - begun
     answer = until("an answer", answers) - begun if subject.resolves else None
     back = None
     if subject.resolves:
         time.sleep(7.0)
         plug("down")
         time.sleep(2.0)
-        begun = time.monotonic()
-        plug("up")
+        begun = plug("up")
         back = until("an answer again", answers) - begun
     stop(subject, process)
     return address, answer, back
@@ -253,22 +303,70 @@ def scale(subject):
     subprocess.run(["ip", "-batch", "-"], input="\n".join(f"link del a{i}" for i in range(PAIRS)), text=True, check=True)
     before, memory = settle(process), resident(process.pid)
     sh("ip link add f0 type veth peer name f1 && ip link set f0 up && ip link set f1 up && ip addr add 203.0.113.1/24 dev f0")
-    for protocol in ("bird", "static"):
-        before = settle(process)
-        routes = "\n".join(
-            f"route add {10 + (i >> 16)}.{i >> 8 & 255}.{i & 255}.0/24 via 203.0.113.2 proto {protocol}" for i in range(ROUTES))
-        subprocess.run(["ip", "-batch", "-"], input=routes, text=True, check=True)
-        sh(f"ip route flush proto {protocol}")
-        results[f"{ROUTES} foreign routes, proto {protocol}, added and deleted: CPU, s"] = settle(process) - before
-    results["more resident after that, MiB"] = resident(process.pid) - memory
+    for count in ROUTES:
+        for protocol in ("bird", "static"):
+            before = settle(process)
+            routes = "\n".join(
+                f"route add {10 + (i >> 16)}.{i >> 8 & 255}.{i & 255}.0/24 via 203.0.113.2 proto {protocol}" for i in range(count))
+            subprocess.run(["ip", "-batch", "-"], input=routes, text=True, check=True)
+            sh(f"ip route flush proto {protocol}")
+            results[f"{count} foreign routes, proto {protocol}, added and deleted: CPU, s"] = settle(process) - before
+        results[f"{count} foreign routes: more resident after that, MiB"] = resident(process.pid) - memory
     sh("ip link del f0")
+    results[f"wake-ups in {IDLE} s of idleness, with a lease, without an Internet"] = idle(process, started)
+    stop(subject, process)
+    return results
+
+
+def idle(process, started):
+    """How often a program wakes for nothing. linnetd looks at a clock that nobody synchronises 5, 15 and 35 s after its start, and then when
+    somebody asks; and by then it has tried often enough to reach an Internet."""
     settle(process)
-    # linnetd looks at a clock that nobody synchronises 5, 15 and 35 s after its start, and then when somebody asks.
-    time.sleep(max(0.0, started + 40.0 - time.monotonic()))
+    time.sleep(max(0.0, started + 75.0 - time.monotonic()))
     before = wakeups(process.pid)
     time.sleep(IDLE)
-    results[f"wake-ups in {IDLE} s of idleness"] = wakeups(process.pid) - before
+    return wakeups(process.pid) - before
+
+
+class Internet:
+    """A root of its own, signed, behind the name server of the network."""
+
+    def __init__(self, folder):
+        self.folder = folder / "internet"
+        self.folder.mkdir()
+        key = sh(f"dnssec-keygen -q -K {self.folder} -a ECDSAP256SHA256 -f KSK .").strip()
+        self.anchor = (self.folder / f"{key}.key").read_text()
+        (self.folder / "zone").write_text(
+            ". 86400 IN SOA a.root. nobody.root. 1 1800 900 604800 86400\n. 86400 IN NS a.root.\na.root. 86400 IN A 192.0.2.2\n" + self.anchor)
+        sh(f"cd {self.folder} && dnssec-signzone -S -z -o . -f signed zone {key}")
+        (self.folder / "conf").write_text(
+            f'server:\n  ip-address: 127.0.0.2\n  username: ""\n  chroot: ""\n  zonesdir: "{self.folder}"\n  pidfile: "{self.folder}/pid"\n'
+            f'  zonelistfile: "{self.folder}/list"\n  xfrdfile: ""\n  xfrdir: "{self.folder}"\n  database: ""\n'
+            'remote-control:\n  control-enable: no\nzone:\n  name: "."\n  zonefile: "signed"\n')
+        log = open(self.folder / "log", "ab")
+        self.process = subprocess.Popen(["ip", "netns", "exec", "lan", "nsd", "-d", "-c", str(self.folder / "conf")], stdout=log, stderr=log)
+
+
+def idle_with_internet(subject, folder):
+    """The same where there is an Internet and linnetd has found it, with everything that it validates switched on."""
+    internet = Internet(folder)
+    anchors = folder / "etc" / "anchors.d"
+    anchors.mkdir(parents=True, exist_ok=True)
+    (anchors / "root.key").write_text(internet.anchor)
+    subject.settings = '[resolver]\nrecursion = "never"\ntrust-anchors = "anchors.d"\n'
+    router = raise_servers(folder, "--server=127.0.0.2")
+    clean()
+    plug("up")
+    started = time.monotonic()
+    process = subject.start()
+    until("an address", has_address)
+    until("an Internet", lambda: '"validated"' in subject.ask("status", "--json"), pause=0.2)
+    results = {f"wake-ups in {IDLE} s of idleness, with a lease, with an Internet": idle(process, started)}
     stop(subject, process)
+    subject.settings = Linnetd.settings
+    for other in (router, internet.process):
+        other.terminate()
+        other.wait()
     return results
 
 
@@ -334,8 +432,9 @@ def own_links(subject, folder):
     begun = time.monotonic()
     subject.ask("config", "reload")
     read = time.monotonic() - begun
-    until("all routes", lambda: own_routes() == OWN, pause=0.005)
-    took = until("all rules", lambda: own_rules() == OWN, pause=0.005) - begun
+    # To look is dear, and the looker has half of the machine: not too often.
+    until("all routes", lambda: own_routes() == OWN, pause=0.02)
+    took = until("all rules", lambda: own_rules() == OWN, pause=0.01) - begun
     results[f"{OWN} own links: by ip -batch, ms"] = by_ip * 1e3
     results[f"{OWN} own links: from the reload on, ms"] = took * 1e3
     results[f"{OWN} own links: of it until the reload is answered, ms"] = read * 1e3
@@ -362,26 +461,34 @@ def own_links(subject, folder):
     return results
 
 
-def many_links(subject):
-    """How soon a program runs where there are many links of others, and in what memory."""
+def many_links(subject, count):
+    """How soon a program runs where there are many links of others, in what memory, and what becomes of it when they go."""
     # First: the kernel takes a hundred links a second to tell of a carrier, and c0 would wait for all others.
     clean()
     plug("up")
     until("a carrier", lambda: Path("/sys/class/net/c0/operstate").read_text() == "up\n", pause=0.05)
-    batch = "\n".join(f"link add m{i} type veth peer name n{i}" for i in range(MANY // 2))
+    batch = "\n".join(f"link add m{i} group 77 type veth peer name n{i}" for i in range(count // 2))
     subprocess.run(["ip", "-batch", "-"], input=batch, text=True, check=True)
     sh("ip addr flush dev c0")
     time.sleep(2.0)
     subject.prepare()
     begun = time.monotonic()
     process = subject.start()
-    results = {f"{MANY} foreign links: start until it runs, ms": (until("it runs", subject.is_up) - begun) * 1e3}
-    results[f"{MANY} foreign links: start to address, ms"] = (until("an address", has_address) - begun) * 1e3
-    results[f"{MANY} foreign links: CPU, s"] = settle(process)
-    results[f"{MANY} foreign links: resident, MiB"] = resident(process.pid)
+    what, results = f"{count} foreign links", {}
+    try:
+        results[f"{what}: start until it runs, ms"] = (until("it runs", subject.is_up, limit=PATIENCE) - begun) * 1e3
+        results[f"{what}: start to address, ms"] = (until("an address", has_address, limit=PATIENCE) - begun) * 1e3
+        before = settle(process)
+        results[f"{what}: CPU, s"] = before
+        results[f"{what}: resident, MiB"] = resident(process.pid)
+        # All at once: this is what the kernel is quick at.
+        sh("ip link del group 77")
+        results[f"{what}: CPU while they go, s"] = settle(process) - before
+        results[f"{what}: resident when they are gone, MiB"] = resident(process.pid)
+    except InVain as vain:
+        results[f"{what}: in vain for {PATIENCE:.0f} s: {vain}"] = math.nan
+        sh("ip link del group 77")
     stop(subject, process)
-    batch = "\n".join(f"link del m{i}" for i in range(MANY // 2))
-    subprocess.run(["ip", "-batch", "-"], input=batch, text=True, check=True)
     return results
 
 
@@ -389,6 +496,7 @@ def main():
     folder = Path(tempfile.mkdtemp(prefix="links."))
     folder.chmod(0o755)
     router = raise_network(folder)
+    Plug.the = Plug()
     subjects = [Linnetd(folder)]
     if Path(NETWORKD).exists():
         subjects.append(Networkd(folder))
@@ -397,7 +505,10 @@ def main():
         subjects.append(network_manager.NetworkManager(folder))
     else:
         print(f"NetworkManager is not measured: there is no {absent}", flush=True)
-    wanted = sys.argv[1:] or ["start", "carrier", "scale", "own", "many"]
+    if only := os.environ.get("ONLY"):
+        subjects = [subject for subject in subjects if subject.name in only.split(",")]
+    wanted = sys.argv[1:] or ["start", "carrier", "scale", "own", "many", "internet"]
+    told = Told()
     times = {subject.name: {} for subject in subjects}
     if "start" in wanted:
         for _ in range(RUNS):
@@ -415,21 +526,41 @@ def main():
     for subject in subjects:
         for what, values in times[subject.name].items():
             values.sort()
-            print(f"{subject.name:18} {what:46} median {statistics.median(values) * 1e3:8.1f} ms  "
-                  f"({values[0] * 1e3:.1f} to {values[-1] * 1e3:.1f})", flush=True)
+            told.tell(subject.name, f"{what}, ms", statistics.median(values) * 1e3, f"({values[0] * 1e3:.1f} to {values[-1] * 1e3:.1f})")
     if "scale" in wanted:
         for subject in subjects:
-            for what, value in scale(subject).items():
-                print(f"{subject.name:18} {what:70} {value:10.2f}", flush=True)
+            told.tell_all(subject.name, scale(subject))
     if "own" in wanted:
-        for what, value in own_links(subjects[0], folder).items():
-            print(f"{subjects[0].name:18} {what:70} {value:10.2f}", flush=True)
+        told.tell_all(subjects[0].name, own_links(subjects[0], folder))
     if "many" in wanted:
-        for subject in subjects:
-            for what, value in many_links(subject).items():
-                print(f"{subject.name:18} {what:70} {value:10.2f}", flush=True)
+        for count in MANY:
+            for subject in subjects:
+                told.tell_all(subject.name, many_links(subject, count))
     router.terminate()
+    router.wait()
+    if "internet" in wanted:
+        told.tell_all(subjects[0].name, idle_with_internet(subjects[0], folder))
     shutil.rmtree(folder, ignore_errors=True)
+    if docs := os.environ.get("DOCS"):
+        links_table.write(Path(docs), told.values, RUNS)
 
 
-main()
+class Told:
+    """What was measured, as it is told."""
+
+    def __init__(self):
+        self.values = {}
+
+    def tell(self, name, what, value, more=""):
+        self.values[what, name] = value
+        print(f"{name:18} {what:78} {value:10.2f} {more}".rstrip(), flush=True)
+
+    def tell_all(self, name, results):
+        for what, value in results.items():
+            self.tell(name, what, value)
+
+
+try:
+    main()
+except InVain as vain:
+    raise SystemExit(f"in vain: {vain}") from None

@@ -8,6 +8,8 @@ from pathlib import Path
 
 PROGRAM = "/usr/sbin/NetworkManager"
 RESOLVED = "/lib/systemd/systemd-resolved"
+# Where it remembers leases, wherever the rest of its state is.
+LEASES = Path("/var/lib/NetworkManager")
 BUS = Path("/run/dbus/system_bus_socket")
 
 SETTINGS = """[main]
@@ -55,6 +57,12 @@ class NetworkManager:
         """The bus and the resolver are there before the manager, as on a machine that boots."""
         for path in ("/run/NetworkManager", "/run/systemd/resolve"):
             shutil.rmtree(path, ignore_errors=True)
+        # The machine's own are none of our business, and those of the run before would spare it half of the exchange.
+        LEASES.mkdir(parents=True, exist_ok=True)
+        if not LEASES.is_mount():
+            subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(LEASES)], check=True)
+        for kept in LEASES.iterdir():
+            kept.unlink()
         keep = self.folder / "networkmanager"
         shutil.rmtree(keep, ignore_errors=True)
         for part in ("profiles", "conf.d", "state"):

@@ -21,6 +21,7 @@ forwarder and a cache to do. Root, an idle machine and some minutes repeat it: `
 Compare ratios within this page, never figures across machines. CPU is the scheduler's time of the server's processes, including the
 kernel's work on their behalf, for each answered query. *batch echo* answers without reading the question: it is what sending and
 receiving cost, the floor of every server that uses sockets. Differences below 20 % mean nothing.
+[benchmarks-links.md](benchmarks-links.md) is about links.
 """
 TESTS = [
     ("warm-sat", "warm hit", "a thousand hot names from the cache"),

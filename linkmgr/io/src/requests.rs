@@ -1,7 +1,7 @@
 //! How is the kernel asked? [`Requester`]: a thread with a socket of its own, because the kernel does what is asked while it
 //! is asked, and may wait for a lock that somebody else holds for seconds.
 //!
-//! A batch goes out in as few datagrams as its order allows, and its answers come back together. Decides nothing.
+//! A batch goes out in as few datagrams as its order allows, a part of it at a time, and the answers to each part come back together. Decides nothing.
 
 mod answers;
 mod switches;
@@ -18,6 +18,10 @@ use tokio::sync::mpsc as answers_channel;
 
 use crate::emit::emit;
 use crate::socket::{self, Received};
+
+/// Requests after which answers are told, and messages that leave in one datagram at most: their acknowledgements fit into the socket's least
+/// buffer, and whoever asks goes on while the next are performed.
+const AT_ONCE: usize = 64;
 
 /// Requests and their ids, or answers and theirs.
 type Batch<T> = Vec<(RequestId, T)>;
@@ -41,8 +45,10 @@ struct Worker {
 impl Worker {
     fn run(mut self) {
         while let Ok(batch) = self.to_do.recv() {
-            if self.done.send(self.performer.perform(&batch)).is_err() {
-                return;
+            for part in batch.chunks(AT_ONCE) {
+                if self.done.send(self.performer.perform(part)).is_err() {
+                    return;
+                }
             }
         }
     }
@@ -68,7 +74,15 @@ impl Requester {
         })
     }
 
-    /// Hands over a batch, in the order in which the kernel must see it. The thread that is started by the first one has the
+    /// Has the thread wait for a first batch: what a lease brings is not to wait for a thread to be made.
+    pub fn prepare(&mut self) {
+        if let Some(worker) = self.idle.take() {
+            let thread = thread::Builder::new().name("linnet-kernel".to_owned());
+            let _is_started = thread.spawn(move || worker.run());
+        }
+    }
+
+    /// Hands over a batch, in the order in which the kernel must see it. The thread that is started by the first one, or by [`Requester::prepare`], has the
     /// capabilities and the network namespace of the caller.
     pub fn send(&mut self, batch: Vec<(RequestId, KernelRequest)>) {
         if batch.is_empty() {
@@ -76,10 +90,7 @@ impl Requester {
         }
         // A thread that is gone, or that there is no room for, answers nothing: `next` tells.
         let _is_taken = self.batches.send(batch);
-        if let Some(worker) = self.idle.take() {
-            let thread = thread::Builder::new().name("linnet-kernel".to_owned());
-            let _is_started = thread.spawn(move || worker.run());
-        }
+        self.prepare();
     }
 
     /// Waits for the answers to a batch. Cancel-safe.
@@ -167,6 +178,9 @@ impl Performer {
                 | KernelRequest::DeleteRoute(_)
                 | KernelRequest::AddRule(_)
                 | KernelRequest::DeleteRule(_) => self.append(*id, request, &mut waiting),
+            }
+            if waiting.len() >= AT_ONCE {
+                self.flush(&mut waiting, &mut answers);
             }
         }
         self.flush(&mut waiting, &mut answers);

@@ -16,7 +16,7 @@ use rand::RngExt as _;
 
 use super::api::PortalWord;
 use super::http::{Reply, Wants};
-use super::prober::{Part, Seen};
+use super::seen::{Part, Seen};
 use super::{Visit, VisitId};
 use crate::Resolver;
 use crate::chain::{End, is_claimed};

@@ -8,7 +8,11 @@
 //!    ├── all validated: nothing until something happens ◄──────────────────┤
 //!    ├── not settled: the next round in a second ◄─────────────────────────┤
 //!    └── settled and bad: after 5 s, doubled each time ◄───────────────────┘
+//!        a few times; then when somebody asks for a name after that
 //! ```
+//!
+//! A host that nobody uses is not woken to find out that there still is no Internet. A link that packets do not go out by is the exception: nobody's
+//! questions tell that it is back, and the host may want it.
 //!
 //! A round is bounded ([`ROUND_TIME`]); what comes later still counts when it is good news.
 
@@ -23,7 +27,8 @@ use policy::facts::{Family, Reach};
 
 use super::Ground;
 use super::api::PortalWord;
-use super::track::{Finding, Track, Word};
+use super::seen::{Part, Seen, family_of, findings};
+use super::track::{Track, Word};
 
 /// How long one round may take.
 pub(crate) const ROUND_TIME: Duration = Duration::from_millis(2500);
@@ -31,6 +36,8 @@ pub(crate) const ROUND_TIME: Duration = Duration::from_millis(2500);
 const SOON: Duration = Duration::from_secs(1);
 /// Until the next round of a link that is known to be bad; doubled each time.
 const AGAIN_MIN: Duration = Duration::from_secs(5);
+/// How many such rounds there are before a link that packets go out by waits for somebody to ask for a name.
+const EAGER_TRIES: u8 = 3;
 /// How long a person is taken to be about to log in, after a question for the portal's name.
 const BUSY_TIME: Duration = Duration::from_secs(60);
 /// How often a portal is asked meanwhile, and how often a network that forges.
@@ -46,32 +53,6 @@ const SESSION_MIN: Duration = Duration::from_secs(10);
 /// How often a portal may be silent in a row before its word counts no more.
 const SILENCES_MAX: u8 = 3;
 
-/// A part of a round, which somebody is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Part {
-    /// A name that cannot exist, as the upstream answers it.
-    Raw(Family),
-    /// Another one, with proof.
-    Proof(Family),
-    /// The portal's API.
-    Portal,
-    /// The administrator's own page.
-    Page(Family),
-}
-
-/// What one part came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Seen {
-    /// Proven.
-    Secure,
-    /// Addresses, unproven.
-    Addresses,
-    /// An answer that says nothing.
-    Answered,
-    /// None, or an error; why.
-    Failed(Arc<str>),
-}
-
 /// Why a link is to be asked now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Occasion {
@@ -79,6 +60,17 @@ pub(crate) enum Occasion {
     News,
     /// Something went wrong.
     Suspicion,
+}
+
+/// How long nothing is asked.
+#[derive(Debug)]
+enum Pause {
+    /// For so long.
+    For(Duration),
+    /// For so long, and after that until somebody asks for a name.
+    WhileIdle(Duration),
+    /// Until something happens.
+    Forever,
 }
 
 #[derive(Debug)]
@@ -98,6 +90,8 @@ pub(crate) struct Prober {
     round: Option<Round>,
     pub(crate) rounds: u32,
     next_at: Option<Instant>,
+    /// From when on the next question of a client is an occasion, when no round is due by itself.
+    idle_until: Option<Instant>,
     last_at: Option<Instant>,
     tries: u8,
     busy_until: Instant,
@@ -143,6 +137,7 @@ impl Prober {
             round: None,
             rounds: 0,
             next_at: Some(now),
+            idle_until: None,
             last_at: None,
             tries: 0,
             busy_until: Instant::ZERO,
@@ -206,8 +201,22 @@ impl Prober {
             return;
         }
         self.tries = 0;
+        self.idle_until = None;
         let at = earliest.max(now);
         self.next_at = Some(self.next_at.map_or(at, |next| next.min(at)));
+    }
+
+    /// Returns from when on it wants to hear that somebody asks for a name ([`Self::stir`]).
+    pub(crate) const fn idle_until(&self) -> Option<Instant> {
+        self.idle_until
+    }
+
+    /// Hears that somebody asks for a name: the host is in use, and a round that has waited for that follows.
+    pub(crate) fn stir(&mut self, now: Instant) {
+        if self.idle_until.is_some_and(|until| until <= now) {
+            self.idle_until = None;
+            self.next_at = Some(now);
+        }
     }
 
     /// Hears that somebody asks for the portal's own names.
@@ -215,6 +224,7 @@ impl Prober {
         self.busy_until = now + BUSY_TIME;
         if self.round.is_none() && self.is_captive() {
             let at = now + BUSY_PAUSE;
+            self.idle_until = None;
             self.next_at = Some(self.next_at.map_or(at, |next| next.min(at)));
         }
     }
@@ -238,7 +248,7 @@ impl Prober {
         if self.next_at.is_none_or(|at| at > now) {
             return Vec::new();
         }
-        self.next_at = None;
+        (self.next_at, self.idle_until) = (None, None);
         self.last_at = Some(now);
         self.rounds = self.rounds.wrapping_add(1);
         let mut parts = Vec::new();
@@ -336,7 +346,7 @@ impl Prober {
         match self.round.is_some() {
             true => self.take(rounds, Part::Portal, seen, now),
             // It took its time; what follows from its word follows all the same.
-            false if self.is_captive() => self.next_at = self.pause(now).map(|pause| now + pause),
+            false if self.is_captive() => self.rest(now),
             false => {}
         }
     }
@@ -405,42 +415,56 @@ impl Prober {
         }
         // What was held back while the portal was closed is asked for at once.
         let opened = word != Word::Captive && self.reaches().any(|reach| reach == Reach::Portal);
-        self.next_at = match opened && !self.families().any(asked) {
-            true => Some(now),
-            false => self.pause(now).map(|pause| now + pause),
-        };
+        match opened && !self.families().any(asked) {
+            true => self.next_at = Some(now),
+            false => self.rest(now),
+        }
         if was_captive && portal_failed {
-            self.next_at = Some(now + SOON);
+            (self.next_at, self.idle_until) = (Some(now + SOON), None);
         }
     }
 
-    /// Returns how long nothing is asked; `None` for until something happens.
-    fn pause(&mut self, now: Instant) -> Option<Duration> {
+    /// Decides when the next round is due.
+    fn rest(&mut self, now: Instant) {
+        (self.next_at, self.idle_until) = match self.pause(now) {
+            Pause::For(pause) => (Some(now + pause), None),
+            Pause::WhileIdle(pause) => (None, Some(now + pause)),
+            Pause::Forever => (None, None),
+        };
+    }
+
+    fn pause(&mut self, now: Instant) -> Pause {
         if self.is_captive() {
             if now < self.busy_until {
-                return Some(BUSY_PAUSE);
+                return Pause::For(BUSY_PAUSE);
             }
-            return Some(self.back_off());
+            return self.back_off();
         }
         if !self.is_settled() {
-            return Some(SOON);
+            return Pause::For(SOON);
         }
         if self.is_bad() {
-            return Some(self.back_off());
+            return self.back_off();
         }
         let mut tracks = self.tracks.iter().flatten();
         let unproven = tracks.any(|track| track.reach == Reach::Unknown && track.last().is_some());
         if unproven && self.tries < UNPROVEN_TRIES {
-            return Some(self.back_off());
+            return self.back_off();
         }
         let remaining = self.portal.word.as_ref().and_then(|word| word.remaining);
-        remaining.map(|remaining| remaining.max(SESSION_MIN))
+        remaining.map_or(Pause::Forever, |remaining| {
+            Pause::For(remaining.max(SESSION_MIN))
+        })
     }
 
-    fn back_off(&mut self) -> Duration {
+    fn back_off(&mut self) -> Pause {
         let pause = AGAIN_MIN.saturating_mul(1 << self.tries.min(16));
+        let pause = pause.min(self.retry_max);
         self.tries = self.tries.saturating_add(1);
-        pause.min(self.retry_max)
+        match self.ground.is_uplink && self.tries > EAGER_TRIES {
+            true => Pause::WhileIdle(pause),
+            false => Pause::For(pause),
+        }
     }
 
     /// Whether all tracks are where their findings lead; one that has never had any waits for nothing.
@@ -503,54 +527,6 @@ const fn place(family: Family) -> usize {
         Family::Ipv4 => 0,
         Family::Ipv6 => 1,
     }
-}
-
-const fn family_of(part: Part) -> Option<Family> {
-    match part {
-        Part::Raw(family) | Part::Proof(family) | Part::Page(family) => Some(family),
-        Part::Portal => None,
-    }
-}
-
-/// What the parts of a round come to for one family, and why.
-fn findings(seen: &[(Part, Seen)], family: Family) -> (Finding, Arc<str>) {
-    let its = || {
-        seen.iter()
-            .filter(move |(part, _)| family_of(*part) == Some(family))
-    };
-    let (mut failed, mut answered) = (None, false);
-    for (part, seen) in its() {
-        match (part, seen) {
-            (Part::Page(_), Seen::Secure) => {
-                return (
-                    Finding::Proven,
-                    "the page that is configured is there".into(),
-                );
-            }
-            (_, Seen::Secure) => {
-                let why = "an answer that nobody could have had ready was signed, and good";
-                return (Finding::Proven, why.into());
-            }
-            (_, Seen::Failed(why)) => failed = Some(Arc::clone(why)),
-            (_, Seen::Addresses | Seen::Answered) => answered = true,
-        }
-    }
-    let forged = its().find_map(|(part, seen)| match (part, seen) {
-        (Part::Page(_), Seen::Addresses) => Some("the page that is configured leads elsewhere"),
-        (Part::Raw(_) | Part::Proof(_), Seen::Addresses) => {
-            Some("names that do not exist have addresses there")
-        }
-        _ => None,
-    });
-    if let Some(why) = forged {
-        return (Finding::Forged, why.into());
-    }
-    if answered {
-        let why = "answers come, but none that is signed";
-        return (Finding::Unproven, why.into());
-    }
-    let why = failed.unwrap_or_else(|| "no answer in time".into());
-    (Finding::Failed, why)
 }
 
 #[cfg(test)]

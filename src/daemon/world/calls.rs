@@ -63,6 +63,8 @@ impl World {
             method,
             answer,
         } = call;
+        // Whoever looks wants to see how it is, next time at the latest.
+        self.resolver.stir_reach(now);
         let reply = match method {
             Method::Status(parameters) => done(&self.status(parameters, now)),
             Method::Query(parameters) => {

@@ -10,8 +10,8 @@ use super::{Effect, World};
 
 /// With fewer links than this a plan costs less than waiting.
 const MANY_LINKS: u32 = 100;
-/// How long after a plan the next one waits, for each link: several times what a plan costs.
-const PAUSE_PER_LINK: Duration = Duration::from_micros(20);
+/// How long after a plan the next one waits, for each link: five times what a plan costs.
+const PAUSE_PER_LINK: Duration = Duration::from_micros(60);
 
 /// When plans are made.
 #[derive(Debug)]

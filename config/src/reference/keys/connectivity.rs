@@ -41,6 +41,6 @@ pub(super) const KEYS: [Key; 5] = [
             max: 86_400,
         },
         Some("\"5m\""),
-        "The longest pause between two tries on a link that leads nowhere or to a portal; they begin 5 s apart.",
+        "The longest pause between two tries on a link that leads nowhere or to a portal; they begin 5 s apart, and wait for somebody to ask for a name once they are 40 s apart.",
     ),
 ];

@@ -574,8 +574,9 @@ fn full_disk_does_not_cost_the_network() {
 fn no_more_than_a_batch_is_under_way() {
     let mut machine = Machine::new();
     let mut wanted = up();
-    for last in 0..200 {
-        let address = prefix(&format!("10.0.{last}.1/24"));
+    for number in 0..1000 {
+        let (middle, last) = (number / 250, number % 250);
+        let address = prefix(&format!("10.{middle}.{last}.1/24"));
         wanted.addresses.insert(address, lasting());
     }
     let wanted = plan(&machine, &[("home0", wanted)]);
@@ -592,7 +593,7 @@ fn no_more_than_a_batch_is_under_way() {
         machine.links.handle_answer(id, answer, START);
     }
     machine.drive();
-    assert_eq!(machine.prefixes(2).len(), 200);
+    assert_eq!(machine.prefixes(2).len(), 1000);
 }
 
 #[test]

@@ -40,8 +40,11 @@ impl Clocked {
         }
     }
 
-    /// Goes on to the next round; returns how long that took, and what is asked.
+    /// Goes on to the next round, as on a host where somebody always asks for something; returns how long that took, and what is asked.
     fn round(&mut self) -> Option<(Duration, Vec<Part>)> {
+        if let Some(at) = self.prober.idle_until() {
+            self.prober.stir(at);
+        }
         let at = self.prober.poll_timeout()?;
         let waited = at.since(self.now);
         self.now = self.now.max(at);
@@ -99,6 +102,43 @@ fn pauses_double_up_to_the_longest_and_begin_anew_with_news() {
     clocked.prober.suggest(Occasion::News, clocked.now);
     assert_eq!(clocked.find(&failed()).as_secs(), 1);
     assert_eq!(clocked.find(&failed()).as_secs(), 5);
+}
+
+#[test]
+fn a_host_that_nobody_uses_is_not_woken_for_a_link_that_leads_nowhere() {
+    let mut clocked = Clocked::new(None);
+    for _ in 0..6 {
+        clocked.find(&failed());
+    }
+    assert_eq!(clocked.prober.poll_timeout(), None);
+    let after = |seconds| clocked.now + Duration::from_secs(seconds);
+    assert_eq!(clocked.prober.idle_until(), Some(after(40)));
+    let (early, late) = (after(39), after(4000));
+    clocked.prober.stir(early);
+    assert_eq!(clocked.prober.poll_timeout(), None);
+    // Hours later somebody asks: a round follows at once, and the pause goes on to double.
+    clocked.prober.stir(late);
+    assert_eq!(clocked.prober.poll_timeout(), Some(late));
+    clocked.now = late;
+    clocked.find(&failed());
+    let after = |seconds| late + Duration::from_secs(seconds);
+    assert_eq!(clocked.prober.idle_until(), Some(after(80)));
+    // News do not wait for anybody, and are followed closely again.
+    clocked.prober.suggest(Occasion::News, late);
+    assert_eq!(clocked.prober.idle_until(), None);
+    assert_eq!(clocked.find(&failed()).as_secs(), 1);
+    assert_eq!(clocked.prober.poll_timeout(), Some(after(6)));
+    // One that packets do not go out by is tried all the same: the host may want it.
+    let other = Ground {
+        is_uplink: false,
+        ..ground(None)
+    };
+    clocked.prober.apply(other, clocked.now);
+    for _ in 0..20 {
+        clocked.find(&failed());
+        assert_eq!(clocked.prober.idle_until(), None);
+        assert!(clocked.prober.poll_timeout().is_some());
+    }
 }
 
 #[test]
