@@ -18,6 +18,7 @@ use crate::pin::Pin;
 mod connectivity;
 mod kind;
 mod local;
+mod macsec;
 mod network;
 mod service;
 
@@ -28,6 +29,7 @@ pub use kind::{
     VirtualLink, VlanUse, WireguardSettings,
 };
 pub use local::{BlockAction, BlockError, Dns64, ListConfig, ListFormat, Mapping, Record};
+pub use macsec::{ChannelId, MacsecSettings, SendingAssociation};
 pub use network::{
     AddressGeneration, CarrierPolicy, CarrierUse, ClientId, DefaultRouteUse, DelegatedUse,
     Dhcp4Settings, Dhcp6Settings, Dhcp6When, Hop, HostnameUse, Ipv4llMode, NetworkSettings,

@@ -70,11 +70,13 @@ pub enum Section {
     Ports,
     /// One of `[[peers]]` of a profile.
     Peers,
+    /// One of `[[associations]]` of a profile.
+    Associations,
 }
 
 impl Section {
     /// All sections, in the order of the reference.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Main,
         Self::Resolver,
         Self::Links,
@@ -98,6 +100,7 @@ impl Section {
         Self::Link,
         Self::Ports,
         Self::Peers,
+        Self::Associations,
     ];
 
     /// Returns the kind of file that it stands in.
@@ -125,7 +128,8 @@ impl Section {
             | Self::Rules
             | Self::Link
             | Self::Ports
-            | Self::Peers => FileKind::Profile,
+            | Self::Peers
+            | Self::Associations => FileKind::Profile,
         }
     }
 
@@ -155,6 +159,7 @@ impl Section {
             Self::Link => "[link]",
             Self::Ports => "[[ports]]",
             Self::Peers => "[[peers]]",
+            Self::Associations => "[[associations]]",
         }
     }
 
@@ -184,6 +189,7 @@ impl Section {
             Self::Link => "in [link] of a profile",
             Self::Ports => "in [[ports]] of a profile",
             Self::Peers => "in [[peers]] of a profile",
+            Self::Associations => "in [[associations]] of a profile",
         }
     }
 

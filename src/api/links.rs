@@ -45,6 +45,21 @@ pub struct LinkStatus {
     /// The peers of a tunnel that a profile makes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<PeerStatus>,
+    /// The associations of a link of kind `macsec` that a profile makes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub associations: Vec<AssociationStatus>,
+}
+
+/// A static association of MACsec.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssociationStatus {
+    /// Who it is received from; the one that sends has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Its number.
+    pub number: u8,
+    /// How it is, in words.
+    pub state: String,
 }
 
 /// A peer of a tunnel.

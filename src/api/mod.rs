@@ -18,7 +18,8 @@ pub use dnssec::{
 };
 pub use explain::{Candidate, Explanation, Reason, Target};
 pub use links::{
-    CableStatus, ItemStatus, LinkParameters, LinkStatus, PeerStatus, PlanReply, SupplyStatus,
+    AssociationStatus, CableStatus, ItemStatus, LinkParameters, LinkStatus, PeerStatus, PlanReply,
+    SupplyStatus,
 };
 pub use query::{QueryParameters, QueryReply, Record, Step, Trace};
 pub use reach::{PortalStatus, ReachStatus};

@@ -123,6 +123,10 @@ fn the_definition_has_the_fields_that_travel() {
         state: some(),
         ..PeerStatus::default()
     };
+    let association = AssociationStatus {
+        from: some(),
+        ..AssociationStatus::default()
+    };
     let reach = ReachStatus::default();
     let portal = PortalStatus {
         captive: Some(true),
@@ -137,6 +141,7 @@ fn the_definition_has_the_fields_that_travel() {
         portal: Some(portal.clone()),
         cable: vec![cable.clone()],
         peers: vec![peer.clone()],
+        associations: vec![association.clone()],
         profile: some(),
         port_of: some(),
         default_route_metric: Some(1),
@@ -161,6 +166,7 @@ fn the_definition_has_the_fields_that_travel() {
         ("LinkStatus", fields(&link)),
         ("CableStatus", fields(&cable)),
         ("PeerStatus", fields(&peer)),
+        ("AssociationStatus", fields(&association)),
         ("ReachStatus", fields(&reach)),
         ("PortalStatus", fields(&portal)),
         ("Plan", fields(&PlanReply::default())),

@@ -30,6 +30,8 @@ pub(crate) enum Errand {
     ReadKeys,
     /// Read the key files of the links that profiles make.
     ReadLinkKeys,
+    /// Mark the keys in these files as used.
+    MarkLinkKeys(Vec<String>),
     /// Write resolv.conf.
     Take(ResolvConfPlan, Insist),
     /// Put back what was there.
@@ -47,6 +49,8 @@ pub(crate) enum Outcome {
     Keys(Result<Vec<KeyFile>, KeeperError>),
     /// Of [`Errand::ReadLinkKeys`].
     LinkKeys(Result<Vec<LinkKey>, KeeperError>),
+    /// Of [`Errand::MarkLinkKeys`]: what could not be marked.
+    Marked(Result<Vec<String>, KeeperError>),
     /// Of the others.
     ResolvConf(Result<ResolvConfReport, KeeperError>),
 }
@@ -120,6 +124,7 @@ async fn run(
             Errand::ReadConfig => Outcome::Config(keeper.read_config().await),
             Errand::ReadKeys => Outcome::Keys(keeper.read_keys().await),
             Errand::ReadLinkKeys => Outcome::LinkKeys(keeper.read_link_keys().await),
+            Errand::MarkLinkKeys(paths) => Outcome::Marked(keeper.mark_link_keys(paths).await),
             Errand::Take(plan, insist) => {
                 let ResolvConfPlan {
                     mode,

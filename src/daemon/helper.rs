@@ -37,6 +37,8 @@ pub(crate) enum HelperRequest {
     ReadKeys,
     /// Read the key files of the links that the configuration has made.
     ReadLinkKeys,
+    /// Mark the keys in these files as used, for what has to be known when the state directory is lost.
+    MarkLinkKeys(Vec<String>),
     /// Write resolv.conf.
     TakeResolvConf {
         /// Its form; the configuration must say the same.
@@ -66,6 +68,8 @@ pub(crate) enum HelperReply {
     Keys(Vec<KeyFile>),
     /// To [`HelperRequest::ReadLinkKeys`].
     LinkKeys(Vec<LinkKey>),
+    /// To [`HelperRequest::MarkLinkKeys`]: what could not be marked, in words.
+    Marked(Vec<String>),
     /// To all other requests.
     ResolvConf(ResolvConfReport),
     /// The request is not one that the configuration allows; why.
@@ -102,9 +106,10 @@ impl Keeper {
     pub(crate) async fn read_config(&mut self) -> Result<Vec<ConfigText>, KeeperError> {
         match self.call(HelperRequest::ReadConfig).await? {
             HelperReply::Config(texts) => Ok(texts),
-            HelperReply::ResolvConf(_) | HelperReply::Keys(_) | HelperReply::LinkKeys(_) => {
-                Err(KeeperError::Unexpected)
-            }
+            HelperReply::ResolvConf(_)
+            | HelperReply::Keys(_)
+            | HelperReply::LinkKeys(_)
+            | HelperReply::Marked(_) => Err(KeeperError::Unexpected),
             HelperReply::Refused(why) => Err(KeeperError::Refused(why)),
             HelperReply::Failed(why) => Err(KeeperError::Failed(why)),
         }
@@ -117,9 +122,10 @@ impl Keeper {
     pub(crate) async fn read_keys(&mut self) -> Result<Vec<KeyFile>, KeeperError> {
         match self.call(HelperRequest::ReadKeys).await? {
             HelperReply::Keys(files) => Ok(files),
-            HelperReply::ResolvConf(_) | HelperReply::Config(_) | HelperReply::LinkKeys(_) => {
-                Err(KeeperError::Unexpected)
-            }
+            HelperReply::ResolvConf(_)
+            | HelperReply::Config(_)
+            | HelperReply::LinkKeys(_)
+            | HelperReply::Marked(_) => Err(KeeperError::Unexpected),
             HelperReply::Refused(why) => Err(KeeperError::Refused(why)),
             HelperReply::Failed(why) => Err(KeeperError::Failed(why)),
         }
@@ -132,9 +138,29 @@ impl Keeper {
     pub(crate) async fn read_link_keys(&mut self) -> Result<Vec<LinkKey>, KeeperError> {
         match self.call(HelperRequest::ReadLinkKeys).await? {
             HelperReply::LinkKeys(files) => Ok(files),
-            HelperReply::ResolvConf(_) | HelperReply::Config(_) | HelperReply::Keys(_) => {
-                Err(KeeperError::Unexpected)
-            }
+            HelperReply::ResolvConf(_)
+            | HelperReply::Config(_)
+            | HelperReply::Keys(_)
+            | HelperReply::Marked(_) => Err(KeeperError::Unexpected),
+            HelperReply::Refused(why) => Err(KeeperError::Refused(why)),
+            HelperReply::Failed(why) => Err(KeeperError::Failed(why)),
+        }
+    }
+
+    /// Marks the keys in these files as used; returns what could not be marked, in words.
+    ///
+    /// # Errors
+    /// [`KeeperError`] when the helper is gone.
+    pub(crate) async fn mark_link_keys(
+        &mut self,
+        paths: Vec<String>,
+    ) -> Result<Vec<String>, KeeperError> {
+        match self.call(HelperRequest::MarkLinkKeys(paths)).await? {
+            HelperReply::Marked(troubles) => Ok(troubles),
+            HelperReply::ResolvConf(_)
+            | HelperReply::Config(_)
+            | HelperReply::Keys(_)
+            | HelperReply::LinkKeys(_) => Err(KeeperError::Unexpected),
             HelperReply::Refused(why) => Err(KeeperError::Refused(why)),
             HelperReply::Failed(why) => Err(KeeperError::Failed(why)),
         }
@@ -187,9 +213,10 @@ impl Keeper {
     async fn report(&mut self, request: HelperRequest) -> Result<ResolvConfReport, KeeperError> {
         match self.call(request).await? {
             HelperReply::ResolvConf(report) => Ok(report),
-            HelperReply::Config(_) | HelperReply::Keys(_) | HelperReply::LinkKeys(_) => {
-                Err(KeeperError::Unexpected)
-            }
+            HelperReply::Config(_)
+            | HelperReply::Keys(_)
+            | HelperReply::LinkKeys(_)
+            | HelperReply::Marked(_) => Err(KeeperError::Unexpected),
             HelperReply::Refused(why) => Err(KeeperError::Refused(why)),
             HelperReply::Failed(why) => Err(KeeperError::Failed(why)),
         }

@@ -3,16 +3,21 @@
 //! What is to be done is found by `policy::virtual_links`, how it is said by `linkmgr::kinds`. A thread, because the kernel may
 //! take seconds to make or remove a link; it sleeps as long as there is no order.
 
+pub(crate) mod associations;
 mod kept;
 mod tunnels;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
 use config::model::PublicKey;
+use linkmgr::kinds::generic::{self, Family};
+use linkmgr::kinds::macsec::OwnReceives;
 use linkmgr::kinds::message::{self, Missing};
 use linkmgr::kinds::present;
 use linkmgr::kinds::tun::Tun;
@@ -24,10 +29,13 @@ use policy::virtual_links::{
 };
 use tokio::sync::mpsc;
 
+use crate::clock;
 use crate::link_keys::Keys;
+use associations::{Associations, Board};
 use kept::{keep, recall};
 pub(crate) use tunnels::Readings;
 use tunnels::Tunnels;
+use waiting::{Waiting, next};
 
 /// How often it is compared anew: what was done may make other things possible, a port of a link for one.
 const ROUNDS: usize = 4;
@@ -57,6 +65,8 @@ pub(crate) enum Done {
     Made(Made),
     /// Of [`Task::Look`].
     Looked(Arc<str>, Readings),
+    /// Of no task: something has become of associations.
+    Counted(Board),
 }
 
 /// What came of an order.
@@ -68,6 +78,10 @@ pub(crate) struct Made {
     pub(crate) notes: Vec<String>,
     /// The tunnels that are as they should be, with what the kernel tells of their peers.
     pub(crate) tunnels: BTreeMap<Arc<str>, Readings>,
+    /// How associations are.
+    pub(crate) associations: Board,
+    /// Files whose keys have to be marked as used before they are.
+    pub(crate) unmarked: Vec<String>,
 }
 
 /// Takes tasks, one after another; of several orders that wait, the last counts.
@@ -76,6 +90,8 @@ pub(crate) struct Maker {
     /// What the thread begins with, as long as there is none: most machines make no links.
     kept: Option<String>,
     boot: Arc<str>,
+    /// Where packet numbers are written down.
+    numbers: PathBuf,
     tasks: Option<std::sync::mpsc::Sender<Task>>,
     outcomes: mpsc::UnboundedReceiver<Done>,
     outcome: mpsc::UnboundedSender<Done>,
@@ -83,12 +99,13 @@ pub(crate) struct Maker {
 }
 
 impl Maker {
-    /// Makes one without a thread; `kept` is what it said to keep before.
-    pub(crate) fn new(kept: Option<String>, boot: Arc<str>) -> Self {
+    /// Makes one without a thread; `kept` is what it said to keep before, `numbers` the file of packet numbers.
+    pub(crate) fn new(kept: Option<String>, boot: Arc<str>, numbers: PathBuf) -> Self {
         let (outcome, outcomes) = mpsc::unbounded_channel();
         Self {
             kept,
             boot,
+            numbers,
             tasks: None,
             outcomes,
             outcome,
@@ -120,22 +137,18 @@ impl Maker {
             boot: Arc::clone(&self.boot),
             ours: self.kept.take().map_or_else(Ours::default, recall),
             tunnels: Tunnels::default(),
+            associations: Associations::new(self.numbers.clone()),
         };
         let thread = thread::Builder::new()
             .name("linnet-maker".to_owned())
             .spawn(move || {
-                while let Ok(task) = to_do.recv() {
-                    let mut waiting = Waiting::default();
-                    waiting.take(task);
-                    while let Ok(later) = to_do.try_recv() {
-                        waiting.take(later);
-                    }
+                // That nobody hears of it does not end the watch: what sends is looked at until this ends.
+                while let Some(waiting) = next(&to_do, &work.associations) {
                     for outcome in work.do_all(waiting) {
-                        if done.send(outcome).is_err() {
-                            return;
-                        }
+                        let _heard = done.send(outcome);
                     }
                 }
+                work.associations.stop();
             })?;
         self.tasks = Some(tasks);
         self.thread = Some(thread);
@@ -160,32 +173,10 @@ impl Maker {
         while let Ok(done) = self.outcomes.try_recv() {
             match done {
                 Done::Made(made) => last = Some(made),
-                Done::Looked(..) => {}
+                Done::Looked(..) | Done::Counted(_) => {}
             }
         }
         last
-    }
-}
-
-/// The tasks that wait.
-#[derive(Default)]
-struct Waiting {
-    links: Option<(Order, Keys)>,
-    tells: BTreeMap<PeerId, SocketAddr>,
-    looks: BTreeSet<Arc<str>>,
-}
-
-impl Waiting {
-    fn take(&mut self, task: Task) {
-        match task {
-            Task::Links(order, keys) => self.links = Some((order, keys)),
-            Task::Tell(peer, endpoint) => {
-                self.tells.insert(peer, endpoint);
-            }
-            Task::Look(link) => {
-                self.looks.insert(link);
-            }
-        }
     }
 }
 
@@ -195,6 +186,8 @@ struct Ours {
     links: OwnLinks,
     /// Peers of tunnels that we added.
     peers: BTreeMap<Arc<str>, BTreeSet<PublicKey>>,
+    /// Associations that we have links receive.
+    receives: BTreeMap<Arc<str>, OwnReceives>,
 }
 
 struct Work {
@@ -202,6 +195,7 @@ struct Work {
     boot: Arc<str>,
     ours: Ours,
     tunnels: Tunnels,
+    associations: Associations,
 }
 
 impl Work {
@@ -214,7 +208,16 @@ impl Work {
                 kept: keep(&self.ours, &self.boot),
                 notes,
                 tunnels,
+                associations: self.associations.board(),
+                unmarked: self.associations.unmarked(),
             }));
+        } else if self
+            .associations
+            .look_at()
+            .is_some_and(|at| at <= clock::now())
+            && self.associations.look()
+        {
+            outcomes.push(Done::Counted(self.associations.board()));
         }
         for (peer, endpoint) in waiting.tells {
             let told = match self.index_of(&peer.0) {
@@ -279,6 +282,7 @@ impl Work {
             }
         }
         self.set_tunnels(order, keys, tunnels, &mut failures);
+        self.set_associations(order, keys, &mut failures);
         failures.extend(lacking);
         let failed = failures
             .into_iter()
@@ -339,6 +343,49 @@ impl Work {
         }
     }
 
+    /// Sets the associations of the links that are there, and ends all others.
+    fn set_associations(
+        &mut self,
+        order: &Order,
+        keys: &Keys,
+        failures: &mut BTreeMap<Arc<str>, String>,
+    ) {
+        self.associations.begin();
+        let wanted = order.wanted.iter().map(|wanted| &wanted.link);
+        let wanted: Vec<_> = wanted
+            .filter_map(|link| Some((&link.name, link.macsec.as_ref()?)))
+            .collect();
+        let mut set = BTreeSet::new();
+        if wanted.is_empty() {
+            self.ours.receives.clear();
+        } else {
+            let there = self.list().unwrap_or_default();
+            self.ours
+                .receives
+                .retain(|name, _| there.contains_key(name));
+            for (name, settings) in wanted {
+                let is_macsec = |link: &&PresentLink| {
+                    let kind = link.kind.map(|kind| kind.name);
+                    kind == Some(linkmgr::kinds::macsec::FAMILY)
+                };
+                let Some(link) = there.get(name).filter(is_macsec) else {
+                    continue;
+                };
+                set.insert(link.index);
+                let ours = self.ours.receives.entry(Arc::clone(name)).or_default();
+                let done = self
+                    .associations
+                    .set((name, link.index), settings, keys, ours);
+                if let Err(error) = done {
+                    failures
+                        .entry(Arc::clone(name))
+                        .or_insert_with(|| error.to_string());
+                }
+            }
+        }
+        self.associations.end(&set);
+    }
+
     fn index_of(&mut self, name: &str) -> Option<u32> {
         let answers = self.asker.ask(&message::get(name)).ok()?;
         Some(message::link_of(answers.first()?)?.0)
@@ -358,6 +405,11 @@ impl Work {
         there: &BTreeMap<Arc<str>, PresentLink>,
         indexes: &mut BTreeMap<Arc<str>, u32>,
     ) -> Result<(), Box<dyn std::error::Error>> {
+        if let LinkChange::Remove(name) = change
+            && let Some(link) = there.get(name)
+        {
+            self.associations.leave(link.index);
+        }
         if let LinkChange::Make(wanted) = change
             && let Some(tun) = Tun::of(&wanted.link)
         {
@@ -419,11 +471,30 @@ impl Work {
     }
 }
 
-/// Returns the tunnels that have no key that can be used, and why.
+/// Reaches a family of the kernel, unless it is reached already.
+fn reach<'a>(
+    reached: &'a mut Option<(Asker, Family)>,
+    family: &str,
+) -> Result<&'a mut (Asker, Family), AskError> {
+    let absent = || io::Error::from_raw_os_error(libc::ENOENT);
+    if reached.is_none() {
+        let mut asker = Asker::open(Part::Generic)?;
+        let answers = asker.ask(&generic::find(family))?;
+        let family = answers.first().and_then(generic::family_of);
+        *reached = Some((asker, family.ok_or_else(absent)?));
+    }
+    reached.as_mut().ok_or_else(|| absent().into())
+}
+
+/// Returns the links that have no key that can be used, and why.
 fn lacking(order: &Order, keys: &Keys) -> BTreeMap<Arc<str>, String> {
     let links = order.wanted.iter().map(|wanted| &wanted.link);
     let lacking = links.filter_map(|link| {
-        let missing = tunnels::device(link.wireguard.as_ref()?, keys).err()?;
+        let of_tunnel = link.wireguard.as_ref();
+        let of_tunnel = of_tunnel.and_then(|settings| tunnels::device(settings, keys).err());
+        let mut files = link.macsec.iter().flat_map(|settings| settings.key_files());
+        let missing =
+            of_tunnel.or_else(|| files.find_map(|file| keys.find_association(file).err()))?;
         Some((Arc::clone(&link.name), missing.to_string()))
     });
     lacking.collect()

@@ -498,6 +498,7 @@ impl World {
                 effects.push(Effect::Listeners(doors::wanted(&self.config, &files)));
             }
             Outcome::LinkKeys(files) => self.handle_link_keys(files, effects),
+            Outcome::Marked(marked) => self.handle_marked(marked, effects),
             Outcome::ResolvConf(report) => {
                 let foreign = self.keeping.foreign();
                 let before = self.keeping.status(self.mode());

@@ -26,6 +26,7 @@ mod leak;
 mod links;
 mod listeners;
 mod local_data;
+mod macsec;
 mod monitor;
 mod names;
 mod neighbours;

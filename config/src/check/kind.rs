@@ -1,7 +1,8 @@
-//! What link does `[link]` make, and can there be such a one? `[link]`, `[[ports]]` and `[[peers]]` of one profile.
+//! What link does `[link]` make, and can there be such a one? `[link]`, `[[ports]]`, `[[peers]]` and `[[associations]]` of one profile.
 //!
 //! What hangs on other profiles, as a loop of links, is found in [`super::between`].
 
+mod macsec;
 pub(super) mod wireguard;
 
 use std::collections::BTreeMap;
@@ -44,7 +45,7 @@ pub(super) fn link(
     findings: &mut Findings<'_>,
 ) -> Option<VirtualLink> {
     let Some(said) = top.table("link") else {
-        for name in ["ports", "peers"] {
+        for name in ["ports", "peers", "associations"] {
             if let Some(span) = top.key(name) {
                 let message =
                     format!("`{name}` are of a link that linnet makes, and there is no [link]");
@@ -63,7 +64,7 @@ pub(super) fn link(
     let kind = kind?;
     let parent = parent(kind, top, said, findings);
     let peer = peer(kind, top, said, findings);
-    let attributes = attributes(kind.attributes, said, findings);
+    let mut attributes = attributes(kind.attributes, said, findings);
     for attribute in kind.attributes {
         let key = attribute.key.name;
         let is_said = attributes.contains_key(key) || said.is_faulty(key);
@@ -76,6 +77,7 @@ pub(super) fn link(
     let ports = ports(kind, top, said, findings);
     let vlans = own_vlans(kind, said, findings);
     let wireguard = wireguard::settings(kind, top, said, &attributes, findings);
+    let macsec = macsec::settings(kind, top, said, &mut attributes, findings);
     let link = VirtualLink {
         kind,
         name: name?,
@@ -85,6 +87,7 @@ pub(super) fn link(
         ports,
         vlans,
         wireguard,
+        macsec,
     };
     together(&link, said, findings);
     Some(link)

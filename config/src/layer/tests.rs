@@ -392,7 +392,8 @@ fn defaults_of_the_reference_are_those_of_the_model() {
             | Section::Services
             | Section::Link
             | Section::Ports
-            | Section::Peers => continue,
+            | Section::Peers
+            | Section::Associations => continue,
             Section::Resolver => &mut main,
             Section::Links => &mut links,
             Section::Dnstap => &mut dnstap,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::{Hop, PolicyRule, Prefix, Route, RouteKind};
+use super::{Hop, MacsecSettings, PolicyRule, Prefix, Route, RouteKind};
 use crate::kind::{LinkKind, Value};
 use crate::name::DomainName;
 use crate::pin::{PREFIX, Pin};
@@ -32,6 +32,8 @@ pub struct VirtualLink {
     pub vlans: BTreeMap<u16, VlanUse>,
     /// Keys and peers.
     pub wireguard: Option<Arc<WireguardSettings>>,
+    /// Associations with their keys.
+    pub macsec: Option<Arc<MacsecSettings>>,
 }
 
 impl VirtualLink {
@@ -56,13 +58,16 @@ impl VirtualLink {
 impl VirtualLink {
     /// Returns the files that its keys are in.
     pub fn key_files(&self) -> impl Iterator<Item = &Arc<str>> {
+        let associations = self.macsec.iter();
+        let associations = associations.flat_map(|settings| settings.key_files());
         let settings = self.wireguard.iter();
-        settings.flat_map(|settings| {
+        let of_tunnel = settings.flat_map(|settings| {
             let peers = settings.peers.values();
             let beside = peers.filter_map(|peer| peer.preshared_key.as_ref());
             let sources = std::iter::once(&settings.private_key).chain(beside);
             sources.filter_map(SecretSource::file)
-        })
+        });
+        of_tunnel.chain(associations)
     }
 }
 

@@ -42,6 +42,7 @@ fn section(section: Section, description: &str) -> Value {
         Section::Link => &["kind"],
         Section::Ports => &["name"],
         Section::Peers => &["public-key"],
+        Section::Associations => &["key-file"],
         Section::Main
         | Section::Resolver
         | Section::Links

@@ -138,6 +138,10 @@ fn heading(section: Section) -> (&'static str, &'static str) {
             "`[[peers]]` in a profile",
             "Once for each peer of a link of kind `wireguard`.",
         ),
+        Section::Associations => (
+            "`[[associations]]` in a profile",
+            "Once for each static association of a link of kind `macsec`: one that sends, and those that are received, with `from`.",
+        ),
     }
 }
 

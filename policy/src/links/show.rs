@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use config::model::{PolicyRule, Prefix, RouteKind};
+use config::model::{MacsecSettings, PolicyRule, Prefix, RouteKind, SendingAssociation};
 use config::time::Instant;
 
 use super::make::MAIN;
@@ -41,6 +41,7 @@ fn write_plan(f: &mut fmt::Formatter<'_>, plan: &LinksPlan, now: Option<Instant>
             "link {} is made by profile {}: {}",
             made.link.name, made.profile, made.link.kind
         )?;
+        write_associations(f, made.link.macsec.as_deref())?;
     }
     for link in plan.links.values() {
         write_link(f, link, now)?;
@@ -50,6 +51,28 @@ fn write_plan(f: &mut fmt::Formatter<'_>, plan: &LinksPlan, now: Option<Instant>
     }
     for uplink in [&plan.uplinks.v4, &plan.uplinks.v6].into_iter().flatten() {
         writeln!(f, "{uplink}")?;
+    }
+    Ok(())
+}
+
+/// Says where keys are, never what they are.
+fn write_associations(
+    f: &mut fmt::Formatter<'_>,
+    settings: Option<&MacsecSettings>,
+) -> fmt::Result {
+    let Some(MacsecSettings { sends, receives }) = settings else {
+        return Ok(());
+    };
+    if let Some(SendingAssociation { number, key_file }) = sends {
+        writeln!(f, "  association {number} sends, key in {key_file}")?;
+    }
+    for (channel, numbers) in receives {
+        for (number, key_file) in numbers {
+            writeln!(
+                f,
+                "  association {number} from {channel}, key in {key_file}"
+            )?;
+        }
     }
     Ok(())
 }

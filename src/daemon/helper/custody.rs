@@ -14,6 +14,7 @@ use resolver_io::resolv_conf::{
 
 use crate::doors;
 use crate::link_keys;
+use crate::making::associations::{self, NUMBERS_FILE};
 
 use super::{HelperReply, HelperRequest, ResolvConfReport};
 
@@ -83,6 +84,10 @@ impl Custody {
                 let config = (self.understand)(self.texts());
                 HelperReply::LinkKeys(link_keys::read_files(&config))
             }
+            HelperRequest::MarkLinkKeys(paths) => {
+                let config = (self.understand)(self.texts());
+                HelperReply::Marked(link_keys::mark(&config, &paths))
+            }
             HelperRequest::TakeResolvConf {
                 mode,
                 nameservers,
@@ -98,6 +103,11 @@ impl Custody {
             HelperRequest::GiveBackResolvConf | HelperRequest::Quit => self.give_back(),
             HelperRequest::ResolvConfStatus => self.status(),
         }
+    }
+
+    /// Follows that the daemon is gone without a word: nobody watches what sends.
+    pub(super) fn leave_unwatched(&self) {
+        associations::leave_unwatched(&self.paths.state_dir.join(NUMBERS_FILE));
     }
 
     pub(super) fn witness_fd(&mut self) -> Option<RawFd> {

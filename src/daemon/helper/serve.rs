@@ -33,6 +33,7 @@ pub(crate) fn serve(mut custody: Custody, socket: &OwnedFd) {
         crate::memory::trim();
         crate::memory::let_go_of_program();
     }
+    custody.leave_unwatched();
     tracing::warn!("the daemon ended without a word; giving resolv.conf back");
     match custody.handle_request(HelperRequest::GiveBackResolvConf) {
         HelperReply::ResolvConf(report) => {
@@ -41,7 +42,10 @@ pub(crate) fn serve(mut custody: Custody, socket: &OwnedFd) {
             }
         }
         HelperReply::Failed(why) | HelperReply::Refused(why) => tracing::error!("{why}"),
-        HelperReply::Config(_) | HelperReply::Keys(_) | HelperReply::LinkKeys(_) => {}
+        HelperReply::Config(_)
+        | HelperReply::Keys(_)
+        | HelperReply::LinkKeys(_)
+        | HelperReply::Marked(_) => {}
     }
 }
 

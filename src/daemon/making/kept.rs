@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use config::model::PublicKey;
+use config::model::{ChannelId, PublicKey};
 use policy::virtual_links::OwnLinks;
 use serde::{Deserialize, Serialize};
 
@@ -18,10 +18,16 @@ struct File {
     vlans: Vec<(String, u16)>,
     #[serde(default)]
     peers: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    receives: BTreeMap<String, Vec<(String, u16, Option<u8>)>>,
 }
 
 pub(super) fn keep(ours: &Ours, boot: &str) -> String {
-    let Ours { links, peers } = ours;
+    let Ours {
+        links,
+        peers,
+        receives,
+    } = ours;
     let file = File {
         boot: boot.to_owned(),
         made: links
@@ -44,6 +50,16 @@ pub(super) fn keep(ours: &Ours, boot: &str) -> String {
             .map(|(name, keys)| {
                 let keys = keys.iter().map(ToString::to_string);
                 (name.to_string(), keys.collect())
+            })
+            .collect(),
+        receives: receives
+            .iter()
+            .map(|(name, all)| {
+                let all = all.iter().map(|(channel, number)| {
+                    let ChannelId { mac, port } = channel;
+                    (mac.to_string(), *port, *number)
+                });
+                (name.to_string(), all.collect())
             })
             .collect(),
     };
@@ -86,6 +102,17 @@ pub(super) fn recall(text: &str, boot: &str) -> Ours {
             .into_iter()
             .map(|(name, of)| (name.into(), keys(of)))
             .collect(),
+        receives: file
+            .receives
+            .into_iter()
+            .map(|(name, all)| {
+                let all = all.into_iter().filter_map(|(mac, port, number)| {
+                    let mac = mac.parse().ok()?;
+                    Some((ChannelId { mac, port }, number))
+                });
+                (name.into(), all.collect())
+            })
+            .collect(),
     }
 }
 
@@ -102,7 +129,17 @@ mod tests {
             vlans: BTreeSet::from([("eth1".into(), 10)]),
         };
         let peers = BTreeMap::from([("wg0".into(), BTreeSet::from([PublicKey([7; 32])]))]);
-        let ours = Ours { links, peers };
+        let channel = ChannelId {
+            mac: config::matcher::Mac([2, 0, 0, 0, 0, 2]),
+            port: 1,
+        };
+        let receives = BTreeSet::from([(channel, None), (channel, Some(3))]);
+        let receives = BTreeMap::from([("secure0".into(), receives)]);
+        let ours = Ours {
+            links,
+            peers,
+            receives,
+        };
         let text = keep(&ours, "boot");
         assert_eq!(recall(&text, "boot"), ours);
         assert_eq!(recall(&text, "another"), Ours::default());

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use config::model::{EndpointHost, PublicKey, WireguardSettings};
 use linkmgr::kinds::Message;
-use linkmgr::kinds::generic::{self, Family};
+use linkmgr::kinds::generic::Family;
 use linkmgr::kinds::wireguard::compare::{Known, Reading, differences};
 use linkmgr::kinds::wireguard::endpoints::PeerId;
 use linkmgr::kinds::wireguard::{Device, FAMILY, Peer, PeerReading, get_device, set_endpoint};
-use linkmgr_io::ask::{AskError, Asker, Part};
+use linkmgr_io::ask::{AskError, Asker};
 
 use crate::kernel_clock;
 use crate::link_keys::Keys;
@@ -107,16 +107,7 @@ impl Tunnels {
     }
 
     fn reach(&mut self) -> Result<&mut (Asker, Family), AskError> {
-        if self.reached.is_none() {
-            let mut asker = Asker::open(Part::Generic)?;
-            let answers = asker.ask(&generic::find(FAMILY))?;
-            let family = answers.first().and_then(generic::family_of);
-            let family = family.ok_or_else(|| std::io::Error::from_raw_os_error(libc::ENOENT))?;
-            self.reached = Some((asker, family));
-        }
-        self.reached
-            .as_mut()
-            .ok_or_else(|| std::io::Error::from_raw_os_error(libc::ENOENT).into())
+        super::reach(&mut self.reached, FAMILY)
     }
 }
 

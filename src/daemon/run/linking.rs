@@ -9,6 +9,7 @@ use super::Running;
 use super::beginning::seed;
 use crate::machine;
 use crate::making::Maker;
+use crate::making::associations::NUMBERS_FILE;
 use crate::options::Options;
 use crate::store;
 use crate::world::{Kept, LinkBeginning};
@@ -29,7 +30,11 @@ impl LinkIo {
             ports: Ports::new()?,
             neighbours: Neighbours::open()?,
             requester: Requester::open()?,
-            maker: Maker::new(made, linkmgr_io::boot()?.id),
+            maker: Maker::new(
+                made,
+                linkmgr_io::boot()?.id,
+                options.state_dir.join(NUMBERS_FILE),
+            ),
         })
     }
 

@@ -67,7 +67,7 @@ impl World {
                 .notes
                 .iter()
                 .map(|note| format!("{}: {}", note.owner, note.text))
-                .chain(self.making.notes().cloned())
+                .chain(self.making.notes())
                 .collect(),
             multicast: self.multicast_status(),
             unicast_locals: self

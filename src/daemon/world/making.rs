@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use config::model::{StopUse, VirtualLink};
 use config::time::Instant;
+use linnet::api::AssociationStatus;
 
 use super::{Effect, Kept, World};
 use crate::errands::Errand;
 use crate::helper::KeeperError;
 use crate::link_keys::{Keys, LinkKey};
+use crate::making::associations::{Association, Board};
 use crate::making::{Done, Made, Order, Task};
 
 /// The links that profiles make, as far as the world knows.
@@ -22,6 +24,12 @@ pub(super) struct Making {
     around: BTreeMap<Arc<str>, u32>,
     kept: Option<String>,
     notes: Vec<String>,
+    /// How associations are.
+    associations: Board,
+    /// What keys could not be marked.
+    unmarked: Vec<String>,
+    /// How many files were to be marked last.
+    marking: usize,
     /// Whether the next order goes out though nothing seems to have changed.
     anew: bool,
     /// Whether the daemon ends: what is there then stays, or goes, and is not made again.
@@ -38,8 +46,31 @@ impl Making {
     }
 
     /// Returns what is not as wanted.
-    pub(super) fn notes(&self) -> impl Iterator<Item = &String> {
-        self.notes.iter()
+    pub(super) fn notes(&self) -> impl Iterator<Item = String> {
+        let troubles = self.associations.troubles.iter();
+        let troubles = troubles.map(|(link, trouble)| format!("{link}: {trouble}"));
+        let others = self.notes.iter().chain(&self.unmarked).cloned();
+        others.chain(troubles)
+    }
+
+    /// Tells how the associations of a link are.
+    pub(super) fn associations(&self, link: &str) -> Vec<AssociationStatus> {
+        let listed = self.associations.links.get(link).into_iter().flatten();
+        let told = |one: &Association| AssociationStatus {
+            from: one.from.map(|from| from.to_string()),
+            number: one.number,
+            state: one.state.clone(),
+        };
+        listed.map(told).collect()
+    }
+
+    fn take_associations(&mut self, board: Board) {
+        for (link, trouble) in &board.troubles {
+            if self.associations.troubles.get(link) != Some(trouble) {
+                tracing::warn!(%link, "{trouble}");
+            }
+        }
+        self.associations = board;
     }
 
     /// Has everything be ordered anew: the configuration was read, and key files may say something else.
@@ -102,11 +133,35 @@ impl World {
         effects.push(Effect::Make(Task::Links(order, keys)));
     }
 
+    /// Takes what came of marking keys; what is marked may send from now on.
+    pub(super) fn handle_marked(
+        &mut self,
+        marked: Result<Vec<String>, KeeperError>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let troubles = marked.unwrap_or_else(|error| {
+            let trouble = format!("keys cannot be marked as used, and are not: {error}");
+            vec![trouble; self.making.marking]
+        });
+        for trouble in &troubles {
+            tracing::warn!("{trouble}");
+        }
+        // When nothing is better than before, it is not tried again before something happens.
+        let is_better = troubles.len() < self.making.marking;
+        self.making.unmarked = troubles;
+        self.making.unmarked.dedup();
+        if is_better {
+            self.making.order_anew();
+            self.order_links(effects);
+        }
+    }
+
     /// Takes what came of a task.
     pub(super) fn handle_done(&mut self, done: Done, now: Instant, effects: &mut Vec<Effect>) {
         match done {
             Done::Made(made) => self.handle_made(made, now, effects),
             Done::Looked(link, readings) => self.handle_looked(&link, &readings, now),
+            Done::Counted(board) => self.making.take_associations(board),
         }
     }
 
@@ -115,7 +170,14 @@ impl World {
             kept,
             notes,
             tunnels,
+            associations,
+            unmarked,
         } = made;
+        self.making.take_associations(associations);
+        if !unmarked.is_empty() && !self.making.stops {
+            self.making.marking = unmarked.len();
+            effects.push(Effect::Errand(Errand::MarkLinkKeys(unmarked)));
+        }
         for note in notes
             .iter()
             .filter(|note| !self.making.notes.contains(note))

@@ -110,6 +110,7 @@ impl World {
             supplies: convert::supplies(supplied, report.as_ref(), now),
             cable: convert::cable(report.as_ref()),
             peers: self.peers(&link.name, now),
+            associations: self.making.associations(&link.name),
             ..convert::link(id.index, link, profile.map(ToString::to_string))
         }
     }

@@ -1,10 +1,10 @@
-//! The keys of `[link]`, `[[ports]]` and `[[peers]]` that do not hang on the kind.
+//! The keys of `[link]`, `[[ports]]`, `[[peers]]` and `[[associations]]` that do not hang on the kind.
 
 use super::key;
 use crate::reference::{Form, Key, Section, Syntax};
 
 /// In the order of the reference.
-pub(super) const KEYS: [Key; 22] = [
+pub(super) const KEYS: [Key; 27] = [
     key(
         Section::Profile,
         "link",
@@ -25,6 +25,13 @@ pub(super) const KEYS: [Key; 22] = [
         Syntax::Tables(Section::Peers),
         None,
         "The peers of that link, when it is of kind `wireguard`.",
+    ),
+    key(
+        Section::Profile,
+        "associations",
+        Syntax::Tables(Section::Associations),
+        None,
+        "The static keys of that link, when it is of kind `macsec`.",
     ),
     key(
         Section::Link,
@@ -188,6 +195,37 @@ pub(super) const KEYS: [Key; 22] = [
         },
         None,
         "The metric of those routes.",
+    ),
+    key(
+        Section::Associations,
+        "key-file",
+        Syntax::Text(Form::Path),
+        None,
+        "A file with the key, readable by root alone: 32 hexadecimal digits, or 64 for `gcm-aes-256`; one that sends is for this link alone, for ever.",
+    ),
+    key(
+        Section::Associations,
+        "number",
+        Syntax::Integer { min: 0, max: 3 },
+        Some("0"),
+        "The association's number, which frames carry.",
+    ),
+    key(
+        Section::Associations,
+        "from",
+        Syntax::Text(Form::Mac),
+        None,
+        "The hardware address of who sends; left out, the association is this side's own, and sends.",
+    ),
+    key(
+        Section::Associations,
+        "port",
+        Syntax::Integer {
+            min: 1,
+            max: 65_535,
+        },
+        Some("1"),
+        "The port beside that address in the other side's identifier.",
     ),
 ];
 

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use linnet::api::{ItemStatus, LinkStatus, PeerStatus, PortalStatus, ReachStatus, SupplyStatus};
+use linnet::api::{
+    AssociationStatus, ItemStatus, LinkStatus, PeerStatus, PortalStatus, ReachStatus, SupplyStatus,
+};
 
 use crate::output::columns;
 
@@ -45,6 +47,16 @@ pub(super) fn show(links: &[LinkStatus], text: &mut String) {
         }
         for peer in &link.peers {
             let _ = writeln!(text, "    {}", self::peer(peer));
+        }
+        for AssociationStatus {
+            from,
+            number,
+            state,
+        } in &link.associations
+        {
+            let from = from.as_ref();
+            let from = from.map_or_else(String::new, |from| format!(" from {from}"));
+            let _ = writeln!(text, "    association {number}{from} {state}");
         }
         for item in link.items.iter().filter(|item| !is_fine(item)) {
             let detail = item.detail.as_ref();

@@ -56,6 +56,8 @@ fn made(readings: Option<PeerReading>) -> Input {
         kept: "{}".to_owned(),
         notes: Vec::new(),
         tunnels: BTreeMap::from([("wg0".into(), peers)]),
+        associations: crate::making::associations::Board::default(),
+        unmarked: Vec::new(),
     }))
 }
 
@@ -68,6 +70,7 @@ fn a_tunnel_waits_for_its_keys_and_is_ordered_again_with_every_reload() {
     let key = LinkKey {
         path: "/k".to_owned(),
         text: Ok(KeyText(KEY.to_owned())),
+        used: String::new(),
     };
     let effects = world.on(Input::Errand(Outcome::LinkKeys(Ok(vec![key]))), NOW);
     let [Task::Links(order, _)] = tasks(&effects)[..] else {
