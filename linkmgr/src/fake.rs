@@ -64,6 +64,8 @@ pub struct FakeAddress {
     pub temporaries: bool,
     /// `IFA_F_NOPREFIXROUTE`.
     pub no_prefix_route: bool,
+    /// `IFA_RT_PRIORITY`; 0 for the kernel's own.
+    pub metric: u32,
 }
 
 impl FakeAddress {
@@ -77,6 +79,7 @@ impl FakeAddress {
             valid_until: None,
             temporaries: false,
             no_prefix_route: false,
+            metric: 0,
         }
     }
 }
@@ -159,11 +162,9 @@ impl FakeKernel {
             KernelRequest::SetMac { index, mac, .. } => self.set_mac(*index, *mac),
             KernelRequest::AddAddress(request) => self.add_address(request, now),
             KernelRequest::ReplaceAddress(request) => self.replace_address(request, now),
-            KernelRequest::DeleteAddress {
-                index,
-                address,
-                promote,
-            } => self.delete_address(*index, address, *promote, now),
+            KernelRequest::DeleteAddress { index, address } => {
+                self.delete_address(*index, address, true, now)
+            }
             KernelRequest::AddRoute(route) => self.put_route(route, OURS, false, now),
             KernelRequest::ReplaceRoute(route) => self.put_route(route, OURS, true, now),
             KernelRequest::DeleteRoute(route) => self.delete_route(&route.key, OURS, now),
@@ -292,6 +293,7 @@ impl FakeKernel {
             temporaries: address.temporaries,
             no_prefix_route: address.no_prefix_route,
             secondary: self.is_secondary(index, &address.prefix),
+            metric: address.metric,
         }
     }
 }

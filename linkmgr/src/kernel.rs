@@ -76,6 +76,8 @@ pub struct AddressMessage {
     /// `IFA_F_SECONDARY`: an IPv4 address that the kernel takes away with the first one of its prefix; of IPv6 a temporary
     /// address.
     pub secondary: bool,
+    /// The metric of the kernel's own route for the prefix (`IFA_RT_PRIORITY`); 0 when it is the kernel's usual one.
+    pub metric: u32,
 }
 
 impl AddressMessage {
@@ -91,6 +93,7 @@ impl AddressMessage {
             temporaries: false,
             no_prefix_route: false,
             secondary: false,
+            metric: 0,
         }
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Observed {
     /// The kinds of links, each once in memory.
     kinds: BTreeSet<Arc<str>>,
     own: Own,
+    /// The metrics of the kernel's routes for prefixes, where they are not the usual ones: few addresses have any.
+    prefix_metrics: BTreeMap<(u32, Prefix), u32>,
     /// What was read of switches, and set: the kernel tells of none.
     switches: BTreeMap<(u32, Switch), i32>,
 }
@@ -123,6 +125,12 @@ impl Observed {
         self.entry_by_index
             .get(&index)
             .map_or(&[], |entry| &entry.addresses)
+    }
+
+    /// Returns the metric of the kernel's route for an address's prefix; 0 when it is the usual one.
+    pub(crate) fn prefix_metric(&self, index: u32, address: Prefix) -> u32 {
+        let metric = self.prefix_metrics.get(&(index, address));
+        metric.copied().unwrap_or(0)
     }
 
     /// Returns what was read of a switch.
@@ -245,7 +253,11 @@ impl Observed {
     }
 
     fn link_gone(&mut self, index: u32, touched: &mut Touched) {
-        self.entry_by_index.remove(&index);
+        if let Some(entry) = self.entry_by_index.remove(&index) {
+            for address in entry.addresses {
+                self.prefix_metrics.remove(&(index, address.prefix));
+            }
+        }
         self.gone.insert(index);
         self.switches.retain(|(of, _), _| *of != index);
         touched.indexes.push(index);
@@ -256,6 +268,11 @@ impl Observed {
     fn address(&mut self, message: &AddressMessage, now: Instant, touched: &mut Touched) {
         let index = message.index;
         let address = ObservedAddress::new(message, now);
+        let key = (index, address.prefix);
+        match message.metric {
+            0 => self.prefix_metrics.remove(&key),
+            metric => self.prefix_metrics.insert(key, metric),
+        };
         let addresses = &mut self.entry(index).addresses;
         match addresses.binary_search_by_key(&address.prefix, |it| it.prefix) {
             Ok(place) => {
@@ -283,6 +300,7 @@ impl Observed {
             return;
         };
         entry.addresses.remove(place);
+        self.prefix_metrics.remove(&(index, address));
         touched.items.push(Item::Address(index, address));
         let is_ipv4 = |left: &ObservedAddress| left.prefix.address.is_ipv4();
         if address.address.is_ipv4() && !entry.addresses.iter().any(is_ipv4) {

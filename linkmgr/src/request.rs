@@ -50,8 +50,6 @@ pub enum KernelRequest {
         index: u32,
         /// The address.
         address: Prefix,
-        /// Whether others would go with it (`IFA_F_SECONDARY`).
-        promote: bool,
     },
     /// A route is to be added; that another one has its place is an error (`EEXIST`).
     AddRoute(OwnRoute),

@@ -23,8 +23,6 @@ const CREATE: u16 = 0x400;
 /// What a flag of a deletion would mean is none of these.
 const NONE: u16 = 0;
 
-const IFA_RT_PRIORITY: u16 = 9;
-const IFA_PROTO: u16 = 11;
 const NESTED: u16 = 0x8000;
 const SCOPE_UNIVERSE: u8 = 0;
 const SCOPE_LINK: u8 = 253;
@@ -155,9 +153,9 @@ impl Messages<'_> {
         // When it was made and changed is the kernel's to say.
         cache.extend([0; 8]);
         message.attribute(libc::IFA_CACHEINFO, &cache);
-        message.attribute(IFA_PROTO, &[OURS]);
+        message.attribute(address::IFA_PROTO, &[OURS]);
         if metric != 0 {
-            message.word(IFA_RT_PRIORITY, metric);
+            message.word(address::IFA_RT_PRIORITY, metric);
         }
         message.finish();
     }

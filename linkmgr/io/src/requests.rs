@@ -143,6 +143,8 @@ impl Performer {
     ) -> Vec<(RequestId, KernelAnswer)> {
         let mut answers = BTreeMap::new();
         let mut waiting = BTreeMap::new();
+        // By link, until everything is done: a batch may take a thousand addresses away.
+        let mut promoting = BTreeMap::new();
         for (id, request) in batch {
             match request {
                 KernelRequest::ReadSwitch { link, switch } => {
@@ -157,15 +159,12 @@ impl Performer {
                     self.flush(&mut waiting, &mut answers);
                     answers.insert(*id, switches::set(link, *switch, *value));
                 }
-                KernelRequest::DeleteAddress {
-                    index,
-                    promote: true,
-                    ..
-                } => {
-                    self.flush(&mut waiting, &mut answers);
-                    let _promoting = switches::Promoting::begin(*index);
+                // Of others that have come a moment ago nobody has heard: any IPv4 address may be the first of some.
+                KernelRequest::DeleteAddress { index, address } if address.address.is_ipv4() => {
+                    let _new = promoting
+                        .entry(*index)
+                        .or_insert_with(|| switches::Promoting::begin(*index));
                     self.append(*id, request, &mut waiting);
-                    self.flush(&mut waiting, &mut answers);
                 }
                 KernelRequest::SetUp { .. }
                 | KernelRequest::SetMtu { .. }
@@ -184,6 +183,7 @@ impl Performer {
             }
         }
         self.flush(&mut waiting, &mut answers);
+        drop(promoting);
         let unanswered = || fault(libc::ENOBUFS);
         batch
             .iter()

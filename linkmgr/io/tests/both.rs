@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use config::model::{Hop, PolicyRule, Prefix, ProfileId, RouteKind};
 use config::time::Instant;
-use linkmgr::fake::FakeKernel;
+use linkmgr::fake::{FakeAddress, FakeKernel};
 use linkmgr::{
     Boot, KernelAnswer, KernelEvent, KernelRequest, LinkManager, LinkMessage, StopLevel, Usability,
 };
@@ -30,6 +30,8 @@ trait Kernel {
     fn ask(&mut self, request: &KernelRequest) -> KernelAnswer;
     async fn events(&mut self) -> Vec<KernelEvent>;
     async fn listing(&mut self) -> Vec<KernelEvent>;
+    /// Somebody else adds an address to `home0`, or takes it away.
+    fn others(&mut self, index: u32, address: &str, is_there: bool);
 }
 
 struct Real {
@@ -61,6 +63,11 @@ impl Kernel for Real {
         }
         events
     }
+
+    fn others(&mut self, _index: u32, address: &str, is_there: bool) {
+        let verb = if is_there { "add" } else { "del" };
+        ip(&format!("address {verb} {address} dev home0"));
+    }
 }
 
 impl Kernel for FakeKernel {
@@ -75,6 +82,14 @@ impl Kernel for FakeKernel {
     async fn listing(&mut self) -> Vec<KernelEvent> {
         Self::listing(self, NOW)
     }
+
+    fn others(&mut self, index: u32, address: &str, is_there: bool) {
+        let prefix = prefix(address);
+        match is_there {
+            true => self.put_address(index, FakeAddress::foreign(prefix), NOW),
+            false => self.take_address(index, &prefix, NOW),
+        }
+    }
 }
 
 struct Machine<K> {
@@ -82,7 +97,7 @@ struct Machine<K> {
     links: LinkManager,
     journal: Option<String>,
     boot: Boot,
-    sent: usize,
+    sent: Vec<KernelRequest>,
 }
 
 impl<K: Kernel> Machine<K> {
@@ -92,7 +107,7 @@ impl<K: Kernel> Machine<K> {
             links: LinkManager::default(),
             journal: None,
             boot,
-            sent: 0,
+            sent: Vec::new(),
         };
         machine.restart().await;
         machine
@@ -126,7 +141,7 @@ impl<K: Kernel> Machine<K> {
                 if let KernelAnswer::Failed(fault) = &answer {
                     let _shown = writeln!(std::io::stderr(), "{request:?}: {fault}");
                 }
-                self.sent += 1;
+                self.sent.push(request);
                 self.links.handle_answer(id, answer, NOW);
                 is_busy = true;
             }
@@ -138,6 +153,17 @@ impl<K: Kernel> Machine<K> {
                 return;
             }
         }
+    }
+
+    /// Returns what was asked for, but for leases: the real kernel's lifetimes go on while the test runs.
+    fn asked_since(&self, before: usize) -> Vec<String> {
+        let is_lease = |it: &&KernelRequest| matches!(it, KernelRequest::ReplaceAddress(it) if it.valid.is_some());
+        let asked = self.sent[before..].iter().filter(|it| !is_lease(it));
+        let kind = |it: &KernelRequest| {
+            let words = format!("{it:?}");
+            words.split(['(', ' ']).next().unwrap().to_owned()
+        };
+        asked.map(kind).collect()
     }
 
     fn id(&self, name: &str) -> LinkId {
@@ -224,6 +250,10 @@ fn leased(seconds: u64) -> AddressPlan {
     }
 }
 
+fn ranked(address: AddressPlan, metric: u32) -> AddressPlan {
+    AddressPlan { metric, ..address }
+}
+
 fn key(table: u32, to: &str, metric: u32) -> RouteKey {
     RouteKey {
         table,
@@ -262,8 +292,11 @@ fn full() -> LinkPlan {
         clients: Clients::default(),
     };
     plan.addresses.insert(prefix("192.0.2.10/24"), lasting());
-    plan.addresses.insert(prefix("192.0.2.11/24"), leased(3600));
+    plan.addresses
+        .insert(prefix("192.0.2.11/24"), ranked(leased(3600), 50));
     plan.addresses.insert(prefix("2001:db8::10/64"), lasting());
+    plan.addresses
+        .insert(prefix("2001:db8:2::10/64"), ranked(lasting(), 50));
     let blackhole = RoutePlan {
         kind: RouteKind::Blackhole,
         ..through(&[])
@@ -347,16 +380,21 @@ async fn story<K: Kernel>(mut machine: Machine<K>) -> Vec<Vec<String>> {
     parts.push(machine.tables().await);
 
     // Nothing is asked twice but what has failed, also not by the next daemon.
-    let before = machine.sent;
+    let before = machine.sent.len();
     machine.restart().await;
     machine.apply(wanted).await;
-    parts.push(vec![format!("{} requests", machine.sent - before)]);
+    parts.push(machine.asked_since(before));
 
     let mut other = full();
     other
         .addresses
-        .insert(prefix("192.0.2.11/24"), leased(7200));
-    // The first address of a prefix goes, the second one stays.
+        .insert(prefix("192.0.2.11/24"), ranked(leased(7200), 60));
+    other
+        .addresses
+        .insert(prefix("2001:db8:2::10/64"), lasting());
+    // The first address of a prefix goes, the second one stays, and so does one of which nobody has heard yet.
+    let index = machine.id("home0").index;
+    machine.kernel.others(index, "192.0.2.77/24", true);
     other.addresses.remove(&prefix("192.0.2.10/24"));
     other.addresses.remove(&prefix("2001:db8::10/64"));
     other
@@ -368,9 +406,17 @@ async fn story<K: Kernel>(mut machine: Machine<K>) -> Vec<Vec<String>> {
     other.routes.remove(&key(254, "10.4.0.0/16", 7));
     other.routes.remove(&key(254, "2001:db8:6::/48", 9));
     let wanted = plan(&machine, other);
-    machine.apply(wanted).await;
+    machine.apply(wanted.clone()).await;
     parts.push(machine.tables().await);
 
+    let before = machine.sent.len();
+    machine.restart().await;
+    machine.apply(wanted).await;
+    parts.push(machine.asked_since(before));
+
+    // What others need stays up: that they do not is to be heard first.
+    machine.kernel.others(index, "192.0.2.77/24", false);
+    machine.drive().await;
     machine.links.stop(StopLevel::Clean, NOW);
     machine.drive().await;
     parts.push(machine.tables().await);
@@ -408,6 +454,11 @@ fn both_kernels_come_to_the_same_tables() {
     assert!(output.status.success(), "{said}");
 }
 
+fn ip(line: &str) {
+    let status = Command::new("ip").args(line.split(' ')).status();
+    assert!(status.unwrap().success(), "{line}");
+}
+
 async fn compare() {
     for line in [
         "link set lo up",
@@ -415,8 +466,7 @@ async fn compare() {
         "link set home0 addrgenmode none",
         "link set peer0 up",
     ] {
-        let status = Command::new("ip").args(line.split(' ')).status();
-        assert!(status.unwrap().success(), "{line}");
+        ip(line);
     }
     let real = Real {
         monitor: Monitor::open().unwrap(),

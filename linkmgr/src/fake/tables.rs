@@ -73,6 +73,9 @@ impl FakeKernel {
         };
         if address.address.is_ipv4() {
             there.no_prefix_route = before.no_prefix_route;
+        } else if made.metric == 0 {
+            // addrconf.c takes none for no change.
+            there.metric = before.metric;
         }
         self.tell_address(index, &before.prefix, now);
         Ok(())
@@ -300,5 +303,6 @@ fn made_of(request: &AddressRequest, now: Instant) -> Result<FakeAddress, i32> {
         valid_until: until(request.valid, now),
         temporaries: request.temporaries,
         no_prefix_route: request.no_prefix_route,
+        metric: request.metric,
     })
 }

@@ -12,7 +12,6 @@ const TENTATIVE: u8 = 1;
 const DUPLICATE: u8 = 2;
 const TEMPORARIES: u8 = 4;
 const NO_PREFIX_ROUTE: u8 = 8;
-const SECONDARY: u8 = 16;
 
 /// An address, and until when it stays. Points in time are whole seconds since boot, as coarse as the kernel's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,8 +36,7 @@ impl ObservedAddress {
             protocol: message.protocol,
             flags: usability
                 | flag(message.temporaries, TEMPORARIES)
-                | flag(message.no_prefix_route, NO_PREFIX_ROUTE)
-                | flag(message.secondary, SECONDARY),
+                | flag(message.no_prefix_route, NO_PREFIX_ROUTE),
             preferred_until: until(message.preferred, now),
             valid_until: until(message.valid, now),
         }
@@ -60,10 +58,6 @@ impl ObservedAddress {
 
     pub(crate) const fn no_prefix_route(&self) -> bool {
         self.flags & NO_PREFIX_ROUTE != 0
-    }
-
-    pub(crate) const fn secondary(&self) -> bool {
-        self.flags & SECONDARY != 0
     }
 
     /// `None` for ever.

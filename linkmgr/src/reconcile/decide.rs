@@ -21,6 +21,9 @@ use crate::status::{Item, ItemState, Setting, StopLevel};
 /// The kernel tells lifetimes in whole seconds, and takes them so; the moment when it tells them is kept in whole seconds too.
 const TOLERANCE: Duration = Duration::from_secs(3);
 
+/// What the kernel gives its IPv6 routes for prefixes (`IP6_RT_PRIO_ADDRCONF`).
+const USUAL_METRIC6: u32 = 256;
+
 /// Everything that a decision depends on.
 pub(super) struct View<'a> {
     pub(super) plan: Option<&'a LinksPlan>,
@@ -279,8 +282,12 @@ impl View<'_> {
         let has_flags = planned.temporaries == observed.temporaries() && has_prefix;
         let lives_as_long = self.is_same_time(planned.valid_until, observed.valid_until())
             && self.is_same_time(preferred_until(planned), observed.preferred_until());
+        // Whoever has made an address has chosen where its prefix ranks.
+        let metric = self.observed.prefix_metric(index, observed.prefix);
+        let has_metric =
+            !is_ours || prefix_metric(is_ipv6, metric) == prefix_metric(is_ipv6, planned.metric);
         let is_to_be_marked = self.adopting.contains(item);
-        if lives_as_long && (has_flags || !is_ipv6) && !is_to_be_marked {
+        if lives_as_long && (has_flags || !is_ipv6) && has_metric && !is_to_be_marked {
             return Decision::Settled(match is_ours {
                 true => ItemState::Ours,
                 false => ItemState::Adopted,
@@ -317,27 +324,16 @@ impl View<'_> {
             valid,
             temporaries: planned.temporaries,
             no_prefix_route: planned.no_prefix_route,
-            metric: planned.metric,
+            metric: prefix_metric(address.address.is_ipv6(), planned.metric),
         }
     }
 
     fn delete_address(&self, step: Step, index: u32, observed: &ObservedAddress) -> Decision {
-        let address = observed.prefix;
-        let goes_along = |other: &ObservedAddress| {
-            other.secondary()
-                && other.prefix.length == address.length
-                && other.prefix.network() == address.network()
-        };
-        let others = self.observed.addresses_of(index).iter();
-        let promote = address.address.is_ipv4()
-            && !observed.secondary()
-            && others.into_iter().any(goes_along);
         Decision::Ask(Ask {
             step,
             request: KernelRequest::DeleteAddress {
                 index,
-                address,
-                promote,
+                address: observed.prefix,
             },
             write_down: WriteDown::Nothing,
         })
@@ -461,6 +457,14 @@ impl View<'_> {
             request,
             write_down,
         })
+    }
+}
+
+/// Of IPv6 no metric means none other than before (addrconf.c), so that the usual one has to be named.
+const fn prefix_metric(is_ipv6: bool, metric: u32) -> u32 {
+    match (is_ipv6, metric) {
+        (true, 0) => USUAL_METRIC6,
+        (_, metric) => metric,
     }
 }
 

@@ -85,7 +85,6 @@ fn an_address_is_written_as_it_is_read() {
             let gone = KernelRequest::DeleteAddress {
                 index: 7,
                 address: prefix(address),
-                promote: false,
             };
             let address = prefix(address);
             assert_eq!(

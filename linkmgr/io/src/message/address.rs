@@ -5,7 +5,8 @@ use linkmgr::{AddressMessage, KernelEvent, Usability};
 use super::{attributes_of, ip, prefix, word};
 
 const HEADER_LENGTH: usize = 8;
-/// `IFA_PROTO`.
+/// `IFA_RT_PRIORITY` and `IFA_PROTO`.
+pub(crate) const IFA_RT_PRIORITY: u16 = 9;
 pub(crate) const IFA_PROTO: u16 = 11;
 /// `IFA_F_MANAGETEMPADDR` and `IFA_F_NOPREFIXROUTE`.
 pub(crate) const MANAGE_TEMPORARIES: u32 = 0x100;
@@ -31,7 +32,7 @@ fn parse(body: &[u8]) -> Option<AddressMessage> {
     };
     let index = word(header, 4)?;
     let mut flags = u32::from(flags);
-    let (mut own, mut other, mut protocol) = (None, None, 0);
+    let (mut own, mut other, mut protocol, mut metric) = (None, None, 0, 0);
     let (mut preferred, mut valid) = (FOR_EVER, FOR_EVER);
     for (kind, value) in attributes_of(attributes) {
         match kind {
@@ -40,6 +41,7 @@ fn parse(body: &[u8]) -> Option<AddressMessage> {
             libc::IFA_ADDRESS => other = ip(family, value),
             libc::IFA_FLAGS => flags = word(value, 0)?,
             libc::IFA_CACHEINFO => (preferred, valid) = (word(value, 0)?, word(value, 4)?),
+            IFA_RT_PRIORITY => metric = word(value, 0)?,
             IFA_PROTO => protocol = *value.first()?,
             _ => {}
         }
@@ -55,6 +57,7 @@ fn parse(body: &[u8]) -> Option<AddressMessage> {
         temporaries: flags & MANAGE_TEMPORARIES != 0,
         no_prefix_route: flags & NO_PREFIX_ROUTE != 0,
         secondary: flags & libc::IFA_F_SECONDARY != 0,
+        metric,
     })
 }
 
