@@ -16,6 +16,7 @@ use crate::observing::Observing;
 use crate::pin::Pin;
 
 mod connectivity;
+mod hardware;
 mod kind;
 mod local;
 mod macsec;
@@ -23,6 +24,7 @@ mod network;
 mod service;
 
 pub use connectivity::{CheckUse, ConnectivityConfig};
+pub use hardware::{Hardware, HardwareSettings, LinkMode, OFFLOADS, Offload, WAKE_WORDS};
 pub(crate) use kind::read_key;
 pub use kind::{
     Endpoint, EndpointHost, PeerSettings, PortSettings, PublicKey, Secret, SecretSource,

@@ -60,6 +60,8 @@ pub enum Section {
     Delegated,
     /// `[carrier]` of a profile.
     Carrier,
+    /// `[hardware]` of a profile.
+    Hardware,
     /// One of `[[routes]]` of a profile.
     Routes,
     /// One of `[[rules]]` of a profile.
@@ -76,7 +78,7 @@ pub enum Section {
 
 impl Section {
     /// All sections, in the order of the reference.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Main,
         Self::Resolver,
         Self::Links,
@@ -95,6 +97,7 @@ impl Section {
         Self::Take,
         Self::Delegated,
         Self::Carrier,
+        Self::Hardware,
         Self::Routes,
         Self::Rules,
         Self::Link,
@@ -124,6 +127,7 @@ impl Section {
             | Self::Take
             | Self::Delegated
             | Self::Carrier
+            | Self::Hardware
             | Self::Routes
             | Self::Rules
             | Self::Link
@@ -154,6 +158,7 @@ impl Section {
             Self::Take => "[take]",
             Self::Delegated => "[delegated]",
             Self::Carrier => "[carrier]",
+            Self::Hardware => "[hardware]",
             Self::Routes => "[[routes]]",
             Self::Rules => "[[rules]]",
             Self::Link => "[link]",
@@ -184,6 +189,7 @@ impl Section {
             Self::Take => "in [take] of a profile",
             Self::Delegated => "in [delegated] of a profile",
             Self::Carrier => "in [carrier] of a profile",
+            Self::Hardware => "in [hardware] of a profile",
             Self::Routes => "in [[routes]] of a profile",
             Self::Rules => "in [[rules]] of a profile",
             Self::Link => "in [link] of a profile",

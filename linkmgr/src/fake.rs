@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use config::matcher::Mac;
-use config::model::{PolicyRule, Prefix, RouteKind};
+use config::model::{Hardware, LinkMode, PolicyRule, Prefix, RouteKind};
 use config::time::Instant;
 use policy::facts::DefaultRoute;
 use policy::links::{RouteKey, Switch};
@@ -360,13 +360,16 @@ fn contains(prefix: &Prefix, address: IpAddr) -> bool {
     prefix.address.is_ipv4() == address.is_ipv4() && prefix.network() == other.network()
 }
 
-const fn default_of(switch: Switch) -> i32 {
+fn default_of(switch: Switch) -> i32 {
     match switch {
         Switch::AcceptRa => 1,
         Switch::Mtu6 => 1500,
         Switch::HopLimit6 => 64,
         Switch::Reachable6 => 30_000,
         Switch::Retransmit6 => 1_000,
+        Switch::Hardware(Hardware::Mode) => LinkMode::Negotiated.value(),
+        Switch::Hardware(Hardware::Wake) => 0,
+        Switch::Hardware(Hardware::Offload(_)) => 1,
         Switch::UseTempaddr | Switch::DisableIpv6 | Switch::Forwarding6 | Switch::Forwarding4 => 0,
     }
 }

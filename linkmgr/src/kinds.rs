@@ -6,6 +6,7 @@
 
 pub mod decode;
 pub mod encode;
+pub mod ethtool;
 pub mod generic;
 pub mod macsec;
 pub mod message;

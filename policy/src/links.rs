@@ -21,7 +21,8 @@ use std::sync::Arc;
 
 use config::matcher::Mac;
 use config::model::{
-    Dhcp4Settings, Dhcp6Settings, Hop, PolicyRule, Prefix, ProfileId, RaSettings, RouteKind,
+    Dhcp4Settings, Dhcp6Settings, Hardware, Hop, PolicyRule, Prefix, ProfileId, RaSettings,
+    RouteKind,
 };
 use config::time::Instant;
 
@@ -145,7 +146,7 @@ pub struct RoutePlan {
     pub valid_until: Option<Instant>,
 }
 
-/// A per-link setting below `/proc/sys/net`.
+/// A per-link setting: a file below `/proc/sys/net`, or one of a network card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Switch {
     /// `ipv6/conf/LINK/accept_ra`.
@@ -166,10 +167,28 @@ pub enum Switch {
     Reachable6,
     /// `ipv6/neigh/LINK/retrans_time_ms`.
     Retransmit6,
+    /// A setting of a network card.
+    Hardware(Hardware),
 }
 
 impl Switch {
-    /// Returns the path below `/proc/sys/net` for the link of this name.
+    /// Returns the setting of a network card that it is, when it is one.
+    pub const fn hardware(self) -> Option<Hardware> {
+        match self {
+            Self::Hardware(hardware) => Some(hardware),
+            Self::AcceptRa
+            | Self::UseTempaddr
+            | Self::DisableIpv6
+            | Self::Forwarding6
+            | Self::Forwarding4
+            | Self::Mtu6
+            | Self::HopLimit6
+            | Self::Reachable6
+            | Self::Retransmit6 => None,
+        }
+    }
+
+    /// Returns the path below `/proc/sys/net` for the link of this name; of a network card, where it would be.
     pub fn path(self, link: &str) -> String {
         let (table, file) = match self {
             Self::AcceptRa => ("ipv6/conf", "accept_ra"),
@@ -181,6 +200,7 @@ impl Switch {
             Self::HopLimit6 => ("ipv6/conf", "hop_limit"),
             Self::Reachable6 => ("ipv6/neigh", "base_reachable_time_ms"),
             Self::Retransmit6 => ("ipv6/neigh", "retrans_time_ms"),
+            Self::Hardware(hardware) => ("hardware", hardware.name()),
         };
         format!("{table}/{link}/{file}")
     }

@@ -3,6 +3,7 @@
 //! Finds what can be seen in one file; [`super::between`] looks at several. What the kernel would refuse is an error here, so
 //! that nothing is touched before it is mended.
 
+mod hardware;
 mod routes;
 mod sense;
 
@@ -36,6 +37,7 @@ pub(super) fn network(
         forwarding: top.boolean("forwarding"),
         ra: ra(top, findings),
         take: take(top),
+        hardware: hardware::hardware(top, findings),
         carrier: carrier(top, links, findings),
         delegated: delegated(top, findings),
         ..NetworkSettings::default()

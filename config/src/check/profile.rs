@@ -20,7 +20,8 @@ const MAX_ID: usize = 64;
 /// Ids that would be taken for scopes that are no profile's.
 const RESERVED_IDS: [&str; 3] = ["resolver", "resolv.conf", "supplied"];
 /// Keys of a profile that say what is to be done to a link.
-const LINK_KEYS: [&str; 11] = [
+const LINK_KEYS: [&str; 12] = [
+    "hardware",
     "delegated",
     "addresses",
     "dhcp4",

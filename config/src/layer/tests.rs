@@ -391,6 +391,7 @@ fn defaults_of_the_reference_are_those_of_the_model() {
             | Section::Lists
             | Section::Services
             | Section::Link
+            | Section::Hardware
             | Section::Ports
             | Section::Peers
             | Section::Associations => continue,
@@ -488,6 +489,7 @@ fn every_choice_of_the_table_is_a_value_of_the_model() {
                 "ipv4ll" => from_word::<Ipv4llMode>(word).is_some(),
                 "default-route" => from_word::<DefaultRouteUse>(word).is_some(),
                 "when" => from_word::<Dhcp6When>(word).is_some(),
+                "duplex" => ["half", "full"].contains(word),
                 "kind" => crate::kind::LinkKind::of(word).is_some(),
                 other => panic!("{other} is a choice that nothing reads"),
             };

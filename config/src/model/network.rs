@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Prefix, ProfileId};
+use super::{HardwareSettings, Prefix, ProfileId};
 use crate::matcher::Mac;
 
 /// The part of a profile that the link manager applies.
@@ -42,6 +42,8 @@ pub struct NetworkSettings {
     pub routes: Vec<Route>,
     /// `[[rules]]`.
     pub rules: Vec<PolicyRule>,
+    /// What network cards are to do.
+    pub hardware: HardwareSettings,
     /// What happens when the carrier goes.
     pub carrier: CarrierPolicy,
     /// IPv4 and IPv6 forwarding; `None` leaves it as it is.
@@ -82,6 +84,7 @@ impl Default for NetworkSettings {
             priority: 0,
             routes: Vec::new(),
             rules: Vec::new(),
+            hardware: HardwareSettings::default(),
             carrier: CarrierPolicy::default(),
             forwarding: None,
             delegated: None,
@@ -106,6 +109,7 @@ impl NetworkSettings {
             || !self.rules.is_empty()
             || self.forwarding.is_some()
             || self.delegated.is_some()
+            || !self.hardware.values.is_empty()
     }
 
     /// Whether the network may supply upstreams.

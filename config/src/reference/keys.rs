@@ -1,6 +1,7 @@
 //! The table of all keys: what there is to say about each. Defaults stand here as text; a test compares them with the model.
 
 mod connectivity;
+mod hardware;
 mod kinds;
 mod local;
 mod network;
@@ -44,7 +45,8 @@ const COUNT: usize = MAIN.len()
     + observing::KEYS.len()
     + profile::KEYS.len()
     + network::KEYS.len()
-    + kinds::KEYS.len();
+    + kinds::KEYS.len()
+    + hardware::KEYS.len();
 
 /// All keys, in the order of the reference.
 pub static KEYS: &[Key] = &joined([
@@ -55,10 +57,11 @@ pub static KEYS: &[Key] = &joined([
     &observing::KEYS,
     profile::KEYS,
     network::KEYS,
+    &hardware::KEYS,
     &kinds::KEYS,
 ]);
 
-const fn joined(parts: [&[Key]; 8]) -> [Key; COUNT] {
+const fn joined(parts: [&[Key]; 9]) -> [Key; COUNT] {
     let mut keys = [MAIN[0]; COUNT];
     let (mut part, mut to) = (0, 0);
     while part < parts.len() {

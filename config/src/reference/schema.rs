@@ -56,7 +56,8 @@ fn section(section: Section, description: &str) -> Value {
         | Section::Dhcp
         | Section::Take
         | Section::Delegated
-        | Section::Carrier => &[],
+        | Section::Carrier
+        | Section::Hardware => &[],
     };
     if !required.is_empty() {
         table["required"] = json!(required);

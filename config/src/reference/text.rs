@@ -121,6 +121,10 @@ fn heading(section: Section) -> (&'static str, &'static str) {
             "`[carrier]` in a profile",
             "What happens when the carrier goes. What comes back within its time was never away.",
         ),
+        Section::Hardware => (
+            "`[hardware]` in a profile",
+            "What network cards are to do (`ethtool`). What a card does not let be changed is told by `linnet status`, and keeps nothing else from working.",
+        ),
         Section::Rules => (
             "`[[rules]]` in a profile",
             "Once for each rule; they hold while a link of the profile is set up.",

@@ -4,6 +4,7 @@
 //! A batch goes out in as few datagrams as its order allows, a part of it at a time, and the answers to each part come back together. Decides nothing.
 
 mod answers;
+mod cards;
 mod switches;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,8 @@ use linkmgr::{KernelAnswer, KernelFault, KernelRequest, RequestId};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use tokio::sync::mpsc as answers_channel;
+
+use cards::Cards;
 
 use crate::emit::emit;
 use crate::socket::{self, Received};
@@ -110,6 +113,7 @@ pub struct Performer {
     sequence: u32,
     bytes: Vec<u8>,
     buffer: Vec<u8>,
+    cards: Cards,
 }
 
 impl Performer {
@@ -133,6 +137,7 @@ impl Performer {
             sequence: 0,
             bytes: Vec::new(),
             buffer: Vec::new(),
+            cards: Cards::default(),
         })
     }
 
@@ -149,7 +154,11 @@ impl Performer {
             match request {
                 KernelRequest::ReadSwitch { link, switch } => {
                     self.flush(&mut waiting, &mut answers);
-                    answers.insert(*id, switches::read(link, *switch));
+                    let answer = match switch.hardware() {
+                        Some(hardware) => self.cards.read(link, hardware),
+                        None => switches::read(link, *switch),
+                    };
+                    answers.insert(*id, answer);
                 }
                 KernelRequest::SetSwitch {
                     link,
@@ -157,7 +166,11 @@ impl Performer {
                     value,
                 } => {
                     self.flush(&mut waiting, &mut answers);
-                    answers.insert(*id, switches::set(link, *switch, *value));
+                    let answer = match switch.hardware() {
+                        Some(hardware) => self.cards.set(link, hardware, *value),
+                        None => switches::set(link, *switch, *value),
+                    };
+                    answers.insert(*id, answer);
                 }
                 // Of others that have come a moment ago nobody has heard: any IPv4 address may be the first of some.
                 KernelRequest::DeleteAddress { index, address } if address.address.is_ipv4() => {

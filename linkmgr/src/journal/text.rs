@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::str::{FromStr, SplitWhitespace};
 use std::sync::Arc;
 
-use config::model::{PolicyRule, Prefix, RouteKind};
+use config::model::{Hardware, PolicyRule, Prefix, RouteKind};
 use policy::facts::Supplier;
 use policy::links::{RouteKey, Switch};
 
@@ -20,6 +20,7 @@ const SUPPLIERS: [(Supplier, &str); 4] = [
     (Supplier::Ra, "ra"),
     (Supplier::Ipv4ll, "ipv4ll"),
 ];
+/// Those of network cards come after them.
 const SETTINGS: [Setting; 12] = [
     Setting::Up,
     Setting::Mtu,
@@ -42,7 +43,7 @@ const KINDS: [(RouteKind, &str); 5] = [
     (RouteKind::Throw, "throw"),
 ];
 
-const fn setting_word(setting: Setting) -> &'static str {
+fn setting_word(setting: Setting) -> &'static str {
     match setting {
         Setting::Up => "up",
         Setting::Mtu => "mtu",
@@ -56,6 +57,7 @@ const fn setting_word(setting: Setting) -> &'static str {
         Setting::Switch(Switch::HopLimit6) => "hop-limit6",
         Setting::Switch(Switch::Reachable6) => "reachable6",
         Setting::Switch(Switch::Retransmit6) => "retransmit6",
+        Setting::Switch(Switch::Hardware(hardware)) => hardware.name(),
     }
 }
 
@@ -144,7 +146,8 @@ fn parse_line(line: &str, entries: &mut Entries) -> Option<()> {
         "was" => {
             let index = number(&mut words)?;
             let word = words.next()?;
-            let mut settings = SETTINGS.into_iter();
+            let cards = Hardware::all().map(|it| Setting::Switch(Switch::Hardware(it)));
+            let mut settings = SETTINGS.into_iter().chain(cards);
             let setting = settings.find(|setting| setting_word(*setting) == word)?;
             let (was, ours) = (number(&mut words)?, number(&mut words)?);
             let changed = Changed { was, ours };

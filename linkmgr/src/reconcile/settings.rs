@@ -94,7 +94,8 @@ impl View<'_> {
             .link(index)
             .into_iter()
             .flat_map(|link| link.switches.keys());
-        let mut early = switches.filter(|switch| **switch != Switch::Mtu6);
+        let is_early = |switch: &&Switch| **switch != Switch::Mtu6 && switch.hardware().is_none();
+        let mut early = switches.filter(is_early);
         early.any(|switch| {
             let item = Item::Setting(index, Setting::Switch(*switch));
             self.unsettled.contains(&item)
@@ -120,8 +121,10 @@ impl View<'_> {
             Setting::Up => link.admin_up.map(Value::from),
             Setting::Mtu => link.mtu.map(Value::from),
             Setting::Mac => link.mac.map(mac_value),
-            // The kernel goes on by itself when we do not.
-            Setting::Switch(_) if self.stopping.is_some() => None,
+            // The kernel goes on by itself when we do not. A card is not to sleep through the night because we do.
+            Setting::Switch(switch) if self.stopping.is_some() && switch.hardware().is_none() => {
+                None
+            }
             Setting::Switch(switch) => link.switches.get(&switch).copied().map(Value::from),
         }
     }

@@ -103,6 +103,7 @@ pub(crate) fn plan(
             notes.extend(ports::note(profile_id, network, link, master));
             draft.plan.mac = network.mac;
             draft.plan.mtu = network.mtu;
+            draft.hardware();
             whole.links.insert(*id, draft.plan);
             continue;
         }
@@ -436,7 +437,14 @@ impl<'a> Draft<'a> {
             || self.network.addresses.iter().any(is_ipv6)
     }
 
+    fn hardware(&mut self) {
+        let values = self.network.hardware.values.iter();
+        let values = values.map(|(hardware, value)| (Switch::Hardware(*hardware), *value));
+        self.plan.switches.extend(values);
+    }
+
     fn switches(&mut self) {
+        self.hardware();
         let has_ipv6 = self.has_ipv6();
         let switches = &mut self.plan.switches;
         match self.network.ra {

@@ -97,7 +97,12 @@ fn write_link(f: &mut fmt::Formatter<'_>, link: &LinkPlan, now: Option<Instant>)
         writeln!(f, "  mtu {mtu}")?;
     }
     for (switch, value) in &link.switches {
-        writeln!(f, "  {} = {value}", switch.path(&link.name))?;
+        match switch.hardware() {
+            Some(hardware) => {
+                writeln!(f, "  {} {}", hardware.name(), hardware.told(*value))?;
+            }
+            None => writeln!(f, "  {} = {value}", switch.path(&link.name))?,
+        }
     }
     for (prefix, address) in &link.addresses {
         writeln!(f, "  {}", AddressText(*prefix, address, now))?;

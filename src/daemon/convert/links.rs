@@ -54,6 +54,9 @@ fn name(item: &Item) -> String {
 }
 
 fn switch_name(switch: Switch) -> String {
+    if let Some(hardware) = switch.hardware() {
+        return hardware.name().to_owned();
+    }
     let path = switch.path("");
     path.replace("/conf//", "/")
 }
