@@ -3,7 +3,7 @@
 //! Reads no file: [`linnet::config_dirs`] does. What a broken file must not do is decided here: a broken main file leaves
 //! the old configuration in force, and a broken profile its old form, so that no claim is let go by a typing mistake.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use config::Config;
 use config::diagnostic::{Diagnostic, Severity};
@@ -126,6 +126,12 @@ pub(crate) fn refuse_ambiguous(
     }
     let config = &understood.config;
     let governed = policy::governed(config, facts);
+    let mut names_by_profile: BTreeMap<&ProfileId, Vec<&str>> = BTreeMap::new();
+    for (link, id) in &governed {
+        if let Some(link) = facts.links.get(link) {
+            names_by_profile.entry(id).or_default().push(&link.name);
+        }
+    }
     let mut refused = Vec::new();
     for (id, profile) in &config.profiles {
         let network = &profile.network;
@@ -134,11 +140,9 @@ pub(crate) fn refuse_ambiguous(
         if !is_fixed || is_as_before || config.broken.contains_key(id) {
             continue;
         }
-        let links = governed.iter().filter(|(_, by)| *by == id);
-        let names = links.filter_map(|(link, _)| Some(&*facts.links.get(link)?.name));
-        let names: Vec<&str> = names.collect();
-        if let [first, _, ..] = names.as_slice() {
-            let found = ambiguous(id, first, &names, &files.layers);
+        let names = names_by_profile.get(id).map_or(&[][..], Vec::as_slice);
+        if let [first, _, ..] = names {
+            let found = ambiguous(id, first, names, &files.layers);
             refused.push((id.clone(), profile.matches.clone(), found));
         }
     }

@@ -348,8 +348,10 @@ impl World {
             }
             Input::Errand(outcome) => self.handle_outcome(outcome, now, &mut effects),
             Input::Host(host) => {
-                self.host = host;
-                self.replan(now, &mut effects);
+                if self.host != host {
+                    self.host = host;
+                    self.replan(now, &mut effects);
+                }
             }
             Input::Control(call) => self.handle_call(*call, now, &mut effects),
             Input::Scrape(scrape) => effects.push(Effect::Scraped(scrape, self.expose(now))),

@@ -65,6 +65,10 @@ impl World {
         } = call;
         // Whoever looks wants to see how it is, next time at the latest.
         self.resolver.stir_reach(now);
+        let only_looks = matches!(
+            method,
+            Method::Status(_) | Method::Explain(_) | Method::Plan
+        );
         let reply = match method {
             Method::Status(parameters) => done(&self.status(parameters, now)),
             Method::Query(parameters) => {
@@ -106,7 +110,9 @@ impl World {
             }
         };
         // A claim holds before its caller hears of it.
-        self.replan(now, effects);
+        if !only_looks {
+            self.replan(now, effects);
+        }
         effects.push(Effect::Reply(answer, reply));
     }
 
