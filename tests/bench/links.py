@@ -314,6 +314,7 @@ def scale(subject):
         results[f"{count} foreign routes: more resident after that, MiB"] = resident(process.pid) - memory
     sh("ip link del f0")
     results[f"wake-ups in {IDLE} s of idleness, with a lease, without an Internet"] = idle(process, started)
+    results["resident when idle, MiB"] = resident(process.pid)
     stop(subject, process)
     return results
 
@@ -440,8 +441,9 @@ def own_links(subject, folder):
     results[f"{OWN} own links: of it until the reload is answered, ms"] = read * 1e3
     results[f"{OWN} own links: speed beside ip -batch"] = by_ip / took
     results[f"{OWN} own links: CPU, s"] = settle(process) - before
-    # Once more: nothing is to be written, whoever asks for it.
+    # Once more: nothing is to be written, whoever asks for it. The kernel itself tells of a hundred carriers a second, long after all is set up.
     stop(subject, process)
+    until("all carriers", lambda: sh("ip -br link").count(" UP ") >= 2 * OWN, pause=0.2)
     monitor = subprocess.Popen(["ip", "-4", "monitor", "link", "address", "route", "rule"], stdout=subprocess.PIPE, text=True)
     time.sleep(0.5)
     (folder / "run" / "control").unlink(missing_ok=True)

@@ -34,6 +34,7 @@ PROMISES = [
     ("1000000 foreign routes: more resident after that, MiB", None, 0.1),
     ("1000 own links: speed beside ip -batch", None, -0.8),
     ("1000 own links: things that changed when all was there", None, 0),
+    ("resident when idle, MiB", None, 12),
     ("wake-ups in 60 s of idleness, with a lease, with an Internet", None, 0),
     ("wake-ups in 60 s of idleness, with a lease, without an Internet", None, 0),
 ]
