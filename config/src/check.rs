@@ -111,6 +111,7 @@ fn resolver(said: &Table, resolver: &mut ResolverConfig, findings: &mut Findings
     lay(said.boolean("dnssec-sha1"), &mut resolver.dnssec_sha1);
     lay(said.word("recursion"), &mut resolver.recursion);
     lay(said.word("mdns"), &mut resolver.mdns);
+    lay(said.word("llmnr"), &mut resolver.llmnr);
     if let Some(texts) = said.texts("root-servers") {
         let addresses = texts.iter();
         resolver.root_servers = addresses

@@ -20,6 +20,7 @@ mod hardware;
 mod kind;
 mod local;
 mod macsec;
+mod neighbours;
 mod network;
 mod service;
 
@@ -32,6 +33,7 @@ pub use kind::{
 };
 pub use local::{BlockAction, BlockError, Dns64, ListConfig, ListFormat, Mapping, Record};
 pub use macsec::{ChannelId, MacsecSettings, SendingAssociation};
+pub use neighbours::{LlmnrMode, MdnsMode};
 pub use network::{
     AddressGeneration, CarrierPolicy, CarrierUse, ClientId, DefaultRouteUse, DelegatedUse,
     Dhcp4Settings, Dhcp6Settings, Dhcp6When, Hop, HostnameUse, Ipv4llMode, NetworkSettings,
@@ -118,6 +120,8 @@ pub struct ResolverConfig {
     pub tls_roots: Option<String>,
     /// Multicast DNS on ordinary links, where a profile does not say.
     pub mdns: MdnsMode,
+    /// LLMNR on ordinary links, where a profile does not say.
+    pub llmnr: LlmnrMode,
     /// DNS64 for names that nobody claims, where a profile does not say.
     pub dns64: Dns64,
     /// Whether names that nobody claims may not have addresses of private networks.
@@ -154,6 +158,7 @@ impl Default for ResolverConfig {
             discover_encrypted: false,
             tls_roots: None,
             mdns: MdnsMode::Resolve,
+            llmnr: LlmnrMode::Off,
             dns64: Dns64::Auto,
             rebinding_protection: false,
             rebinding_exceptions: Vec::new(),
@@ -226,41 +231,6 @@ pub enum TransportFloor {
     Opportunistic,
     /// Only TLS, HTTPS and QUIC.
     Encrypted,
-}
-
-/// What is done by multicast DNS (RFC 6762) on a link.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Default,
-    serde::Serialize,
-    serde::Deserialize,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum MdnsMode {
-    /// Nothing.
-    #[default]
-    Off,
-    /// Names in `.local` are asked for when a program does.
-    Resolve,
-    /// That, and this machine answers for its own name.
-    Respond,
-}
-
-impl MdnsMode {
-    /// Returns the word for it, as the configuration has it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Resolve => "resolve",
-            Self::Respond => "respond",
-        }
-    }
 }
 
 /// `[links]`.
@@ -377,6 +347,8 @@ pub struct DnsSettings {
     pub recursion: Option<RecursionMode>,
     /// Multicast DNS on the owner's links; `None` as `[resolver]` says.
     pub mdns: Option<MdnsMode>,
+    /// LLMNR on the owner's links; `None` as `[resolver]` says.
+    pub llmnr: Option<LlmnrMode>,
     /// DNS64; `None` as `[resolver]` says for names that nobody claims, else off.
     pub dns64: Option<Dns64>,
 }

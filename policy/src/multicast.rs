@@ -1,4 +1,4 @@
-//! On which links are neighbours asked themselves by multicast DNS, and for which names? [`MulticastPlan`].
+//! On which links are neighbours asked themselves, by multicast DNS and by LLMNR, and for which names? [`MulticastPlan`].
 //!
 //! # The rules
 //! 1. A link can: it is up, has an address, and its neighbours hear a multicast (no tunnel, no loopback).
@@ -6,6 +6,8 @@
 //! 3. Else `[resolver]` says, for links of the kinds `ethernet` and `wifi`, and for bridges, bonds and VLANs that hold a
 //!    default route: behind other kinds are containers and machines of one's own, not a neighbourhood.
 //! 4. While a full tunnel takes all names, rule 3 holds on its own link only: it was asked that nothing is said elsewhere.
+//!
+//! The same rules hold for `llmnr` (RFC 4795), which is off unless somebody says otherwise, and is for names of one label.
 //!
 //! A name goes to the neighbours when it is in `.local` or the reverse zone of link-local addresses (RFC 6762 §3, §4), and
 //! nobody claims it: claims are [`crate::DomainTable`]'s, and win. A search suffix in `.local` says that its names are in
@@ -15,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use config::Config;
-use config::model::{MdnsMode, Prefix, ProfileId, Service};
+use config::model::{DnsSettings, LlmnrMode, MdnsMode, Prefix, ProfileId, Service};
 use config::name::{DomainName, wire_suffixes};
 
 use crate::domains::DomainTable;
@@ -47,6 +49,21 @@ pub struct MulticastPlan {
     pub links: Vec<MulticastLink>,
     /// Suffixes in `.local` that are asked by unicast, as somebody searches in them.
     pub unicast: Vec<DomainName>,
+    /// The links on which single labels are asked by LLMNR, the best first.
+    pub llmnr: Vec<LlmnrLink>,
+}
+
+/// A link on which single labels are asked by LLMNR.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LlmnrLink {
+    /// Which.
+    pub id: LinkId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Who says so.
+    pub owner: Owner,
+    /// Its addresses: they tell who is on the link, and by which families it can be spoken there.
+    pub addresses: Vec<Prefix>,
 }
 
 /// A link on which neighbours are asked.
@@ -144,7 +161,23 @@ pub(crate) fn plan(
     let mut plan = MulticastPlan::default();
     for (_, id, link) in ranked {
         let profile = profiles_by_link.get(&id);
-        let (mdns, owner) = mdns_of(config, id, link, profile, tunnel);
+        let ground = Ground {
+            config,
+            id,
+            link,
+            profile,
+            tunnel,
+        };
+        let (llmnr, owner) = ground.choice(config.resolver.llmnr, |dns| dns.llmnr);
+        if llmnr == LlmnrMode::Resolve {
+            plan.llmnr.push(LlmnrLink {
+                id,
+                name: Arc::clone(&link.name),
+                owner,
+                addresses: link.addresses.clone(),
+            });
+        }
+        let (mdns, owner) = ground.choice(config.resolver.mdns, |dns| dns.mdns);
         let announced = services.iter().filter(|service| service.is_for(profile));
         if mdns != MdnsMode::Off {
             plan.links.push(MulticastLink {
@@ -186,27 +219,39 @@ pub(crate) fn tunnel(
     })
 }
 
-/// Says what is done on a link, and who says so.
-fn mdns_of(
-    config: &Config,
+/// What decides about a link.
+struct Ground<'a> {
+    config: &'a Config,
     id: LinkId,
-    link: &LinkFacts,
-    profile: Option<&ProfileId>,
-    tunnel: Option<&Tunnel>,
-) -> (MdnsMode, Owner) {
-    let is_ordinary = ORDINARY.contains(&&*link.kind)
-        || (UPPER.contains(&&*link.kind)
-            && (link.default_route4.is_some() || link.default_route6.is_some()));
-    let is_outside = tunnel.is_some_and(|tunnel| tunnel.link != Some(id));
-    let general = match is_ordinary && !is_outside {
-        true => config.resolver.mdns,
-        false => MdnsMode::Off,
-    };
-    let said = profile.and_then(|id| {
-        let mdns = config.profiles.get(id)?.dns.mdns?;
-        Some((mdns, Owner::Profile(id.clone())))
-    });
-    said.unwrap_or((general, Owner::Resolver))
+    link: &'a LinkFacts,
+    profile: Option<&'a ProfileId>,
+    tunnel: Option<&'a Tunnel>,
+}
+
+impl Ground<'_> {
+    /// Says what is done on the link, and who says so.
+    fn choice<T: Copy + Default>(
+        &self,
+        general: T,
+        of: impl FnOnce(&DnsSettings) -> Option<T>,
+    ) -> (T, Owner) {
+        let link = self.link;
+        let is_ordinary = ORDINARY.contains(&&*link.kind)
+            || (UPPER.contains(&&*link.kind)
+                && (link.default_route4.is_some() || link.default_route6.is_some()));
+        let is_outside = self
+            .tunnel
+            .is_some_and(|tunnel| tunnel.link != Some(self.id));
+        let general = match is_ordinary && !is_outside {
+            true => general,
+            false => T::default(),
+        };
+        let said = self.profile.and_then(|id| {
+            let said = of(&self.config.profiles.get(id)?.dns)?;
+            Some((said, Owner::Profile(id.clone())))
+        });
+        said.unwrap_or((general, Owner::Resolver))
+    }
 }
 
 #[cfg(test)]

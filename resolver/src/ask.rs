@@ -89,6 +89,7 @@ impl Resolver {
             | Timer::Memory
             | Timer::Stale
             | Timer::Neighbours
+            | Timer::Labels
             | Timer::Patience
             | Timer::Prefix
             | Timer::Reach => {}

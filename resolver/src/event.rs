@@ -245,7 +245,7 @@ pub enum Step {
     Withheld(DomainName),
     /// Its scope's network wants a person to log in first; what follows for it.
     Portal(Arc<str>),
-    /// It was asked of the neighbours by multicast, and how that ended.
+    /// It was asked of the neighbours by multicast DNS or LLMNR, and how that ended.
     Neighbours(Arc<str>),
     /// It was answered or changed on this machine: `record`, `list`, `rebinding` or `dns64`, and by what.
     Local(&'static str, Arc<str>),
@@ -294,6 +294,8 @@ pub enum Timer {
     Stale,
     /// When multicast DNS has something to do, or a question has waited for the network's own DNS long enough.
     Neighbours,
+    /// When LLMNR has something to do.
+    Labels,
     /// When not to wait any longer for what no client waits for, and whose budget would end it.
     Patience,
     /// When not to wait any longer to learn by which prefix a network translates.

@@ -5,7 +5,7 @@
 //!
 //! 1. `apply_*`: a new plan, hosts table or set of local names.
 //! 2. `handle_*`: a client's question, an upstream's reply or failure, a deadline that has passed.
-//! 3. `poll_*`, each until `None`: `poll_answer`, `poll_transmit`, `poll_cancel`, `poll_hangup`, `poll_visit`, `poll_event`; then `poll_timeout` for the
+//! 3. `poll_*`, each until `None`: `poll_answer`, `poll_transmit`, `poll_cancel`, `poll_hangup`, `poll_visit`, `poll_order`, `poll_event`; then `poll_timeout` for the
 //!    next deadline.
 //! 4. `handle_work` while `has_work`, when no input waits: what is left of a dear computation, slice by slice.
 //! 5. Questions about itself: `status`, `counters`, `flush`.
@@ -30,8 +30,10 @@ mod fetches;
 mod guest;
 pub mod histogram;
 pub mod hosts;
+mod labels;
 mod learn;
 pub mod ledger;
+pub mod llmnr;
 pub mod local;
 mod lookup;
 pub mod mdns;
@@ -85,6 +87,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use cache::{Cache, Forget};
 use exchange::Exchanges;
 use hosts::Hosts;
+use labels::Labels;
 use ledger::Ledger;
 use local::Local;
 use lookup::{Lookups, Waiter};
@@ -102,6 +105,7 @@ use trust::Trust;
 use walks::Walks;
 
 pub use bounds::DATAGRAMS_MAX;
+pub use labels::is_never_called_out;
 pub use prospects::Prospects;
 pub use query::QUERIES_MAX;
 
@@ -121,6 +125,7 @@ pub struct Resolver {
     memory_told_at: Option<Instant>,
     keeping: Keeping,
     neighbours: Neighbours,
+    labels: Labels,
     reaching: Reaching,
     cache: Cache,
     shortcuts: Shortcuts,
@@ -184,6 +189,7 @@ impl Resolver {
             walks: Walks::new(rng.random()),
             lookups: Lookups::new(rng.random()),
             neighbours: Neighbours::new(rng.random()),
+            labels: Labels::new(rng.random()),
             reaching: Reaching::default(),
             rng,
             plan: Arc::new(DnsPlan::default()),
@@ -232,6 +238,7 @@ impl Resolver {
         self.reroute(now);
         self.retract(now);
         self.apply_neighbours(now);
+        self.apply_labels(now);
         self.attend(now);
     }
 
@@ -337,6 +344,7 @@ impl Resolver {
                 Timer::Memory => self.tell_memory(now),
                 Timer::Stale => self.take_stale_timeout(key, now),
                 Timer::Neighbours => self.take_neighbours_timeout(key, now),
+                Timer::Labels => self.take_labels_timeout(now),
                 Timer::Patience => self.lose_patience(key, now),
                 Timer::Prefix => self.take_prefix_timeout(key, now),
                 Timer::Reach => self.take_reach_timeout(key, now),

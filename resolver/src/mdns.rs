@@ -33,7 +33,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::model::MdnsMode;
+use config::model::{MdnsMode, Prefix};
 use config::name::DomainName;
 use config::time::Instant;
 use policy::LinkId;
@@ -50,6 +50,7 @@ use voice::Stage;
 
 pub use browse::{BrowseId, Sight};
 pub use inquiry::{Finding, InquiryId};
+pub(crate) use place::is_near;
 
 /// The port of multicast DNS (RFC 6762 §3).
 pub const MDNS_PORT: u16 = 5353;
@@ -191,7 +192,7 @@ impl Mdns {
         // A link that leads to another network knows nothing of the one before (RFC 6762 §8.4, §10.3).
         let roamed = |link: &MulticastLink| {
             let mut before = before.iter().filter(|old| old.id == link.id);
-            before.any(|old| has_roamed(old, link))
+            before.any(|old| has_roamed(&old.addresses, &link.addresses))
         };
         let roamed: BTreeSet<LinkId> = self
             .links
@@ -501,9 +502,9 @@ fn places_of(link: &MulticastLink) -> Vec<PlaceId> {
 }
 
 /// Whether a link leads to another network than before: it had addresses that last, and none of their networks is left.
-fn has_roamed(before: &MulticastLink, after: &MulticastLink) -> bool {
-    let networks = |link: &MulticastLink| -> BTreeSet<_> {
-        let lasting = link.addresses.iter().filter(|prefix| match prefix.address {
+pub(crate) fn has_roamed(before: &[Prefix], after: &[Prefix]) -> bool {
+    let networks = |addresses: &[Prefix]| -> BTreeSet<_> {
+        let lasting = addresses.iter().filter(|prefix| match prefix.address {
             IpAddr::V4(v4) => !v4.is_link_local(),
             IpAddr::V6(v6) => !v6.is_unicast_link_local(),
         });

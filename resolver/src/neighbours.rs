@@ -573,7 +573,7 @@ fn top_of(name: &DomainName) -> DomainName {
 }
 
 /// Leaves out IPv6 addresses that need their link, when there are others: no program can connect to one without it.
-fn without_link_local(records: &[RawRecord]) -> Vec<RawRecord> {
+pub(crate) fn without_link_local(records: &[RawRecord]) -> Vec<RawRecord> {
     let is_link_local = |record: &RawRecord| {
         let octets: Result<[u8; 16], _> = record.rdata.as_slice().try_into();
         record.record_type == rtype::AAAA

@@ -233,12 +233,12 @@ impl Query {
         if self.search_on() {
             return None;
         }
-        let searching = self.searching.take()?;
+        let searching = self.searching.as_mut()?;
         let label = &self.parsed.question.name;
         self.chain = Chain::new(label.clone());
-        Some(Outcome::Refused(searching.failed.unwrap_or_else(|| {
-            Refused::not_found(label, &searching.tried, searching.exists)
-        })))
+        Some(Outcome::Refused(searching.failed.take().unwrap_or_else(
+            || Refused::not_found(label, &searching.tried, searching.exists),
+        )))
     }
 
     /// Goes on to the next candidate, if there is one.

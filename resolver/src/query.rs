@@ -156,6 +156,10 @@ impl Resolver {
         let Some(mut query) = self.queries.remove(id) else {
             return;
         };
+        if let Some(refused) = self.leave_labels(id) {
+            self.finish(query, Outcome::Refused(refused), now);
+            return;
+        }
         self.counters.timed_out += 1;
         let lookup = query.lookup.take();
         let refused = match lookup.and_then(|id| self.lookups.get(id)) {
@@ -277,7 +281,7 @@ impl Resolver {
                     }
                     Translation::Done(outcome) => {
                         if let Some(outcome) = query.settle(outcome) {
-                            self.finish(query, outcome, now);
+                            self.end_or_call_out(query, outcome, now);
                             return;
                         }
                     }
@@ -291,7 +295,7 @@ impl Resolver {
             Translation::Again => self.advance(query, now),
             Translation::Held => self.keep_waiting(query, now),
             Translation::Done(outcome) => match query.settle(outcome) {
-                Some(outcome) => self.finish(query, outcome, now),
+                Some(outcome) => self.end_or_call_out(query, outcome, now),
                 None => self.advance(query, now),
             },
         }

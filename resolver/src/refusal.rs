@@ -195,6 +195,31 @@ impl Refused {
         Self::new(code, code::OTHER, text)
     }
 
+    /// A single label that no search suffix completes, and that no neighbour answered for.
+    pub(crate) fn unanswered(name: &DomainName, tried: &[DomainName], links: &str) -> Self {
+        let tried: Vec<String> = tried.iter().map(DomainName::to_string).collect();
+        let searched = match tried.is_empty() {
+            true => format!("{name} is a single label and there is no search suffix"),
+            false => format!("{name} was looked for as {}", tried.join(", ")),
+        };
+        let text = format!("{searched}; nobody on {links} answered for it (LLMNR)");
+        Self::new(rcode::NXDOMAIN, code::OTHER, text)
+    }
+
+    /// The neighbours were asked when there was no time left.
+    pub(crate) fn unheard(links: &str) -> Self {
+        let text = format!("no answer in time from the neighbours on {links} (LLMNR)");
+        Self::new(rcode::SERVFAIL, code::NO_REACHABLE_AUTHORITY, text)
+    }
+
+    /// A neighbour has a label, and its answer did not come whole.
+    pub(crate) fn half_answered(name: &DomainName, who: &str, link: &str) -> Self {
+        let text = format!(
+            "{who} on {link} answers for {name} (LLMNR), and neither by UDP nor by TCP with a whole answer"
+        );
+        Self::new(rcode::SERVFAIL, code::NETWORK_ERROR, text)
+    }
+
     /// What was found is a failure.
     pub(crate) fn again(rcode: u16, extended_error: Option<ExtendedError>) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! What neighbours have: multicast DNS (RFC 6762) and its services (RFC 6763).
+//! What neighbours have: multicast DNS (RFC 6762), its services (RFC 6763), and LLMNR (RFC 4795).
 
 use serde::{Deserialize, Serialize};
 
@@ -54,4 +54,21 @@ pub struct MulticastStatus {
     pub heard: u64,
     /// Messages that were not to be believed or could not be read.
     pub ignored: u64,
+}
+
+/// LLMNR on a link where it is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LlmnrStatus {
+    /// The link.
+    pub link: String,
+    /// Who says that it is asked there.
+    pub owner: String,
+    /// Questions said.
+    pub said: u64,
+    /// Responses that counted.
+    pub heard: u64,
+    /// Responses that were not to be believed or could not be read.
+    pub ignored: u64,
+    /// Questions to which two neighbours said that the name is theirs alone.
+    pub conflicts: u64,
 }

@@ -11,7 +11,7 @@ mod query;
 mod reach;
 mod status;
 
-pub use browse::{BrowseParameters, MulticastStatus, Sight};
+pub use browse::{BrowseParameters, LlmnrStatus, MulticastStatus, Sight};
 pub use dnssec::{
     AddNegativeAnchorParameters, AddNegativeAnchorReply, ClockStatus, NegativeAnchor,
     RemoveNegativeAnchorParameters, TrustAnchor,

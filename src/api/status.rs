@@ -51,6 +51,9 @@ pub struct Status {
     /// Multicast DNS, by link; links that do none are left out.
     #[serde(default)]
     pub multicast: Vec<super::MulticastStatus>,
+    /// LLMNR, by link; links where it is off are left out.
+    #[serde(default)]
+    pub llmnr: Vec<super::LlmnrStatus>,
     /// Zones in `.local` that the network's own DNS serves.
     #[serde(default)]
     pub unicast_locals: Vec<String>,

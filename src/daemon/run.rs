@@ -5,6 +5,7 @@
 
 mod beginning;
 mod linking;
+mod nearby;
 mod waits;
 
 use std::io;
@@ -16,6 +17,7 @@ use linkmgr_io::Monitor;
 use linnet::api::Notice;
 use resolver::{ClientId, ClientQuery, Event};
 use resolver_io::listeners::{Asked, Board, Listeners};
+use resolver_io::llmnr::Llmnr;
 use resolver_io::multicast::Multicast;
 use resolver_io::resolv_conf::FileWatch;
 use resolver_io::visits::Visits;
@@ -137,6 +139,7 @@ struct Running<'a> {
     driver: Driver,
     listeners: Listeners,
     multicast: Multicast,
+    llmnr: Llmnr,
     visits: Visits,
     world: World,
     monitor: Monitor,
@@ -185,6 +188,7 @@ impl<'a> Running<'a> {
             driver,
             listeners,
             multicast: Multicast::default(),
+            llmnr: Llmnr::default(),
             visits: Visits::default(),
             world,
             monitor: Monitor::open().map_err(RunError::Monitor)?,
@@ -252,6 +256,10 @@ impl<'a> Running<'a> {
                     self.hear();
                     self.drain().await;
                     continue;
+                }
+                heard = self.llmnr.next() => {
+                    self.world.resolver.handle_overheard(&heard, clock::now());
+                    None
                 }
                 (visit, outcome) = self.visits.next() => {
                     self.world.resolver.handle_visit(visit, outcome, clock::now());
@@ -377,27 +385,6 @@ impl<'a> Running<'a> {
                 }
             }
         }
-    }
-
-    /// Hands the resolver what the neighbours said.
-    fn hear(&mut self) {
-        let now = clock::now();
-        while let Some(heard) = self.multicast.poll_heard() {
-            self.world.resolver.handle_heard(&heard, now);
-        }
-    }
-
-    /// Hands on what the resolver has to say to the neighbours, and what it has seen of them.
-    fn speak(&mut self) {
-        if let Some(places) = self.world.resolver.poll_listening() {
-            self.multicast.listen(&places);
-            let is_shared = self.multicast.is_shared();
-            self.world.resolver.apply_shared_port(is_shared);
-        }
-        while let Some(spoken) = self.world.resolver.poll_spoken() {
-            self.multicast.send(&spoken);
-        }
-        self.world.take_sights(clock::now());
     }
 
     /// Hands on what the resolver has to say.

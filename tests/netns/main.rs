@@ -23,6 +23,7 @@ mod hardware;
 mod ipv6;
 mod kill;
 mod kinds;
+mod labels;
 mod leak;
 mod links;
 mod listeners;

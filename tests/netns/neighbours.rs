@@ -10,7 +10,7 @@ use tests::peer::{Peer, until};
 use crate::{LINNET, LINNETD, json};
 
 /// A link `lan{n}` of ours to the namespace `n{n}`, both families, and nobody's DNS.
-fn wire(number: u8) {
+pub(crate) fn wire(number: u8) {
     shell(&format!(
         "ip netns add n{number} && ip link add lan{number} type veth peer name eth0 netns n{number} && \
          ip addr add 10.{number}.0.1/24 dev lan{number} && ip -n n{number} addr add 10.{number}.0.2/24 dev eth0 && \
@@ -20,7 +20,7 @@ fn wire(number: u8) {
     until("the wire carries", || carries(&format!("lan{number}")));
 }
 
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     let dir = PathBuf::from("/run/story");
     fs::create_dir_all(&dir).unwrap();
     dir

@@ -4,6 +4,7 @@
 //! stable. A target returns nothing: it must end, and not panic.
 
 mod clients;
+mod labels;
 
 use clients::{dhcp6, portal, ra};
 use config::diagnostic::Colour;
@@ -11,6 +12,7 @@ use config::layer::{Layer, LayerKind, Origin, Rank};
 use dnssec::{
     FetchFailure, Name, Record, Reply, Settings, Step, TrustAnchors, Validator, WallClock,
 };
+use labels::llmnr;
 use resolver::record::RawRecord;
 use resolver::wire::{Question, class, rtype};
 
@@ -18,11 +20,12 @@ use resolver::wire::{Question, class, rtype};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 25] = [
+pub const TARGETS: [Target; 26] = [
     ("query", query),
     ("reply", reply),
     ("hosts", hosts),
     ("mdns", mdns),
+    ("llmnr", llmnr),
     ("frame", frame),
     ("socket_table", socket_table),
     ("netlink", netlink),

@@ -148,6 +148,7 @@ fn dns(
         selection: said.word("selection"),
         recursion: said.word("recursion"),
         mdns: said.word("mdns"),
+        llmnr: said.word("llmnr"),
         dns64: super::local::dns64(said, findings),
         ..DnsSettings::default()
     };

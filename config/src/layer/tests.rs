@@ -447,8 +447,8 @@ fn defaults_of_the_reference_are_those_of_the_model() {
 fn every_choice_of_the_table_is_a_value_of_the_model() {
     use crate::model::{
         BlockAction, BlockError, CheckUse, DefaultRouteUse, Dhcp6When, DnssecMode, Ipv4llMode,
-        ListFormat, ListenerStub, MdnsMode, Privacy, RecursionMode, RouteKind, Selection,
-        Transport, TransportFloor,
+        ListFormat, ListenerStub, LlmnrMode, MdnsMode, Privacy, RecursionMode, RouteKind,
+        Selection, Transport, TransportFloor,
     };
     use crate::observing::{LoggedQueries, TapMessages};
     use crate::raw::from_word;
@@ -466,6 +466,7 @@ fn every_choice_of_the_table_is_a_value_of_the_model() {
                 "dnssec" => from_word::<DnssecMode>(word).is_some(),
                 "recursion" => from_word::<RecursionMode>(word).is_some(),
                 "mdns" => from_word::<MdnsMode>(word).is_some(),
+                "llmnr" => from_word::<LlmnrMode>(word).is_some(),
                 "transport" if key.section == Section::Listeners => {
                     from_word::<Transport>(word).is_some()
                 }

@@ -15,6 +15,7 @@ const DNSSEC: Syntax = Syntax::Choice(&["auto", "enforce", "observe", "off"]);
 const TRANSPORT: Syntax = Syntax::Choice(&["any", "opportunistic", "encrypted"]);
 const RECURSION: Syntax = Syntax::Choice(&["auto", "always", "never"]);
 const MDNS: Syntax = Syntax::Choice(&["off", "resolve", "respond"]);
+const LLMNR: Syntax = Syntax::Choice(&["off", "resolve"]);
 const SELECTION: Syntax = Syntax::Choice(&["ordered", "fastest", "hedged"]);
 const KIB: u64 = 1 << 10;
 const GIB: u64 = 1 << 30;
@@ -330,6 +331,13 @@ const MAIN: &[Key] = &[
         MDNS,
         Some("\"resolve\""),
         "What linnet does by multicast DNS on links of the kinds ethernet and wifi, where a profile does not say: nothing, ask for names in .local when a program does, or answer for this machine too.",
+    ),
+    key(
+        Section::Resolver,
+        "llmnr",
+        LLMNR,
+        Some("\"off\""),
+        "Whether names of one label that no search suffix completes are asked of the neighbours by LLMNR (RFC 4795), on links of the kinds ethernet and wifi, where a profile does not say; linnet never answers by it.",
     ),
     key(
         Section::Resolver,

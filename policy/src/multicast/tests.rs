@@ -1,6 +1,6 @@
 //! Rows: what the configuration says, which links there are, and what is done on each.
 
-use config::model::{DefaultUse, DnsSettings, Profile};
+use config::model::{DefaultUse, Profile};
 
 use super::*;
 use crate::facts::DefaultRoute;
@@ -185,5 +185,58 @@ fn names_of_neighbours_are_told_from_others() {
             .dns
             .multicast
             .covers(&"a.local".parse().unwrap())
+    );
+}
+
+#[test]
+fn llmnr_is_off_and_follows_the_same_rules_once_somebody_wants_it() {
+    let facts = facts(&[
+        ("wlan0", "wifi", true),
+        ("docker0", "bridge", false),
+        ("lab0", "veth", false),
+    ]);
+    let told = |config: &Config| -> Vec<String> {
+        let plan = crate::plan(config, &facts);
+        let links = plan.dns.multicast.llmnr.iter();
+        links
+            .map(|link| format!("{} {}", link.name, link.owner))
+            .collect()
+    };
+    let dns = |llmnr| DnsSettings {
+        llmnr: Some(llmnr),
+        ..DnsSettings::default()
+    };
+    let mut wanted = config(MdnsMode::Off, Vec::new());
+    assert_eq!(told(&wanted), [""; 0], "nobody said so");
+    wanted.resolver.llmnr = LlmnrMode::Resolve;
+    assert_eq!(told(&wanted), ["wlan0 [resolver]"]);
+    let lab = profile("lab", "lab0", dns(LlmnrMode::Resolve));
+    assert_eq!(
+        told(&config(MdnsMode::Off, vec![lab])),
+        ["lab0 profile lab"]
+    );
+    let mut silent = config(
+        MdnsMode::Off,
+        vec![profile("cafe", "wlan0", dns(LlmnrMode::Off))],
+    );
+    silent.resolver.llmnr = LlmnrMode::Resolve;
+    assert_eq!(told(&silent), [""; 0], "the profile has the last word");
+    let mut tunnel = config(
+        MdnsMode::Off,
+        vec![profile(
+            "vpn",
+            "lab0",
+            DnsSettings {
+                default: DefaultUse::Exclusive,
+                upstreams: vec![config::model::Upstream::plain([10, 8, 0, 1].into())],
+                ..DnsSettings::default()
+            },
+        )],
+    );
+    tunnel.resolver.llmnr = LlmnrMode::Resolve;
+    assert_eq!(
+        told(&tunnel),
+        [""; 0],
+        "a full tunnel keeps other links silent"
     );
 }

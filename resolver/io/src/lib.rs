@@ -46,6 +46,7 @@ pub mod frame;
 mod handover;
 pub mod holder;
 pub mod listeners;
+pub mod llmnr;
 pub mod multicast;
 mod poller;
 mod ports;

@@ -214,7 +214,7 @@ fn is_from_here(heard: &Heard<'_>, addresses: &[Prefix]) -> bool {
 }
 
 /// Whether an address is on the link: one that is valid there only, or in a network that we are in.
-pub(super) fn is_near(source: IpAddr, addresses: &[Prefix]) -> bool {
+pub(crate) fn is_near(source: IpAddr, addresses: &[Prefix]) -> bool {
     let is_link_local = match source {
         IpAddr::V4(v4) => v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_unicast_link_local(),

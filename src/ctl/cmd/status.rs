@@ -57,6 +57,19 @@ fn text(status: &Status) -> String {
     for link in &status.multicast {
         let _ = writeln!(text, "multicast DNS on {}: {}", link.link, neighbours(link));
     }
+    for link in &status.llmnr {
+        let _ = write!(
+            text,
+            "LLMNR on {}: asked ({}), {} questions, {} answers",
+            link.link, link.owner, link.said, link.heard
+        );
+        for (count, what) in [(link.ignored, "ignored"), (link.conflicts, "conflicting")] {
+            if count > 0 {
+                let _ = write!(text, ", {count} {what}");
+            }
+        }
+        text.push('\n');
+    }
     for zone in &status.unicast_locals {
         let _ = writeln!(
             text,

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use config::name::DomainName;
 use config::time::Instant;
-use linnet::api::{BrowseParameters, Explanation, MulticastStatus, Notice, Reply, Sight, Target};
+use linnet::api::{
+    BrowseParameters, Explanation, LlmnrStatus, MulticastStatus, Notice, Reply, Sight, Target,
+};
 use policy::Owner;
 use resolver::Stub;
 use resolver::mdns::BrowseId;
@@ -152,30 +154,81 @@ impl World {
 
     /// Tells that a name goes to the neighbours, on which links, and who says so.
     pub(super) fn explain_neighbours(&self, name: &DomainName) -> Explanation {
+        let multicast = &self.plan.dns.multicast;
+        let link = multicast.links.first().map(|link| link.name.to_string());
+        let detail = "a default does not take names that only neighbours know";
+        self.explain_nearby(name, link, multicast.told(), detail)
+    }
+
+    /// Tells that a label is asked by LLMNR and of nobody else.
+    pub(super) fn explain_called_out(&self, name: &DomainName, text: String) -> Explanation {
+        let links = &self.plan.dns.multicast.llmnr;
+        let link = links.first().map(|link| link.name.to_string());
+        let detail = "a default does not take names of one label";
+        self.explain_nearby(name, link, text, detail)
+    }
+
+    /// Says where a label is asked by LLMNR when no search suffix completes it; `None` when it never is.
+    pub(super) fn called_out(&self, name: &DomainName) -> Option<String> {
+        let plan = &self.plan.dns;
+        let links = &plan.multicast.llmnr;
+        if name.label_count() != 1
+            || links.is_empty()
+            || resolver::is_never_called_out(name)
+            || plan.domains.is_claimed(name.as_wire())
+        {
+            return None;
+        }
+        let links: Vec<String> = links
+            .iter()
+            .map(|link| format!("{} ({}: llmnr = resolve)", link.name, link.owner))
+            .collect();
+        Some(format!(
+            "where no search suffix has it, the neighbours are asked by LLMNR on {}",
+            links.join(", ")
+        ))
+    }
+
+    fn explain_nearby(
+        &self,
+        name: &DomainName,
+        link: Option<String>,
+        text: String,
+        detail: &str,
+    ) -> Explanation {
         let plan = &self.plan.dns;
         let mut told = convert::explanation(&plan.domains.explain(name), plan);
         told.target = Target {
             action: "multicast".to_owned(),
-            link: plan
-                .multicast
-                .links
-                .first()
-                .map(|link| link.name.to_string()),
+            link,
             ..Target::default()
         };
         told.because.owner = Owner::Builtin.to_string();
         told.because.profile = None;
         "multicast".clone_into(&mut told.because.rule);
-        told.because.text = plan.multicast.told();
+        told.because.text = text;
         for candidate in &mut told.candidates {
             "lost".clone_into(&mut candidate.outcome);
-            "a default does not take names that only neighbours know"
-                .clone_into(&mut candidate.detail);
+            detail.clone_into(&mut candidate.detail);
         }
         told.last = self
             .traces
             .last(name)
             .map(|trace| convert::trace(trace, plan, None));
         told
+    }
+
+    pub(super) fn llmnr_status(&self) -> Vec<LlmnrStatus> {
+        let status = self.resolver.llmnr_status().into_iter();
+        status
+            .map(|status| LlmnrStatus {
+                link: status.link.to_string(),
+                owner: status.owner,
+                said: status.said,
+                heard: status.heard,
+                ignored: status.ignored,
+                conflicts: status.conflicts,
+            })
+            .collect()
     }
 }

@@ -70,6 +70,7 @@ impl World {
                 .chain(self.making.notes())
                 .collect(),
             multicast: self.multicast_status(),
+            llmnr: self.llmnr_status(),
             unicast_locals: self
                 .resolver
                 .unicast_locals()
@@ -102,6 +103,15 @@ impl World {
             Some(_) => Vec::new(),
             None => self.searched(name),
         };
+        let called_out = match local {
+            Some(_) => None,
+            None => self.called_out(name),
+        };
+        if searched.is_empty()
+            && let Some(text) = called_out
+        {
+            return self.explain_called_out(name, text);
+        }
         let routed = searched.first().unwrap_or(name);
         let mut told = convert::explanation(&plan.domains.explain(routed), plan);
         told.name = name.to_string();
@@ -129,6 +139,10 @@ impl World {
         {
             told.order = Some(prospects.order);
             told.validation = Some(prospects.validation);
+        }
+        if let Some(text) = called_out {
+            let order = told.order.map(|order| order + "; ");
+            told.order = Some(order.unwrap_or_default() + &text);
         }
         told.endpoint = self.explain_endpoint(name);
         let last = self.traces.last(name);

@@ -1,6 +1,6 @@
 //! The keys of a profile, but for those of the links that it makes.
 
-use super::{DNSSEC, MDNS, RECURSION, SELECTION, TRANSPORT, key};
+use super::{DNSSEC, LLMNR, MDNS, RECURSION, SELECTION, TRANSPORT, key};
 use crate::reference::{Form, Key, Section, Syntax};
 
 /// In the order of the reference.
@@ -189,5 +189,12 @@ pub(super) const KEYS: &[Key] = &[
         MDNS,
         None,
         "As mdns in [resolver], for the links of this profile, whatever their kind.",
+    ),
+    key(
+        Section::Dns,
+        "llmnr",
+        LLMNR,
+        None,
+        "As llmnr in [resolver], for the links of this profile, whatever their kind.",
     ),
 ];
