@@ -64,6 +64,8 @@ pub struct Connectivity {
     pub name: Option<DomainName>,
     /// A page to look at beside.
     pub page: Option<Url>,
+    /// Whether a network that forges, and announces no API, is asked where it leads people to.
+    pub asks_portals: bool,
     /// The longest pause between rounds on a link that is bad.
     pub retry_max: Duration,
 }
@@ -73,6 +75,7 @@ impl Default for Connectivity {
         Self {
             name: None,
             page: None,
+            asks_portals: true,
             retry_max: RETRY_MAX,
         }
     }
@@ -150,7 +153,8 @@ impl LinkReach {
     fn differs(&self, other: &Self) -> bool {
         let says = |report: &Self| {
             let portal = report.portal.clone();
-            let portal = portal.map(|portal| (portal.api, portal.word, portal.trouble));
+            let portal =
+                portal.map(|portal| ((portal.api, portal.door), portal.word, portal.trouble));
             let portal = portal.map(|(api, word, trouble)| {
                 let word = word.map(|word| PortalWord {
                     remaining: None,
@@ -190,6 +194,8 @@ pub struct PortalReport {
     pub said_at: Instant,
     /// Why it says nothing.
     pub trouble: Option<Arc<str>>,
+    /// Where it leads people to who look at any page, by its redirect.
+    pub door: Option<Url>,
 }
 
 /// All links that are judged.
@@ -427,10 +433,17 @@ fn jail(prober: &Prober) -> Jail {
     let pages = word
         .into_iter()
         .flat_map(|word| [&word.user_portal, &word.venue]);
-    let urls = pages.chain([&portal.api]).flatten();
+    let is_strict = pages
+        .clone()
+        .chain([&portal.api])
+        .flatten()
+        .any(|url| url.name().is_some());
+    let urls = pages.chain([&portal.api, &portal.door]).flatten();
     let login = word.and_then(|word| word.user_portal.as_ref());
+    let login = login.or(portal.door.as_ref());
     Jail {
         names: urls.filter_map(Url::name).cloned().collect(),
+        is_strict,
         link: Arc::clone(&prober.ground.link.name),
         login: login.map(|url| url.to_string().into()),
         is_uplink: prober.ground.is_uplink,
@@ -450,7 +463,7 @@ fn report(link: LinkId, prober: &Prober) -> LinkReach {
         })
     });
     let portal = &prober.portal;
-    let is_known = prober.ground.api.is_some();
+    let is_known = prober.ground.api.is_some() || portal.door.is_some();
     LinkReach {
         link,
         families: families.collect(),
@@ -459,6 +472,7 @@ fn report(link: LinkId, prober: &Prober) -> LinkReach {
             word: portal.word.clone(),
             said_at: portal.said_at,
             trouble: portal.trouble.clone(),
+            door: portal.door.clone(),
         }),
     }
 }

@@ -15,10 +15,10 @@ pub struct ReachStatus {
     pub why: String,
 }
 
-/// The portal that a link's network has announced.
+/// The portal that a link's network has announced, or behaves like.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortalStatus {
-    /// Where its API is.
+    /// Where its API is; empty where it has announced none.
     pub api: String,
     /// Whether somebody has to log in, as it says itself; absent while it says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -26,6 +26,9 @@ pub struct PortalStatus {
     /// Where to log in, or to stay longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// Whether `url` is where it leads everybody who looks at any page: its own word, without any proof.
+    #[serde(default)]
+    pub redirects: bool,
     /// Where there is something to read about the place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub venue: Option<String>,

@@ -72,6 +72,8 @@ impl Resolver {
             for_host: false,
         };
         let begun = match part {
+            // Begun when a forgery is seen, not by a round.
+            Part::Door => return,
             Part::Raw(family) | Part::Proof(family) => self.begin_question(asked, family, now),
             Part::Portal => {
                 let prober = self.reaching.probers.get(&link);
@@ -179,10 +181,12 @@ impl Resolver {
         let prober = prober.ok_or("the link is gone")?;
         let families = match asked.part {
             Part::Page(family) => vec![family],
-            Part::Portal | Part::Raw(_) | Part::Proof(_) => [Family::Ipv4, Family::Ipv6]
-                .into_iter()
-                .filter(|family| prober.ground.judges(*family))
-                .collect(),
+            Part::Portal | Part::Door | Part::Raw(_) | Part::Proof(_) => {
+                [Family::Ipv4, Family::Ipv6]
+                    .into_iter()
+                    .filter(|family| prober.ground.judges(*family))
+                    .collect()
+            }
         };
         let name = match &url.host {
             Host::Address(address) => {
@@ -243,7 +247,7 @@ impl Resolver {
             url,
             wants: match asked.part {
                 Part::Portal => Wants::Portal,
-                Part::Page(_) | Part::Raw(_) | Part::Proof(_) => Wants::Anything,
+                Part::Page(_) | Part::Door | Part::Raw(_) | Part::Proof(_) => Wants::Anything,
             },
             link: prober.ground.link.clone(),
             addresses,
@@ -264,7 +268,48 @@ impl Resolver {
             return;
         }
         let is_own = self.reaching.settings.name.is_some() && matches!(asked.part, Part::Proof(_));
-        self.take_seen(asked, seen(conclusion, is_own), now);
+        let seen = seen(conclusion, is_own);
+        if matches!(asked.part, Part::Raw(_)) && seen == Seen::Addresses {
+            self.knock(asked, &asking.question.name, conclusion, now);
+        }
+        self.take_seen(asked, seen, now);
+    }
+
+    /// Looks at a page of a name that was made up, where the network says that it is: the redirect is what a browser would follow.
+    fn knock(&mut self, asked: Asked, name: &DomainName, conclusion: &Conclusion, now: Instant) {
+        let Conclusion::Reply { plain, .. } = conclusion else {
+            return;
+        };
+        let found = plain.hop.answers.iter().filter_map(address);
+        let addresses: Vec<IpAddr> = found.filter(is_somewhere).collect();
+        let Some(prober) = self.reaching.probers.get_mut(&asked.link) else {
+            return;
+        };
+        if addresses.is_empty() || !self.reaching.settings.asks_portals || !prober.seek_door(now) {
+            return;
+        }
+        let url = Url {
+            secure: false,
+            host: Host::Name(name.clone()),
+            port: 80,
+            target: "/".into(),
+        };
+        let asked = Asked {
+            part: Part::Door,
+            ..asked
+        };
+        self.visit(asked, url, addresses);
+    }
+
+    /// Takes where a page leads to.
+    fn take_door(&mut self, asked: Asked, reply: &Reply, now: Instant) {
+        let leads = (300..=399).contains(&reply.status);
+        let door = reply.location.as_deref().filter(|_| leads);
+        let door = door.and_then(|text| text.parse::<Url>().ok());
+        if let Some(prober) = self.reaching.probers.get_mut(&asked.link) {
+            prober.take_door(door);
+            self.settle_reach(asked.link, now);
+        }
     }
 
     /// Takes the addresses of a host, or where its name leads.
@@ -335,7 +380,11 @@ impl Resolver {
                 let said = said.map_err(|error| Arc::from(format!("its API: {error}")));
                 self.take_word(asked, said, now);
             }
+            Part::Door => self.take_door(asked, &reply, now),
             Part::Page(_) | Part::Raw(_) | Part::Proof(_) => {
+                if matches!(reply.status, 300..=399) {
+                    self.take_door(asked, &reply, now);
+                }
                 let seen = match reply.status {
                     200..=299 => Seen::Secure,
                     // Whoever wants to see a person first sends everybody elsewhere.
@@ -350,6 +399,8 @@ impl Resolver {
     fn take_failed_visit(&mut self, asked: Asked, why: &Arc<str>, now: Instant) {
         match asked.part {
             Part::Portal => self.take_word(asked, Err(format!("its API: {why}").into()), now),
+            // That nothing is there says nothing of the link.
+            Part::Door => {}
             Part::Page(_) | Part::Raw(_) | Part::Proof(_) => {
                 self.take_seen(asked, Seen::Failed(Arc::clone(why)), now);
             }

@@ -6,7 +6,8 @@
 //! | any other | only what can be proven, else an error that tells of the portal; without known names as the scope does | no |
 //! | that somebody else claims | never | |
 //!
-//! The names are those of the hosts that the portal's API names, and of the API itself. They go into the portal's scope from a scope
+//! The names are those of the hosts that the portal's API names, and of the API itself; without an API, that of the host that any
+//! page leads to, which may not be the only one. They go into the portal's scope from a scope
 //! that is tied to no link, too, when the portal's link is the one that names go out by. Afterwards nothing is left: what was asked
 //! meanwhile is kept nowhere, and what was found out about the upstreams is found out anew.
 
@@ -31,6 +32,8 @@ use crate::refusal::Refused;
 pub(crate) struct Jail {
     /// The portal's names.
     pub(crate) names: BTreeSet<DomainName>,
+    /// Whether all its names are known: by its API. Where a redirect leads to may be one of many.
+    pub(crate) is_strict: bool,
     /// The link's name.
     pub(crate) link: Arc<str>,
     /// Where to log in, when that is known.
@@ -42,7 +45,7 @@ pub(crate) struct Jail {
 impl Jail {
     /// Whether only what can be proven is believed: where the way to the login is known.
     pub(crate) fn is_strict(&self) -> bool {
-        !self.names.is_empty()
+        self.is_strict
     }
 
     /// Says what holds, for a person.

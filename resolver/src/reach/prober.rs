@@ -50,6 +50,8 @@ const SUSPICION_PAUSE: Duration = Duration::from_secs(30);
 const ROUND_PAUSE: Duration = Duration::from_secs(1);
 /// The least until a portal is asked again when its session ends.
 const SESSION_MIN: Duration = Duration::from_secs(10);
+/// How long until it is looked for again where a network that forges leads to.
+const DOOR_PAUSE: Duration = Duration::from_secs(60);
 /// How often a portal may be silent in a row before its word counts no more.
 const SILENCES_MAX: u8 = 3;
 
@@ -115,6 +117,10 @@ pub(crate) struct Portal {
     pub(crate) trouble: Option<Arc<str>>,
     /// The addresses of its host, while it is asked again and again.
     pub(crate) addresses: Vec<IpAddr>,
+    /// Where any page leads to, without an API.
+    pub(crate) door: Option<Url>,
+    /// When that was looked for.
+    door_at: Option<Instant>,
 }
 
 impl Portal {
@@ -292,7 +298,7 @@ impl Prober {
         round.seen.push((part, seen));
         let is_captive = self.portal.word() == Word::Captive;
         let waits = |part: &Part| match part {
-            Part::Portal => true,
+            Part::Portal | Part::Door => true,
             // Nothing beats a proof, and nothing that is answered says anything of what lies beyond a portal.
             Part::Raw(family) | Part::Proof(family) | Part::Page(family) => {
                 !is_captive
@@ -348,6 +354,26 @@ impl Prober {
             // It took its time; what follows from its word follows all the same.
             false if self.is_captive() => self.rest(now),
             false => {}
+        }
+    }
+
+    /// Whether it is to be looked for where any page leads to; notes that it is.
+    pub(crate) fn seek_door(&mut self, now: Instant) -> bool {
+        let is_due = self
+            .portal
+            .door_at
+            .is_none_or(|at| now.since(at) >= DOOR_PAUSE);
+        if self.ground.api.is_some() || !is_due {
+            return false;
+        }
+        self.portal.door_at = Some(now);
+        true
+    }
+
+    /// Takes where any page leads to.
+    pub(crate) fn take_door(&mut self, door: Option<Url>) {
+        if self.ground.api.is_none() {
+            self.portal.door = door;
         }
     }
 
@@ -412,6 +438,10 @@ impl Prober {
         }
         if moved {
             self.tries = 0;
+        }
+        if !self.leads_to_portal() {
+            self.portal.door = None;
+            self.portal.door_at = None;
         }
         // What was held back while the portal was closed is asked for at once.
         let opened = word != Word::Captive && self.reaches().any(|reach| reach == Reach::Portal);

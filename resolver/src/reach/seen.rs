@@ -17,6 +17,8 @@ pub(crate) enum Part {
     Portal,
     /// The administrator's own page.
     Page(Family),
+    /// Where a network that forges leads to; beside the rounds.
+    Door,
 }
 
 /// What one part came to.
@@ -35,7 +37,7 @@ pub(crate) enum Seen {
 pub(crate) const fn family_of(part: Part) -> Option<Family> {
     match part {
         Part::Raw(family) | Part::Proof(family) | Part::Page(family) => Some(family),
-        Part::Portal => None,
+        Part::Portal | Part::Door => None,
     }
 }
 

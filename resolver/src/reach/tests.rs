@@ -266,6 +266,87 @@ fn a_link_that_is_bad_is_asked_ever_more_rarely_and_only_while_somebody_asks_for
 }
 
 #[test]
+fn a_network_that_forges_without_an_api_is_looked_at_as_a_browser_would() {
+    let mut story = Story::new();
+    story.forge();
+    story.judge(None);
+    let visit = story.visit();
+    let url = visit.url.to_string();
+    let host = url
+        .strip_prefix("http://")
+        .and_then(|rest| rest.strip_suffix('/'));
+    let host = host.unwrap();
+    assert!(
+        host.len() == 14 && !host.contains('.'),
+        "the made-up name: {url}"
+    );
+    assert_eq!(
+        visit.addresses,
+        [PORTAL.parse::<std::net::IpAddr>().unwrap()]
+    );
+    assert_eq!(visit.link.id, Some(story.link()));
+    let reply = Reply {
+        status: 302,
+        location: Some(LOGIN.to_owned()),
+        ..Reply::default()
+    };
+    let now = story.world.now;
+    story.world.resolver.handle_visit(visit.id, Ok(reply), now);
+    story.until(Reach::Portal, 10);
+    let door = |story: &Story| {
+        let told = story.world.resolver.reaches().next().unwrap();
+        told.portal.as_ref().and_then(|portal| portal.door.clone())
+    };
+    assert_eq!(door(&story).unwrap().to_string(), LOGIN);
+    // The way to the login is its word, so it is answered, and nothing of it is kept.
+    let name = door(&story).unwrap().name().unwrap().to_string();
+    let login = story.ask(&format!("{name} A"));
+    assert_eq!(login.rcode, 0, "{login:?}");
+    story.world.run_for(20_000);
+    assert!(
+        story.world.resolver.poll_visit().is_none(),
+        "once a minute at most"
+    );
+    story.be_honest();
+    story.until(Reach::Validated, 700);
+    assert_eq!(door(&story), None);
+}
+
+#[test]
+fn what_leads_to_no_page_is_no_door_and_whoever_asks_no_portals_does_not_look() {
+    for (status, location) in [
+        (302, "javascript:alert(1)"),
+        (302, "https://user@portal.test/"),
+        (302, "/login"),
+        (200, LOGIN),
+    ] {
+        let mut story = Story::new();
+        story.forge();
+        story.judge(None);
+        let visit = story.visit();
+        let reply = Reply {
+            status,
+            location: Some(location.to_owned()),
+            ..Reply::default()
+        };
+        let now = story.world.now;
+        story.world.resolver.handle_visit(visit.id, Ok(reply), now);
+        let told = story.world.resolver.reaches().next().unwrap();
+        assert_eq!(told.portal, None, "{location}");
+    }
+    let mut story = Story::new();
+    story.world.resolver.apply_connectivity(Connectivity {
+        name: Some(NAME.parse().unwrap()),
+        asks_portals: false,
+        ..Connectivity::default()
+    });
+    story.forge();
+    story.judge(None);
+    story.until(Reach::Portal, 10);
+    assert!(story.world.resolver.poll_visit().is_none());
+}
+
+#[test]
 fn a_portal_that_is_announced_is_asked_behind_tls_and_no_other() {
     let mut story = Story::new();
     story.judge(Some("http://portal.test/api"));

@@ -43,7 +43,11 @@ pub(crate) fn portal(portal: &PortalReport, now: Instant) -> PortalStatus {
             .map(ToString::to_string)
             .unwrap_or_default(),
         captive: word.map(|word| word.captive),
-        url: word.and_then(|word| word.user_portal.as_ref()).map(text),
+        url: word
+            .and_then(|word| word.user_portal.as_ref())
+            .or(portal.door.as_ref())
+            .map(text),
+        redirects: portal.door.is_some(),
         venue: word.and_then(|word| word.venue.as_ref()).map(text),
         remaining_ms: word
             .and_then(|word| word.remaining)

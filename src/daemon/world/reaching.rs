@@ -25,6 +25,7 @@ impl World {
         self.resolver.apply_connectivity(Connectivity {
             name: said.name.clone(),
             page: said.url.clone(),
+            asks_portals: said.portal,
             retry_max: said.retry_max,
         });
         let grounds = self.grounds();

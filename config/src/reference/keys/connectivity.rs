@@ -17,7 +17,7 @@ pub(super) const KEYS: [Key; 5] = [
         "portal",
         Syntax::Boolean,
         Some("true"),
-        "Whether the portal that a network announces (RFC 8910) is asked by HTTPS whether somebody has to log in (RFC 8908).",
+        "Whether the portal that a network announces (RFC 8910) is asked by HTTPS whether somebody has to log in (RFC 8908), and a network that forges answers where it leads people to.",
     ),
     key(
         Section::Connectivity,

@@ -107,6 +107,9 @@ fn reached(reach: &ReachStatus) -> String {
 
 fn portal_line(portal: &PortalStatus) -> String {
     let mut text = match (portal.captive, &portal.url) {
+        (None, Some(url)) if portal.redirects => {
+            format!("! every page leads to {url}, as the network says: log in there")
+        }
         (Some(true), Some(url)) => format!("! log in at {url}"),
         (Some(true), None) => "! its portal wants a login, and does not say where".to_owned(),
         (Some(false), Some(url)) if portal.can_extend => {
