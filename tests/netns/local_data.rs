@@ -539,3 +539,55 @@ fn the_prefix_of_a_network_is_learned_from_its_resolver() {
         },
     );
 }
+
+#[test]
+fn records_of_a_profile_hold_while_its_link_is_up_and_not_for_names_of_another() {
+    isolated(
+        "local_data::records_of_a_profile_hold_while_its_link_is_up_and_not_for_names_of_another",
+        || {
+            shell(
+                "for link in home0 vpn0; do ip link add $link type veth peer name ${link}p && \
+                 ip link set $link up && ip link set ${link}p up; done && ip addr add 10.9.0.1/24 dev home0",
+            );
+            let office = Office::bare(crate::neighbours::folder());
+            let record = |name: &str, data: &str| {
+                format!("[[records]]\nname = \"{name}\"\ntype = \"A\"\ndata = \"{data}\"\n")
+            };
+            office.configure(
+                "linnet.toml",
+                "[resolver]\ndnssec = \"off\"\nmdns = \"off\"\n",
+            );
+            let home = record("nas.test", "10.9.0.7") + &record("git.corp.test", "10.9.0.66");
+            office.configure(
+                "profiles/home.toml",
+                &format!("match = {{ name = \"home0\" }}\n{home}"),
+            );
+            office.configure(
+                "profiles/office.toml",
+                "match = { name = \"vpn0\" }\n[dns]\nupstreams = [\"10.8.0.1\"]\nclaims = [\"corp.test\"]\n",
+            );
+            let _linnetd = office.linnetd(LINNETD, &[]);
+            // Twice: the second time on a listener's own thread.
+            for _ in 0..2 {
+                assert!(dig("+short nas.test").contains("10.9.0.7"));
+            }
+            let told = json(&office, &["explain", "nas.test"]);
+            assert_eq!(told["target"]["action"], "local", "{told}");
+            assert!(told.to_string().contains("home"), "whose it is: {told}");
+            shell("ip link set vpn0 down");
+            until("the office's names are refused", || {
+                let said = dig("git.corp.test");
+                assert!(!said.contains("10.9.0.66"), "{said}");
+                said.contains("REFUSED") && said.contains("vpn0")
+            });
+            shell("ip link set home0 down");
+            until("the record goes with its link", || {
+                !dig("nas.test").contains("10.9.0.7")
+            });
+            shell("ip link set home0 up");
+            until("and comes back with it", || {
+                dig("+short nas.test").contains("10.9.0.7")
+            });
+        },
+    );
+}
