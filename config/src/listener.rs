@@ -64,8 +64,8 @@ impl ListenerConfig {
         let shares = |one: Transport, two: Transport| match one {
             // UDP and TCP.
             Transport::Plain => true,
-            Transport::Tls | Transport::Https => two != Transport::Quic,
-            Transport::Quic => matches!(two, Transport::Quic | Transport::Plain),
+            Transport::Tls | Transport::Https => !two.is_quic(),
+            Transport::Quic | Transport::H3 => two.is_quic() || two == Transport::Plain,
         };
         same_place && shares(self.transport, other.transport)
     }

@@ -385,7 +385,7 @@ pub enum WhenDown {
 /// One resolver to forward to, with transport and identity.
 ///
 /// Written `192.0.2.1`, `192.0.2.1:5353`, `[2001:db8::1]:53`, `fe80::1%eth0`, `tls://192.0.2.1#dns.example`,
-/// `https://dns.example/dns-query@192.0.2.1`, `quic://192.0.2.1#dns.example`, each encrypted one with `?pin=sha256/…` after
+/// `https://dns.example/dns-query@192.0.2.1`, `h3://dns.example/dns-query@192.0.2.1`, `quic://192.0.2.1#dns.example`, each encrypted one with `?pin=sha256/…` after
 /// the address; `Display` writes the same.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Upstream {
@@ -445,8 +445,10 @@ pub enum Transport {
     Plain,
     /// DNS over TLS (RFC 7858).
     Tls,
-    /// DNS over HTTPS (RFC 8484).
+    /// DNS over HTTPS (RFC 8484), by HTTP/2.
     Https,
+    /// The same by HTTP/3 (RFC 9114).
+    H3,
     /// DNS over QUIC (RFC 9250).
     Quic,
 }
@@ -457,7 +459,7 @@ impl Transport {
         match self {
             Self::Plain => crate::DNS_PORT,
             Self::Tls | Self::Quic => 853,
-            Self::Https => 443,
+            Self::Https | Self::H3 => 443,
         }
     }
 
@@ -467,6 +469,7 @@ impl Transport {
             Self::Plain => "plain",
             Self::Tls => "tls",
             Self::Https => "https",
+            Self::H3 => "h3",
             Self::Quic => "quic",
         }
     }
@@ -475,7 +478,23 @@ impl Transport {
     pub const fn is_encrypted(self) -> bool {
         match self {
             Self::Plain => false,
-            Self::Tls | Self::Https | Self::Quic => true,
+            Self::Tls | Self::Https | Self::H3 | Self::Quic => true,
+        }
+    }
+
+    /// Whether it goes by HTTP, so that there is a path.
+    pub const fn is_http(self) -> bool {
+        match self {
+            Self::Https | Self::H3 => true,
+            Self::Plain | Self::Tls | Self::Quic => false,
+        }
+    }
+
+    /// Whether it goes by QUIC.
+    pub const fn is_quic(self) -> bool {
+        match self {
+            Self::Quic | Self::H3 => true,
+            Self::Plain | Self::Tls | Self::Https => false,
         }
     }
 }

@@ -27,7 +27,7 @@ pub enum UpstreamFault {
     #[error("the upstream is empty")]
     Empty,
     /// A scheme that is not known.
-    #[error("the scheme is not tls, https or quic")]
+    #[error("the scheme is not tls, https, h3 or quic")]
     UnknownScheme,
     /// No IP address where one belongs.
     #[error("this is not an IP address")]
@@ -79,7 +79,7 @@ impl UpstreamFault {
             }
             Self::DeafAddress => "write the address of one server",
             Self::UnknownScheme => {
-                "write tls://ADDRESS#NAME, https://NAME/PATH@ADDRESS, quic://ADDRESS#NAME, or a plain address"
+                "write tls://ADDRESS#NAME, https://NAME/PATH@ADDRESS, h3://NAME/PATH@ADDRESS, quic://ADDRESS#NAME, or a plain address"
             }
             Self::BadPort => "write the port after the address: 192.0.2.1:5353, [2001:db8::1]:5353",
             Self::BadZone | Self::NeedlessZone => "write fe80::1%LINK, as fe80::1%eth0",
@@ -123,7 +123,8 @@ impl FromStr for Upstream {
         match scheme.text {
             "tls" => over_stream(rest, Transport::Tls),
             "quic" => over_stream(rest, Transport::Quic),
-            "https" => https(rest),
+            "https" => by_http(rest, Transport::Https),
+            "h3" => by_http(rest, Transport::H3),
             _ => scheme.wrong(UpstreamFault::UnknownScheme),
         }
     }
@@ -191,7 +192,7 @@ fn over_stream(text: Part<'_>, transport: Transport) -> Result<Upstream, Upstrea
     })
 }
 
-fn https(text: Part<'_>) -> Result<Upstream, UpstreamError> {
+fn by_http(text: Part<'_>, transport: Transport) -> Result<Upstream, UpstreamError> {
     let path_start = text.text.find('/').unwrap_or(text.text.len());
     let (authority, rest) = (text.to(path_start), text.from(path_start));
     if let Some(at) = authority.text.rfind('@') {
@@ -222,7 +223,6 @@ fn https(text: Part<'_>) -> Result<Upstream, UpstreamError> {
     if !path.text.bytes().all(in_path) {
         return path.wrong(UpstreamFault::BadPath);
     }
-    let transport = Transport::Https;
     let path = Some(Arc::from(path.text));
     let Some(address) = address else {
         // Without an address after the path the host must be one; its certificate then names the address.
@@ -388,8 +388,8 @@ impl fmt::Display for Upstream {
             }
             Transport::Tls => "tls",
             Transport::Quic => "quic",
-            Transport::Https => {
-                f.write_str("https://")?;
+            Transport::Https | Transport::H3 => {
+                write!(f, "{}://", self.transport.as_str())?;
                 let path = self.path.as_deref().unwrap_or("/");
                 let Some(name) = &self.server_name else {
                     bracketed(f)?;
@@ -475,6 +475,9 @@ mod tests {
             "quic://192.0.2.1#dns.example",
             "quic://[2001:db8::1]:8853#dns.example",
             "https://dns.example/dns-query@192.0.2.1",
+            "h3://dns.example/dns-query@192.0.2.1",
+            "h3://dns.example:8443/dns-query@2001:db8::1",
+            "h3://192.0.2.1/dns-query",
             "https://dns.example:8443/dns-query{?dns}@192.0.2.1",
             "https://dns.example/@2001:db8::1",
             "https://dns.example/a@b@fe80::1%eth0",

@@ -62,6 +62,8 @@ pub enum TlsFault {
 pub enum HttpFault {
     /// The server does not speak HTTP/2.
     NoHttp2,
+    /// The server does not speak HTTP/3.
+    NoHttp3,
     /// A status other than success.
     Status(u16),
     /// Something other than a DNS message.
@@ -91,6 +93,7 @@ impl fmt::Display for HttpFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoHttp2 => f.write_str("it does not speak HTTP/2"),
+            Self::NoHttp3 => f.write_str("it does not speak HTTP/3"),
             Self::Status(status) => write!(f, "it answers with HTTP status {status}"),
             Self::NotDns => f.write_str("it answers with something other than DNS"),
         }

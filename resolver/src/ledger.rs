@@ -146,6 +146,7 @@ const fn word(failure: Failure) -> &'static str {
         },
         Failure::Http(fault) => match fault {
             HttpFault::NoHttp2 => "http-no-http2",
+            HttpFault::NoHttp3 => "http-no-http3",
             HttpFault::Status(_) => "http-status",
             HttpFault::NotDns => "http-not-dns",
         },

@@ -80,11 +80,13 @@ const EDGES: [(&str, &[&str]); 9] = [
 ];
 
 /// Who may depend on what touches the outside: the pure crates are missing on purpose.
-const SHELL_ONLY: [(&str, &[&str]); 9] = [
+const SHELL_ONLY: [(&str, &[&str]); 11] = [
     ("zbus", &["linnet"]),
     ("rustls", &["resolver-io"]),
     ("quinn", &["resolver-io"]),
     ("h2", &["resolver-io"]),
+    ("h3", &["resolver-io"]),
+    ("h3-quinn", &["resolver-io"]),
     ("tokio", &["linnet", "resolver-io", "linkmgr-io", "tests"]),
     ("socket2", &["linnet", "resolver-io", "linkmgr-io", "tests"]),
     ("libc", &["linnet", "resolver-io", "linkmgr-io", "tests"]),

@@ -220,7 +220,7 @@ fn many(form: Form) -> &'static str {
         Form::Path => "paths",
         Form::Place => "sockets",
         Form::Upstream => {
-            "upstreams: `\"192.0.2.1\"`, `\"192.0.2.1:5353\"`, `\"[2001:db8::1]:53\"`, `\"fe80::1%eth0\"`, `\"tls://192.0.2.1#dns.example\"`, `\"https://dns.example/dns-query@192.0.2.1\"`, `\"quic://192.0.2.1#dns.example\"`"
+            "upstreams: `\"192.0.2.1\"`, `\"192.0.2.1:5353\"`, `\"[2001:db8::1]:53\"`, `\"fe80::1%eth0\"`, `\"tls://192.0.2.1#dns.example\"`, `\"https://dns.example/dns-query@192.0.2.1\"`, `\"h3://dns.example/dns-query@192.0.2.1\"`, `\"quic://192.0.2.1#dns.example\"`"
         }
         Form::Domain => "domain names",
         Form::Listen => "addresses, as `\"127.0.0.53:53\"` or `\"[::1]:53\"`",

@@ -1,4 +1,4 @@
-//! How do messages go where each has a stream of its own? DNS over HTTPS (RFC 8484) and over QUIC (RFC 9250).
+//! How do messages go where each has a stream of its own? DNS over HTTPS (RFC 8484, by HTTP/2 or HTTP/3) and over QUIC (RFC 9250).
 //!
 //! One task for each upstream of each group keeps its connection and makes the calls; what comes of them is handed back
 //! through a queue that wakes the driver. Which upstream, when again, and for how long is the core's to say. Only this file
@@ -23,6 +23,7 @@ use crate::slots::{Key, Slots};
 use crate::tls::{Peer, Tls};
 
 mod https;
+mod https3;
 mod quic;
 
 pub(crate) use https::tls_failure;
@@ -91,6 +92,7 @@ struct Kept {
 #[derive(Debug)]
 enum Line {
     Https(https::Line),
+    H3(https3::Line),
     Quic(quic::Line),
 }
 
@@ -175,7 +177,8 @@ impl Calls {
             match outcome {
                 Ok(wire) => found.push_back(Found::Carried(exchange, wire)),
                 Err(failure) => {
-                    if let Failure::Tls(_) | Failure::Http(HttpFault::NoHttp2) = failure
+                    if let Failure::Tls(_) | Failure::Http(HttpFault::NoHttp2 | HttpFault::NoHttp3) =
+                        failure
                         && let Some(route) = self.routes.get_mut(route)
                     {
                         route.refused = Some((failure, Instant::now() + DISBELIEF_TIME));
@@ -322,6 +325,10 @@ impl Keeper {
                 let asked = line.ask(call.wire.clone());
                 self.open.spawn(timed(call, asked));
             }
+            Line::H3(line) => {
+                let asked = line.ask(call.wire.clone());
+                self.open.spawn(timed(call, asked));
+            }
             Line::Quic(line) => {
                 let asked = line.ask(call.wire.clone());
                 self.open.spawn(timed(call, asked));
@@ -379,6 +386,7 @@ impl Line {
     fn is_dead(&self) -> bool {
         match self {
             Self::Https(line) => line.is_dead(),
+            Self::H3(line) => line.is_dead(),
             Self::Quic(line) => line.is_dead(),
         }
     }
@@ -395,6 +403,7 @@ async fn timed(
 async fn connect(like: &Transmit, peer: &Peer) -> Result<Line, Failure> {
     match like.upstream.transport {
         Transport::Https => https::connect(like, peer).await.map(Line::Https),
+        Transport::H3 => https3::connect(like, peer).await.map(Line::H3),
         Transport::Quic => quic::connect(like, peer).await.map(Line::Quic),
         // Those are streams.
         Transport::Plain | Transport::Tls => Err(Failure::Tls(TlsFault::Handshake)),

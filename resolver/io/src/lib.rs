@@ -383,7 +383,7 @@ impl Driver {
                 self.streams
                     .start(poller, &mut self.tls, transmit, now, &mut self.found)
             }
-            (Transport::Https | Transport::Quic, _) => {
+            (Transport::Https | Transport::H3 | Transport::Quic, _) => {
                 self.calls
                     .start(&mut self.tls, transmit, now, &mut self.found)
             }

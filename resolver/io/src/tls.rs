@@ -160,7 +160,9 @@ impl Tls {
         let builder = ClientConfig::builder_with_details(Arc::clone(&self.provider), time);
         let builder = match upstream.transport {
             // RFC 9001 §4.2.
-            Transport::Quic => builder.with_protocol_versions(&[&rustls::version::TLS13]),
+            Transport::Quic | Transport::H3 => {
+                builder.with_protocol_versions(&[&rustls::version::TLS13])
+            }
             Transport::Plain | Transport::Tls | Transport::Https => {
                 builder.with_safe_default_protocol_versions()
             }
@@ -175,6 +177,8 @@ impl Tls {
             // Servers that know protocols by name may know others only.
             Transport::Plain | Transport::Tls => Vec::new(),
             Transport::Https => vec![b"h2".to_vec()],
+            // RFC 9114 §3.1.
+            Transport::H3 => vec![b"h3".to_vec()],
             Transport::Quic => vec![b"doq".to_vec()],
         };
         Ok(Peer {

@@ -4,9 +4,12 @@
 //! error, never a guess. Opens nothing.
 
 use config::url::Url;
+use httparse::{EMPTY_HEADER, Status};
 
 /// The longest head of a reply, in octets.
 const HEAD_MAX: usize = 8 << 10;
+/// The most fields of a head.
+const FIELDS_MAX: usize = 64;
 /// The longest body; an answer of RFC 8908 has a few hundred octets.
 pub const BODY_MAX: usize = 16 << 10;
 /// The longest line that begins a chunk.
@@ -100,13 +103,12 @@ impl Reader {
         self.seen.extend_from_slice(octets);
         loop {
             let Some(head) = &self.head else {
-                let Some((at, head)) = split_head(&self.seen)? else {
+                let Some(head) = read_head(&self.seen)? else {
                     return Ok(None);
                 };
-                let head = read_head(head, at)?;
                 // RFC 9110 §15.2: what goes before the reply is not it.
                 if (100..200).contains(&head.reply.status) {
-                    self.seen.drain(..at);
+                    self.seen.drain(..head.at);
                     continue;
                 }
                 self.head = Some(head);
@@ -155,53 +157,51 @@ impl Head {
     }
 }
 
-/// Returns the head and where it ends, when it is all there.
-fn split_head(seen: &[u8]) -> Result<Option<(usize, &[u8])>, ReplyError> {
-    const BEGINS: &[u8] = b"HTTP/1.";
-    let known = seen.len().min(BEGINS.len());
-    if seen.get(..known) != BEGINS.get(..known) {
-        return Err(ReplyError::NotHttp);
-    }
-    let searched = seen.get(..HEAD_MAX).unwrap_or(seen);
-    match searched.windows(4).position(|four| four == b"\r\n\r\n") {
-        Some(at) => Ok(seen.get(..at).map(|head| (at + 4, head))),
-        None if seen.len() >= HEAD_MAX => Err(ReplyError::HeadTooLong),
-        None => Ok(None),
-    }
-}
+/// Reads the head, when it is all there.
+fn read_head(seen: &[u8]) -> Result<Option<Head>, ReplyError> {
+    use httparse::Error;
 
-fn read_head(head: &[u8], at: usize) -> Result<Head, ReplyError> {
-    let head = str::from_utf8(head).map_err(|_| ReplyError::Malformed)?;
-    let mut lines = head.split("\r\n");
-    let status = lines.next().unwrap_or_default();
-    let status = status.split(' ').nth(1).unwrap_or_default();
-    let status = match (status.len(), status.parse::<u16>()) {
-        (3, Ok(status)) if status >= 100 => status,
-        _ => return Err(ReplyError::Malformed),
+    let mut fields = [EMPTY_HEADER; FIELDS_MAX];
+    let mut head = httparse::Response::new(&mut fields);
+    let at = match head.parse(seen.get(..HEAD_MAX).unwrap_or(seen)) {
+        Ok(Status::Complete(at)) => at,
+        Ok(Status::Partial) if seen.len() >= HEAD_MAX => return Err(ReplyError::HeadTooLong),
+        Ok(Status::Partial) => return Ok(None),
+        Err(Error::Version) => return Err(ReplyError::NotHttp),
+        Err(Error::TooManyHeaders) => return Err(ReplyError::HeadTooLong),
+        Err(
+            Error::HeaderName | Error::HeaderValue | Error::NewLine | Error::Status | Error::Token,
+        ) => {
+            return Err(ReplyError::Malformed);
+        }
     };
+    let status = head.code.filter(|status| *status >= 100);
+    let status = status.ok_or(ReplyError::Malformed)?;
     let mut reply = Reply {
         status,
         ..Reply::default()
     };
     let (mut known, mut chunked) = (None, false);
-    for line in lines {
-        let (name, value) = line.split_once(':').ok_or(ReplyError::Malformed)?;
-        let value = value.trim_matches([' ', '\t']);
-        match name.to_ascii_lowercase().as_str() {
+    for field in head.headers {
+        let value = || str::from_utf8(field.value).map_err(|_| ReplyError::Malformed);
+        match field.name.to_ascii_lowercase().as_str() {
             "content-type" => {
-                let kind = value.split(';').next().unwrap_or_default();
+                let kind = value()?.split(';').next().unwrap_or_default();
                 reply.content_type = kind.trim().to_ascii_lowercase();
             }
-            "location" => reply.location = Some(value.to_owned()),
+            "location" => reply.location = Some(value()?.to_owned()),
             "content-length" => {
-                let length = value.parse::<usize>().map_err(|_| ReplyError::Malformed)?;
+                let value = value()?;
+                let is_number = value.bytes().all(|octet| octet.is_ascii_digit());
+                let length = value.parse::<usize>().ok().filter(|_| is_number);
+                let length = length.ok_or(ReplyError::Malformed)?;
                 // RFC 9112 §6.3: two that differ are an attack.
                 if known.is_some_and(|known| known != length) {
                     return Err(ReplyError::Malformed);
                 }
                 known = Some(length);
             }
-            "transfer-encoding" => match value.eq_ignore_ascii_case("chunked") {
+            "transfer-encoding" => match value()?.eq_ignore_ascii_case("chunked") {
                 true => chunked = true,
                 false => return Err(ReplyError::Malformed),
             },
@@ -217,7 +217,7 @@ fn read_head(head: &[u8], at: usize) -> Result<Head, ReplyError> {
         Some(length) => Length::Known(length),
         None => Length::ToTheEnd,
     };
-    Ok(Head { reply, at, length })
+    Ok(Some(Head { reply, at, length }))
 }
 
 /// Puts chunks together (RFC 9112 §7.1); `None` while the last is not there.
@@ -225,19 +225,12 @@ fn unchunk(mut rest: &[u8]) -> Result<Option<Vec<u8>>, ReplyError> {
     let mut body = Vec::new();
     loop {
         let searched = rest.get(..CHUNK_LINE_MAX).unwrap_or(rest);
-        let Some(end) = searched.windows(2).position(|two| two == b"\r\n") else {
-            return match rest.len() >= CHUNK_LINE_MAX {
-                true => Err(ReplyError::Malformed),
-                false => Ok(None),
-            };
+        let (begins, length) = match httparse::parse_chunk_size(searched) {
+            Ok(Status::Complete(line)) => line,
+            Ok(Status::Partial) if rest.len() < CHUNK_LINE_MAX => return Ok(None),
+            Ok(Status::Partial) | Err(_) => return Err(ReplyError::Malformed),
         };
-        let (line, after) = rest.split_at(end);
-        let line = str::from_utf8(line).map_err(|_| ReplyError::Malformed)?;
-        let digits = line.split(';').next().unwrap_or_default().trim_end();
-        if digits.is_empty() || !digits.bytes().all(|octet| octet.is_ascii_hexdigit()) {
-            return Err(ReplyError::Malformed);
-        }
-        let length = usize::from_str_radix(digits, 16).map_err(|_| ReplyError::BodyTooLong)?;
+        let length = usize::try_from(length).map_err(|_| ReplyError::BodyTooLong)?;
         if length == 0 {
             // Trailers say nothing that anybody waits for.
             return Ok(Some(body));
@@ -245,7 +238,7 @@ fn unchunk(mut rest: &[u8]) -> Result<Option<Vec<u8>>, ReplyError> {
         if length > BODY_MAX - body.len() {
             return Err(ReplyError::BodyTooLong);
         }
-        let after = after.get(2..).unwrap_or_default();
+        let after = rest.get(begins..).unwrap_or_default();
         let Some((chunk, after)) = after.split_at_checked(length) else {
             return Ok(None);
         };
@@ -324,7 +317,29 @@ mod tests {
             ),
             (
                 format!("{head}Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n"),
+                Err(ReplyError::Malformed),
+            ),
+            (
+                format!("{head}Transfer-Encoding: chunked\r\n\r\nfffffff\r\n"),
                 Err(ReplyError::BodyTooLong),
+            ),
+            (
+                format!(
+                    "{head}Transfer-Encoding: chunked\r\n\r\n1;{}",
+                    "x".repeat(CHUNK_LINE_MAX)
+                ),
+                Err(ReplyError::Malformed),
+            ),
+            (
+                format!(
+                    "HTTP/1.1 200 OK\r\n{}\r\n",
+                    "A: b\r\n".repeat(FIELDS_MAX + 1)
+                ),
+                Err(ReplyError::HeadTooLong),
+            ),
+            (
+                format!("{head}Content-Length: +2\r\n\r\n{{}}"),
+                Err(ReplyError::Malformed),
             ),
             (
                 format!("{head}Content-Length: 999999\r\n\r\n"),

@@ -206,7 +206,8 @@ fn protocol(upstream: &Upstream, channel: Channel) -> Protocol {
     match upstream.transport {
         Transport::Plain => plain(channel),
         Transport::Tls => Protocol::Tls,
-        Transport::Https => Protocol::Https,
+        // dnstap has one word for both.
+        Transport::Https | Transport::H3 => Protocol::Https,
         Transport::Quic => Protocol::Quic,
     }
 }

@@ -6,7 +6,7 @@ use std::net::TcpStream as StdStream;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{Method, Request};
+use http::{HeaderValue, Method, Request, StatusCode};
 use resolver::{Channel, Failure, HttpFault, TlsFault, Transmit};
 use rustls::AlertDescription;
 use tokio::net::TcpStream;
@@ -79,29 +79,12 @@ impl Drop for Line {
 
 async fn ask(requests: SendRequest<Bytes>, uri: &str, wire: Vec<u8>) -> Result<Vec<u8>, Failure> {
     let failed = |error: h2::Error| http_failure(&error);
-    let request = Request::builder()
-        .method(Method::POST)
-        .uri(uri)
-        .header(CONTENT_TYPE, DNS_MESSAGE)
-        .header(ACCEPT, DNS_MESSAGE)
-        .body(())
-        .map_err(|_| Failure::Http(HttpFault::NotDns))?;
+    let request = request(uri)?;
     let mut requests = requests.ready().await.map_err(failed)?;
     let (response, mut body) = requests.send_request(request, false).map_err(failed)?;
     body.send_data(Bytes::from(wire), true).map_err(failed)?;
     let response = response.await.map_err(failed)?;
-    let status = response.status();
-    if !status.is_success() {
-        return Err(Failure::Http(HttpFault::Status(status.as_u16())));
-    }
-    let content = response.headers().get(CONTENT_TYPE);
-    let is_dns = content
-        .and_then(|content| content.to_str().ok())
-        .and_then(|content| content.split(';').next())
-        .is_some_and(|content| content.trim().eq_ignore_ascii_case(DNS_MESSAGE));
-    if !is_dns {
-        return Err(Failure::Http(HttpFault::NotDns));
-    }
+    judge(response.status(), response.headers().get(CONTENT_TYPE))?;
     let mut body = response.into_body();
     let mut reply = Vec::new();
     while let Some(piece) = body.data().await {
@@ -115,6 +98,32 @@ async fn ask(requests: SendRequest<Bytes>, uri: &str, wire: Vec<u8>) -> Result<V
             .map_err(failed)?;
     }
     Ok(reply)
+}
+
+/// Writes the head of a request (RFC 8484 §4.1), of either version of HTTP.
+pub(super) fn request(uri: &str) -> Result<Request<()>, Failure> {
+    Request::builder()
+        .method(Method::POST)
+        .uri(uri)
+        .header(CONTENT_TYPE, DNS_MESSAGE)
+        .header(ACCEPT, DNS_MESSAGE)
+        .body(())
+        .map_err(|_| Failure::Http(HttpFault::NotDns))
+}
+
+/// Judges the head of a response: success, and a DNS message (RFC 8484 §4.2).
+pub(super) fn judge(status: StatusCode, content: Option<&HeaderValue>) -> Result<(), Failure> {
+    if !status.is_success() {
+        return Err(Failure::Http(HttpFault::Status(status.as_u16())));
+    }
+    let is_dns = content
+        .and_then(|content| content.to_str().ok())
+        .and_then(|content| content.split(';').next())
+        .is_some_and(|content| content.trim().eq_ignore_ascii_case(DNS_MESSAGE));
+    match is_dns {
+        true => Ok(()),
+        false => Err(Failure::Http(HttpFault::NotDns)),
+    }
 }
 
 /// Connects a socket that is bound to the scope's link.
@@ -133,7 +142,7 @@ async fn tcp(like: &Transmit) -> Result<TcpStream, Failure> {
 }
 
 /// Writes the server's URI: the name that its certificate is for, or its address.
-fn uri(like: &Transmit) -> String {
+pub(super) fn uri(like: &Transmit) -> String {
     let upstream = &like.upstream;
     let path = upstream.path.as_deref().unwrap_or("/");
     match &upstream.server_name {

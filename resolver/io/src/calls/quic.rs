@@ -1,15 +1,16 @@
-//! How is a question asked by QUIC? A stream for each, with id 0 and a length (RFC 9250 §4.2).
+//! How is a question asked by QUIC? A stream for each, with id 0 and a length (RFC 9250 §4.2). HTTP/3 has its connections from here.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::model::Transport;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{
     ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig, IdleTimeout,
     ReadToEndError, TokioRuntime, TransportConfig, VarInt, WriteError,
 };
-use resolver::{Channel, Failure, TlsFault, Transmit};
+use resolver::{Channel, Failure, HttpFault, TlsFault, Transmit};
 use tokio::io::Interest;
 
 use crate::bind;
@@ -18,6 +19,12 @@ use crate::tls::{LastFault, Peer};
 
 /// DOQ_NO_ERROR (RFC 9250 §8.4).
 const NO_ERROR: VarInt = VarInt::from_u32(0);
+/// H3_NO_ERROR (RFC 9114 §8.1).
+const H3_NO_ERROR: VarInt = VarInt::from_u32(0x100);
+/// Streams that a server of HTTP/3 opens: control, two of QPACK, and some that mean nothing (RFC 9114 §6.2).
+const H3_STREAMS: VarInt = VarInt::from_u32(8);
+/// The alert "no application protocol" as an error of QUIC (RFC 9001 §4.8, RFC 7301 §3.2).
+const NO_PROTOCOL: u64 = 0x100 + 120;
 /// After so long without a packet the connection is gone.
 const IDLE_TIME: Duration = Duration::from_secs(15);
 
@@ -28,6 +35,8 @@ const ERROR_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct Line {
     connection: Connection,
+    /// What is said when it is closed.
+    over: VarInt,
     /// Ends when it is dropped.
     _endpoint: Endpoint,
 }
@@ -62,9 +71,13 @@ pub(super) async fn connect(like: &Transmit, peer: &Peer) -> Result<Line, Failur
     let mut transport = TransportConfig::default();
     let idle = IdleTimeout::try_from(IDLE_TIME).map_err(|_| Failure::Resources)?;
     transport.max_idle_timeout(Some(idle));
-    // The server opens no streams (RFC 9250 §5.4).
-    transport.max_concurrent_bidi_streams(NO_ERROR);
-    transport.max_concurrent_uni_streams(NO_ERROR);
+    let is_h3 = like.upstream.transport == Transport::H3;
+    // The server opens no streams (RFC 9250 §5.4), or those of HTTP/3 alone.
+    transport.max_concurrent_bidi_streams(VarInt::from_u32(0));
+    transport.max_concurrent_uni_streams(match is_h3 {
+        true => H3_STREAMS,
+        false => VarInt::from_u32(0),
+    });
     config.transport_config(Arc::new(transport));
     let name = match &like.upstream.server_name {
         Some(name) => name.to_string(),
@@ -73,11 +86,15 @@ pub(super) async fn connect(like: &Transmit, peer: &Peer) -> Result<Line, Failur
     let connecting = endpoint.connect_with(config, address, &name);
     let connecting = connecting.map_err(|_| Failure::Tls(TlsFault::WrongName))?;
     let connection = tokio::select! {
-        connected = connecting => connected.map_err(|error| failure(&error, Some(&peer.fault)))?,
+        connected = connecting => connected.map_err(|error| match is_h3 && lacks_protocol(&error) {
+            true => Failure::Http(HttpFault::NoHttp3),
+            false => failure(&error, Some(&peer.fault)),
+        })?,
         failure = icmp(&errors) => return Err(failure),
     };
     Ok(Line {
         connection,
+        over: if is_h3 { H3_NO_ERROR } else { NO_ERROR },
         _endpoint: endpoint,
     })
 }
@@ -103,6 +120,11 @@ impl Line {
         self.connection.close_reason().is_some()
     }
 
+    /// Returns the connection.
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Asks.
     pub(super) fn ask(
         &self,
@@ -115,7 +137,7 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        self.connection.close(NO_ERROR, b"");
+        self.connection.close(self.over, b"");
     }
 }
 
@@ -150,6 +172,20 @@ async fn ask(connection: &Connection, wire: &[u8]) -> Result<Vec<u8>, Failure> {
         }
         frame::Frame::Whole(_) | frame::Frame::Bad => Err(Failure::Garbled),
         frame::Frame::Partial => Err(Failure::Closed),
+    }
+}
+
+/// Whether a server knows none of the protocols that were offered.
+fn lacks_protocol(error: &ConnectionError) -> bool {
+    match error {
+        ConnectionError::TransportError(error) => u64::from(error.code) == NO_PROTOCOL,
+        ConnectionError::ConnectionClosed(close) => u64::from(close.error_code) == NO_PROTOCOL,
+        ConnectionError::VersionMismatch
+        | ConnectionError::ApplicationClosed(_)
+        | ConnectionError::Reset
+        | ConnectionError::TimedOut
+        | ConnectionError::LocallyClosed
+        | ConnectionError::CidsExhausted => false,
     }
 }
 

@@ -152,7 +152,7 @@ pub(super) const fn stub_of(config: &ListenerConfig) -> Stub {
 pub(super) fn place_of(config: &ListenerConfig) -> String {
     match config.transport {
         Transport::Plain => config.to_string(),
-        Transport::Tls | Transport::Https | Transport::Quic => {
+        Transport::Tls | Transport::Https | Transport::H3 | Transport::Quic => {
             format!("{} {config}", config.transport.as_str())
         }
     }

@@ -55,7 +55,7 @@ pub fn server_config(
     let unusable = |error: rustls::Error| KeysError::Unusable(error.to_string().into());
     // QUIC knows TLS 1.3 alone (RFC 9001 §4.2).
     let versions: &[&rustls::SupportedProtocolVersion] = match transport {
-        Transport::Quic => &[&rustls::version::TLS13],
+        Transport::Quic | Transport::H3 => &[&rustls::version::TLS13],
         Transport::Plain | Transport::Tls | Transport::Https => rustls::DEFAULT_VERSIONS,
     };
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -69,6 +69,8 @@ pub fn server_config(
         // RFC 7858 has none; a client that offers some must find this one (RFC 9250 §4.1.1 registers both).
         Transport::Tls => vec![b"dot".to_vec()],
         Transport::Https => vec![b"h2".to_vec()],
+        // No configuration has such a listener.
+        Transport::H3 => Vec::new(),
         Transport::Quic => vec![b"doq".to_vec()],
     };
     // Resumption without memory: tickets.

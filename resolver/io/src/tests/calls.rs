@@ -158,6 +158,143 @@ fn quic(config: ServerConfig, patience: usize) -> CallServer {
     })
 }
 
+/// A server of HTTP/3.
+fn h3(config: ServerConfig, manner: Manner) -> CallServer {
+    serve(move |seen, told, count| async move {
+        let crypto = quinn::crypto::rustls::QuicServerConfig::try_from(Arc::new(config)).unwrap();
+        let config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+        let endpoint = quinn::Endpoint::server(config, loopback()).unwrap();
+        told.send(endpoint.local_addr().unwrap()).unwrap();
+        while let Some(incoming) = endpoint.accept().await {
+            count.fetch_add(1, Ordering::SeqCst);
+            let seen = seen.clone();
+            tokio::spawn(async move {
+                let Ok(connection) = incoming.await else {
+                    return;
+                };
+                let connection = h3_quinn::Connection::new(connection);
+                let Ok(mut connection) = h3::server::Connection::<_, Bytes>::new(connection).await
+                else {
+                    return;
+                };
+                while let Ok(Some(resolver)) = connection.accept().await {
+                    let Ok((request, stream)) = resolver.resolve_request().await else {
+                        return;
+                    };
+                    tokio::spawn(respond_by_h3(request, stream, manner, seen.clone()));
+                    if matches!(manner, Manner::OnceEach) {
+                        let _goes = connection.shutdown(0).await;
+                    }
+                }
+            });
+        }
+    })
+}
+
+async fn respond_by_h3(
+    request: http::Request<()>,
+    mut stream: h3::server::RequestStream<h3_quinn::BidiStream<Bytes>, Bytes>,
+    manner: Manner,
+    seen: Sender<Vec<u8>>,
+) {
+    use bytes::Buf as _;
+
+    assert_eq!(request.method(), http::Method::POST);
+    assert_eq!(request.uri().path(), "/dns-query");
+    assert_eq!(request.headers()["content-type"], "application/dns-message");
+    let mut wire = Vec::new();
+    while let Ok(Some(mut piece)) = stream.recv_data().await {
+        wire.extend_from_slice(&piece.copy_to_bytes(piece.remaining()));
+    }
+    let _kept = seen.send(wire.clone());
+    let (status, content) = match manner {
+        Manner::Well | Manner::OnceEach | Manner::FirstEnds(_) => (200, "application/dns-message"),
+        Manner::Status(status) => (status, "application/dns-message"),
+        Manner::NotDns => (200, "text/html"),
+    };
+    let response = http::Response::builder()
+        .status(status)
+        .header("content-type", content)
+        .body(())
+        .unwrap();
+    if stream.send_response(response).await.is_ok() {
+        let _sent = stream.send_data(Bytes::from(wire)).await;
+        let _finished = stream.finish().await;
+    }
+}
+
+fn by_h3(exchange: u64, to: SocketAddr, name: Option<&str>) -> Transmit {
+    let mut transmit = by_https(exchange, to, name);
+    transmit.upstream.transport = Transport::H3;
+    transmit
+}
+
+#[test]
+fn http3_server_is_asked_with_id_0_padded_and_many_times_on_one_connection() {
+    run(async {
+        let authority = Authority::new();
+        let mut driver = trusting(&authority);
+        let identity = authority.issue(&["dns.example", "127.0.0.1"], Made::Well, &[b"h3"]);
+        let server = h3(identity.config, Manner::Well);
+        for (base, name) in [(0, Some("dns.example")), (100, None)] {
+            let sent: Vec<_> = (1..=50)
+                .map(|exchange| by_h3(base + exchange, server.address, name))
+                .collect();
+            assert_replies(&ask(&mut driver, &sent).await, &sent);
+            for wire in server.seen.try_iter() {
+                assert_eq!((&wire[..2], wire.len() % 128), (&[0, 0][..], 0));
+            }
+        }
+        assert_eq!(server.connections.load(Ordering::SeqCst), 2);
+    });
+}
+
+#[test]
+fn http3_server_that_lets_go_costs_nobody_an_answer_and_one_that_is_gone_is_told() {
+    run(async {
+        let authority = Authority::new();
+        let mut driver = trusting(&authority);
+        let identity = authority.issue(&["dns.example"], Made::Well, &[b"h3"]);
+        let server = h3(identity.config, Manner::OnceEach);
+        for exchange in 1..=5 {
+            let sent = [by_h3(exchange, server.address, Some("dns.example"))];
+            assert_replies(&ask(&mut driver, &sent).await, &sent);
+        }
+        let (socket, nobody) = peer();
+        drop(socket);
+        let sent = [by_h3(9, nobody, None)];
+        let failed = Got::Failed(9, Failure::Refused);
+        assert_eq!(ask(&mut driver, &sent).await, [failed]);
+    });
+}
+
+#[test]
+fn what_is_not_dns_by_http3_is_a_failure_with_its_reason() {
+    run(async {
+        let authority = Authority::new();
+        let mut driver = trusting(&authority);
+        let name = Some("dns.example");
+        let rows = [
+            (Manner::Status(404), HttpFault::Status(404)),
+            (Manner::Status(302), HttpFault::Status(302)),
+            (Manner::NotDns, HttpFault::NotDns),
+        ];
+        for (exchange, (manner, fault)) in (1..).zip(rows) {
+            let identity = authority.issue(&["dns.example"], Made::Well, &[b"h3"]);
+            let server = h3(identity.config, manner);
+            let sent = [by_h3(exchange, server.address, name)];
+            let failed = Got::Failed(exchange, Failure::Http(fault));
+            assert_eq!(ask(&mut driver, &sent).await, [failed]);
+        }
+        // One that speaks DNS over QUIC alone.
+        let identity = authority.issue(&["dns.example"], Made::Well, &[b"doq"]);
+        let server = quic(identity.config, 9);
+        let sent = [by_h3(9, server.address, name)];
+        let failed = Got::Failed(9, Failure::Http(HttpFault::NoHttp3));
+        assert_eq!(ask(&mut driver, &sent).await, [failed]);
+    });
+}
+
 fn by_https(exchange: u64, to: SocketAddr, name: Option<&str>) -> Transmit {
     let mut transmit = named(by_stream(exchange, to, Transport::Https), name);
     transmit.upstream.path = Some("/dns-query".into());
@@ -303,11 +440,12 @@ fn every_wrong_certificate_is_refused_by_https_and_quic_too() {
         ];
         let mut exchange = 0;
         for (names, made, fault) in rows {
-            for transport in [Transport::Https, Transport::Quic] {
+            for transport in [Transport::Https, Transport::Quic, Transport::H3] {
                 exchange += 1;
-                let identity = authority.issue(names, made, &[b"h2", b"doq"]);
+                let identity = authority.issue(names, made, &[b"h2", b"doq", b"h3"]);
                 let server = match transport {
                     Transport::Https => https(identity.config, Manner::Well),
+                    Transport::H3 => h3(identity.config, Manner::Well),
                     Transport::Plain | Transport::Tls | Transport::Quic => quic(identity.config, 9),
                 };
                 let mut sent = by_https(exchange, server.address, Some("dns.example"));
