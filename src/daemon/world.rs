@@ -21,7 +21,7 @@ mod reloading;
 mod sleeping;
 mod steering;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod trusting;
 mod tunnels;
 

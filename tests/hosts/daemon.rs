@@ -3,32 +3,27 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use dnssec::clock::{Clock, Reading};
-use linkmgr::clients::{Machine, Transmit};
-use linkmgr::dhcp6::Duid;
-use linkmgr::slaac::Secret;
-use linkmgr::{Boot, JournalText, KernelAnswer, KernelEvent, KernelFault};
-use linnet::api::ListenStatus;
+use dnssec::clock::Reading;
+use linkmgr::clients::Transmit;
+use linkmgr::{JournalText, KernelAnswer, KernelEvent, KernelFault};
 use resolver::{Event, Failure};
-use resolver_io::listeners::Board;
 use resolver_io::resolv_conf::State;
 
+use super::faults::{self, Fault, Subject};
 use super::host::{Happening, Host};
 use super::names;
 use crate::errands::{Errand, Outcome};
 use crate::helper::ResolvConfReport;
-use crate::host::HostName;
 use crate::input::Input;
-use crate::kernel_clock::BUILT_AT;
-use crate::reload;
-use crate::trust::Trust;
-use crate::world::{Beginning, Effect, Kept, LinkBeginning, World};
+use crate::world::tests::beginning;
+use crate::world::{Effect, Kept, World};
 
 /// `EINTR`, `EAGAIN`, `ENOMEM`, `EBUSY`, `ENOBUFS`: reasons that pass.
 const PASSING: [i32; 5] = [4, 11, 12, 16, 105];
+/// Writes of the journal in one life that are told apart.
+const PLACES: u64 = 40;
 /// Seconds since 1970 at the simulated boot.
 const BOOTED_AT: u64 = 1_900_000_000;
 
@@ -72,41 +67,19 @@ impl Host {
             return;
         }
         self.life += 1;
-        self.tell(format!("starts, life {}", self.life));
+        tell!(self, "starts, life {}", self.life);
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&self.dice.number().to_le_bytes());
-        let beginning = Beginning {
-            understood: reload::understand(self.files.clone(), None),
-            listen: vec![ListenStatus {
-                address: "127.0.0.53:53".to_owned(),
-                stub: "main".to_owned(),
-            }],
-            listeners: Board::default(),
-            kept_claims: self.disk.read(Kept::Claims),
-            kept_networks: self.disk.read(Kept::Networks),
-            trust: Trust::new(Clock::new(BUILT_AT, None), None, None),
-            host: HostName {
-                name: Some("host".parse().unwrap()),
-                domain: None,
-            },
-            watched: Arc::default(),
-            seed,
-            links: LinkBeginning {
-                machine: Machine {
-                    duid: Duid::from_uuid([7; 16]),
-                    secret: Secret([7; 32]),
-                    boot_id: "boot".into(),
-                },
-                boot: Boot {
-                    id: "boot".into(),
-                    marks_addresses: true,
-                },
-                journal: self.disk.journal.clone(),
-                leases: self.disk.read(Kept::Leases),
-                made: self.disk.read(Kept::MadeLinks),
-                seed: self.dice.number(),
-            },
-        };
+        let mut beginning = beginning(self.files.clone());
+        beginning.kept_claims = self.disk.read(Kept::Claims);
+        beginning.kept_networks = self.disk.read(Kept::Networks);
+        beginning.host.name = Some("host".parse().unwrap());
+        beginning.seed = seed;
+        let links = &mut beginning.links;
+        links.journal.clone_from(&self.disk.journal);
+        links.leases = self.disk.read(Kept::Leases);
+        links.made = self.disk.read(Kept::MadeLinks);
+        links.seed = self.dice.number();
         let now = self.now;
         self.kernel.lose_events();
         let listing = self.kernel.listing(now);
@@ -124,10 +97,11 @@ impl Host {
 
     /// SIGKILL.
     pub(super) fn crash(&mut self) {
-        if self.daemon.take().is_none() {
+        // What is added while the disk is full is not proven after a death, and may stay.
+        if self.faults.loses_journals() || self.daemon.take().is_none() {
             return;
         }
-        self.tell("dies".to_owned());
+        tell!(self, "dies");
         self.end_life();
         let after = self.dice.millis(20, 4000);
         self.later(after, Happening::Start(self.life));
@@ -136,14 +110,16 @@ impl Host {
     pub(super) fn end_life(&mut self) {
         self.daemon = None;
         self.life += 1;
+        self.journals = 0;
         self.requests.clear();
         self.ports.clear();
         let forgets = self.is_writing_leases();
         self.rules.died(forgets, self.now);
     }
 
-    fn is_hit(&mut self, chances: u64) -> bool {
-        chances > 0 && self.dice.one_in(chances)
+    /// Whether a fault strikes at this occasion.
+    pub(super) fn is_hit(&mut self, fault: Fault, subject: Subject) -> bool {
+        self.faults.strikes(fault, subject, &mut self.dice)
     }
 
     pub(super) fn feed(&mut self, input: Input) {
@@ -163,14 +139,15 @@ impl Host {
         // Of a carrier that was lost and is back nothing is to be seen afterwards.
         let is_loss =
             |event: &KernelEvent| matches!(event, KernelEvent::Link(link) if !link.carrier);
-        if self.is_hit(self.faults.overrun) && !events.iter().any(is_loss) {
-            self.tell("overrun".to_owned());
+        let may_be_lost = !events.is_empty() && !events.iter().any(is_loss);
+        if may_be_lost && self.is_hit(Fault::Overrun, 0) {
+            tell!(self, "overrun");
             events = self.kernel.listing(self.now);
         }
         if events.is_empty() {
             return;
         }
-        self.tell(format!("reads {} messages", events.len()));
+        tell!(self, "reads {} messages", events.len());
         self.feed(Input::Kernel(events));
     }
 
@@ -194,6 +171,7 @@ impl Host {
             }
             Effect::Requests(requests) => {
                 for request in requests {
+                    self.rules.asked_for(&request.1);
                     self.requests.push_back(request);
                     let after = self.dice.millis(0, 3);
                     self.later(after, Happening::Request(life));
@@ -215,7 +193,7 @@ impl Host {
                 self.feed(Input::Anchors(None));
             }
             Effect::Stop => {
-                self.tell("has stopped".to_owned());
+                tell!(self, "has stopped");
                 self.end_life();
             }
             // No story has a profile that makes a link, and sockets are bound anew for each question.
@@ -235,17 +213,22 @@ impl Host {
     }
 
     fn keep_journal(&mut self, journal: JournalText) {
-        if self.is_hit(self.faults.crash) {
+        self.journals += 1;
+        let place = self.journals.min(PLACES);
+        if self.is_hit(Fault::DiesBeforeJournal, place) {
             return self.crash();
         }
-        self.tell(format!("journal {}", journal.version));
-        self.disk.journal = Some(journal.text);
-        if self.is_hit(self.faults.crash) {
+        let is_kept = !self.is_hit(Fault::FullDisk, place);
+        tell!(self, "journal {}: {is_kept}", journal.version);
+        if is_kept {
+            self.disk.journal = Some(journal.text);
+        }
+        if self.is_hit(Fault::DiesAfterJournal, place) {
             return self.crash();
         }
         let now = self.now;
         if let Some(world) = &mut self.daemon {
-            let effects = world.on(Input::JournalKept(journal.version, true), now);
+            let effects = world.on(Input::JournalKept(journal.version, is_kept), now);
             self.execute(effects);
         }
     }
@@ -269,32 +252,33 @@ impl Host {
 
     /// The kernel takes up a request.
     pub(super) fn take_request(&mut self) {
-        if self.is_hit(self.faults.crash) {
-            return self.crash();
-        }
         let Some((id, request)) = self.requests.pop_front() else {
             return;
         };
-        let answer = if !request.is_read() && self.is_hit(self.faults.refuse) {
+        let kind = faults::kind(&request);
+        if self.is_hit(Fault::DiesBeforeRequest, kind) {
+            return self.crash();
+        }
+        let answer = if !request.is_read() && self.is_hit(Fault::Refused, kind) {
             let errno = self.dice.of(&PASSING);
             KernelAnswer::Failed(KernelFault { errno, text: None })
         } else {
-            let before = self.rules.foreign(&self.kernel);
-            self.rules.before(&self.kernel, &request, self.now);
+            let before = self.rules.before(&self.kernel, &request, self.now);
             let answer = self.kernel.handle_request(&request, self.now);
+            let is_late = self.is_reading || self.rules.may_cross(self.now);
             self.rules
-                .after(&self.kernel, &request, before, self.is_reading);
+                .after(&self.kernel, &request, &answer, before, is_late);
             if !request.is_read() && answer == KernelAnswer::Done {
                 self.rules.done.push(request.clone());
             }
             answer
         };
-        self.tell(format!("asks {request:?}: {answer:?}"));
+        tell!(self, "asks {request:?}: {answer:?}");
         self.follow_kernel();
-        if self.is_hit(self.faults.crash) {
+        if self.is_hit(Fault::DiesAfterRequest, kind) {
             return self.crash();
         }
-        let after = match self.is_hit(self.faults.late) {
+        let after = match self.is_hit(Fault::LateAnswer, kind) {
             true => self.dice.seconds(1, 4),
             false => self.dice.millis(0, 6),
         };
@@ -310,11 +294,12 @@ impl Host {
         let Some(number) = self.network_by_index.get(&transmit.index).copied() else {
             return;
         };
-        self.tell(format!(
+        tell!(
+            self,
             "{:?} says {} octets",
             transmit.port,
             transmit.octets.len()
-        ));
+        );
         let Some(network) = self.networks.get_mut(&number) else {
             return;
         };
@@ -333,7 +318,7 @@ impl Host {
             while let Some(answer) = world.resolver.poll_answer() {
                 let (heard, line) = self.rules.answered(&answer, now);
                 if let Some(line) = line {
-                    self.tale.tell(now, line);
+                    tell!(self, "{line}");
                 }
                 assert!(heard.is_ok(), "{}", heard.unwrap_err());
             }
@@ -370,7 +355,7 @@ impl Host {
         let link = transmit.link.as_ref();
         let through = link.map_or("any link", |link| &*link.name);
         let server = transmit.upstream.address;
-        self.tell(format!("{server} by {through} is asked {name} {kind}"));
+        tell!(self, "{server} by {through} is asked {name} {kind}");
         self.rules.asked(&name, through, server);
         let index = match link {
             Some(link) => link.id.map(|id| id.index).filter(|index| {

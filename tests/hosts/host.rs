@@ -4,6 +4,7 @@
 //! wants done is done in [`super::daemon`]; after each happening the rules of [`super::rules`] are looked at.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
@@ -20,28 +21,14 @@ use resolver::{ExchangeId, Failure};
 use super::air::{Network, Word};
 use super::daemon::Disk;
 use super::dice::Dice;
+use super::faults::{Fault, Faults};
 use super::rules::Rules;
 use crate::errands::Errand;
 use crate::input::Input;
 use crate::world::{Kept, World};
 
-/// Lines of the story that are kept for who has to read it.
-const TALE_LINES: usize = 120;
 /// Happenings at one moment: more are a loop without end.
 const AT_ONCE_MAX: u32 = 20_000;
-
-/// What goes wrong; each is one in so many, and 0 is never.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Faults {
-    /// The daemon is killed beside a request or a write of the journal.
-    pub(super) crash: u64,
-    /// The kernel refuses a request for a reason that passes.
-    pub(super) refuse: u64,
-    /// What the kernel says gets lost (`ENOBUFS`).
-    pub(super) overrun: u64,
-    /// The kernel's answer takes seconds.
-    pub(super) late: u64,
-}
 
 /// Something that happens.
 #[derive(Debug)]
@@ -72,6 +59,7 @@ pub(super) enum Happening {
 
 /// A host.
 pub(super) struct Host {
+    pub(super) seed: u64,
     pub(super) now: Instant,
     /// What the wall clock is ahead of its beginning and the time since, in seconds.
     pub(super) wall_shift: i64,
@@ -89,6 +77,8 @@ pub(super) struct Host {
     pub(super) network_by_index: BTreeMap<u32, u8>,
     pub(super) requests: VecDeque<(RequestId, KernelRequest)>,
     pub(super) rules: Rules,
+    /// How often the journal was kept in this life.
+    pub(super) journals: u64,
     pub(super) tale: Tale,
     happenings: BTreeMap<(Instant, u64), Happening>,
     serial: u64,
@@ -100,9 +90,9 @@ pub(super) struct Host {
 }
 
 /// What has happened: the end of it as text, all of it as a number.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Tale {
-    /// Lines that are kept.
+    /// Lines that are kept; 0 when nobody listens, and nothing is but counted.
     pub(super) length: usize,
     pub(super) lines: VecDeque<String>,
     pub(super) hash: u64,
@@ -110,11 +100,15 @@ pub(super) struct Tale {
 }
 
 impl Tale {
-    pub(super) fn tell(&mut self, now: Instant, line: String) {
+    pub(super) fn tell(&mut self, now: Instant, line: fmt::Arguments<'_>) {
+        self.count += 1;
+        if self.length == 0 {
+            return;
+        }
+        let line = line.to_string();
         for octet in now.as_nanos().to_le_bytes().iter().chain(line.as_bytes()) {
             self.hash = (self.hash ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3);
         }
-        self.count += 1;
         if self.lines.len() >= self.length {
             self.lines.pop_front();
         }
@@ -128,6 +122,7 @@ impl Host {
     /// A host with these files, whose daemon is not started yet.
     pub(super) fn new(seed: u64, files: Vec<ConfigText>) -> Self {
         Self {
+            seed,
             now: Instant::ZERO + Duration::from_secs(1000),
             wall_shift: 0,
             dice: Dice::new(seed),
@@ -142,22 +137,14 @@ impl Host {
             network_by_index: BTreeMap::new(),
             requests: VecDeque::new(),
             rules: Rules::default(),
-            tale: Tale {
-                length: TALE_LINES,
-                lines: VecDeque::new(),
-                hash: 0,
-                count: 0,
-            },
+            journals: 0,
+            tale: Tale::default(),
             happenings: BTreeMap::new(),
             serial: 0,
             is_reading: false,
             is_resting: false,
             at_once: 0,
         }
-    }
-
-    pub(super) fn tell(&mut self, line: String) {
-        self.tale.tell(self.now, line);
     }
 
     /// Has something happen after a while.
@@ -192,7 +179,7 @@ impl Host {
             multicast: kind != "tun",
             ..LinkMessage::default()
         });
-        self.tell(format!("link {name} {index}"));
+        tell!(self, "link {name} {index}");
         self.follow_kernel();
     }
 
@@ -200,7 +187,8 @@ impl Host {
     pub(super) fn remove_link(&mut self, index: u32) {
         self.detach(index);
         self.kernel.remove_link(index, self.now);
-        self.tell(format!("link {index} gone"));
+        self.rules.link_gone(index);
+        tell!(self, "link {index} gone");
         self.follow_kernel();
     }
 
@@ -216,7 +204,7 @@ impl Host {
         self.detach(index);
         self.network_by_index.insert(index, network);
         self.rules.attached(network, self.now);
-        self.tell(format!("{index} leads to {network}"));
+        tell!(self, "{index} leads to {network}");
         self.follow_kernel();
     }
 
@@ -225,7 +213,7 @@ impl Host {
         if let Some(network) = self.network_by_index.remove(&index) {
             self.rules.detached(network, self.now);
             self.rules.left(index, self.now);
-            self.tell(format!("{index} leads nowhere"));
+            tell!(self, "{index} leads nowhere");
         }
         self.follow_kernel();
     }
@@ -299,7 +287,7 @@ impl Host {
 
     /// The machine sleeps: time passes, and nobody does anything.
     pub(super) fn sleep(&mut self, time: Duration) {
-        self.tell(format!("sleeps {} s", time.as_secs()));
+        tell!(self, "sleeps {} s", time.as_secs());
         self.now = self.now + time;
         // Nobody hears what was said meanwhile.
         self.happenings.retain(|(at, _), happening| {
@@ -392,7 +380,13 @@ impl Host {
             }
             Happening::Errand(life, errand) if is_of_now(self, life) => self.do_errand(errand),
             Happening::Write(life, kept, text) if is_of_now(self, life) => {
+                if self.is_hit(Fault::DiesBeforeFile, 0) {
+                    return self.crash();
+                }
                 self.disk.keep(kept, text);
+                if self.is_hit(Fault::DiesAfterFile, 0) {
+                    self.crash();
+                }
             }
             Happening::Request(_)
             | Happening::Answer(..)
@@ -446,11 +440,7 @@ impl Host {
         if !is_here || !is_open || self.daemon.is_none() {
             return;
         }
-        self.tell(format!(
-            "{:?} hears {} octets",
-            heard.port,
-            heard.octets.len()
-        ));
+        tell!(self, "{:?} hears {} octets", heard.port, heard.octets.len());
         self.rules.packets += 1;
         match word {
             Some(Word::Leased(address, until, asked)) => {

@@ -4,12 +4,20 @@
 //! These files belong to linnetd's unit tests, for nothing else can reach its world. `LINNET_TIMES=100` tells a hundred times as many
 //! stories, `LINNET_SEED=7` the seventh of each world alone, with all that happens in it.
 
+/// Tells what happens to a host; nothing is put into words when nobody listens.
+macro_rules! tell {
+    ($host:expr, $($words:tt)*) => {
+        $host.tale.tell($host.now, format_args!($($words)*))
+    };
+}
+
 mod air;
 mod cafe;
 mod daemon;
 mod dhcp4;
 mod dhcp6;
 mod dice;
+mod faults;
 mod host;
 mod names;
 mod office;

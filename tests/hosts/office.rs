@@ -6,10 +6,9 @@ use config::model::Prefix;
 use linnet::config_dirs::{ConfigText, Kind};
 
 use super::air::Network;
-use super::host::{Faults, Host};
-use super::story::{file, tell};
+use super::host::Host;
+use super::story::{file, main, tell};
 
-const MAIN: &str = "[resolver]\ndnssec = \"off\"\nmdns = \"off\"\nrecursion = \"never\"\n[links]\nstop = \"clean\"\n";
 const CABLE: &str =
     "match = { name = \"eth0\" }\ndhcp4 = true\nra = true\ndhcp6 = true\n[dhcp]\ndelegate = 56\n";
 const LAB: &str = "match = { name = \"lab0\" }\n[delegated]\nfrom = \"cable\"\nsubnet = 1\n";
@@ -21,9 +20,9 @@ const LAB_INDEX: u32 = 4;
 const INSIDE: u8 = 8;
 const PLACES: [u8; 3] = [4, 5, 6];
 
-fn files(office: &str) -> Vec<ConfigText> {
+fn files(seed: u64, office: &str) -> Vec<ConfigText> {
     vec![
-        file(Kind::Main, "linnet.toml", MAIN),
+        main(seed),
         file(Kind::Profile, "profiles/cable.toml", CABLE),
         file(Kind::Profile, "profiles/lab.toml", LAB),
         file(Kind::Profile, "profiles/office.toml", office),
@@ -31,7 +30,7 @@ fn files(office: &str) -> Vec<ConfigText> {
 }
 
 fn desk(seed: u64) -> Host {
-    let mut host = Host::new(seed, files(OFFICE));
+    let mut host = Host::new(seed, files(seed, OFFICE));
     for number in [4, 5] {
         let mut network = Network::new(number).with_dhcp6();
         network.dhcp4.domain = Some("home.test");
@@ -62,11 +61,11 @@ fn hang_up(host: &mut Host) {
 }
 
 fn act(host: &mut Host) {
-    host.faults = Faults::roll(&mut host.dice);
+    host.faults.roll(&mut host.dice);
     host.start();
     let mut here = host.dice.of(&PLACES);
     host.attach(CABLE_INDEX, here);
-    for _ in 0..20 {
+    for _ in 0..10 {
         match host.dice.below(14) {
             0 | 1 => dial(host),
             2 => hang_up(host),
@@ -80,10 +79,12 @@ fn act(host: &mut Host) {
             }
             4 => {
                 here = host.dice.of(&PLACES);
+                host.ask_before_leaving();
                 host.detach(CABLE_INDEX);
                 let away = host.dice.of(&[0, 3, 200, 5000]);
                 host.run_for(Duration::from_millis(away));
                 host.attach(CABLE_INDEX, here);
+                host.ask_after_coming();
             }
             5 => {
                 let network = host.dice.of(&[here, INSIDE]);
@@ -93,7 +94,7 @@ fn act(host: &mut Host) {
             7 => host.spoil_routers(here),
             8 => {
                 let office = host.dice.of(&["", MORE]);
-                host.files = files(&format!("{OFFICE}{office}"));
+                host.files = files(host.seed, &format!("{OFFICE}{office}"));
                 host.reload();
             }
             9 if host.dice.one_in(3) => host.crash(),
@@ -102,7 +103,7 @@ fn act(host: &mut Host) {
         host.wait();
     }
     dial(host);
-    host.files = files(OFFICE);
+    host.files = files(host.seed, OFFICE);
     host.reload();
     host.calm_down();
     let own = Prefix {
@@ -120,5 +121,5 @@ fn act(host: &mut Host) {
 
 #[test]
 fn an_office_is_reached_by_its_vpn_alone() {
-    tell("office", 250, act, desk);
+    tell("office", 2200, act, desk);
 }

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use config::model::{PolicyRule, Prefix};
 use config::time::Instant;
-use linkmgr::KernelRequest;
 use linkmgr::fake::{FakeAddress, FakeKernel, FakeRoute};
 use linkmgr::kernel::OURS;
+use linkmgr::request::AddressRequest;
+use linkmgr::{Item, KernelAnswer, KernelRequest};
 use policy::links::RouteKey;
 use resolver::{Answer, ClientId};
 
@@ -21,6 +22,8 @@ use super::names::{self, Manner};
 const PATIENCE: Duration = Duration::from_millis(4500);
 /// How long the host may take to notice that it is elsewhere: the kernel's word is late, and so is the gateway's silence.
 const NOTICE: Duration = Duration::from_millis(1500);
+/// How long a request may be on its way to the kernel.
+const CROSSING: Duration = Duration::from_millis(200);
 /// The kernel counts lifetimes in whole seconds.
 const ROUNDING: Duration = Duration::from_secs(2);
 /// Wake-ups within a second: more are a loop.
@@ -70,6 +73,14 @@ pub(super) struct Rules {
     pub(super) lets_go: bool,
     /// What the kernel has done.
     pub(super) done: Vec<KernelRequest>,
+    /// What it has made for the daemon and nobody has taken away since: by this things are ours, and by no number.
+    made: BTreeSet<Item>,
+    /// What the daemon has ever asked for.
+    tried: BTreeSet<Item>,
+    /// Whether it has died: its journal may name what it never came to ask for.
+    has_died: bool,
+    /// When others did something last.
+    others_at: Instant,
     woke_at: Instant,
     wakes: (u64, u32),
 }
@@ -123,6 +134,7 @@ impl Rules {
     /// The daemon is gone, and whoever asked it hears nothing; a lease that is not on the disk is forgotten.
     pub(super) fn died(&mut self, forgets: bool, now: Instant) {
         self.lives_since = now;
+        self.has_died = true;
         self.open_by_client.clear();
         if forgets {
             self.standing.clear();
@@ -226,13 +238,46 @@ impl Rules {
         );
     }
 
-    pub(super) fn foreign(&self, kernel: &FakeKernel) -> Foreign {
+    /// Whether something in the kernel is ours.
+    pub(super) fn is_ours(&self, item: &Item, protocol: u8) -> bool {
+        protocol == OURS && self.made.contains(item)
+    }
+
+    /// Whether the daemon has ever asked for something, or its journal may name it: with our number it may be taken for its own
+    /// then.
+    pub(super) fn was_tried(&self, item: &Item) -> bool {
+        self.has_died || self.tried.contains(item)
+    }
+
+    /// Others have done something.
+    pub(super) fn others_acted(&mut self, now: Instant) {
+        self.others_at = now;
+    }
+
+    /// Whether a request may have been on its way when others did something.
+    pub(super) fn may_cross(&self, now: Instant) -> bool {
+        now < self.others_at + CROSSING
+    }
+
+    /// Others have taken something of ours away, or put theirs in its place.
+    pub(super) fn lost(&mut self, item: &Item) {
+        self.made.remove(item);
+    }
+
+    pub(super) fn link_gone(&mut self, index: u32) {
+        let is_there = |item: &Item| !matches!(item, Item::Address(of, _) if *of == index);
+        self.made.retain(is_there);
+        self.tried.retain(is_there);
+    }
+
+    fn foreign(&self, kernel: &FakeKernel) -> Foreign {
         let mut addresses = kernel.addresses().to_vec();
-        addresses.retain(|(_, it)| it.protocol != OURS);
+        addresses
+            .retain(|(index, it)| !self.is_ours(&Item::Address(*index, it.prefix), it.protocol));
         let mut routes = kernel.routes().clone();
-        routes.retain(|_, it| it.protocol != OURS);
+        routes.retain(|key, it| !self.is_ours(&Item::Route(*key), it.protocol));
         let mut rules = kernel.rules().to_vec();
-        rules.retain(|(_, protocol)| *protocol != OURS);
+        rules.retain(|(rule, protocol)| !self.is_ours(&Item::Rule(rule.clone()), *protocol));
         Foreign {
             addresses,
             routes,
@@ -240,13 +285,19 @@ impl Rules {
         }
     }
 
-    /// Looks at a request before the kernel does it.
-    pub(super) fn before(&self, kernel: &FakeKernel, request: &KernelRequest, now: Instant) {
-        let KernelRequest::DeleteAddress { index, address, .. } = request else {
-            return;
+    /// Looks at a request before the kernel does it; returns what of others is there.
+    pub(super) fn before(
+        &self,
+        kernel: &FakeKernel,
+        request: &KernelRequest,
+        now: Instant,
+    ) -> Foreign {
+        let foreign = self.foreign(kernel);
+        let KernelRequest::DeleteAddress { index, address } = request else {
+            return foreign;
         };
         let Some((leased, until)) = self.standing.get(index) else {
-            return;
+            return foreign;
         };
         let has_carrier = kernel.links().get(index).is_some_and(|link| link.carrier);
         assert!(
@@ -256,34 +307,37 @@ impl Rules {
                 || *until <= now + ROUNDING,
             "{address} goes, and is leased"
         );
+        foreign
     }
 
-    /// Looks at what a request has done to what is not ours.
+    /// Looks at what a request has done to what is not ours; `is_late` says that the daemon has yet to read what others did.
     pub(super) fn after(
-        &self,
+        &mut self,
         kernel: &FakeKernel,
         request: &KernelRequest,
+        answer: &KernelAnswer,
         before: Foreign,
         is_late: bool,
     ) {
         let mut expected = before;
-        // The kernel takes the other addresses of a prefix with the first one; of those that have just come nobody has heard.
-        if let KernelRequest::DeleteAddress { index, address, .. } = request
-            && is_late
-        {
-            expected.addresses.retain(|(of, it)| {
-                let is_neighbour = it.prefix.network() == address.network();
-                let is_there = || kernel.addresses().iter().any(|(_, there)| there == it);
-                of != index || !is_neighbour || is_there()
-            });
+        self.take_made(request, answer, &expected);
+        // What others have put in the place of ours a moment ago goes for ours.
+        if is_late && let KernelRequest::ReplaceRoute(route) = request {
+            expected.routes.remove(&route.key);
         }
         match request {
-            // Somebody else's address with the same bits is taken over in its place.
-            KernelRequest::ReplaceAddress(request) => expected.addresses.retain(|(index, it)| {
-                *index != request.index || it.prefix.address != request.address.address
-            }),
-            // With the last address of a link go all its IPv4 routes: the kernel does that.
-            KernelRequest::DeleteAddress { index, address, .. } => {
+            // Somebody else's address with the same bits is made to last in its place.
+            KernelRequest::ReplaceAddress(request) => {
+                expected.addresses.retain(|it| !is_at(it, request));
+            }
+            // With the last address of a link go all its IPv4 routes: the kernel does that. What others have put in the place of
+            // ours a moment ago goes for ours.
+            KernelRequest::DeleteAddress { index, address } => {
+                if is_late {
+                    expected
+                        .addresses
+                        .retain(|(of, it)| of != index || it.prefix != *address);
+                }
                 let mut addresses = kernel.addresses().iter();
                 let has_ipv4 = addresses.any(|(of, it)| of == index && it.prefix.address.is_ipv4());
                 expected.routes.retain(|key, it| {
@@ -314,9 +368,72 @@ impl Rules {
             | KernelRequest::ReadSwitch { .. }
             | KernelRequest::SetSwitch { .. } => {}
         }
-        let after = self.foreign(kernel);
+        let mut after = self.foreign(kernel);
+        if let KernelRequest::ReplaceAddress(request) = request {
+            after.addresses.retain(|it| !is_at(it, request));
+        }
         assert_eq!(after, expected, "{request:?} changed what is not ours");
     }
+
+    /// Takes word of a request that goes out.
+    pub(super) fn asked_for(&mut self, request: &KernelRequest) {
+        self.tried.extend(made_by(request));
+    }
+
+    /// Follows what has come of a request.
+    fn take_made(&mut self, request: &KernelRequest, answer: &KernelAnswer, foreign: &Foreign) {
+        // A lease is ours to end; an administrator's address that is made to last stays his.
+        let stays_theirs = match request {
+            KernelRequest::ReplaceAddress(request) => {
+                let is_leased = match request.address.address {
+                    IpAddr::V4(v4) => is_leased(v4),
+                    IpAddr::V6(_) => request.valid.is_some(),
+                };
+                !is_leased && foreign.addresses.iter().any(|it| is_at(it, request))
+            }
+            KernelRequest::AddAddress(_)
+            | KernelRequest::AddRoute(_)
+            | KernelRequest::ReplaceRoute(_)
+            | KernelRequest::AddRule(_)
+            | KernelRequest::SetUp { .. }
+            | KernelRequest::SetMtu { .. }
+            | KernelRequest::SetMac { .. }
+            | KernelRequest::DeleteAddress { .. }
+            | KernelRequest::DeleteRoute(_)
+            | KernelRequest::DeleteRule(_)
+            | KernelRequest::ReadSwitch { .. }
+            | KernelRequest::SetSwitch { .. } => false,
+        };
+        if *answer == KernelAnswer::Done && !stays_theirs {
+            self.made.extend(made_by(request));
+        }
+    }
+}
+
+/// Returns what a request would make.
+fn made_by(request: &KernelRequest) -> Option<Item> {
+    match request {
+        KernelRequest::AddAddress(request) | KernelRequest::ReplaceAddress(request) => {
+            Some(Item::Address(request.index, request.address))
+        }
+        KernelRequest::AddRoute(route) | KernelRequest::ReplaceRoute(route) => {
+            Some(Item::Route(route.key))
+        }
+        KernelRequest::AddRule(rule) => Some(Item::Rule(rule.clone())),
+        KernelRequest::SetUp { .. }
+        | KernelRequest::SetMtu { .. }
+        | KernelRequest::SetMac { .. }
+        | KernelRequest::DeleteAddress { .. }
+        | KernelRequest::DeleteRoute(_)
+        | KernelRequest::DeleteRule(_)
+        | KernelRequest::ReadSwitch { .. }
+        | KernelRequest::SetSwitch { .. } => None,
+    }
+}
+
+/// Whether an address of a link is the one that a request is about.
+fn is_at((index, it): &(u32, FakeAddress), request: &AddressRequest) -> bool {
+    *index == request.index && it.prefix.address == request.address.address
 }
 
 impl Host {
@@ -335,7 +452,8 @@ impl Host {
             };
             // What was asked for before the sleep may be done after it, and is undone then.
             let is_awake = self.now >= rules.woke_at + NOTICE;
-            if it.protocol != OURS || !is_leased(v4) || !is_awake {
+            let item = Item::Address(*index, it.prefix);
+            if !rules.is_ours(&item, it.protocol) || !is_leased(v4) || !is_awake {
                 continue;
             }
             let until = rules.leased_until.get(&v4);
@@ -346,27 +464,38 @@ impl Host {
         }
     }
 
-    /// Returns everything in the kernel that bears our number, in words.
+    /// Returns everything in the kernel that is ours, in words.
     pub(super) fn ours(&self) -> Vec<String> {
         let addresses = self.kernel.addresses().iter();
-        let addresses = addresses.filter(|(_, it)| it.protocol == OURS);
-        let routes = self
-            .kernel
-            .routes()
-            .values()
-            .filter(|it| it.protocol == OURS);
-        let rules = self.kernel.rules().iter().filter(|it| it.1 == OURS);
-        addresses
-            .map(|(index, it)| format!("{} on {index}", it.prefix))
-            .chain(routes.map(|it| format!("{:?} by {:?}", it.route.key, it.route.index)))
-            .chain(rules.map(|it| format!("{:?}", it.0)))
-            .collect()
+        let addresses = addresses
+            .filter(|(index, it)| {
+                let item = Item::Address(*index, it.prefix);
+                self.rules.is_ours(&item, it.protocol)
+            })
+            .map(|(index, it)| format!("{} on {index}", it.prefix));
+        let routes = self.own_routes();
+        let routes = routes.map(|it| format!("{:?} by {:?}", it.route.key, it.route.index));
+        let rules = self.own_rules().map(|rule| format!("{rule:?}"));
+        addresses.chain(routes).chain(rules).collect()
+    }
+
+    pub(super) fn own_routes(&self) -> impl Iterator<Item = &FakeRoute> {
+        let routes = self.kernel.routes().values();
+        routes.filter(|it| self.rules.is_ours(&Item::Route(it.route.key), it.protocol))
+    }
+
+    pub(super) fn own_rules(&self) -> impl Iterator<Item = &PolicyRule> {
+        let rules = self.kernel.rules().iter();
+        rules
+            .filter(|(rule, protocol)| self.rules.is_ours(&Item::Rule(rule.clone()), *protocol))
+            .map(|(rule, _)| rule)
     }
 
     /// Our addresses are of the networks that links lead to, or of the configuration.
     pub(super) fn check_leavings(&self, fixed: &[Prefix]) {
         for (index, it) in self.kernel.addresses() {
-            if it.protocol != OURS || fixed.contains(&it.prefix) {
+            let item = Item::Address(*index, it.prefix);
+            if !self.rules.is_ours(&item, it.protocol) || fixed.contains(&it.prefix) {
                 continue;
             }
             let network = self.network_by_index.get(index);
@@ -380,12 +509,7 @@ impl Host {
             };
             assert!(fits, "{} is left on {index}", it.prefix);
         }
-        for it in self
-            .kernel
-            .routes()
-            .values()
-            .filter(|it| it.protocol == OURS)
-        {
+        for it in self.own_routes() {
             for hop in &it.route.via {
                 let IpAddr::V4(via) = hop.via else { continue };
                 let network = it

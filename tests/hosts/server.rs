@@ -4,36 +4,41 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use config::model::{Hop, Prefix, RouteKind};
+use config::model::{Hop, PolicyRule, Prefix, RouteKind};
+use linkmgr::Item;
 use linkmgr::fake::FakeAddress;
-use linkmgr::kernel::OwnRoute;
+use linkmgr::kernel::{OURS, OwnRoute};
 use linnet::config_dirs::{ConfigText, Kind};
 use policy::facts::Preference;
 use policy::links::RouteKey;
 
 use super::air::Network;
-use super::host::{Faults, Host};
-use super::story::{file, tell};
+use super::host::Host;
+use super::story::{file, main, tell};
 use crate::input::Input;
 
-const MAIN: &str = "[resolver]\ndnssec = \"off\"\nmdns = \"off\"\nrecursion = \"never\"\n[links]\nstop = \"clean\"\n";
-const FIXED: &str = "match = { name = \"eth0\" }\naddresses = [\"192.0.2.10/24\"]\n[dns]\nupstreams = [\"192.0.2.53\"]\n[[routes]]\nto = \"0.0.0.0/0\"\nvia = \"192.0.2.1\"\n";
-const MORE: &str = "[[routes]]\nto = \"198.51.100.0/24\"\nvia = \"192.0.2.1\"\nmetric = 7\n[[routes]]\nto = \"203.0.113.0/24\"\nkind = \"blackhole\"\n[[rules]]\npriority = 500\nfrom = \"198.18.0.0/15\"\ntable = 77\n";
+const FIXED: &str =
+    "[dns]\nupstreams = [\"192.0.2.53\"]\n[[routes]]\nto = \"0.0.0.0/0\"\nvia = \"192.0.2.1\"\n";
+const MORE: &str = "[[routes]]\nto = \"198.51.100.0/24\"\nvia = \"192.0.2.1\"\nmetric = 7\n[[routes]]\nto = \"203.0.113.0/24\"\nkind = \"blackhole\"\nmetric = 7\n[[rules]]\npriority = 500\nfrom = \"198.18.0.0/15\"\ntable = 77\n";
 const OFFICE: &str =
     "match = { name = \"vpn0\" }\n[dns]\nupstreams = [\"10.8.0.1\"]\nclaims = [\"corp.example\"]\n";
+const ONE: [&str; 1] = ["192.0.2.10/24"];
+const TWO: [&str; 2] = ["192.0.2.11/24", "192.0.2.10/24"];
 const ETH: u32 = 2;
 const RACK: u8 = 9;
 
-fn files(fixed: &str) -> Vec<ConfigText> {
+/// What the profile wants: one address, or two; routes and a rule beside the default route; or what cannot be read.
+fn files(seed: u64, addresses: &[&str], more: &str) -> Vec<ConfigText> {
+    let fixed = format!("match = {{ name = \"eth0\" }}\naddresses = {addresses:?}\n{FIXED}{more}");
     vec![
-        file(Kind::Main, "linnet.toml", MAIN),
-        file(Kind::Profile, "profiles/fixed.toml", fixed),
+        main(seed),
+        file(Kind::Profile, "profiles/fixed.toml", &fixed),
         file(Kind::Profile, "profiles/office.toml", OFFICE),
     ]
 }
 
 fn machine(seed: u64) -> Host {
-    let mut host = Host::new(seed, files(FIXED));
+    let mut host = Host::new(seed, files(seed, &ONE, ""));
     host.add_network(Network::fixed(RACK, [192, 0, 2], 53));
     host.add_network(Network::new(1));
     host.add_link(ETH, "eth0", "ethernet");
@@ -55,7 +60,7 @@ fn others_act(host: &mut Host) {
     let index = 20 + u32::try_from(host.dice.below(12)).unwrap();
     let low = u8::try_from(index).unwrap();
     let is_there = host.kernel.links().contains_key(&index);
-    match host.dice.below(6) {
+    match host.dice.below(9) {
         0 | 1 if !is_there => {
             host.add_link(index, &format!("veth{index}"), "veth");
             let up = linkmgr::KernelRequest::SetUp { index, up: true };
@@ -80,9 +85,8 @@ fn others_act(host: &mut Host) {
                 to,
                 metric,
             };
-            let protocol = host.dice.of(&[4, 12, 186]);
-            let there = host.kernel.routes().get(&key);
-            if there.is_some_and(|there| there.protocol != protocol) {
+            let protocol = host.protocol(&Item::Route(key), 12);
+            if host.kernel.routes().contains_key(&key) {
                 return;
             }
             let via = [Hop {
@@ -101,20 +105,48 @@ fn others_act(host: &mut Host) {
                 valid: None,
             };
             host.kernel.put_foreign_route(&route, protocol, now);
-            host.tell(format!("others: {key:?}"));
+            tell!(host, "others: {key:?}");
         }
         4 => {
             let keys: Vec<RouteKey> = host
                 .kernel
                 .routes()
-                .values()
-                .filter(|it| it.protocol != linkmgr::kernel::OURS)
-                .map(|it| it.route.key)
+                .keys()
+                .copied()
+                .filter(|key| host.dice.one_in(4) || !host.rules.was_tried(&Item::Route(*key)))
                 .collect();
             if !keys.is_empty() {
                 let key = host.dice.of(&keys);
                 host.kernel.take_route(&key, now);
-                host.tell(format!("others take {key:?}"));
+                host.rules.lost(&Item::Route(key));
+                tell!(host, "others take {key:?}");
+            }
+        }
+        5 => {
+            let rule = rule();
+            let item = Item::Rule(rule.clone());
+            let protocol = host.protocol(&item, 3);
+            let mut there = host.kernel.rules().iter();
+            match there.find(|(it, _)| *it == rule).map(|it| it.1) {
+                None => host.kernel.put_foreign_rule(&rule, protocol),
+                Some(3) => host.kernel.take_rule(&rule, 3),
+                Some(_) => {}
+            }
+            tell!(host, "others: {item:?} with {protocol}");
+        }
+        6 => {
+            // Ours goes, or becomes theirs.
+            let address = prefix(192, 0, 2, 10 + u8::from(host.dice.one_in(2)), 24);
+            let mut there = host.kernel.addresses().iter();
+            if there.any(|(index, it)| *index == ETH && it.prefix == address) {
+                host.kernel.take_address(ETH, &address, now);
+                host.rules.lost(&Item::Address(ETH, address));
+                let is_theirs = host.dice.one_in(2);
+                if is_theirs {
+                    let theirs = FakeAddress::foreign(address);
+                    host.kernel.put_address(ETH, theirs, now);
+                }
+                tell!(host, "others take {address}, and have it: {is_theirs}");
             }
         }
         _ => {
@@ -122,27 +154,63 @@ fn others_act(host: &mut Host) {
             let address = prefix(192, 0, 2, 10 + d, 24);
             let mut there = host.kernel.addresses().iter();
             if !there.any(|(_, it)| it.prefix == address) {
-                host.kernel
-                    .put_address(ETH, FakeAddress::foreign(address), now);
-                host.tell(format!("others: {address}"));
+                let theirs = FakeAddress {
+                    protocol: host.protocol(&Item::Address(ETH, address), 0),
+                    ..FakeAddress::foreign(address)
+                };
+                host.kernel.put_address(ETH, theirs, now);
+                tell!(host, "others: {theirs:?}");
             }
         }
     }
+    host.rules.others_acted(now);
     host.follow_kernel();
 }
 
+impl Host {
+    /// Others have a number of their own, or ours by mistake; that can be told apart where the daemon has never made the same.
+    fn protocol(&mut self, item: &Item, other: u8) -> u8 {
+        if !self.rules.was_tried(item) && self.dice.one_in(2) {
+            return OURS;
+        }
+        other
+    }
+}
+
+/// The rule that the profile wants, too.
+fn rule() -> PolicyRule {
+    PolicyRule {
+        priority: 500,
+        is_ipv6: false,
+        from: Some(prefix(198, 18, 0, 0, 15)),
+        to: None,
+        mark: None,
+        incoming: None,
+        outgoing: None,
+        table: Some(77),
+        kind: RouteKind::Unicast,
+        suppress_length: None,
+        invert: false,
+    }
+}
+
 fn act(host: &mut Host) {
-    host.faults = Faults::roll(&mut host.dice);
+    host.faults.roll(&mut host.dice);
     host.start();
-    for _ in 0..40 {
+    for _ in 0..30 {
         match host.dice.below(16) {
-            0..=8 => others_act(host),
-            9 => {
-                let text =
-                    host.dice
-                        .of(&["", MORE, "broken = [", "addresses = [\"192.0.2.300/24\"]\n"]);
-                host.files = files(&format!("{FIXED}{text}"));
-                if host.dice.one_in(4) {
+            0..=7 => others_act(host),
+            8 | 9 => {
+                let more = host.dice.of(&[
+                    "",
+                    MORE,
+                    MORE,
+                    "broken = [",
+                    "addresses = [\"192.0.2.300/24\"]\n",
+                ]);
+                let addresses = host.dice.of(&[&ONE[..], &TWO[..]]);
+                host.files = files(host.seed, addresses, more);
+                if host.dice.one_in(6) {
                     host.files[0].text = Ok("[resolver".to_owned());
                 }
                 host.reload();
@@ -150,7 +218,7 @@ fn act(host: &mut Host) {
             10 => host.spoil_names(RACK),
             11 if host.dice.one_in(2) => host.crash(),
             12 if host.dice.one_in(2) => {
-                host.faults.crash = 0;
+                host.faults.spare();
                 if host.daemon.is_some() {
                     host.stop();
                     host.rules.lets_go = false;
@@ -164,7 +232,10 @@ fn act(host: &mut Host) {
         host.run_for(time);
     }
     let is_more = host.dice.one_in(2);
-    host.files = files(&format!("{FIXED}{}", if is_more { MORE } else { "" }));
+    host.files = match is_more {
+        true => files(host.seed, &TWO, MORE),
+        false => files(host.seed, &ONE, ""),
+    };
     host.reload();
     host.calm_down();
     // Of routes of others that have left their place nobody tells.
@@ -180,31 +251,30 @@ fn act(host: &mut Host) {
 
 /// What the profile says is there, whoever made it, and nothing else is ours.
 fn check(host: &Host, is_more: bool) {
-    let wanted = prefix(192, 0, 2, 10, 24);
-    let mut addresses = host.kernel.addresses().iter();
-    assert!(addresses.any(|(index, it)| *index == ETH && it.prefix == wanted));
+    let (first, second) = (prefix(192, 0, 2, 10, 24), prefix(192, 0, 2, 11, 24));
+    let has_address = |wanted: Prefix| {
+        let mut addresses = host.kernel.addresses().iter();
+        addresses.any(|(index, it)| *index == ETH && it.prefix == wanted)
+    };
+    assert!(has_address(first) && (!is_more || has_address(second)));
     let has = |to: Prefix| host.kernel.routes().keys().any(|key| key.to == to);
     assert!(has(prefix(0, 0, 0, 0, 0)), "there is no default route");
-    let fixed = [wanted];
-    host.check_leavings(&fixed);
-    let more = [prefix(198, 51, 100, 0, 24), prefix(203, 0, 113, 0, 24)];
-    for to in more {
-        let ours = host
-            .kernel
-            .routes()
-            .values()
-            .any(|it| it.protocol == linkmgr::kernel::OURS && it.route.key.to == to);
+    let fixed = [first, second];
+    host.check_leavings(&fixed[..1 + usize::from(is_more)]);
+    for to in [prefix(198, 51, 100, 0, 24), prefix(203, 0, 113, 0, 24)] {
+        let is_ours = host.own_routes().any(|it| it.route.key.to == to);
         assert!(!is_more || has(to), "{to} is not there");
-        assert!(is_more || !ours, "{to} is left");
+        assert!(is_more || !is_ours, "{to} is left");
     }
-    let rules = host.kernel.rules().iter();
-    let ours = rules
-        .filter(|(_, protocol)| *protocol == linkmgr::kernel::OURS)
-        .count();
-    assert_eq!(ours, usize::from(is_more), "rules");
+    let mut rules = host.kernel.rules().iter();
+    assert!(!is_more || rules.any(|(it, _)| *it == rule()), "no rule");
+    assert!(
+        is_more || host.own_rules().next().is_none(),
+        "a rule is left"
+    );
 }
 
 #[test]
 fn a_server_leaves_alone_what_others_have_made() {
-    tell("server", 400, act, machine);
+    tell("server", 4700, act, machine);
 }

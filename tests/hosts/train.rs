@@ -5,10 +5,9 @@ use std::time::Duration;
 use linnet::config_dirs::Kind;
 
 use super::air::Network;
-use super::host::{Faults, Host};
-use super::story::{file, tell};
+use super::host::Host;
+use super::story::{file, main, tell};
 
-const MAIN: &str = "[resolver]\ndnssec = \"off\"\nmdns = \"off\"\nrecursion = \"never\"\n[links]\nstop = \"clean\"\n";
 const UPLINKS: &str =
     "match = { name = [\"wlan0\", \"wwan0\"] }\ndhcp4 = true\nra = true\ndhcp6 = true\n";
 const PATIENT: &str = "match = { name = [\"wlan0\", \"wwan0\"] }\ndhcp4 = true\nra = true\n[carrier]\nsupplied = \"20s\"\n";
@@ -26,7 +25,7 @@ fn traveller(seed: u64) -> Host {
         PATIENT
     };
     let files = vec![
-        file(Kind::Main, "linnet.toml", MAIN),
+        main(seed / 2),
         file(Kind::Profile, "profiles/uplinks.toml", uplinks),
         file(Kind::Profile, "profiles/office.toml", OFFICE),
     ];
@@ -40,11 +39,11 @@ fn traveller(seed: u64) -> Host {
 }
 
 fn act(host: &mut Host) {
-    host.faults = Faults::roll(&mut host.dice);
+    host.faults.roll(&mut host.dice);
     host.start();
     host.attach(WLAN, ON_BOARD);
     host.attach(WWAN, CELLS[0]);
-    for _ in 0..15 {
+    for _ in 0..8 {
         match host.dice.below(12) {
             0..=2 => flap(host, WLAN, ON_BOARD),
             3 | 4 => {
@@ -100,5 +99,5 @@ fn flap(host: &mut Host, index: u32, network: u8) {
 
 #[test]
 fn a_train_has_two_uplinks_and_neither_is_to_be_relied_on() {
-    tell("train", 100, act, traveller);
+    tell("train", 500, act, traveller);
 }

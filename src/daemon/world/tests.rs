@@ -1,34 +1,27 @@
 //! Does the world draw the right conclusions? Inputs in, effects out; nothing is opened.
 
+mod beginning;
 mod trust;
 mod tunnels;
 
-use std::sync::Arc;
-
 use config::time::Instant;
-use dnssec::clock::Clock;
-use linkmgr::clients::Machine;
-use linkmgr::dhcp6::Duid;
-use linkmgr::slaac::Secret;
-use linkmgr::{Boot, KernelEvent, LinkMessage};
+use linkmgr::{KernelEvent, LinkMessage};
 use linnet::api::{
-    ClaimParameters, ExplainParameters, FlushParameters, ListenStatus, Notice, QueryParameters,
-    Reply, StatusParameters, WithdrawParameters,
+    ClaimParameters, ExplainParameters, FlushParameters, Notice, QueryParameters, Reply,
+    StatusParameters, WithdrawParameters,
 };
 use linnet::config_dirs::{ConfigText, Kind, Rank};
-use resolver_io::listeners::Board;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::{Beginning, Effect, LinkBeginning, World};
+pub(crate) use beginning::beginning;
+
+use super::{Effect, World};
 use crate::control::Caller;
 use crate::errands::{Errand, Outcome};
-use crate::host::HostName;
 use crate::input::{ConnectionId, ControlCall, Input, Method, Signal};
 use crate::kernel_clock::BUILT_AT;
 use crate::notify::Announcement;
-use crate::reload;
-use crate::trust::Trust;
 
 const NOW: Instant = Instant::ZERO;
 const OFFICE: &str = "match = { name = \"vpn*\" }\n[dns]\nupstreams = [\"10.8.0.1\"]\nclaims = [\"corp.test\"]\nsearch = [\"corp.test\"]\n";
@@ -67,36 +60,7 @@ fn office(main: &str) -> (World, Vec<Effect>) {
 
 /// A world with one profile and some links, begun.
 fn begun(main: &str, profile: &str, links: &[LinkMessage]) -> (World, Vec<Effect>) {
-    let beginning = Beginning {
-        understood: reload::understand(files(main, profile), None),
-        listen: vec![ListenStatus {
-            address: "127.0.0.53:53".to_owned(),
-            stub: "main".to_owned(),
-        }],
-        listeners: Board::default(),
-        kept_claims: None,
-        kept_networks: None,
-        trust: Trust::new(Clock::new(BUILT_AT, None), None, None),
-        host: HostName::default(),
-        watched: Arc::default(),
-        seed: [7; 32],
-        links: LinkBeginning {
-            machine: Machine {
-                duid: Duid::from_uuid([7; 16]),
-                secret: Secret([7; 32]),
-                boot_id: "boot".into(),
-            },
-            boot: Boot {
-                id: "boot".into(),
-                marks_addresses: true,
-            },
-            journal: None,
-            leases: None,
-            made: None,
-            seed: 7,
-        },
-    };
-    let mut world = World::new(beginning, NOW);
+    let mut world = World::new(beginning(files(main, profile)), NOW);
     let links = links.iter().cloned().map(KernelEvent::Link);
     let listing = [KernelEvent::ListingBegins].into_iter().chain(links);
     let listing = listing.chain([KernelEvent::ListingEnds]).collect();
