@@ -381,6 +381,9 @@ impl Host {
             Happening::Errand(life, errand) if is_of_now(self, life) => self.do_errand(errand),
             Happening::Write(life, kept, text) if is_of_now(self, life) => {
                 if self.is_hit(Fault::DiesBeforeFile, 0) {
+                    if kept == Kept::Leases {
+                        self.rules.forgot_leases();
+                    }
                     return self.crash();
                 }
                 self.disk.keep(kept, text);

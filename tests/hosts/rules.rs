@@ -141,6 +141,11 @@ impl Rules {
         }
     }
 
+    /// Leases were about to be written down when the daemon died.
+    pub(super) fn forgot_leases(&mut self) {
+        self.standing.clear();
+    }
+
     /// Whoever waits sleeps too.
     pub(super) fn slept(&mut self, time: Duration, now: Instant) {
         self.woke_at = now;
