@@ -319,6 +319,8 @@ pub struct Counters {
     pub renewed: u64,
     /// Our own questions, sent back to us.
     pub looped: u64,
+    /// Questions that gave their place to later ones: they had waited longest where as many waited as may.
+    pub displaced: u64,
     /// Answered without a scope.
     pub synthesized: u64,
     /// Refused, because their scope is not ready.

@@ -135,6 +135,8 @@ pub struct Resolver {
     queries: Numbered<Query>,
     queries_by_client: BTreeMap<(ClientId, u64), u64>,
     last_query: u64,
+    /// Whether so many questions were under way that their memory is worth giving back.
+    was_crowded: bool,
     lookups: Lookups,
     exchanges: Exchanges,
     timers: Timers,
@@ -203,6 +205,7 @@ impl Resolver {
             queries: Numbered::default(),
             queries_by_client: BTreeMap::new(),
             last_query: 0,
+            was_crowded: false,
             exchanges: Exchanges::default(),
             timers: Timers::default(),
             answers: VecDeque::new(),
@@ -442,6 +445,11 @@ impl Resolver {
             self.ledger.fill(scope);
         }
         status
+    }
+
+    /// Returns whether, since this was last asked, so many questions were under way that their memory is worth giving back.
+    pub fn take_crowd(&mut self) -> bool {
+        std::mem::take(&mut self.was_crowded)
     }
 
     /// Returns what has been done since the start.

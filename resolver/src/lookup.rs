@@ -2,7 +2,7 @@
 //!
 //! A lookup is at home in one scope for its whole life and knows no other. This file keeps the books; `ask` drives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hasher as _;
 use std::time::Duration;
 
@@ -26,6 +26,10 @@ use crate::validate::Judging;
 
 /// How long a lookup takes in more queries; then a new one starts, so that none waits on attempts long past.
 const JOIN_LIFETIME: Duration = Duration::from_secs(4);
+/// Lookups of a scope that have ended and are still in its list, besides as many as are under way.
+const ENDED_MAX: usize = 64;
+/// How many of the first are looked at.
+const OLDEST_MAX: usize = 16;
 
 /// A question on its way to the upstreams of a scope.
 #[derive(Debug)]
@@ -109,7 +113,7 @@ pub(crate) struct Lookups {
     /// Those that may be joined, by what makes questions identical.
     joinable: HashTable<Joinable>,
     seed: u64,
-    count_by_incarnation: BTreeMap<u64, usize>,
+    crowd_by_incarnation: BTreeMap<u64, Crowd>,
     last: u64,
 }
 
@@ -118,6 +122,14 @@ pub(crate) struct Lookups {
 struct Joinable {
     id: u64,
     hash: u64,
+}
+
+/// The lookups of a scope.
+#[derive(Debug, Default)]
+struct Crowd {
+    count: usize,
+    /// In the order in which they began; those that have ended are taken out later.
+    begun: VecDeque<u64>,
 }
 
 impl Lookups {
@@ -146,10 +158,20 @@ impl Lookups {
         {
             entry.remove();
         }
-        *self
-            .count_by_incarnation
+        let crowd = self
+            .crowd_by_incarnation
             .entry(asking.incarnation)
-            .or_default() += 1;
+            .or_default();
+        crowd.count += 1;
+        crowd.begun.push_back(self.last);
+        // Each that has ended is passed over once for each that has begun, on the average.
+        if crowd.begun.len() > 2 * crowd.count + ENDED_MAX {
+            let alive = &self.lookup_by_id;
+            let last = self.last;
+            crowd
+                .begun
+                .retain(|id| *id == last || alive.get(*id).is_some());
+        }
         let lookup = Box::new(Lookup {
             asking,
             started_at: now,
@@ -200,10 +222,10 @@ impl Lookups {
     pub(crate) fn remove(&mut self, id: u64) -> Option<Box<Lookup>> {
         let lookup = self.lookup_by_id.remove(id)?;
         let incarnation = lookup.asking.incarnation;
-        if let Some(count) = self.count_by_incarnation.get_mut(&incarnation) {
-            *count -= 1;
-            if *count == 0 {
-                self.count_by_incarnation.remove(&incarnation);
+        if let Some(crowd) = self.crowd_by_incarnation.get_mut(&incarnation) {
+            crowd.count -= 1;
+            if crowd.count == 0 {
+                self.crowd_by_incarnation.remove(&incarnation);
             }
         }
         let hash = hash(&lookup.asking, self.seed);
@@ -215,8 +237,24 @@ impl Lookups {
 
     /// Returns how many there are for a scope, by its incarnation.
     pub(crate) fn of_scope(&self, incarnation: u64) -> usize {
-        let count = self.count_by_incarnation.get(&incarnation);
-        count.copied().unwrap_or_default()
+        let crowd = self.crowd_by_incarnation.get(&incarnation);
+        crowd.map_or(0, |crowd| crowd.count)
+    }
+
+    /// Returns one of the first lookups of a scope, by the scope's incarnation, that fits.
+    pub(crate) fn oldest_of(
+        &mut self,
+        incarnation: u64,
+        fits: impl Fn(&Lookup) -> bool,
+    ) -> Option<u64> {
+        let crowd = self.crowd_by_incarnation.get_mut(&incarnation)?;
+        while let Some(first) = crowd.begun.front()
+            && self.lookup_by_id.get(*first).is_none()
+        {
+            crowd.begun.pop_front();
+        }
+        let mut oldest = crowd.begun.iter().take(OLDEST_MAX).copied();
+        oldest.find(|id| self.lookup_by_id.get(*id).is_some_and(&fits))
     }
 
     /// Returns those for the same question in the same scope, however it is asked; of those that may be joined.

@@ -43,8 +43,10 @@ use crate::wire::{
 
 /// How long a client waits for its answer at most. The promise is 4.5 s; the rest is for the way through the shell.
 pub(crate) const BUDGET: Duration = Duration::from_millis(4400);
-/// The most questions in flight.
-pub const QUERIES_MAX: usize = 4096;
+/// The most questions in flight: as many as come in 800 ms at 20,000 a second. Each takes some hundred bytes.
+pub const QUERIES_MAX: usize = 16_384;
+/// Questions in flight from which on their memory is worth giving back afterwards: some megabytes.
+const CROWD: usize = QUERIES_MAX / 8;
 /// Room for the steps of a question that is asked once.
 const STEPS_USUAL: usize = 4;
 
@@ -92,6 +94,7 @@ impl Resolver {
             lookup: None,
             local: crate::local::Progress::default(),
         });
+        self.was_crowded |= self.queries.len() >= CROWD;
         if self.queries.len() >= QUERIES_MAX {
             self.finish(query, Outcome::Refused(Refused::too_many()), now);
             return;

@@ -52,6 +52,8 @@ pub(crate) use beginning::{Given, listen};
 const ASKED_MAX: usize = 31;
 /// How long after the start what it needed is given back: first come the questions that have waited for us.
 const SETTLING: Duration = Duration::from_millis(100);
+/// How long after a crowd of questions its memory is given back.
+const CROWD_SETTLING: Duration = Duration::from_secs(10);
 /// Calls of the control interface that wait for the loop.
 const WAITING_CALLS: usize = 64;
 
@@ -164,7 +166,7 @@ struct Running<'a> {
     writer: Writer,
     signals: Signals,
     watchdog: Option<Interval>,
-    /// When what the start needed is given back.
+    /// When what the start needed, or a crowd of questions, is given back.
     settling: Option<Pin<Box<Sleep>>>,
     /// What is to be kept once clients are served.
     kept_first: Option<(Kept, String)>,
@@ -309,6 +311,9 @@ impl<'a> Running<'a> {
                 None => self.pump(),
             }
             self.drain().await;
+            if self.settling.is_none() && self.world.resolver.take_crowd() {
+                self.settling = Some(Box::pin(tokio::time::sleep(CROWD_SETTLING)));
+            }
             if std::mem::take(&mut self.may_sleep) {
                 self.logind.ready().await;
             }

@@ -357,7 +357,7 @@ fn a_question_that_comes_back_is_told_so_and_ends() {
 fn one_scope_does_not_take_the_room_of_all() {
     let mut world = World::new();
     world.server(OFFICE).silent = true;
-    let clients: Vec<_> = (0..1100)
+    let clients: Vec<_> = (0..4172)
         .map(|turn| world.put(&format!("n{turn}.corp.test A")))
         .collect();
     let refused = clients.iter().filter(|&&client| world.has_answer(client));

@@ -267,3 +267,42 @@ fn a_silent_server_does_not_take_the_places_of_all_datagrams() {
         assert!(seen.error.is_some(), "{seen:?}");
     }
 }
+
+/// An outage under load: whoever asks when it is over does not wait for those that asked during it.
+#[test]
+fn those_that_have_waited_longest_give_way_to_whoever_asks_when_the_server_is_back() {
+    let mut world = World::new();
+    world.server(super::world::OFFICE).silent = true;
+    let ask = |world: &mut World, from: u32, to: u32| -> Vec<_> {
+        let names = from..to;
+        names
+            .map(|number| world.put(&format!("n{number}.corp.test A")))
+            .collect()
+    };
+    let first = ask(&mut world, 0, 4_096);
+    let beyond = ask(&mut world, 4_096, 4_200);
+    world.run_for(10);
+    for client in &beyond {
+        let seen = world.answer(*client);
+        assert_eq!(seen.rcode, rcode::SERVFAIL, "nobody has had a chance yet");
+        assert!(seen.error.unwrap().1.contains("too many questions"));
+    }
+    world.run_for(600);
+    world.server(super::world::OFFICE).silent = false;
+    let later = ask(&mut world, 5_000, 5_100);
+    world.run_for(50);
+    for client in &later {
+        assert_eq!(world.answer(*client).rcode, rcode::NXDOMAIN);
+    }
+    // As many of the first, in their order, have given their places.
+    for client in &first[..100] {
+        let seen = world.answer(*client);
+        assert_eq!(seen.rcode, rcode::SERVFAIL);
+        assert!(!seen.error.unwrap().1.contains("too many"), "why it failed");
+    }
+    assert_eq!(world.resolver.counters().displaced, 100);
+    world.run();
+    for client in &first[100..] {
+        assert_eq!(world.answer(*client).rcode, rcode::NXDOMAIN);
+    }
+}

@@ -15,7 +15,7 @@ use crate::convert::{answers, failures, rcodes};
 use crate::observe::Exposition;
 
 /// What counters of the resolver mean, by their names in `status`; `None` for those that are told scope by scope.
-const COUNTERS: [(&str, Option<&str>); 16] = [
+const COUNTERS: [(&str, Option<&str>); 17] = [
     ("queries", Some("Questions received from clients.")),
     ("cache_hits", None),
     (
@@ -29,6 +29,10 @@ const COUNTERS: [(&str, Option<&str>); 16] = [
     (
         "refused",
         Some("Questions refused, because their scope is not ready or there is none."),
+    ),
+    (
+        "displaced",
+        Some("Questions that had waited longest and gave their place to later ones."),
     ),
     ("exchanges", Some("Messages sent to upstreams.")),
     ("hedges", Some("Second messages, sent beside a slow first.")),

@@ -20,6 +20,8 @@ const DEADLINE_MS: u64 = 4950;
 const NAMES: f64 = 50_000.0;
 /// What may pass between an answer's making and its reading besides its TTL, in seconds.
 const SLACK: u64 = 2;
+/// One of how many questions may be told that there are too many.
+const SHED_PART: u64 = 1000;
 /// Mistakes that are shown.
 const SHOWN: usize = 20;
 /// Between two connections.
@@ -164,7 +166,9 @@ pub(super) struct Tally {
     stale: AtomicU64,
     denied: AtomicU64,
     excused: AtomicU64,
+    shed: AtomicU64,
     unanswered: AtomicU64,
+    late: AtomicU64,
     by_tcp: AtomicU64,
     slowest_ms: AtomicU64,
     wrong: Mutex<(u64, Vec<String>)>,
@@ -180,21 +184,39 @@ impl Tally {
         }
     }
 
+    /// Returns how many questions there were.
+    fn all(&self) -> u64 {
+        let counters = [
+            &self.right,
+            &self.denied,
+            &self.excused,
+            &self.shed,
+            &self.unanswered,
+        ];
+        counters
+            .into_iter()
+            .map(|it| it.load(Ordering::Relaxed))
+            .sum()
+    }
+
     /// Says what came of all, in words.
     pub(super) fn report(&self, took: Duration) -> String {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let all = of(&self.right) + of(&self.denied) + of(&self.excused) + of(&self.unanswered);
+        let all = self.all();
         let mut text = String::new();
         writeln!(
             text,
             "{all} questions in {took:.0?} ({} by TCP): {} right ({} of them stale and said so), {} denied as they should be, \
-             {} errors with a reason while nobody could be asked, {} unanswered, {} wrong; the slowest took {} ms",
+             {} errors with a reason while nobody could be asked, {} told that there are too many, {} unanswered ({} of them answered after that), \
+             {} wrong; the slowest took {} ms",
             of(&self.by_tcp),
             of(&self.right),
             of(&self.stale),
             of(&self.denied),
             of(&self.excused),
+            of(&self.shed),
             of(&self.unanswered),
+            of(&self.late),
             self.wrong.lock().unwrap().0,
             of(&self.slowest_ms)
         )
@@ -210,6 +232,12 @@ impl Tally {
     pub(super) fn check(&self, dropped: u64) {
         let (count, shown) = &*self.wrong.lock().unwrap();
         assert_eq!(*count, 0, "wrong: {}", shown.join("\n"));
+        // While upstreams are late or gone, more questions come than may wait for them, and are told so at once.
+        let (all, shed) = (self.all(), self.shed.load(Ordering::Relaxed));
+        assert!(
+            shed <= all / SHED_PART,
+            "{shed} of {all} were told that there are too many"
+        );
         let unanswered = self.unanswered.load(Ordering::Relaxed);
         assert!(
             unanswered <= dropped,
@@ -324,6 +352,9 @@ impl Tally {
                     .or_default() += 1;
                 self.excused.fetch_add(1, Ordering::Relaxed);
             }
+            Some(0) if answer.words.starts_with("too many questions at once") => {
+                self.shed.fetch_add(1, Ordering::Relaxed);
+            }
             Some(_) => self.wrong(told(&format!("somebody could be asked, but {answer:?}"))),
             None => self.wrong(told(&format!("an error without a reason: {answer:?}"))),
         }
@@ -345,6 +376,7 @@ pub(super) fn ask(world: &World, seed: u64, rate: u64) {
         .set_read_timeout(Some(Duration::from_millis(1)))
         .unwrap();
     let mut pending: Vec<Option<Asked>> = vec![None; 1 << 16];
+    let mut is_given_up = vec![false; 1 << 16];
     let mut order: VecDeque<u16> = VecDeque::new();
     let mut buffer = [0; 4096];
     let begun = Instant::now();
@@ -361,6 +393,7 @@ pub(super) fn ask(world: &World, seed: u64, rate: u64) {
             let asked = Asked::any(&mut luck, world);
             let message = query(next, &asked.name(), asked.record_type);
             pending[usize::from(next)] = Some(asked);
+            is_given_up[usize::from(next)] = false;
             order.push_back(next);
             socket.send(&message).unwrap();
             next = next.wrapping_add(1);
@@ -370,6 +403,10 @@ pub(super) fn ask(world: &World, seed: u64, rate: u64) {
             let id = usize::from(u16::from_be_bytes([buffer[0], buffer[1]]));
             match pending[id].take() {
                 Some(asked) => world.tally.judge(&asked, &buffer[..length], world),
+                None if is_given_up[id] => {
+                    is_given_up[id] = false;
+                    world.tally.late.fetch_add(1, Ordering::Relaxed);
+                }
                 None => world.tally.wrong(format!(
                     "an answer that nobody waits for: {:02x?}",
                     &buffer[..length]
@@ -383,7 +420,10 @@ pub(super) fn ask(world: &World, seed: u64, rate: u64) {
         while let Some(&id) = order.front() {
             match &pending[usize::from(id)] {
                 Some(asked) if asked.sent_ms + DEADLINE_MS > now_ms() => break,
-                Some(asked) => world.tally.miss(asked),
+                Some(asked) => {
+                    world.tally.miss(asked);
+                    is_given_up[usize::from(id)] = true;
+                }
                 None => {}
             }
             pending[usize::from(id)] = None;
