@@ -167,7 +167,7 @@ impl Host {
             Effect::KeepJournal(journal) => self.keep_journal(journal),
             Effect::Keep(kept, text) => {
                 let after = self.dice.millis(0, 30);
-                self.later(after, Happening::Write(life, kept, text));
+                self.write_later(after, kept, text);
             }
             Effect::Requests(requests) => {
                 for request in requests {

@@ -84,6 +84,8 @@ pub(super) struct Host {
     serial: u64,
     /// Whether somebody will read what the kernel has said.
     pub(super) is_reading: bool,
+    /// When the last file is written that is to be written: one thread does it, in order.
+    written_at: Instant,
     /// Whether routers speak only when they are asked.
     pub(super) is_resting: bool,
     at_once: u32,
@@ -142,6 +144,7 @@ impl Host {
             happenings: BTreeMap::new(),
             serial: 0,
             is_reading: false,
+            written_at: Instant::ZERO,
             is_resting: false,
             at_once: 0,
         }
@@ -152,6 +155,13 @@ impl Host {
         self.serial += 1;
         let key = (self.now + after, self.serial);
         self.happenings.insert(key, happening);
+    }
+
+    /// Has a file written in this time, or after those that are not written yet.
+    pub(super) fn write_later(&mut self, after: Duration, kept: Kept, text: String) {
+        self.written_at = self.written_at.max(self.now + after);
+        let (after, life) = (self.written_at.since(self.now), self.life);
+        self.later(after, Happening::Write(life, kept, text));
     }
 
     /// Adds a network, whose router speaks up now and then.

@@ -135,9 +135,8 @@ impl Rules {
     pub(super) fn died(&mut self, forgets: bool, now: Instant) {
         self.lives_since = now;
         self.open_by_client.clear();
-        // Whether a lease outlives every death is for the link manager's own tests: seed 238 of the cafe tells of one that does not.
         self.has_died = true;
-        if forgets || self.has_died {
+        if forgets {
             self.standing.clear();
         }
     }

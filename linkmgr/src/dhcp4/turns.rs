@@ -143,7 +143,17 @@ impl Client {
             return;
         };
         let witness = self.witness_of(&lease);
-        let was_rebooting = matches!(&self.state, State::Rebooting(_));
+        // The gateway of another network may have the same address: it counts as known only when it has answered here.
+        let was_in_place = match &self.state {
+            State::Rebooting(reboot) => Some(reboot.is_in_place()),
+            State::Init { .. }
+            | State::Selecting(_)
+            | State::InitReboot(_)
+            | State::Requesting(..)
+            | State::Bound(_)
+            | State::Renewing(..)
+            | State::Rebinding(..) => None,
+        };
         let is_held = self
             .state
             .held()
@@ -160,7 +170,7 @@ impl Client {
             });
         }
         // A gateway that has just been heard needs no second question.
-        let is_known = witness.is_some() && (was_rebooting || is_held);
+        let is_known = witness.is_some() && was_in_place.unwrap_or(is_held);
         self.witness_query = match is_known {
             true => None,
             false => WitnessQuery::new(&lease, now),
