@@ -476,7 +476,7 @@ impl LinkManager {
         }
         let record = self.writer.record(&item);
         if errno == EEXIST {
-            record.failed(fault, now);
+            let _mended_by_events = record.failed(fault, now);
             record.state = Some(ItemState::Foreign);
             // What is there was not made by us, whatever its number.
             if std::mem::take(&mut record.is_fresh) {
@@ -485,8 +485,10 @@ impl LinkManager {
         } else if PASSING.contains(&errno) {
             let at = record.put_off(fault, now);
             self.writer.delay(&item, at);
-        } else {
-            record.failed(fault, now);
+        } else if let Some(at) = record.failed(fault, now) {
+            // What mends it may have been told before the kernel's answer was: an address that routes begin with becomes
+            // usable by itself, a moment after it was added.
+            self.writer.delay(&item, at);
         }
     }
 }

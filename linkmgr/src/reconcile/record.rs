@@ -92,14 +92,15 @@ impl Record {
         self.unseen_until
     }
 
-    /// Takes word that it has failed; a passing fault is tried again by itself.
-    pub(super) fn failed(&mut self, fault: KernelFault, now: Instant) {
+    /// Takes word that it has failed; returns when it is tried again by itself, the first few times.
+    pub(super) fn failed(&mut self, fault: KernelFault, now: Instant) -> Option<Instant> {
         self.state = Some(ItemState::Failed(fault));
-        if let Some(last) = &mut self.last
-            && let Some(slow) = last.attempts.checked_sub(QUICK_ATTEMPTS)
-        {
+        let last = self.last.as_mut()?;
+        if let Some(slow) = last.attempts.checked_sub(QUICK_ATTEMPTS) {
             last.not_before = Some(now + pause(slow));
+            return None;
         }
+        Some(now + pause(last.attempts))
     }
 
     /// Takes word that it has failed for a reason that passes; returns when it is to be tried again.
