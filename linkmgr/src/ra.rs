@@ -97,6 +97,8 @@ pub enum Event {
     Keep(Box<Memory>),
     /// What routers say of DHCPv6.
     Dhcp6(Dhcp6Flags),
+    /// These routers have not been heard in this place, and count no more.
+    LeftBehind(Vec<Ipv6Addr>),
 }
 
 /// What routers say of DHCPv6 (RFC 4861 §4.2, RFC 9762).

@@ -122,9 +122,10 @@ impl Resolver {
         let Some(oldest) = self.lookups.oldest_of(incarnation, fits) else {
             return false;
         };
-        let Some(refused) = self.lookups.get(oldest).map(failed) else {
+        let Some(mut refused) = self.lookups.get(oldest).map(failed) else {
             return false;
         };
+        refused.extended_error.text += "; as many waited as may, and this one longest";
         self.counters.displaced += 1;
         self.conclude(oldest, &Conclusion::Refused(refused), now);
         true

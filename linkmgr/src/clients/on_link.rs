@@ -399,6 +399,9 @@ impl OnLink {
                             dhcp6.client.handle_advertised(flags, now);
                         }
                     }
+                    ra::Event::LeftBehind(routers) => {
+                        said.notes.push(left_behind(&traits.name, &routers));
+                    }
                 }
             }
         }
@@ -447,7 +450,7 @@ impl OnLink {
                 match event {
                     ra::Event::Supplied(supply) => said.supplied(Supplier::Ra, Some(supply)),
                     ra::Event::Withdrawn => said.supplied(Supplier::Ra, None),
-                    ra::Event::Keep(_) | ra::Event::Dhcp6(_) => {}
+                    ra::Event::Keep(_) | ra::Event::Dhcp6(_) | ra::Event::LeftBehind(_) => {}
                 }
             }
             while let Some(transmit) = ra.client.poll_transmit() {
@@ -539,6 +542,18 @@ impl Said {
                 octets: packet.emit(),
             });
         }
+    }
+}
+
+fn left_behind(link: &Arc<str>, routers: &[Ipv6Addr]) -> Note {
+    let routers: Vec<String> = routers.iter().map(ToString::to_string).collect();
+    Note {
+        link: Arc::clone(link),
+        supplier: Supplier::Ra,
+        text: format!(
+            "not heard since the carrier came, and left behind: {}",
+            routers.join(", ")
+        ),
     }
 }
 

@@ -371,8 +371,13 @@ impl Client {
     fn leave_behind(&mut self, now: Instant) {
         let is_silent = self.routers.iter().all(|known| !known.confirmed);
         let is_here = |known: &Router| known.confirmed || (is_silent && known.reached);
-        for router in self.routers.iter().filter(|known| !is_here(known)) {
-            self.prefixes.forsake(router.address, now);
+        let gone = self.routers.iter().filter(|known| !is_here(known));
+        let gone: Vec<Ipv6Addr> = gone.map(|router| router.address).collect();
+        for router in &gone {
+            self.prefixes.forsake(*router, now);
+        }
+        if !gone.is_empty() {
+            self.events.push_back(Event::LeftBehind(gone));
         }
         self.routers.retain(is_here);
     }

@@ -492,8 +492,10 @@ fn where_no_router_speaks_those_of_before_are_left_behind() {
     network.drain();
     network.step(13);
     assert_eq!(network.routes(), ["::/0 via fe80::a"]);
+    assert!(network.left_behind.is_empty());
     network.step(1);
     assert_eq!(network.routes(), Vec::<String>::new());
+    assert_eq!(network.left_behind, [A.parse::<Ipv6Addr>().unwrap()]);
     let old = network.supply().addresses[0];
     assert!(old.preferred_until <= Some(network.now), "deprecated");
     assert!(old.valid_until > Some(network.now), "not cut");

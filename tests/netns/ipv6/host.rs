@@ -184,6 +184,7 @@ impl Host {
                 ra::Event::Withdrawn => self.routed = Supply::default(),
                 ra::Event::Keep(memory) => self.memory = Some(memory),
                 ra::Event::Dhcp6(flags) => self.dhcp6.handle_advertised(flags, now),
+                ra::Event::LeftBehind(_) => {}
             }
         }
         while let Some(event) = self.dhcp6.poll_event() {

@@ -20,6 +20,7 @@ pub(super) struct Network {
     pub(super) withdrawals: u32,
     pub(super) kept: Option<Memory>,
     pub(super) flags: Dhcp6Flags,
+    pub(super) left_behind: Vec<Ipv6Addr>,
     sent: u32,
 }
 
@@ -70,6 +71,7 @@ impl Network {
             withdrawals: 0,
             kept: None,
             flags: Dhcp6Flags::default(),
+            left_behind: Vec::new(),
             sent: 0,
         };
         network.drain();
@@ -99,6 +101,7 @@ impl Network {
                 }
                 Event::Keep(memory) => self.kept = Some(*memory),
                 Event::Dhcp6(flags) => self.flags = flags,
+                Event::LeftBehind(routers) => self.left_behind.extend(routers),
             }
         }
         let due = self.client.poll_timeout();
