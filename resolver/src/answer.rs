@@ -43,6 +43,27 @@ impl Resolver {
         now: Instant,
     ) -> Arc<Template> {
         let question = &asking.question;
+        let lifetime = match &hop.end {
+            End::Final => cache::lifetime(question, hop.rcode, &hop.answers, &hop.authority),
+            End::Goto(_) | End::Refused(..) => {
+                let shortest = hop.answers.iter().map(|record| record.ttl).min();
+                shortest.map(|ttl| Duration::from_secs(ttl.into()).min(ALIAS_LIFETIME_MAX))
+            }
+            End::Loop => None,
+        };
+        self.keep_for(asking, hop, signed, template, lifetime, now)
+    }
+
+    fn keep_for(
+        &mut self,
+        asking: &Asking,
+        hop: &Hop,
+        signed: Signed<'_>,
+        template: Arc<Template>,
+        lifetime: Option<Duration>,
+        now: Instant,
+    ) -> Arc<Template> {
+        let question = &asking.question;
         if asking.fleeting {
             return template;
         }
@@ -57,14 +78,6 @@ impl Resolver {
             dnssec_ok: asking.dnssec_ok,
             checking_disabled: asking.checking_disabled,
         };
-        let lifetime = match &hop.end {
-            End::Final => cache::lifetime(question, hop.rcode, &hop.answers, &hop.authority),
-            End::Goto(_) | End::Refused(..) => {
-                let shortest = hop.answers.iter().map(|record| record.ttl).min();
-                shortest.map(|ttl| Duration::from_secs(ttl.into()).min(ALIAS_LIFETIME_MAX))
-            }
-            End::Loop => None,
-        };
         match &hop.end {
             End::Final => {}
             // Not the whole answer: it must be put together.
@@ -78,13 +91,14 @@ impl Resolver {
         template
     }
 
-    /// Keeps a failure for a moment, with what is told of it. An answer that was known before and may still be given is kept in its
+    /// Keeps a failure for so long, with what is told of it. An answer that was known before and may still be given is kept in its
     /// place, but not where nobody failed: where what came is not to be believed, or was refused on purpose.
     pub(crate) fn keep_failure(
         &mut self,
         asking: &Asking,
         refused: &Refused,
         told: Option<ExtendedError>,
+        lifetime: Duration,
         now: Instant,
     ) {
         let question = &asking.question;
@@ -104,7 +118,8 @@ impl Resolver {
         let failure = Hop::failure();
         let template = encode(question, &failure).telling(told);
         let signed = Signed::alone(&failure);
-        drop(self.keep(asking, &failure, signed, Arc::new(template), now));
+        let (template, lifetime) = (Arc::new(template), Some(lifetime));
+        drop(self.keep_for(asking, &failure, signed, template, lifetime, now));
     }
 
     /// Answers a query.

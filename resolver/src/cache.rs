@@ -36,8 +36,6 @@ use shard::Shard;
 const MAX_POSITIVE_TTL: u32 = 86_400;
 /// The longest that a negative answer is kept, in seconds: three hours (RFC 2308 §5 recommends one to three).
 const MAX_NEGATIVE_TTL: u32 = 10_800;
-/// How long a failure is kept, in seconds; long enough to stop a storm (RFC 9520 §3.2 asks for 1 s at least).
-const FAILURE_TTL: u32 = 5;
 /// The part of a part's room that one answer may take: an eighth.
 const MAX_SHARE: usize = 8;
 /// The part of the room that protected entries may take, in fifths.
@@ -342,7 +340,6 @@ pub fn lifetime(
         record.record_type == question.record_type || question.record_type == rtype::ANY
     });
     let seconds = match rcode {
-        rcode::SERVFAIL => FAILURE_TTL,
         rcode::NOERROR if positive => shortest?.min(MAX_POSITIVE_TTL),
         // RFC 2308 §5: NXDOMAIN and NODATA alike.
         rcode::NOERROR | rcode::NXDOMAIN => {

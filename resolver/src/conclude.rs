@@ -18,6 +18,8 @@ use crate::wire::rcode;
 
 /// How long a reply is waited for that no client waits for.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it is remembered that all upstreams fail: the least that RFC 9520 §3.2 allows, so that an outage ends when it ends.
+const FAILURE_LIFETIME: Duration = Duration::from_secs(1);
 
 /// What a lookup came to.
 #[derive(Debug, Clone)]
@@ -79,7 +81,7 @@ impl Resolver {
             false => Refused::by_reply(&upstream, &reply),
         };
         if reply.rcode == rcode::SERVFAIL {
-            self.keep_failure(&asking, &refused, None, now);
+            self.keep_failure(&asking, &refused, None, FAILURE_LIFETIME, now);
         }
         self.conclude(id, &Conclusion::Refused(refused), now);
     }

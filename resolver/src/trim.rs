@@ -1,9 +1,11 @@
 //! Which records of a reply that was judged does anybody get? Those that the verdict is about, and none that came along.
 
+use std::time::Duration;
+
 use config::name::DomainName;
 
 use crate::chain::Hop;
-use crate::record::RawRecord;
+use crate::record::{RawRecord, soa_minimum};
 use crate::wire::{Question, rtype};
 
 /// Octets of an RRSIG before its signer's name (RFC 4034 §3.1).
@@ -20,6 +22,20 @@ pub(crate) fn trim(hop: &mut Hop, outcome: &dnssec::Outcome) {
     hop.additional.clear();
     for record in hop.answers.iter_mut().chain(&mut hop.authority) {
         record.ttl = record.ttl.min(outcome.ttl);
+    }
+}
+
+/// Takes off the time that the records have waited since they came.
+pub(crate) fn age(hop: &mut Hop, time: Duration) {
+    let seconds = u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+    if seconds == 0 {
+        return;
+    }
+    let records = hop.answers.iter_mut().chain(&mut hop.authority);
+    for record in records.chain(&mut hop.additional) {
+        // RFC 2308 §5: what counts of a denial is the lesser of the two.
+        let lasts = soa_minimum(record).map_or(record.ttl, |minimum| minimum.min(record.ttl));
+        record.ttl = lasts.saturating_sub(seconds);
     }
 }
 

@@ -31,8 +31,11 @@ use crate::proof::Stance;
 use crate::record::RawRecord;
 use crate::refusal::Refused;
 use crate::stale::Signed;
-use crate::trim::{trim, trim_unproven, without_signatures};
+use crate::trim::{age, trim, trim_unproven, without_signatures};
 use crate::wire::{Question, rcode, rtype};
+
+/// How long it is remembered that what is said of a name is not to be believed (RFC 4035 §4.7): to find out is work.
+const DISBELIEF_LIFETIME: Duration = Duration::from_secs(5);
 
 /// A reply that is being judged.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ pub(crate) struct Judging {
     pub(crate) upstream: Upstream,
     hop: Hop,
     extended_error: Option<ExtendedError>,
+    /// When it came: its records age while others are waited for.
+    came_at: Instant,
     pub(crate) validation: Validation,
     /// What is being fetched, by the lookup that fetches it.
     pub(crate) fetch_by_lookup: BTreeMap<u64, Vec<Fetch>>,
@@ -94,6 +99,7 @@ impl Resolver {
             upstream: upstream.clone(),
             hop,
             extended_error,
+            came_at: now,
             validation,
             fetch_by_lookup: BTreeMap::new(),
             slices: 0,
@@ -173,8 +179,11 @@ impl Resolver {
             upstream,
             mut hop,
             mut extended_error,
+            came_at,
             ..
         } = *judging;
+        let waited = now.since(came_at);
+        age(&mut hop, waited);
         self.counters.count(outcome.verdict);
         self.counters.curbed += u64::from(outcome.debtor.is_some());
         if !self.clock.dates_count {
@@ -193,7 +202,9 @@ impl Resolver {
                 hop.rcode = outcome.rcode;
                 trim(&mut hop, outcome);
                 if outcome.answers.is_empty() && outcome.leads_to.is_none() {
-                    self.keep_denial(&asking, &hop, outcome.ttl, now);
+                    let waited = u32::try_from(waited.as_secs()).unwrap_or(u32::MAX);
+                    let ttl = outcome.ttl.saturating_sub(waited);
+                    self.keep_denial(&asking, &hop, ttl, now);
                 }
             }
             Verdict::Insecure | Verdict::Indeterminate(IndeterminateReason::NoAnchor) => {
@@ -321,7 +332,7 @@ impl Resolver {
                 ..asking.clone()
             };
             let told = Some(refused.extended_error.clone());
-            self.keep_failure(&asking, &refused, told, now);
+            self.keep_failure(&asking, &refused, told, DISBELIEF_LIFETIME, now);
         }
         self.conclude(id, &Conclusion::Refused(refused), now);
     }

@@ -5,8 +5,8 @@
 //! and those below it know the libraries.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -15,12 +15,12 @@ use resolver::{ExchangeId, Failure, Hangup, HttpFault, TlsFault, Transmit};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::EXCHANGE_LIFETIME;
 use crate::clock::Sleep;
 use crate::edns::{self, Additions};
 use crate::rounds::Found;
 use crate::slots::{Key, Slots};
 use crate::tls::{Peer, Tls};
+use crate::{EXCHANGE_LIFETIME, SILENCE};
 
 mod https;
 mod https3;
@@ -55,7 +55,7 @@ pub(crate) struct Calls {
 struct Route {
     /// Whose, and to whom; its message and exchange mean nothing.
     like: Transmit,
-    calls: UnboundedSender<Call>,
+    orders: UnboundedSender<Order>,
     task: AbortHandle,
     refused: Option<(Failure, Instant)>,
     used_at: Instant,
@@ -70,8 +70,14 @@ struct Call {
     /// As it is sent: with id 0 (RFC 8484 §4.1, RFC 9250 §4.2.1), padded.
     wire: Vec<u8>,
     replayed: bool,
-    /// The connection that it is made on, which lives as long as any of its calls.
-    line: Option<Arc<Kept>>,
+}
+
+/// What the keeper of a route is to do.
+#[derive(Debug)]
+enum Order {
+    Ask(Call),
+    /// Nobody waits for it any more.
+    Forget(ExchangeId),
 }
 
 /// What came of a call.
@@ -81,11 +87,23 @@ struct Done {
     outcome: Result<Vec<u8>, Failure>,
 }
 
-/// A connection, and whether it has brought a reply.
+/// A connection, which lives as long as any of its calls.
 #[derive(Debug)]
 struct Kept {
     line: Line,
-    has_served: AtomicBool,
+    said: Mutex<Said>,
+}
+
+/// What is asked on a connection, and what came.
+#[derive(Debug, Default)]
+struct Said {
+    /// Calls under way.
+    open: usize,
+    /// Since when it owes a reply without having said anything.
+    waiting_since: Option<Instant>,
+    heard_at: Option<Instant>,
+    /// Whether it has brought a reply.
+    has_served: bool,
 }
 
 /// A connection.
@@ -146,17 +164,21 @@ impl Calls {
             id: id.unwrap_or_default(),
             wire,
             replayed: false,
-            line: None,
         };
-        route.calls.send(call).map_err(|_| Failure::Resources)?;
+        let ask = Order::Ask(call);
+        route.orders.send(ask).map_err(|_| Failure::Resources)?;
         self.route_by_exchange.insert(exchange, key);
         Ok(())
     }
 
     /// Lets nobody wait for a call any more.
     pub(crate) fn cancel(&mut self, exchange: ExchangeId) {
-        if !self.route_by_exchange.is_empty() {
-            self.route_by_exchange.remove(&exchange);
+        if !self.route_by_exchange.is_empty()
+            && let Some(key) = self.route_by_exchange.remove(&exchange)
+            && let Some(route) = self.routes.get(key)
+        {
+            // Its keeper is gone, and the call with it.
+            let _told = route.orders.send(Order::Forget(exchange));
         }
     }
 
@@ -250,18 +272,20 @@ impl Calls {
             }
         }
         let peer = tls.peer(&like.upstream)?;
-        let (calls, receiver) = mpsc::unbounded_channel();
+        let (orders, receiver) = mpsc::unbounded_channel();
         let keeper = Keeper {
             like: like.clone(),
             peer,
             done: self.sender.clone(),
             line: None,
+            waiting: VecDeque::new(),
             open: JoinSet::new(),
+            asked_by_exchange: HashMap::new(),
         };
         let task = tokio::spawn(keeper.keep(receiver)).abort_handle();
         Ok(self.routes.insert(Route {
             like,
-            calls,
+            orders,
             task,
             refused: None,
             used_at: now,
@@ -282,21 +306,43 @@ struct Keeper {
     done: UnboundedSender<Done>,
     /// The connection for the next calls.
     line: Option<Arc<Kept>>,
+    /// Those that wait for a connection.
+    waiting: VecDeque<Call>,
     open: JoinSet<(Call, Result<Vec<u8>, Failure>)>,
+    asked_by_exchange: HashMap<ExchangeId, Asked>,
 }
 
+/// A call that was begun.
+#[derive(Debug)]
+struct Asked {
+    task: AbortHandle,
+    line: Arc<Kept>,
+    at: Instant,
+}
+
+type Connecting = Pin<Box<dyn Future<Output = Result<Line, Failure>> + Send>>;
+
 impl Keeper {
-    async fn keep(mut self, mut calls: UnboundedReceiver<Call>) {
+    async fn keep(mut self, mut orders: UnboundedReceiver<Order>) {
+        let mut connecting: Option<Connecting> = None;
         loop {
+            if connecting.is_none() && !self.waiting.is_empty() {
+                connecting = Some(connect(self.like.clone(), self.peer.clone()));
+            }
             let idle = self.open.is_empty() && self.line.is_some();
             tokio::select! {
-                call = calls.recv() => match call {
-                    Some(call) => self.begin(call).await,
+                order = orders.recv() => match order {
+                    Some(Order::Ask(call)) => self.begin(call),
+                    Some(Order::Forget(exchange)) => self.forget(exchange),
                     None => return,
                 },
+                connected = come_about(&mut connecting) => {
+                    connecting = None;
+                    self.take_line(connected);
+                }
                 Some(ended) = self.open.join_next(), if !self.open.is_empty() => {
                     if let Ok((call, outcome)) = ended {
-                        self.end(call, outcome).await;
+                        self.end(call, outcome);
                     }
                 }
                 () = tokio::time::sleep(IDLE_TIME), if idle => self.line = None,
@@ -304,63 +350,93 @@ impl Keeper {
         }
     }
 
-    async fn begin(&mut self, mut call: Call) {
-        if self.line.as_ref().is_none_or(|kept| kept.line.is_dead()) {
+    /// Makes a call, or lets it wait for a connection.
+    fn begin(&mut self, call: Call) {
+        let now = Instant::now();
+        let is_of_use = |kept: &Arc<Kept>| !kept.line.is_dead() && !kept.is_silent(now);
+        let Some(kept) = self.line.clone().filter(is_of_use) else {
             self.line = None;
-            let connected = tokio::time::timeout(HANDSHAKE_TIME, connect(&self.like, &self.peer));
-            match connected.await.unwrap_or(Err(Failure::TimedOut)) {
-                Ok(line) => {
-                    let has_served = AtomicBool::new(false);
-                    self.line = Some(Arc::new(Kept { line, has_served }));
-                }
-                Err(failure) => return self.tell(&call, Err(failure)),
-            }
-        }
-        let Some(kept) = self.line.clone() else {
+            self.waiting.push_back(call);
             return;
         };
-        call.line = Some(Arc::clone(&kept));
-        match &kept.line {
-            Line::Https(line) => {
-                let asked = line.ask(call.wire.clone());
-                self.open.spawn(timed(call, asked));
+        let (exchange, wire) = (call.exchange, call.wire.clone());
+        let task = match &kept.line {
+            Line::Https(line) => self.open.spawn(timed(call, line.ask(wire))),
+            Line::H3(line) => self.open.spawn(timed(call, line.ask(wire))),
+            Line::Quic(line) => self.open.spawn(timed(call, line.ask(wire))),
+        };
+        kept.note_asked(now);
+        let asked = Asked {
+            task,
+            line: kept,
+            at: now,
+        };
+        self.asked_by_exchange.insert(exchange, asked);
+    }
+
+    /// Takes a connection that came about, or why none did.
+    fn take_line(&mut self, connected: Result<Line, Failure>) {
+        match connected {
+            Ok(line) => {
+                self.line = Some(Arc::new(Kept::new(line)));
+                for call in std::mem::take(&mut self.waiting) {
+                    self.begin(call);
+                }
             }
-            Line::H3(line) => {
-                let asked = line.ask(call.wire.clone());
-                self.open.spawn(timed(call, asked));
-            }
-            Line::Quic(line) => {
-                let asked = line.ask(call.wire.clone());
-                self.open.spawn(timed(call, asked));
+            Err(failure) => {
+                for call in std::mem::take(&mut self.waiting) {
+                    self.tell(&call, Err(failure));
+                }
             }
         }
     }
 
-    async fn end(&mut self, call: Call, outcome: Result<Vec<u8>, Failure>) {
-        let Some(kept) = call.line.clone() else {
+    /// Nobody waits for a call any more.
+    fn forget(&mut self, exchange: ExchangeId) {
+        self.waiting.retain(|call| call.exchange != exchange);
+        if let Some(asked) = self.asked_by_exchange.remove(&exchange) {
+            asked.task.abort();
+            self.give_up(&asked);
+        }
+    }
+
+    /// Takes a connection out of use on which a call was given up, and which may be dead.
+    fn give_up(&mut self, asked: &Asked) {
+        let is_silent = asked.line.note_given_up(asked.at, Instant::now());
+        if is_silent {
+            self.leave(&asked.line);
+        }
+    }
+
+    /// Lets what is to come go by another connection.
+    fn leave(&mut self, kept: &Arc<Kept>) {
+        if self
+            .line
+            .as_ref()
+            .is_some_and(|line| Arc::ptr_eq(line, kept))
+        {
+            self.line = None;
+        }
+    }
+
+    fn end(&mut self, call: Call, outcome: Result<Vec<u8>, Failure>) {
+        let Some(asked) = self.asked_by_exchange.remove(&call.exchange) else {
             return;
         };
-        if outcome.is_ok() {
-            kept.has_served.store(true, Ordering::Relaxed);
+        if let Err(Failure::TimedOut) = outcome {
+            self.give_up(&asked);
+            return self.tell(&call, outcome);
         }
-        let has_served = kept.has_served.load(Ordering::Relaxed);
+        let has_served = asked.line.note_heard(outcome.is_ok(), Instant::now());
         match outcome {
             // One that has served and ends has had enough of this connection (RFC 9113 §8.7, RFC 9250 §5.4). Its other calls may
             // still be answered there; what is to come goes by another.
             Err(Failure::Closed) if has_served && !call.replayed => {
-                if self
-                    .line
-                    .as_ref()
-                    .is_some_and(|line| Arc::ptr_eq(line, &kept))
-                {
-                    self.line = None;
-                }
-                let call = Call {
-                    line: None,
+                self.leave(&asked.line);
+                self.begin(Call {
                     replayed: true,
                     ..call
-                };
-                Box::pin(self.begin(call)).await;
+                });
             }
             outcome => self.tell(&call, outcome),
         }
@@ -382,6 +458,52 @@ impl Keeper {
     }
 }
 
+impl Kept {
+    fn new(line: Line) -> Self {
+        Self {
+            line,
+            said: Mutex::default(),
+        }
+    }
+
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the server owes replies, and has said nothing for so long that it may be gone.
+    fn is_silent(&self, now: Instant) -> bool {
+        let since = self.said().waiting_since;
+        since.is_some_and(|since| now.saturating_duration_since(since) >= SILENCE)
+    }
+
+    fn note_asked(&self, now: Instant) {
+        let mut said = self.said();
+        said.open += 1;
+        said.waiting_since.get_or_insert(now);
+    }
+
+    /// Notes that something came of a call; returns whether the connection has brought a reply yet.
+    fn note_heard(&self, is_reply: bool, now: Instant) -> bool {
+        let mut said = self.said();
+        said.open = said.open.saturating_sub(1);
+        said.waiting_since = (said.open > 0).then_some(now);
+        said.heard_at = Some(now);
+        said.has_served |= is_reply;
+        said.has_served
+    }
+
+    /// Notes that nobody waits for a call of then any more; returns whether nothing came for long since.
+    fn note_given_up(&self, asked_at: Instant, now: Instant) -> bool {
+        let mut said = self.said();
+        said.open = said.open.saturating_sub(1);
+        if said.open == 0 {
+            said.waiting_since = None;
+        }
+        now.saturating_duration_since(asked_at) >= SILENCE
+            && said.heard_at.is_none_or(|heard_at| heard_at < asked_at)
+    }
+}
+
 impl Line {
     fn is_dead(&self) -> bool {
         match self {
@@ -400,12 +522,26 @@ async fn timed(
     (call, outcome.unwrap_or(Err(Failure::TimedOut)))
 }
 
-async fn connect(like: &Transmit, peer: &Peer) -> Result<Line, Failure> {
-    match like.upstream.transport {
-        Transport::Https => https::connect(like, peer).await.map(Line::Https),
-        Transport::H3 => https3::connect(like, peer).await.map(Line::H3),
-        Transport::Quic => quic::connect(like, peer).await.map(Line::Quic),
-        // Those are streams.
-        Transport::Plain | Transport::Tls => Err(Failure::Tls(TlsFault::Handshake)),
+/// Waits for a connection that is being made, for ever when none is.
+async fn come_about(connecting: &mut Option<Connecting>) -> Result<Line, Failure> {
+    match connecting {
+        Some(connecting) => connecting.await,
+        None => std::future::pending().await,
     }
+}
+
+fn connect(like: Transmit, peer: Peer) -> Connecting {
+    let connected = async move {
+        match like.upstream.transport {
+            Transport::Https => https::connect(&like, &peer).await.map(Line::Https),
+            Transport::H3 => https3::connect(&like, &peer).await.map(Line::H3),
+            Transport::Quic => quic::connect(&like, &peer).await.map(Line::Quic),
+            // Those are streams.
+            Transport::Plain | Transport::Tls => Err(Failure::Tls(TlsFault::Handshake)),
+        }
+    };
+    Box::pin(async move {
+        let connected = tokio::time::timeout(HANDSHAKE_TIME, connected).await;
+        connected.unwrap_or(Err(Failure::TimedOut))
+    })
 }

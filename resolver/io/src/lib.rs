@@ -69,6 +69,12 @@ const SCRATCH: usize = 2 + u16::MAX as usize;
 /// Age at which an exchange that the core forgot is given up: twice what the core spends on a question.
 pub(crate) const EXCHANGE_LIFETIME: std::time::Duration = std::time::Duration::from_secs(10);
 
+/// After so long without a word of the server's while something is asked for, what is new goes by another connection.
+pub(crate) const SILENCE: std::time::Duration = std::time::Duration::from_millis(800);
+
+/// How long what was sent to an upstream may stay unacknowledged before the kernel gives the connection up.
+pub(crate) const UNACKNOWLEDGED_TIME: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Rounds after which the runtime has its turn, however much there is to do.
 const ROUNDS_MAX: u32 = 16;
 

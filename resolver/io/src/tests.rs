@@ -15,6 +15,7 @@ use super::*;
 use crate::stub_tcp::{CONNECTIONS_MAX, IN_FLIGHT_MAX};
 
 mod calls;
+mod cuts;
 mod servers;
 mod streams;
 mod visits;

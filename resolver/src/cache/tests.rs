@@ -268,7 +268,7 @@ fn lifetimes_follow_the_records() {
         ("an alias alone", 0, vec![cname(10)], vec![], None),
         ("no SOA", 3, vec![], vec![], None),
         ("MINIMUM zero", 3, vec![], vec![soa(20, 0)], None),
-        ("SERVFAIL", 2, vec![], vec![], Some(5)),
+        ("SERVFAIL", 2, vec![], vec![soa(60, 60)], None),
         ("REFUSED", 5, vec![a(60)], vec![soa(60, 60)], None),
     ];
     let question = Question {

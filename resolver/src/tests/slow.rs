@@ -228,3 +228,32 @@ fn loss_at_the_first_costs_little_where_the_second_works() {
         }
     }
 }
+
+/// The time that a proof takes is the records' own.
+#[test]
+fn a_reply_grows_older_while_its_proof_is_waited_for() {
+    let zone = Zone::new("late.test");
+    let mut world = world_with("enforce", &[("home", ONE)], std::slice::from_ref(&zone));
+    zone.serve_at(&mut world, HOME, "a.late.test");
+    world.server(HOME).says("late.test DNSKEY", Say::Silence);
+    let client = world.put("a.late.test A");
+    world.run_for(2_500);
+    assert!(!world.has_answer(client));
+    zone.serve_keys_at(&mut world, HOME);
+    world.run_for(1_900);
+    let seen = world.answer(client);
+    let waited = seen.at.as_nanos() / 1_000_000_000 - Duration::from_nanos(0).as_secs();
+    assert!(waited >= 2, "{waited}");
+    let row = |ttl: u64| vec![format!("a.late.test {ttl} A 192.0.2.1")];
+    assert!(
+        [297, 298].iter().any(|&ttl| seen.answers == row(ttl)),
+        "{seen:?}"
+    );
+    // In the cache too.
+    world.sleep(293);
+    assert_eq!(world.ask("a.late.test A").answers.len(), 1);
+    let sent = world.sent.len();
+    world.sleep(6);
+    world.ask("a.late.test A");
+    assert!(world.sent.len() > sent);
+}

@@ -132,6 +132,10 @@ async fn tcp(like: &Transmit) -> Result<TcpStream, Failure> {
     let (socket, address) =
         bind::upstream(&like.upstream, like.link.as_ref(), like.mark, Channel::Tcp)?;
     socket.set_tcp_nodelay(true).map_err(failed)?;
+    let unacknowledged = Some(crate::UNACKNOWLEDGED_TIME);
+    socket
+        .set_tcp_user_timeout(unacknowledged)
+        .map_err(failed)?;
     bind::connect(&socket, address)?;
     let stream = TcpStream::from_std(StdStream::from(socket)).map_err(failed)?;
     stream.writable().await.map_err(failed)?;

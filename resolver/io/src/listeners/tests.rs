@@ -206,11 +206,13 @@ fn a_listener_whose_address_is_not_there_is_open_and_what_is_not_wanted_any_more
     listeners.apply(Vec::new()).unwrap();
     until(&board, <[_]>::is_empty);
     let begun = Instant::now();
-    while UdpSocket::bind(address).is_err() {
+    let taken = loop {
+        if let (Ok(_), Ok(taken)) = (UdpSocket::bind(address), TcpListener::bind(address)) {
+            break taken;
+        }
         assert!(begun.elapsed() < PATIENCE, "the port is free again");
         std::thread::yield_now();
-    }
-    let taken = TcpListener::bind(address).unwrap();
+    };
     let listener = Listener {
         config: near,
         tls: None,

@@ -23,6 +23,7 @@ use crate::frame::{self, Frame, Inbound};
 use crate::poller::Interest;
 use crate::slots::Key;
 use crate::tls::{self, Peer};
+use crate::{SILENCE, UNACKNOWLEDGED_TIME};
 
 /// The longest message that is sent: what we add fits besides.
 pub(super) const MESSAGE_MAX: usize = u16::MAX as usize - 512;
@@ -32,10 +33,6 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(3);
 pub(super) const IDLE_TIME: Duration = Duration::from_secs(10);
 /// The longest idle time that is taken from a server (RFC 7828 §3.3.2).
 const IDLE_TIME_MAX: Duration = Duration::from_secs(120);
-/// How long what was sent may stay unacknowledged before the kernel gives the connection up.
-const UNACKNOWLEDGED_TIME: Duration = Duration::from_secs(5);
-/// After so long without an octet while something is asked for, new messages go elsewhere.
-const SILENCE: Duration = Duration::from_millis(800);
 
 /// A connection to an upstream.
 #[derive(Debug)]

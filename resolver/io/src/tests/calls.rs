@@ -14,7 +14,7 @@ use super::*;
 
 /// How a server of HTTPS answers.
 #[derive(Debug, Clone, Copy)]
-enum Manner {
+pub(super) enum Manner {
     Well,
     /// Each connection after one question no more.
     OnceEach,
@@ -24,10 +24,10 @@ enum Manner {
     NotDns,
 }
 
-struct CallServer {
-    address: SocketAddr,
-    seen: Receiver<Vec<u8>>,
-    connections: Arc<AtomicUsize>,
+pub(super) struct CallServer {
+    pub(super) address: SocketAddr,
+    pub(super) seen: Receiver<Vec<u8>>,
+    pub(super) connections: Arc<AtomicUsize>,
 }
 
 /// Runs a server in a thread with a runtime of its own.
@@ -52,9 +52,15 @@ fn serve<F: Future<Output = ()>>(
     }
 }
 
-fn https(config: ServerConfig, manner: Manner) -> CallServer {
+pub(super) fn https(config: ServerConfig, manner: Manner) -> CallServer {
+    https_at(TcpListener::bind(loopback()).unwrap(), config, manner)
+}
+
+/// Runs a server at a socket that is there already.
+pub(super) fn https_at(listener: TcpListener, config: ServerConfig, manner: Manner) -> CallServer {
     serve(move |seen, told, count| async move {
-        let listener = tokio::net::TcpListener::bind(loopback()).await.unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
         told.send(listener.local_addr().unwrap()).unwrap();
         let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
         while let Ok((stream, _)) = listener.accept().await {
@@ -129,7 +135,7 @@ async fn respond_to(
     }
 }
 
-fn quic(config: ServerConfig, patience: usize) -> CallServer {
+pub(super) fn quic(config: ServerConfig, patience: usize) -> CallServer {
     serve(move |seen, told, count| async move {
         let crypto = quinn::crypto::rustls::QuicServerConfig::try_from(Arc::new(config)).unwrap();
         let config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
@@ -159,7 +165,7 @@ fn quic(config: ServerConfig, patience: usize) -> CallServer {
 }
 
 /// A server of HTTP/3.
-fn h3(config: ServerConfig, manner: Manner) -> CallServer {
+pub(super) fn h3(config: ServerConfig, manner: Manner) -> CallServer {
     serve(move |seen, told, count| async move {
         let crypto = quinn::crypto::rustls::QuicServerConfig::try_from(Arc::new(config)).unwrap();
         let config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
@@ -223,7 +229,7 @@ async fn respond_by_h3(
     }
 }
 
-fn by_h3(exchange: u64, to: SocketAddr, name: Option<&str>) -> Transmit {
+pub(super) fn by_h3(exchange: u64, to: SocketAddr, name: Option<&str>) -> Transmit {
     let mut transmit = by_https(exchange, to, name);
     transmit.upstream.transport = Transport::H3;
     transmit
@@ -295,7 +301,7 @@ fn what_is_not_dns_by_http3_is_a_failure_with_its_reason() {
     });
 }
 
-fn by_https(exchange: u64, to: SocketAddr, name: Option<&str>) -> Transmit {
+pub(super) fn by_https(exchange: u64, to: SocketAddr, name: Option<&str>) -> Transmit {
     let mut transmit = named(by_stream(exchange, to, Transport::Https), name);
     transmit.upstream.path = Some("/dns-query".into());
     transmit
