@@ -42,9 +42,20 @@ pub struct FakeKernel {
     route_by_key: BTreeMap<RouteKey, FakeRoute>,
     rules: Vec<(PolicyRule, u8)>,
     switches: BTreeMap<(String, Switch), i32>,
+    /// Switches of cards that stay as they are.
+    stubborn: BTreeMap<(String, Switch), Stubborn>,
     events: VecDeque<KernelEvent>,
     /// How many requests changed something, or tried to.
     writes: u64,
+}
+
+/// How a card's switch stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stubborn {
+    /// The kernel takes the wish for later.
+    Kept,
+    /// The link does not let it be changed.
+    Fixed,
 }
 
 /// An address.
@@ -136,6 +147,24 @@ impl FakeKernel {
         &self.switches
     }
 
+    /// Has a card's switch stay as it is, or (`None`) be as it is told again.
+    pub fn make_stubborn(&mut self, link: &str, switch: Switch, how: Option<Stubborn>) {
+        let key = (link.to_owned(), switch);
+        match how {
+            Some(how) => self.stubborn.insert(key, how),
+            None => self.stubborn.remove(&key),
+        };
+    }
+
+    fn tell_switch(&self, key: (String, Switch)) -> KernelAnswer {
+        let value = self.switches.get(&key).copied();
+        let value = value.unwrap_or_else(|| default_of(key.1));
+        match self.stubborn.get(&key) {
+            Some(Stubborn::Fixed) => KernelAnswer::Fixed(value),
+            Some(Stubborn::Kept) | None => KernelAnswer::Value(value),
+        }
+    }
+
     /// Returns a whole listing.
     pub fn listing(&self, now: Instant) -> Vec<KernelEvent> {
         let mut events = vec![KernelEvent::ListingBegins];
@@ -171,16 +200,21 @@ impl FakeKernel {
             KernelRequest::AddRule(rule) => self.add_rule(rule, OURS),
             KernelRequest::DeleteRule(rule) => self.delete_rule(rule, OURS),
             KernelRequest::ReadSwitch { link, switch } => {
-                let key = (link.to_string(), *switch);
-                let value = self.switches.get(&key).copied();
-                return KernelAnswer::Value(value.unwrap_or_else(|| default_of(*switch)));
+                return self.tell_switch((link.to_string(), *switch));
             }
             KernelRequest::SetSwitch {
                 link,
                 switch,
                 value,
             } => {
-                self.switches.insert((link.to_string(), *switch), *value);
+                let key = (link.to_string(), *switch);
+                if !self.stubborn.contains_key(&key) {
+                    self.switches.insert(key.clone(), *value);
+                }
+                if switch.hardware().is_some() {
+                    // A card is asked what has become of it.
+                    return self.tell_switch(key);
+                }
                 Ok(())
             }
         };

@@ -26,6 +26,7 @@ use crate::request::{KernelAnswer, KernelFault, KernelRequest, RequestId};
 use crate::status::{Item, ItemState, LinkReport, LinkTimer, Setting, StopLevel};
 use decide::{Decision, Step, Unsettled, View, WriteDown};
 use record::Record;
+use settings::Freedom;
 
 /// Requests that wait for answers at most: enough for the kernel to do while a plan for a thousand links is made, and few enough that what comes
 /// after them, a stop above all, waits less than a tenth of a second.
@@ -161,10 +162,10 @@ impl LinkManager {
         match answer {
             KernelAnswer::Done => self.take_done(&item, &request, now),
             KernelAnswer::Value(value) => {
-                if let Item::Setting(index, Setting::Switch(switch)) = item {
-                    self.observed.set_switch(index, switch, value);
-                }
-                self.writer.dirty.insert(item);
+                self.take_value(item, &request, (value, Freedom::Free), now);
+            }
+            KernelAnswer::Fixed(value) => {
+                self.take_value(item, &request, (value, Freedom::Fixed), now);
             }
             KernelAnswer::Failed(fault) => self.take_fault(item, &request, fault, now),
         }

@@ -118,8 +118,10 @@ pub struct AddressRequest {
 pub enum KernelAnswer {
     /// It is done.
     Done,
-    /// The switch has this value.
+    /// The switch has this value: it was read, or it is what became of it when it was set.
     Value(i32),
+    /// The same of a switch that the link does not let be changed.
+    Fixed(i32),
     /// It is not done.
     Failed(KernelFault),
 }

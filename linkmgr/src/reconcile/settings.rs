@@ -3,12 +3,67 @@
 use std::net::IpAddr;
 
 use config::matcher::Mac;
+use config::model::Hardware;
+use config::time::Instant;
 use policy::links::Switch;
 
 use super::decide::{Ask, Decision, Step, View, WriteDown};
+use crate::LinkManager;
 use crate::journal::Value;
-use crate::request::KernelRequest;
+use crate::request::{KernelFault, KernelRequest};
 use crate::status::{Item, ItemState, Setting};
+
+const EOPNOTSUPP: i32 = 95;
+
+/// Whether a link lets a switch be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Freedom {
+    Free,
+    Fixed,
+}
+
+impl LinkManager {
+    /// Takes what a switch is. That it was set without a fault does not mean that it is as asked.
+    pub(super) fn take_value(
+        &mut self,
+        item: Item,
+        request: &KernelRequest,
+        (value, freedom): (i32, Freedom),
+        now: Instant,
+    ) {
+        let Item::Setting(index, Setting::Switch(switch)) = item else {
+            return;
+        };
+        self.observed.set_switch(index, switch, value);
+        let KernelRequest::SetSwitch { value: asked, .. } = request else {
+            self.writer.dirty.insert(item);
+            return;
+        };
+        match refusal(switch, *asked, value, freedom) {
+            None => self.take_done(&item, request, now),
+            Some(fault) => self.take_fault(item, request, fault, now),
+        }
+    }
+}
+
+/// Judges what a switch is after it was set without a fault; `None` when it was done.
+///
+/// Of an offload the kernel takes a wish that it cannot fulfil, for later. A speed is negotiated and takes its time, and a card that wakes by more than it
+/// was told is no worse: of these the kernel is believed.
+fn refusal(switch: Switch, asked: i32, is: i32, freedom: Freedom) -> Option<KernelFault> {
+    let is_offload = matches!(switch, Switch::Hardware(Hardware::Offload(_)));
+    if is == asked || !is_offload {
+        return None;
+    }
+    let text = match freedom {
+        Freedom::Free => "the link keeps it as it is: it hangs on another one",
+        Freedom::Fixed => "the link does not let it be changed",
+    };
+    Some(KernelFault {
+        errno: EOPNOTSUPP,
+        text: Some(text.into()),
+    })
+}
 
 impl View<'_> {
     pub(super) fn setting(&self, index: u32, setting: Setting) -> Decision {

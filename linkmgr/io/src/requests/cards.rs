@@ -18,47 +18,31 @@ pub(super) struct Cards {
 impl Cards {
     /// Reads a setting.
     pub(super) fn read(&mut self, link: &str, hardware: Hardware) -> KernelAnswer {
-        match self.ask(link, hardware) {
-            Ok((value, _)) => KernelAnswer::Value(value),
-            Err(error) => failed(error),
-        }
+        self.ask(link, hardware).unwrap_or_else(failed)
     }
 
-    /// Sets one; that the kernel keeps it as it was without a word is a fault too.
+    /// Sets one, and reads what has become of it.
     pub(super) fn set(&mut self, link: &str, hardware: Hardware, value: i32) -> KernelAnswer {
-        match self.try_set(link, hardware, value) {
-            Ok(None) => KernelAnswer::Done,
-            Ok(Some(why)) => KernelAnswer::Failed(KernelFault {
-                errno: libc::EOPNOTSUPP,
-                text: Some(why.into()),
-            }),
-            Err(error) => failed(error),
-        }
+        let set = self.try_set(link, hardware, value);
+        set.and_then(|()| self.ask(link, hardware))
+            .unwrap_or_else(failed)
     }
 
-    fn try_set(
-        &mut self,
-        link: &str,
-        hardware: Hardware,
-        value: i32,
-    ) -> Result<Option<&'static str>, AskError> {
-        let (_, is_changeable) = self.ask(link, hardware)?;
-        if !is_changeable {
-            return Ok(Some("the link does not let it be changed"));
-        }
+    fn try_set(&mut self, link: &str, hardware: Hardware, value: i32) -> Result<(), AskError> {
         let (asker, family) = self.reach()?;
         asker.ask(&ethtool::set(*family, link, hardware, value))?;
-        let (now, _) = self.ask(link, hardware)?;
-        let is_kept = now != value && matches!(hardware, Hardware::Offload(_));
-        Ok(is_kept.then_some("the link keeps it as it is: it hangs on another one"))
+        Ok(())
     }
 
-    fn ask(&mut self, link: &str, hardware: Hardware) -> Result<(i32, bool), AskError> {
+    fn ask(&mut self, link: &str, hardware: Hardware) -> Result<KernelAnswer, AskError> {
         let (asker, family) = self.reach()?;
         let answers = asker.ask(&ethtool::get(*family, link, hardware))?;
         let told = answers.first().and_then(|answer| {
             let value = ethtool::value(answer, hardware)?;
-            Some((value, ethtool::is_changeable(answer, hardware)))
+            Some(match ethtool::is_changeable(answer, hardware) {
+                true => KernelAnswer::Value(value),
+                false => KernelAnswer::Fixed(value),
+            })
         });
         told.ok_or_else(|| io::Error::from_raw_os_error(libc::EOPNOTSUPP).into())
     }
