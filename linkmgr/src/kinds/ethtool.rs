@@ -2,6 +2,9 @@
 //!
 //! Values are those of [`config::model::Hardware`]. Sets of bits go by name, as drivers know them: numbers differ from kernel to kernel.
 
+#[cfg(test)]
+mod tests;
+
 use config::model::{Hardware, LinkMode};
 
 use super::Message;
@@ -160,99 +163,4 @@ fn names(set: &[u8], name: &str) -> bool {
         let named = tlv::find(bit, BIT_NAME).and_then(tlv::text);
         is_set && named == Some(name)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use config::model::Offload;
-
-    use super::*;
-
-    const FAMILY: Family = Family(0x15);
-
-    fn answer(command: u8, attributes: impl FnOnce(&mut Vec<u8>)) -> Message {
-        let mut bytes = Vec::new();
-        attributes(&mut bytes);
-        generic::message(FAMILY, command, 0, &bytes)
-    }
-
-    #[test]
-    fn modes_are_read_as_they_are_set() {
-        for mode in [
-            LinkMode::Negotiated,
-            LinkMode::Fixed {
-                speed: 100,
-                is_full: false,
-            },
-            LinkMode::Fixed {
-                speed: 800_000,
-                is_full: true,
-            },
-        ] {
-            let value = mode.value();
-            assert_eq!(LinkMode::of_value(value), mode);
-            let set = set(FAMILY, "eth0", Hardware::Mode, value);
-            assert_eq!(super::value(&set, Hardware::Mode), Some(value));
-        }
-        let silent = answer(GET_MODE, |_| {});
-        assert_eq!(value(&silent, Hardware::Mode), None);
-    }
-
-    #[test]
-    fn what_wakes_is_read_from_a_list_or_a_mask() {
-        let set = set(FAMILY, "eth0", Hardware::Wake, 0b10_0010);
-        assert_eq!(value(&set, Hardware::Wake), Some(0b10_0010));
-        let masked = answer(GET_WAKE, |bytes| {
-            tlv::put_nested(bytes, WAKE_MODES, |bytes| {
-                tlv::put_nested(bytes, BITS, |bytes| {
-                    for (bit, is_set) in [(0, false), (5, true)] {
-                        tlv::put_nested(bytes, BIT, |bytes| {
-                            tlv::put_word(bytes, BIT_INDEX, bit);
-                            if is_set {
-                                tlv::put(bytes, BIT_VALUE, &[]);
-                            }
-                        });
-                    }
-                });
-            });
-        });
-        assert_eq!(value(&masked, Hardware::Wake), Some(1 << 5));
-    }
-
-    #[test]
-    fn offloads_go_by_name_and_tell_whether_they_can_be_changed() {
-        let list = |bytes: &mut Vec<u8>, number: u16, all: &[&str]| {
-            tlv::put_nested(bytes, number, |bytes| {
-                tlv::put(bytes, NO_MASK, &[]);
-                tlv::put_nested(bytes, BITS, |bytes| {
-                    for name in all {
-                        tlv::put_nested(bytes, BIT, |bytes| tlv::put_text(bytes, BIT_NAME, name));
-                    }
-                });
-            });
-        };
-        let told = answer(GET_OFFLOADS, |bytes| {
-            list(bytes, CHANGEABLE, &["rx-gro"]);
-            list(bytes, ACTIVE, &["rx-gro", "highdma"]);
-        });
-        let offload = |name| Hardware::Offload(Offload::of(name).unwrap());
-        assert_eq!(value(&told, offload("rx-gro")), Some(1));
-        assert_eq!(value(&told, offload("rx-lro")), Some(0));
-        assert!(is_changeable(&told, offload("rx-gro")));
-        assert!(!is_changeable(&told, offload("rx-lro")));
-        let whole = told.body.len();
-        for cut in 0..whole {
-            let cut = Message {
-                body: told.body[..cut].to_vec(),
-                ..told.clone()
-            };
-            let _told = value(&cut, offload("rx-gro"));
-        }
-        for is_on in [0, 1] {
-            let set = set(FAMILY, "eth0", offload("rx-gro"), is_on);
-            let attributes = &set.body[generic::HEADER..];
-            let wanted = tlv::find(attributes, WANTED).unwrap();
-            assert_eq!(names(wanted, "rx-gro"), is_on == 1);
-        }
-    }
 }
