@@ -11,13 +11,12 @@ pub mod generic;
 pub mod macsec;
 pub mod message;
 pub mod present;
-mod tlv;
+pub mod tlv;
 pub mod tun;
 pub mod wireguard;
 
 pub use decode::{LinkInfo, link_info};
 pub use message::Message;
-pub use tlv::attributes;
 
 #[cfg(test)]
 mod tests;

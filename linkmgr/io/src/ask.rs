@@ -15,6 +15,7 @@ use netlink_sys::{Socket, SocketAddr};
 use socket2::SockRef;
 use zeroize::Zeroizing;
 
+use crate::frame::frame;
 use crate::message::HEADER_LENGTH;
 use crate::socket::{DATAGRAM_LENGTH, Received, receive};
 
@@ -94,7 +95,8 @@ impl Asker {
     pub fn ask(&mut self, message: &Message) -> Result<Vec<Message>, AskError> {
         self.sequence = self.sequence.wrapping_add(1);
         // There may be a key in it, or in what comes back.
-        let request = Zeroizing::new(framed(message, self.sequence));
+        let mut request = Zeroizing::new(Vec::with_capacity(HEADER_LENGTH + message.body.len()));
+        frame(message, self.sequence, &mut request);
         let sent = self.socket.send(&request, 0)?;
         if sent != request.len() {
             return Err(io::Error::from(io::ErrorKind::WriteZero).into());
@@ -114,24 +116,6 @@ impl Asker {
         }
     }
 }
-
-/// Puts the header before a request.
-fn framed(message: &Message, sequence: u32) -> Vec<u8> {
-    let length = HEADER_LENGTH + message.body.len();
-    let flags = message.flags | REQUEST | ACKNOWLEDGE;
-    let mut bytes = Vec::with_capacity(length);
-    bytes.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
-    bytes.extend(message.kind.to_ne_bytes());
-    bytes.extend(flags.to_ne_bytes());
-    bytes.extend(sequence.to_ne_bytes());
-    bytes.extend([0; 4]);
-    bytes.extend(&message.body);
-    bytes
-}
-
-/// `NLM_F_REQUEST` and `NLM_F_ACK`, as wide as the field that holds them.
-const REQUEST: u16 = 1;
-const ACKNOWLEDGE: u16 = 4;
 
 /// Takes the messages of a datagram; returns how it ends, when it does. What belongs to an earlier request is passed over.
 fn take(
@@ -172,7 +156,7 @@ fn ending(kind: u16, body: &[u8]) -> Result<(), KernelFault> {
         return Ok(());
     }
     let attributes = if kind == ERROR { FAULT_HEADER } else { 4 };
-    let text = linkmgr::kinds::attributes(body.get(attributes..).unwrap_or_default())
+    let text = linkmgr::kinds::tlv::attributes(body.get(attributes..).unwrap_or_default())
         .find(|(number, _)| *number == FAULT_TEXT)
         .map(|(_, text)| text.strip_suffix(&[0]).unwrap_or(text));
     let text = text.and_then(|text| std::str::from_utf8(text).ok());

@@ -1,6 +1,6 @@
-//! How is a request written? [`emit`], from [`KernelRequest`] to netlink bytes; an acknowledgement is asked for with each.
+//! How is a request written? [`emit`], from [`KernelRequest`] to netlink messages.
 //!
-//! Switches are no messages: they are files below `/proc/sys/net`.
+//! Switches are no messages: they are files below `/proc/sys/net`, or settings of cards.
 
 #[cfg(test)]
 mod tests;
@@ -10,20 +10,19 @@ use std::net::IpAddr;
 use config::model::{Hop, PolicyRule, Prefix, RouteKind};
 use linkmgr::KernelRequest;
 use linkmgr::kernel::{OURS, OwnRoute};
+use linkmgr::kinds::Message;
+use linkmgr::kinds::tlv::{NESTED, put, put_nested, put_text, put_word};
 use linkmgr::request::AddressRequest;
 use policy::facts::Preference;
 
 use crate::message::{address, own_route, rule};
 
-const REQUEST: u16 = 0x1;
-const ACKNOWLEDGE: u16 = 0x4;
 const REPLACE: u16 = 0x100;
 const EXCLUSIVE: u16 = 0x200;
 const CREATE: u16 = 0x400;
 /// What a flag of a deletion would mean is none of these.
 const NONE: u16 = 0;
 
-const NESTED: u16 = 0x8000;
 const SCOPE_UNIVERSE: u8 = 0;
 const SCOPE_LINK: u8 = 253;
 const SCOPE_HOST: u8 = 254;
@@ -31,299 +30,210 @@ const SCOPE_NOWHERE: u8 = 255;
 /// The longest IPv4 prefix with a broadcast address (RFC 3021).
 const LONGEST_WITH_BROADCAST: u8 = 30;
 
-/// Appends the messages of a request, with sequence numbers from `sequence` on; returns how many. None for what is not asked
-/// by message.
-pub(crate) fn emit(request: &KernelRequest, sequence: u32, bytes: &mut Vec<u8>) -> u32 {
-    let mut messages = Messages {
-        bytes,
-        sequence,
-        count: 0,
-    };
+/// Returns the messages of a request, in order. None for what is not asked by message.
+pub(crate) fn emit(request: &KernelRequest) -> Vec<Message> {
     match request {
-        KernelRequest::SetUp { index, up } => messages.set_up(*index, *up),
-        KernelRequest::SetMtu { index, mtu } => messages.set_link(*index, |message| {
-            message.word(libc::IFLA_MTU, *mtu);
-        }),
+        KernelRequest::SetUp { index, up } => vec![set_up(*index, *up)],
+        KernelRequest::SetMtu { index, mtu } => vec![set_link(*index, |body| {
+            put_word(body, libc::IFLA_MTU, *mtu);
+        })],
         KernelRequest::SetMac {
             index,
             mac,
             while_down,
         } => {
-            if *while_down {
-                messages.set_up(*index, false);
-            }
-            messages.set_link(*index, |message| {
-                message.attribute(libc::IFLA_ADDRESS, &mac.0);
-            });
-            if *while_down {
-                messages.set_up(*index, true);
+            let set = set_link(*index, |body| put(body, libc::IFLA_ADDRESS, &mac.0));
+            match while_down {
+                true => vec![set_up(*index, false), set, set_up(*index, true)],
+                false => vec![set],
             }
         }
-        KernelRequest::AddAddress(request) => messages.address(request, CREATE | EXCLUSIVE),
-        KernelRequest::ReplaceAddress(request) => messages.address(request, CREATE | REPLACE),
-        KernelRequest::DeleteAddress { index, address, .. } => {
-            messages.delete_address(*index, address);
-        }
+        KernelRequest::AddAddress(request) => vec![put_address(request, CREATE | EXCLUSIVE)],
+        KernelRequest::ReplaceAddress(request) => vec![put_address(request, CREATE | REPLACE)],
+        KernelRequest::DeleteAddress { index, address } => vec![delete_address(*index, address)],
         KernelRequest::AddRoute(route) => {
-            messages.route(libc::RTM_NEWROUTE, CREATE | EXCLUSIVE, route);
+            vec![route_message(libc::RTM_NEWROUTE, CREATE | EXCLUSIVE, route)]
         }
         KernelRequest::ReplaceRoute(route) => {
-            messages.route(libc::RTM_NEWROUTE, CREATE | REPLACE, route);
+            vec![route_message(libc::RTM_NEWROUTE, CREATE | REPLACE, route)]
         }
-        KernelRequest::DeleteRoute(route) => messages.route(libc::RTM_DELROUTE, NONE, route),
+        KernelRequest::DeleteRoute(route) => {
+            vec![route_message(libc::RTM_DELROUTE, NONE, route)]
+        }
         KernelRequest::AddRule(rule) => {
-            messages.rule(libc::RTM_NEWRULE, CREATE | EXCLUSIVE, rule);
+            vec![rule_message(libc::RTM_NEWRULE, CREATE | EXCLUSIVE, rule)]
         }
-        KernelRequest::DeleteRule(rule) => messages.rule(libc::RTM_DELRULE, NONE, rule),
-        KernelRequest::ReadSwitch { .. } | KernelRequest::SetSwitch { .. } => {}
-    }
-    messages.count
-}
-
-struct Messages<'a> {
-    bytes: &'a mut Vec<u8>,
-    sequence: u32,
-    count: u32,
-}
-
-/// One message; its length is written when it is whole.
-struct Message<'a> {
-    bytes: &'a mut Vec<u8>,
-    start: usize,
-}
-
-impl Messages<'_> {
-    fn message(&mut self, kind: u16, flags: u16, header: &[u8]) -> Message<'_> {
-        let start = self.bytes.len();
-        let sequence = self.sequence.wrapping_add(self.count);
-        self.count += 1;
-        self.bytes.extend(0_u32.to_ne_bytes());
-        self.bytes.extend(kind.to_ne_bytes());
-        let flags = flags | REQUEST | ACKNOWLEDGE;
-        self.bytes.extend(flags.to_ne_bytes());
-        self.bytes.extend(sequence.to_ne_bytes());
-        self.bytes.extend(0_u32.to_ne_bytes());
-        self.bytes.extend(header);
-        Message {
-            bytes: self.bytes,
-            start,
-        }
-    }
-
-    fn set_up(&mut self, index: u32, up: bool) {
-        let mask = libc::IFF_UP;
-        let header = link_header(index, if up { mask } else { 0 }, mask);
-        self.message(libc::RTM_SETLINK, NONE, &header).finish();
-    }
-
-    fn set_link(&mut self, index: u32, attributes: impl FnOnce(&mut Message<'_>)) {
-        let header = link_header(index, 0, 0);
-        let mut message = self.message(libc::RTM_SETLINK, NONE, &header);
-        attributes(&mut message);
-        message.finish();
-    }
-
-    fn address(&mut self, request: &AddressRequest, flags: u16) {
-        let AddressRequest {
-            index,
-            address: prefix,
-            preferred,
-            valid,
-            temporaries,
-            no_prefix_route,
-            metric,
-        } = *request;
-        let header = address_header(index, &prefix);
-        let mut message = self.message(libc::RTM_NEWADDR, flags, &header);
-        message.ip(libc::IFA_LOCAL, prefix.address);
-        message.ip(libc::IFA_ADDRESS, prefix.address);
-        if let IpAddr::V4(v4) = prefix.address
-            && prefix.length <= LONGEST_WITH_BROADCAST
-        {
-            let host_bits = u32::MAX.checked_shr(prefix.length.into()).unwrap_or(0);
-            let broadcast = v4.to_bits() | host_bits;
-            message.attribute(libc::IFA_BROADCAST, &broadcast.to_be_bytes());
-        }
-        let flag = |is_set: bool, flag: u32| if is_set { flag } else { 0 };
-        let flags = flag(temporaries, address::MANAGE_TEMPORARIES)
-            | flag(no_prefix_route, address::NO_PREFIX_ROUTE);
-        message.word(libc::IFA_FLAGS, flags);
-        let lifetimes = [preferred, valid].map(|it| it.unwrap_or(u32::MAX).to_ne_bytes());
-        let mut cache = lifetimes.concat();
-        // When it was made and changed is the kernel's to say.
-        cache.extend([0; 8]);
-        message.attribute(libc::IFA_CACHEINFO, &cache);
-        message.attribute(address::IFA_PROTO, &[OURS]);
-        if metric != 0 {
-            message.word(address::IFA_RT_PRIORITY, metric);
-        }
-        message.finish();
-    }
-
-    fn delete_address(&mut self, index: u32, prefix: &Prefix) {
-        let header = address_header(index, prefix);
-        let mut message = self.message(libc::RTM_DELADDR, NONE, &header);
-        message.ip(libc::IFA_LOCAL, prefix.address);
-        message.finish();
-    }
-
-    /// A deletion says as much as tells ours from others: never what a route is like.
-    fn route(&mut self, kind: u16, flags: u16, route: &OwnRoute) {
-        let is_new = kind == libc::RTM_NEWROUTE;
-        let OwnRoute { key, via, .. } = route;
-        let mut message = self.message(kind, flags, &route_header(route, is_new));
-        if key.to.length > 0 {
-            message.ip(libc::RTA_DST, key.to.address);
-        }
-        message.word(libc::RTA_TABLE, key.table);
-        message.word(libc::RTA_PRIORITY, key.metric);
-        match (via.as_slice(), route.index) {
-            ([], index) => {
-                if let Some(index) = index {
-                    message.word(libc::RTA_OIF, index);
-                }
-            }
-            ([hop], index) => {
-                message.gateway(key.to.address, hop.via);
-                if let Some(index) = index {
-                    message.word(libc::RTA_OIF, index);
-                }
-            }
-            (hops, index) => {
-                let index = index.unwrap_or(0);
-                message.hops(key.to.address, index, route.on_link, hops);
-            }
-        }
-        if is_new {
-            if let Some(source) = route.source {
-                message.ip(libc::RTA_PREFSRC, source);
-            }
-            if let Some(mtu) = route.mtu {
-                let start = message.open(libc::RTA_METRICS);
-                message.word(own_route::RTAX_MTU, mtu);
-                message.close(start);
-            }
-            if key.to.address.is_ipv6() {
-                message.attribute(own_route::RTA_PREF, &[preference(route.preference)]);
-                if let Some(valid) = route.valid {
-                    message.word(own_route::RTA_EXPIRES, valid);
-                }
-            }
-        }
-        message.finish();
-    }
-
-    fn rule(&mut self, kind: u16, flags: u16, wanted: &PolicyRule) {
-        let mut message = self.message(kind, flags, &rule_header(wanted));
-        message.word(rule::PRIORITY, wanted.priority);
-        message.attribute(rule::PROTOCOL, &[OURS]);
-        if let Some(from) = wanted.from {
-            message.ip(rule::SOURCE, from.address);
-        }
-        if let Some(to) = wanted.to {
-            message.ip(rule::DESTINATION, to.address);
-        }
-        if let Some((mark, mask)) = wanted.mark {
-            message.word(rule::MARK, mark);
-            message.word(rule::MASK, mask);
-        }
-        if let Some(name) = &wanted.incoming {
-            message.text(rule::INCOMING, name);
-        }
-        if let Some(name) = &wanted.outgoing {
-            message.text(rule::OUTGOING, name);
-        }
-        if let Some(table) = wanted.table {
-            message.word(rule::TABLE, table);
-        }
-        if let Some(length) = wanted.suppress_length {
-            message.word(rule::SUPPRESS_LENGTH, length.into());
-        }
-        message.finish();
+        KernelRequest::DeleteRule(rule) => vec![rule_message(libc::RTM_DELRULE, NONE, rule)],
+        KernelRequest::ReadSwitch { .. } | KernelRequest::SetSwitch { .. } => Vec::new(),
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "messages and attributes of a request are far shorter than their length fields can say"
-)]
-impl Message<'_> {
-    fn attribute(&mut self, kind: u16, value: &[u8]) {
-        let length = 4 + value.len();
-        self.bytes.extend((length as u16).to_ne_bytes());
-        self.bytes.extend(kind.to_ne_bytes());
-        self.bytes.extend(value);
-        self.pad();
+fn set_up(index: u32, up: bool) -> Message {
+    let mask = libc::IFF_UP;
+    Message {
+        kind: libc::RTM_SETLINK,
+        flags: NONE,
+        body: link_header(index, if up { mask } else { 0 }, mask),
     }
+}
 
-    fn word(&mut self, kind: u16, value: u32) {
-        self.attribute(kind, &value.to_ne_bytes());
+fn set_link(index: u32, attributes: impl FnOnce(&mut Vec<u8>)) -> Message {
+    let mut body = link_header(index, 0, 0);
+    attributes(&mut body);
+    Message {
+        kind: libc::RTM_SETLINK,
+        flags: NONE,
+        body,
     }
+}
 
-    fn ip(&mut self, kind: u16, address: IpAddr) {
-        match address {
-            IpAddr::V4(v4) => self.attribute(kind, &v4.octets()),
-            IpAddr::V6(v6) => self.attribute(kind, &v6.octets()),
+fn put_address(request: &AddressRequest, flags: u16) -> Message {
+    let AddressRequest {
+        index,
+        address: prefix,
+        preferred,
+        valid,
+        temporaries,
+        no_prefix_route,
+        metric,
+    } = *request;
+    let mut body = address_header(index, &prefix);
+    put_ip(&mut body, libc::IFA_LOCAL, prefix.address);
+    put_ip(&mut body, libc::IFA_ADDRESS, prefix.address);
+    if let IpAddr::V4(v4) = prefix.address
+        && prefix.length <= LONGEST_WITH_BROADCAST
+    {
+        let host_bits = u32::MAX.checked_shr(prefix.length.into()).unwrap_or(0);
+        let broadcast = v4.to_bits() | host_bits;
+        put(&mut body, libc::IFA_BROADCAST, &broadcast.to_be_bytes());
+    }
+    let flag = |is_set: bool, flag: u32| if is_set { flag } else { 0 };
+    let own = flag(temporaries, address::MANAGE_TEMPORARIES)
+        | flag(no_prefix_route, address::NO_PREFIX_ROUTE);
+    put_word(&mut body, libc::IFA_FLAGS, own);
+    let lifetimes = [preferred, valid].map(|it| it.unwrap_or(u32::MAX).to_ne_bytes());
+    let mut cache = lifetimes.concat();
+    // When it was made and changed is the kernel's to say.
+    cache.extend([0; 8]);
+    put(&mut body, libc::IFA_CACHEINFO, &cache);
+    put(&mut body, address::IFA_PROTO, &[OURS]);
+    if metric != 0 {
+        put_word(&mut body, address::IFA_RT_PRIORITY, metric);
+    }
+    Message {
+        kind: libc::RTM_NEWADDR,
+        flags,
+        body,
+    }
+}
+
+fn delete_address(index: u32, prefix: &Prefix) -> Message {
+    let mut body = address_header(index, prefix);
+    put_ip(&mut body, libc::IFA_LOCAL, prefix.address);
+    Message {
+        kind: libc::RTM_DELADDR,
+        flags: NONE,
+        body,
+    }
+}
+
+/// A deletion says as much as tells ours from others: never what a route is like.
+fn route_message(kind: u16, flags: u16, route: &OwnRoute) -> Message {
+    let is_new = kind == libc::RTM_NEWROUTE;
+    let OwnRoute { key, via, .. } = route;
+    let mut body = route_header(route, is_new);
+    if key.to.length > 0 {
+        put_ip(&mut body, libc::RTA_DST, key.to.address);
+    }
+    put_word(&mut body, libc::RTA_TABLE, key.table);
+    put_word(&mut body, libc::RTA_PRIORITY, key.metric);
+    if let [hop] = via.as_slice() {
+        put_gateway(&mut body, key.to.address, hop.via);
+    }
+    if let (true, Some(index)) = (via.len() <= 1, route.index) {
+        put_word(&mut body, libc::RTA_OIF, index);
+    }
+    if via.len() > 1 {
+        put_nested(&mut body, libc::RTA_MULTIPATH | NESTED, |body| {
+            via.iter().for_each(|hop| put_hop(body, route, hop));
+        });
+    }
+    if is_new {
+        if let Some(source) = route.source {
+            put_ip(&mut body, libc::RTA_PREFSRC, source);
+        }
+        if let Some(mtu) = route.mtu {
+            put_nested(&mut body, libc::RTA_METRICS | NESTED, |body| {
+                put_word(body, own_route::RTAX_MTU, mtu);
+            });
+        }
+        if key.to.address.is_ipv6() {
+            let preference = preference(route.preference);
+            put(&mut body, own_route::RTA_PREF, &[preference]);
+            if let Some(valid) = route.valid {
+                put_word(&mut body, own_route::RTA_EXPIRES, valid);
+            }
         }
     }
+    Message { kind, flags, body }
+}
 
-    fn text(&mut self, kind: u16, text: &str) {
-        let mut value = text.as_bytes().to_vec();
-        value.push(0);
-        self.attribute(kind, &value);
+fn rule_message(kind: u16, flags: u16, wanted: &PolicyRule) -> Message {
+    let mut body = rule_header(wanted);
+    put_word(&mut body, rule::PRIORITY, wanted.priority);
+    put(&mut body, rule::PROTOCOL, &[OURS]);
+    if let Some(from) = wanted.from {
+        put_ip(&mut body, rule::SOURCE, from.address);
     }
+    if let Some(to) = wanted.to {
+        put_ip(&mut body, rule::DESTINATION, to.address);
+    }
+    if let Some((mark, mask)) = wanted.mark {
+        put_word(&mut body, rule::MARK, mark);
+        put_word(&mut body, rule::MASK, mask);
+    }
+    if let Some(name) = &wanted.incoming {
+        put_text(&mut body, rule::INCOMING, name);
+    }
+    if let Some(name) = &wanted.outgoing {
+        put_text(&mut body, rule::OUTGOING, name);
+    }
+    if let Some(table) = wanted.table {
+        put_word(&mut body, rule::TABLE, table);
+    }
+    if let Some(length) = wanted.suppress_length {
+        put_word(&mut body, rule::SUPPRESS_LENGTH, length.into());
+    }
+    Message { kind, flags, body }
+}
 
-    /// A gateway of the other family goes by another name (RFC 5549).
-    fn gateway(&mut self, to: IpAddr, via: IpAddr) {
-        if to.is_ipv4() == via.is_ipv4() {
-            return self.ip(libc::RTA_GATEWAY, via);
-        }
-        let mut value = u16::from(family(via)).to_ne_bytes().to_vec();
-        match via {
-            IpAddr::V4(v4) => value.extend(v4.octets()),
-            IpAddr::V6(v6) => value.extend(v6.octets()),
-        }
-        self.attribute(libc::RTA_VIA, &value);
+fn put_ip(body: &mut Vec<u8>, number: u16, address: IpAddr) {
+    match address {
+        IpAddr::V4(v4) => put(body, number, &v4.octets()),
+        IpAddr::V6(v6) => put(body, number, &v6.octets()),
     }
+}
 
-    fn hops(&mut self, to: IpAddr, index: u32, on_link: bool, hops: &[Hop]) {
-        let all = self.open(libc::RTA_MULTIPATH);
-        for hop in hops {
-            let start = self.bytes.len();
-            self.bytes.extend(0_u16.to_ne_bytes());
-            let share = hop.weight.saturating_sub(1).min(u8::MAX.into()) as u8;
-            let flags = if on_link { own_route::ON_LINK } else { 0 };
-            self.bytes.extend([flags, share]);
-            self.bytes.extend(index.to_ne_bytes());
-            self.gateway(to, hop.via);
-            let length = (self.bytes.len() - start) as u16;
-            self.bytes[start..start + 2].copy_from_slice(&length.to_ne_bytes());
-        }
-        self.close(all);
+/// A gateway of the other family goes by another name (RFC 5549).
+fn put_gateway(body: &mut Vec<u8>, to: IpAddr, via: IpAddr) {
+    if to.is_ipv4() == via.is_ipv4() {
+        return put_ip(body, libc::RTA_GATEWAY, via);
     }
+    let mut value = u16::from(family(via)).to_ne_bytes().to_vec();
+    match via {
+        IpAddr::V4(v4) => value.extend(v4.octets()),
+        IpAddr::V6(v6) => value.extend(v6.octets()),
+    }
+    put(body, libc::RTA_VIA, &value);
+}
 
-    fn open(&mut self, kind: u16) -> usize {
-        let start = self.bytes.len();
-        self.bytes.extend(0_u16.to_ne_bytes());
-        self.bytes.extend((kind | NESTED).to_ne_bytes());
-        start
-    }
-
-    fn close(&mut self, start: usize) {
-        let length = (self.bytes.len() - start) as u16;
-        self.bytes[start..start + 2].copy_from_slice(&length.to_ne_bytes());
-    }
-
-    fn pad(&mut self) {
-        let length = self.bytes.len() - self.start;
-        let padding = length.next_multiple_of(4) - length;
-        self.bytes.extend(std::iter::repeat_n(0, padding));
-    }
-
-    fn finish(self) {
-        let length = (self.bytes.len() - self.start) as u32;
-        self.bytes[self.start..self.start + 4].copy_from_slice(&length.to_ne_bytes());
-    }
+/// `struct rtnexthop`, whose length stands where an attribute has its own, and flags and weight where that has its number.
+fn put_hop(body: &mut Vec<u8>, route: &OwnRoute, hop: &Hop) {
+    let share = u8::try_from(hop.weight.saturating_sub(1)).unwrap_or(u8::MAX);
+    let flags = if route.on_link { own_route::ON_LINK } else { 0 };
+    let mut value = route.index.unwrap_or(0).to_ne_bytes().to_vec();
+    put_gateway(&mut value, route.key.to.address, hop.via);
+    put(body, u16::from_ne_bytes([flags, share]), &value);
 }
 
 /// `struct ifinfomsg`.

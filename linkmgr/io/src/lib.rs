@@ -21,6 +21,7 @@
 pub mod ask;
 mod boot;
 mod emit;
+mod frame;
 pub mod message;
 mod monitor;
 pub mod neighbours;

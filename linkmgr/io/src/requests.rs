@@ -20,6 +20,7 @@ use tokio::sync::mpsc as answers_channel;
 use cards::Cards;
 
 use crate::emit::emit;
+use crate::frame::frame;
 use crate::socket::{self, Received};
 
 /// Requests after which answers are told, and messages that leave in one datagram at most: their acknowledgements fit into the socket's least
@@ -210,8 +211,8 @@ impl Performer {
         request: &KernelRequest,
         waiting: &mut BTreeMap<u32, RequestId>,
     ) {
-        let count = emit(request, self.sequence, &mut self.bytes);
-        for _ in 0..count {
+        for message in emit(request) {
+            frame(&message, self.sequence, &mut self.bytes);
             waiting.insert(self.sequence, id);
             self.sequence = self.sequence.wrapping_add(1);
         }

@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::AsRawFd as _;
 
 use linkmgr::kernel::OURS;
+use linkmgr::kinds::tlv;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use socket2::{SockFilter, SockRef};
@@ -207,9 +208,9 @@ fn request(table: Table) -> Vec<u8> {
         Table::Rules6 => (libc::RTM_GETRULE, family_body(libc::AF_INET6)),
     };
     match table {
-        Table::Links => put_word(&mut body, libc::IFLA_EXT_MASK, SKIP_STATISTICS),
+        Table::Links => tlv::put_word(&mut body, libc::IFLA_EXT_MASK, SKIP_STATISTICS),
         Table::Routes4 | Table::Routes6 => {
-            put_word(&mut body, libc::RTA_TABLE, u32::from(libc::RT_TABLE_MAIN));
+            tlv::put_word(&mut body, libc::RTA_TABLE, u32::from(libc::RT_TABLE_MAIN));
         }
         Table::Addresses
         | Table::OwnRoutes4
@@ -249,10 +250,4 @@ fn family_body(family: libc::c_int) -> Vec<u8> {
     let mut body = vec![0; 12];
     body[0] = family as u8;
     body
-}
-
-fn put_word(body: &mut Vec<u8>, kind: u16, value: u32) {
-    body.extend(8_u16.to_ne_bytes());
-    body.extend(kind.to_ne_bytes());
-    body.extend(value.to_ne_bytes());
 }

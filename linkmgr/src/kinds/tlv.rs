@@ -3,11 +3,11 @@
 /// The bits of an attribute's number; the others are flags.
 const NUMBER: u16 = 0x3fff;
 /// `NLA_F_NESTED`.
-pub(crate) const NESTED: u16 = 1 << 15;
+pub const NESTED: u16 = 1 << 15;
 const HEADER: usize = 4;
 
 /// Appends an attribute. A value that is too long for its length field is left out: none of ours is.
-pub(crate) fn put(bytes: &mut Vec<u8>, number: u16, value: &[u8]) {
+pub fn put(bytes: &mut Vec<u8>, number: u16, value: &[u8]) {
     let Ok(length) = u16::try_from(HEADER + value.len()) else {
         debug_assert!(false, "attribute {number} has {} octets", value.len());
         return;
@@ -19,19 +19,19 @@ pub(crate) fn put(bytes: &mut Vec<u8>, number: u16, value: &[u8]) {
 }
 
 /// Appends a text with its final zero.
-pub(crate) fn put_text(bytes: &mut Vec<u8>, number: u16, text: &str) {
+pub fn put_text(bytes: &mut Vec<u8>, number: u16, text: &str) {
     let mut value = text.as_bytes().to_vec();
     value.push(0);
     put(bytes, number, &value);
 }
 
 /// Appends a number of 32 bits.
-pub(crate) fn put_word(bytes: &mut Vec<u8>, number: u16, value: u32) {
+pub fn put_word(bytes: &mut Vec<u8>, number: u16, value: u32) {
     put(bytes, number, &value.to_ne_bytes());
 }
 
 /// Appends an attribute whose value is attributes.
-pub(crate) fn put_nested(bytes: &mut Vec<u8>, number: u16, inner: impl FnOnce(&mut Vec<u8>)) {
+pub fn put_nested(bytes: &mut Vec<u8>, number: u16, inner: impl FnOnce(&mut Vec<u8>)) {
     let mut value = Vec::new();
     inner(&mut value);
     put(bytes, number, &value);

@@ -5,6 +5,7 @@ use linkmgr::{AddressMessage, KernelEvent, Usability};
 use policy::links::{RouteKey, Switch};
 
 use super::*;
+use crate::frame::frame;
 use crate::parse_message;
 
 fn prefix(text: &str) -> Prefix {
@@ -15,11 +16,17 @@ fn prefix(text: &str) -> Prefix {
     }
 }
 
+fn octets(request: &KernelRequest, sequence: u32) -> Vec<u8> {
+    let mut octets = Vec::new();
+    for message in emit(request) {
+        frame(&message, sequence, &mut octets);
+    }
+    octets
+}
+
 /// The kernel's notices have the form of the requests.
 fn read(request: &KernelRequest) -> Vec<KernelEvent> {
-    let mut octets = Vec::new();
-    emit(request, 1, &mut octets);
-    parse_message(&octets)
+    parse_message(&octets(request, 1))
 }
 
 fn route(to: &str, via: &[(&str, u16)]) -> OwnRoute {
@@ -207,11 +214,9 @@ fn a_setting_is_one_message_or_as_many_as_it_takes() {
             0,
         ),
     ] {
-        let mut octets = Vec::new();
-        assert_eq!(emit(&request, 1, &mut octets), count, "{request:?}");
+        assert_eq!(emit(&request).len(), count, "{request:?}");
     }
-    let mut octets = Vec::new();
-    emit(&set_mac(false), 9, &mut octets);
+    let octets = octets(&set_mac(false), 9);
     assert_eq!(octets.len() % 4, 0);
     assert_eq!(octets[8..12], 9_u32.to_ne_bytes());
 }
