@@ -96,6 +96,8 @@ pub struct Ground {
     pub v6: bool,
     /// Whether it is the one that packets go out by.
     pub is_uplink: bool,
+    /// Whether the address that its upstreams are to be asked from is planned, and not to be used yet.
+    pub awaits_address: bool,
     /// Where its network's portal has an API (RFC 8910).
     pub api: Option<Arc<str>>,
     /// Which network it is in.

@@ -46,6 +46,9 @@ const BUSY_PAUSE: Duration = Duration::from_millis(700);
 const UNPROVEN_TRIES: u8 = 3;
 /// How long after a round that went well the next suspicion counts.
 const SUSPICION_PAUSE: Duration = Duration::from_secs(30);
+/// How long the first round waits for an address at most. A question that goes out before has the source 0.0.0.0, and no answer: it would
+/// take [`ROUND_TIME`] until the next one. Without an address a link may work all the same, by one of another link.
+const ADDRESS_WAIT: Duration = Duration::from_secs(3);
 /// The least between two rounds, whatever happens.
 const ROUND_PAUSE: Duration = Duration::from_secs(1);
 /// The least until a portal is asked again when its session ends.
@@ -97,6 +100,8 @@ pub(crate) struct Prober {
     last_at: Option<Instant>,
     tries: u8,
     busy_until: Instant,
+    /// Until when a round waits for an address.
+    address_until: Instant,
     /// Until when questions wait for the first round; `None` once it is over.
     checking_until: Option<Instant>,
     retry_max: Duration,
@@ -134,7 +139,7 @@ impl Portal {
 }
 
 impl Prober {
-    /// Knows nothing; a round is due at once. Questions wait for it where a portal is announced, `hold` at most.
+    /// Knows nothing; a round is due at once, or when there is an address to ask from. Questions wait for it where a portal is announced, `hold` at most.
     pub(crate) fn new(ground: Ground, hold: Duration, retry_max: Duration, now: Instant) -> Self {
         let mut prober = Self {
             tracks: [None; 2],
@@ -147,6 +152,7 @@ impl Prober {
             last_at: None,
             tries: 0,
             busy_until: Instant::ZERO,
+            address_until: now + ADDRESS_WAIT,
             checking_until: ground.api.is_some().then(|| now + hold),
             retry_max,
             ground,
@@ -160,6 +166,9 @@ impl Prober {
         let news = self.ground != ground;
         if self.ground.api != ground.api {
             self.portal = Portal::default();
+        }
+        if ground.awaits_address && !self.ground.awaits_address {
+            self.address_until = now + ADDRESS_WAIT;
         }
         self.ground = ground;
         self.follow(now);
@@ -252,6 +261,10 @@ impl Prober {
             return Vec::new();
         }
         if self.next_at.is_none_or(|at| at > now) {
+            return Vec::new();
+        }
+        if self.ground.awaits_address && now < self.address_until {
+            self.next_at = Some(self.address_until);
             return Vec::new();
         }
         (self.next_at, self.idle_until) = (None, None);

@@ -60,6 +60,7 @@ impl Story {
             v4: true,
             v6: false,
             is_uplink: true,
+            awaits_address: false,
             api: api.map(Into::into),
             network: None,
         }

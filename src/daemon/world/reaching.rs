@@ -4,9 +4,10 @@
 //! nobody can try: then only what is bad counts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use config::model::{CheckUse, DefaultUse};
+use config::model::{CheckUse, DefaultUse, Upstream};
 use config::time::Instant;
 use linnet::api::{Notice, PortalStatus, ReachStatus};
 use policy::facts::{Family, Reach, Supplier};
@@ -76,7 +77,7 @@ impl World {
         )
     }
 
-    fn grounds(&self) -> Vec<Ground> {
+    pub(super) fn grounds(&self) -> Vec<Ground> {
         let check = self.config.connectivity.check;
         if check == CheckUse::Never {
             return Vec::new();
@@ -109,6 +110,7 @@ impl World {
                 v4: v4.contains(&id),
                 v6: v6.contains(&id),
                 is_uplink: [uplinks.v4, uplinks.v6].contains(&Some(id)),
+                awaits_address: self.awaits_address(id, &plan.upstreams),
                 api: self.portal_api(id),
                 network: link.network(),
             });
@@ -126,6 +128,32 @@ impl World {
         let candidates = uplink.iter().flat_map(|uplink: &Uplink| &uplink.candidates);
         let up = candidates.filter(|candidate| candidate.up);
         up.map(|candidate| candidate.link).collect()
+    }
+
+    /// Whether a link has no address yet that these upstreams could be asked from, though one is planned: the kernel has not added it, or
+    /// looks whether somebody else has it.
+    fn awaits_address(&self, id: LinkId, upstreams: &[Upstream]) -> bool {
+        let is_near =
+            |address: IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        let is_source = |address: IpAddr| {
+            let fits = |upstream: &Upstream| {
+                let of = upstream.address;
+                of.is_ipv4() == address.is_ipv4() && (is_near(of) || !is_near(address))
+            };
+            upstreams.iter().any(fits)
+        };
+        let Some((link, plan)) = self
+            .facts
+            .links
+            .get(&id)
+            .zip(self.plan.links.links.get(&id))
+        else {
+            return false;
+        };
+        let mut usable = link.addresses.iter();
+        let mut planned = plan.addresses.keys();
+        !usable.any(|prefix| is_source(prefix.address))
+            && planned.any(|prefix| is_source(prefix.address))
     }
 
     /// Whether a network gives something to a link.

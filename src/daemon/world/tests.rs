@@ -4,8 +4,9 @@ mod beginning;
 mod trust;
 mod tunnels;
 
+use config::model::Prefix;
 use config::time::Instant;
-use linkmgr::{KernelEvent, LinkMessage};
+use linkmgr::{AddressMessage, KernelEvent, LinkMessage};
 use linnet::api::{
     ClaimParameters, ExplainParameters, FlushParameters, Notice, QueryParameters, Reply,
     StatusParameters, WithdrawParameters,
@@ -480,4 +481,37 @@ fn many_links_that_come_one_by_one_have_a_plan_together() {
     let late = at + std::time::Duration::from_secs(1);
     let _effects = world.on(Input::Kernel(vec![veth(500, "vpn500".to_owned())]), late);
     assert_eq!(world.generation, before + 2);
+}
+
+#[test]
+fn a_link_is_judged_when_the_address_is_there_that_its_upstreams_are_asked_from() {
+    let home = "match = { name = \"home0\" }\naddresses = [\"192.0.2.10/24\", \"2001:db8::10/64\"]\n\
+                [dns]\nupstreams = [\"192.0.2.1\"]\n[[routes]]\nto = \"0.0.0.0/0\"\nvia = \"192.0.2.1\"\n";
+    let home0 = LinkMessage {
+        name: "home0".into(),
+        kind: "veth".into(),
+        ..vpn0(true)
+    };
+    let main = "[connectivity]\ncheck = \"always\"\n";
+    let (mut world, _) = begun(main, home, &[home0]);
+    let awaits = |world: &World| {
+        let grounds = world.grounds();
+        assert_eq!(grounds.len(), 1);
+        grounds[0].awaits_address
+    };
+    assert!(awaits(&world));
+    for (address, is_awaited) in [
+        ("fe80::1/64", true),
+        ("2001:db8::10/64", true),
+        ("192.0.2.10/24", false),
+    ] {
+        let (of, length) = address.split_once('/').unwrap();
+        let prefix = Prefix {
+            address: of.parse().unwrap(),
+            length: length.parse().unwrap(),
+        };
+        let event = KernelEvent::Address(AddressMessage::lasting(3, prefix));
+        let _effects = world.on(Input::Kernel(vec![event]), NOW);
+        assert_eq!(awaits(&world), is_awaited, "{address}");
+    }
 }

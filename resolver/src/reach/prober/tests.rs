@@ -19,6 +19,7 @@ fn ground(api: Option<&str>) -> Ground {
         v4: true,
         v6: false,
         is_uplink: true,
+        awaits_address: false,
         api: api.map(Into::into),
         network: None,
     }
@@ -297,4 +298,48 @@ fn a_family_that_nobody_can_be_asked_by_follows_the_portals_word_only() {
     );
     assert!(!clocked.prober.is_tried(Family::Ipv6));
     assert_eq!(clocked.prober.poll_timeout(), None);
+}
+
+#[test]
+fn nothing_is_asked_before_there_is_an_address_to_ask_from_but_that_is_not_waited_for_long() {
+    let awaiting = || Ground {
+        awaits_address: true,
+        ..ground(Some("https://portal.test/api"))
+    };
+    let begin = || {
+        let mut clocked = Clocked::new(None);
+        let hold = Duration::from_secs(2);
+        clocked.prober = Prober::new(awaiting(), hold, hold, clocked.now);
+        let (waited, parts) = clocked.round().unwrap();
+        assert_eq!((waited, parts), (Duration::ZERO, Vec::new()));
+        assert!(clocked.prober.is_checking(clocked.now));
+        clocked
+    };
+    // It comes a moment later, and the round begins with it. That there is other news before is no reason.
+    let mut clocked = begin();
+    clocked.now = clocked.now + Duration::from_millis(1);
+    let news = Ground {
+        is_uplink: false,
+        ..awaiting()
+    };
+    clocked.prober.apply(news.clone(), clocked.now);
+    assert_eq!(clocked.round(), Some((Duration::ZERO, Vec::new())));
+    let there = Ground {
+        awaits_address: false,
+        ..news.clone()
+    };
+    clocked.prober.apply(there, clocked.now);
+    let (waited, parts) = clocked.round().unwrap();
+    assert_eq!((waited, parts.len()), (Duration::ZERO, 3));
+    // It goes, and is waited for again.
+    clocked.now = clocked.now + Duration::from_secs(60);
+    clocked.prober.handle_timeout(false, clocked.now);
+    clocked.prober.apply(news, clocked.now);
+    assert_eq!(clocked.round(), Some((Duration::ZERO, Vec::new())));
+    let until = clocked.now + ADDRESS_WAIT;
+    assert_eq!(clocked.prober.poll_timeout(), Some(until));
+    // It never comes.
+    let mut clocked = begin();
+    let (waited, parts) = clocked.round().unwrap();
+    assert_eq!((waited, parts.len()), (ADDRESS_WAIT, 3));
 }
