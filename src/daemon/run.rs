@@ -52,6 +52,9 @@ pub(crate) use beginning::{Given, listen};
 const ASKED_MAX: usize = 31;
 /// How long after the start what it needed is given back: first come the questions that have waited for us.
 const SETTLING: Duration = Duration::from_millis(100);
+/// How long after that the same is done once more: when leases, what lies behind links and the looks at the clock have come, of which the
+/// last is 35 s after the start.
+const SETTLED: Duration = Duration::from_secs(40);
 /// How long after a crowd of questions its memory is given back.
 const CROWD_SETTLING: Duration = Duration::from_secs(10);
 /// Calls of the control interface that wait for the loop.
@@ -168,6 +171,8 @@ struct Running<'a> {
     watchdog: Option<Interval>,
     /// When what the start needed, or a crowd of questions, is given back.
     settling: Option<Pin<Box<Sleep>>>,
+    /// Whether the start is still settling.
+    is_starting: bool,
     /// What is to be kept once clients are served.
     kept_first: Option<(Kept, String)>,
     /// Whether listener threads are wanted.
@@ -221,6 +226,7 @@ impl<'a> Running<'a> {
                 interval
             }),
             settling: Some(Box::pin(tokio::time::sleep(SETTLING))),
+            is_starting: true,
             kept_first: None,
             has_threads: false,
             stopping: false,
@@ -293,6 +299,9 @@ impl<'a> Running<'a> {
                 () = passed(&mut self.settling) => {
                     memory::trim();
                     memory::let_go_of_program();
+                    if std::mem::take(&mut self.is_starting) {
+                        self.settling = Some(Box::pin(tokio::time::sleep(SETTLED)));
+                    }
                     continue;
                 }
                 // Last: whatever comes in is served between the slices of a dear computation.

@@ -28,6 +28,8 @@ ROUTES = [int(size) for size in os.environ.get("ROUTES", "200000,1000000").split
 PAIRS = int(os.environ.get("PAIRS", "500"))
 IDLE = int(os.environ.get("IDLE", "60"))
 OWN = int(os.environ.get("OWN", "1000"))
+# Links that are there while a program is idle.
+TEN = 10
 MANY = [int(size) for size in os.environ.get("MANY", "10000,64000").split(",")]
 NETWORKD = "/lib/systemd/systemd-networkd"
 NAME_ADDRESS = "192.0.2.80"
@@ -86,9 +88,9 @@ def cpu(pid):
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-def resident(pid):
+def resident(pid, which="VmRSS"):
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(f"{which}:"):
             return int(line.split()[1]) / 1024
     return 0.0
 
@@ -293,8 +295,11 @@ def scale(subject):
     started = time.monotonic()
     process = subject.start()
     until("an address", has_address)
+    settle(process)
+    results = {"resident, MiB": resident(process.pid)}
+    # What a first link of others needs of the program is no part of what five hundred cost.
+    sh("ip link add a0 type veth peer name b0 && sleep 0.2 && ip link del a0")
     before, memory = settle(process), resident(process.pid)
-    results = {"resident, MiB": memory}
     batch = "\n".join(f"link add a{i} type veth peer name b{i}" for i in range(PAIRS))
     subprocess.run(["ip", "-batch", "-"], input=batch, text=True, check=True)
     after = settle(process)
@@ -313,8 +318,15 @@ def scale(subject):
             results[f"{count} foreign routes, proto {protocol}, added and deleted: CPU, s"] = settle(process) - before
         results[f"{count} foreign routes: more resident after that, MiB"] = resident(process.pid) - memory
     sh("ip link del f0")
+    for number in range(TEN // 2):
+        sh(f"ip link add t{number} type veth peer name u{number} && ip link set t{number} up && ip link set u{number} up")
     results[f"wake-ups in {IDLE} s of idleness, with a lease, without an Internet"] = idle(process, started)
     results["resident when idle, MiB"] = resident(process.pid)
+    results["resident when idle: of it no file's, MiB"] = resident(process.pid, "RssAnon")
+    if subject.name == Linnetd.name:
+        results["resident when asked once a second, MiB"] = asked(process)
+    for number in range(TEN // 2):
+        sh(f"ip link del t{number}")
     stop(subject, process)
     return results
 
@@ -327,6 +339,14 @@ def idle(process, started):
     before = wakeups(process.pid)
     time.sleep(IDLE)
     return wakeups(process.pid) - before
+
+
+def asked(process):
+    """How much memory a program has when it is asked for a new name once a second."""
+    for _ in range(IDLE):
+        answers()
+        time.sleep(1.0)
+    return resident(process.pid)
 
 
 class Internet:
@@ -363,6 +383,7 @@ def idle_with_internet(subject, folder):
     until("an address", has_address)
     until("an Internet", lambda: '"validated"' in subject.ask("status", "--json"), pause=0.2)
     results = {f"wake-ups in {IDLE} s of idleness, with a lease, with an Internet": idle(process, started)}
+    results["resident when idle and all is validated, MiB"] = resident(process.pid)
     stop(subject, process)
     subject.settings = Linnetd.settings
     for other in (router, internet.process):
