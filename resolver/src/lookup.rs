@@ -74,6 +74,8 @@ pub(crate) struct Lookup {
     pub(crate) walk: Option<Box<Walk>>,
     /// Whether that was tried.
     pub(crate) walked: bool,
+    /// Whether its walk is under way and nobody has replied to it yet.
+    pub(crate) scouts: bool,
     /// Replies that its walk has had.
     pub(crate) walk_replies: u16,
     /// What is handed on when it is in vain.
@@ -196,6 +198,7 @@ impl Lookups {
             judging: None,
             walk: None,
             walked: false,
+            scouts: false,
             walk_replies: 0,
             second_best: None,
             bogus: None,

@@ -373,6 +373,7 @@ impl Scope {
         let set = |plan: &ScopePlan| plan.upstreams.iter().cloned().collect::<BTreeSet<_>>();
         // What one network says is not told in another.
         let moved = self.moves(planned);
+        let placed = self.plan.network.is_none() && planned.network.is_some();
         if moved {
             self.group = group;
             self.forget_forms();
@@ -388,7 +389,8 @@ impl Scope {
                 || met(upstream, planned, networks, now),
                 |at| before.swap_remove(at),
             );
-            if moved {
+            // Now that it is known where this is, so is what was found out here before.
+            if moved || placed && state.has_told_nothing() {
                 state = met(state.upstream, planned, networks, now);
             }
             self.upstreams.push(state);

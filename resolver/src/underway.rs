@@ -112,6 +112,7 @@ impl Resolver {
 
     pub(crate) fn end_lookup(&mut self, id: u64, now: Instant) -> Option<Box<Lookup>> {
         let mut lookup = self.lookups.remove(id)?;
+        self.walks.end_scouting(&mut lookup);
         if let Some(judging) = lookup.judging.take() {
             self.drop_fetches(id, &judging, now);
         }

@@ -108,6 +108,11 @@ impl UpstreamState {
         }
     }
 
+    /// Whether no reply of it has been seen, and nothing is remembered of it.
+    pub(crate) fn has_told_nothing(&self) -> bool {
+        self.srtt.is_none()
+    }
+
     /// Returns what is worth remembering.
     pub(crate) fn memory(&self, now: Instant) -> Memory {
         Memory {

@@ -21,7 +21,7 @@ use crate::chain;
 use crate::conclude::{Conclusion, Version};
 use crate::event::{Channel, ExchangeId, Failure, Step, Timer};
 use crate::exchange::{Asking, Edns, Exchange, Mismatch, Purpose};
-use crate::lookup::Waiter;
+use crate::lookup::{Lookup, Waiter};
 use crate::record::parse_reply;
 use crate::recursion::{Addresses, AskId, Reach, Recursion, Settings, WalkFailure};
 use crate::wire::class;
@@ -32,6 +32,11 @@ const WALK_BUDGET: Duration = Duration::from_millis(3500);
 const REFEREE_BUDGET: Duration = Duration::from_millis(1500);
 /// How long no walk is tried after one that reached nobody.
 const BLOCKED_FOR: Duration = Duration::from_secs(900);
+/// The most walks at once that nobody has replied to yet, when nobody has replied to any lately: an outage of everything is not
+/// for each question to find out.
+const SCOUTS_MAX: usize = 64;
+/// How long a reply says that walks are let through.
+const LET_THROUGH_FOR: Duration = Duration::from_secs(2);
 
 /// Own recursion, for one network at a time.
 #[derive(Debug)]
@@ -41,6 +46,9 @@ pub(crate) struct Walks {
     /// The incarnation of the scope that it has learned in.
     learned_in: u64,
     blocked_until: Instant,
+    /// Walks under way that nobody has replied to yet.
+    scouts: usize,
+    replied_at: Option<Instant>,
 }
 
 impl Walks {
@@ -51,7 +59,16 @@ impl Walks {
             settings,
             learned_in: 0,
             blocked_until: Instant::ZERO,
+            scouts: 0,
+            replied_at: None,
         }
+    }
+
+    /// Whether another walk may begin.
+    fn has_room(&self, now: Instant) -> bool {
+        let is_let_through = |at| now.since(at) < LET_THROUGH_FOR;
+        now >= self.blocked_until
+            && (self.scouts < SCOUTS_MAX || self.replied_at.is_some_and(is_let_through))
     }
 
     /// Takes from which servers to walk; none means those of the public root.
@@ -69,6 +86,13 @@ impl Walks {
         self.blocked_until = Instant::ZERO;
     }
 
+    /// Notes that a lookup's walk was replied to, or has ended.
+    pub(crate) fn end_scouting(&mut self, lookup: &mut Lookup) {
+        if std::mem::take(&mut lookup.scouts) {
+            self.scouts = self.scouts.saturating_sub(1);
+        }
+    }
+
     /// Until when no walk is tried, because the last one reached nobody.
     pub(crate) const fn blocked_until(&self) -> Instant {
         self.blocked_until
@@ -78,6 +102,7 @@ impl Walks {
     pub(crate) fn flush(&mut self) {
         self.recursion.flush();
         self.blocked_until = Instant::ZERO;
+        self.replied_at = None;
     }
 }
 
@@ -106,7 +131,7 @@ impl Resolver {
     /// Whether a question may be resolved without the upstreams of its scope.
     pub(crate) fn may_walk_for(&self, asking: &Asking, now: Instant) -> bool {
         self.recursion_of(asking) != RecursionMode::Never
-            && now >= self.walks.blocked_until
+            && self.walks.has_room(now)
             && asking.question.class == class::IN
             && self.plan.default_scope().as_ref() == Some(&asking.scope)
             && !self.is_island(&asking.question.name)
@@ -126,6 +151,8 @@ impl Resolver {
             return;
         };
         lookup.walked = true;
+        lookup.scouts = true;
+        self.walks.scouts += 1;
         lookup.steps.push(Step::Walked(Arc::from("begun")));
         let asking = lookup.asking.clone();
         let budget = match lookup.second_best {
@@ -230,12 +257,14 @@ impl Resolver {
     }
 
     fn end_ask(&mut self, id: u64, ask: AskId) {
-        let found = self
-            .exchanges
-            .iter()
-            .find(|(_, exchange)| exchange.purpose == Purpose::Walk(id, ask.0))
-            .map(|(exchange, _)| exchange);
-        if let Some(exchange) = found {
+        let Some(lookup) = self.lookups.get(id) else {
+            return;
+        };
+        let is_meant = |exchange: &&ExchangeId| {
+            let open = self.exchanges.get(**exchange);
+            open.is_some_and(|open| open.purpose == Purpose::Walk(id, ask.0))
+        };
+        if let Some(exchange) = lookup.exchanges.iter().find(is_meant).copied() {
             self.end_exchange(exchange);
         }
     }
@@ -258,6 +287,8 @@ impl Resolver {
             return;
         };
         lookup.walk_replies = lookup.walk_replies.saturating_add(1);
+        self.walks.end_scouting(lookup);
+        self.walks.replied_at = Some(now);
         if let Some(walk) = &mut lookup.walk {
             let recursion = &mut self.walks.recursion;
             match read {
@@ -303,6 +334,7 @@ impl Resolver {
             Err(failure) => failure.to_string(),
         };
         lookup.steps.push(Step::Walked(told.into()));
+        self.walks.end_scouting(lookup);
         let question = lookup.asking.question.clone();
         let reply = done
             .as_ref()
@@ -312,6 +344,7 @@ impl Resolver {
             if lookup.walk_replies == 0 {
                 // Nobody is let through to the servers.
                 self.walks.blocked_until = now + BLOCKED_FOR;
+                self.walks.replied_at = None;
             }
             self.after_walk(id, now);
             return;

@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::model::Transport;
 use config::observing::{LoggedQueries, Observing};
 use config::time::Instant;
 use linnet::api::ObserverStatus;
@@ -147,11 +148,11 @@ impl Observers {
         &mut self,
         client: ClientId,
         peer: Option<SocketAddr>,
-        channel: Channel,
+        way: (Transport, Channel),
         wire: &[u8],
     ) {
         if let Some(tap) = &mut self.tap {
-            tap.query(client, peer, channel, wire, wall());
+            tap.query(client, peer, way, wire, wall());
         }
     }
 

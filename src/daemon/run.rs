@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::model::Transport;
 use linkmgr_io::Monitor;
 use linnet::api::Notice;
 use resolver::{ClientId, ClientQuery, Event};
@@ -344,9 +345,8 @@ impl<'a> Running<'a> {
             };
             resolver.handle_query(query, now);
             if self.observers.wants_queries() {
-                let peer = Some(asked.peer);
-                self.observers
-                    .query(client, peer, asked.channel, &asked.wire);
+                let (peer, way) = (Some(asked.peer), (asked.transport, asked.channel));
+                self.observers.query(client, peer, way, &asked.wire);
             }
         };
         ask(client, asked);
@@ -382,7 +382,8 @@ impl<'a> Running<'a> {
                     resolver.handle_query(query, now);
                     if let Some(wire) = tapped {
                         let peer = self.driver.peer_of(client);
-                        self.observers.query(client, peer, channel, &wire);
+                        let way = (Transport::Plain, channel);
+                        self.observers.query(client, peer, way, &wire);
                     }
                 }
                 Wire::Reply { exchange, wire } => {

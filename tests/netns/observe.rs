@@ -55,6 +55,7 @@ fn prometheus_gets_numbers_over_both_sockets_and_no_names() {
             assert!(numbers.value("linnet_upstream_sent_total", &upstream) >= 1.0);
             assert!(numbers.value("linnet_upstream_reply_seconds_count", &upstream) >= 1.0);
             assert!(numbers.value("linnet_upstream_works", &upstream) > 0.5);
+            assert!(numbers.value("linnet_upstream_forged_total", &upstream) < 0.5);
             shell("ip link set vpn0 down");
             until("the link is down", || {
                 dig("git.corp.test").contains("REFUSED")

@@ -1,5 +1,7 @@
 //! Cookies and spelling: forged replies are not believed, odd servers are served all the same.
 
+use config::model::Prefix;
+
 use super::world::{HOME, Say, World};
 use crate::event::{Channel, UpstreamStatus};
 use crate::wire::rcode;
@@ -167,4 +169,48 @@ fn a_path_that_swallows_cookies_is_found_out() {
     let began = world.now;
     let seen = world.ask("d.test A");
     assert_eq!(seen.at.since(began).as_millis(), 10);
+}
+
+/// After a roam the link is there before it is known which network this is.
+#[test]
+fn what_is_known_of_a_server_is_known_again_once_the_network_is() {
+    let mut world = world();
+    let place = |world: &mut World, is_known: bool| {
+        let prefix = Prefix {
+            address: [192, 0, 2, 9].into(),
+            length: 24,
+        };
+        let links = world.facts.links.values_mut();
+        for link in links.filter(|link| &*link.name == "home0") {
+            link.addresses = is_known.then_some(prefix).into_iter().collect();
+        }
+        world.apply();
+    };
+    place(&mut world, true);
+    world.server(HOME).respells = true;
+    let name = "abcdefghijklmnop.test A";
+    let row = ["abcdefghijklmnop.test 0 A 192.0.2.1"];
+    world.server(HOME).answers(name, &row);
+    world.ask(name);
+    assert_eq!(home(&world).manners, ["respells"]);
+    world.switch("home0", false);
+    place(&mut world, false);
+    world.server(HOME).silent = true;
+    world.switch("home0", true);
+    assert!(home(&world).manners.is_empty());
+    place(&mut world, true);
+    assert_eq!(home(&world).manners, ["respells"]);
+    // What it has shown itself meanwhile counts more.
+    world.switch("home0", false);
+    place(&mut world, false);
+    world.server(HOME).silent = false;
+    world.server(HOME).respells = false;
+    world.switch("home0", true);
+    world.ask(name);
+    place(&mut world, true);
+    assert!(
+        home(&world).manners.is_empty(),
+        "{:?}",
+        home(&world).manners
+    );
 }

@@ -257,3 +257,31 @@ fn a_reply_grows_older_while_its_proof_is_waited_for() {
     world.ask("a.late.test A");
     assert!(world.sent.len() > sent);
 }
+
+/// Where nobody is let through to the root, an outage shows that to a few questions; the others fail or wait as if there were none.
+#[test]
+fn an_outage_does_not_send_every_question_to_the_root() {
+    let mut story = Story::new(Judging::Unsigned, &[HOME, SECOND]);
+    // What was found out about walks has had its time.
+    story.world.sleep(1_000);
+    for server in [HOME, SECOND] {
+        story.world.server(server).silent = true;
+    }
+    story.world.sent.clear();
+    for number in 0..2_000 {
+        story.world.put(&format!("w{number}.late.test A"));
+        if number % 10 == 0 {
+            story.world.run_for(20);
+        }
+    }
+    story.world.run_for(1_000);
+    let servers = [HOME, SECOND].map(|server| server.parse().unwrap());
+    let sent = story.world.sent.iter();
+    let walked = sent.filter(|sent| !servers.contains(&sent.server)).count();
+    assert!((1..1_000).contains(&walked), "{walked}");
+    for server in [HOME, SECOND] {
+        story.world.server(server).silent = false;
+    }
+    story.world.run_for(500);
+    assert_eq!(story.world.ask("after.late.test A").rcode, 3);
+}

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::model::{Transport, Upstream};
+use config::model::Transport;
 use config::observing::DnstapConfig;
 use resolver::{Answer, Channel, ClientId, ExchangeId, Transmit};
 
@@ -80,13 +80,13 @@ impl Tap {
         &mut self,
         client: ClientId,
         peer: Option<SocketAddr>,
-        channel: Channel,
+        (transport, channel): (Transport, Channel),
         wire: &[u8],
         wall: Duration,
     ) {
         let open = Open {
             peer: peer.filter(|_| self.config.client_addresses),
-            protocol: plain(channel),
+            protocol: protocol(transport, channel),
             asked_at: wall,
         };
         if self.clients.len() < OPEN_MAX {
@@ -139,7 +139,7 @@ impl Tap {
         } = transmit;
         let open = Open {
             peer: Some(SocketAddr::new(upstream.address, upstream.port)),
-            protocol: protocol(upstream, *channel),
+            protocol: protocol(upstream.transport, *channel),
             asked_at: wall,
         };
         if self.exchanges.len() < OPEN_MAX {
@@ -194,20 +194,33 @@ fn target(config: &DnstapConfig) -> Option<Target> {
     }
 }
 
-fn plain(channel: Channel) -> Protocol {
-    if channel == Channel::Udp {
-        Protocol::Udp
-    } else {
-        Protocol::Tcp
-    }
-}
-
-fn protocol(upstream: &Upstream, channel: Channel) -> Protocol {
-    match upstream.transport {
-        Transport::Plain => plain(channel),
+fn protocol(transport: Transport, channel: Channel) -> Protocol {
+    match transport {
+        Transport::Plain if channel == Channel::Udp => Protocol::Udp,
+        Transport::Plain => Protocol::Tcp,
         Transport::Tls => Protocol::Tls,
         // dnstap has one word for both.
         Transport::Https | Transport::H3 => Protocol::Https,
         Transport::Quic => Protocol::Quic,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_encrypted_is_told_by_its_transport_and_the_rest_by_its_channel() {
+        let rows = [
+            (Transport::Plain, Channel::Udp, Protocol::Udp),
+            (Transport::Plain, Channel::Tcp, Protocol::Tcp),
+            (Transport::Tls, Channel::Tcp, Protocol::Tls),
+            (Transport::Https, Channel::Tcp, Protocol::Https),
+            (Transport::H3, Channel::Tcp, Protocol::Https),
+            (Transport::Quic, Channel::Tcp, Protocol::Quic),
+        ];
+        for (transport, channel, told) in rows {
+            assert_eq!(protocol(transport, channel), told, "{transport:?}");
+        }
     }
 }

@@ -222,6 +222,9 @@ fn upstream(scope: &str, status: &UpstreamStatus, out: &mut Exposition) {
     out.counter("linnet_upstream_sent", help, &labels, status.sent);
     let help = "Exchanges with the upstream that brought no reply.";
     out.counter("linnet_upstream_lost", help, &labels, status.lost);
+    let help =
+        "Replies in the upstream's name that were not taken for its own; somebody may be guessing.";
+    out.counter("linnet_upstream_forged", help, &labels, status.forged);
     let help = "Exchanges with the upstream that failed by something that was heard, by what.";
     for (failure, count) in failures(&status.counts) {
         let [scope, upstream, transport] = labels;

@@ -50,6 +50,7 @@ pub(super) const SLOWEST: Duration = Duration::from_secs(5);
 pub(super) struct Door {
     /// Its transport and address.
     pub(super) place: Arc<str>,
+    transport: Transport,
     /// Who may ask.
     pub(super) allow: AccessList,
     /// As which stub it answers.
@@ -83,6 +84,8 @@ pub struct Asked {
     pub peer: SocketAddr,
     /// As which stub it is to be answered.
     pub stub: Stub,
+    /// How the question came.
+    pub transport: Transport,
     /// How the answer travels.
     pub channel: Channel,
     /// The message.
@@ -129,6 +132,7 @@ impl Door {
     ) -> Self {
         Self {
             place,
+            transport: config.transport,
             allow: AccessList::new(config.address, &config.allow),
             stub: stub_of(config),
             path: Arc::clone(&config.path),
@@ -214,6 +218,7 @@ impl House {
         let asked = Asked {
             peer,
             stub: door.stub,
+            transport: door.transport,
             channel,
             wire,
         };
