@@ -116,6 +116,19 @@ impl Memory {
         self.shrink();
     }
 
+    /// Forgets the zones that are meant, but not which signatures fit.
+    pub(crate) fn forget_where(&mut self, is_meant: impl Fn(&Name) -> bool) {
+        let gone = self.zone_by_name.extract_if(.., |name, _| is_meant(name));
+        let freed: usize = gone
+            .map(|(name, (zone, _))| cost_of_zone(&name, &zone))
+            .sum();
+        self.bytes = self.bytes.saturating_sub(freed);
+        self.order.retain(|entry| match entry {
+            Entry::Zone(name) => !is_meant(name),
+            Entry::Checked(_) => true,
+        });
+    }
+
     /// Forgets zones, but not which signatures fit.
     #[cfg(test)]
     pub(crate) fn forget_zones(&mut self) {

@@ -241,6 +241,11 @@ impl Validator {
         self.memory.clear();
     }
 
+    /// Forgets the keys and cuts of the zones that are meant.
+    pub fn forget_where(&mut self, is_meant: impl Fn(&Name) -> bool) {
+        self.memory.forget_where(is_meant);
+    }
+
     /// Returns the bytes that its memory takes.
     pub fn memory_size(&self) -> usize {
         self.memory.bytes()

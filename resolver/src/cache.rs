@@ -117,8 +117,10 @@ struct Times {
 pub enum Forget<'a> {
     /// Everything.
     All,
-    /// A name and all below it, in every slot.
-    Suffix(&'a DomainName),
+    /// What tells of a name: its answers of all types, and those of aliases that lead to it; in one slot or in all.
+    Name(&'a DomainName, Option<Slot>),
+    /// What tells of a name or of any below it; in one slot or in all.
+    Suffix(&'a DomainName, Option<Slot>),
     /// One slot, which stays open.
     Slot(Slot),
 }

@@ -66,6 +66,11 @@ impl Labels {
             waiting_by_query: BTreeMap::new(),
         }
     }
+
+    /// Forgets what neighbours said of names that are meant.
+    pub(crate) fn forget(&mut self, is_meant: impl Fn(&DomainName) -> bool) {
+        self.llmnr.forget(is_meant);
+    }
 }
 
 impl Resolver {

@@ -27,6 +27,7 @@ pub mod event;
 mod exchange;
 mod failure;
 mod fetches;
+mod flush;
 mod guest;
 pub mod histogram;
 pub mod hosts;
@@ -76,11 +77,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use config::name::DomainName;
 use config::time::Instant;
 use dnssec::TrustAnchors;
 use dnssec::crypto::Algorithms;
-use policy::{DnsPlan, ScopeId};
+use policy::DnsPlan;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -105,6 +105,7 @@ use trust::Trust;
 use walks::Walks;
 
 pub use bounds::DATAGRAMS_MAX;
+pub use flush::Flush;
 pub use labels::is_never_called_out;
 pub use prospects::Prospects;
 pub use query::QUERIES_MAX;
@@ -166,17 +167,6 @@ pub struct Settings {
     pub dnssec_cache_size: usize,
     /// Seed of ids and of the choice among equals; from the operating system, or fixed in tests.
     pub seed: [u8; 32],
-}
-
-/// What to forget.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Flush {
-    /// Everything.
-    All,
-    /// A name and all below it, in every scope.
-    Suffix(DomainName),
-    /// One scope.
-    Scope(ScopeId),
 }
 
 impl Resolver {
@@ -412,30 +402,6 @@ impl Resolver {
     pub fn trace_hits(&mut self, on: bool) {
         self.trace_hits = on;
         self.shortcuts.set_open(!on);
-    }
-
-    /// Forgets; returns the number of entries dropped.
-    pub fn flush(&mut self, what: &Flush) -> usize {
-        match what {
-            Flush::All => {
-                self.trust.forget();
-                self.walks.flush();
-                self.scopes.doubt();
-                self.cache.flush(Forget::All)
-            }
-            Flush::Suffix(suffix) => {
-                // A proof for one name denies others: which ones, is not told by its name.
-                self.trust.denials.clear();
-                self.cache.flush(Forget::Suffix(suffix))
-            }
-            Flush::Scope(id) => match self.scopes.get(id) {
-                Some(scope) => {
-                    self.trust.denials.forget(scope.incarnation);
-                    self.cache.flush(Forget::Slot(scope.slot))
-                }
-                None => 0,
-            },
-        }
     }
 
     /// Returns what every scope is doing.

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::model::Prefix;
+use config::name::DomainName;
 use config::time::Instant;
 use policy::LinkId;
 use policy::multicast::{LlmnrLink, MulticastPlan};
@@ -478,6 +479,14 @@ impl Llmnr {
             until: now + lifetime,
         };
         self.known.insert((link, question), known);
+    }
+
+    /// Forgets what neighbours said of names that are meant, and that nobody had them.
+    pub(crate) fn forget(&mut self, is_meant: impl Fn(&DomainName) -> bool) {
+        self.known
+            .retain(|(_, question), _| !is_meant(&question.name));
+        self.nobody_until
+            .retain(|question, _| !is_meant(&question.name));
     }
 
     fn forget_old(&mut self, now: Instant) {

@@ -138,6 +138,11 @@ impl Recursion {
         self.roots = Roots::new(self.hints.clone());
     }
 
+    /// Forgets the delegations of zones whose names, in wire form, are meant, and the addresses of such servers.
+    pub fn forget_where(&mut self, is_meant: impl Fn(&[u8]) -> bool) {
+        self.delegations.forget_where(is_meant);
+    }
+
     /// Returns how much is remembered.
     pub fn size(&self) -> Size {
         Size {

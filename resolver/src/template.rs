@@ -9,6 +9,8 @@ use crate::event::{Channel, ExtendedError};
 use crate::record::{Field, MAX_MESSAGE, RawRecord, layout, soa_minimum};
 use crate::wire::{Envelope, HEADER, Question, Rejection, flag, option, push_opt, rcode, rtype};
 
+mod names;
+
 /// The most that a client without EDNS takes by UDP, in octets (RFC 1035 §4.2.1).
 const PLAIN_UDP_SIZE: usize = 512;
 /// The largest payload of a datagram over IPv4, in octets: headers of 20 and 8 taken off.

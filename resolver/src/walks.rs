@@ -104,6 +104,11 @@ impl Walks {
         self.blocked_until = Instant::ZERO;
         self.replied_at = None;
     }
+
+    /// Forgets the delegations of zones that are meant, and the addresses of such servers.
+    pub(crate) fn forget_where(&mut self, is_meant: impl Fn(&[u8]) -> bool) {
+        self.recursion.forget_where(is_meant);
+    }
 }
 
 impl Resolver {

@@ -135,10 +135,13 @@ pub struct WithdrawParameters {
     pub owner: String,
 }
 
-/// Parameters of `Flush`; none of them: everything.
+/// Parameters of `Flush`; none of them: everything. A name or a suffix, not both; a scope narrows either.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FlushParameters {
+    /// One name, all types, and aliases that lead to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// A name and all below it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suffix: Option<String>,

@@ -133,10 +133,14 @@ pub(crate) struct Browse {
 /// `flush`.
 #[derive(Debug, Args)]
 pub(crate) struct Flush {
-    /// This name and all below it; everything when absent
+    /// This name only, or the name of an address: all types, and aliases that lead there; everything when absent
+    #[arg(conflicts_with = "suffix")]
+    pub(crate) name: Option<String>,
+    /// This name and all below it
+    #[arg(long, value_name = "NAME")]
     pub(crate) suffix: Option<String>,
-    /// One scope
-    #[arg(long, conflicts_with = "suffix")]
+    /// In this scope only
+    #[arg(long)]
     pub(crate) scope: Option<String>,
 }
 

@@ -257,8 +257,32 @@ fn the_doctor_and_the_monitor_see_what_happens() {
                 code == 0 && text.contains("10.8.0.80") && text.contains("office@vpn0"),
                 "{text}"
             );
-            let (code, text) = office.linnet(LINNET, &["flush", "corp.test"]);
-            assert!(code == 0 && text.contains("forgotten"), "{text}");
+            // The name alone; below it nothing is meant, and elsewhere there is no such answer.
+            for (arguments, dropped) in [
+                (&["flush", "corp.test"][..], "0 answers"),
+                (
+                    &["flush", "git.corp.test", "--scope", "home@home0"],
+                    "0 answers",
+                ),
+                (
+                    &["flush", "git.corp.test", "--scope", "office@vpn0"],
+                    "1 answers",
+                ),
+            ] {
+                let (code, text) = office.linnet(LINNET, arguments);
+                assert!(
+                    code == 0 && text.starts_with(dropped),
+                    "{arguments:?} {text}"
+                );
+            }
+            office.linnet(LINNET, &["query", "git.corp.test", "AAAA"]);
+            let (code, text) = office.linnet(LINNET, &["flush", "--suffix", "corp.test"]);
+            assert!(code == 0 && !text.starts_with("0 "), "{text}");
+            let (code, text) = office.linnet(LINNET, &["flush", "--scope", "nowhere"]);
+            assert!(
+                code != 0 && text.contains("there is no scope nowhere"),
+                "{text}"
+            );
         },
     );
 }

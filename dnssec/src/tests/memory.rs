@@ -71,3 +71,27 @@ fn the_oldest_entry_goes_first() {
     let known = [0, 1, 2, 3, 4].map(|first| memory.checked(&[first; 60], 1).is_some());
     assert_eq!(known, [false, false, true, true, true]);
 }
+
+#[test]
+fn zones_that_are_meant_are_forgotten_and_leave_nothing_behind() {
+    let mut memory = Memory::new(10_000);
+    let zones = ["test", "corp.test", "a.corp.test", "xcorp.test"].map(name);
+    let insecure = Zone::Insecure("why".into());
+    for zone in &zones {
+        memory.keep_zone(zone, &insecure, Until::unsigned(10));
+    }
+    memory.keep_checked(vec![1], 10);
+    let before = memory.bytes();
+    for _ in 0..50 {
+        memory.forget_where(|zone| zone.is_in(&zones[1]));
+        let known = zones.each_ref().map(|zone| memory.zone(zone, 1).is_some());
+        assert_eq!(known, [true, false, false, true]);
+        assert!(memory.bytes() < before);
+        for zone in &zones {
+            memory.keep_zone(zone, &insecure, Until::unsigned(10));
+        }
+        assert_eq!(memory.bytes(), before);
+    }
+    memory.forget_where(|_| true);
+    assert!(memory.checked(&[1], 1).is_some(), "a signature still fits");
+}

@@ -142,13 +142,10 @@ impl Node {
         Arc::clone(template.expect("a place in use has an answer"))
     }
 
-    /// Returns QNAME in wire form.
-    pub(super) fn name(&self) -> &[u8] {
-        let question = self.template.as_ref().map(|template| template.question());
-        let question = question.unwrap_or_default();
-        question
-            .get(..question.len().saturating_sub(4))
-            .unwrap_or_default()
+    /// As [`Template::tells_of`].
+    pub(super) fn tells_of(&self, is_meant: impl Fn(&[u8]) -> bool) -> bool {
+        let template = self.template.as_ref();
+        template.is_some_and(|template| template.tells_of(is_meant))
     }
 
     /// Returns the seconds since it was stored.

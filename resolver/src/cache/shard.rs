@@ -228,8 +228,13 @@ impl Shard {
     pub(super) fn flush(&mut self, what: Forget<'_>) -> usize {
         let gone = self.nodes.matching(|node| match what {
             Forget::All => true,
-            Forget::Suffix(suffix) => {
-                wire_suffixes(node.name()).any(|name| name == suffix.as_wire())
+            Forget::Name(meant, slot) => {
+                slot.is_none_or(|slot| node.slot == slot)
+                    && node.tells_of(|name| name == meant.as_wire())
+            }
+            Forget::Suffix(suffix, slot) => {
+                let is_within = |name: &[u8]| wire_suffixes(name).any(|at| at == suffix.as_wire());
+                slot.is_none_or(|slot| node.slot == slot) && node.tells_of(is_within)
             }
             Forget::Slot(slot) => node.slot == slot,
         });

@@ -132,9 +132,20 @@ fn flushing_takes_what_it_names() {
         }
     };
     fill(&cache);
-    assert_eq!(cache.flush(Forget::Suffix(&name("corp.test"))), 4);
+    assert_eq!(cache.flush(Forget::Suffix(&name("corp.test"), None)), 4);
     assert!(has(&cache, one, "xcorp.test", 1));
     assert_eq!(cache.usage(one).entries, 1);
+    fill(&cache);
+    let corp = name("corp.test");
+    assert_eq!(cache.flush(Forget::Suffix(&corp, Some(one))), 2);
+    assert!(has(&cache, two, "a.corp.test", 1));
+    assert_eq!(cache.flush(Forget::Name(&corp, Some(one))), 0);
+    assert_eq!(cache.flush(Forget::Name(&corp, None)), 1);
+    assert!(has(&cache, two, "a.corp.test", 1));
+    assert_eq!(
+        cache.flush(Forget::Suffix(&DomainName::root(), Some(two))),
+        2
+    );
     fill(&cache);
     assert_eq!(cache.flush(Forget::Slot(one)), 3);
     assert_eq!(cache.usage(one).bytes, 0);
@@ -144,6 +155,94 @@ fn flushing_takes_what_it_names() {
         (cache.len(), cache.bytes(), cache.usage(two).entries),
         (0, 0, 0)
     );
+}
+
+#[test]
+fn flushing_a_name_takes_what_leads_to_it_and_all_its_kinds() {
+    let cache = Cache::new(1 << 20, [1; 32]);
+    let slot = cache.open();
+    let rows: [(&str, &[RawRecord]); 5] = [
+        ("host.corp.test", &[]),
+        (
+            "www.corp.test",
+            &[
+                RawRecord::alias(&name("www.corp.test"), &name("WWW.cdn.test"), 300),
+                RawRecord::alias(&name("www.cdn.test"), &name("host.corp.test"), 300),
+                RawRecord::address(&name("host.corp.test"), [10, 0, 0, 1].into(), 300),
+            ],
+        ),
+        // Nothing at the end of the alias: its target is told of in its rdata alone.
+        (
+            "old.corp.test",
+            &[RawRecord::alias(
+                &name("old.corp.test"),
+                &name("host.corp.test"),
+                300,
+            )],
+        ),
+        // A name in other rdata does not lead there.
+        (
+            "ns.corp.test",
+            &[RawRecord::new(
+                &name("ns.corp.test"),
+                rtype::NS,
+                300,
+                name("host.corp.test").as_wire().to_vec(),
+            )],
+        ),
+        ("below.host.corp.test", &[]),
+    ];
+    let fill = || {
+        for (text, records) in rows {
+            let name = name(text);
+            for record_type in [rtype::A, rtype::AAAA] {
+                for dnssec_ok in [false, true] {
+                    let question = Question {
+                        name: name.clone(),
+                        record_type,
+                        class: class::IN,
+                    };
+                    let key = Key {
+                        record_type,
+                        dnssec_ok,
+                        ..key(slot, &name)
+                    };
+                    let template = Template::build(&question, 0, records, &[], &[]);
+                    cache.insert(&key, Arc::new(template), SECOND * 60, at(0));
+                }
+            }
+        }
+    };
+    for (what, dropped, left) in [
+        (
+            "host.corp.test",
+            12,
+            &["ns.corp.test", "below.host.corp.test"][..],
+        ),
+        (
+            "www.cdn.test",
+            4,
+            &[
+                "host.corp.test",
+                "old.corp.test",
+                "ns.corp.test",
+                "below.host.corp.test",
+            ],
+        ),
+        ("corp.test", 0, &["host.corp.test", "www.corp.test"]),
+    ] {
+        fill();
+        assert_eq!(
+            cache.flush(Forget::Name(&name(what), None)),
+            dropped,
+            "{what}"
+        );
+        for text in left {
+            assert!(has(&cache, slot, text, 1), "{what} {text}");
+        }
+    }
+    fill();
+    assert_eq!(cache.flush(Forget::Suffix(&name("cdn.test"), None)), 4);
 }
 
 #[test]

@@ -174,7 +174,7 @@ impl Resolver {
         }
         // What another scope says of them would be found before it is asked.
         for name in names {
-            self.cache.flush(Forget::Suffix(&name));
+            self.cache.flush(Forget::Suffix(&name, None));
         }
         self.shortcuts.void();
         if was != is {

@@ -82,6 +82,13 @@ impl<K: Ord + Clone, V> Bounded<K, V> {
         }
     }
 
+    pub(crate) fn remove_where(&mut self, is_meant: impl Fn(&K) -> bool) {
+        for (_, gone) in self.entry_by_key.extract_if(.., |key, _| is_meant(key)) {
+            self.key_by_use.remove(&gone.used);
+            self.weight -= gone.weight;
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.entry_by_key.len()
     }
@@ -105,6 +112,13 @@ mod tests {
         map.insert("d", "d", 10);
         assert!(map.get("b").is_none());
         assert!(map.get("a").is_some());
+        assert_eq!((map.len(), map.weight()), (3, 30));
+        map.remove_where(|key| *key != "a");
+        assert_eq!((map.len(), map.weight()), (1, 10));
+        for key in ["e", "f", "g"] {
+            map.insert(key, key, 10);
+        }
+        assert!(map.get("a").is_none());
         assert_eq!((map.len(), map.weight()), (3, 30));
     }
 

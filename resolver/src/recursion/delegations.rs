@@ -114,6 +114,12 @@ impl Delegations {
         self.by_zone.remove(zone.as_wire());
     }
 
+    pub(crate) fn forget_where(&mut self, is_meant: impl Fn(&[u8]) -> bool) {
+        self.by_zone.remove_where(|zone| is_meant(zone));
+        self.addresses_by_host
+            .remove_where(|(host, _)| is_meant(host));
+    }
+
     /// Returns what is known of a server's addresses of a type; nothing in it when it is known to have none.
     pub(crate) fn addresses(
         &mut self,

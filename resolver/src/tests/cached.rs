@@ -1,7 +1,10 @@
 //! What is kept, for how long, and for whom; and what concurrent questions share.
 
+use policy::ScopeId;
+
 use super::message::{Ask, asked};
 use super::world::{HOME, OFFICE, Say, World};
+use crate::Flush;
 use crate::wire::rcode;
 
 #[test]
@@ -125,6 +128,58 @@ fn a_scope_never_gets_the_answers_of_another() {
     world.switch("vpn0", false);
     let seen = world.ask("a.corp.test A");
     assert_eq!(seen.answers, ["a.corp.test 300 A 6.6.6.6"]);
+}
+
+#[test]
+fn what_is_forgotten_is_asked_for_again_and_nothing_else_is() {
+    let mut world = World::new();
+    let name = |text: &str| text.parse().unwrap();
+    let names = ["a.test", "b.a.test", "c.test", "www.test"];
+    let questions = |world: &mut World| {
+        for name in names {
+            for record_type in ["A", "AAAA"] {
+                world.ask(&format!("{name} {record_type}"));
+            }
+        }
+        let sent = world.take_sent().into_iter();
+        let mut asked: Vec<String> = sent
+            .map(|line| line.split(' ').nth(1).unwrap().to_owned())
+            .collect();
+        asked.dedup();
+        asked
+    };
+    for name in names {
+        let home = world.server(HOME);
+        home.answers(&format!("{name} A"), &[&format!("{name} 300 A 192.0.2.1")]);
+        home.says(&format!("{name} AAAA"), Say::NoRecords(300, 300));
+    }
+    let alias = ["www.test 300 CNAME a.test", "a.test 300 A 192.0.2.1"];
+    world.server(HOME).answers("www.test A", &alias);
+    questions(&mut world);
+    let here = || Some(ScopeId("home@home0".into()));
+    let elsewhere = || Some(ScopeId("office@vpn0".into()));
+    let rows: [(Flush, usize, &[&str]); 8] = [
+        (Flush::Name(name("test"), None), 0, &[]),
+        (
+            Flush::Name(name("a.test"), None),
+            3,
+            &["a.test", "www.test"],
+        ),
+        (Flush::Name(name("b.a.test"), here()), 2, &["b.a.test"]),
+        (Flush::Name(name("b.a.test"), elsewhere()), 0, &[]),
+        (
+            Flush::Suffix(name("a.test"), here()),
+            5,
+            &["a.test", "b.a.test", "www.test"],
+        ),
+        (Flush::Suffix(name("test"), elsewhere()), 0, &[]),
+        (Flush::Scope(ScopeId("home@home0".into())), 8, &names),
+        (Flush::All, 8, &names),
+    ];
+    for (what, dropped, asked) in rows {
+        assert_eq!(world.resolver.flush(&what), dropped, "{what:?}");
+        assert_eq!(questions(&mut world), asked, "{what:?}");
+    }
 }
 
 #[test]

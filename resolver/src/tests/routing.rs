@@ -219,12 +219,12 @@ fn a_flush_forgets_what_it_names_and_nothing_else() {
             vec!["www.example.test", "git.corp.test", "rig.lab.test"],
         ),
         (
-            Flush::Suffix("corp.test".parse().unwrap()),
+            Flush::Suffix("corp.test".parse().unwrap(), None),
             1,
             vec!["git.corp.test"],
         ),
         (
-            Flush::Suffix("test".parse().unwrap()),
+            Flush::Suffix("test".parse().unwrap(), None),
             3,
             vec!["www.example.test", "git.corp.test", "rig.lab.test"],
         ),

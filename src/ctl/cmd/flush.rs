@@ -4,6 +4,7 @@ use std::io::Write;
 
 use linnet::api::{FlushParameters, FlushReply};
 
+use crate::cmd::query::reversed;
 use crate::connection::Connection;
 use crate::options::Flush;
 use crate::output::Output;
@@ -16,6 +17,7 @@ pub(crate) fn run(
     out: &mut Output<impl Write>,
 ) -> Result<Exit, Failed> {
     let parameters = FlushParameters {
+        name: flush.name.map(|name| reversed(&name).unwrap_or(name)),
         suffix: flush.suffix,
         scope: flush.scope,
     };

@@ -138,21 +138,30 @@ impl World {
     }
 
     fn flush(&mut self, parameters: &FlushParameters) -> Reply {
-        let FlushParameters { suffix, scope } = parameters;
-        let what = match (suffix, scope) {
-            (Some(_), Some(_)) => return invalid_parameter("scope"),
-            (Some(suffix), None) => match suffix.parse() {
-                Ok(suffix) => Flush::Suffix(suffix),
+        let FlushParameters {
+            name,
+            suffix,
+            scope,
+        } = parameters;
+        let mut id = None;
+        if let Some(scope) = scope {
+            id = self.plan.dns.scopes.keys().find(|id| *id.0 == **scope);
+            if id.is_none() {
+                return error("NoSuchScope", format!("there is no scope {scope}"));
+            }
+        }
+        let id = id.cloned();
+        let what = match (name, suffix) {
+            (Some(_), Some(_)) => return invalid_parameter("suffix"),
+            (Some(name), None) => match name.parse() {
+                Ok(name) => Flush::Name(name, id),
+                Err(_) => return invalid_parameter("name"),
+            },
+            (None, Some(suffix)) => match suffix.parse() {
+                Ok(suffix) => Flush::Suffix(suffix, id),
                 Err(_) => return invalid_parameter("suffix"),
             },
-            (None, Some(scope)) => {
-                let known = self.plan.dns.scopes.keys().find(|id| *id.0 == **scope);
-                match known {
-                    Some(id) => Flush::Scope(id.clone()),
-                    None => return error("NoSuchScope", format!("there is no scope {scope}")),
-                }
-            }
-            (None, None) => Flush::All,
+            (None, None) => id.map_or(Flush::All, Flush::Scope),
         };
         let dropped = u64::try_from(self.resolver.flush(&what)).unwrap_or(u64::MAX);
         done(&FlushReply { dropped })

@@ -409,6 +409,21 @@ fn a_bad_parameter_is_named() {
         (
             Method::Flush(FlushParameters {
                 suffix: Some("a..b".to_owned()),
+                ..FlushParameters::default()
+            }),
+            "suffix",
+        ),
+        (
+            Method::Flush(FlushParameters {
+                name: Some("a..b".to_owned()),
+                ..FlushParameters::default()
+            }),
+            "name",
+        ),
+        (
+            Method::Flush(FlushParameters {
+                name: Some("a.test".to_owned()),
+                suffix: Some("test".to_owned()),
                 scope: None,
             }),
             "suffix",

@@ -198,7 +198,7 @@ pub(super) fn strike(
             pause(luck, 100, 500);
             configure(office, "\"192.0.2.53\", \"192.0.2.54\"");
             linnetd.signal(libc::SIGHUP);
-            let (code, text) = office.linnet(LINNET, &["flush", "pub.test"]);
+            let (code, text) = office.linnet(LINNET, &["flush", "--suffix", "pub.test"]);
             assert_eq!(code, 0, "{text}");
         }
         _ => {
