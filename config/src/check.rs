@@ -133,6 +133,7 @@ fn resolver(said: &Table, resolver: &mut ResolverConfig, findings: &mut Findings
         said.boolean("discover-encrypted"),
         &mut resolver.discover_encrypted,
     );
+    lay(said.boolean("http3"), &mut resolver.http3);
     if let Some([path]) = said.texts("tls-roots") {
         if path.get_ref().is_empty() {
             let help = Some("leave it out for the system's own certificates".to_owned());

@@ -116,6 +116,8 @@ pub struct ResolverConfig {
     pub trust_anchor_rollover: bool,
     /// Whether plain upstreams are asked for encrypted forms of theirs (RFC 9462).
     pub discover_encrypted: bool,
+    /// Whether HTTPS upstreams are asked by HTTP/3 where that gets through.
+    pub http3: bool,
     /// File or directory of certificates of authorities that replaces the system's.
     pub tls_roots: Option<String>,
     /// Multicast DNS on ordinary links, where a profile does not say.
@@ -156,6 +158,7 @@ impl Default for ResolverConfig {
             trust_anchors: None,
             trust_anchor_rollover: true,
             discover_encrypted: false,
+            http3: false,
             tls_roots: None,
             mdns: MdnsMode::Resolve,
             llmnr: LlmnrMode::Off,
@@ -427,6 +430,14 @@ impl Upstream {
             pins: Some(Arc::new([])),
             ..self.clone()
         }
+    }
+
+    /// Returns the same HTTPS server by HTTP/3, at the same port (RFC 9114 §3.1).
+    pub fn by_http3(&self) -> Option<Self> {
+        (self.transport == Transport::Https).then(|| Self {
+            transport: Transport::H3,
+            ..self.clone()
+        })
     }
 
     /// Whether anybody at its address is believed, though what he is told is encrypted.

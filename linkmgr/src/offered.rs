@@ -193,10 +193,13 @@ pub(crate) fn service(octets: &[u8]) -> Option<(Transport, u16, Option<Arc<str>>
             _ => {}
         }
     }
-    let transport = transports
-        .into_iter()
-        .find(|transport| *transport != Transport::Https || path.is_some())?;
-    let path = path.filter(|_| transport == Transport::Https);
+    let speakable = |transport: &&Transport| !transport.is_http() || path.is_some();
+    // HTTP/3 beside others is left to what is decided for all HTTPS upstreams alike.
+    let mut usual = transports.iter().filter(speakable);
+    let transport = *usual
+        .find(|transport| **transport != Transport::H3)
+        .or_else(|| transports.iter().find(speakable))?;
+    let path = path.filter(|_| transport.is_http());
     Some((
         transport,
         port.unwrap_or_else(|| transport.default_port()),
@@ -214,6 +217,7 @@ fn protocols(value: &[u8]) -> Option<Vec<Transport>> {
             b"dot" => transports.push(Transport::Tls),
             b"h2" => transports.push(Transport::Https),
             b"doq" => transports.push(Transport::Quic),
+            b"h3" => transports.push(Transport::H3),
             _ => {}
         }
     }
@@ -259,7 +263,7 @@ mod tests {
 
     #[test]
     fn an_encrypted_resolver_has_the_first_transport_that_can_be_spoken() {
-        let rows: [(&[u8], Option<&str>); 7] = [
+        let rows: [(&[u8], Option<&str>); 9] = [
             (
                 b"\0\x01\0\x04\x03dot",
                 Some("tls://[2001:db8::53]:853#dns.example"),
@@ -271,6 +275,14 @@ mod tests {
             (
                 b"\0\x01\0\x03\x02h2\0\x07\0\x0e/dns-query{?a}",
                 Some("https://dns.example/dns-query"),
+            ),
+            (
+                b"\0\x01\0\x06\x02h3\x02h2\0\x07\0\x0e/dns-query{?a}",
+                Some("https://dns.example/dns-query"),
+            ),
+            (
+                b"\0\x01\0\x03\x02h3\0\x07\0\x0e/dns-query{?a}",
+                Some("h3://dns.example/dns-query"),
             ),
             // HTTPS without a path.
             (b"\0\x01\0\x03\x02h2", None),
@@ -289,6 +301,7 @@ mod tests {
             let wanted = expected.map(|text| match text {
                 text if text.starts_with("tls") => (Transport::Tls, 853, None),
                 text if text.starts_with("quic") => (Transport::Quic, 854, None),
+                text if text.starts_with("h3") => (Transport::H3, 443, Some("/dns-query".into())),
                 _ => (Transport::Https, 443, Some("/dns-query".into())),
             });
             assert_eq!(text, wanted, "{parameters:?}");

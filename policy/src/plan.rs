@@ -109,6 +109,8 @@ pub struct ScopePlan {
     pub upstreams: Vec<Upstream>,
     /// Whether plain ones are asked for encrypted forms of theirs (RFC 9462).
     pub discovers: bool,
+    /// Whether HTTPS ones are asked by HTTP/3 where that gets through.
+    pub http3: bool,
     /// How one is chosen.
     pub selection: Selection,
     /// Validation.

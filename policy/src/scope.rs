@@ -267,6 +267,7 @@ impl<'a> Scopes<'a> {
             state,
             upstreams,
             discovers: config.resolver.discover_encrypted,
+            http3: config.resolver.http3,
             selection: dns.selection.unwrap_or(config.resolver.selection),
             dnssec: dns.dnssec.unwrap_or(config.resolver.dnssec),
             recursion,

@@ -120,7 +120,7 @@ fn read(upstream: &Upstream, rdata: &[u8]) -> Option<(u16, Vec<Upstream>)> {
             port: port.unwrap_or_else(|| transport.default_port()),
             ..upstream.clone()
         };
-        if transport == Transport::Https {
+        if transport.is_http() {
             form.path = Some(path.as_deref()?.into());
         }
         Some(form)
@@ -128,7 +128,8 @@ fn read(upstream: &Upstream, rdata: &[u8]) -> Option<(u16, Vec<Upstream>)> {
     Some((priority, transports.into_iter().filter_map(form).collect()))
 }
 
-/// Reads `alpn`: the transports that we speak, in the server's order.
+/// Reads `alpn`: the transports that we speak, in the server's order. HTTP/3 beside HTTP/2 is no form of its own: whether the one
+/// that is goes by it, is decided for all HTTPS upstreams alike.
 fn protocols(value: &[u8]) -> Option<Vec<Transport>> {
     let mut transports = Vec::new();
     let mut reader = Reader::new(value);
@@ -138,9 +139,13 @@ fn protocols(value: &[u8]) -> Option<Vec<Transport>> {
             b"dot" => Transport::Tls,
             b"h2" => Transport::Https,
             b"doq" => Transport::Quic,
+            b"h3" => Transport::H3,
             _ => continue,
         };
         transports.push(transport);
+    }
+    if transports.contains(&Transport::Https) {
+        transports.retain(|transport| *transport != Transport::H3);
     }
     Some(transports)
 }
@@ -196,13 +201,23 @@ mod tests {
                     (key::IPV4HINT, &[9, 9, 9, 9, 192, 0, 2, 1]),
                 ],
             ),
+            // By HTTP/3 alone.
+            record(
+                4,
+                &[
+                    (key::ALPN, b"\x02h3"),
+                    (key::PORT, &[0x20, 0xfb]),
+                    (key::DOHPATH, b"/q{?dns}"),
+                ],
+            ),
         ];
         assert_eq!(
             forms(&records),
             [
                 "tls://192.0.2.1:8853",
                 "https://192.0.2.1/dns-query",
-                "quic://192.0.2.1"
+                "quic://192.0.2.1",
+                "h3://192.0.2.1:8443/q"
             ]
         );
     }
@@ -218,6 +233,7 @@ mod tests {
             record(1, &[DOT, DOT]),
             record(1, &[(key::ALPN, b"\x09dot")]),
             record(1, &[(key::ALPN, b"\x02h2")]),
+            record(1, &[(key::ALPN, b"\x02h3")]),
             record(
                 1,
                 &[

@@ -18,6 +18,7 @@ use crate::conclude::Conclusion;
 use crate::designation;
 use crate::exchange::{Asking, Whom};
 use crate::lookup::Waiter;
+use crate::networks::Networks;
 use crate::scope::Scope;
 use crate::upstream::UpstreamState;
 use crate::wire::{Question, class, rtype};
@@ -88,11 +89,12 @@ impl Resolver {
             lifetime = Duration::from_secs(ttl.unwrap_or(0).into()).clamp(AGAIN_MIN, AGAIN_MAX);
         }
         if let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation) {
-            scope.take_forms(Discovered {
+            let found = Discovered {
                 plain: plain.clone(),
                 forms,
                 ask_at: now + lifetime,
-            });
+            };
+            scope.take_forms(found, &self.networks, now);
         }
     }
 }
@@ -127,7 +129,7 @@ impl Scope {
         due
     }
 
-    fn take_forms(&mut self, found: Discovered) {
+    fn take_forms(&mut self, found: Discovered, networks: &Networks, now: Instant) {
         let known = self
             .discovered
             .iter_mut()
@@ -137,39 +139,55 @@ impl Scope {
         };
         *known = found;
         let upstreams = self.take_states();
-        self.seat(upstreams);
+        self.seat(upstreams, networks, now);
     }
 
-    /// Seats the upstreams of the plan, each after its encrypted forms; states that are known stay.
-    pub(crate) fn seat(&mut self, mut known: Vec<UpstreamState>) {
+    /// Seats the upstreams of the plan, each after its forms; states that are known stay. What goes by HTTPS has a form by HTTP/3
+    /// where that is wanted.
+    pub(crate) fn seat(
+        &mut self,
+        mut known: Vec<UpstreamState>,
+        networks: &Networks,
+        now: Instant,
+    ) {
         let planned = self.plan.upstreams.clone();
         self.discovered
             .retain(|found| self.plan.discovers && planned.contains(&found.plain));
         let mut seated: Vec<UpstreamState> = Vec::new();
-        let mut take = |upstream: &Upstream, optional: bool| {
-            if seated.iter().any(|state| state.upstream == *upstream) {
+        let mut take = |upstream: &Upstream, before: Option<&Upstream>| {
+            // What is configured by itself has its own place.
+            let has_place = before.is_some() && planned.contains(upstream);
+            if has_place || seated.iter().any(|state| state.upstream == *upstream) {
                 return;
             }
             let at = known.iter().position(|state| state.upstream == *upstream);
-            let state = at.map(|at| known.swap_remove(at));
-            if let Some(state) =
-                state.or_else(|| optional.then(|| UpstreamState::untried(upstream.clone())))
-            {
-                seated.push(state);
-            }
+            let state = match (at.map(|at| known.swap_remove(at)), before) {
+                (Some(state), before) => state.seated(before.cloned()),
+                (None, Some(before)) => {
+                    let memory = self.plan.network.as_ref();
+                    let memory = memory.and_then(|network| networks.memory(network, upstream));
+                    UpstreamState::form(upstream.clone(), before.clone(), memory, now)
+                }
+                (None, None) => return,
+            };
+            seated.push(state);
         };
+        let by_http3 = |upstream: &Upstream| upstream.by_http3().filter(|_| self.plan.http3);
         for upstream in &planned {
             let forms = self
                 .discovered
                 .iter()
                 .filter(|found| found.plain == *upstream);
             for form in forms.flat_map(|found| &found.forms) {
-                // What is configured by itself has its own place.
-                if !planned.contains(form) {
-                    take(form, true);
+                if let Some(form) = by_http3(form) {
+                    take(&form, Some(upstream));
                 }
+                take(form, Some(upstream));
             }
-            take(upstream, false);
+            if let Some(form) = by_http3(upstream) {
+                take(&form, Some(upstream));
+            }
+            take(upstream, None);
         }
         self.put_states(seated);
     }

@@ -233,6 +233,7 @@ impl Resolver {
         self.apply_neighbours(now);
         self.apply_labels(now);
         self.attend(now);
+        self.warm_new(now);
     }
 
     /// Takes what was remembered of networks, as [`Event::Networks`] told it, before the first plan; returns whether it

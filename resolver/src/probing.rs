@@ -7,12 +7,13 @@
 //! lookup has its answer ─► what is still under way tells how late it is, or that it is lost
 //! ```
 //!
-//! A copy goes where its question may go: to upstreams of the same scope. Without questions nothing is sent. What a copy's
+//! A copy goes where its question may go: to upstreams of the same scope. Without questions nothing is sent, but for the first message
+//! to an encrypted upstream of the default scope, which makes its connection. What a copy's
 //! reply says is told to nobody.
 
 use std::time::Duration;
 
-use config::model::Upstream;
+use config::model::{Transport, Upstream};
 use config::name::DomainName;
 use config::time::Instant;
 use policy::ScopeState;
@@ -22,7 +23,7 @@ use crate::event::{Channel, ExchangeId, Timer};
 use crate::exchange::{Asking, Edns, Exchange, Purpose, Whom};
 use crate::learn::{is_answer, is_trial, told_by};
 use crate::record::ParsedReply;
-use crate::upstream::Outcome;
+use crate::upstream::{Outcome, UpstreamState};
 use crate::wire::{Question, class, rtype};
 
 /// How long the reply to a message is waited for that only tells how its upstream does.
@@ -46,8 +47,20 @@ impl Resolver {
         self.discover(asking, now);
     }
 
-    /// Connects to the encrypted upstreams of the default scope, by a question about the root that tells nothing of anybody.
+    /// Connects anew to the encrypted upstreams of the default scope.
     pub(crate) fn warm(&mut self, now: Instant) {
+        self.warm_where(|_| true, now);
+    }
+
+    /// Connects to those encrypted upstreams of the default scope that nothing was ever sent to, so that the first question finds
+    /// a connection, whether or not anything is to be proven of them.
+    pub(crate) fn warm_new(&mut self, now: Instant) {
+        self.warm_where(|state| !state.was_asked(), now);
+    }
+
+    /// Connects by a question about the root that tells nothing of anybody. Forms that are only tried wait for a real question, but for
+    /// those by HTTP/3: who is asked by HTTPS hears no more by them.
+    fn warm_where(&mut self, is_meant: impl Fn(&UpstreamState) -> bool, now: Instant) {
         let Some(id) = self.plan.default_scope() else {
             return;
         };
@@ -57,9 +70,12 @@ impl Resolver {
         if scope.plan.state != ScopeState::Ready {
             return;
         }
-        let encrypted = scope.plan.upstreams.iter();
-        let encrypted = encrypted.filter(|upstream| upstream.transport.is_encrypted());
-        let encrypted: Vec<Upstream> = encrypted.cloned().collect();
+        let meant = scope.states().filter(|state| {
+            let is_h3 = state.upstream.transport == Transport::H3;
+            let is_in_use = is_h3 || !state.is_untried();
+            state.upstream.transport.is_encrypted() && is_in_use && is_meant(state)
+        });
+        let meant: Vec<Upstream> = meant.map(|state| state.upstream.clone()).collect();
         let asking = Asking {
             incarnation: scope.incarnation,
             scope: id,
@@ -76,7 +92,7 @@ impl Resolver {
             mark: 0,
             fleeting: false,
         };
-        for upstream in encrypted {
+        for upstream in meant {
             self.send_probe(&asking, upstream, None, now);
         }
     }

@@ -176,18 +176,18 @@ impl Scope {
         cache: &Cache,
         now: Instant,
     ) -> Self {
-        Self {
+        let mut scope = Self {
             incarnation,
             slot: cache.open(),
             plan: plan.clone(),
             group: GroupId(incarnation),
             discovered: Vec::new(),
-            upstreams: plan
-                .upstreams
-                .iter()
-                .map(|upstream| met(upstream.clone(), plan, networks, now))
-                .collect(),
-        }
+            upstreams: Vec::new(),
+        };
+        let planned = plan.upstreams.iter().cloned();
+        let states = planned.map(|upstream| met(upstream, plan, networks, now));
+        scope.seat(states.collect(), networks, now);
+        scope
     }
 
     /// Returns how its messages go.
@@ -295,11 +295,14 @@ impl Scope {
         working
     }
 
-    /// Whether a plain upstream has an encrypted form that works: it comes after all that work, however fast it is.
+    /// Whether an upstream has a form that works: it comes after all that work, however fast it is.
     fn has_form(&self, state: &UpstreamState) -> bool {
-        let same = |form: &UpstreamState| {
-            let (form, plain) = (&form.upstream, &state.upstream);
-            form.address == plain.address && form.zone == plain.zone
+        let same = |form: &UpstreamState| match &form.before {
+            Some(before) => *before == state.upstream,
+            None => {
+                let (form, plain) = (&form.upstream, &state.upstream);
+                form.address == plain.address && form.zone == plain.zone
+            }
         };
         !state.is_optional()
             && self
@@ -397,8 +400,12 @@ impl Scope {
         }
         self.plan = planned.clone();
         let mut known = self.take_states();
+        if moved {
+            // A form that worked there is one that was never met here.
+            before.clear();
+        }
         known.extend(before);
-        self.seat(known);
+        self.seat(known, networks, now);
         self
     }
 

@@ -7,6 +7,7 @@ mod counts;
 mod failover;
 mod guests;
 mod guises;
+mod http3;
 mod islands;
 mod local;
 pub(crate) mod message;

@@ -8,7 +8,7 @@ mod manners;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::model::Upstream;
+use config::model::{Transport, Upstream};
 use config::time::Instant;
 
 use crate::event::{Channel, Failure, UpstreamStatus};
@@ -50,8 +50,10 @@ const WATCHED_MAX: u8 = 4;
 #[derive(Debug, Clone)]
 pub(crate) struct UpstreamState {
     pub(crate) upstream: Upstream,
-    /// Whether it only stands before a plain one, as long as it works.
+    /// Whether it only stands before another one, as long as it works.
     optional: bool,
+    /// The upstream of the plan that it is a form of and stands before; of one that stands in the plan itself, nothing.
+    pub(crate) before: Option<Upstream>,
     health: Health,
     srtt: Option<Duration>,
     /// By how much round trips differ from that, smoothed.
@@ -73,12 +75,35 @@ impl UpstreamState {
         Self::remembered(upstream, &Memory::default(), Instant::ZERO)
     }
 
-    /// Begins with a form of a plain upstream that is tried beside real questions, and used when it works.
-    pub(crate) fn untried(upstream: Upstream) -> Self {
+    /// Begins with a form of an upstream, which stands before that. Of one that goes by HTTP/3 it counts how it did when this network
+    /// was left; any other, and one that was never met here, is tried beside real questions, and used when it works.
+    pub(crate) fn form(
+        upstream: Upstream,
+        before: Upstream,
+        memory: Option<&Memory>,
+        now: Instant,
+    ) -> Self {
+        let memory = memory.filter(|_| upstream.transport == Transport::H3);
+        let state = match memory {
+            Some(memory) => Self::remembered(upstream, memory, now),
+            None => Self {
+                health: Health::failing(Why::Untried),
+                ..Self::new(upstream)
+            },
+        };
         Self {
             optional: true,
-            health: Health::failing(Why::Untried),
-            ..Self::new(upstream)
+            before: Some(before),
+            ..state
+        }
+    }
+
+    /// Returns it in another place: before another one, or in the plan itself.
+    pub(crate) fn seated(self, before: Option<Upstream>) -> Self {
+        Self {
+            optional: before.is_some() || self.upstream.is_anybody(),
+            before,
+            ..self
         }
     }
 
@@ -92,6 +117,7 @@ impl UpstreamState {
         };
         Self {
             optional: upstream.is_anybody(),
+            before: None,
             upstream,
             health,
             srtt: memory
@@ -162,12 +188,12 @@ impl UpstreamState {
         self.health.is_failing()
     }
 
-    /// Whether it is a form of a plain one that stands before it.
+    /// Whether it is a form of another one that it stands before.
     pub(crate) fn is_optional(&self) -> bool {
         self.optional
     }
 
-    /// Whether it stands before a plain one that is asked in its place, until it has shown that it works.
+    /// Whether it stands before one that is asked in its place, until it has shown that it works.
     pub(crate) fn is_untried(&self) -> bool {
         self.optional && self.is_failing()
     }
@@ -209,6 +235,11 @@ impl UpstreamState {
     /// Whether there is room for one more exchange that only tells how it does.
     pub(crate) fn may_watch(&self) -> bool {
         self.watched < WATCHED_MAX
+    }
+
+    /// Whether anything was ever sent to it.
+    pub(crate) fn was_asked(&self) -> bool {
+        self.sent > 0
     }
 
     pub(crate) fn note_sent(&mut self) {

@@ -269,6 +269,13 @@ const MAIN: &[Key] = &[
     ),
     key(
         Section::Resolver,
+        "http3",
+        Syntax::Boolean,
+        Some("false"),
+        "Whether https:// upstreams are asked by HTTP/3 where that gets through, and by HTTP/2 elsewhere; which of them it is, is found out beside real questions and remembered for each network.",
+    ),
+    key(
+        Section::Resolver,
         "tls-roots",
         Syntax::Text(Form::Path),
         None,

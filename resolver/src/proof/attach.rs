@@ -43,6 +43,8 @@ impl Resolver {
         };
         let fresh: Vec<Upstream> = scope
             .states()
+            // A form shows first that it works; nobody waits for that.
+            .filter(|state| state.before.is_none() || !state.is_untried())
             .filter(|state| state.proof.is_fresh())
             .map(|state| state.upstream.clone())
             .collect();

@@ -199,6 +199,38 @@ fn opportunistic_tls_is_tried_beside_the_first_question_and_used_when_it_works()
 }
 
 #[test]
+fn encrypted_upstreams_have_a_connection_before_the_first_question_in_every_mode() {
+    let home = "match = { name = \"home*\" }\n[dns]\nupstreams = [\"192.0.2.53\", \"tls://192.0.2.53#dns.example\", \"https://dns.example/q@192.0.2.54\"]\n";
+    let office = "match = { name = \"vpn*\" }\n[dns]\nupstreams = [\"tls://10.8.0.1#corp.test\"]\nclaims = [\"corp.test\"]\n";
+    let opened = ["192.0.2.53 . NS by tcp", "192.0.2.54 . NS by tcp"];
+    for mode in ["off", "observe", "enforce"] {
+        let main = format!("[resolver]\ndnssec = \"{mode}\"\n");
+        let mut world = World::with(&main, &[("home", home), ("office", office)]);
+        assert_eq!(world.take_sent(), opened, "{mode}");
+        // A plan that changes nothing opens nothing; another network does.
+        world.run();
+        world.apply();
+        assert_eq!(world.take_sent(), [""; 0], "{mode}");
+        world.switch("home0", false);
+        assert_eq!(world.take_sent(), [""; 0], "{mode}");
+        world.switch("home0", true);
+        assert_eq!(world.take_sent(), opened, "{mode}");
+    }
+    // Where something is to be proven, the questions of the proof are the first.
+    let auto = "[resolver]\ndnssec = \"auto\"\n";
+    let mut world = World::with(auto, &[("home", home), ("office", office)]);
+    let sent = world.take_sent();
+    assert!(
+        !sent.is_empty() && sent.iter().all(|line| !line.contains(" . NS ")),
+        "{sent:?}"
+    );
+    // A full tunnel has all names, and the first message.
+    let all = office.replace("claims = [\"corp.test\"]", "default = \"exclusive\"");
+    let mut world = World::with(super::world::PLAIN, &[("home", home), ("office", &all)]);
+    assert_eq!(world.take_sent(), ["10.8.0.1 . NS by tcp"]);
+}
+
+#[test]
 fn encrypted_forms_are_asked_for_by_switch_tried_and_used_when_they_work() {
     let main = "[resolver]\ndnssec = \"off\"\ndiscover-encrypted = true\n";
     let mut world = World::with(main, &[]);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use config::Config;
 use config::layer::{Layer, LayerKind, Origin, Rank};
-use config::model::{ProfileId, RecursionMode};
+use config::model::{ProfileId, RecursionMode, Transport};
 use config::name::DomainName;
 use config::time::Instant;
 use policy::facts::DefaultRoute;
@@ -92,6 +92,8 @@ pub(crate) struct Server {
     pub(crate) swallows_cookies: bool,
     /// Datagrams do not reach it.
     pub(crate) deaf: bool,
+    /// By this transport nothing reaches it, or this is what comes of it.
+    pub(crate) shut: Option<(Transport, Option<Failure>)>,
     /// By stream it takes up one question after the other; until when it is busy.
     pub(crate) in_turn: bool,
     busy_until: Instant,
@@ -107,6 +109,7 @@ pub(crate) struct Sent {
     pub(crate) scope: ScopeId,
     pub(crate) link: Option<LinkId>,
     pub(crate) server: IpAddr,
+    pub(crate) transport: Transport,
     pub(crate) channel: Channel,
     pub(crate) asked: Ask,
     pub(crate) mark: u32,
@@ -195,6 +198,7 @@ impl World {
             demands_cookie: false,
             swallows_cookies: false,
             deaf: false,
+            shut: None,
             in_turn: false,
             busy_until: Instant::ZERO,
             says: BTreeMap::new(),
@@ -461,6 +465,7 @@ impl World {
             scope: scope.expect("a message is for a scope of the plan in force"),
             link: transmit.link.as_ref().and_then(|link| link.id),
             server: transmit.upstream.address,
+            transport: transmit.upstream.transport,
             channel: transmit.channel,
             asked,
             mark: transmit.mark,
@@ -604,6 +609,9 @@ impl Server {
     /// What it says of a message before it looks at the question.
     fn objects(&self, sent: &Sent) -> Option<Say> {
         let cookie = sent.cookie();
+        if let Some((_, failure)) = self.shut.filter(|(shut, _)| *shut == sent.transport) {
+            return Some(failure.map_or(Say::Silence, Say::Fail));
+        }
         if self.deaf && sent.channel == Channel::Udp {
             return Some(Say::Silence);
         }
