@@ -16,6 +16,7 @@ use crate::stub_tcp::{CONNECTIONS_MAX, IN_FLIGHT_MAX};
 
 mod calls;
 mod cuts;
+mod hostile;
 mod servers;
 mod streams;
 mod visits;

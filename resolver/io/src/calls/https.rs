@@ -3,7 +3,7 @@
 use std::io;
 use std::net::TcpStream as StdStream;
 
-use bytes::Bytes;
+use bytes::{Buf, BufMut as _, Bytes};
 use h2::client::SendRequest;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, StatusCode};
@@ -19,7 +19,9 @@ use crate::tls::{self, Peer};
 /// What is sent and taken (RFC 8484 §6).
 const DNS_MESSAGE: &str = "application/dns-message";
 /// The longest reply.
-const REPLY_MAX: usize = u16::MAX as usize;
+pub(super) const REPLY_MAX: usize = u16::MAX as usize;
+/// The longest head of a response, in octets.
+pub(super) const HEAD_MAX: u32 = 16 << 10;
 
 /// A connection.
 #[derive(Debug)]
@@ -40,7 +42,10 @@ pub(super) async fn connect(like: &Transmit, peer: &Peer) -> Result<Line, Failur
     if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
         return Err(Failure::Http(HttpFault::NoHttp2));
     }
-    let (requests, connection) = h2::client::handshake(stream)
+    let mut builder = h2::client::Builder::new();
+    builder.enable_push(false).max_header_list_size(HEAD_MAX);
+    let (requests, connection) = builder
+        .handshake(stream)
         .await
         .map_err(|error| http_failure(&error))?;
     let task = tokio::spawn(async move {
@@ -89,15 +94,22 @@ async fn ask(requests: SendRequest<Bytes>, uri: &str, wire: Vec<u8>) -> Result<V
     let mut reply = Vec::new();
     while let Some(piece) = body.data().await {
         let piece = piece.map_err(failed)?;
-        if reply.len() + piece.len() > REPLY_MAX {
-            return Err(Failure::Http(HttpFault::NotDns));
-        }
-        reply.extend_from_slice(&piece);
+        let length = piece.len();
+        take(&mut reply, piece)?;
         body.flow_control()
-            .release_capacity(piece.len())
+            .release_capacity(length)
             .map_err(failed)?;
     }
     Ok(reply)
+}
+
+/// Takes a piece of a body, of either version of HTTP; one that is longer than a DNS message is none.
+pub(super) fn take(reply: &mut Vec<u8>, piece: impl Buf) -> Result<(), Failure> {
+    if reply.len() + piece.remaining() > REPLY_MAX {
+        return Err(Failure::Http(HttpFault::NotDns));
+    }
+    reply.put(piece);
+    Ok(())
 }
 
 /// Writes the head of a request (RFC 8484 §4.1), of either version of HTTP.

@@ -25,6 +25,10 @@ const H3_NO_ERROR: VarInt = VarInt::from_u32(0x100);
 const H3_STREAMS: VarInt = VarInt::from_u32(8);
 /// The alert "no application protocol" as an error of QUIC (RFC 9001 §4.8, RFC 7301 §3.2).
 const NO_PROTOCOL: u64 = 0x100 + 120;
+/// Octets of one stream that may wait here: the longest answer, and what is around it.
+const STREAM_WINDOW: VarInt = VarInt::from_u32(128 << 10);
+/// Octets of all streams of a connection that may.
+const CONNECTION_WINDOW: VarInt = VarInt::from_u32(1 << 20);
 /// After so long without a packet the connection is gone.
 const IDLE_TIME: Duration = Duration::from_secs(15);
 
@@ -78,6 +82,10 @@ pub(super) async fn connect(like: &Transmit, peer: &Peer) -> Result<Line, Failur
         true => H3_STREAMS,
         false => VarInt::from_u32(0),
     });
+    // What a server sends out of order waits here for what is missing, whatever was asked.
+    transport.stream_receive_window(STREAM_WINDOW);
+    transport.receive_window(CONNECTION_WINDOW);
+    transport.datagram_receive_buffer_size(None);
     config.transport_config(Arc::new(transport));
     let name = match &like.upstream.server_name {
         Some(name) => name.to_string(),

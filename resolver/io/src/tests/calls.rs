@@ -31,7 +31,7 @@ pub(super) struct CallServer {
 }
 
 /// Runs a server in a thread with a runtime of its own.
-fn serve<F: Future<Output = ()>>(
+pub(super) fn serve<F: Future<Output = ()>>(
     start: impl FnOnce(Sender<Vec<u8>>, Sender<SocketAddr>, Arc<AtomicUsize>) -> F + Send + 'static,
 ) -> CallServer {
     let (sender, seen) = channel();
