@@ -68,6 +68,35 @@ impl Url {
         }
     }
 
+    /// Returns where a reference leads to that a reply from here has (RFC 3986 §5, RFC 9110 §10.2.2).
+    ///
+    /// # Errors
+    /// What is wrong with the reference, or with what it leads to.
+    pub fn join(&self, reference: &str) -> Result<Self, UrlError> {
+        let colon = reference.find([':', '/', '?', '#']);
+        let has_scheme = colon.is_some_and(|at| reference.get(at..=at) == Some(":"));
+        if has_scheme {
+            return reference.parse();
+        }
+        let scheme = if self.secure { "https" } else { "http" };
+        if reference.starts_with("//") {
+            return format!("{scheme}:{reference}").parse();
+        }
+        if reference.len() > URL_MAX {
+            return Err(UrlError::TooLong);
+        }
+        // The library would pass over what others may take for the end of something.
+        if !reference
+            .bytes()
+            .all(|octet| octet.is_ascii_graphic() && octet != b'\\')
+        {
+            return Err(UrlError::Character);
+        }
+        let here = url::Url::parse(&self.to_string()).map_err(|_| UrlError::Host)?;
+        let there = here.join(reference).map_err(|_| UrlError::Host)?;
+        there.as_str().parse()
+    }
+
     /// Returns host and port as a request has them; the port only where it is not the usual one (RFC 9110 §7.2).
     pub fn authority(&self) -> String {
         let host = self.host.to_string();
@@ -170,6 +199,40 @@ impl fmt::Display for Url {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn references_lead_from_here_by_rows() {
+        let here: Url = "http://192.0.2.1:8080/a/b?c=d".parse().unwrap();
+        let rows = [
+            ("https://portal.test/in", Ok("https://portal.test/in")),
+            ("/login?x=1#y", Ok("http://192.0.2.1:8080/login?x=1")),
+            ("login", Ok("http://192.0.2.1:8080/a/login")),
+            ("../login", Ok("http://192.0.2.1:8080/login")),
+            ("../../../login", Ok("http://192.0.2.1:8080/login")),
+            ("?x", Ok("http://192.0.2.1:8080/a/b?x")),
+            ("", Ok("http://192.0.2.1:8080/a/b?c=d")),
+            (
+                "/in?to=http://x.test/",
+                Ok("http://192.0.2.1:8080/in?to=http://x.test/"),
+            ),
+            ("//portal.test/in", Ok("http://portal.test/in")),
+            ("///portal.test/in", Err(UrlError::Host)),
+            ("//u@portal.test/in", Err(UrlError::User)),
+            ("//0x7f.1/in", Err(UrlError::Host)),
+            ("https:portal.test", Err(UrlError::Scheme)),
+            ("javascript:alert(1)", Err(UrlError::Scheme)),
+            ("/\\portal.test/", Err(UrlError::Character)),
+            ("/a b", Err(UrlError::Character)),
+            ("/\t/portal.test", Err(UrlError::Character)),
+            ("/pörtal", Err(UrlError::Character)),
+        ];
+        for (text, expected) in rows {
+            let read = here.join(text).map(|url| url.to_string());
+            assert_eq!(read.as_deref(), expected.as_ref().copied(), "{text}");
+        }
+        let long = format!("/{}", "a".repeat(URL_MAX));
+        assert_eq!(here.join(&long), Err(UrlError::TooLong));
+    }
 
     #[test]
     fn addresses_on_the_web_by_rows() {

@@ -208,7 +208,8 @@ pub(crate) struct Reaching {
     pub(crate) jails: BTreeMap<ScopeId, Jail>,
     told: BTreeMap<LinkId, LinkReach>,
     visits: VecDeque<Visit>,
-    visiting: BTreeMap<VisitId, Asked>,
+    /// What visits are for, and from where what they come to leads on.
+    visiting: BTreeMap<VisitId, (Asked, Url)>,
     resolving: BTreeMap<(LinkId, Part), asking::Resolving>,
     last_visit: u64,
     /// From when on a prober wants to hear that somebody asks for a name.

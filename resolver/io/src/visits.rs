@@ -211,7 +211,7 @@ async fn exchange(
     let asked = stream.write_all(&http::request(url, wants)).await;
     asked.map_err(broken)?;
     stream.flush().await.map_err(broken)?;
-    let mut reader = Reader::default();
+    let mut reader = Reader::new(wants);
     let mut piece = [0; PIECE];
     let unread = |error: http::ReplyError| -> Arc<str> { error.to_string().into() };
     loop {

@@ -240,6 +240,14 @@ impl Resolver {
             return;
         };
         addresses.truncate(ADDRESSES_MAX);
+        // A name that was made up leads a person nowhere; who answers for it does so at his address too.
+        let from = match (asked.part, addresses.first()) {
+            (Part::Door, Some(address)) => Url {
+                host: Host::Address(*address),
+                ..url.clone()
+            },
+            _ => url.clone(),
+        };
         self.reaching.last_visit += 1;
         let id = VisitId(self.reaching.last_visit);
         self.reaching.visits.push_back(Visit {
@@ -252,7 +260,7 @@ impl Resolver {
             link: prober.ground.link.clone(),
             addresses,
         });
-        self.reaching.visiting.insert(id, asked);
+        self.reaching.visiting.insert(id, (asked, from));
     }
 
     /// Takes what a question of a round came to.
@@ -301,11 +309,17 @@ impl Resolver {
         self.visit(asked, url, addresses);
     }
 
-    /// Takes where a page leads to.
-    fn take_door(&mut self, asked: Asked, reply: &Reply, now: Instant) {
-        let leads = (300..=399).contains(&reply.status);
-        let door = reply.location.as_deref().filter(|_| leads);
-        let door = door.and_then(|text| text.parse::<Url>().ok());
+    /// Takes where a page leads to: by a redirect, or because it is in the place of another one.
+    fn take_door(&mut self, asked: Asked, from: &Url, reply: &Reply, now: Instant) {
+        let door = match reply.status {
+            300..=399 => {
+                let location = reply.location.as_deref();
+                location.and_then(|text| from.join(text).ok())
+            }
+            // RFC 6585 §6: 511 has the way to the login in its page.
+            200..=299 | 511 if reply.is_page() => Some(from.clone()),
+            _ => None,
+        };
         if let Some(prober) = self.reaching.probers.get_mut(&asked.link) {
             prober.take_door(door);
             self.settle_reach(asked.link, now);
@@ -364,7 +378,7 @@ impl Resolver {
 
     /// Takes what a visit came to, or why it came to nothing.
     pub fn handle_visit(&mut self, id: VisitId, outcome: Result<Reply, Arc<str>>, now: Instant) {
-        let Some(asked) = self.reaching.visiting.remove(&id) else {
+        let Some((asked, from)) = self.reaching.visiting.remove(&id) else {
             return;
         };
         let reply = match outcome {
@@ -380,17 +394,19 @@ impl Resolver {
                 let said = said.map_err(|error| Arc::from(format!("its API: {error}")));
                 self.take_word(asked, said, now);
             }
-            Part::Door => self.take_door(asked, &reply, now),
+            Part::Door => self.take_door(asked, &from, &reply, now),
             Part::Page(_) | Part::Raw(_) | Part::Proof(_) => {
-                if matches!(reply.status, 300..=399) {
-                    self.take_door(asked, &reply, now);
-                }
                 let seen = match reply.status {
+                    // What anybody could have put in its place, and a person is to read.
+                    200..=299 if !from.secure && reply.is_page() => Seen::Addresses,
                     200..=299 => Seen::Secure,
                     // Whoever wants to see a person first sends everybody elsewhere.
                     300..=399 | 511 => Seen::Addresses,
                     _ => Seen::Answered,
                 };
+                if seen == Seen::Addresses {
+                    self.take_door(asked, &from, &reply, now);
+                }
                 self.take_seen(asked, seen, now);
             }
         }

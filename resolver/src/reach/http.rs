@@ -77,6 +77,8 @@ pub fn request(url: &Url, wants: Wants) -> Vec<u8> {
 pub struct Reader {
     seen: Vec<u8>,
     head: Option<Head>,
+    /// Whether the head is all that is waited for.
+    by_head: bool,
 }
 
 #[derive(Debug)]
@@ -95,6 +97,15 @@ enum Length {
 }
 
 impl Reader {
+    /// Makes a reader of what was asked for. Only what a portal says is read to its end: the page that somebody puts in the place of
+    /// another may be as long as it likes.
+    pub fn new(wants: Wants) -> Self {
+        Self {
+            by_head: wants == Wants::Anything,
+            ..Self::default()
+        }
+    }
+
     /// Takes what has come in; returns the reply once it is whole.
     ///
     /// # Errors
@@ -103,7 +114,7 @@ impl Reader {
         self.seen.extend_from_slice(octets);
         loop {
             let Some(head) = &self.head else {
-                let Some(head) = read_head(&self.seen)? else {
+                let Some(head) = read_head(&self.seen, self.by_head)? else {
                     return Ok(None);
                 };
                 // RFC 9110 §15.2: what goes before the reply is not it.
@@ -134,6 +145,16 @@ impl Reader {
     }
 }
 
+impl Reply {
+    /// Whether it is a page that a person is to read.
+    pub fn is_page(&self) -> bool {
+        matches!(
+            self.content_type.as_str(),
+            "text/html" | "application/xhtml+xml"
+        )
+    }
+}
+
 impl Head {
     fn whole(&self, seen: &[u8], ended: bool) -> Result<Option<Reply>, ReplyError> {
         let rest = seen.get(self.at..).unwrap_or_default();
@@ -158,7 +179,7 @@ impl Head {
 }
 
 /// Reads the head, when it is all there.
-fn read_head(seen: &[u8]) -> Result<Option<Head>, ReplyError> {
+fn read_head(seen: &[u8], is_all: bool) -> Result<Option<Head>, ReplyError> {
     use httparse::Error;
 
     let mut fields = [EMPTY_HEADER; FIELDS_MAX];
@@ -210,7 +231,7 @@ fn read_head(seen: &[u8]) -> Result<Option<Head>, ReplyError> {
     }
     let length = match known {
         // RFC 9112 §6.3: these have no body, whatever else they say.
-        _ if matches!(status, 100..=199 | 204 | 304) => Length::Known(0),
+        _ if is_all || matches!(status, 100..=199 | 204 | 304) => Length::Known(0),
         Some(_) if chunked => return Err(ReplyError::Malformed),
         None if chunked => Length::Chunked,
         Some(length) if length > BODY_MAX => return Err(ReplyError::BodyTooLong),
@@ -372,6 +393,22 @@ mod tests {
         assert_eq!(reply.location.as_deref(), Some("https://portal.test/in"));
         let reply = read(&format!("{head}\r\n")).unwrap();
         assert_eq!(reply.content_type, "application/captive+json");
+    }
+
+    #[test]
+    fn of_a_page_the_head_is_enough_however_long_it_is() {
+        let page = "HTTP/1.1 200 OK\r\nContent-Type: text/HTML; charset=x\r\nContent-Length: 9999999\r\n\r\n<html>";
+        for size in [1, 7, 1000] {
+            let mut reader = Reader::new(Wants::Anything);
+            let mut pieces = page.as_bytes().chunks(size);
+            let reply = pieces.find_map(|piece| reader.take(piece).unwrap());
+            let reply = reply.unwrap();
+            assert!(reply.is_page() && reply.body.is_empty(), "{reply:?}");
+        }
+        let mut whole = Reader::new(Wants::Portal);
+        assert_eq!(whole.take(page.as_bytes()), Err(ReplyError::BodyTooLong));
+        let mut reader = Reader::new(Wants::Anything);
+        assert_eq!(reader.take(b"SSH-2.0-x\r\n"), Err(ReplyError::NotHttp));
     }
 
     #[test]

@@ -313,13 +313,111 @@ fn a_network_that_forges_without_an_api_is_looked_at_as_a_browser_would() {
     assert_eq!(door(&story), None);
 }
 
+/// Replies as they come to a page that was asked for, and where they lead.
+const PAGES: [(u16, Option<&str>, &str, &str); 6] = [
+    (302, Some("/login?x=1"), "", "/login?x=1"),
+    (307, Some("in"), "text/html", "/in"),
+    (
+        302,
+        Some("//login.portal.test/in"),
+        "",
+        "http://login.portal.test/in",
+    ),
+    (200, None, "text/html", "/"),
+    (200, None, "application/xhtml+xml", "/"),
+    (511, None, "text/html", "/"),
+];
+
+#[test]
+fn a_page_in_the_place_of_another_and_a_way_from_there_are_doors() {
+    for (status, location, content_type, door) in PAGES {
+        let mut story = Story::new();
+        story.forge();
+        story.judge(None);
+        let visit = story.visit();
+        let reply = Reply {
+            status,
+            location: location.map(str::to_owned),
+            content_type: content_type.to_owned(),
+            ..Reply::default()
+        };
+        let now = story.world.now;
+        story.world.resolver.handle_visit(visit.id, Ok(reply), now);
+        story.until(Reach::Portal, 10);
+        let told = story.world.resolver.reaches().next().unwrap();
+        let found = told.portal.as_ref().and_then(|portal| portal.door.clone());
+        // Nobody can open what was made up: it is shown at the address that answered for it.
+        let expected = match door.starts_with('/') {
+            true => format!("http://{PORTAL}{door}"),
+            false => door.to_owned(),
+        };
+        assert_eq!(found.unwrap().to_string(), expected);
+        assert!(
+            story.world.resolver.poll_visit().is_none(),
+            "nothing is followed"
+        );
+    }
+}
+
+#[test]
+fn a_page_that_is_configured_and_is_another_leads_to_a_portal_unless_tls_vouches_for_it() {
+    for (scheme, (status, location, content_type, door)) in ["http", "https"]
+        .into_iter()
+        .flat_map(|scheme| PAGES.map(|page| (scheme, page)))
+    {
+        let page = format!("{scheme}://{NAME}/204");
+        let mut story = Story::new();
+        story.world.resolver.apply_connectivity(Connectivity {
+            page: Some(page.parse().unwrap()),
+            ..Connectivity::default()
+        });
+        // Names are let through, and prove nothing.
+        story.world.server(HOME).otherwise(Say::NoName(60, 60));
+        story.judge(None);
+        let visit = story.visit();
+        assert_eq!(visit.url.to_string(), page);
+        let reply = Reply {
+            status,
+            location: location.map(str::to_owned),
+            content_type: content_type.to_owned(),
+            ..Reply::default()
+        };
+        let is_good = scheme == "https" && status == 200;
+        let now = story.world.now;
+        story.world.resolver.handle_visit(visit.id, Ok(reply), now);
+        story.until(
+            if is_good {
+                Reach::Validated
+            } else {
+                Reach::Portal
+            },
+            10,
+        );
+        let told = story.world.resolver.reaches().next().unwrap();
+        let found = told.portal.as_ref().and_then(|portal| portal.door.clone());
+        let expected = match door {
+            _ if is_good => None,
+            "/" => Some(page),
+            door if door.starts_with('/') => Some(format!("{scheme}://{NAME}{door}")),
+            door => Some(door.replace("http://", &format!("{scheme}://"))),
+        };
+        assert_eq!(
+            found.map(|url| url.to_string()),
+            expected,
+            "{scheme} {status}"
+        );
+    }
+}
+
 #[test]
 fn what_leads_to_no_page_is_no_door_and_whoever_asks_no_portals_does_not_look() {
     for (status, location) in [
         (302, "javascript:alert(1)"),
         (302, "https://user@portal.test/"),
-        (302, "/login"),
+        (302, "//user@portal.test/"),
+        (302, "/\\portal.test/"),
         (200, LOGIN),
+        (204, LOGIN),
     ] {
         let mut story = Story::new();
         story.forge();

@@ -108,8 +108,8 @@ pub(super) fn dhcp6(bytes: &[u8]) {
 
 pub(super) fn portal(bytes: &[u8]) {
     use resolver::reach::{api, http};
-    let whole = |pieces: &mut dyn Iterator<Item = &[u8]>| {
-        let mut reader = http::Reader::default();
+    let whole = |pieces: &mut dyn Iterator<Item = &[u8]>, wants| {
+        let mut reader = http::Reader::new(wants);
         for piece in pieces {
             if let Some(reply) = reader.take(piece)? {
                 return Ok(reply);
@@ -117,14 +117,22 @@ pub(super) fn portal(bytes: &[u8]) {
         }
         reader.end()
     };
-    let once: Result<http::Reply, http::ReplyError> = whole(&mut std::iter::once(bytes));
-    let piecewise = whole(&mut bytes.chunks(7));
-    if let (Ok(once), Ok(piecewise)) = (&once, &piecewise) {
-        assert_eq!(once, piecewise, "it comes to the same however it comes in");
-    }
-    if let Ok(reply) = once {
-        assert!(reply.body.len() <= http::BODY_MAX, "a body is bounded");
-        let _word = api::PortalWord::read(&reply);
+    for wants in [http::Wants::Portal, http::Wants::Anything] {
+        let once: Result<http::Reply, http::ReplyError> = whole(&mut std::iter::once(bytes), wants);
+        let piecewise = whole(&mut bytes.chunks(7), wants);
+        if let (Ok(once), Ok(piecewise)) = (&once, &piecewise) {
+            assert_eq!(once, piecewise, "it comes to the same however it comes in");
+        }
+        if let Ok(reply) = once {
+            assert!(reply.body.len() <= http::BODY_MAX, "a body is bounded");
+            let _word = api::PortalWord::read(&reply);
+            let here: config::url::Url = "http://192.0.2.1/".parse().expect("an address");
+            let there = reply.location.map(|location| here.join(&location));
+            if let Some(Ok(there)) = there {
+                let again = there.to_string().parse();
+                assert_eq!(again, Ok(there), "where it leads reads back");
+            }
+        }
     }
     if let Ok(url) = String::from_utf8_lossy(bytes).parse::<config::url::Url>() {
         let again = url.to_string().parse();

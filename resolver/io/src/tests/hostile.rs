@@ -53,6 +53,19 @@ fn whole(kind: u8, payload: &[u8]) -> Vec<u8> {
     frame(kind, u32::try_from(payload.len()).unwrap(), payload)
 }
 
+/// Returns the payload of a frame that is whole, and what follows.
+fn split_frame(octets: &[u8]) -> (&[u8], &[u8]) {
+    // RFC 9000 §16; ours are shorter than 16384 octets.
+    let (length, at) = match octets[1] & 0xc0 {
+        0 => (usize::from(octets[1]), 2),
+        _ => (
+            usize::from(octets[1] & 0x3f) << 8 | usize::from(octets[2]),
+            3,
+        ),
+    };
+    octets[at..].split_at(length)
+}
+
 /// A server whose streams do as told; counts what it could send, and streams that were given up.
 struct Hostile {
     server: CallServer,
@@ -85,7 +98,12 @@ fn hostile(
                 let mut control = connection.open_uni().await.unwrap();
                 let greeting = match &manner {
                     Manner::Greets(greeting) => greeting.clone(),
-                    _ => whole(SETTINGS, &[]),
+                    Manner::Answers(_)
+                    | Manner::Says(_)
+                    | Manner::Floods(_)
+                    | Manner::Resets(_)
+                    | Manner::Stalls
+                    | Manner::Goes => whole(SETTINGS, &[]),
                 };
                 let _open = control.write_all(&[&[0], &greeting[..]].concat()).await;
                 while let Ok((mut send, mut receive)) = connection.accept_bi().await {
@@ -98,12 +116,8 @@ fn hostile(
                         let request = receive.read_to_end(70_000).await.unwrap_or_default();
                         match manner {
                             Manner::Answers(mut octets) => {
-                                // The body is the last frame, shorter than 16384 octets and of two octets of length.
-                                let at = request.windows(4).rposition(|octets| {
-                                    let length = u16::from_be_bytes([octets[1], octets[2]]);
-                                    octets[0] == DATA && length & 0x4000 != 0
-                                });
-                                let body = &request[at.unwrap() + 3..];
+                                let (_head, rest) = split_frame(&request);
+                                let (body, _end) = split_frame(rest);
                                 octets.extend(whole(DATA, body));
                                 let _sent = send.write_all(&octets).await;
                                 let _finished = send.finish();
