@@ -293,7 +293,8 @@ impl FakeKernel {
             .map(|(index, address)| (*index, address.prefix))
             .collect();
         for (index, prefix) in over {
-            let _was_there = self.delete_address(index, &prefix, true, now).is_ok();
+            let promote = self.promotes(index);
+            let _was_there = self.delete_address(index, &prefix, promote, now).is_ok();
         }
         let over: Vec<RouteKey> = self
             .route_by_key
@@ -304,6 +305,15 @@ impl FakeKernel {
         for key in over {
             self.take_route(&key, now);
         }
+    }
+
+    /// Whether addresses of a link stay when the first one of their prefix goes by itself.
+    fn promotes(&self, index: u32) -> bool {
+        let Some(link) = self.link_by_index.get(&index) else {
+            return false;
+        };
+        let key = (link.name.to_string(), Switch::Promote4);
+        self.switches.get(&key).is_some_and(|value| *value != 0)
     }
 
     fn tell_address(&mut self, index: u32, prefix: &Prefix, now: Instant) {
@@ -404,6 +414,10 @@ fn default_of(switch: Switch) -> i32 {
         Switch::Hardware(Hardware::Mode) => LinkMode::Negotiated.value(),
         Switch::Hardware(Hardware::Wake) => 0,
         Switch::Hardware(Hardware::Offload(_)) => 1,
-        Switch::UseTempaddr | Switch::DisableIpv6 | Switch::Forwarding6 | Switch::Forwarding4 => 0,
+        Switch::UseTempaddr
+        | Switch::DisableIpv6
+        | Switch::Forwarding6
+        | Switch::Forwarding4
+        | Switch::Promote4 => 0,
     }
 }

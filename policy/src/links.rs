@@ -167,6 +167,8 @@ pub enum Switch {
     Reachable6,
     /// `ipv6/neigh/LINK/retrans_time_ms`.
     Retransmit6,
+    /// `ipv4/conf/LINK/promote_secondaries`: whether addresses stay when the first one of their prefix goes.
+    Promote4,
     /// A setting of a network card.
     Hardware(Hardware),
 }
@@ -184,7 +186,8 @@ impl Switch {
             | Self::Mtu6
             | Self::HopLimit6
             | Self::Reachable6
-            | Self::Retransmit6 => None,
+            | Self::Retransmit6
+            | Self::Promote4 => None,
         }
     }
 
@@ -200,6 +203,7 @@ impl Switch {
             Self::HopLimit6 => ("ipv6/conf", "hop_limit"),
             Self::Reachable6 => ("ipv6/neigh", "base_reachable_time_ms"),
             Self::Retransmit6 => ("ipv6/neigh", "retrans_time_ms"),
+            Self::Promote4 => ("ipv4/conf", "promote_secondaries"),
             Self::Hardware(hardware) => ("hardware", hardware.name()),
         };
         format!("{table}/{link}/{file}")

@@ -1,7 +1,10 @@
 //! Worlds of a laptop that roams: cafes with portals and short leases, two of them alike to the last bit of their addresses.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use config::model::Prefix;
+use linkmgr::fake::FakeAddress;
 use linnet::config_dirs::Kind;
 
 use super::air::Network;
@@ -48,6 +51,21 @@ fn laptop(seed: u64) -> Host {
     host
 }
 
+/// Somebody else has an address of the prefix that leases are of: that goes with nobody's lease.
+fn share_prefix(host: &mut Host) {
+    let address = Prefix {
+        address: Ipv4Addr::new(192, 168, 1, 250).into(),
+        length: 24,
+    };
+    let mut there = host.kernel.addresses().iter();
+    if !there.any(|(_, it)| it.prefix == address) {
+        let theirs = FakeAddress::foreign(address);
+        host.kernel.put_address(WLAN, theirs, host.now);
+        host.rules.others_acted(host.now);
+        host.follow_kernel();
+    }
+}
+
 fn act(host: &mut Host) {
     host.faults.roll(&mut host.dice);
     host.start();
@@ -69,6 +87,7 @@ fn act(host: &mut Host) {
             3 => host.spoil_names(here),
             4 => host.spoil_leases(here),
             5 => host.network(here).loses_one_in = 5,
+            8 => share_prefix(host),
             6 => {
                 let time = host.dice.seconds(30, 4000);
                 host.sleep(time);

@@ -153,7 +153,12 @@ impl Faults {
 
     /// Whether the journal cannot be kept now and then: whoever dies in such a story may leave something behind.
     pub(super) fn loses_journals(&self) -> bool {
-        !self.is_over && matches!(self.one, Some((Fault::FullDisk, _)))
+        !self.is_over && self.fills_disk()
+    }
+
+    /// Whether the journal cannot be kept now and then, or could not be a moment ago.
+    pub(super) fn fills_disk(&self) -> bool {
+        matches!(self.one, Some((Fault::FullDisk, _)))
     }
 
     /// Whether a fault strikes at this occasion.

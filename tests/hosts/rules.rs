@@ -290,6 +290,16 @@ impl Rules {
         }
     }
 
+    /// Lets the kernel take away what is over: of others, nothing else.
+    pub(super) fn expire(&self, kernel: &mut FakeKernel, now: Instant) {
+        let is_over = |until: Option<Instant>| until.is_some_and(|until| until <= now);
+        let mut before = self.foreign(kernel).addresses;
+        before.retain(|(_, it)| !is_over(it.valid_until));
+        kernel.handle_timeout(now);
+        let after = self.foreign(kernel).addresses;
+        assert_eq!(after, before, "what is not ours goes with what is over");
+    }
+
     /// Looks at a request before the kernel does it; returns what of others is there.
     pub(super) fn before(
         &self,
@@ -413,6 +423,38 @@ impl Rules {
             self.made.extend(made_by(request));
         }
     }
+}
+
+/// What a request makes or changes is in the journal on the disk when it goes out.
+pub(super) fn check_written(journal: &str, request: &KernelRequest) {
+    let was = |index: u32| format!("was {index} ");
+    let begins = match request {
+        KernelRequest::AddAddress(AddressRequest { index, address, .. })
+        | KernelRequest::DeleteAddress { index, address } => format!("address {index} {address} "),
+        KernelRequest::AddRoute(route)
+        | KernelRequest::ReplaceRoute(route)
+        | KernelRequest::DeleteRoute(route) => {
+            let RouteKey { table, to, metric } = route.key;
+            format!("route {table} {to} {metric} ")
+        }
+        KernelRequest::AddRule(rule) | KernelRequest::DeleteRule(rule) => {
+            format!(
+                "rule {} {} ",
+                if rule.is_ipv6 { 6 } else { 4 },
+                rule.priority
+            )
+        }
+        KernelRequest::SetUp { index, .. } => was(*index) + "up ",
+        KernelRequest::SetMtu { index, .. } => was(*index) + "mtu ",
+        KernelRequest::SetMac { index, .. } => was(*index) + "mac ",
+        KernelRequest::SetSwitch { .. } => "was ".to_owned(),
+        // An administrator's address that is made to last stays his.
+        KernelRequest::ReplaceAddress(_) | KernelRequest::ReadSwitch { .. } => return,
+    };
+    assert!(
+        journal.lines().any(|line| line.starts_with(&begins)),
+        "{request:?} is not written down: {journal}"
+    );
 }
 
 /// Returns what a request would make.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use config::model::{Hop, PolicyRule, Prefix, ProfileId, RouteKind};
 use config::time::Instant;
 use linkmgr::fake::{FakeAddress, FakeKernel};
+use linkmgr::request::AddressRequest;
 use linkmgr::{
     Boot, KernelAnswer, KernelEvent, KernelRequest, LinkManager, LinkMessage, StopLevel, Usability,
 };
@@ -32,6 +33,8 @@ trait Kernel {
     async fn listing(&mut self) -> Vec<KernelEvent>;
     /// Somebody else adds an address to `home0`, or takes it away.
     fn others(&mut self, index: u32, address: &str, is_there: bool);
+    /// A second passes, more or less.
+    async fn pass(&mut self);
 }
 
 struct Real {
@@ -68,6 +71,10 @@ impl Kernel for Real {
         let verb = if is_there { "add" } else { "del" };
         ip(&format!("address {verb} {address} dev home0"));
     }
+
+    async fn pass(&mut self) {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
 }
 
 impl Kernel for FakeKernel {
@@ -89,6 +96,10 @@ impl Kernel for FakeKernel {
             true => self.put_address(index, FakeAddress::foreign(prefix), NOW),
             false => self.take_address(index, &prefix, NOW),
         }
+    }
+
+    async fn pass(&mut self) {
+        self.handle_timeout(NOW + Duration::from_secs(1));
     }
 }
 
@@ -164,6 +175,38 @@ impl<K: Kernel> Machine<K> {
             words.split(['(', ' ']).next().unwrap().to_owned()
         };
         asked.map(kind).collect()
+    }
+
+    /// One of ours ends by itself, and somebody else has one of its prefix; returns what is left.
+    async fn end_of_an_address(&mut self, promotes: i32) -> Vec<String> {
+        let index = self.id("home0").index;
+        let switch = KernelRequest::SetSwitch {
+            link: "home0".into(),
+            switch: Switch::Promote4,
+            value: promotes,
+        };
+        let lease = AddressRequest {
+            index,
+            address: prefix("192.0.2.10/24"),
+            preferred: Some(1),
+            valid: Some(1),
+            temporaries: false,
+            no_prefix_route: false,
+            metric: 0,
+        };
+        for request in [switch, KernelRequest::AddAddress(lease)] {
+            assert_eq!(self.kernel.ask(&request), KernelAnswer::Done);
+        }
+        self.kernel.others(index, "192.0.2.77/24", true);
+        let is_lease = |line: &String| line.contains("192.0.2.10");
+        for _ in 0..30 {
+            self.kernel.pass().await;
+            let left = self.tables().await;
+            if !left.iter().any(is_lease) {
+                return left;
+            }
+        }
+        panic!("it does not end");
     }
 
     fn id(&self, name: &str) -> LinkId {
@@ -420,6 +463,10 @@ async fn story<K: Kernel>(mut machine: Machine<K>) -> Vec<Vec<String>> {
     machine.links.stop(StopLevel::Clean, NOW);
     machine.drive().await;
     parts.push(machine.tables().await);
+
+    for promotes in [0, 1] {
+        parts.push(machine.end_of_an_address(promotes).await);
+    }
     parts
 }
 
@@ -491,5 +538,10 @@ async fn compare() {
             "part {part}: the real one has the left lines alone"
         );
     }
-    assert_eq!(on_real.last(), on_real.first(), "it is as it was");
+    let [first, .., clean, alone, promoted] = &on_real[..] else {
+        panic!("{on_real:?}");
+    };
+    assert_eq!(clean, first, "it is as it was");
+    let stays = |lines: &Vec<String>| lines.iter().any(|line| line.contains("192.0.2.77"));
+    assert!(stays(promoted) && !stays(alone), "{promoted:?} {alone:?}");
 }

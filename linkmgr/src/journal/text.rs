@@ -21,7 +21,7 @@ const SUPPLIERS: [(Supplier, &str); 4] = [
     (Supplier::Ipv4ll, "ipv4ll"),
 ];
 /// Those of network cards come after them.
-const SETTINGS: [Setting; 12] = [
+const SETTINGS: [Setting; 13] = [
     Setting::Up,
     Setting::Mtu,
     Setting::Mac,
@@ -34,6 +34,7 @@ const SETTINGS: [Setting; 12] = [
     Setting::Switch(Switch::HopLimit6),
     Setting::Switch(Switch::Reachable6),
     Setting::Switch(Switch::Retransmit6),
+    Setting::Switch(Switch::Promote4),
 ];
 const KINDS: [(RouteKind, &str); 5] = [
     (RouteKind::Unicast, "unicast"),
@@ -57,6 +58,7 @@ fn setting_word(setting: Setting) -> &'static str {
         Setting::Switch(Switch::HopLimit6) => "hop-limit6",
         Setting::Switch(Switch::Reachable6) => "reachable6",
         Setting::Switch(Switch::Retransmit6) => "retransmit6",
+        Setting::Switch(Switch::Promote4) => "promote4",
         Setting::Switch(Switch::Hardware(hardware)) => hardware.name(),
     }
 }

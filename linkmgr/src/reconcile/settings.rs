@@ -96,6 +96,12 @@ impl View<'_> {
                 return Decision::Wait(ItemState::Foreign);
             }
             (Some(to), _, Some(is)) => (to, WriteDown::Changed(is, to), false),
+            // When one of ours ends by itself, whoever watches it or not, others stay that share its prefix.
+            (None, Some(_), Some(_))
+                if setting == Setting::Switch(Switch::Promote4) && self.has_ending(index) =>
+            {
+                return Decision::Wait(ItemState::Waiting);
+            }
             // Others have settled on a link that was down before us: they need it.
             (None, Some(_), Some(_)) if setting == Setting::Up && self.has_others(index) => {
                 return Decision::Nothing;
@@ -149,7 +155,10 @@ impl View<'_> {
             .link(index)
             .into_iter()
             .flat_map(|link| link.switches.keys());
-        let is_early = |switch: &&Switch| **switch != Switch::Mtu6 && switch.hardware().is_none();
+        let is_early = |switch: &&Switch| {
+            let is_late = matches!(switch, Switch::Mtu6 | Switch::Promote4);
+            !is_late && switch.hardware().is_none()
+        };
         let mut early = switches.filter(is_early);
         early.any(|switch| {
             let item = Item::Setting(index, Setting::Switch(*switch));
@@ -167,6 +176,17 @@ impl View<'_> {
         addresses.any(|address| {
             let item = Item::Address(index, address.prefix);
             !is_local(address.prefix.address) && !self.is_ours(&item, address)
+        })
+    }
+
+    /// Whether a link has an IPv4 address of ours that the kernel ends by itself.
+    fn has_ending(&self, index: u32) -> bool {
+        let mut addresses = self.observed.addresses_of(index).iter();
+        addresses.any(|address| {
+            let item = Item::Address(index, address.prefix);
+            address.prefix.address.is_ipv4()
+                && address.valid_until().is_some()
+                && self.is_ours(&item, address)
         })
     }
 

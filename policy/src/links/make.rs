@@ -473,6 +473,11 @@ impl<'a> Draft<'a> {
             switches.insert(Switch::Forwarding4, i32::from(forwards));
             switches.insert(Switch::Forwarding6, i32::from(forwards));
         }
+        // When the kernel ends an address it takes away those of others with it that came after, of the same prefix.
+        let mut addresses = self.plan.addresses.iter();
+        if addresses.any(|(prefix, it)| prefix.address.is_ipv4() && it.valid_until.is_some()) {
+            switches.insert(Switch::Promote4, 1);
+        }
     }
 
     /// Whether supplied default routes are taken.

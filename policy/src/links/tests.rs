@@ -184,7 +184,7 @@ fn links(config: &Config, facts: &Facts) -> LinksPlan {
     LinksPlan::clone(&plan(config, facts).links)
 }
 
-/// The lines of a plan of one link by profile `a`, its head left out.
+/// The lines of a plan of one link by profile `a`, its head left out, and the switch that goes with every address that ends.
 fn lines(network: NetworkSettings, facts: &Facts) -> Vec<String> {
     let plan = links(&config([profile("a", "eth*", network)]), facts);
     let text = plan.to_string();
@@ -194,7 +194,10 @@ fn lines(network: NetworkSettings, facts: &Facts) -> Vec<String> {
         Some(head) => assert!(head.starts_with("link eth0 by profile a: "), "{text}"),
     }
     let item = |line: &str| line.strip_prefix("  ").map(str::to_owned);
-    lines.map_while(item).collect()
+    let items = lines.map_while(item);
+    items
+        .filter(|item| !item.contains("promote_secondaries"))
+        .collect()
 }
 
 #[track_caller]
@@ -845,6 +848,26 @@ fn rules_and_switches_are_planned_and_read_well() {
          ipv4/conf/eth0/forwarding = 1\nrule 1000: IPv4 not from 10.8.0.0/24 fwmark 0x1/0xff oif eth0 lookup 100 \
          suppress_prefixlength 0\n"
     );
+}
+
+#[test]
+fn where_an_address_ends_by_itself_others_of_its_prefix_are_to_stay() {
+    let fixed = NetworkSettings {
+        addresses: vec![prefix("192.0.2.10/24")],
+        ..NetworkSettings::default()
+    };
+    let mut endless = lease();
+    endless.addresses[0].valid_until = None;
+    let rows = [
+        (fixed, one_link(), None),
+        (dhcp4(), with([(Supplier::Dhcp4, endless)]), None),
+        (dhcp4(), with([(Supplier::Dhcp4, lease())]), Some(&1)),
+    ];
+    for (network, facts, expected) in rows {
+        let plan = links(&config([profile("a", "eth*", network)]), &facts);
+        let switches = &plan.links[&id(2)].switches;
+        assert_eq!(switches.get(&crate::links::Switch::Promote4), expected);
+    }
 }
 
 #[test]
