@@ -194,6 +194,7 @@ pub fn changes(
     for one in wanted {
         walk.let_ports_go(&one.link);
     }
+    walk.let_go_unwanted(wanted);
     for one in wanted {
         walk.ports(&one.link);
     }
@@ -435,6 +436,49 @@ impl<'a> Walk<'a> {
             .map(|(port, _)| LinkChange::Leave(port.clone()))
             .collect();
         self.out.changes.extend(left);
+    }
+
+    /// Lets go of what we made of links that no profile means any more, and that stay because somebody else has made them.
+    fn let_go_unwanted(&mut self, wanted: &[WantedLink]) {
+        let meant: Vec<&VirtualLink> = wanted
+            .iter()
+            .map(|one| &one.link)
+            .filter(|link| self.has_ports(link))
+            .collect();
+        let is_meant = |name: &Arc<str>| meant.iter().any(|link| link.name == *name);
+        let is_port = |name: &Arc<str>| meant.iter().any(|link| link.ports.contains_key(name));
+        let left: Vec<Arc<str>> = self
+            .ours
+            .joined
+            .iter()
+            .filter(|(port, of)| {
+                let held = self.held(port).and_then(|held| held.port_of.as_ref());
+                held == Some(of) && !self.gone.contains(of) && !is_meant(of)
+            })
+            .map(|(port, _)| port.clone())
+            .collect();
+        let mut vlans: BTreeMap<Arc<str>, Vec<u16>> = BTreeMap::new();
+        for (name, vlan) in &self.ours.vlans {
+            let held = self.held(name);
+            let held = held.filter(|held| held.vlans.contains_key(vlan));
+            // With a port that goes go its VLANs, and with a bridge those of its ports.
+            let is_bare = |held: &PresentLink| {
+                let of = held.port_of.as_ref();
+                of.is_some_and(|of| self.gone.contains(of))
+            };
+            if held.is_some_and(|held| !is_bare(held))
+                && !is_meant(name)
+                && !is_port(name)
+                && !left.contains(name)
+            {
+                vlans.entry(name.clone()).or_default().push(*vlan);
+            }
+        }
+        let left = left.into_iter().map(LinkChange::Leave);
+        self.out.changes.extend(left);
+        let vlans = vlans.into_iter();
+        let vlans = vlans.map(|(name, vlans)| LinkChange::RemoveVlans(name, vlans));
+        self.out.changes.extend(vlans);
     }
 
     fn ports(&mut self, link: &VirtualLink) {

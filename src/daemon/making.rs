@@ -4,14 +4,15 @@
 //! take seconds to make or remove a link; it sleeps as long as there is no order.
 
 pub(crate) mod associations;
-mod kept;
+pub(crate) mod kept;
+pub(crate) mod rounds;
 mod tunnels;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
@@ -21,24 +22,20 @@ use linkmgr::kinds::macsec::OwnReceives;
 use linkmgr::kinds::message::{self, Missing};
 use linkmgr::kinds::present;
 use linkmgr::kinds::tun::Tun;
-use linkmgr::kinds::wireguard::PeerReading;
 use linkmgr::kinds::wireguard::endpoints::PeerId;
 use linkmgr_io::ask::{self, AskError, Asker, Part};
-use policy::virtual_links::{
-    LinkChange, LinkChanges, LinkNote, OwnLinks, PresentLink, Scope, WantedLink, changes,
-};
+use policy::virtual_links::{LinkChange, LinkNote, PresentLink, WantedLink};
 use tokio::sync::mpsc;
 
 use crate::clock;
 use crate::link_keys::Keys;
+use crate::store;
 use associations::{Associations, Board};
-use kept::{keep, recall};
+use kept::Book;
+use rounds::{Failures, Hands, Links, carry_out};
 pub(crate) use tunnels::Readings;
 use tunnels::Tunnels;
 use waiting::{Waiting, next};
-
-/// How often it is compared anew: what was done may make other things possible, a port of a link for one.
-const ROUNDS: usize = 4;
 
 /// What the links should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,8 +69,6 @@ pub(crate) enum Done {
 /// What came of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Made {
-    /// What is ours, to be kept.
-    pub(crate) kept: String,
     /// What is not as wanted, and why.
     pub(crate) notes: Vec<String>,
     /// The tunnels that are as they should be, with what the kernel tells of their peers.
@@ -88,24 +83,32 @@ pub(crate) struct Made {
 #[derive(Debug)]
 pub(crate) struct Maker {
     /// What the thread begins with, as long as there is none: most machines make no links.
-    kept: Option<String>,
-    boot: Arc<str>,
-    /// Where packet numbers are written down.
-    numbers: PathBuf,
+    beginning: Option<Beginning>,
     tasks: Option<std::sync::mpsc::Sender<Task>>,
     outcomes: mpsc::UnboundedReceiver<Done>,
     outcome: mpsc::UnboundedSender<Done>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
+/// What a [`Maker`] begins with.
+#[derive(Debug)]
+pub(crate) struct Beginning {
+    /// Where links are written down that are made. Whoever is to read it does so before there is a task.
+    pub(crate) path: PathBuf,
+    /// Differs after each start of the machine, and in each network namespace.
+    pub(crate) boot: Arc<str>,
+    /// Where packet numbers are written down.
+    pub(crate) numbers: PathBuf,
+    /// Any number.
+    pub(crate) random: u32,
+}
+
 impl Maker {
-    /// Makes one without a thread; `kept` is what it said to keep before, `numbers` the file of packet numbers.
-    pub(crate) fn new(kept: Option<String>, boot: Arc<str>, numbers: PathBuf) -> Self {
+    /// Makes one without a thread.
+    pub(crate) fn new(beginning: Beginning) -> Self {
         let (outcome, outcomes) = mpsc::unbounded_channel();
         Self {
-            kept,
-            boot,
-            numbers,
+            beginning: Some(beginning),
             tasks: None,
             outcomes,
             outcome,
@@ -129,16 +132,12 @@ impl Maker {
     }
 
     fn start(&mut self) -> io::Result<()> {
+        let Some(beginning) = self.beginning.take() else {
+            return Ok(());
+        };
         let (tasks, to_do) = std::sync::mpsc::channel::<Task>();
         let done = self.outcome.clone();
-        let recall = |text: String| recall(&text, &self.boot);
-        let mut work = Work {
-            asker: Asker::open(Part::Route)?,
-            boot: Arc::clone(&self.boot),
-            ours: self.kept.take().map_or_else(Ours::default, recall),
-            tunnels: Tunnels::default(),
-            associations: Associations::new(self.numbers.clone()),
-        };
+        let mut work = Work::begin(beginning)?;
         let thread = thread::Builder::new()
             .name("linnet-maker".to_owned())
             .spawn(move || {
@@ -163,49 +162,46 @@ impl Maker {
         }
     }
 
-    /// Waits until every task is done; returns what came of the last order.
-    pub(crate) fn finish(mut self) -> Option<Made> {
+    /// Waits until every task is done.
+    pub(crate) fn finish(mut self) {
         drop(self.tasks.take());
         if let Some(thread) = self.thread.take() {
             let _ended = thread.join();
         }
-        let mut last = None;
-        while let Ok(done) = self.outcomes.try_recv() {
-            match done {
-                Done::Made(made) => last = Some(made),
-                Done::Looked(..) | Done::Counted(_) => {}
-            }
-        }
-        last
     }
-}
-
-/// What the file of made links proves to be ours.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Ours {
-    links: OwnLinks,
-    /// Peers of tunnels that we added.
-    peers: BTreeMap<Arc<str>, BTreeSet<PublicKey>>,
-    /// Associations that we have links receive.
-    receives: BTreeMap<Arc<str>, OwnReceives>,
 }
 
 struct Work {
     asker: Asker,
-    boot: Arc<str>,
-    ours: Ours,
+    path: PathBuf,
+    book: Book,
     tunnels: Tunnels,
     associations: Associations,
 }
 
 impl Work {
+    fn begin(beginning: Beginning) -> io::Result<Self> {
+        let Beginning {
+            path,
+            boot,
+            numbers,
+            random,
+        } = beginning;
+        Ok(Self {
+            asker: Asker::open(Part::Route)?,
+            book: Book::open(store::read(&path).as_deref(), boot, random),
+            path,
+            tunnels: Tunnels::default(),
+            associations: Associations::new(numbers),
+        })
+    }
+
     fn do_all(&mut self, waiting: Waiting) -> Vec<Done> {
         let mut outcomes = Vec::new();
         if let Some((order, keys)) = waiting.links {
             let mut tunnels = BTreeMap::new();
             let notes = self.carry_out(&order, &keys, &mut tunnels);
             outcomes.push(Done::Made(Made {
-                kept: keep(&self.ours, &self.boot),
                 notes,
                 tunnels,
                 associations: self.associations.board(),
@@ -245,42 +241,16 @@ impl Work {
         keys: &Keys,
         tunnels: &mut BTreeMap<Arc<str>, Readings>,
     ) -> Vec<String> {
-        let mut failures = BTreeMap::new();
         let lacking = lacking(order, keys);
-        let mut notes = BTreeSet::new();
-        for _ in 0..ROUNDS {
-            let there = match self.list() {
-                Ok(there) => there,
-                Err(error) => return vec![format!("the kernel does not list links: {error}")],
-            };
-            // What is gone is ours no more, whoever takes its name.
-            self.ours
-                .links
-                .made
-                .retain(|name, index| there.get(name).is_some_and(|link| link.index == *index));
-            let LinkChanges {
-                changes,
-                notes: left,
-            } = changes(&order.wanted, &there, &self.ours.links);
-            notes = left;
-            let before = failures.len();
-            let mut done = 0;
-            let mut indexes: BTreeMap<Arc<str>, u32> = there
-                .iter()
-                .map(|(name, link)| (Arc::clone(name), link.index))
-                .collect();
-            for change in changes.iter().filter(|one| !makes_one_of(one, &lacking)) {
-                match self.apply(change, &there, &mut indexes) {
-                    Ok(()) => done += 1,
-                    Err(error) => {
-                        failures.insert(subject(change), error.to_string());
-                    }
-                }
-            }
-            if done == 0 || changes.is_empty() || failures.len() > before {
-                break;
-            }
-        }
+        let mut hands = Reached {
+            asker: &mut self.asker,
+            associations: &mut self.associations,
+            path: &self.path,
+        };
+        let (mut failures, notes) = match carry_out(order, &lacking, &mut self.book, &mut hands) {
+            Ok(done) => done,
+            Err(error) => return vec![format!("the kernel does not list links: {error}")],
+        };
         self.set_tunnels(order, keys, tunnels, &mut failures);
         self.set_associations(order, keys, &mut failures);
         failures.extend(lacking);
@@ -296,18 +266,21 @@ impl Work {
         order: &Order,
         keys: &Keys,
         tunnels: &mut BTreeMap<Arc<str>, Readings>,
-        failures: &mut BTreeMap<Arc<str>, String>,
+        failures: &mut Failures,
     ) {
         let wanted = order.wanted.iter().map(|wanted| &wanted.link);
         let mut wanted = wanted
             .filter_map(|link| Some((&link.name, link.wireguard.as_ref()?)))
             .peekable();
         if wanted.peek().is_none() {
-            self.ours.peers.clear();
+            self.book.ours.peers.clear();
             return;
         }
-        let there = self.list().unwrap_or_default();
-        self.ours.peers.retain(|name, _| there.contains_key(name));
+        let there = self.list();
+        self.book
+            .ours
+            .peers
+            .retain(|name, _| there.contains_key(name));
         for (name, settings) in wanted {
             let link = there.get(name);
             let is_tunnel = |link: &&PresentLink| {
@@ -317,19 +290,19 @@ impl Work {
             let Some(link) = link.filter(is_tunnel) else {
                 continue;
             };
-            let ours = self.ours.peers.entry(Arc::clone(name)).or_default();
-            match self.tunnels.set((name, link.index), settings, keys, ours) {
-                Ok(readings) => {
-                    // One that was there before we came is not ours to remove.
-                    let added = |key: &&PublicKey| {
-                        readings
-                            .get(key)
-                            .is_none_or(|it| *it == PeerReading::default())
-                    };
-                    ours.retain(|key| settings.peers.contains_key(key));
-                    ours.extend(settings.peers.keys().filter(added));
-                    tunnels.insert(Arc::clone(name), readings);
-                }
+            let peers = &self.book.ours.peers;
+            let mut ours = peers.get(name).cloned().unwrap_or_default();
+            let write_down = |ours: &BTreeSet<PublicKey>| {
+                self.book.ours.peers.insert(Arc::clone(name), ours.clone());
+                self.book.keep(|text| keep(&self.path, text));
+            };
+            let link_of = (name, link.index);
+            let set = self
+                .tunnels
+                .set(link_of, settings, keys, &mut ours, write_down);
+            self.book.ours.peers.insert(Arc::clone(name), ours);
+            match set {
+                Ok(readings) => drop(tunnels.insert(Arc::clone(name), readings)),
                 Err(error) => {
                     failures
                         .entry(Arc::clone(name))
@@ -344,12 +317,7 @@ impl Work {
     }
 
     /// Sets the associations of the links that are there, and ends all others.
-    fn set_associations(
-        &mut self,
-        order: &Order,
-        keys: &Keys,
-        failures: &mut BTreeMap<Arc<str>, String>,
-    ) {
+    fn set_associations(&mut self, order: &Order, keys: &Keys, failures: &mut Failures) {
         self.associations.begin();
         let wanted = order.wanted.iter().map(|wanted| &wanted.link);
         let wanted: Vec<_> = wanted
@@ -357,12 +325,11 @@ impl Work {
             .collect();
         let mut set = BTreeSet::new();
         if wanted.is_empty() {
-            self.ours.receives.clear();
+            self.book.ours.receives.clear();
         } else {
-            let there = self.list().unwrap_or_default();
-            self.ours
-                .receives
-                .retain(|name, _| there.contains_key(name));
+            let there = self.list();
+            let receives = &mut self.book.ours.receives;
+            receives.retain(|name, _| there.contains_key(name));
             for (name, settings) in wanted {
                 let is_macsec = |link: &&PresentLink| {
                     let kind = link.kind.map(|kind| kind.name);
@@ -372,10 +339,18 @@ impl Work {
                     continue;
                 };
                 set.insert(link.index);
-                let ours = self.ours.receives.entry(Arc::clone(name)).or_default();
+                let receives = &self.book.ours.receives;
+                let mut ours = receives.get(name).cloned().unwrap_or_default();
+                let mut write_down = |ours: &OwnReceives| {
+                    let receives = &mut self.book.ours.receives;
+                    receives.insert(Arc::clone(name), ours.clone());
+                    self.book.keep(|text| keep(&self.path, text));
+                };
+                let own = (&mut ours, &mut write_down as &mut dyn FnMut(&OwnReceives));
                 let done = self
                     .associations
-                    .set((name, link.index), settings, keys, ours);
+                    .set((name, link.index), settings, keys, own);
+                self.book.ours.receives.insert(Arc::clone(name), ours);
                 if let Err(error) = done {
                     failures
                         .entry(Arc::clone(name))
@@ -384,6 +359,7 @@ impl Work {
             }
         }
         self.associations.end(&set);
+        self.book.keep(|text| keep(&self.path, text));
     }
 
     fn index_of(&mut self, name: &str) -> Option<u32> {
@@ -391,84 +367,88 @@ impl Work {
         Some(message::link_of(answers.first()?)?.0)
     }
 
-    fn list(&mut self) -> Result<BTreeMap<Arc<str>, PresentLink>, AskError> {
-        let mut answers = Vec::new();
-        for listing in present::listings() {
-            answers.extend(self.asker.ask(&listing)?);
-        }
-        Ok(present::present(&answers))
+    fn list(&mut self) -> Links {
+        list(&mut self.asker).unwrap_or_default()
+    }
+}
+
+/// What makes links, and what they are written down in.
+struct Reached<'a> {
+    asker: &'a mut Asker,
+    associations: &'a mut Associations,
+    path: &'a Path,
+}
+
+impl Hands for Reached<'_> {
+    fn list(&mut self) -> Result<Links, Arc<str>> {
+        list(self.asker).map_err(|error| error.to_string().into())
     }
 
-    fn apply(
+    fn change(
         &mut self,
         change: &LinkChange,
-        there: &BTreeMap<Arc<str>, PresentLink>,
-        indexes: &mut BTreeMap<Arc<str>, u32>,
-    ) -> Result<(), Box<dyn std::error::Error>> {
-        if let LinkChange::Remove(name) = change
-            && let Some(link) = there.get(name)
-        {
-            self.associations.leave(link.index);
-        }
-        if let LinkChange::Make(wanted) = change
-            && let Some(tun) = Tun::of(&wanted.link)
-        {
-            ask::make_tun(&tun)?;
-        } else {
-            let index_of = |name: &str| indexes.get(name).copied();
-            let is_bridge = |name: &str| {
-                let link = there.get(name).and_then(|link| link.kind);
-                link.map(|kind| kind.name) == Some("bridge")
-            };
-            for message in present::messages(change, &index_of, &is_bridge).map_err(missing)? {
-                self.asker.ask(&message)?;
-            }
-        }
-        self.record(change, indexes);
-        Ok(())
+        there: &Links,
+        indexes: &BTreeMap<Arc<str>, u32>,
+    ) -> Result<(), Arc<str>> {
+        let changed = apply(self, change, there, indexes);
+        changed.map_err(|error| error.to_string().into())
     }
 
-    /// Writes down what was done.
-    fn record(&mut self, change: &LinkChange, indexes: &mut BTreeMap<Arc<str>, u32>) {
-        let ours = &mut self.ours.links;
-        match change {
-            LinkChange::Make(wanted) => {
-                for name in std::iter::once(&wanted.link.name).chain(&wanted.link.peer) {
-                    let found = self.asker.ask(&message::get(name)).ok();
-                    let index =
-                        found.and_then(|answers| Some(message::link_of(answers.first()?)?.0));
-                    if let Some(index) = index {
-                        indexes.insert(Arc::clone(name), index);
-                        ours.made.insert(Arc::clone(name), index);
-                    }
-                }
-            }
-            LinkChange::Remove(name) => {
-                ours.made.remove(name);
-                indexes.remove(name);
-            }
-            LinkChange::SetUp(..) => {}
-            LinkChange::Set {
-                name, attributes, ..
-            } => set(ours, name, Scope::Link, attributes.keys()),
-            LinkChange::SetPort {
-                port, attributes, ..
-            } => set(ours, port, Scope::Port, attributes.keys()),
-            LinkChange::Join { port, of } => {
-                ours.joined.insert((Arc::clone(port), Arc::clone(of)));
-            }
-            LinkChange::Leave(port) => ours.joined.retain(|(joined, _)| joined != port),
-            LinkChange::AddVlans(name, vlans) => {
-                let added = vlans.keys().map(|vlan| (Arc::clone(name), *vlan));
-                ours.vlans.extend(added);
-            }
-            LinkChange::RemoveVlans(name, vlans) => {
-                for vlan in vlans {
-                    ours.vlans.remove(&(Arc::clone(name), *vlan));
-                }
-            }
+    fn keep(&mut self, text: &str) -> bool {
+        keep(self.path, text)
+    }
+}
+
+fn keep(path: &Path, text: &str) -> bool {
+    // It is void after a loss of power: nothing to wait for a disk for.
+    match store::write_for_this_boot(path, text) {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::error!(%error, path = %path.display(), "what is made of links cannot be written down");
+            false
         }
     }
+}
+
+fn list(asker: &mut Asker) -> Result<Links, AskError> {
+    let mut answers = Vec::new();
+    for listing in present::listings() {
+        answers.extend(asker.ask(&listing)?);
+    }
+    Ok(present::present(&answers))
+}
+
+fn apply(
+    hands: &mut Reached<'_>,
+    change: &LinkChange,
+    there: &Links,
+    indexes: &BTreeMap<Arc<str>, u32>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    if let LinkChange::Remove(name) = change
+        && let Some(link) = there.get(name)
+    {
+        hands.associations.leave(link.index);
+    }
+    let index_of = |name: &str| indexes.get(name).copied();
+    if let LinkChange::Make(wanted) = change
+        && let Some(tun) = Tun::of(&wanted.link)
+    {
+        return Ok(ask::make_tun(&tun, index_of(&wanted.link.name))?);
+    }
+    let is_bridge = |name: &str| {
+        let link = there.get(name).and_then(|link| link.kind);
+        link.map(|kind| kind.name) == Some("bridge")
+    };
+    for message in present::messages(change, &index_of, &is_bridge).map_err(missing)? {
+        match hands.asker.ask(&message) {
+            // With one end of a pair the other one went.
+            Err(error)
+                if matches!(change, LinkChange::Remove(_))
+                    && error.errno() == Some(libc::ENODEV) => {}
+            answer => drop(answer?),
+        }
+    }
+    Ok(())
 }
 
 /// Reaches a family of the kernel, unless it is reached already.
@@ -487,7 +467,7 @@ fn reach<'a>(
 }
 
 /// Returns the links that have no key that can be used, and why.
-fn lacking(order: &Order, keys: &Keys) -> BTreeMap<Arc<str>, String> {
+fn lacking(order: &Order, keys: &Keys) -> Failures {
     let links = order.wanted.iter().map(|wanted| &wanted.link);
     let lacking = links.filter_map(|link| {
         let of_tunnel = link.wireguard.as_ref();
@@ -498,45 +478,6 @@ fn lacking(order: &Order, keys: &Keys) -> BTreeMap<Arc<str>, String> {
         Some((Arc::clone(&link.name), missing.to_string()))
     });
     lacking.collect()
-}
-
-/// Whether a link would be made that lacks its key: it would be there, and carry nothing.
-fn makes_one_of(change: &LinkChange, lacking: &BTreeMap<Arc<str>, String>) -> bool {
-    match change {
-        LinkChange::Make(wanted) => lacking.contains_key(&wanted.link.name),
-        LinkChange::Remove(_)
-        | LinkChange::SetUp(..)
-        | LinkChange::Set { .. }
-        | LinkChange::Join { .. }
-        | LinkChange::Leave(_)
-        | LinkChange::SetPort { .. }
-        | LinkChange::AddVlans(..)
-        | LinkChange::RemoveVlans(..) => false,
-    }
-}
-
-fn set<'a>(
-    ours: &mut OwnLinks,
-    name: &Arc<str>,
-    scope: Scope,
-    attributes: impl Iterator<Item = &'a &'static str>,
-) {
-    let told = attributes.map(|attribute| (Arc::clone(name), scope, *attribute));
-    ours.set.extend(told);
-}
-
-fn subject(change: &LinkChange) -> Arc<str> {
-    Arc::clone(match change {
-        LinkChange::Make(wanted) => &wanted.link.name,
-        LinkChange::Remove(name)
-        | LinkChange::SetUp(name, _)
-        | LinkChange::Set { name, .. }
-        | LinkChange::Leave(name)
-        | LinkChange::AddVlans(name, _)
-        | LinkChange::RemoveVlans(name, _)
-        | LinkChange::Join { port: name, .. }
-        | LinkChange::SetPort { port: name, .. } => name,
-    })
 }
 
 fn told(note: &LinkNote) -> String {

@@ -567,12 +567,9 @@ impl<'a> Running<'a> {
             driver,
             observers,
             link_io,
-            options,
             ..
         } = self;
-        if let Some(made) = link_io.maker.finish() {
-            store::replace(&options.kept_file(Kept::MadeLinks), &made.kept);
-        }
+        link_io.maker.finish();
         drop(socket);
         match errands.quit().await {
             Ok(report) => {

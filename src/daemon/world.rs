@@ -278,7 +278,7 @@ impl World {
             generation: 0,
             begun: false,
             pace: pacing::Pace::default(),
-            making: making::Making::new(links.made.clone()),
+            making: making::Making::new(links.was_made),
             linking: Linking::new(links),
             tunnels: tunnels::Tunnels::default(),
             host,

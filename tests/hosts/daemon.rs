@@ -14,6 +14,7 @@ use resolver_io::resolv_conf::State;
 use super::faults::{self, Fault, Subject};
 use super::host::{Happening, Host};
 use super::names;
+use super::rules;
 use crate::errands::{Errand, Outcome};
 use crate::helper::ResolvConfReport;
 use crate::input::Input;
@@ -45,7 +46,7 @@ impl Disk {
         texts.map(String::len).max().unwrap_or(0)
     }
 
-    fn read(&self, kept: Kept) -> Option<String> {
+    pub(super) fn read(&self, kept: Kept) -> Option<String> {
         self.kept.get(&format!("{kept:?}")).cloned()
     }
 }
@@ -71,6 +72,7 @@ impl Host {
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&self.dice.number().to_le_bytes());
         let mut beginning = beginning(self.files.clone());
+        beginning.links.was_made = self.disk.read(Kept::MadeLinks).is_some();
         beginning.kept_claims = self.disk.read(Kept::Claims);
         beginning.kept_networks = self.disk.read(Kept::Networks);
         beginning.host.name = Some("host".parse().unwrap());
@@ -78,7 +80,6 @@ impl Host {
         let links = &mut beginning.links;
         links.journal.clone_from(&self.disk.journal);
         links.leases = self.disk.read(Kept::Leases);
-        links.made = self.disk.read(Kept::MadeLinks);
         links.seed = self.dice.number();
         let now = self.now;
         self.kernel.lose_events();
@@ -109,6 +110,7 @@ impl Host {
 
     pub(super) fn end_life(&mut self) {
         self.daemon = None;
+        self.forget_orders();
         self.life += 1;
         self.journals = 0;
         self.requests.clear();
@@ -171,6 +173,10 @@ impl Host {
             }
             Effect::Requests(requests) => {
                 for request in requests {
+                    if !self.faults.fills_disk() {
+                        let journal = self.disk.journal.as_deref();
+                        rules::check_written(journal.unwrap_or_default(), &request.1);
+                    }
                     self.rules.asked_for(&request.1);
                     self.requests.push_back(request);
                     let after = self.dice.millis(0, 3);
@@ -193,12 +199,13 @@ impl Host {
                 self.feed(Input::Anchors(None));
             }
             Effect::Stop => {
+                self.carry_order();
                 tell!(self, "has stopped");
                 self.end_life();
             }
-            // No story has a profile that makes a link, and sockets are bound anew for each question.
-            Effect::Make(_)
-            | Effect::Delay(_)
+            Effect::Make(task) => self.order(task),
+            // Sockets are bound anew for each question.
+            Effect::Delay(_)
             | Effect::MaySleep
             | Effect::RenewPorts
             | Effect::Reply(..)
@@ -387,7 +394,7 @@ impl Host {
         if !network.has_resolver(server) || is_lost {
             return;
         }
-        let tag = super::rules::tag(number, self.dice.of(&[1, 2]), manner);
+        let tag = rules::tag(number, self.dice.of(&[1, 2]), manner);
         let ttl = self.dice.of(&[1, 30, 300, 3600]);
         let Some(reply) = names::reply(&transmit.wire, manner, tag, ttl) else {
             return;

@@ -22,6 +22,7 @@ use super::air::{Network, Word};
 use super::daemon::Disk;
 use super::dice::Dice;
 use super::faults::{Fault, Faults};
+use super::making::Making;
 use super::rules::Rules;
 use crate::errands::Errand;
 use crate::input::Input;
@@ -45,6 +46,8 @@ pub(super) enum Happening {
     Reply(u64, u8, ExchangeId, Vec<u8>),
     /// An exchange has failed.
     Failed(u64, ExchangeId, Failure),
+    /// Links are made as was ordered last.
+    Make(u64),
     /// An errand is done.
     Errand(u64, Errand),
     /// A file is written.
@@ -80,6 +83,7 @@ pub(super) struct Host {
     /// How often the journal was kept in this life.
     pub(super) journals: u64,
     pub(super) tale: Tale,
+    pub(super) making: Making,
     happenings: BTreeMap<(Instant, u64), Happening>,
     serial: u64,
     /// Whether somebody will read what the kernel has said.
@@ -141,6 +145,7 @@ impl Host {
             rules: Rules::default(),
             journals: 0,
             tale: Tale::default(),
+            making: Making::default(),
             happenings: BTreeMap::new(),
             serial: 0,
             is_reading: false,
@@ -304,7 +309,7 @@ impl Host {
             *at > self.now || !matches!(happening, Happening::Packet(..) | Happening::Reply(..))
         });
         self.rules.slept(time, self.now);
-        self.kernel.handle_timeout(self.now);
+        self.rules.expire(&mut self.kernel, self.now);
         self.follow_kernel();
     }
 
@@ -330,7 +335,7 @@ impl Host {
             .expiry(&self.kernel)
             .is_some_and(|at| at <= self.now)
         {
-            self.kernel.handle_timeout(self.now);
+            self.rules.expire(&mut self.kernel, self.now);
             self.follow_kernel();
         }
         let due = self
@@ -389,6 +394,7 @@ impl Host {
                 }
             }
             Happening::Errand(life, errand) if is_of_now(self, life) => self.do_errand(errand),
+            Happening::Make(life) if is_of_now(self, life) => self.make_links(),
             Happening::Write(life, kept, text) if is_of_now(self, life) => {
                 if self.is_hit(Fault::DiesBeforeFile, 0) {
                     if kept == Kept::Leases {
@@ -406,6 +412,7 @@ impl Host {
             | Happening::Reply(..)
             | Happening::Failed(..)
             | Happening::Errand(..)
+            | Happening::Make(_)
             | Happening::Write(..) => {}
             Happening::LinkLocal(index) => {
                 self.rules.awaits_link_local.remove(&index);

@@ -62,6 +62,9 @@ const TALE_LINES: usize = 120;
 /// Occasions of one kind among which every fault has to strike.
 const ENOUGH: u64 = 4000;
 
+/// A world in which nobody asks for names.
+pub(super) const NAMELESS: &str = "workshop";
+
 /// What stories have come to.
 #[derive(Default)]
 struct Sum {
@@ -164,7 +167,8 @@ pub(super) fn tell(
         sum.broken.len()
     );
     if is_whole {
-        assert!(sum.tagged > sum.answered / 20, "nothing is told");
+        let is_told = sum.tagged > sum.answered / 20;
+        assert!(is_told || world == NAMELESS, "nothing is told");
         let gaps = sum.coverage.gaps(ENOUGH);
         assert!(gaps.is_empty(), "some faults struck nobody: {gaps:?}");
     }

@@ -107,9 +107,18 @@ fn profile(text: &str) -> VirtualLink {
 /// The kernel as the tests use it.
 struct Kernel {
     asker: Asker,
+    /// The last index that was chosen.
+    chosen: u32,
 }
 
 impl Kernel {
+    fn open() -> Self {
+        Self {
+            asker: Asker::open(Part::Route).unwrap(),
+            chosen: 1 << 30,
+        }
+    }
+
     fn ask(&mut self, message: &Message) -> Result<Vec<Message>, AskError> {
         self.asker.ask(message)
     }
@@ -126,14 +135,26 @@ impl Kernel {
             .0
     }
 
+    /// Makes a link with an index of our choice, as linnetd does, whatever its kind: by it linnetd knows what is its own.
     fn make(&mut self, link: &VirtualLink) -> Result<(), AskError> {
-        if let Some(tun) = Tun::of(link) {
-            return ask::make_tun(&tun).map_err(AskError::Socket);
+        let mut indexes = self.indexes(link);
+        let names = || std::iter::once(&link.name).chain(&link.peer);
+        for name in names() {
+            self.chosen += 1;
+            indexes.insert(name.to_string(), self.chosen);
         }
-        let indexes = self.indexes(link);
-        let message = message::make(link, None, &|name| indexes.get(name).copied());
-        let message = message.unwrap_or_else(|missing| panic!("{missing:?}"));
-        self.ask(&message).map(drop)
+        if let Some(tun) = Tun::of(link) {
+            let index = indexes.get(&*link.name).copied();
+            ask::make_tun(&tun, index).map_err(AskError::Socket)?;
+        } else {
+            let message = message::make(link, None, &|name| indexes.get(name).copied());
+            let message = message.unwrap_or_else(|missing| panic!("{missing:?}"));
+            self.ask(&message)?;
+        }
+        for name in names() {
+            assert_eq!(self.index(name), indexes[&**name], "the index of {name}");
+        }
+        Ok(())
     }
 
     fn indexes(&mut self, link: &VirtualLink) -> BTreeMap<String, u32> {
@@ -176,9 +197,7 @@ fn run(command: &str) -> bool {
 fn make_all() -> BTreeSet<&'static str> {
     shell("ip link add up0 type veth peer name up1 && ip link set up0 up && ip link set up1 up");
     shell("ip address add 192.0.2.1/24 dev up0 && ip address add 2001:db8::1/64 dev up0 nodad");
-    let mut kernel = Kernel {
-        asker: Asker::open(Part::Route).unwrap(),
-    };
+    let mut kernel = Kernel::open();
     let mut made = BTreeSet::new();
     let mut failed = Vec::new();
     for case in cases() {
@@ -504,9 +523,7 @@ fn every_kind_is_made_by_debians_kernel_as_ip_makes_it() {
 #[test]
 fn the_kernel_says_why_it_makes_no_link() {
     isolated("kinds::the_kernel_says_why_it_makes_no_link", || {
-        let mut kernel = Kernel {
-            asker: Asker::open(Part::Route).unwrap(),
-        };
+        let mut kernel = Kernel::open();
         let link = profile("[link]\nname = \"x0\"\nkind = \"veth\"\npeer = \"y0\"");
         kernel.make(&link).unwrap();
         assert_eq!(kernel.make(&link).unwrap_err().errno(), Some(17), "EEXIST");

@@ -29,6 +29,7 @@ mod links;
 mod listeners;
 mod local_data;
 mod macsec;
+mod made;
 mod monitor;
 mod names;
 mod neighbours;

@@ -166,11 +166,11 @@ fn ending(kind: u16, body: &[u8]) -> Result<(), KernelFault> {
     })
 }
 
-/// Makes a link that programs open as a file; it stays when this returns.
+/// Makes a link that programs open as a file, with this index or one that the kernel chooses; it stays when this returns.
 ///
 /// # Errors
 /// When there is no such device, or one of its name.
-pub fn make_tun(tun: &Tun) -> io::Result<()> {
+pub fn make_tun(tun: &Tun, index: Option<u32>) -> io::Result<()> {
     // SAFETY: the path is a C string; the flags are plain.
     let descriptor = unsafe {
         libc::open(
@@ -183,7 +183,7 @@ pub fn make_tun(tun: &Tun) -> io::Result<()> {
     }
     // SAFETY: the descriptor was opened above and belongs to nobody else.
     let file = unsafe { OwnedFd::from_raw_fd(descriptor) };
-    for (request, argument) in tun.steps() {
+    for (request, argument) in tun.steps(index) {
         let result = match argument {
             linkmgr::kinds::tun::Argument::Request(mut request_octets) => {
                 // SAFETY: the argument is a `struct ifreq`, whose 40 octets are writable for the whole call.
@@ -192,6 +192,16 @@ pub fn make_tun(tun: &Tun) -> io::Result<()> {
                         file.as_raw_fd(),
                         libc::Ioctl::from(request),
                         request_octets.as_mut_ptr(),
+                    )
+                }
+            }
+            linkmgr::kinds::tun::Argument::Place(mut number) => {
+                // SAFETY: the argument is a number that can be read for the whole call.
+                unsafe {
+                    libc::ioctl(
+                        file.as_raw_fd(),
+                        libc::Ioctl::from(request),
+                        &raw mut number,
                     )
                 }
             }

@@ -70,7 +70,8 @@ const LINK_HEADER: usize = 16;
 /// So many VLANs fit a message with room to spare.
 const VLANS_IN_MESSAGE: usize = 2000;
 
-/// Makes a link. That one of its name is there already is an error (`EEXIST`). It is down, as is the other end of a pair.
+/// Makes a link, with the index that `index_of` has for its name, if any (rtnetlink takes one since Linux 3.7). That one of its name
+/// or index is there already is an error (`EEXIST`, `EBUSY`). It is down, as is the other end of a pair.
 ///
 /// # Errors
 /// [`Missing`], when it cannot be made yet, or not by a message.
@@ -82,7 +83,8 @@ pub fn make(
     if link.kind.maker == config::kind::Maker::Tun {
         return Err(Missing::Ioctl);
     }
-    let mut body = header(0, 0);
+    let new_header = |name: &str| header(0, index_of(name).unwrap_or(0));
+    let mut body = new_header(&link.name);
     tlv::put_text(&mut body, IFLA_IFNAME, &link.name);
     if let Some(mac) = mac {
         tlv::put(&mut body, IFLA_ADDRESS, &mac.0);
@@ -99,7 +101,7 @@ pub fn make(
         index_of,
     )?;
     if let Some(peer) = &link.peer {
-        let mut inner = header(0, 0);
+        let mut inner = new_header(peer);
         tlv::put_text(&mut inner, IFLA_IFNAME, peer);
         tlv::put_nested(&mut info, INFO_DATA, |bytes| {
             tlv::put(bytes, VETH_INFO_PEER, &inner);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use config::kind::{Maker, Value};
 use config::model::VirtualLink;
 
-/// `_IOW('T', …, int)`: to make it, to keep it, to say whose it is.
+/// `_IOW('T', …, int)`: to say its index, to make it, to keep it, to say whose it is.
+const TUNSETIFINDEX: u32 = 0x4004_54da;
 const TUNSETIFF: u32 = 0x4004_54ca;
 const TUNSETPERSIST: u32 = 0x4004_54cb;
 const TUNSETOWNER: u32 = 0x4004_54cc;
@@ -38,6 +39,8 @@ pub enum Argument {
     Request([u8; REQUEST]),
     /// A number.
     Number(u32),
+    /// Where a number is.
+    Place(u32),
 }
 
 impl Tun {
@@ -73,8 +76,9 @@ impl Tun {
         })
     }
 
-    /// Returns the ioctls in their order, with their arguments.
-    pub fn steps(&self) -> Vec<(u32, Argument)> {
+    /// Returns the ioctls in their order, with their arguments; it is made with this index, or with one that the kernel chooses. It is
+    /// gone again when whoever makes it does not come to the last step.
+    pub fn steps(&self, index: Option<u32>) -> Vec<(u32, Argument)> {
         let mut request = [0; REQUEST];
         // The last octet of the name stays zero.
         for (to, from) in request.iter_mut().take(NAME - 1).zip(self.name.bytes()) {
@@ -83,7 +87,9 @@ impl Tun {
         for (to, from) in request.iter_mut().skip(NAME).zip(self.flags.to_ne_bytes()) {
             *to = from;
         }
-        let mut steps = vec![(TUNSETIFF, Argument::Request(request))];
+        let index = index.map(|index| (TUNSETIFINDEX, Argument::Place(index)));
+        let mut steps: Vec<(u32, Argument)> = index.into_iter().collect();
+        steps.push((TUNSETIFF, Argument::Request(request)));
         steps.extend(self.owner.map(|id| (TUNSETOWNER, Argument::Number(id))));
         steps.extend(self.group.map(|id| (TUNSETGROUP, Argument::Number(id))));
         steps.push((TUNSETPERSIST, Argument::Number(1)));

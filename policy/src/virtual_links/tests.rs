@@ -142,6 +142,7 @@ impl World {
             }
             LinkChange::Leave(port) => {
                 let of = self.link(port).port_of.take().unwrap();
+                self.link(port).vlans.clear();
                 assert!(self.ours.joined.remove(&(port.clone(), of)), "{port}");
             }
             LinkChange::SetPort {
@@ -415,4 +416,25 @@ fn pairs_are_made_and_removed_once_and_nothing_is_done_when_links_are_not_manage
     let mut config = config(&[pair]);
     config.links.manage = Manage::None;
     assert_eq!(wanted(&config), []);
+}
+
+#[test]
+fn ports_and_vlans_are_let_go_where_the_bridge_stays() {
+    let mut world = World::with(&["eth1", "eth2"]);
+    let bridge = PresentLink {
+        kind: LinkKind::of("bridge"),
+        ..PresentLink::default()
+    };
+    world.add("br0", bridge);
+    world.link(&"eth2".into()).port_of = Some("br0".into());
+    let profile = "name = \"br0\"\nkind = \"bridge\"\nvlan-filtering = true\nvlans = [\"5\"]\n[[ports]]\nname = \"eth1\"\nvlans = [\"20\"]\n";
+    world.apply(&[profile]);
+    assert_eq!(world.link(&"eth1".into()).port_of, Some("br0".into()));
+    let changes = world.apply(&[]).changes;
+    let expected = [
+        LinkChange::Leave("eth1".into()),
+        LinkChange::RemoveVlans("br0".into(), vec![5]),
+    ];
+    assert_eq!(changes, expected, "one that somebody else joined stays");
+    assert_eq!(world.changes(&[]).changes, []);
 }

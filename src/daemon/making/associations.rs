@@ -51,6 +51,9 @@ pub(crate) struct Board {
     pub(crate) troubles: BTreeMap<Arc<str>, String>,
 }
 
+/// What we have a link receive, and what writes that down.
+pub(super) type Own<'a> = (&'a mut OwnReceives, &'a mut dyn FnMut(&OwnReceives));
+
 /// The associations, and the part of the kernel that has them.
 #[derive(Debug)]
 pub(super) struct Associations {
@@ -96,10 +99,10 @@ impl Associations {
         (name, index): (&Arc<str>, u32),
         settings: &MacsecSettings,
         keys: &Keys,
-        ours: &mut OwnReceives,
+        own: Own<'_>,
     ) -> Result<(), Box<dyn std::error::Error>> {
         self.name_by_index.insert(index, Arc::clone(name));
-        let received = self.receive(index, settings, keys, ours);
+        let received = self.receive(index, settings, keys, own);
         let failed = received.as_ref().err().map(ToString::to_string);
         let mut listed = Vec::new();
         for (channel, numbers) in &settings.receives {
@@ -235,7 +238,7 @@ impl Associations {
         index: u32,
         settings: &MacsecSettings,
         keys: &Keys,
-        ours: &mut OwnReceives,
+        (ours, write_down): Own<'_>,
     ) -> Result<(), Box<dyn std::error::Error>> {
         let mut wanted = Receives::new();
         let mut missing = None;
@@ -257,12 +260,6 @@ impl Associations {
         let held = held
             .get(&index)
             .ok_or("it is not there as a link of this kind")?;
-        for mut message in receive_differences(*family, index, &wanted, held, ours) {
-            let said = asker.ask(&message);
-            message.forget();
-            said?;
-        }
-        // One that was there before we came is not ours to remove.
         let was_there = |channel: &ChannelId, number: Option<u8>| {
             let held = held.receives.get(channel);
             held.is_some_and(|held| number.is_none_or(|number| held.contains_key(&number)))
@@ -276,10 +273,17 @@ impl Associations {
                     .map(|number| (*channel, number)),
             );
         }
-        let kept = listed
-            .into_iter()
-            .filter(|one| ours.contains(one) || !was_there(&one.0, one.1));
-        *ours = kept.collect();
+        // What is gone is ours no more, and one that was there before we came is not ours to remove.
+        ours.retain(|one| was_there(&one.0, one.1));
+        let added = listed.iter().filter(|one| !was_there(&one.0, one.1));
+        ours.extend(added.copied());
+        write_down(ours);
+        for mut message in receive_differences(*family, index, &wanted, held, ours) {
+            let said = asker.ask(&message);
+            message.forget();
+            said?;
+        }
+        ours.retain(|one| listed.contains(one));
         Ok(())
     }
 

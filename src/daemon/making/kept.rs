@@ -1,12 +1,69 @@
-//! What is written down of links that were made? [`keep`] and [`recall`]: by it alone is anything removed.
+//! What is written down of links that are made? The [`Book`]: by it alone is anything removed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use config::model::{ChannelId, PublicKey};
+use linkmgr::kinds::macsec::OwnReceives;
 use policy::virtual_links::OwnLinks;
 use serde::{Deserialize, Serialize};
 
-use super::Ours;
+use super::rounds::Links;
+
+/// The kernel counts indexes from 1 on, and gives none from here on by itself.
+const FIRST_DRAWN: u32 = 1 << 30;
+
+/// What is written down, and the indexes that links are asked for with.
+#[derive(Debug)]
+pub(crate) struct Book {
+    pub(super) ours: Ours,
+    boot: Arc<str>,
+    /// The text that is kept, as far as is known.
+    kept: Option<String>,
+    /// Begins anywhere, and counts.
+    pub(super) drawn: u32,
+}
+
+/// What the book proves to be ours.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Ours {
+    pub(super) links: OwnLinks,
+    /// Peers of tunnels that we added.
+    pub(super) peers: BTreeMap<Arc<str>, BTreeSet<PublicKey>>,
+    /// Associations that we have links receive.
+    pub(super) receives: BTreeMap<Arc<str>, OwnReceives>,
+}
+
+impl Book {
+    /// Opens what a run before has written; `random` is where indexes begin.
+    pub(crate) fn open(kept: Option<&str>, boot: Arc<str>, random: u32) -> Self {
+        Self {
+            ours: kept.map_or_else(Ours::default, |text| recall(text, &boot)),
+            boot,
+            kept: None,
+            drawn: random,
+        }
+    }
+
+    /// Returns an index that no link has, and that none gets by chance: those that the kernel chooses are others.
+    pub(super) fn draw(&mut self, there: &Links) -> u32 {
+        loop {
+            self.drawn = self.drawn.wrapping_add(1);
+            let index = FIRST_DRAWN | self.drawn & (FIRST_DRAWN - 1);
+            if there.values().all(|link| link.index != index) {
+                return index;
+            }
+        }
+    }
+
+    /// Has it kept, unless it is. A disk that is full costs no link: what is made meanwhile is not proven to whoever comes after.
+    pub(super) fn keep(&mut self, put: impl FnOnce(&str) -> bool) {
+        let text = keep(&self.ours, &self.boot);
+        if self.kept.as_ref() != Some(&text) && put(&text) {
+            self.kept = Some(text);
+        }
+    }
+}
 
 /// The file in which it is written down what is ours. Attributes that were set are not in it: after a restart they stay as
 /// they are when no profile names them any more.
@@ -22,7 +79,7 @@ struct File {
     receives: BTreeMap<String, Vec<(String, u16, Option<u8>)>>,
 }
 
-pub(super) fn keep(ours: &Ours, boot: &str) -> String {
+fn keep(ours: &Ours, boot: &str) -> String {
     let Ours {
         links,
         peers,
@@ -67,7 +124,7 @@ pub(super) fn keep(ours: &Ours, boot: &str) -> String {
 }
 
 /// Nothing is ours on another kernel, or by a text that does not read.
-pub(super) fn recall(text: &str, boot: &str) -> Ours {
+fn recall(text: &str, boot: &str) -> Ours {
     let Ok(file) = serde_json::from_str::<File>(text) else {
         tracing::warn!("what was made of links cannot be read: nothing of it is removed");
         return Ours::default();

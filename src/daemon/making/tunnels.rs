@@ -30,7 +30,8 @@ pub(super) struct Tunnels {
 }
 
 impl Tunnels {
-    /// Has a link be as its profile wants it; returns what the kernel tells of its peers.
+    /// Has a link be as its profile wants it; returns what the kernel tells of its peers. `ours` are those that we added, written down
+    /// before they are.
     ///
     /// # Errors
     /// What is missing, or what the kernel says against it.
@@ -39,11 +40,17 @@ impl Tunnels {
         (name, index): (&Arc<str>, u32),
         settings: &WireguardSettings,
         keys: &Keys,
-        ours: &BTreeSet<PublicKey>,
+        ours: &mut BTreeSet<PublicKey>,
+        write_down: impl FnOnce(&BTreeSet<PublicKey>),
     ) -> Result<Readings, Box<dyn std::error::Error>> {
         let device = device(settings, keys).map_err(|why| why.to_string())?;
         let family = self.reach()?.1;
         let held = self.read(index)?;
+        // What is gone is ours no more, and one that was there before we came is not ours to remove.
+        ours.retain(|key| held.peers.contains_key(key));
+        let added = device.peers.keys();
+        ours.extend(added.filter(|key| !held.peers.contains_key(key)));
+        write_down(ours);
         let none = BTreeMap::new();
         let known = Known {
             ours,
@@ -53,6 +60,7 @@ impl Tunnels {
         };
         let messages = differences(family, index, &device, &held, known);
         self.say(messages)?;
+        ours.retain(|key| device.peers.contains_key(key));
         let told = device.peers.iter();
         let told = told.filter_map(|(key, peer)| Some((*key, peer.endpoint?)));
         self.told.insert(Arc::clone(name), told.collect());

@@ -8,8 +8,8 @@ use linkmgr_io::{Neighbours, Ports, Requester};
 use super::Running;
 use super::beginning::seed;
 use crate::machine;
-use crate::making::Maker;
 use crate::making::associations::NUMBERS_FILE;
+use crate::making::{Beginning, Maker};
 use crate::options::Options;
 use crate::store;
 use crate::world::{Kept, LinkBeginning};
@@ -25,16 +25,17 @@ pub(super) struct LinkIo {
 
 impl LinkIo {
     pub(super) fn open(options: &Options) -> io::Result<Self> {
-        let made = store::read(&options.kept_file(Kept::MadeLinks));
+        let random = seed()?.first_chunk().copied();
         Ok(Self {
             ports: Ports::new()?,
             neighbours: Neighbours::open()?,
             requester: Requester::open()?,
-            maker: Maker::new(
-                made,
-                linkmgr_io::boot()?.id,
-                options.state_dir.join(NUMBERS_FILE),
-            ),
+            maker: Maker::new(Beginning {
+                path: options.kept_file(Kept::MadeLinks),
+                boot: linkmgr_io::boot()?.id,
+                numbers: options.state_dir.join(NUMBERS_FILE),
+                random: random.map_or(0, u32::from_ne_bytes),
+            }),
         })
     }
 
@@ -75,7 +76,7 @@ pub(super) fn link_beginning(
         boot: linkmgr_io::boot()?,
         journal: store::read(&options.kept_file(Kept::LinkJournal)),
         leases: store::read(&options.kept_file(Kept::Leases)),
-        made: store::read(&options.kept_file(Kept::MadeLinks)),
+        was_made: options.kept_file(Kept::MadeLinks).exists(),
         seed,
     };
     Ok((beginning, secret.map(|text| (Kept::Secret, text))))

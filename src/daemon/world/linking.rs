@@ -32,8 +32,8 @@ pub(crate) struct LinkBeginning {
     pub(crate) journal: Option<String>,
     /// The text of what clients want to know again, when there is one.
     pub(crate) leases: Option<String>,
-    /// The text of which links were made, when there is one.
-    pub(crate) made: Option<String>,
+    /// Whether it is written down that links were made.
+    pub(crate) was_made: bool,
     /// Seed of the clients' random numbers.
     pub(crate) seed: u64,
 }
@@ -56,7 +56,7 @@ impl Linking {
             boot,
             journal,
             leases,
-            made: _,
+            was_made: _,
             seed,
         } = beginning;
         let mut links = LinkManager::default();

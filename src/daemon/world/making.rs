@@ -9,7 +9,7 @@ use config::model::{StopUse, VirtualLink};
 use config::time::Instant;
 use linnet::api::AssociationStatus;
 
-use super::{Effect, Kept, World};
+use super::{Effect, World};
 use crate::errands::Errand;
 use crate::helper::KeeperError;
 use crate::link_keys::{Keys, LinkKey};
@@ -22,7 +22,8 @@ pub(super) struct Making {
     ordered: Option<Order>,
     /// The links that made ones are or stand on, with their indexes: when that changes, it is looked at anew.
     around: BTreeMap<Arc<str>, u32>,
-    kept: Option<String>,
+    /// Whether links were made before, of which some may have to go.
+    was_made: bool,
     notes: Vec<String>,
     /// How associations are.
     associations: Board,
@@ -37,10 +38,10 @@ pub(super) struct Making {
 }
 
 impl Making {
-    /// Takes what was written down before.
-    pub(super) fn new(kept: Option<String>) -> Self {
+    /// Takes whether anything was written down before.
+    pub(super) fn new(was_made: bool) -> Self {
         Self {
-            kept,
+            was_made,
             ..Self::default()
         }
     }
@@ -88,7 +89,7 @@ impl World {
         }
         let wanted = self.plan.links.made.clone();
         // Nobody makes anything, and nothing was made before.
-        let is_idle = self.making.ordered.is_none() && self.making.kept.is_none();
+        let is_idle = self.making.ordered.is_none() && !self.making.was_made;
         if wanted.is_empty() && is_idle {
             return;
         }
@@ -167,7 +168,6 @@ impl World {
 
     fn handle_made(&mut self, made: Made, now: Instant, effects: &mut Vec<Effect>) {
         let Made {
-            kept,
             notes,
             tunnels,
             associations,
@@ -185,10 +185,6 @@ impl World {
             tracing::warn!("{note}");
         }
         self.making.notes = notes;
-        if self.making.kept.as_ref() != Some(&kept) {
-            self.making.kept = Some(kept.clone());
-            effects.push(Effect::Keep(Kept::MadeLinks, kept));
-        }
         self.follow_tunnels(&tunnels, now);
     }
 

@@ -44,7 +44,7 @@ pub(crate) fn beginning(files: Vec<ConfigText>) -> Beginning {
             },
             journal: None,
             leases: None,
-            made: None,
+            was_made: false,
             seed: 7,
         },
     }

@@ -53,7 +53,6 @@ fn made(readings: Option<PeerReading>) -> Input {
     let key = PublicKey::of_base64(KEY).unwrap();
     let peers = BTreeMap::from([(key, readings.unwrap_or_default())]);
     Input::Made(Done::Made(Made {
-        kept: "{}".to_owned(),
         notes: Vec::new(),
         tunnels: BTreeMap::from([("wg0".into(), peers)]),
         associations: crate::making::associations::Board::default(),

@@ -1,0 +1,274 @@
+//! What is done for an order of links, and what is written down before? [`carry_out`]: lists, compares and asks until nothing is left.
+//!
+//! What is asked for is in the book before the kernel is asked, so that linnetd may die at any point. A link is asked for with an index that
+//! is drawn: one with its name and this index is ours, whether its maker lived to hear of it or not.
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use policy::virtual_links::{
+    LinkChange, LinkChanges, LinkNote, OwnLinks, PresentLink, Scope, changes,
+};
+
+use super::Order;
+use super::kept::Book;
+
+/// How often it is compared anew: what was done may make other things possible, a port of a link for one.
+const ROUNDS: usize = 4;
+
+/// Links by name.
+pub(crate) type Links = BTreeMap<Arc<str>, PresentLink>;
+
+/// What reaches the kernel and the disk.
+pub(crate) trait Hands {
+    /// Lists all links.
+    fn list(&mut self) -> Result<Links, Arc<str>>;
+    /// Has the kernel make one change. `indexes` are those of all links, and of those that are to be made.
+    fn change(
+        &mut self,
+        change: &LinkChange,
+        there: &Links,
+        indexes: &BTreeMap<Arc<str>, u32>,
+    ) -> Result<(), Arc<str>>;
+    /// Replaces what is written down; whether that went well.
+    fn keep(&mut self, text: &str) -> bool;
+}
+
+/// What could not be done, by the link that it is about.
+pub(crate) type Failures = BTreeMap<Arc<str>, String>;
+
+/// Does all that can be done, but makes no link that lacks its key; returns what the kernel refuses, and what is left for another reason.
+///
+/// # Errors
+/// When the kernel does not list links.
+pub(crate) fn carry_out(
+    order: &Order,
+    lacking: &Failures,
+    book: &mut Book,
+    hands: &mut impl Hands,
+) -> Result<(Failures, BTreeSet<LinkNote>), Arc<str>> {
+    let mut round = Round {
+        book,
+        hands,
+        failures: Failures::new(),
+    };
+    let mut notes = BTreeSet::new();
+    for _ in 0..ROUNDS {
+        let there = round.hands.list()?;
+        round.book.forget_gone(&there);
+        let LinkChanges {
+            changes,
+            notes: left,
+        } = changes(&order.wanted, &there, &round.book.ours.links);
+        notes = left;
+        let before = round.failures.len();
+        let done = round.go(&changes, &there, lacking);
+        if done == 0 || round.failures.len() > before {
+            break;
+        }
+    }
+    let failures = round.failures;
+    book.keep(|text| hands.keep(text));
+    Ok((failures, notes))
+}
+
+struct Round<'a, H> {
+    book: &'a mut Book,
+    hands: &'a mut H,
+    failures: Failures,
+}
+
+impl<H: Hands> Round<'_, H> {
+    /// Makes changes, in order; returns how many of them were made.
+    fn go(&mut self, changes: &[LinkChange], there: &Links, lacking: &Failures) -> usize {
+        let mut indexes: BTreeMap<Arc<str>, u32> = there
+            .iter()
+            .map(|(name, link)| (Arc::clone(name), link.index))
+            .collect();
+        // All that goes comes first: of a name that comes again the book has the index of before until then.
+        let is_removal = |change: &LinkChange| matches!(change, LinkChange::Remove(_));
+        let first = changes.iter().take_while(|change| is_removal(change));
+        let count = first.count();
+        let (removed, rest) = changes.split_at(count);
+        let mut done = 0;
+        for change in removed {
+            done += usize::from(self.make(change, there, &mut indexes));
+        }
+        // A name that is still ours has a link of before, which did not go.
+        let is_taken = |name: &Arc<str>| self.book.ours.links.made.contains_key(name);
+        let is_possible = |change: &&LinkChange| match change {
+            LinkChange::Make(wanted) => {
+                let link = &wanted.link;
+                let mut names = std::iter::once(&link.name).chain(&link.peer);
+                !lacking.contains_key(&link.name) && !names.any(is_taken)
+            }
+            LinkChange::Remove(_)
+            | LinkChange::SetUp(..)
+            | LinkChange::Set { .. }
+            | LinkChange::Join { .. }
+            | LinkChange::Leave(_)
+            | LinkChange::SetPort { .. }
+            | LinkChange::AddVlans(..)
+            | LinkChange::RemoveVlans(..) => true,
+        };
+        let rest: Vec<&LinkChange> = rest.iter().filter(is_possible).collect();
+        for change in &rest {
+            self.book.write_down(change, there);
+        }
+        self.book.keep(|text| self.hands.keep(text));
+        for change in rest {
+            if let LinkChange::Make(wanted) = change {
+                for name in std::iter::once(&wanted.link.name).chain(&wanted.link.peer) {
+                    let drawn = self.book.ours.links.made.get(name).copied();
+                    indexes.extend(drawn.map(|index| (Arc::clone(name), index)));
+                }
+            }
+            done += usize::from(self.make(change, there, &mut indexes));
+        }
+        done
+    }
+
+    fn make(
+        &mut self,
+        change: &LinkChange,
+        there: &Links,
+        indexes: &mut BTreeMap<Arc<str>, u32>,
+    ) -> bool {
+        match self.hands.change(change, there, indexes) {
+            Ok(()) => {
+                if let LinkChange::Remove(name) = change {
+                    indexes.remove(name);
+                }
+                self.book.done(change);
+                true
+            }
+            Err(error) => {
+                self.book.failed(change, there);
+                self.failures.insert(subject(change), error.to_string());
+                false
+            }
+        }
+    }
+}
+
+impl Book {
+    /// Strikes out what is gone: it is ours no more, whoever takes its name or its place.
+    fn forget_gone(&mut self, there: &Links) {
+        let OwnLinks {
+            made,
+            joined,
+            set: _,
+            vlans,
+        } = &mut self.ours.links;
+        made.retain(|name, index| there.get(name).is_some_and(|link| link.index == *index));
+        joined.retain(|(port, of)| is_port(there, port, of));
+        vlans.retain(|(name, vlan)| has_vlan(there, name, *vlan));
+    }
+
+    /// Writes down what a change will make ours.
+    fn write_down(&mut self, change: &LinkChange, there: &Links) {
+        match change {
+            LinkChange::Make(wanted) => {
+                for name in std::iter::once(&wanted.link.name).chain(&wanted.link.peer) {
+                    let index = self.draw(there);
+                    self.ours.links.made.insert(Arc::clone(name), index);
+                }
+            }
+            LinkChange::Join { .. } | LinkChange::AddVlans(..) => self.done(change),
+            // What goes is struck out afterwards, and of attributes nothing is kept.
+            LinkChange::Remove(_)
+            | LinkChange::SetUp(..)
+            | LinkChange::Set { .. }
+            | LinkChange::Leave(_)
+            | LinkChange::SetPort { .. }
+            | LinkChange::RemoveVlans(..) => {}
+        }
+    }
+
+    /// Takes word that a change was made.
+    fn done(&mut self, change: &LinkChange) {
+        let ours = &mut self.ours.links;
+        match change {
+            // It was written down.
+            LinkChange::Make(_) | LinkChange::SetUp(..) => {}
+            LinkChange::Remove(name) => drop(ours.made.remove(name)),
+            LinkChange::Set {
+                name, attributes, ..
+            } => set(ours, name, Scope::Link, attributes.keys()),
+            LinkChange::SetPort {
+                port, attributes, ..
+            } => set(ours, port, Scope::Port, attributes.keys()),
+            LinkChange::Join { port, of } => {
+                ours.joined.insert((Arc::clone(port), Arc::clone(of)));
+            }
+            LinkChange::Leave(port) => ours.joined.retain(|(joined, _)| joined != port),
+            LinkChange::AddVlans(name, vlans) => {
+                let added = vlans.keys().map(|vlan| (Arc::clone(name), *vlan));
+                ours.vlans.extend(added);
+            }
+            LinkChange::RemoveVlans(name, vlans) => {
+                for vlan in vlans {
+                    ours.vlans.remove(&(Arc::clone(name), *vlan));
+                }
+            }
+        }
+    }
+
+    /// Takes word that a change was not made, as far as is known. A link that is there nevertheless is known by its index.
+    fn failed(&mut self, change: &LinkChange, there: &Links) {
+        let ours = &mut self.ours.links;
+        match change {
+            LinkChange::Join { port, of } => {
+                ours.joined.remove(&(Arc::clone(port), Arc::clone(of)));
+            }
+            LinkChange::AddVlans(name, _) => {
+                let is_kept = |vlan: u16| has_vlan(there, name, vlan);
+                ours.vlans.retain(|(of, vlan)| of != name || is_kept(*vlan));
+            }
+            LinkChange::Make(_)
+            | LinkChange::Remove(_)
+            | LinkChange::SetUp(..)
+            | LinkChange::Set { .. }
+            | LinkChange::Leave(_)
+            | LinkChange::SetPort { .. }
+            | LinkChange::RemoveVlans(..) => {}
+        }
+    }
+}
+
+fn is_port(there: &Links, port: &Arc<str>, of: &Arc<str>) -> bool {
+    let link = there.get(port);
+    link.and_then(|link| link.port_of.as_ref()) == Some(of)
+}
+
+fn has_vlan(there: &Links, name: &Arc<str>, vlan: u16) -> bool {
+    let link = there.get(name);
+    link.is_some_and(|link| link.vlans.contains_key(&vlan))
+}
+
+fn set<'a>(
+    ours: &mut OwnLinks,
+    name: &Arc<str>,
+    scope: Scope,
+    attributes: impl Iterator<Item = &'a &'static str>,
+) {
+    let told = attributes.map(|attribute| (Arc::clone(name), scope, *attribute));
+    ours.set.extend(told);
+}
+
+fn subject(change: &LinkChange) -> Arc<str> {
+    Arc::clone(match change {
+        LinkChange::Make(wanted) => &wanted.link.name,
+        LinkChange::Remove(name)
+        | LinkChange::SetUp(name, _)
+        | LinkChange::Set { name, .. }
+        | LinkChange::Leave(name)
+        | LinkChange::AddVlans(name, _)
+        | LinkChange::RemoveVlans(name, _)
+        | LinkChange::Join { port: name, .. }
+        | LinkChange::SetPort { port: name, .. } => name,
+    })
+}

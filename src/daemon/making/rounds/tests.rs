@@ -1,0 +1,273 @@
+//! Is what was made known again, wherever linnetd dies? Stories of orders, in which it dies at each step in turn: before and after each
+//! request and each writing.
+
+pub(crate) mod glass;
+
+use config::kind::LinkKind;
+use linnet::config_dirs::{ConfigText, Kind, Rank};
+use policy::virtual_links::wanted;
+
+use super::*;
+use crate::reload;
+use glass::Glass;
+
+const BRIDGE: &str = "[link]\nname = \"br0\"\nkind = \"bridge\"\nvlan-filtering = true\nvlans = [\"5\"]\nports = [\"eth1\", \"inner0\"]\n\
+    [[ports]]\nname = \"eth1\"\nvlans = [\"20-22\"]\n";
+const PAIR: &str = "[link]\nname = \"inner0\"\nkind = \"veth\"\npeer = \"outer0\"\n";
+const UPPER: &str = "[link]\nname = \"lan0\"\nkind = \"macvlan\"\nparent = \"outer0\"\n";
+const DUMMY: &str = "[link]\nname = \"br0\"\nkind = \"dummy\"\n";
+const TUN: &str = "[link]\nname = \"tun0\"\nkind = \"tun\"\n";
+
+/// What is ordered, one after another; in the end nothing is.
+const ORDERS: [&[&str]; 4] = [
+    &[BRIDGE, PAIR, UPPER],
+    // The bridge is made anew as something else, and its ports are nobody's.
+    &[DUMMY, PAIR, TUN],
+    &[BRIDGE, TUN],
+    &[],
+];
+
+fn order(profiles: &[&str]) -> Order {
+    let file = |(at, text): (usize, &&str)| ConfigText {
+        rank: Rank::Admin,
+        kind: Kind::Profile,
+        path: format!("/e/profiles/p{at}.toml").into(),
+        text: Ok((*text).to_owned()),
+    };
+    let files = profiles.iter().enumerate().map(file).collect();
+    let understood = reload::understand(files, None);
+    let wanted = wanted(&understood.config);
+    assert_eq!(wanted.len(), profiles.len(), "all profiles read");
+    Order { wanted }
+}
+
+/// Hands that die after so many steps.
+struct Mortal {
+    glass: Glass,
+    disk: Option<String>,
+    steps_left: usize,
+    /// Whether the disk takes anything.
+    is_full: bool,
+    writes: usize,
+}
+
+impl Mortal {
+    fn new(steps_left: usize) -> Self {
+        let mut glass = Glass::default();
+        for name in ["lo", "eth1", "eth2"] {
+            glass.add(name, PresentLink::default());
+        }
+        let kind = LinkKind::of("bridge");
+        glass.add(
+            "virbr0",
+            PresentLink {
+                kind,
+                ..PresentLink::default()
+            },
+        );
+        glass.links.get_mut("eth2").unwrap().port_of = Some("virbr0".into());
+        Self {
+            glass,
+            disk: None,
+            steps_left,
+            is_full: false,
+            writes: 0,
+        }
+    }
+
+    fn is_dead(&self) -> bool {
+        self.steps_left == 0
+    }
+
+    /// Takes a step, unless it is the last one.
+    fn step(&mut self) -> Result<(), Arc<str>> {
+        self.steps_left = self.steps_left.saturating_sub(1);
+        match self.is_dead() {
+            true => Err("dead".into()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Hands for Mortal {
+    fn list(&mut self) -> Result<Links, Arc<str>> {
+        match self.is_dead() {
+            true => Err("dead".into()),
+            false => Ok(self.glass.links.clone()),
+        }
+    }
+
+    fn change(
+        &mut self,
+        change: &LinkChange,
+        _there: &Links,
+        indexes: &BTreeMap<Arc<str>, u32>,
+    ) -> Result<(), Arc<str>> {
+        self.step()?;
+        let before = self.glass.clone();
+        let changed = self.glass.change(change, indexes);
+        if !self.is_full {
+            self.check_proof(&before);
+        }
+        self.step()?;
+        changed
+    }
+
+    fn keep(&mut self, text: &str) -> bool {
+        if self.step().is_err() || self.is_full {
+            return false;
+        }
+        self.writes += 1;
+        self.disk = Some(text.to_owned());
+        self.step().is_ok()
+    }
+}
+
+impl Mortal {
+    /// Whatever a request has made is on the disk by then.
+    fn check_proof(&self, before: &Glass) {
+        let book = Book::open(self.disk.as_deref(), "boot".into(), 0);
+        let ours = &book.ours.links;
+        for (name, link) in &self.glass.links {
+            let old = before.links.get(name);
+            if old.is_none_or(|old| old.index != link.index) {
+                assert_eq!(ours.made.get(name), Some(&link.index), "{name}");
+            }
+            if let Some(of) = &link.port_of
+                && old.is_none_or(|old| old.port_of.as_ref() != Some(of))
+            {
+                let joined = (Arc::clone(name), Arc::clone(of));
+                assert!(ours.joined.contains(&joined), "{name}");
+            }
+            for vlan in link.vlans.keys() {
+                if old.is_none_or(|old| !old.vlans.contains_key(vlan)) {
+                    assert!(ours.vlans.contains(&(Arc::clone(name), *vlan)), "{name}");
+                }
+            }
+        }
+    }
+}
+
+/// Tells the story in which linnetd dies after so many steps, and what others do then; returns whether it died at all.
+fn tell(steps: usize, mut others: impl FnMut(&mut Glass)) -> bool {
+    let mut hands = Mortal::new(steps);
+    let mut foreign = hands.glass.links.clone();
+    let mut life = 0;
+    let mut book = Book::open(None, "boot".into(), 7);
+    for profiles in ORDERS {
+        let order = order(profiles);
+        let _done = carry_out(&order, &Failures::new(), &mut book, &mut hands);
+        if hands.is_dead() {
+            others(&mut hands.glass);
+            let theirs = hands.glass.links.iter();
+            let theirs = theirs.filter(|(_, link)| !hands.glass.made.contains(&link.index));
+            foreign = theirs
+                .map(|(name, link)| (Arc::clone(name), link.clone()))
+                .collect();
+            hands.steps_left = usize::MAX;
+            life += 1;
+            book = Book::open(hands.disk.as_deref(), "boot".into(), 7000);
+            let _done = carry_out(&order, &Failures::new(), &mut book, &mut hands);
+        }
+        // Nothing is left to do.
+        let writes = hands.writes;
+        let before = hands.glass.links.clone();
+        let _done = carry_out(&order, &Failures::new(), &mut book, &mut hands);
+        assert_eq!(hands.glass.links, before, "after {steps} steps");
+        assert_eq!(hands.writes, writes, "after {steps} steps");
+    }
+    assert_eq!(
+        hands.glass.made,
+        BTreeSet::new(),
+        "{steps}: something is left"
+    );
+    let indexes = |links: &Links| -> BTreeMap<Arc<str>, u32> {
+        let links = links.iter();
+        links
+            .map(|(name, link)| (Arc::clone(name), link.index))
+            .collect()
+    };
+    assert_eq!(indexes(&hands.glass.links), indexes(&foreign), "{steps}");
+    for (name, link) in &hands.glass.links {
+        let of = (&**name == "eth2").then(|| "virbr0".into());
+        assert_eq!(link.port_of, of, "{steps}: {name}");
+    }
+    life > 0
+}
+
+#[test]
+fn what_was_made_goes_wherever_linnetd_died() {
+    let deaths = (1..).take_while(|steps| tell(*steps, |_| {})).count();
+    assert!(deaths > 40, "{deaths}");
+}
+
+#[test]
+fn a_link_that_somebody_made_while_linnetd_was_dead_stays() {
+    let mut foreign = 0;
+    let deaths = (1..).take_while(|steps| {
+        tell(*steps, |glass| {
+            for (name, kind) in [("br0", "bridge"), ("tun0", "tun"), ("inner0", "veth")] {
+                if !glass.links.contains_key(name) {
+                    foreign += 1;
+                    let kind = LinkKind::of(kind);
+                    glass.add(
+                        name,
+                        PresentLink {
+                            kind,
+                            ..PresentLink::default()
+                        },
+                    );
+                }
+            }
+        })
+    });
+    assert!(deaths.count() > 40);
+    assert!(foreign > 40, "{foreign}");
+}
+
+#[test]
+fn a_full_disk_costs_no_link_and_no_proof_that_it_could_have_had() {
+    let mut hands = Mortal::new(usize::MAX);
+    hands.is_full = true;
+    let mut book = Book::open(None, "boot".into(), 0);
+    let order = order(ORDERS[0]);
+    let (failures, _) = carry_out(&order, &Failures::new(), &mut book, &mut hands).unwrap();
+    assert_eq!(failures, Failures::new());
+    assert!(hands.glass.links.contains_key("lan0"));
+    hands.is_full = false;
+    let _done = carry_out(&order, &Failures::new(), &mut book, &mut hands).unwrap();
+    let book = Book::open(hands.disk.as_deref(), "boot".into(), 0);
+    let made: Vec<&str> = book.ours.links.made.keys().map(|name| &**name).collect();
+    assert_eq!(made, ["br0", "inner0", "lan0", "outer0"]);
+}
+
+#[test]
+fn a_link_that_lacks_its_key_is_not_made_and_not_written_down() {
+    let mut hands = Mortal::new(usize::MAX);
+    let mut book = Book::open(None, "boot".into(), 0);
+    let lacking = Failures::from([("tun0".into(), "no key".to_owned())]);
+    carry_out(&order(&[TUN]), &lacking, &mut book, &mut hands).unwrap();
+    assert!(!hands.glass.links.contains_key("tun0"));
+    assert_eq!(book.ours.links.made, BTreeMap::new());
+}
+
+#[test]
+fn indexes_are_drawn_where_the_kernel_counts_never() {
+    for random in [0, 6, u32::MAX, u32::MAX >> 2] {
+        let mut book = Book::open(None, "boot".into(), random);
+        let mut links = Links::new();
+        for _ in 0..3 {
+            let index = book.draw(&links);
+            assert!((1 << 30..1 << 31).contains(&index), "{index}");
+            let name = index.to_string().into();
+            let link = PresentLink {
+                index,
+                ..PresentLink::default()
+            };
+            assert_eq!(links.insert(name, link), None);
+            // Whoever has it already keeps it.
+            book.drawn = book.drawn.wrapping_sub(1);
+        }
+        assert_eq!(links.len(), 3);
+    }
+}
