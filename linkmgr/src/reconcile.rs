@@ -68,6 +68,8 @@ pub(crate) struct Writer {
     inherited: BTreeSet<Item>,
     inherited_until: Option<Instant>,
     overridden: BTreeSet<u32>,
+    /// Links that we have asked to be down, until the kernel says that they are.
+    turning: BTreeSet<u32>,
     adopting: BTreeSet<Item>,
     needs_down: BTreeSet<u32>,
     reports: VecDeque<LinkReport>,
@@ -453,6 +455,7 @@ impl LinkManager {
         now: Instant,
     ) {
         let errno = fault.errno;
+        self.writer.expect_turn(request, false);
         if request.is_deletion() && NOT_THERE.contains(&errno) {
             // The kernel drops routes in silence.
             if let KernelRequest::DeleteRoute(route) = request {
@@ -514,6 +517,7 @@ impl Writer {
         let record = self.record(&item);
         record.sent(&request, now);
         record.state = Some(ItemState::Waiting);
+        self.expect_turn(&request, true);
         self.busy.insert(item.clone());
         self.in_flight.insert(id, (item, request.clone()));
         (id, request)

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use config::model::Prefix;
 use policy::{LinkId, LinkPlan, LinksPlan};
 
-use super::INHERITED;
 use super::decide::View;
 use super::record::Record;
+use super::{INHERITED, Writer};
 use crate::LinkManager;
 use crate::observed::Touched;
+use crate::request::KernelRequest;
 use crate::status::{Item, Setting};
 
 impl LinkManager {
@@ -120,12 +121,9 @@ impl LinkManager {
     /// Follows that a link was taken up or down. One that somebody else takes down stays down.
     fn turned(&mut self, index: u32, up: bool) {
         let writer = &mut self.writer;
-        let item = Item::Setting(index, Setting::Up);
-        let is_our_doing = writer.busy.contains(&item)
-            || writer.busy.contains(&Item::Setting(index, Setting::Mac));
         if up {
             writer.overridden.remove(&index);
-        } else if !is_our_doing {
+        } else if !writer.turning.remove(&index) {
             writer.overridden.insert(index);
         }
     }
@@ -134,6 +132,7 @@ impl LinkManager {
     pub(crate) fn mark_gone(&mut self, id: LinkId) {
         let writer = &mut self.writer;
         writer.overridden.remove(&id.index);
+        writer.turning.remove(&id.index);
         // What was asked for and not seen may be on the next link with this index.
         let now = writer.now;
         let unseen = |record: &Record| record.unseen_until().is_some_and(|until| until > now);
@@ -185,6 +184,8 @@ impl LinkManager {
             self.check_kinds();
         }
         let writer = &mut self.writer;
+        // What was said of it is lost, or in the listing.
+        writer.turning.clear();
         writer.dirty.extend(writer.journal.items());
         let Some(plan) = &writer.plan else {
             return;
@@ -207,6 +208,34 @@ impl LinkManager {
             .collect();
         for index in others {
             self.writer.journal.strike_link(index);
+        }
+    }
+}
+
+impl Writer {
+    /// Remembers that a link will go down by our doing, or that it does not: the kernel's word of it may come after its answer.
+    pub(super) fn expect_turn(&mut self, request: &KernelRequest, is_sent: bool) {
+        match request {
+            KernelRequest::SetUp { index, up: false }
+            | KernelRequest::SetMac {
+                index,
+                while_down: true,
+                ..
+            } if is_sent => drop(self.turning.insert(*index)),
+            KernelRequest::SetUp { index, .. } | KernelRequest::SetMac { index, .. } => {
+                self.turning.remove(index);
+            }
+            KernelRequest::SetMtu { .. }
+            | KernelRequest::AddAddress(_)
+            | KernelRequest::ReplaceAddress(_)
+            | KernelRequest::DeleteAddress { .. }
+            | KernelRequest::AddRoute(_)
+            | KernelRequest::ReplaceRoute(_)
+            | KernelRequest::DeleteRoute(_)
+            | KernelRequest::AddRule(_)
+            | KernelRequest::DeleteRule(_)
+            | KernelRequest::ReadSwitch { .. }
+            | KernelRequest::SetSwitch { .. } => {}
         }
     }
 }

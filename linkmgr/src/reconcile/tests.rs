@@ -2,10 +2,12 @@
 //! its own? Rows first, then random worlds with a crash at every request.
 
 mod cards;
+mod endings;
 mod metrics;
 mod order;
 mod random;
 mod stories;
+mod words;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
