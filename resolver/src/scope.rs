@@ -400,10 +400,8 @@ impl Scope {
         }
         self.plan = planned.clone();
         let mut known = self.take_states();
-        if moved {
-            // A form that worked there is one that was never met here.
-            before.clear();
-        }
+        // A form that worked elsewhere is one that was never met here.
+        before.retain(|state| !moved && !(placed && state.has_told_nothing()));
         known.extend(before);
         self.seat(known, networks, now);
         self
