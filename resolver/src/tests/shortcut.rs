@@ -1,6 +1,9 @@
 //! A question gets the same answer whichever way it takes, and no old one when something else comes into force.
 
+use std::collections::BTreeSet;
+
 use super::message::{Ask, asked};
+use super::signed::{self, Zone};
 use super::world::{HOME, OFFICE, Say, World};
 use crate::event::{Channel, Stub};
 use crate::wire::rcode;
@@ -91,6 +94,45 @@ fn both_ways_give_the_same_octets() {
         }
     }
     assert_eq!(passed, 3 * names.len() * manners("a.test A").len());
+}
+
+/// What is signed is told with AD and, to who wants them, with signatures; all of it grows older.
+#[test]
+fn both_ways_count_down_alike_also_what_is_signed() {
+    let zone = Zone::new("signed.test");
+    let mut world = signed::world(std::slice::from_ref(&zone));
+    zone.serve_keys(&mut world);
+    zone.serve(&mut world, "a.signed.test", true);
+    let server = world.server(HOME);
+    server.answers("plain.test A", &["plain.test 300 A 192.0.2.1"]);
+    server.says("none.test A", Say::NoName(250, 250));
+    let mut shortcut = world.resolver.shortcut();
+    let (mut passed, mut seen) = (0, BTreeSet::new());
+    for seconds in [0, 1, 6, 40, 150] {
+        world.sleep(seconds);
+        for name in ["a.signed.test A", "plain.test A", "none.test A"] {
+            for ask in manners(name) {
+                world.ask_as(&ask);
+                world.resolver.trace_hits(true);
+                let long = world.ask_as(&ask);
+                world.resolver.trace_hits(false);
+                let mut short = Vec::new();
+                let channel = Channel::Udp;
+                let hit = shortcut.answer(&ask.wire(), Stub::Main, channel, &mut short, world.now);
+                passed += usize::from(hit);
+                assert_eq!(short, long.wire, "{seconds} s, {ask:?}");
+                seen.insert((long.flags & 0x20, long.answers.len(), long.answers.concat()));
+            }
+        }
+    }
+    assert!(passed > 400, "{passed}");
+    let kinds: BTreeSet<(u16, usize)> = seen.iter().map(|(ad, count, _)| (*ad, *count)).collect();
+    assert!(
+        kinds.is_superset(&[(0x20, 1), (0x20, 2), (0, 1)].into()),
+        "{kinds:?}"
+    );
+    // The same records with other TTLs.
+    assert!(seen.len() >= 5 * 3, "{seen:?}");
 }
 
 #[test]
