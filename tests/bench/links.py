@@ -320,6 +320,8 @@ def scale(subject):
     sh("ip link del f0")
     for number in range(TEN // 2):
         sh(f"ip link add t{number} type veth peer name u{number} && ip link set t{number} up && ip link set u{number} up")
+    # Their own addresses come to be usable, which is told.
+    time.sleep(10.0)
     results[f"wake-ups in {IDLE} s of idleness, with a lease, without an Internet"] = idle(process, started)
     results["resident when idle, MiB"] = resident(process.pid)
     results["resident when idle: of it no file's, MiB"] = resident(process.pid, "RssAnon")

@@ -2,7 +2,9 @@
 //! networks, and the kernel is asked what came of it.
 //!
 //! What differs on purpose is in [`DECISIONS`], with the reason; nothing else may differ, and no decision may be there in vain. VLANs,
-//! which this machine's kernel need not have, are compared where it has them.
+//! which this machine's kernel need not have, are compared in a virtual machine.
+
+mod vlans;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -274,10 +276,22 @@ const NETWORKS: [(&str, &str); 7] = [
     ),
 ];
 
+/// What is there when all is set up.
+const WHOLE: [&str; 8] = [
+    "10.20.0.1",
+    "10.21.0.1",
+    "198.18.0.111",
+    "2001:db8:1::ff",
+    "198.19.0.0/24",
+    "2001:db8:ff::/48",
+    "10.5.0.0/16",
+    "2001:db8:5::/48",
+];
+
 /// A machine, and the network that it is in.
 struct Place {
     name: &'static str,
-    _servers: [Peer; 2],
+    _servers: Vec<Peer>,
 }
 
 impl Place {
@@ -321,7 +335,7 @@ impl Place {
         let radvd = Peer::start(dir, &format!("{name}-radvd"), Some(&lan), &radvd);
         Self {
             name,
-            _servers: [dnsmasq, radvd],
+            _servers: vec![dnsmasq, radvd],
         }
     }
 
@@ -338,7 +352,8 @@ impl Place {
             let info = &link["linkinfo"];
             let data = &info["info_data"];
             lines.insert(format!(
-                "link {name}: mtu {} up {} master {} kind {} stp {} ageing {} mode {}",
+                "link {name}: on {} mtu {} up {} master {} kind {} stp {} ageing {} mode {} protocol {} id {} flags {}",
+                link["link"],
                 link["mtu"],
                 link["flags"].to_string().contains("\"UP\""),
                 link["master"],
@@ -346,6 +361,9 @@ impl Place {
                 data["stp_state"],
                 data["ageing_time"],
                 data["mode"],
+                data["protocol"],
+                data["id"],
+                data["flags"],
             ));
             for address in link["addr_info"].as_array().unwrap() {
                 // A bridge's is made of its hardware address, and that is drawn.
@@ -399,40 +417,26 @@ impl Place {
     }
 
     /// Waits until all is there and nothing changes any more.
-    fn settled(&self) -> BTreeSet<String> {
+    fn settled(&self, whole: &[&str], pace: Duration, patience: Duration) -> BTreeSet<String> {
         let begun = Instant::now();
         let mut before = BTreeSet::new();
         loop {
-            thread::sleep(Duration::from_millis(400));
+            thread::sleep(pace);
             let lines = self.lines();
             let has = |part: &str| lines.iter().any(|line| line.contains(part));
-            let whole = [
-                "10.20.0.1",
-                "10.21.0.1",
-                "198.18.0.111",
-                "2001:db8:1::ff",
-                "198.19.0.0/24",
-                "2001:db8:ff::/48",
-                "10.5.0.0/16",
-                "2001:db8:5::/48",
-            ];
             if whole.iter().all(|part| has(part)) && lines == before {
                 return lines;
             }
-            assert!(
-                begun.elapsed() < Duration::from_secs(12),
-                "{}: {lines:#?}",
-                self.name
-            );
+            assert!(begun.elapsed() < patience, "{}: {lines:#?}", self.name);
             before = lines;
         }
     }
 }
 
-fn networkd(dir: &Path) -> Peer {
+fn networkd(dir: &Path, networks: &[(&str, &str)]) -> Peer {
     let files = dir.join("networkd");
     fs::create_dir_all(&files).unwrap();
-    for (name, text) in NETWORKS {
+    for (name, text) in networks {
         fs::write(files.join(name), text).unwrap();
     }
     let script = format!(
@@ -452,12 +456,12 @@ fn networkd(dir: &Path) -> Peer {
     )
 }
 
-fn linnetd(dir: &Path) -> Peer {
+fn linnetd(dir: &Path, profiles: &[(&str, &str)]) -> Peer {
     let etc = dir.join("etc");
     fs::create_dir_all(etc.join("profiles")).unwrap();
     let main = "[resolver]\ndnssec = \"off\"\nrecursion = \"never\"\n";
     fs::write(etc.join("linnet.toml"), main).unwrap();
-    for (name, text) in PROFILES {
+    for (name, text) in profiles {
         fs::write(etc.join(format!("profiles/{name}.toml")), text).unwrap();
     }
     let path = |name: &str| dir.join(name).display().to_string();
@@ -484,52 +488,54 @@ fn both_make_the_same_of_one_configuration_but_for_what_is_decided() {
             let dir = folder();
             let theirs = Place::raise(&dir, "theirs");
             let ours = Place::raise(&dir, "ours");
-            let _networkd = networkd(&dir);
-            let _linnetd = linnetd(&dir);
-            let (mut theirs, ours) = (theirs.settled(), ours.settled());
-            for Decision {
-                name,
-                reason,
-                lines,
-                change,
-            } in &DECISIONS
-            {
-                let mut used = false;
-                let decided = theirs.into_iter().filter_map(|line| {
-                    if !lines.iter().all(|part| line.contains(part)) {
-                        return Some(line);
-                    }
-                    match change {
-                        Becomes(theirs, ours) => {
-                            used |= line.contains(theirs);
-                            Some(line.replace(theirs, ours))
-                        }
-                        Missing => {
-                            used = true;
-                            None
-                        }
-                    }
-                });
-                theirs = decided.collect();
-                assert!(used, "nothing differs as it is decided: {name} ({reason})");
-            }
-            let mut left: Vec<String> = Vec::new();
-            left.extend(
-                theirs
-                    .difference(&ours)
-                    .map(|line| format!("theirs {line}")),
-            );
-            left.extend(
-                ours.difference(&theirs)
-                    .map(|line| format!("ours   {line}")),
-            );
-            assert!(
-                left.is_empty(),
-                "what nobody has decided differs:\n{}",
-                left.join("\n")
-            );
+            let _networkd = networkd(&dir, &NETWORKS);
+            let _linnetd = linnetd(&dir, &PROFILES);
+            let (pace, patience) = (Duration::from_millis(400), Duration::from_secs(12));
+            let settled = |place: &Place| place.settled(&WHOLE, pace, patience);
+            compare(settled(&theirs), &settled(&ours), &DECISIONS);
             let mtu = shell("ip netns exec ours cat /proc/sys/net/ipv6/conf/c1/mtu");
             assert_eq!(mtu.trim(), "1400", "where they have it on the route");
         },
+    );
+}
+
+/// Nothing differs but what is decided, and all of that does.
+fn compare(mut theirs: BTreeSet<String>, ours: &BTreeSet<String>, decisions: &[Decision]) {
+    for Decision {
+        name,
+        reason,
+        lines,
+        change,
+    } in decisions
+    {
+        let mut used = false;
+        let decided = theirs.into_iter().filter_map(|line| {
+            if !lines.iter().all(|part| line.contains(part)) {
+                return Some(line);
+            }
+            match change {
+                Becomes(theirs, ours) => {
+                    used |= line.contains(theirs);
+                    Some(line.replace(theirs, ours))
+                }
+                Missing => {
+                    used = true;
+                    None
+                }
+            }
+        });
+        theirs = decided.collect();
+        assert!(used, "nothing differs as it is decided: {name} ({reason})");
+    }
+    let mut left: Vec<String> = Vec::new();
+    left.extend(theirs.difference(ours).map(|line| format!("theirs {line}")));
+    left.extend(
+        ours.difference(&theirs)
+            .map(|line| format!("ours   {line}")),
+    );
+    assert!(
+        left.is_empty(),
+        "what nobody has decided differs:\n{}",
+        left.join("\n")
     );
 }
