@@ -401,7 +401,7 @@ impl Scope {
         self.plan = planned.clone();
         let mut known = self.take_states();
         // A form that worked elsewhere is one that was never met here.
-        before.retain(|state| !moved && !(placed && state.has_told_nothing()));
+        before.retain(|state| !(moved || placed && state.has_told_nothing()));
         known.extend(before);
         self.seat(known, networks, now);
         self
