@@ -36,8 +36,8 @@ pub use macsec::{ChannelId, MacsecSettings, SendingAssociation};
 pub use neighbours::{LlmnrMode, MdnsMode};
 pub use network::{
     AddressGeneration, CarrierPolicy, CarrierUse, ClientId, DefaultRouteUse, DelegatedUse,
-    Dhcp4Settings, Dhcp6Settings, Dhcp6When, Hop, HostnameUse, Ipv4llMode, NetworkSettings,
-    PolicyRule, Privacy, RaSettings, RaUse, Route, RouteKind, Take,
+    Dhcp4Settings, Dhcp6Settings, Dhcp6When, DuidUse, Hop, HostnameUse, Identity, Ipv4llMode,
+    NetworkSettings, PolicyRule, Privacy, RaSettings, RaUse, Route, RouteKind, Take,
 };
 pub use service::{Service, ServiceName, ServiceProtocol};
 

@@ -256,6 +256,8 @@ pub enum Form {
     Generation,
     /// What a DHCP server knows us by.
     ClientId,
+    /// What a DHCP server knows the machine by.
+    Duid,
     /// `ignore`, or a length of time.
     CarrierUse,
     /// An address, and perhaps its share.

@@ -151,7 +151,7 @@ pub struct Clients {
 }
 
 /// What the clients need to know of a link.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Eq)]
 pub(crate) struct Traits {
     name: Arc<str>,
     kind: Arc<str>,
@@ -159,6 +159,27 @@ pub(crate) struct Traits {
     up: bool,
     link_local: Option<Ipv6Addr>,
     addresses: Vec<Ipv6Addr>,
+    /// For clients that begin.
+    ipv4: Vec<Ipv4Addr>,
+    lent4: Option<Ipv4Addr>,
+}
+
+impl PartialEq for Traits {
+    /// What only matters to clients that begin makes no difference to those that run: most of it is what they have supplied.
+    fn eq(&self, other: &Self) -> bool {
+        let Self {
+            name,
+            kind,
+            mac,
+            up,
+            link_local,
+            addresses,
+            ipv4: _,
+            lent4: _,
+        } = self;
+        (name, kind, mac, up) == (&other.name, &other.kind, &other.mac, &other.up)
+            && (link_local, addresses) == (&other.link_local, &other.addresses)
+    }
 }
 
 impl Traits {
@@ -170,7 +191,14 @@ impl Traits {
                 IpAddr::V4(_) => None,
             })
         };
+        let addresses = facts.addresses.iter();
+        let ipv4 = addresses.filter_map(|prefix| match prefix.address {
+            IpAddr::V4(v4) => Some(v4),
+            IpAddr::V6(_) => None,
+        });
         Self {
+            ipv4: ipv4.collect(),
+            lent4: facts.lent4,
             name: Arc::clone(&facts.name),
             kind: Arc::clone(&facts.kind),
             mac: facts.mac,
@@ -222,10 +250,11 @@ impl Clients {
         let planned = planned.filter(|(_, link)| link.clients != Default::default());
         let facts = planned.filter_map(|(id, _)| Some((*id, Traits::of(links.get(id)?))));
         let facts: BTreeMap<LinkId, Traits> = facts.collect();
-        if facts == self.facts {
+        let is_same = facts == self.facts;
+        self.facts = facts;
+        if is_same {
             return;
         }
-        self.facts = facts;
         self.adjust(wall, now);
     }
 

@@ -9,8 +9,8 @@
 //!    ▲ ▲                            ▼                                                                  ▼
 //!    │ │                        SELECTING ── OFFER: REQUEST ──► REQUESTING                         REBOOTING
 //!    │ │ NAK, conflict: DECLINE     │ ACK (rapid commit)            │ ACK                              │ ACK
-//!    │ └────────────────────────────┼───────────────────────────────┼──────────────────────────────────┘ NAK, or
-//!    │                              ▼                               ▼                         nobody answers: INIT
+//!    │ └────────────────────────────┼───────────────────────────────┼──────────────────────────────────┘ NAK: INIT
+//!    │                              ▼                               ▼     nobody answers: SELECTING, the lease is kept
 //!    │ lease over, NAK            BOUND ◄──────────────────── ACK ──┴───────┐
 //!    └────────────── REBINDING ◄─ T2 ── RENEWING ◄─ T1 ── BOUND             │
 //!                        └──────────────────┴───────────────────────────────┘
@@ -58,6 +58,10 @@ pub struct Setup {
     pub duid: Arc<[u8]>,
     /// Tells this link from the machine's others in front of the DUID (RFC 4361 §6.1).
     pub iaid: u32,
+    /// IPv4 addresses that were on the link before the client began.
+    pub addresses: Vec<Ipv4Addr>,
+    /// The one of them that another client seems to have got by DHCP: it is wished for where no lease is remembered.
+    pub wish: Option<Ipv4Addr>,
     /// Different for each link and each start.
     pub seed: u64,
 }
@@ -141,7 +145,7 @@ pub enum Event {
     /// What was kept of this network is of no use.
     Forget(NetworkId),
     /// Nobody answers for so long that IPv4 should be had otherwise (RFC 3927); told once, until something is supplied. An empty
-    /// supply comes with it.
+    /// supply comes with it, unless a lease of before is kept.
     Silent,
     /// Something that a person should know; the client goes on.
     Noted(Trouble),
@@ -171,6 +175,8 @@ pub enum Trouble {
     },
     /// The link has come to another network.
     OtherNetwork,
+    /// Neither the gateway of before nor any server has answered in this place: the lease is kept, and doubted.
+    Unanswered,
     /// The network prefers that IPv4 is done without (RFC 8925).
     Ipv6Only,
     /// It was released, as somebody wished.
@@ -191,6 +197,9 @@ impl fmt::Display for Trouble {
                 "{neighbour} gets the lease of {address} too: it has the same client identifier, is it a copy of this machine?"
             ),
             Self::OtherNetwork => f.write_str("this is another network"),
+            Self::Unanswered => f.write_str(
+                "neither the gateway of before nor a server has answered here: the lease is kept, its names are not asked for",
+            ),
             Self::Ipv6Only => f.write_str("the network prefers that IPv4 is done without"),
             Self::Released => f.write_str("released"),
         }

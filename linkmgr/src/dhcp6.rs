@@ -22,6 +22,7 @@
 //! | 8415 | messages, leases, times | `wire`, `leases`, `exchange`, `client` |
 //! | 8415 §20.4 | Reconfigure | `auth` |
 //! | 6355 | DUID-UUID | [`Duid`] |
+//! | 7844 §4 | nothing that tells who asks | `compose`, `client` |
 //! | 6603 | a part of a prefix that is not handed on | `wire` |
 //! | 4075, 5908, 3646, 8910, 9463, 4704 | time servers, resolvers, portal, encrypted resolvers, the host's name | `wire`, `supply` |
 //! | 9686 | addresses that are registered | `registration` |
@@ -46,6 +47,7 @@ use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::matcher::Mac;
 use config::model::Dhcp6Settings;
 use policy::facts::Supply;
 use ring::hmac;
@@ -68,8 +70,6 @@ pub struct Setup {
     pub duid: Duid,
     /// By what servers tell this link from our others; the same each time.
     pub iaid: u32,
-    /// The host name to send (option 39); `None` sends none.
-    pub hostname: Option<Arc<str>>,
     /// Different for each link and each start.
     pub seed: u64,
     /// What [`Event::Keep`] said in this network before.
@@ -130,6 +130,16 @@ impl Duid {
         uuid[6] = uuid[6] & 0x0f | 0x80;
         uuid[8] = uuid[8] & 0x3f | 0x80;
         Self::from_uuid(uuid)
+    }
+
+    /// Makes one that is another one each time.
+    pub(crate) fn from_seed(seed: u64) -> Self {
+        Self::from_machine_id((u128::from(seed) << 64 | u128::from(!seed)).to_be_bytes())
+    }
+
+    /// Makes one of a hardware address of six octets (DUID-LL, RFC 8415 §11.4).
+    pub fn from_mac(Mac([a, b, c, d, e, f]): Mac) -> Self {
+        Self(Arc::new([0, 3, 0, 1, a, b, c, d, e, f]))
     }
 
     /// Makes one of its octets; `None` when they are too few or too many.

@@ -165,6 +165,11 @@ impl FakeKernel {
         }
     }
 
+    /// Sets a switch, as somebody else does.
+    pub fn put_switch(&mut self, link: &str, switch: Switch, value: i32) {
+        self.switches.insert((link.to_owned(), switch), value);
+    }
+
     /// Returns a whole listing.
     pub fn listing(&self, now: Instant) -> Vec<KernelEvent> {
         let mut events = vec![KernelEvent::ListingBegins];
@@ -415,8 +420,10 @@ fn default_of(switch: Switch) -> i32 {
         Switch::Hardware(Hardware::Wake) => 0,
         Switch::Hardware(Hardware::Offload(_)) => 1,
         Switch::UseTempaddr
+        | Switch::LinkLocal6
         | Switch::DisableIpv6
         | Switch::Forwarding6
+        | Switch::ForceForwarding6
         | Switch::Forwarding4
         | Switch::Promote4 => 0,
     }

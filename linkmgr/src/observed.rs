@@ -211,6 +211,12 @@ impl Observed {
                 .filter(|address| address.usability() == Usability::Usable)
                 .map(|address| address.prefix)
                 .collect(),
+            lent4: entry.addresses.iter().find_map(|address| {
+                match (address.prefix.address, address.valid_until()) {
+                    (IpAddr::V4(v4), Some(_)) => Some(v4),
+                    (IpAddr::V4(_), None) | (IpAddr::V6(_), _) => None,
+                }
+            }),
             default_route4: entry.routes.default_route4(),
             default_route6: entry.routes.default_route6(),
             // The rest is not the kernel's to tell.

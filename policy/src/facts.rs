@@ -4,7 +4,7 @@ mod supply;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -40,6 +40,8 @@ pub struct Facts {
     pub told: BTreeMap<LinkId, Told>,
     /// The links that hold the default routes by the plan in force: among equals they keep them.
     pub uplinks: CurrentUplinks,
+    /// How this kernel forwards IPv6.
+    pub forwarding6: Forwarding6,
     /// The moment of these facts: what has an end, and has it by then, is over. [`crate::LinksPlan::review_at`] says when
     /// another moment makes another plan.
     pub as_of: Instant,
@@ -91,6 +93,18 @@ impl Facts {
         let reach = self.reach.get(&(link, family));
         reach.copied().unwrap_or_default()
     }
+}
+
+/// How a kernel forwards IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Forwarding6 {
+    /// Link by link, where each says so (`force_forwarding`, Linux 6.17 and later).
+    #[default]
+    ByLink,
+    /// For all links at once, and it does (`net.ipv6.conf.all.forwarding`).
+    All,
+    /// For all links at once, and it does not.
+    None,
 }
 
 /// IPv4 or IPv6.
@@ -177,6 +191,8 @@ pub struct LinkFacts {
     pub port_of: Option<NonZeroU32>,
     /// Its addresses.
     pub addresses: Vec<Prefix>,
+    /// The first IPv4 address that ends by itself: some DHCP client has set it.
+    pub lent4: Option<Ipv4Addr>,
     /// The metric of its IPv4 default route (0.0.0.0/0, or both halves), and the gateway; the best when several.
     pub default_route4: Option<DefaultRoute>,
     /// The same for IPv6.

@@ -153,10 +153,14 @@ pub enum Switch {
     AcceptRa,
     /// `ipv6/conf/LINK/use_tempaddr`.
     UseTempaddr,
+    /// `ipv6/conf/LINK/addr_gen_mode`: that there is a link-local address. Whatever makes one will do.
+    LinkLocal6,
     /// `ipv6/conf/LINK/disable_ipv6`.
     DisableIpv6,
     /// `ipv6/conf/LINK/forwarding`.
     Forwarding6,
+    /// `ipv6/conf/LINK/force_forwarding`: without it the kernel looks at its switch for all links alone.
+    ForceForwarding6,
     /// `ipv4/conf/LINK/forwarding`.
     Forwarding4,
     /// `ipv6/conf/LINK/mtu`.
@@ -180,8 +184,10 @@ impl Switch {
             Self::Hardware(hardware) => Some(hardware),
             Self::AcceptRa
             | Self::UseTempaddr
+            | Self::LinkLocal6
             | Self::DisableIpv6
             | Self::Forwarding6
+            | Self::ForceForwarding6
             | Self::Forwarding4
             | Self::Mtu6
             | Self::HopLimit6
@@ -196,8 +202,10 @@ impl Switch {
         let (table, file) = match self {
             Self::AcceptRa => ("ipv6/conf", "accept_ra"),
             Self::UseTempaddr => ("ipv6/conf", "use_tempaddr"),
+            Self::LinkLocal6 => ("ipv6/conf", "addr_gen_mode"),
             Self::DisableIpv6 => ("ipv6/conf", "disable_ipv6"),
             Self::Forwarding6 => ("ipv6/conf", "forwarding"),
+            Self::ForceForwarding6 => ("ipv6/conf", "force_forwarding"),
             Self::Forwarding4 => ("ipv4/conf", "forwarding"),
             Self::Mtu6 => ("ipv6/conf", "mtu"),
             Self::HopLimit6 => ("ipv6/conf", "hop_limit"),

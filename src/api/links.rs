@@ -139,6 +139,9 @@ pub struct SupplyStatus {
     pub upstreams: Vec<String>,
     /// Search suffixes.
     pub search: Vec<String>,
+    /// Time servers.
+    #[serde(default)]
+    pub time_servers: Vec<String>,
     /// The address of a portal's API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub portal: Option<String>,

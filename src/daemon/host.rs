@@ -1,20 +1,45 @@
-//! What is this machine called?
+//! What is this machine called, and how does its kernel forward?
+
+#![expect(clippy::disallowed_methods, reason = "the kernel tells in files")]
+
+use std::fs;
+use std::path::Path;
 
 use config::name::DomainName;
+use policy::facts::Forwarding6;
 
-/// The host's name, and the domain part of it that the C library would search.
+const BY_LINK: &str = "/proc/sys/net/ipv6/conf/default/force_forwarding";
+const FOR_ALL: &str = "/proc/sys/net/ipv6/conf/all/forwarding";
+
+/// The host's name, the domain part of it that the C library would search, and what its kernel can.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct HostName {
     /// The whole name; `None` when the system's is no domain name.
     pub(crate) name: Option<DomainName>,
     /// What follows the first label.
     pub(crate) domain: Option<DomainName>,
+    /// How its kernel forwards IPv6.
+    pub(crate) forwarding6: Forwarding6,
 }
 
 /// Reads the name from the kernel.
 pub(crate) fn read() -> HostName {
     let name = nix::unistd::gethostname().unwrap_or_default();
-    name.to_str().map(parse).unwrap_or_default()
+    HostName {
+        forwarding6: forwarding6(),
+        ..name.to_str().map(parse).unwrap_or_default()
+    }
+}
+
+fn forwarding6() -> Forwarding6 {
+    if Path::new(BY_LINK).exists() {
+        return Forwarding6::ByLink;
+    }
+    match fs::read_to_string(FOR_ALL).as_deref().map(str::trim) {
+        Ok("0") => Forwarding6::None,
+        // Without IPv6 there is nothing to forward.
+        Ok(_) | Err(_) => Forwarding6::All,
+    }
 }
 
 fn parse(text: &str) -> HostName {
@@ -26,7 +51,11 @@ fn parse(text: &str) -> HostName {
         .as_ref()
         .and_then(DomainName::parent)
         .filter(|domain| !domain.is_root());
-    HostName { name, domain }
+    HostName {
+        name,
+        domain,
+        ..HostName::default()
+    }
 }
 
 #[cfg(test)]
@@ -49,6 +78,7 @@ mod tests {
             let expected = HostName {
                 name: name.map(|name| name.parse().unwrap()),
                 domain: domain.map(|domain| domain.parse().unwrap()),
+                ..HostName::default()
             };
             assert_eq!(parse(text), expected, "{text:?}");
         }

@@ -218,7 +218,7 @@ impl Host {
     pub(super) fn attach(&mut self, index: u32, network: u8) {
         self.detach(index);
         self.network_by_index.insert(index, network);
-        self.rules.attached(network, self.now);
+        self.rules.attached(index, network, self.now);
         tell!(self, "{index} leads to {network}");
         self.follow_kernel();
     }
@@ -227,7 +227,7 @@ impl Host {
     pub(super) fn detach(&mut self, index: u32) {
         if let Some(network) = self.network_by_index.remove(&index) {
             self.rules.detached(network, self.now);
-            self.rules.left(index, self.now);
+            self.rules.left(index, network, self.now);
             tell!(self, "{index} leads nowhere");
         }
         self.follow_kernel();

@@ -38,6 +38,15 @@ struct Open {
     at: Instant,
 }
 
+/// A lease that must stay.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    address: Ipv4Addr,
+    until: Instant,
+    /// Since when; what was asked for before may be on its way.
+    since: Instant,
+}
+
 /// What others have made, as it is in the kernel.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Foreign {
@@ -64,7 +73,9 @@ pub(super) struct Rules {
     /// Until when each address was leased.
     leased_until: BTreeMap<Ipv4Addr, Instant>,
     /// Leases that stand: by link, where it has not been elsewhere since, and nobody refused or took it.
-    standing: BTreeMap<u32, (Ipv4Addr, Instant)>,
+    standing: BTreeMap<u32, Standing>,
+    /// Those of links that lead nowhere, with the network: they stand again when the link is back there, whoever answers.
+    away: BTreeMap<u32, (u8, Standing)>,
     /// Since when somebody asks by a link whom answers to earlier questions mean nothing to: it was elsewhere.
     asks_since: BTreeMap<u32, Instant>,
     /// The same of the daemon: it has been started, or has slept.
@@ -92,8 +103,17 @@ pub(super) fn tag(network: u8, server: u8, manner: Manner) -> Ipv4Addr {
 }
 
 impl Rules {
-    pub(super) fn attached(&mut self, network: u8, now: Instant) {
+    pub(super) fn attached(&mut self, index: u32, network: u8, now: Instant) {
         self.stays.push((network, now, None));
+        if let Some((of, standing)) = self.away.remove(&index)
+            && of == network
+        {
+            let standing = Standing {
+                since: now,
+                ..standing
+            };
+            self.standing.insert(index, standing);
+        }
     }
 
     pub(super) fn detached(&mut self, network: u8, now: Instant) {
@@ -110,15 +130,17 @@ impl Rules {
 
     /// A neighbour has an address.
     pub(super) fn neighbour(&mut self, index: u32, address: Ipv4Addr) {
-        let is_ours = self.standing.get(&index).is_some_and(|it| it.0 == address);
+        let is_ours = self.standing.get(&index).is_some_and(|it| it.address == address);
         if is_ours {
             self.moved(index);
         }
     }
 
     /// A link leads nowhere: what is answered to questions of before belongs to nobody's exchange.
-    pub(super) fn left(&mut self, index: u32, now: Instant) {
-        self.moved(index);
+    pub(super) fn left(&mut self, index: u32, network: u8, now: Instant) {
+        if let Some(standing) = self.standing.remove(&index) {
+            self.away.insert(index, (network, standing));
+        }
         self.asks_since.insert(index, now);
     }
 
@@ -127,7 +149,12 @@ impl Rules {
         *known = until.max(*known);
         let since = self.asks_since.get(&index).copied();
         if asked >= since.unwrap_or_default().max(self.lives_since) {
-            self.standing.insert(index, (address, until));
+            let standing = Standing {
+                address,
+                until,
+                since: asked,
+            };
+            self.standing.insert(index, standing);
         }
     }
 
@@ -137,13 +164,14 @@ impl Rules {
         self.open_by_client.clear();
         self.has_died = true;
         if forgets {
-            self.standing.clear();
+            self.forgot_leases();
         }
     }
 
     /// Leases were about to be written down when the daemon died.
     pub(super) fn forgot_leases(&mut self) {
         self.standing.clear();
+        self.away.clear();
     }
 
     /// Whoever waits sleeps too.
@@ -153,7 +181,7 @@ impl Rules {
         for open in self.open_by_client.values_mut() {
             open.at = open.at + time;
         }
-        self.standing.clear();
+        self.forgot_leases();
     }
 
     /// The daemon wakes up by itself.
@@ -270,6 +298,7 @@ impl Rules {
     }
 
     pub(super) fn link_gone(&mut self, index: u32) {
+        self.away.remove(&index);
         let is_there = |item: &Item| !matches!(item, Item::Address(of, _) if *of == index);
         self.made.retain(is_there);
         self.tried.retain(is_there);
@@ -311,15 +340,16 @@ impl Rules {
         let KernelRequest::DeleteAddress { index, address } = request else {
             return foreign;
         };
-        let Some((leased, until)) = self.standing.get(index) else {
+        let Some(standing) = self.standing.get(index) else {
             return foreign;
         };
         let has_carrier = kernel.links().get(index).is_some_and(|link| link.carrier);
         assert!(
             self.lets_go
                 || !has_carrier
-                || address.address != IpAddr::V4(*leased)
-                || *until <= now + ROUNDING,
+                || address.address != IpAddr::V4(standing.address)
+                || standing.until <= now + ROUNDING
+                || now < standing.since + NOTICE,
             "{address} goes, and is leased"
         );
         foreign

@@ -1,8 +1,10 @@
 //! Does linnetd set links up, and leave alone what is not its own? With dnsmasq as other people's network, on real links.
 
 mod adoption;
+mod cables;
 mod carrier;
 mod delegation;
+mod doubts;
 mod mistakes;
 mod networkd;
 mod places;

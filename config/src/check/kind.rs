@@ -303,6 +303,7 @@ fn one(form: Form, wire: Wire, text: &Text, findings: &mut Findings<'_>) -> Opti
         | Form::Text
         | Form::Generation
         | Form::ClientId
+        | Form::Duid
         | Form::CarrierUse
         | Form::Hop
         | Form::Mark

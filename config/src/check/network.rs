@@ -12,8 +12,8 @@ use std::sync::Arc;
 use super::values;
 use crate::diagnostic::Findings;
 use crate::model::{
-    CarrierPolicy, CarrierUse, ClientId, DelegatedUse, Dhcp4Settings, Dhcp6Settings, HostnameUse,
-    LinksConfig, NetworkSettings, ProfileId, RaSettings, RaUse, Take,
+    CarrierPolicy, CarrierUse, ClientId, DelegatedUse, Dhcp4Settings, Dhcp6Settings, DuidUse,
+    HostnameUse, Identity, LinksConfig, NetworkSettings, ProfileId, RaSettings, RaUse, Take,
 };
 use crate::raw::{Table, Text};
 use crate::units;
@@ -173,9 +173,14 @@ fn dhcp(top: &Table, network: &mut NetworkSettings, findings: &mut Findings<'_>)
         }
         network.hostname = hostname(said, findings);
         dhcp4_settings(said, &mut dhcp4, findings);
+        let identity = identity(said, findings);
+        dhcp4.identity = identity.clone();
+        dhcp6.identity = identity;
+        dhcp6.anonymous = dhcp4.anonymous;
         super::lay(said.word("when"), &mut dhcp6.when);
         super::lay(said.boolean("stateful"), &mut dhcp6.addresses);
         super::lay(said.boolean("rapid-commit"), &mut dhcp6.rapid_commit);
+        super::lay(said.boolean("register"), &mut dhcp6.register);
         let length = said.integer("delegate");
         dhcp6.delegate = length.and_then(|length| u8::try_from(length).ok());
         if dhcp6.delegate.is_some() && v4 && !v6 {
@@ -260,20 +265,61 @@ fn dhcp4_settings(said: &Table, dhcp4: &mut Dhcp4Settings, findings: &mut Findin
     }
 }
 
+/// What is made of the machine and the link for servers that know clients by both.
+fn identity(said: &Table, findings: &mut Findings<'_>) -> Identity {
+    let mut identity = Identity::default();
+    if let Some([text]) = said.texts("duid") {
+        super::lay(duid(text, findings), &mut identity.duid);
+    }
+    identity.iaid = said
+        .integer("iaid")
+        .and_then(|iaid| u32::try_from(iaid).ok());
+    let is_anonymous = said.boolean("anonymous").unwrap_or_default();
+    for key in ["duid", "iaid"] {
+        if is_anonymous && said.key(key).is_some() {
+            let message = format!(
+                "{key} would tell who we are; with anonymous = true there is another one with each hardware address"
+            );
+            let help = Some("leave out one of the two".to_owned());
+            findings.error(said.key(key), message, help);
+        }
+    }
+    identity
+}
+
+fn duid(text: &Text, findings: &mut Findings<'_>) -> Option<DuidUse> {
+    match text.get_ref().as_str() {
+        "machine-id" => return Some(DuidUse::MachineId),
+        "mac" => return Some(DuidUse::Mac),
+        _ => {}
+    }
+    // RFC 8415 §11.1: a type and 1 to 128 octets.
+    let octets = octets(text.get_ref()).filter(|octets| (3..=130).contains(&octets.len()));
+    if octets.is_none() {
+        let message = "this is no DHCP unique identifier";
+        let help = "write \"machine-id\", \"mac\", or pairs of hexadecimal digits with the two octets of the type first, as \"00:03:00:01:00:53:00:a1:b2:c3\"";
+        findings.error(Some(text.span()), message, Some(help.to_owned()));
+    }
+    octets.map(|octets| DuidUse::Octets(octets.into()))
+}
+
+/// Reads pairs of hexadecimal digits.
+fn octets(text: &str) -> Option<Vec<u8>> {
+    let octet = |pair: &str| {
+        let is_pair = pair.len() == 2 && pair.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_pair.then(|| u8::from_str_radix(pair, 16).ok()).flatten()
+    };
+    text.split(':').map(octet).collect()
+}
+
 fn client_id(text: &Text, findings: &mut Findings<'_>) -> Option<ClientId> {
     match text.get_ref().as_str() {
         "mac" => return Some(ClientId::Mac),
         "duid" => return Some(ClientId::Duid),
         _ => {}
     }
-    let pairs = text.get_ref().split(':');
-    let octet = |pair: &str| {
-        let is_pair = pair.len() == 2 && pair.bytes().all(|byte| byte.is_ascii_hexdigit());
-        is_pair.then(|| u8::from_str_radix(pair, 16).ok()).flatten()
-    };
-    let octets: Option<Vec<u8>> = pairs.map(octet).collect();
     // RFC 2132 §9.14: a type and at least one octet.
-    let octets = octets.filter(|octets| (2..=MAX_OPTION).contains(&octets.len()));
+    let octets = octets(text.get_ref()).filter(|octets| (2..=MAX_OPTION).contains(&octets.len()));
     if octets.is_none() {
         let message = "this is no client identifier";
         let help = "write \"mac\", \"duid\", or pairs of hexadecimal digits with the type first, as \"00:6c:61:62\"";

@@ -109,6 +109,7 @@ impl NetworkSettings {
             || !self.rules.is_empty()
             || self.forwarding.is_some()
             || self.delegated.is_some()
+            || self.lldp
             || !self.hardware.values.is_empty()
     }
 
@@ -148,6 +149,8 @@ pub enum RaUse {
 pub struct Dhcp4Settings {
     /// The client identifier (option 61).
     pub client_id: ClientId,
+    /// What the identifier is made of, where it is one of IAID and DUID.
+    pub identity: Identity,
     /// The host name to send (options 12 and 81); `None` sends none.
     pub hostname: Option<Arc<str>>,
     /// Whether nothing is sent that tells who we are (RFC 7844).
@@ -160,6 +163,27 @@ pub struct Dhcp4Settings {
     pub ipv6_only: bool,
     /// Whether replies must be broadcast.
     pub broadcast: bool,
+}
+
+/// By what DHCPv6 servers know us, and DHCPv4 servers with [`ClientId::Duid`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Identity {
+    /// The machine.
+    pub duid: DuidUse,
+    /// The link; `None` for one of its name.
+    pub iaid: Option<u32>,
+}
+
+/// By what DHCP servers know the machine (RFC 8415 §11).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum DuidUse {
+    /// By something made of `/etc/machine-id` (DUID-UUID, RFC 6355).
+    #[default]
+    MachineId,
+    /// By the link's hardware address (DUID-LL).
+    Mac,
+    /// By these octets, the type before them.
+    Octets(Arc<[u8]>),
 }
 
 /// By what a DHCPv4 server knows us.
@@ -177,6 +201,12 @@ pub enum ClientId {
 /// What the DHCPv6 client asks for (RFC 8415).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dhcp6Settings {
+    /// By what servers know us.
+    pub identity: Identity,
+    /// The host name to send (option 39); `None` sends none.
+    pub hostname: Option<Arc<str>>,
+    /// Whether nothing is sent that tells who we are (RFC 7844).
+    pub anonymous: bool,
     /// When it runs.
     pub when: Dhcp6When,
     /// Whether addresses are asked for (IA_NA).
@@ -185,15 +215,21 @@ pub struct Dhcp6Settings {
     pub delegate: Option<u8>,
     /// Whether two messages are enough (RFC 8415 §18.2.1).
     pub rapid_commit: bool,
+    /// Whether servers that wish it are told of the addresses that are made here (RFC 9686).
+    pub register: bool,
 }
 
 impl Default for Dhcp6Settings {
     fn default() -> Self {
         Self {
+            identity: Identity::default(),
+            hostname: None,
+            anonymous: false,
             when: Dhcp6When::Advertised,
             addresses: true,
             delegate: None,
             rapid_commit: true,
+            register: true,
         }
     }
 }

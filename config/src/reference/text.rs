@@ -202,6 +202,9 @@ fn one(form: Form) -> &'static str {
         Form::Text => "a text",
         Form::Generation => "`\"stable\"`, `\"eui64\"`, or 64 bits, as `\"::1\"`",
         Form::ClientId => "`\"mac\"`, `\"duid\"`, or octets, as `\"00:6c:61:62\"`",
+        Form::Duid => {
+            "`\"machine-id\"`, `\"mac\"`, or octets, as `\"00:03:00:01:00:53:00:a1:b2:c3\"`"
+        }
         Form::CarrierUse => "`\"ignore\"`, or a length of time, as `\"30s\"`",
         Form::Hop => "an address, as `\"10.8.0.1\"` or `\"10.8.0.1 weight 2\"`",
         Form::Mark => "a mark, as `\"0x1\"` or `\"0x1/0xff\"`",
@@ -243,6 +246,7 @@ fn many(form: Form) -> &'static str {
         Form::Text => "texts",
         Form::Generation => "ways to make addresses",
         Form::ClientId => "identifiers",
+        Form::Duid => "identifiers of machines",
         Form::CarrierUse => "lengths of time",
         Form::Hop => "addresses",
         Form::Mark => "marks",

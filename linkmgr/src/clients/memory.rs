@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::matcher::Mac;
+use config::time::Instant;
 use policy::facts::NetworkId;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,9 @@ struct Dated<T> {
     /// Which start of the kernel that was.
     #[serde(default)]
     boot_id: Arc<str>,
+    /// Nanoseconds since that start.
+    #[serde(default)]
+    kept_at: Option<u64>,
     memory: T,
 }
 
@@ -100,13 +104,14 @@ fn keep<T>(
     let dated = Dated {
         date: clocks.wall.0,
         boot_id: Arc::clone(&clocks.boot_id),
+        kept_at: Some(clocks.now.as_nanos()),
         memory,
     };
     kept.insert(link, dated);
     true
 }
 
-/// What was kept lies in the past, whatever the clock says. The machine may have been carried elsewhere between two starts of
+/// What was kept lies in the past, whatever the clock says. Within one boot the date says nothing: it may have been set meanwhile. The machine may have been carried elsewhere between two starts of
 /// the kernel.
 fn recall<T: Clone>(
     kept: &BTreeMap<Arc<str>, Dated<T>>,
@@ -114,7 +119,46 @@ fn recall<T: Clone>(
     clocks: &Clocks,
 ) -> Option<(T, Duration, bool)> {
     let dated = kept.get(link)?;
-    let age = Duration::from_secs(clocks.wall.0.checked_sub(dated.date)?);
     let moved = dated.boot_id != clocks.boot_id;
+    let age = match dated.kept_at.filter(|_| !moved) {
+        Some(kept_at) => clocks.now.since(Instant::from_nanos(kept_at)),
+        None => Duration::from_secs(clocks.wall.0.checked_sub(dated.date)?),
+    };
     Some((dated.memory.clone(), age, moved))
+}
+
+#[cfg(test)]
+mod tests {
+    use config::time::WallTime;
+
+    use super::*;
+
+    fn clocks(seconds: u64, date: u64, boot_id: &str) -> Clocks {
+        Clocks {
+            now: Instant::ZERO + Duration::from_secs(seconds),
+            wall: WallTime(date),
+            boot_id: boot_id.into(),
+        }
+    }
+
+    #[test]
+    fn within_one_boot_the_date_says_nothing_of_the_age() {
+        let mut memory = Memory::default();
+        let word = Word::Dhcp6("eth0".into(), Box::default());
+        memory.take(word, &clocks(100, 5000, "one"));
+        let memory = Memory::from_text(&memory.to_text()).unwrap();
+        let rows = [
+            (clocks(150, 5050, "one"), Some((50, false))),
+            // Set forward by years, and back.
+            (clocks(150, 900_000_000, "one"), Some((50, false))),
+            (clocks(150, 10, "one"), Some((50, false))),
+            (clocks(20, 5300, "another"), Some((300, true))),
+            (clocks(20, 10, "another"), None),
+        ];
+        for (clocks, expected) in rows {
+            let recalled = memory.dhcp6("eth0", &clocks);
+            let recalled = recalled.map(|it| (it.age.as_secs(), it.moved));
+            assert_eq!(recalled, expected, "{clocks:?}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use config::matcher::Mac;
-use config::model::{Dhcp4Settings, Dhcp6Settings, RaSettings};
+use config::model::{Dhcp4Settings, Dhcp6Settings, DuidUse, Identity, RaSettings};
 use config::time::Instant;
 use policy::facts::{Supplier, Supply};
 use policy::links::Clients as Wanted;
@@ -13,6 +13,7 @@ use super::memory::{Memory, Word};
 use super::{Heard, Machine, Note, Port, Report, Traits, Transmit, WantedPort};
 use crate::arp::EVERYBODY;
 use crate::dhcp4::{ArpFilter, Clocks, Received, Socket};
+use crate::dhcp6::Duid;
 use crate::{dhcp4, dhcp6, ipv4ll, lldp, ra};
 
 const NOBODY: Mac = Mac([0; 6]);
@@ -23,7 +24,7 @@ pub(super) struct OnLink {
     traits: Option<Traits>,
     dhcp4: Option<Running<dhcp4::Client, (Arc<Dhcp4Settings>, Option<Mac>)>>,
     ra: Option<Running<ra::Client, (RaSettings, Option<Mac>)>>,
-    dhcp6: Option<Running<dhcp6::Client, Arc<Dhcp6Settings>>>,
+    dhcp6: Option<Running<dhcp6::Client, (Arc<Dhcp6Settings>, Option<Mac>)>>,
     ipv4ll: Option<Running<ipv4ll::Client, Mac>>,
     lldp: Option<lldp::Neighbours>,
 }
@@ -138,19 +139,31 @@ impl OnLink {
             seed,
         } = *beginning;
         let mut begun = Begun::default();
-        let iaid = dhcp6::iaid(&traits.name);
+        let (by_name, mac) = (dhcp6::iaid(&traits.name), traits.mac);
+        let identity = |identity: &Identity| {
+            let duid = match &identity.duid {
+                DuidUse::MachineId => None,
+                DuidUse::Mac => mac.map(Duid::from_mac),
+                DuidUse::Octets(octets) => Duid::from_octets(octets),
+            };
+            let duid = duid.unwrap_or_else(|| machine.duid.clone());
+            (duid, identity.iaid.unwrap_or(by_name))
+        };
         // A link without a hardware address of six octets has no DHCPv4.
         let dhcp4 = wanted.dhcp4.clone().filter(|_| traits.mac.is_some());
         let dhcp4 = dhcp4.map(|settings| (settings, traits.mac));
         renew(&mut self.dhcp4, dhcp4, |(settings, mac)| {
             begun.dhcp4 = true;
             let mac = mac.unwrap_or(NOBODY);
+            let (duid, iaid) = identity(&settings.identity);
             let setup = dhcp4::Setup {
                 settings: Arc::clone(settings),
                 mac,
                 kind: Arc::clone(&traits.kind),
-                duid: machine.duid.octets().into(),
+                duid: duid.octets().into(),
                 iaid,
+                addresses: traits.ipv4.clone(),
+                wish: traits.lent4,
                 seed,
             };
             dhcp4::Client::new(setup, memory.leases(mac, clocks), now)
@@ -174,14 +187,28 @@ impl OnLink {
             };
             ra::Client::new(setup, now)
         });
-        renew(&mut self.dhcp6, wanted.dhcp6.clone(), |settings| {
+        // With another hardware address it is another client where its DUID is that.
+        let by_mac =
+            |settings: &Dhcp6Settings| settings.anonymous || settings.identity.duid == DuidUse::Mac;
+        let dhcp6 = wanted.dhcp6.clone().map(|settings| {
+            let mac = traits.mac.filter(|_| by_mac(&settings));
+            (settings, mac)
+        });
+        renew(&mut self.dhcp6, dhcp6, |(settings, _)| {
             begun.dhcp6 = true;
+            let (duid, iaid) = match settings.anonymous {
+                // RFC 7844 §4.3: what everybody can see anyway; without it, one that nobody has seen.
+                true => (
+                    mac.map_or_else(|| Duid::from_seed(seed), Duid::from_mac),
+                    by_name,
+                ),
+                false => identity(&settings.identity),
+            };
             let setup = dhcp6::Setup {
                 settings: Arc::clone(settings),
                 link: Arc::clone(&traits.name),
-                duid: machine.duid.clone(),
+                duid,
                 iaid,
-                hostname: None,
                 seed: seed ^ 2,
                 remembered: memory.dhcp6(&traits.name, clocks),
             };
@@ -389,7 +416,12 @@ impl OnLink {
         if let Some(ra) = &mut self.ra {
             while let Some(event) = ra.client.poll_event() {
                 match event {
-                    ra::Event::Supplied(supply) => said.supplied(Supplier::Ra, Some(supply)),
+                    ra::Event::Supplied(supply) => {
+                        if let Some(dhcp6) = &mut self.dhcp6 {
+                            dhcp6.client.handle_lifetimes(&supply.addresses);
+                        }
+                        said.supplied(Supplier::Ra, Some(supply));
+                    }
                     ra::Event::Withdrawn => said.supplied(Supplier::Ra, None),
                     ra::Event::Keep(memory) => {
                         said.words.push(Word::Ra(Arc::clone(&traits.name), memory));
@@ -448,7 +480,12 @@ impl OnLink {
             // What DHCPv6 brought may have changed what routers supply.
             while let Some(event) = ra.client.poll_event() {
                 match event {
-                    ra::Event::Supplied(supply) => said.supplied(Supplier::Ra, Some(supply)),
+                    ra::Event::Supplied(supply) => {
+                        if let Some(dhcp6) = &mut self.dhcp6 {
+                            dhcp6.client.handle_lifetimes(&supply.addresses);
+                        }
+                        said.supplied(Supplier::Ra, Some(supply));
+                    }
                     ra::Event::Withdrawn => said.supplied(Supplier::Ra, None),
                     ra::Event::Keep(_) | ra::Event::Dhcp6(_) | ra::Event::LeftBehind(_) => {}
                 }

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use config::model::{Dhcp4Settings, ProfileId};
+use config::model::{
+    Dhcp4Settings, Dhcp6Settings, Dhcp6When, DuidUse, Identity, Prefix, ProfileId,
+};
 use policy::links::{Clients as Wanted, LinkPlan};
 
 use super::*;
@@ -203,4 +205,57 @@ fn asked_in_vain_is_an_empty_supply_and_the_fallback_is_given_up_for_a_lease() {
     assert_eq!(world.addresses(Supplier::Dhcp4), Some(1));
     world.plan(wanted(true, false));
     assert_eq!(world.addresses(Supplier::Ipv4ll), None);
+}
+
+/// DUID and IAID of the first DHCPv6 message of a link with this hardware address.
+fn identity(settings: &Dhcp6Settings, mac: Mac) -> (Vec<u8>, u32) {
+    let mut world = World::new(Wanted {
+        dhcp6: Some(Arc::new(settings.clone())),
+        ..Wanted::default()
+    });
+    let link = world.links.get_mut(&LINK).unwrap();
+    link.mac = Some(mac);
+    link.addresses.push(Prefix {
+        address: "fe80::1".parse().unwrap(),
+        length: 64,
+    });
+    world.clients.apply_links(&world.links, WALL, world.now);
+    world.drain();
+    let sent = world.sent.iter().find(|sent| sent.port == Port::Dhcp6);
+    let octets = &sent.expect("somebody is solicited").octets;
+    let length = usize::from(octets[7]);
+    let (duid, rest) = octets[8..].split_at(length);
+    // The elapsed time, then the association.
+    let iaid = rest[10..].first_chunk::<4>().unwrap();
+    (duid.to_vec(), u32::from_be_bytes(*iaid))
+}
+
+#[test]
+fn dhcp6_servers_know_us_by_what_the_profile_says() {
+    let always = Dhcp6Settings {
+        when: Dhcp6When::Always,
+        ..Dhcp6Settings::default()
+    };
+    let with = |duid, iaid| Dhcp6Settings {
+        identity: Identity { duid, iaid },
+        ..always.clone()
+    };
+    let by_name = dhcp6::iaid("eth0");
+    let machine = Duid::from_uuid([1; 16]).octets().to_vec();
+    let by_mac = [&[0, 3, 0, 1][..], &MAC.0].concat();
+    assert_eq!(identity(&always, MAC), (machine.clone(), by_name));
+    let by_mac_settings = with(DuidUse::Mac, Some(7));
+    assert_eq!(identity(&by_mac_settings, MAC), (by_mac.clone(), 7));
+    let octets: Arc<[u8]> = Arc::new([0, 1, 2, 3]);
+    let said = with(DuidUse::Octets(octets), None);
+    assert_eq!(identity(&said, MAC), (vec![0, 1, 2, 3], by_name));
+    // Another hardware address, and nobody knows it for the same.
+    let anonymous = Dhcp6Settings {
+        anonymous: true,
+        ..with(DuidUse::MachineId, Some(7))
+    };
+    assert_eq!(identity(&anonymous, MAC), (by_mac, by_name));
+    let other = [&[0, 3, 0, 1][..], &[2, 0, 0, 0, 0, 0x55]].concat();
+    let moved = identity(&anonymous, Mac([2, 0, 0, 0, 0, 0x55]));
+    assert_eq!(moved, (other, by_name));
 }

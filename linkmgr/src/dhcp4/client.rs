@@ -13,7 +13,7 @@ use policy::facts::Supply;
 
 use super::reattach::{Known, WitnessQuery};
 use super::remembered::Candidate;
-use super::state::{State, earliest};
+use super::state::{Held, State, earliest};
 use super::wire::{Addressee, Reply, ReplyKind};
 use super::{
     ArpFilter, Event, LeaseStatus, Received, Setup, Socket, Sockets, Status, Transmit, Trouble,
@@ -21,6 +21,7 @@ use super::{
 };
 use crate::acd::Acd;
 use crate::arp::ArpPacket;
+use crate::offered::without_names;
 use crate::random::Random;
 
 /// REQUESTs for one offer, before another is looked for.
@@ -60,14 +61,22 @@ impl Client {
         let mut random = Random::new(setup.seed);
         // RFC 7844 §2: nothing is said that another network could know us by.
         let recalled = candidates.iter().filter(|_| !setup.settings.anonymous);
-        let known: Vec<Known> = recalled
+        let mut known: Vec<Known> = recalled
             .filter_map(|candidate| Known::recall(candidate, &setup.kind, &mut random, now))
             .collect();
+        // What is on the link already was left there by a run before, and is used on as after a change of carrier.
+        let left = known.iter().position(|it| it.may_be_held(&setup.addresses));
+        let left = left.map(|at| known.remove(at));
+        let held = left.as_ref().map(|it| Held {
+            lease: Box::new(it.lease.clone()),
+            unconfirmed: true,
+        });
+        known.splice(..0, left);
         let state = match known.is_empty() {
             true => State::Init { until: None },
-            false => State::InitReboot(None),
+            false => State::InitReboot(held),
         };
-        Self {
+        let mut client = Self {
             client_id: setup.client_id(),
             setup,
             random,
@@ -85,7 +94,12 @@ impl Client {
             naks: 0,
             told_silent: false,
             told: None,
+        };
+        if let Some(held) = client.state.held() {
+            let supply = without_names(held.lease.supply(true));
+            client.tell(supply);
         }
+        client
     }
 
     /// Takes that the link got or lost its carrier (or went up or down). A lease outlives a carrier; when it comes back, the
@@ -157,10 +171,10 @@ impl Client {
             (State::Selecting(_), ReplyKind::Ack) if reply.rapid_commit && self.rapid_commit() => {
                 self.bind(reply, message, now);
             }
-            (State::Requesting(_, offer), ReplyKind::Ack) if offer.server == reply.server => {
+            (State::Requesting(_, offer, _), ReplyKind::Ack) if offer.server == reply.server => {
                 self.bind(reply, message, now);
             }
-            (State::Requesting(_, offer), ReplyKind::Nak) if offer.server == reply.server => {
+            (State::Requesting(_, offer, _), ReplyKind::Nak) if offer.server == reply.server => {
                 self.refused(&reply, now);
             }
             (State::Rebooting(_) | State::Renewing(..) | State::Rebinding(..), ReplyKind::Ack) => {
@@ -195,7 +209,7 @@ impl Client {
         if reply.kind == ReplyKind::Ack && reply.address == address && is_ours {
             self.call_by_mac();
             self.withdraw(Trouble::Clone { address, neighbour });
-            self.select(now);
+            self.select(None, now);
         }
     }
 
@@ -203,6 +217,7 @@ impl Client {
         if let Some(acd) = &mut self.acd {
             acd.handle_arp(packet, now);
         }
+        self.hear_of_doubted(packet);
         self.hear_witness(packet, now);
         self.drain_acd(now);
     }
@@ -225,9 +240,12 @@ impl Client {
             return self.expire(now);
         }
         match &self.state {
-            State::Init { .. } => self.select(now),
-            State::Selecting(_) => self.discover(now),
-            State::Requesting(exchange, _) if exchange.sent >= MAX_REQUESTS => self.select(now),
+            State::Init { .. } => self.select(None, now),
+            State::Selecting(_) => self.go_on_selecting(now),
+            State::Requesting(exchange, ..) if exchange.sent >= MAX_REQUESTS => {
+                let state = std::mem::replace(&mut self.state, State::Init { until: None });
+                self.select(state.into_held(), now);
+            }
             State::Requesting(..) => self.request_offer(now),
             State::InitReboot(_) => {}
             State::Rebooting(_) => self.go_on_rebooting(now),
@@ -259,7 +277,7 @@ impl Client {
             }
             State::Init { .. } => {
                 self.begin(now);
-                self.select(now);
+                self.select(None, now);
             }
             state @ (State::Selecting(_)
             | State::Requesting(..)
@@ -325,13 +343,20 @@ impl Client {
             State::Rebinding(held, _) => (true, Some(held.lease.address)),
         };
         let is_probing = self.acd.as_ref().is_some_and(Acd::is_probing);
-        let is_asking = self.witness_query.is_some()
-            || matches!(&self.state, State::Rebooting(_))
-            || sends(Socket::Arp).is_some();
-        let holds = self
-            .acd
-            .as_ref()
-            .map(|acd| ArpFilter::Conflicts(acd.address()));
+        let is_asking = match &self.state {
+            State::Rebooting(_) => true,
+            State::Selecting(search) => search.ask_at.is_some(),
+            State::Init { .. }
+            | State::Requesting(..)
+            | State::InitReboot(_)
+            | State::Bound(_)
+            | State::Renewing(..)
+            | State::Rebinding(..) => false,
+        };
+        let is_asking = is_asking || self.witness_query.is_some() || sends(Socket::Arp).is_some();
+        let doubted = self.state.doubted().map(|held| held.lease.address);
+        let watched = self.acd.as_ref().map(Acd::address);
+        let holds = watched.or(doubted).map(ArpFilter::Conflicts);
         Sockets {
             packet: listens || sends(Socket::Packet).is_some(),
             arp: match is_probing || is_asking {

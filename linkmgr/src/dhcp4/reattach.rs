@@ -2,7 +2,9 @@
 //! that answers to its old address by its old hardware address is there only (RFC 4436).
 //!
 //! A lease whose age is certain is used as soon as the gateway answers, and confirmed behind; one of another boot is probed
-//! for first. When no gateway answers, this is another network, and servers are looked for at once.
+//! for first. When no gateway answers for a second, this may be another network, and servers are looked for at once; but it may as
+//! well be a switch that does not let anything through yet, or a router that starts again. So a lease that was held is kept
+//! while nobody denies it, and gateways are asked on, ever more rarely, for as long as it lasts.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -21,12 +23,16 @@ use super::state::{Held, State};
 use crate::acd::{Acd, Pace};
 use crate::arp::{ArpOperation, ArpPacket, EVERYBODY};
 
-/// When gateways are asked again, and at last given up: a second after the carrier in all.
+/// When gateways are asked again, and at last doubted: a second after the carrier in all.
 const PATIENCE: [Duration; 3] = [
     Duration::from_millis(200),
     Duration::from_millis(300),
     Duration::from_millis(500),
 ];
+/// How long it is between two questions for them from then on: a part of the time that they are silent.
+const DOUBT_PART: u32 = 4;
+const LEAST_DOUBT: Duration = Duration::from_secs(1);
+const LONGEST_DOUBT: Duration = Duration::from_secs(64);
 /// REQUESTs for a lease of before, when the place is known but the server is silent; then its ordinary times go on.
 const MAX_REBOOT_REQUESTS: u32 = 3;
 /// Questions for the gateway's hardware address, and the time between them.
@@ -72,6 +78,26 @@ impl Known {
             },
         })
     }
+
+    /// Whether the lease was left on the link by a run before: given in this boot, and still there.
+    pub(super) fn may_be_held(&self, addresses: &[Ipv4Addr]) -> bool {
+        self.trust == Trust::Place && addresses.contains(&self.lease.address)
+    }
+
+    /// Whether its gateway is enough, so that it is worth asking while servers are looked for.
+    fn is_askable(&self, now: Instant) -> bool {
+        self.witness.is_some() && self.trust != Trust::Server && !self.lease.is_over(now)
+    }
+}
+
+/// SELECTING.
+#[derive(Debug)]
+pub(super) struct Search {
+    pub(super) exchange: Exchange,
+    /// The lease that is supplied meanwhile: of before, and neither confirmed nor denied in this place.
+    pub(super) held: Option<Held>,
+    /// When gateways of networks that are known are asked again.
+    pub(super) ask_at: Option<Instant>,
 }
 
 /// REBOOTING.
@@ -142,11 +168,16 @@ impl Client {
     /// INIT-REBOOT: asks everybody at once, the gateways of all networks that are known and the servers of this one.
     pub(super) fn reboot(&mut self, held: Option<Held>, now: Instant) {
         self.known.retain(|known| !known.lease.is_over(now));
-        let Some(latest) = self.known.first() else {
+        let is_held = |known: &&Known| {
+            let held = held.as_ref();
+            held.is_some_and(|held| held.lease.network == known.lease.network)
+        };
+        let latest = self.known.iter().find(is_held).or(self.known.first());
+        let Some(latest) = latest else {
             if held.is_some() {
                 self.withdraw(Trouble::Expired);
             }
-            return self.select(now);
+            return self.select(None, now);
         };
         let (network, address) = (latest.lease.network.clone(), latest.lease.address);
         let exchange = self.exchange(now);
@@ -173,22 +204,76 @@ impl Client {
             return;
         };
         let Some(wait) = PATIENCE.get(*asked) else {
-            if reboot.held.is_some() {
-                self.withdraw(Trouble::OtherNetwork);
-            }
-            return self.select(now);
+            let held = reboot.held.take();
+            return self.select(held, now);
         };
         *next_at = now + *wait;
         *asked += 1;
+        self.send_questions(|_| true);
+    }
+
+    /// Asks the gateways of known networks; returns whether there were any.
+    fn send_questions(&mut self, is_meant: impl Fn(&Known) -> bool) -> bool {
         let own = self.setup.mac;
-        let questions = self.known.iter().filter_map(|known| {
+        let meant = self.known.iter().filter(|known| is_meant(known));
+        let questions = meant.filter_map(|known| {
             let witness = known.witness?;
             let request = ArpPacket::request(own, known.lease.address, witness.address);
             Some((request, witness.mac))
         });
         let questions: Vec<_> = questions.collect();
-        for (request, neighbour) in questions {
-            self.send_arp(&request, neighbour);
+        for (request, neighbour) in &questions {
+            self.send_arp(request, *neighbour);
+        }
+        !questions.is_empty()
+    }
+
+    /// Begins to look for servers, and for gateways beside.
+    pub(super) fn search(&mut self, held: Option<Held>, now: Instant) -> Search {
+        let is_askable = |known: &Known| known.is_askable(now);
+        let ask_at = self.known.iter().any(is_askable).then(|| now + LEAST_DOUBT);
+        Search {
+            exchange: self.exchange(now),
+            held,
+            ask_at,
+        }
+    }
+
+    /// Time has passed in SELECTING.
+    pub(super) fn go_on_selecting(&mut self, now: Instant) {
+        let State::Selecting(search) = &mut self.state else {
+            return;
+        };
+        let is_due = |at: Instant| at <= now;
+        let (asks, discovers) = (
+            search.ask_at.is_some_and(is_due),
+            is_due(search.exchange.next_at),
+        );
+        if asks {
+            let silent_for = now.since(search.exchange.began_at);
+            let wait = (silent_for / DOUBT_PART).clamp(LEAST_DOUBT, LONGEST_DOUBT);
+            search.ask_at = Some(now + wait);
+            let has_asked = self.send_questions(|known| known.is_askable(now));
+            if let State::Selecting(search) = &mut self.state
+                && !has_asked
+            {
+                search.ask_at = None;
+            }
+        }
+        if discovers {
+            self.discover(now);
+        }
+    }
+
+    /// Somebody else has the address that is doubted: it belongs to another place.
+    pub(super) fn hear_of_doubted(&mut self, packet: &ArpPacket) {
+        let State::Selecting(search) = &mut self.state else {
+            return;
+        };
+        let is_its = |held: &mut Held| held.lease.address == packet.sender_address;
+        if packet.sender != self.setup.mac && search.held.take_if(is_its).is_some() {
+            self.acd = None;
+            self.withdraw(Trouble::OtherNetwork);
         }
     }
 
@@ -206,32 +291,37 @@ impl Client {
         // RFC 2131 §3.2: without an answer, the lease may be used for what is left of it.
         match reboot.held.take() {
             Some(held) => self.state = State::Bound(held),
-            None => self.select(now),
+            None => self.select(None, now),
         }
     }
 
     /// Hears what gateways say.
     pub(super) fn hear_witness(&mut self, packet: &ArpPacket, now: Instant) {
-        if packet.operation != ArpOperation::Reply || packet.target != self.setup.mac {
-            return;
-        }
         let heard = Witness {
             address: packet.sender_address,
             mac: packet.sender,
         };
+        let is_reply = packet.operation == ArpOperation::Reply && packet.target == self.setup.mac;
         if let Some(query) = &self.witness_query
             && query.address == heard.address
+            && is_reply
         {
             self.witness_query = None;
             self.keep_witness(heard);
         }
-        let State::Rebooting(reboot) = &self.state else {
-            return;
+        // A router that has just started says so to all, unasked.
+        let is_meant = |known: &&Known| match &self.state {
+            State::Rebooting(reboot) => matches!(reboot.stage, Stage::Asking { .. }),
+            State::Selecting(_) => known.is_askable(now),
+            State::Init { .. }
+            | State::Requesting(..)
+            | State::InitReboot(_)
+            | State::Bound(_)
+            | State::Renewing(..)
+            | State::Rebinding(..) => false,
         };
-        let Stage::Asking { .. } = reboot.stage else {
-            return;
-        };
-        let Some(known) = self.known.iter().find(|it| it.witness == Some(heard)) else {
+        let mut meant = self.known.iter().filter(is_meant);
+        let Some(known) = meant.find(|it| it.witness == Some(heard)) else {
             return;
         };
         let (lease, trust) = (known.lease.clone(), known.trust);
@@ -240,27 +330,41 @@ impl Client {
 
     /// The link is in the network of this lease.
     fn arrive(&mut self, lease: Lease, trust: Trust, now: Instant) {
-        let exchange = self.exchange(now);
-        let State::Rebooting(reboot) = &mut self.state else {
-            return;
+        let fresh = self.exchange(now);
+        let state = std::mem::replace(&mut self.state, State::Init { until: None });
+        let asked = match &state {
+            State::Rebooting(reboot) if reboot.network == lease.network => {
+                Some(reboot.exchange.clone())
+            }
+            State::Rebooting(_)
+            | State::Selecting(_)
+            | State::Init { .. }
+            | State::Requesting(..)
+            | State::InitReboot(_)
+            | State::Bound(_)
+            | State::Renewing(..)
+            | State::Rebinding(..) => None,
         };
-        let is_asked = reboot.network == lease.network;
-        if !is_asked {
-            reboot.exchange = exchange;
-            reboot.network = lease.network.clone();
-            reboot.address = lease.address;
-        }
+        let is_asked = asked.is_some();
         // A lease that was held here all along needs no probe, whatever the clock was when it was kept.
-        let held = reboot.held.as_ref();
-        let is_held = held.is_some_and(|held| held.lease.network == lease.network);
+        let mut held = state.into_held();
+        let is_held = |held: &Held| held.lease.network == lease.network;
+        let is_held = held.as_ref().is_some_and(is_held);
         let trust = if is_held { Trust::Place } else { trust };
-        reboot.stage = match trust {
-            Trust::Place | Trust::Server => Stage::InPlace,
-            Trust::Probe => Stage::Probing,
-        };
-        if !is_held && reboot.held.take().is_some() {
+        if !is_held && held.take().is_some() {
             self.withdraw(Trouble::OtherNetwork);
         }
+        self.trouble = None;
+        self.state = State::Rebooting(Box::new(Reboot {
+            exchange: asked.unwrap_or(fresh),
+            network: lease.network.clone(),
+            address: lease.address,
+            held,
+            stage: match trust {
+                Trust::Place | Trust::Server => Stage::InPlace,
+                Trust::Probe => Stage::Probing,
+            },
+        }));
         let (mac, seed) = (self.setup.mac, self.random.bits());
         match trust {
             Trust::Place => {

@@ -100,14 +100,15 @@ impl Client {
     }
 
     pub(super) fn send_discover(&mut self, now: Instant) {
-        let State::Selecting(exchange) = &mut self.state else {
+        let State::Selecting(search) = &mut self.state else {
             return;
         };
-        exchange.said(&mut self.random, now);
-        let xid = exchange.xid;
+        search.exchange.said(&mut self.random, now);
+        let xid = search.exchange.xid;
         let settings = &self.setup.settings;
-        // RFC 2131 §4.4.1: the address of before, as a wish.
+        // RFC 2131 §4.4.1: the address of before, as a wish; or that which another client has left on the link.
         let latest = self.known.first().map(|known| known.lease.address);
+        let latest = latest.or_else(|| self.setup.wish);
         let request = Request {
             wanted: latest.filter(|_| !settings.anonymous),
             rapid_commit: self.rapid_commit(),
@@ -118,7 +119,7 @@ impl Client {
 
     /// REQUESTING: the offer is taken (RFC 2131 §4.3.2).
     pub(super) fn request_offer(&mut self, now: Instant) {
-        let State::Requesting(exchange, offer) = &mut self.state else {
+        let State::Requesting(exchange, offer, _) = &mut self.state else {
             return;
         };
         exchange.said(&mut self.random, now);

@@ -4,7 +4,7 @@ use config::time::Instant;
 
 use super::StateName;
 use super::lease::{Lease, Times};
-use super::reattach::Reboot;
+use super::reattach::{Reboot, Search};
 use super::send::Exchange;
 use super::wire::Reply;
 
@@ -15,8 +15,9 @@ pub(super) enum State {
     Init {
         until: Option<Instant>,
     },
-    Selecting(Exchange),
-    Requesting(Exchange, Box<Reply>),
+    Selecting(Search),
+    /// The lease of before is kept until another one has come.
+    Requesting(Exchange, Box<Reply>, Option<Held>),
     InitReboot(Option<Held>),
     Rebooting(Box<Reboot>),
     Bound(Held),
@@ -54,17 +55,33 @@ impl State {
 
     pub(super) fn held(&self) -> Option<&Held> {
         match self {
-            Self::Init { .. } | Self::Selecting(_) | Self::Requesting(..) => None,
-            Self::InitReboot(held) => held.as_ref(),
+            Self::Init { .. } => None,
+            Self::Selecting(search) => search.held.as_ref(),
+            Self::InitReboot(held) | Self::Requesting(.., held) => held.as_ref(),
             Self::Rebooting(reboot) => reboot.held.as_ref(),
             Self::Bound(held) | Self::Renewing(held, _) | Self::Rebinding(held, _) => Some(held),
         }
     }
 
+    /// Returns the lease that is kept though nobody has answered in this place.
+    pub(super) fn doubted(&self) -> Option<&Held> {
+        match self {
+            Self::Selecting(search) => search.held.as_ref(),
+            Self::Requesting(.., held) => held.as_ref(),
+            Self::Init { .. }
+            | Self::InitReboot(_)
+            | Self::Rebooting(_)
+            | Self::Bound(_)
+            | Self::Renewing(..)
+            | Self::Rebinding(..) => None,
+        }
+    }
+
     pub(super) fn into_held(self) -> Option<Held> {
         match self {
-            Self::Init { .. } | Self::Selecting(_) | Self::Requesting(..) => None,
-            Self::InitReboot(held) => held,
+            Self::Init { .. } => None,
+            Self::Selecting(search) => search.held,
+            Self::InitReboot(held) | Self::Requesting(.., held) => held,
             Self::Rebooting(reboot) => reboot.held,
             Self::Bound(held) | Self::Renewing(held, _) | Self::Rebinding(held, _) => Some(held),
         }
@@ -73,8 +90,8 @@ impl State {
     pub(super) fn exchange(&self) -> Option<&Exchange> {
         match self {
             Self::Init { .. } | Self::InitReboot(_) | Self::Bound(_) => None,
-            Self::Selecting(exchange)
-            | Self::Requesting(exchange, _)
+            Self::Selecting(search) => Some(&search.exchange),
+            Self::Requesting(exchange, ..)
             | Self::Renewing(_, exchange)
             | Self::Rebinding(_, exchange) => Some(exchange),
             Self::Rebooting(reboot) => Some(&reboot.exchange),
@@ -86,7 +103,14 @@ impl State {
         let expires_at = |held: &Held| held.times().map(|times| times.expires_at);
         match self {
             Self::Init { until } => *until,
-            Self::Selecting(exchange) | Self::Requesting(exchange, _) => Some(exchange.next_at),
+            Self::Selecting(search) => earliest([
+                Some(search.exchange.next_at),
+                search.ask_at,
+                search.held.as_ref().and_then(expires_at),
+            ]),
+            Self::Requesting(exchange, _, held) => {
+                earliest([Some(exchange.next_at), held.as_ref().and_then(expires_at)])
+            }
             Self::InitReboot(held) => held.as_ref().and_then(expires_at),
             Self::Rebooting(reboot) => earliest([
                 Some(reboot.due_at()),

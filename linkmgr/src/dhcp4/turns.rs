@@ -66,22 +66,46 @@ impl Client {
     }
 
     /// Looks for servers (INIT to SELECTING).
-    pub(super) fn select(&mut self, now: Instant) {
+    ///
+    /// A lease of before that nobody has confirmed or denied here is kept for what is left of it (RFC 2131 §3.2): its addresses
+    /// and routes without its names, and behind those of links that are known to lead somewhere.
+    pub(super) fn select(&mut self, held: Option<Held>, now: Instant) {
         self.acd = None;
         self.witness_query = None;
-        self.state = State::Selecting(self.exchange(now));
+        if let Some(held) = &held {
+            let (address, mac, seed) = (held.lease.address, self.setup.mac, self.random.bits());
+            // Whoever has it here has it rightly.
+            self.acd = Some(Acd::new(address, mac, Pace::QUICK, seed, now));
+            let supply = Supply {
+                doubted: true,
+                ..without_names(held.lease.supply(true))
+            };
+            if self.trouble != Some(Trouble::Unanswered) {
+                self.trouble = Some(Trouble::Unanswered);
+                self.events.push_back(Event::Noted(Trouble::Unanswered));
+            }
+            self.tell(supply);
+        }
+        self.state = State::Selecting(self.search(held, now));
         self.discover(now);
+        self.drain_acd(now);
     }
 
     pub(super) fn discover(&mut self, now: Instant) {
         self.send_discover(now);
-        let State::Selecting(exchange) = &self.state else {
+        let State::Selecting(search) = &self.state else {
             return;
         };
-        if exchange.sent >= SILENT_AFTER && !self.told_silent {
+        if search.exchange.sent < SILENT_AFTER {
+            return;
+        }
+        let is_kept = search.held.is_some();
+        if !self.told_silent {
             self.told_silent = true;
             self.events.push_back(Event::Silent);
-            // A supply of nothing: asked in vain, which is not the same as not asked.
+        }
+        // A supply of nothing: asked in vain, which is not the same as not asked.
+        if !is_kept {
             self.tell(Supply::default());
         }
     }
@@ -96,6 +120,7 @@ impl Client {
             return self.do_without(&offer, now);
         }
         let exchange = self.exchange(now);
+        let state = std::mem::replace(&mut self.state, State::Init { until: None });
         self.acd = Some(Acd::new(
             offer.address,
             self.setup.mac,
@@ -103,7 +128,7 @@ impl Client {
             self.random.bits(),
             now,
         ));
-        self.state = State::Requesting(exchange, Box::new(offer));
+        self.state = State::Requesting(exchange, Box::new(offer), state.into_held());
         self.request_offer(now);
         self.drain_acd(now);
     }
@@ -146,10 +171,9 @@ impl Client {
         // The gateway of another network may have the same address: it counts as known only when it has answered here.
         let was_in_place = match &self.state {
             State::Rebooting(reboot) => Some(reboot.is_in_place()),
+            State::Selecting(_) | State::Requesting(..) => Some(false),
             State::Init { .. }
-            | State::Selecting(_)
             | State::InitReboot(_)
-            | State::Requesting(..)
             | State::Bound(_)
             | State::Renewing(..)
             | State::Rebinding(..) => None,
@@ -196,13 +220,9 @@ impl Client {
             // In another network the lease of this one was asked for in vain, and is good for the next time here.
             State::Rebooting(reboot) if !reboot.is_in_place() => {}
             State::Rebooting(reboot) => self.forget(&reboot.network.clone()),
-            State::Init { .. }
-            | State::Selecting(_)
-            | State::Requesting(..)
-            | State::InitReboot(_)
-            | State::Bound(_)
-            | State::Renewing(..)
-            | State::Rebinding(..) => {
+            // It speaks of its offer.
+            State::Init { .. } | State::Selecting(_) | State::Requesting(..) => {}
+            State::InitReboot(_) | State::Bound(_) | State::Renewing(..) | State::Rebinding(..) => {
                 if let Some(held) = state.held() {
                     self.forget(&held.lease.network.clone());
                 }
@@ -213,7 +233,7 @@ impl Client {
         self.witness_query = None;
         self.naks += 1;
         if self.naks == 1 {
-            return self.select(now);
+            return self.select(None, now);
         }
         let wait = Duration::from_secs(1 << self.naks.min(6)).min(MAX_NAK_WAIT);
         self.state = State::Init {
@@ -230,7 +250,7 @@ impl Client {
         self.witness_query = None;
         if self.has_carrier {
             self.begin(now);
-            return self.select(now);
+            return self.select(None, now);
         }
         self.state = match self.known.is_empty() {
             true => State::Init { until: None },
@@ -243,6 +263,9 @@ impl Client {
             return;
         };
         let packets = std::iter::from_fn(|| acd.poll_transmit());
+        // A lease that is doubted is not announced, and not defended.
+        let is_doubted = matches!(&self.state, State::Selecting(_));
+        let packets = packets.filter(|packet| !is_doubted || packet.is_probe());
         let packets: Vec<ArpPacket> = packets.collect();
         let events = std::iter::from_fn(|| acd.poll_event());
         let events: Vec<acd::Event> = events.collect();
@@ -252,10 +275,13 @@ impl Client {
         }
         for event in events {
             match event {
+                acd::Event::Clear if is_doubted => self.acd = None,
                 acd::Event::Clear => self.use_probed(now),
                 acd::Event::Defended(neighbour) => self
                     .events
                     .push_back(Event::Noted(Trouble::Conflict { address, neighbour })),
+                // Whoever listens has heard of it.
+                acd::Event::Conflict(_) | acd::Event::Lost(_) if is_doubted => {}
                 acd::Event::Conflict(neighbour) | acd::Event::Lost(neighbour) => {
                     self.give_up(address, neighbour, now);
                 }
@@ -266,7 +292,7 @@ impl Client {
     /// Another machine has the address (RFC 2131 §3.1 step 5): the server hears of it, and a new one is looked for later.
     fn give_up(&mut self, address: Ipv4Addr, neighbour: Mac, now: Instant) {
         let (server, network) = match &self.state {
-            State::Requesting(_, offer) => (Some(offer.server), None),
+            State::Requesting(_, offer, _) => (Some(offer.server), None),
             State::Rebooting(reboot) => (
                 self.server_of(&reboot.network),
                 Some(reboot.network.clone()),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use config::model::{Dhcp6When, Prefix};
 use config::time::Instant;
-use policy::facts::Supply;
+use policy::facts::{SuppliedAddress, Supply};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
@@ -46,7 +46,7 @@ const BEST: u8 = 255;
 /// The DHCPv6 client of one link.
 ///
 /// Inputs: [`Client::handle_link_local`], [`Client::handle_advertised`], [`Client::handle_packet`],
-/// [`Client::handle_dad_failed`], [`Client::handle_addresses`], [`Client::handle_reattach`], [`Client::handle_release`],
+/// [`Client::handle_dad_failed`], [`Client::handle_addresses`], [`Client::handle_lifetimes`], [`Client::handle_reattach`], [`Client::handle_release`],
 /// [`Client::handle_timeout`]. After each, ask [`Client::poll_transmit`] and [`Client::poll_event`] until they are empty,
 /// then [`Client::poll_timeout`].
 #[derive(Debug)]
@@ -140,6 +140,8 @@ impl Client {
     /// Begins; nothing is sent before there is a link-local address, and a reason. What is remembered is supplied, unconfirmed.
     pub fn new(mut setup: Setup, now: Instant) -> Self {
         let remembered = setup.remembered.take();
+        // RFC 7844 §4.2: nothing is said that another network could know us by.
+        let remembered = remembered.filter(|_| !setup.settings.anonymous);
         let mut client = Self {
             rng: StdRng::seed_from_u64(setup.seed),
             link_local: None,
@@ -214,18 +216,16 @@ impl Client {
             return;
         };
         // RFC 8415 §16: a message of another client, or without a server. Servers and relays speak from their link-local
-        // address, which nobody beyond the link can.
-        let is_ours = message.client.as_deref() == Some(self.setup.duid.octets())
-            && message.server.is_some()
-            && from.is_unicast_link_local();
+        // address, which nobody beyond the link can; a Reconfigure comes from wherever its server is (§18.3.11), and proves
+        // itself by its key.
+        let is_for_us =
+            message.client.as_deref() == Some(self.setup.duid.octets()) && message.server.is_some();
+        let is_ours = is_for_us && from.is_unicast_link_local();
         let taken = match message.kind {
             MessageType::Advertise if is_ours => self.advertised(&message, now),
             MessageType::Reply if is_ours => self.replied(&message, octets, now),
-            MessageType::Reconfigure if is_ours => self.reconfigured(&message, octets, now),
-            MessageType::AddrRegReply => {
-                self.registrations.take(&message, now);
-                true
-            }
+            MessageType::Reconfigure if is_for_us => self.reconfigured(&message, octets, now),
+            MessageType::AddrRegReply => self.registrations.take(&message, &mut self.rng, now),
             MessageType::Advertise
             | MessageType::Reply
             | MessageType::Reconfigure
@@ -278,6 +278,11 @@ impl Client {
             .collect();
         self.registrations.set(&own);
         self.settle(now);
+    }
+
+    /// Takes how long the addresses last that routers let us make.
+    pub fn handle_lifetimes(&mut self, addresses: &[SuppliedAddress]) {
+        self.registrations.set_lifetimes(addresses);
     }
 
     /// Takes that the carrier is gone: wherever the link is next, names are sent to nobody before somebody speaks there.

@@ -8,16 +8,17 @@ use super::exchange::Exchange;
 use super::wire::{MessageType, Sort, Writer, option};
 
 /// What is asked for in every message that may bring it.
-const REQUESTED: [u16; 8] = [
+const REQUESTED: [u16; 7] = [
     option::DNS,
     option::SEARCH,
     option::SNTP,
     option::NTP,
     option::PORTAL,
     option::DNR,
-    option::REGISTRATION,
     option::SOL_MAX_RT,
 ];
+/// What is asked for by those who tell nothing of themselves (RFC 7844 §4.6): what every client asks for.
+const REQUESTED_BY_ALL: [u16; 2] = [option::DNS, option::SEARCH];
 /// The host's name: the server is asked to update the address record (RFC 4704 §4.1, S).
 const FQDN_FLAGS: u8 = 1;
 
@@ -63,9 +64,16 @@ pub(super) fn compose(
         | MessageType::AddrRegReply => false,
     };
     if asks {
-        let mut requested = REQUESTED.to_vec();
+        let is_anonymous = setup.settings.anonymous;
+        let mut requested = match is_anonymous {
+            true => REQUESTED_BY_ALL.to_vec(),
+            false => REQUESTED.to_vec(),
+        };
         if kind == MessageType::InformationRequest {
             requested.extend([option::REFRESH, option::INF_MAX_RT]);
+        }
+        if setup.settings.register && !is_anonymous {
+            requested.push(option::REGISTRATION);
         }
         if setup.settings.delegate.is_some() {
             requested.push(option::PD_EXCLUDE);
@@ -75,18 +83,25 @@ pub(super) fn compose(
             .flat_map(|number| number.to_be_bytes())
             .collect();
         writer.put(option::REQUESTED, &octets);
-        writer.put(option::RECONFIGURE_ACCEPT, &[]);
+        if !is_anonymous {
+            writer.put(option::RECONFIGURE_ACCEPT, &[]);
+        }
     }
-    if kind == MessageType::Solicit && setup.settings.rapid_commit {
+    if kind == MessageType::Solicit && rapid_commit(setup) {
         writer.put(option::RAPID_COMMIT, &[]);
     }
     if asks
         && kind != MessageType::InformationRequest
-        && let Some(name) = setup.hostname.as_deref().and_then(fqdn)
+        && let Some(name) = setup.settings.hostname.as_deref().and_then(fqdn)
     {
         writer.put(option::FQDN, &name);
     }
     writer.finish()
+}
+
+/// Whether two messages are enough. Not for those who tell nothing of themselves: few clients ask for it.
+pub(super) fn rapid_commit(setup: &Setup) -> bool {
+    setup.settings.rapid_commit && !setup.settings.anonymous
 }
 
 /// RFC 4704 §4.2: a name without its domain is not ended by a root label.

@@ -2,21 +2,29 @@
 
 use std::collections::VecDeque;
 use std::net::Ipv6Addr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use config::time::Instant;
+use policy::facts::SuppliedAddress;
+use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use super::exchange::{Exchange, Manner, Step};
 use super::wire::{Message, MessageType, Writer, option};
 use super::{Setup, Transmit};
+use crate::octets::Lifetime;
 
 /// Addresses that are registered.
 const REGISTERED_MAX: usize = 16;
-/// For how long an address is registered, in seconds: it is registered again well before, for as long as it is there.
-const LIFETIME: u32 = 4 * 3600;
-/// When it is registered again.
-const AGAIN: Duration = Duration::from_secs(LIFETIME as u64 * 8 / 10);
+/// When an address that never ends is registered again (`StaticAddrRegRefreshInterval`, RFC 9686 §4.6.1).
+const AGAIN: Duration = Duration::from_secs(4 * 3600);
+/// When others are, as a part of what is left of them; that many in a hundred, more or less, so that hosts do not all come at
+/// once (`AddrRegDesyncMultiplier`).
+const AGAIN_PART: u32 = 80;
+const DESYNC: RangeInclusive<u32> = 90..=110;
+/// Never more often.
+const AGAIN_MIN: Duration = Duration::from_secs(60);
 
 /// The addresses that a network is told of.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +32,8 @@ pub(super) struct Registrations {
     /// Whether the network wants that.
     pub(super) wanted: bool,
     list: Vec<Registration>,
+    /// Until when addresses of a prefix may be used.
+    lifetimes: Vec<SuppliedAddress>,
 }
 
 #[derive(Debug, Clone)]
@@ -59,23 +69,59 @@ impl Registrations {
         }
     }
 
-    /// Has all of them registered anew: the place may be another one.
+    /// Takes how long addresses last: those that routers let us make.
+    pub(super) fn set_lifetimes(&mut self, lifetimes: &[SuppliedAddress]) {
+        self.lifetimes = lifetimes.to_vec();
+    }
+
+    /// What is left of an address: preferred and valid.
+    fn left(&self, address: Ipv6Addr, now: Instant) -> (Lifetime, Lifetime) {
+        let is_its = |it: &&SuppliedAddress| it.prefix.contains(address.into());
+        let its = self.lifetimes.iter().find(is_its);
+        let left = |until: Option<Instant>| Lifetime::left(until, now);
+        (
+            left(its.and_then(|its| its.preferred_until)),
+            left(its.and_then(|its| its.valid_until)),
+        )
+    }
+
+    /// Has all of them registered anew, when somebody says again that it is wanted: the place may be another one (RFC 9686 §4.1).
     pub(super) fn begin_anew(&mut self) {
+        self.wanted = false;
         for known in &mut self.list {
             (known.exchange, known.again_at, known.done) = (None, None, false);
         }
     }
 
     /// Takes that a registration is noted.
-    pub(super) fn take(&mut self, reply: &Message, now: Instant) {
-        for known in &mut self.list {
-            let is_it = |exchange: &Exchange| exchange.transaction == reply.transaction;
-            if known.exchange.as_ref().is_some_and(is_it) {
-                known.exchange = None;
-                known.again_at = Some(now + AGAIN);
-                known.done = true;
-            }
+    pub(super) fn take(&mut self, reply: &Message, rng: &mut StdRng, now: Instant) -> bool {
+        let is_its = |known: &&mut Registration| {
+            let its = known.exchange.as_ref();
+            let is_it = its.is_some_and(|exchange| exchange.transaction == reply.transaction);
+            // RFC 9686 §4.3: it names the address that it is about.
+            is_it && reply.address == Some(known.address)
+        };
+        let Some(known) = self.list.iter_mut().find(is_its) else {
+            return false;
+        };
+        known.exchange = None;
+        known.done = true;
+        let address = known.address;
+        let again_at = Some(now + self.again(address, rng, now));
+        if let Some(known) = self.list.iter_mut().find(|known| known.address == address) {
+            known.again_at = again_at;
         }
+        true
+    }
+
+    fn again(&self, address: Ipv6Addr, rng: &mut StdRng, now: Instant) -> Duration {
+        let (_, valid) = self.left(address, now);
+        let usual = match valid == Lifetime::FOREVER {
+            true => AGAIN,
+            false => Duration::from_secs(valid.0.into()) * AGAIN_PART / 100,
+        };
+        let spread = usual * rng.random_range(DESYNC) / 100;
+        spread.max(AGAIN_MIN)
     }
 
     /// Sends what is due.
@@ -89,7 +135,8 @@ impl Registrations {
         if !self.wanted {
             return;
         }
-        for known in &mut self.list {
+        let mut list = std::mem::take(&mut self.list);
+        for known in &mut list {
             let is_due = known.again_at.is_none_or(|at| at <= now);
             if known.exchange.is_none() && is_due {
                 let kind = MessageType::AddrRegInform;
@@ -104,14 +151,20 @@ impl Registrations {
                 Step::Send => transmits.push_back(Transmit {
                     to: super::ALL_SERVERS,
                     from: Some(known.address),
-                    octets: inform(setup, exchange.transaction, known.address),
+                    octets: inform(
+                        setup,
+                        exchange.transaction,
+                        known.address,
+                        self.left(known.address, now),
+                    ),
                 }),
                 Step::Failed => {
                     known.exchange = None;
-                    known.again_at = Some(now + AGAIN);
+                    known.again_at = Some(now + self.again(known.address, rng, now));
                 }
             }
         }
+        self.list = list;
     }
 
     pub(super) fn due_at(&self) -> Option<Instant> {
@@ -133,13 +186,18 @@ impl Registrations {
     }
 }
 
-/// RFC 9686 §4.2: the client, and the address; it leaves from that address.
-fn inform(setup: &Setup, transaction: u32, address: Ipv6Addr) -> Vec<u8> {
+/// RFC 9686 §4.2: the client, and the address with what is left of it; it leaves from that address.
+fn inform(
+    setup: &Setup,
+    transaction: u32,
+    address: Ipv6Addr,
+    (preferred, valid): (Lifetime, Lifetime),
+) -> Vec<u8> {
     let mut writer = Writer::new(MessageType::AddrRegInform, transaction);
     writer.put(option::CLIENT_ID, setup.duid.octets());
     let mut value = address.octets().to_vec();
-    value.extend(LIFETIME.to_be_bytes());
-    value.extend(LIFETIME.to_be_bytes());
+    value.extend(preferred.0.to_be_bytes());
+    value.extend(valid.0.to_be_bytes());
     writer.put(option::IA_ADDRESS, &value);
     writer.finish()
 }

@@ -538,7 +538,11 @@ fn only_a_server_that_gave_its_key_may_reconfigure() {
         .octets(0);
     link.hear(&auth::reconfigure([6; 16], 2, message.clone()));
     assert_eq!(link.state(), "bound");
-    link.hear(&auth::reconfigure([5; 16], 2, message));
+    // RFC 8415 §18.3.11: from wherever its server is.
+    let octets = auth::reconfigure([5; 16], 2, message);
+    let from = "2001:db8::547".parse().unwrap();
+    link.client.handle_packet(&octets, from, link.now);
+    link.drain();
     assert_eq!(link.take_sent(), [MessageType::Renew]);
 }
 
@@ -592,17 +596,190 @@ fn addresses_of_our_own_making_are_registered_where_that_is_wanted() {
         Some(own[0]),
         "it leaves from the address that it is about"
     );
+    assert_eq!(
+        inform.octets[inform.octets.len() - 8..],
+        [0xff; 8],
+        "it has no end"
+    );
     let transaction = link.last().transaction;
-    link.hear(&Answer::new(MessageType::AddrRegReply).octets(transaction));
+    let noted = |address: &str| {
+        let address: Ipv6Addr = address.parse().unwrap();
+        let mut value = address.octets().to_vec();
+        value.extend([0; 8]);
+        Answer::new(MessageType::AddrRegReply)
+            .with(option::IA_ADDRESS, &value)
+            .octets(transaction)
+    };
+    link.hear(&noted("2001:db8::2"));
+    assert!(
+        link.client.report(link.now).registered.is_empty(),
+        "another's"
+    );
+    link.hear(&noted("2001:db8::1"));
     assert_eq!(link.client.report(link.now).registered, [own[0]]);
     link.take_sent();
     link.step(3 * 3600);
     assert!(link.take_sent().is_empty());
-    link.step(3600);
+    link.step(2 * 3600);
     assert!(
         link.take_sent().contains(&MessageType::AddrRegInform),
         "again before it is forgotten"
     );
+    // A Reply that says nothing of it takes nothing back.
+    link.client.handle_renew(link.now);
+    link.drain();
+    link.answer(&Answer::new(MessageType::Reply));
+    link.take_sent();
+    link.step(5 * 3600);
+    assert!(link.take_sent().contains(&MessageType::AddrRegInform));
+    // But in another place it has to be said again.
+    link.client.handle_reattach(link.now);
+    link.drain();
+    link.answer(&Answer::new(MessageType::Reply));
+    link.take_sent();
+    link.step(10 * 3600);
+    assert!(!link.take_sent().contains(&MessageType::AddrRegInform));
+}
+
+#[test]
+fn an_address_is_registered_for_as_long_as_it_lasts_and_by_whom_it_is_to_be() {
+    let own: [Ipv6Addr; 1] = ["2001:db8::1".parse().unwrap()];
+    let informed = |settings: Dhcp6Settings, other: bool| {
+        let mut link = Link::begin(settings, None);
+        link.attach();
+        let lasts = policy::facts::SuppliedAddress {
+            prefix: config::model::Prefix {
+                address: "2001:db8::1".parse().unwrap(),
+                length: 64,
+            },
+            preferred_until: Some(link.at(1000)),
+            valid_until: Some(link.at(2000)),
+            temporaries: true,
+        };
+        link.client.handle_lifetimes(&[lasts]);
+        link.client.handle_addresses(&own, link.now);
+        link.advertise(false, other);
+        if link.sent.is_empty() {
+            return (link, Vec::new());
+        }
+        link.answer(&Answer::new(MessageType::Reply).with(option::REGISTRATION, &[]));
+        let informs = |it: &&Transmit| it.from == Some(own[0]);
+        let sent = link
+            .sent
+            .iter()
+            .filter(informs)
+            .map(|it| it.octets.clone())
+            .collect();
+        (link, sent)
+    };
+    let (mut link, sent): (Link, Vec<Vec<u8>>) = informed(Dhcp6Settings::default(), true);
+    let lifetimes = [1000_u32.to_be_bytes(), 2000_u32.to_be_bytes()].concat();
+    assert!(sent[0].ends_with(&lifetimes), "{sent:?}");
+    let mut value = own[0].octets().to_vec();
+    value.extend([0; 8]);
+    link.answer(&Answer::new(MessageType::AddrRegReply).with(option::IA_ADDRESS, &value));
+    link.take_sent();
+    link.step(1400);
+    assert!(link.take_sent().is_empty());
+    link.step(400);
+    assert_eq!(
+        link.take_sent()[0],
+        MessageType::AddrRegInform,
+        "80 % of it, more or less"
+    );
+    let always = Dhcp6Settings {
+        when: config::model::Dhcp6When::Always,
+        addresses: false,
+        ..Dhcp6Settings::default()
+    };
+    let silent = Dhcp6Settings {
+        register: false,
+        ..Dhcp6Settings::default()
+    };
+    let anonymous = Dhcp6Settings {
+        anonymous: true,
+        ..Dhcp6Settings::default()
+    };
+    for (settings, other) in [(always, false), (silent, true), (anonymous, true)] {
+        let (link, sent) = informed(settings.clone(), other);
+        assert!(!link.sent.is_empty() && sent.is_empty(), "{settings:?}");
+    }
+}
+
+/// The options of a message that was sent.
+fn options(octets: &[u8]) -> Vec<(u16, Vec<u8>)> {
+    let (mut rest, mut found) = (&octets[4..], Vec::new());
+    while let [a, b, c, d, after @ ..] = rest {
+        let length = usize::from(u16::from_be_bytes([*c, *d]));
+        found.push((u16::from_be_bytes([*a, *b]), after[..length].to_vec()));
+        rest = &after[length..];
+    }
+    found
+}
+
+#[test]
+fn the_host_is_named_as_its_profile_says_and_who_is_anonymous_tells_nothing() {
+    let first = |settings: Dhcp6Settings| {
+        let mut link = Link::begin(settings, None);
+        link.attach();
+        link.advertise(true, false);
+        options(&link.sent[0].octets)
+    };
+    let named = Dhcp6Settings {
+        hostname: Some("laptop".into()),
+        ..Dhcp6Settings::default()
+    };
+    let sent = first(named.clone());
+    // RFC 4704 §4: S, and a name without its domain.
+    assert!(
+        sent.contains(&(option::FQDN, b"\x01\x06laptop".to_vec())),
+        "{sent:?}"
+    );
+    let numbers = |sent: &[(u16, Vec<u8>)]| sent.iter().map(|it| it.0).collect::<Vec<_>>();
+    assert!(!numbers(&first(Dhcp6Settings::default())).contains(&option::FQDN));
+    let anonymous = Dhcp6Settings {
+        anonymous: true,
+        hostname: None,
+        ..named
+    };
+    let sent = first(anonymous.clone());
+    assert_eq!(
+        numbers(&sent),
+        [
+            option::CLIENT_ID,
+            option::ELAPSED,
+            option::IA_NA,
+            option::REQUESTED
+        ]
+    );
+    let requested = &sent.last().unwrap().1;
+    assert_eq!(requested[..], [0, 23, 0, 24], "RFC 7844 §4.6");
+    // Nothing of before is confirmed.
+    let memory = bound().kept.unwrap();
+    let remembered = Remembered {
+        memory,
+        age: Duration::ZERO,
+        moved: false,
+    };
+    let mut link = Link::begin(anonymous, Some(remembered));
+    link.attach();
+    link.advertise(true, false);
+    assert_eq!(link.last().kind, MessageType::Solicit);
+    assert!(link.last().associations[0].leases.is_empty());
+}
+
+#[test]
+fn how_rarely_servers_are_asked_at_last_any_reply_may_say() {
+    let mut link = Link::begin(Dhcp6Settings::default(), None);
+    link.attach();
+    link.advertise(false, true);
+    let told = Answer::new(MessageType::Reply).with(option::SOL_MAX_RT, &60_u32.to_be_bytes());
+    link.answer(&told);
+    link.advertise(true, true);
+    link.take_sent();
+    link.step(2000);
+    let solicits = link.take_sent();
+    assert!(solicits.len() > 25, "once a minute: {}", solicits.len());
 }
 
 #[test]

@@ -181,6 +181,8 @@ pub struct Message {
     pub inf_max_rt: Option<u32>,
     /// Whether addresses that hosts make are to be registered.
     pub registration: bool,
+    /// The address that a registration is about.
+    pub address: Option<Ipv6Addr>,
 }
 
 /// What an identity association is for.
@@ -251,6 +253,7 @@ impl Message {
             sol_max_rt: None,
             inf_max_rt: None,
             registration: false,
+            address: None,
         };
         while let Some((number, value)) = next_option(&mut reader)? {
             // What is not understood is passed over.
@@ -290,6 +293,7 @@ impl Message {
                 push(&mut self.encrypted, read);
             }
             option::REGISTRATION => self.registration = true,
+            option::IA_ADDRESS => first(&mut self.address, Reader::new(value).address()?),
             _ => {}
         }
         Some(())

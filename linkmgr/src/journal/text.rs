@@ -21,14 +21,16 @@ const SUPPLIERS: [(Supplier, &str); 4] = [
     (Supplier::Ipv4ll, "ipv4ll"),
 ];
 /// Those of network cards come after them.
-const SETTINGS: [Setting; 13] = [
+const SETTINGS: [Setting; 15] = [
     Setting::Up,
     Setting::Mtu,
     Setting::Mac,
     Setting::Switch(Switch::AcceptRa),
     Setting::Switch(Switch::UseTempaddr),
+    Setting::Switch(Switch::LinkLocal6),
     Setting::Switch(Switch::DisableIpv6),
     Setting::Switch(Switch::Forwarding6),
+    Setting::Switch(Switch::ForceForwarding6),
     Setting::Switch(Switch::Forwarding4),
     Setting::Switch(Switch::Mtu6),
     Setting::Switch(Switch::HopLimit6),
@@ -51,8 +53,10 @@ fn setting_word(setting: Setting) -> &'static str {
         Setting::Mac => "mac",
         Setting::Switch(Switch::AcceptRa) => "accept-ra",
         Setting::Switch(Switch::UseTempaddr) => "use-tempaddr",
+        Setting::Switch(Switch::LinkLocal6) => "link-local6",
         Setting::Switch(Switch::DisableIpv6) => "disable-ipv6",
         Setting::Switch(Switch::Forwarding6) => "forwarding6",
+        Setting::Switch(Switch::ForceForwarding6) => "force-forwarding6",
         Setting::Switch(Switch::Forwarding4) => "forwarding4",
         Setting::Switch(Switch::Mtu6) => "mtu6",
         Setting::Switch(Switch::HopLimit6) => "hop-limit6",

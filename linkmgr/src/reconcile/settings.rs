@@ -13,6 +13,8 @@ use crate::journal::Value;
 use crate::request::{KernelFault, KernelRequest};
 use crate::status::{Item, ItemState, Setting};
 
+/// `IN6_ADDR_GEN_MODE_NONE`: the kernel makes no link-local address.
+const NO_LINK_LOCAL: Value = 1;
 const EOPNOTSUPP: i32 = 95;
 
 /// Whether a link lets a switch be changed.
@@ -78,12 +80,18 @@ impl View<'_> {
             Setting::Mac => link.mac.map(mac_value),
             Setting::Switch(switch) => self.observed.switch(index, switch).map(Value::from),
         };
+        let is_good = |to: Value, is: Value| match setting {
+            Setting::Switch(Switch::LinkLocal6) => is != NO_LINK_LOCAL,
+            Setting::Up | Setting::Mtu | Setting::Mac | Setting::Switch(_) => is == to,
+        };
         let (to, write_down, is_back) = match (planned, changed, is) {
             (None, None, _) => return Decision::Nothing,
-            (Some(to), None, Some(is)) if is == to => {
+            (Some(to), None, Some(is)) if is_good(to, is) => {
                 return Decision::Settled(ItemState::Adopted);
             }
-            (Some(to), Some(_), Some(is)) if is == to => return Decision::Settled(ItemState::Ours),
+            (Some(to), Some(_), Some(is)) if is_good(to, is) => {
+                return Decision::Settled(ItemState::Ours);
+            }
             (Some(1), _, _) if setting == Setting::Up && self.overridden.contains(&index) => {
                 return Decision::Wait(ItemState::Overridden);
             }

@@ -76,6 +76,9 @@ pub struct Supply {
     pub ipv6_only: bool,
     /// Whether nobody has confirmed it in this place yet: a lease of before, used while its server is asked.
     pub unconfirmed: bool,
+    /// Whether nobody at all has answered in this place, neither a server nor the gateway of before: a lease that is kept because
+    /// nobody denies it.
+    pub doubted: bool,
 }
 
 /// Where packets from a prefix get on.

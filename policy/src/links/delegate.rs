@@ -1,5 +1,9 @@
 //! What becomes of prefixes that are to be handed on (IA_PD)? Each link that wants one gets a /64 of it; the rest is
 //! unreachable, so that packets to it do not go back and forth (RFC 7084 §4.2, WPD-5).
+//!
+//! What was delegated is there until it ends, or its server takes it back or gives another in its place: a provider's modem that
+//! starts again has no say in the addresses of the links behind (RFC 9096 §3.5). Neither has a cable that nobody has put
+//! in: to them the part is as good as their own, and goes with what the profile calls fixed.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
@@ -34,9 +38,8 @@ fn supplied(drafts: &[Draft<'_>], at: usize, facts: &Facts) -> Vec<Delegated> {
     };
     let wants = |dhcp6: &config::model::Dhcp6Settings| dhcp6.delegate.is_some();
     let is_wanted = draft.network.dhcp6.as_ref().is_some_and(wants);
-    let is_held = carrier::held(draft.network.carrier.supplied, draft.id, facts).is_held();
     let supply = facts.supplies.get(&(draft.id, Supplier::Dhcp6));
-    let delegated = supply.filter(|_| is_wanted && is_held);
+    let delegated = supply.filter(|_| is_wanted);
     let is_over = |one: &&Delegated| one.valid_until.is_some_and(|end| end <= facts.as_of);
     let is_whole = |one: &&Delegated| one.prefix.address.is_ipv6() && one.prefix.length <= SUBNET;
     delegated
@@ -73,7 +76,7 @@ fn hand_on_one(
                 continue;
             };
             let is_turn = wanted.subnet.is_some() == says_which;
-            let is_held = carrier::held(draft.network.carrier.supplied, draft.id, facts).is_held();
+            let is_held = carrier::held(draft.network.carrier.fixed, draft.id, facts).is_held();
             if !is_turn || !is_held || !is_meant(draft.id, wanted) {
                 continue;
             }

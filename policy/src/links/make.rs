@@ -27,7 +27,9 @@ use super::{
     AddressPlan, Clients, LinkPlan, LinksPlan, RouteKey, RoutePlan, Switch, delegate, overlap,
     supplied, usual_metric,
 };
-use crate::facts::{Facts, Family, LinkFacts, LinkId, Owner, Preference, Supplier, Told};
+use crate::facts::{
+    Facts, Family, Forwarding6, LinkFacts, LinkId, Owner, Preference, Supplier, Told,
+};
 use crate::plan::Note;
 use crate::profile;
 use crate::virtual_links::wanted;
@@ -103,6 +105,8 @@ pub(crate) fn plan(
             notes.extend(ports::note(profile_id, network, link, master));
             draft.plan.mac = network.mac;
             draft.plan.mtu = network.mtu;
+            // The switch at the other end of the cable speaks to the port.
+            draft.plan.clients.lldp = network.lldp;
             draft.hardware();
             whole.links.insert(*id, draft.plan);
             continue;
@@ -119,6 +123,16 @@ pub(crate) fn plan(
                 ),
             });
         }
+        if network.forwarding == Some(true) && facts.forwarding6 == Forwarding6::None {
+            notes.push(Note {
+                owner: Owner::Profile(profile_id.clone()),
+                text: format!(
+                    "IPv6 is not forwarded from {}: this kernel forwards it for all links or for none, and routers are not listened to then on links that are left to it; \
+                     where that is meant: sysctl net.ipv6.conf.all.forwarding=1",
+                    link.name
+                ),
+            });
+        }
         let review_at = draft.fill(facts, is_holder);
         whole.review_at = [whole.review_at, review_at].into_iter().flatten().min();
         whole.rules.extend(network.rules.iter().cloned());
@@ -130,7 +144,7 @@ pub(crate) fn plan(
         drafts.push(draft);
     }
     delegate::hand_on(&mut drafts, facts, notes);
-    overlap::spread(&mut drafts);
+    overlap::spread(&mut drafts, facts);
     whole.uplinks = uplink::choose(&mut drafts, config, facts, profiles_by_link);
     let ways_back = ways_back(&whole, &tunnels, facts);
     whole.rules.extend(ways_back);
@@ -223,9 +237,12 @@ impl<'a> Draft<'a> {
             supplied::add(self, facts);
         }
         self.mtu();
-        self.switches();
+        self.switches(facts);
         let ends = |held: Held, matters: bool| held.ends_at().filter(|_| matters);
-        let is_fixed = is_holder && !self.network.addresses.is_empty();
+        let network = self.network;
+        let has_fixed =
+            !network.addresses.is_empty() || !network.routes.is_empty() || self.tunnel.is_some();
+        let is_fixed = network.delegated.is_some() || is_holder && has_fixed;
         [ends(fixed, is_fixed), ends(supplied, true)]
             .into_iter()
             .flatten()
@@ -379,7 +396,7 @@ impl<'a> Draft<'a> {
         };
         let dhcp4 = network.dhcp4.clone().map(|mut settings| {
             // RFC 7844 §3.7: the name tells who we are.
-            settings.hostname = hostname.filter(|_| !settings.anonymous);
+            settings.hostname = hostname.clone().filter(|_| !settings.anonymous);
             Arc::new(settings)
         });
         let ra = match network.ra {
@@ -388,6 +405,7 @@ impl<'a> Draft<'a> {
         };
         let dhcp6 = network.dhcp6.clone().map(|settings| {
             Arc::new(Dhcp6Settings {
+                hostname: hostname.clone().filter(|_| !settings.anonymous),
                 // Nobody hears what routers say of it.
                 when: if ra.is_none() {
                     Dhcp6When::Always
@@ -415,7 +433,9 @@ impl<'a> Draft<'a> {
             Ipv4llMode::Fallback => {
                 let dhcp = facts.supplies.get(&(self.id, Supplier::Dhcp4));
                 self.network.dhcp4.is_none()
-                    || dhcp.is_some_and(|supply| supply.addresses.is_empty() && !supply.ipv6_only)
+                    || dhcp.is_some_and(|supply| {
+                        supply.doubted || supply.addresses.is_empty() && !supply.ipv6_only
+                    })
             }
         }
     }
@@ -443,7 +463,8 @@ impl<'a> Draft<'a> {
         self.plan.switches.extend(values);
     }
 
-    fn switches(&mut self) {
+    fn switches(&mut self, facts: &Facts) {
+        let by_link = facts.forwarding6 == Forwarding6::ByLink;
         self.hardware();
         let has_ipv6 = self.has_ipv6();
         let switches = &mut self.plan.switches;
@@ -469,9 +490,17 @@ impl<'a> Draft<'a> {
         if has_ipv6 {
             switches.insert(Switch::DisableIpv6, 0);
         }
+        // Other managers make link-local addresses themselves and have the kernel make none; without one nobody hears us.
+        let speaks = matches!(self.network.ra, RaUse::Own(_)) || self.network.dhcp6.is_some();
+        if speaks && self.link.mac.is_some() {
+            switches.insert(Switch::LinkLocal6, 0);
+        }
         if let Some(forwards) = self.network.forwarding {
             switches.insert(Switch::Forwarding4, i32::from(forwards));
             switches.insert(Switch::Forwarding6, i32::from(forwards));
+            if by_link {
+                switches.insert(Switch::ForceForwarding6, i32::from(forwards));
+            }
         }
         // When the kernel ends an address it takes away those of others with it that came after, of the same prefix.
         let mut addresses = self.plan.addresses.iter();

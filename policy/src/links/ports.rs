@@ -77,6 +77,8 @@ pub(super) fn raise(
         {
             let mut plan = LinkPlan::new(Arc::clone(&link.name), made.profile.clone());
             plan.admin_up = Some(true);
+            let of = whole.links.get(of);
+            plan.clients.lldp = of.is_some_and(|of| of.clients.lldp);
             raised.push((*id, plan));
         }
     }

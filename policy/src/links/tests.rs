@@ -12,8 +12,10 @@ use config::model::{
 use config::time::Instant;
 
 use crate::facts::{
-    DefaultRoute, Family, Preference, Reach, SuppliedAddress, SuppliedRoute, Supplier, Supply, Told,
+    DefaultRoute, Family, Forwarding6, Preference, Reach, SuppliedAddress, SuppliedRoute, Supplier,
+    Supply, Told,
 };
+use crate::links::Switch;
 use crate::{Facts, LinkFacts, LinkId, LinksPlan, plan};
 
 mod changes;
@@ -845,7 +847,7 @@ fn rules_and_switches_are_planned_and_read_well() {
     assert_eq!(
         plan.to_string(),
         "link eth0 by profile a: up\n  hardware address 00:53:00:a1:b2:c3\n  ipv6/conf/eth0/forwarding = 1\n  \
-         ipv4/conf/eth0/forwarding = 1\nrule 1000: IPv4 not from 10.8.0.0/24 fwmark 0x1/0xff oif eth0 lookup 100 \
+         ipv6/conf/eth0/force_forwarding = 1\n  ipv4/conf/eth0/forwarding = 1\nrule 1000: IPv4 not from 10.8.0.0/24 fwmark 0x1/0xff oif eth0 lookup 100 \
          suppress_prefixlength 0\n"
     );
 }
@@ -867,6 +869,33 @@ fn where_an_address_ends_by_itself_others_of_its_prefix_are_to_stay() {
         let plan = links(&config([profile("a", "eth*", network)]), &facts);
         let switches = &plan.links[&id(2)].switches;
         assert_eq!(switches.get(&crate::links::Switch::Promote4), expected);
+    }
+}
+
+#[test]
+fn where_ipv6_is_forwarded_for_all_links_or_for_none_it_is_told() {
+    let network = NetworkSettings {
+        forwarding: Some(true),
+        ..NetworkSettings::default()
+    };
+    let config = config([profile("a", "eth*", network)]);
+    let rows = [
+        (Forwarding6::ByLink, true, 0),
+        (Forwarding6::All, false, 0),
+        (Forwarding6::None, false, 1),
+    ];
+    for (forwarding6, is_forced, notes) in rows {
+        let facts = Facts {
+            forwarding6,
+            ..one_link()
+        };
+        let plan = plan(&config, &facts);
+        let switches = &plan.links.links[&id(2)].switches;
+        assert_eq!(switches.contains_key(&Switch::ForceForwarding6), is_forced);
+        assert_eq!(switches.get(&Switch::Forwarding6), Some(&1));
+        let told = plan.dns.notes.iter();
+        let told = told.filter(|note| note.text.contains("net.ipv6.conf.all.forwarding"));
+        assert_eq!(told.count(), notes, "{forwarding6:?}");
     }
 }
 

@@ -3,12 +3,13 @@
 //! # The order
 //! Only links with a default route are asked.
 //! 1. A link that is up comes before one that is down.
-//! 2. One that reaches the Internet before one that nobody has tried, that before one with a portal, that before one that
+//! 2. One in whose network somebody has answered before one whose lease of before nobody knows here.
+//! 3. One that reaches the Internet before one that nobody has tried, that before one with a portal, that before one that
 //!    leads nowhere.
-//! 3. The higher `priority` of the profile.
-//! 4. The lower metric: that of the profile, or else that of the link's kind.
-//! 5. The link that has it already.
-//! 6. The link that was there first.
+//! 4. The higher `priority` of the profile.
+//! 5. The lower metric: that of the profile, or else that of the link's kind.
+//! 6. The link that has it already.
+//! 7. The link that was there first.
 //!
 //! Among links that lead nowhere the one that has it comes first: there is nothing to be gained by another.
 //!
@@ -90,6 +91,8 @@ pub struct UplinkCandidate {
     pub name: Arc<str>,
     /// Whether it can carry packets.
     pub up: bool,
+    /// Whether nobody in its network has answered: its default route is of a lease of before.
+    pub doubted: bool,
     /// How far it reaches.
     pub reach: Reach,
     /// The priority of its profile.
@@ -112,6 +115,8 @@ pub enum UplinkRule {
     Only,
     /// It is up, and the other is not.
     Up,
+    /// Somebody in its network has answered, and nobody in the other's.
+    Answered,
     /// It reaches farther.
     Reach,
     /// Its profile has the higher priority.
@@ -132,6 +137,7 @@ impl UplinkRule {
         match self {
             Self::Only => "only",
             Self::Up => "up",
+            Self::Answered => "answered",
             Self::Reach => "reach",
             Self::Priority => "priority",
             Self::Metric => "metric",
@@ -156,6 +162,9 @@ impl fmt::Display for Uplink {
         match self.rule {
             UplinkRule::Only => f.write_str("no other link has one"),
             UplinkRule::Up => write!(f, "it is up, and {} is down", next.name),
+            UplinkRule::Answered => {
+                write!(f, "nobody has answered in the network of {}", next.name)
+            }
             UplinkRule::Reach => write!(f, "it {}, and {} {}", first.reach, next.name, next.reach),
             UplinkRule::Priority => write!(
                 f,
@@ -220,9 +229,10 @@ pub(super) fn choose(
 
 impl UplinkCandidate {
     /// The place in the order; less is better.
-    fn place(&self) -> (bool, Reach, bool, Reverse<i32>, u32, bool, LinkId) {
+    fn place(&self) -> (bool, bool, Reach, bool, Reverse<i32>, u32, bool, LinkId) {
         (
             !self.up,
+            self.doubted,
             self.reach,
             self.reach == Reach::Nowhere && !self.is_current,
             Reverse(self.priority),
@@ -252,6 +262,7 @@ fn candidates(
         link: id,
         name: Arc::clone(&link.name),
         up: link.up,
+        doubted: false,
         reach: facts.reach(id, family),
         priority: profiles_by_link
             .get(&id)
@@ -275,6 +286,9 @@ fn candidates(
             let mut candidate = candidate(draft.id, draft.link, metric, is_fixed);
             // Having it by a metric that is written down is no merit among equals.
             let mut its = draft.defaults.iter();
+            let supplier = first.route.supplier;
+            let supply = supplier.and_then(|by| facts.supplies.get(&(draft.id, by)));
+            candidate.doubted = supply.is_some_and(|supply| supply.doubted);
             candidate.is_current &=
                 !its.any(|default| default.family == family && default.fixed.is_some());
             found.push(candidate);
@@ -356,6 +370,8 @@ fn rule(first: &UplinkCandidate, next: &UplinkCandidate) -> UplinkRule {
         UplinkRule::Up
     } else if first.place() > next.place() {
         UplinkRule::Fixed
+    } else if first.doubted != next.doubted {
+        UplinkRule::Answered
     } else if first.reach != next.reach {
         UplinkRule::Reach
     } else if first.reach == Reach::Nowhere && first.is_current != next.is_current {

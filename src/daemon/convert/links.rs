@@ -138,6 +138,7 @@ fn supply(supplier: Supplier, supply: &Supply, now: Instant) -> SupplyStatus {
         delegated: texts(supply.delegated.iter().map(|delegated| delegated.prefix)),
         upstreams: texts(supply.upstreams.iter()),
         search: texts(supply.search.iter()),
+        time_servers: texts(supply.time_servers.iter()),
         portal: supply.portal.as_ref().map(ToString::to_string),
         unconfirmed: supply.unconfirmed,
         expires_ms: ends.map(|at| millis(at.since(now))).min(),

@@ -21,6 +21,7 @@ impl World {
         self.facts.host_domain.clone_from(&self.host.domain);
         let name = self.host.name.as_ref();
         self.facts.hostname = name.map(|name| name.to_string().into());
+        self.facts.forwarding6 = self.host.forwarding6;
         self.facts.uplinks = self.plan.links.uplinks.current();
         self.facts.as_of = now;
         self.keep_claims(effects);

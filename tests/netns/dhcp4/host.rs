@@ -57,6 +57,8 @@ impl Host {
             mac,
             kind: "ethernet".into(),
             duid: Arc::new([0, 4, 1, 2, 3, 4]),
+            addresses: Vec::new(),
+            wish: None,
             iaid: index,
             seed: u64::from(std::process::id()),
         };

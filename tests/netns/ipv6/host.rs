@@ -76,11 +76,14 @@ impl Host {
         );
         let dhcp6 = dhcp6::Client::new(
             dhcp6::Setup {
-                settings: settings.into(),
+                settings: Dhcp6Settings {
+                    hostname: Some("laptop".into()),
+                    ..settings
+                }
+                .into(),
                 link: link.into(),
                 duid: dhcp6::Duid::from_machine_id([4; 16]),
                 iaid: dhcp6::iaid(link),
-                hostname: Some("laptop".into()),
                 seed,
                 remembered: None,
             },

@@ -13,6 +13,7 @@ use tests::office::carries;
 use tests::peer::{Peer, until};
 
 use super::{LINNET, LINNETD, folder, ip, office};
+use crate::json;
 
 /// The provider's end, and two links behind us.
 const LINKS: &str = "\
@@ -20,7 +21,10 @@ ip netns add isp && ip -n isp link set lo up && ip link add wan0 type veth peer 
 ip netns exec isp sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv6.conf.r0.addr_gen_mode=1 && \
 ip link set wan0 up && ip -n isp link set r0 up && ip -n isp addr add fe80::1/64 dev r0 nodad && ip -n isp addr add 2001:db8:1::1/64 dev r0 nodad && \
 for lan in lan0 lan1; do ip netns add $lan && ip -n $lan link set lo up && ip link add $lan type veth peer name h0 netns $lan && \
-ip -n $lan link set h0 up && sysctl -qw net.ipv6.conf.$lan.accept_dad=0; done && sysctl -qw net.ipv6.conf.all.forwarding=1";
+ip -n $lan link set h0 up && sysctl -qw net.ipv6.conf.$lan.accept_dad=0; done";
+
+/// What kernels have that forward IPv6 link by link.
+const BY_LINK: &str = "/proc/sys/net/ipv6/conf/lan0/force_forwarding";
 
 fn radvd(dir: &Path) -> Peer {
     let conf = dir.join("radvd.conf");
@@ -99,7 +103,7 @@ fn two_links_get_their_parts_and_a_new_prefix_deprecates_the_old_one() {
                     &format!("match = {{ name = \"{lan}\" }}\nforwarding = true\n[delegated]\nfrom = \"wan\"\n{subnet}"),
                 );
             }
-            let _linnetd = office.linnetd(LINNETD, &[]);
+            let linnetd = office.linnetd(LINNETD, &[]);
             until("both links have their part", || {
                 address("lan0", "2001:db8:a00:aa01:").is_some()
                     && address("lan1", "2001:db8:a00:aa").is_some()
@@ -128,9 +132,24 @@ fn two_links_get_their_parts_and_a_new_prefix_deprecates_the_old_one() {
             shell(
                 "ip -n lan0 addr add 2001:db8:a00:aa01::100/64 dev h0 nodad && ip -n lan0 route add default via 2001:db8:a00:aa01::1",
             );
+            // To a host behind the other link, through this one.
+            let beside = old1["local"].as_str().unwrap();
+            let host = format!("{beside}00");
+            shell(&format!(
+                "ip -n lan1 addr add {host}/64 dev h0 nodad && ip -n lan1 route add default via {beside}"
+            ));
+            if !Path::new(BY_LINK).exists() {
+                let status = json(&office, &["status"]).to_string();
+                assert!(status.contains("net.ipv6.conf.all.forwarding"), "{status}");
+                shell("sysctl -qw net.ipv6.conf.all.forwarding=1");
+            }
+            until("a packet goes through", || {
+                let ping = format!("ip netns exec lan0 ping -6 -c1 -W1 {host} || true");
+                shell(&ping).contains("1 received")
+            });
             let listen = "TCP6-LISTEN:7,bind=[2001:db8:a00:aa01::1],fork";
             let _echo = Peer::start(&dir, "echo", None, &["socat", listen, "EXEC:cat"]);
-            let talk = "for i in $(seq 100); do echo word $i; sleep 0.1; done | socat - TCP6:[2001:db8:a00:aa01::1]:7,retry=20,interval=0.1";
+            let talk = "for i in $(seq 300); do echo word $i; sleep 0.1; done | socat - TCP6:[2001:db8:a00:aa01::1]:7,retry=20,interval=0.1";
             let talk = Peer::start(&dir, "talk", Some("lan0"), &["sh", "-c", talk]);
             until("there is a connection", || talk.log().contains("word 3"));
             let monitor = Peer::start(&dir, "monitor", None, &["ip", "monitor", "address"]);
@@ -160,13 +179,24 @@ fn two_links_get_their_parts_and_a_new_prefix_deprecates_the_old_one() {
                 rest.contains("2001:db8:b00:bb00::/56") && rest.contains("2001:db8:a00:aa00::/56"),
                 "{rest}"
             );
+            // The provider's modem starts again: longer than what was supplied to its own link stays.
+            shell("ip -n isp link set r0 down");
+            until("the carrier is gone", || !carries("wan0"));
+            thread::sleep(Duration::from_millis(3300));
             let heard = talk.log().lines().count();
             until("the connection goes on", || {
                 talk.log().lines().count() > heard + 3
             });
             thread::sleep(Duration::from_millis(200));
             let log = monitor.log();
-            assert!(!log.contains("Deleted"), "{log}");
+            let lost = |line: &&str| line.starts_with("Deleted") && line.contains("lan");
+            assert_eq!(log.lines().find(lost), None, "{log}");
+            let rest = shell("ip -6 route show type unreachable");
+            assert!(rest.contains("2001:db8:b00:bb00::/56"), "{rest}");
+            drop(linnetd);
+            if Path::new(BY_LINK).exists() {
+                assert_eq!(shell(&format!("cat {BY_LINK}")).trim(), "0", "given back");
+            }
         },
     );
 }

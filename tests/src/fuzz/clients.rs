@@ -59,11 +59,11 @@ pub(super) fn dhcp6(bytes: &[u8]) {
             addresses: wants & 1 == 0,
             delegate: (wants & 2 == 0).then_some(56),
             rapid_commit: wants & 4 == 0,
+            ..config::model::Dhcp6Settings::default()
         }),
         link: "eth0".into(),
         duid: linkmgr::dhcp6::Duid::from_machine_id([3; 16]),
         iaid: 7,
-        hostname: None,
         seed: 1,
         remembered: None,
     };

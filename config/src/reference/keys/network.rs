@@ -162,7 +162,7 @@ pub(super) const KEYS: &[Key] = &[
         "anonymous",
         Syntax::Boolean,
         Some("false"),
-        "Whether nothing is sent that tells who we are (RFC 7844).",
+        "Whether nothing is sent that tells who we are, by DHCPv4 and by DHCPv6 (RFC 7844).",
     ),
     key(
         Section::Dhcp,
@@ -170,6 +170,23 @@ pub(super) const KEYS: &[Key] = &[
         Syntax::Text(Form::ClientId),
         Some("\"mac\""),
         "By what a DHCPv4 server knows us: the hardware address, the identity of the machine (RFC 4361), or octets with the type before them.",
+    ),
+    key(
+        Section::Dhcp,
+        "duid",
+        Syntax::Text(Form::Duid),
+        Some("\"machine-id\""),
+        "By what DHCPv6 servers know the machine, and DHCPv4 servers with `client-id = \"duid\"`: something made of `/etc/machine-id`, the hardware address, or octets with the type before them.",
+    ),
+    key(
+        Section::Dhcp,
+        "iaid",
+        Syntax::Integer {
+            min: 0,
+            max: 4_294_967_295,
+        },
+        None,
+        "By what they tell the link from the machine's others; without it a number made of the link's name.",
     ),
     key(
         Section::Dhcp,
@@ -226,6 +243,13 @@ pub(super) const KEYS: &[Key] = &[
         Syntax::Boolean,
         Some("true"),
         "Whether two DHCPv6 messages are enough where the server agrees.",
+    ),
+    key(
+        Section::Dhcp,
+        "register",
+        Syntax::Boolean,
+        Some("true"),
+        "Whether DHCPv6 servers that wish it are told of the addresses that are made here (RFC 9686).",
     ),
     key(
         Section::Take,

@@ -1,5 +1,6 @@
 //! Does the client go through RFC 2131's states as the RFC says? A fake server, a fake neighbourhood and a fake clock.
 
+mod doubts;
 mod stories;
 mod table;
 
@@ -55,6 +56,8 @@ fn setup(settings: Dhcp4Settings) -> Setup {
         kind: "ethernet".into(),
         duid: Arc::new([0, 2, 1, 2, 3]),
         iaid: 9,
+        addresses: Vec::new(),
+        wish: None,
         seed: 5,
     }
 }
@@ -76,9 +79,13 @@ fn candidate(age: Age) -> Candidate {
 
 impl World {
     fn new(settings: Dhcp4Settings, candidates: Vec<Candidate>) -> Self {
+        Self::of(setup(settings), candidates)
+    }
+
+    fn of(setup: Setup, candidates: Vec<Candidate>) -> Self {
         let now = Instant::ZERO + seconds(100);
         Self {
-            client: Client::new(setup(settings), candidates, now),
+            client: Client::new(setup, candidates, now),
             now,
             said: Vec::new(),
             events: Vec::new(),

@@ -1,6 +1,7 @@
 //! How does the client go from state to state? What messages and moments change, and what is told of it.
 
 use super::*;
+use crate::dhcp6::compose::rapid_commit;
 
 /// Transitions in a row at one moment: more would be a mistake.
 const TRANSITIONS_MAX: u32 = 8;
@@ -243,7 +244,7 @@ impl Client {
         let extent = match &self.state {
             State::Soliciting(exchange, _) if is_its(exchange) => {
                 // RFC 8415 §18.2.10: without the option it answers something else.
-                if !message.rapid_commit || !self.setup.settings.rapid_commit {
+                if !message.rapid_commit || !rapid_commit(&self.setup) {
                     return false;
                 }
                 Extent::Whole
@@ -338,23 +339,24 @@ impl Client {
         self.confirmed = true;
         self.well_since.get_or_insert(now);
         self.granted = (Offered::of(message, &self.setup.link), octets.to_vec());
-        if message.sol_max_rt.is_some() {
-            self.sol_max_rt = message.sol_max_rt;
-        }
         self.common(message);
     }
 
     /// Takes what any Reply may have.
     fn common(&mut self, message: &Message) {
+        // RFC 8415 §21.24, §21.25.
+        self.sol_max_rt = message.sol_max_rt.or(self.sol_max_rt);
+        self.inf_max_rt = message.inf_max_rt.or(self.inf_max_rt);
         let key = message.authentication.as_deref().and_then(Key::from_reply);
         self.key = key.or(self.key);
-        self.registrations.wanted = message.registration;
+        // RFC 9686 §4.1: where routers say nothing of DHCPv6, addresses are not registered; who has said it once need not say it
+        // again.
+        let may = self.setup.settings.register && !self.setup.settings.anonymous;
+        let is_told = self.flags.managed || self.flags.other;
+        self.registrations.wanted |= message.registration && may && is_told;
     }
 
     fn informed(&mut self, message: &Message, octets: &[u8], now: Instant) {
-        if message.inf_max_rt.is_some() {
-            self.inf_max_rt = message.inf_max_rt;
-        }
         let refresh = message.refresh.unwrap_or(REFRESH).max(REFRESH_MIN);
         // RFC 8415 §21.23: all ones say never; a day's question is no burden, and finds out what has changed.
         let refresh = if refresh == u32::MAX {

@@ -141,7 +141,6 @@ impl Link {
             link: "eth0".into(),
             duid: duid(),
             iaid: IAID,
-            hostname: Some("laptop".into()),
             seed: 1,
             remembered,
         };

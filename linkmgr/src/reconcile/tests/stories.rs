@@ -424,6 +424,22 @@ fn settings_come_back_as_they_were_unless_somebody_has_set_them_since() {
 }
 
 #[test]
+fn a_kernel_that_makes_no_link_local_address_is_told_to_and_any_way_of_making_one_will_do() {
+    for (is, becomes, after) in [(1, 0, 1), (0, 0, 0), (2, 2, 2), (3, 3, 3)] {
+        let mut machine = Machine::new();
+        let way = ("home0".to_owned(), Switch::LinkLocal6);
+        machine.kernel.put_switch("home0", Switch::LinkLocal6, is);
+        let mut wanted = home();
+        wanted.switches = [(Switch::LinkLocal6, 0)].into();
+        machine.apply(&plan(&machine, &[("home0", wanted)]));
+        assert_eq!(machine.kernel.switches()[&way], becomes, "{is}");
+        machine.links.stop(StopLevel::Detach, machine.now);
+        machine.drive();
+        assert_eq!(machine.kernel.switches()[&way], after, "{is}");
+    }
+}
+
+#[test]
 fn detaching_gives_switches_back_and_keeps_the_rest() {
     let mut machine = Machine::new();
     let mut wanted = home();

@@ -105,6 +105,34 @@ fn a_new_prefix_comes_beside_the_old_one_until_that_ends() {
 }
 
 #[test]
+fn a_carrier_that_goes_takes_no_part_of_a_prefix_away() {
+    let config = config([wan(), lan("lan0", "lan0", None, Some(1))]);
+    let prefixes = || vec![delegated("2001:db8:0:100::/56", 7200)];
+    let whole = links(&config, &router(prefixes()));
+    for index in [2, 3] {
+        let mut facts = router(prefixes());
+        facts.links.get_mut(&id(index)).unwrap().up = false;
+        // Longer than any grace.
+        facts.down_since.insert(id(index), at(1));
+        let plan = links(&config, &facts);
+        assert_eq!(got(&plan, 3), got(&whole, 3), "{index}");
+        assert!(plan.to_string().contains("route unreachable"), "{index}");
+    }
+    let mut strict = lan("lan0", "lan0", None, Some(1));
+    strict.network.carrier.fixed = CarrierUse::Grace(Duration::from_secs(5));
+    let config = self::config([wan(), strict]);
+    let mut facts = router(prefixes());
+    facts.links.get_mut(&id(3)).unwrap().up = false;
+    facts.down_since.insert(id(3), at(98));
+    let plan = links(&config, &facts);
+    assert_eq!((got(&plan, 3).len(), plan.review_at), (1, Some(at(101))));
+    facts.as_of = at(101);
+    assert_eq!(links(&config, &facts).review_at, Some(at(103)));
+    facts.as_of = at(103);
+    assert_eq!(got(&links(&config, &facts), 3), [""; 0]);
+}
+
+#[test]
 fn a_link_keeps_its_subnet_whoever_comes_after() {
     let prefixes = || vec![delegated("2001:db8:0:100::/56", 7200)];
     let mut facts = router(prefixes());

@@ -83,6 +83,21 @@ fn a_port_has_no_clients_and_somebody_is_told() {
 }
 
 #[test]
+fn a_port_hears_switches_when_its_own_profile_or_that_of_what_it_is_a_port_of_says_so() {
+    let listening = (
+        "profiles/eth.toml",
+        "match = { name = \"eth0\" }\nlldp = true\n",
+    );
+    let plan = text(&[listening], &joined("bridge"));
+    let expected = "link eth0 by profile eth: up\n  clients: LLDP";
+    assert!(plan.contains(expected), "alone is enough: {plan}");
+    let bridge = (BRIDGE.0, format!("lldp = true\n{}", BRIDGE.1));
+    let plan = text(&[(bridge.0, &bridge.1)], &joined("bridge"));
+    let expected = "link eth0 by profile br: up\n  clients: LLDP";
+    assert!(plan.contains(expected), "{plan}");
+}
+
+#[test]
 fn a_port_of_a_vrf_keeps_its_addresses() {
     let plan = text(&[ETHERNET], &joined("vrf"));
     assert!(

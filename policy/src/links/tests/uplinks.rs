@@ -19,6 +19,36 @@ fn both(eth: NetworkSettings, wlan: NetworkSettings) -> Config {
     config([profile("e", "eth*", eth), profile("w", "wlan*", wlan)])
 }
 
+#[test]
+fn a_lease_of_before_that_nobody_knows_here_hides_no_network_and_keeps_no_fallback_away() {
+    let mut facts = with([(Supplier::Dhcp4, lease())]);
+    link(&mut facts, 3, "wlan0", "wifi");
+    let mut wlan = lease();
+    wlan.addresses = vec![address("192.0.2.11/24", 3700)];
+    facts.supplies.insert((id(3), Supplier::Dhcp4), wlan);
+    let fallback = NetworkSettings {
+        ipv4ll: Ipv4llMode::Fallback,
+        ..dhcp4()
+    };
+    let config = both(fallback, dhcp4());
+    let metrics = |facts: &Facts| {
+        let plan = links(&config, facts);
+        let of = |index| {
+            plan.links[&id(index)]
+                .addresses
+                .values()
+                .next()
+                .unwrap()
+                .metric
+        };
+        (of(2), of(3), plan.links[&id(2)].clients.ipv4ll)
+    };
+    assert_eq!(metrics(&facts), (100, 600, false));
+    let eth = facts.supplies.get_mut(&(id(2), Supplier::Dhcp4));
+    eth.unwrap().doubted = true;
+    assert_eq!(metrics(&facts), (601, 600, true));
+}
+
 /// The default routes' metrics, and why.
 fn told(plan: &LinksPlan) -> (Vec<(String, u32)>, String) {
     let uplink = plan.uplinks.v4.as_ref().unwrap();
@@ -47,6 +77,13 @@ fn one_order_decides_and_says_why() {
         let mut facts = laptop();
         facts.links.get_mut(&id(2)).unwrap().up = false;
         facts.down_since.insert(id(2), at(99));
+        facts
+    };
+    let doubted = || {
+        let mut facts = laptop();
+        let eth = facts.supplies.get_mut(&(id(2), Supplier::Dhcp4));
+        eth.unwrap().doubted = true;
+        facts.reach.insert((id(3), Family::Ipv4), Reach::Portal);
         facts
     };
     let current = |index| {
@@ -97,6 +134,13 @@ fn one_order_decides_and_says_why() {
             down(),
             [("wlan0", 600), ("eth0", 20_100)],
             "wlan0 has the IPv4 default route: it is up, and eth0 is down",
+        ),
+        (
+            "a lease of before that nobody knows here",
+            both(dhcp4(), dhcp4()),
+            doubted(),
+            [("wlan0", 600), ("eth0", 20_100)],
+            "wlan0 has the IPv4 default route: nobody has answered in the network of eth0",
         ),
         (
             "equals: the one that has it",

@@ -165,6 +165,7 @@ fn supplied(supply: &SupplyStatus) -> String {
     add("delegated ", &supply.delegated);
     add("upstreams ", &supply.upstreams);
     add("search ", &supply.search);
+    add("time servers ", &supply.time_servers);
     let mut text = supply.supplier.clone();
     if let Some(state) = &supply.state {
         let _ = write!(text, " {state}");

@@ -375,7 +375,7 @@ fn a_lease_that_is_over_or_broken_is_not_recalled() {
 }
 
 #[test]
-fn another_network_is_found_out_within_a_second() {
+fn what_may_be_another_network_is_doubted_within_a_second() {
     let mut world = World::usual();
     world.bind();
     world.pass(seconds(5));
@@ -388,11 +388,12 @@ fn another_network_is_found_out_within_a_second() {
     world.pass(seconds(1));
     world.carrier(true);
     world.pass(seconds(1));
-    assert_eq!(world.troubles(), [&Trouble::OtherNetwork]);
+    assert_eq!(world.troubles(), [&Trouble::Unanswered]);
     assert_eq!(
         (world.state(), world.last().kind),
         (StateName::Selecting, Some(1))
     );
+    assert!(world.supplied().last().unwrap().doubted);
     // A server there says NAK to the old lease: it is good for the next time in its own network.
     world.carrier(false);
     world.carrier(true);
