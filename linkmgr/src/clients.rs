@@ -10,6 +10,7 @@
 
 mod memory;
 mod on_link;
+mod said;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -27,6 +28,9 @@ use crate::slaac::Secret;
 use crate::{dhcp4, dhcp6, lldp, ra};
 pub use memory::Memory;
 use on_link::OnLink;
+
+/// The hardware address of a link that has none.
+const NOBODY: Mac = Mac([0; 6]);
 
 /// Who this machine is, as far as clients need it.
 #[derive(Debug, Clone)]

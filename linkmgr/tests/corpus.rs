@@ -73,7 +73,11 @@ fn damage(octets: &[u8], copy: u64) -> Vec<u8> {
         let at = usize::try_from(state).unwrap() % damaged.len().max(1);
         match state % 3 {
             0 => damaged.truncate(at),
-            _ => damaged.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << (state % 8)),
+            _ => damaged
+                .iter_mut()
+                .skip(at)
+                .take(1)
+                .for_each(|byte| *byte ^= 1 << (state % 8)),
         }
     }
     damaged

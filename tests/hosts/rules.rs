@@ -130,7 +130,10 @@ impl Rules {
 
     /// A neighbour has an address.
     pub(super) fn neighbour(&mut self, index: u32, address: Ipv4Addr) {
-        let is_ours = self.standing.get(&index).is_some_and(|it| it.address == address);
+        let is_ours = self
+            .standing
+            .get(&index)
+            .is_some_and(|it| it.address == address);
         if is_ours {
             self.moved(index);
         }

@@ -6,17 +6,15 @@ use std::sync::Arc;
 use config::matcher::Mac;
 use config::model::{Dhcp4Settings, Dhcp6Settings, DuidUse, Identity, RaSettings};
 use config::time::Instant;
-use policy::facts::{Supplier, Supply};
+use policy::facts::Supplier;
 use policy::links::Clients as Wanted;
 
 use super::memory::{Memory, Word};
-use super::{Heard, Machine, Note, Port, Report, Traits, Transmit, WantedPort};
-use crate::arp::EVERYBODY;
-use crate::dhcp4::{ArpFilter, Clocks, Received, Socket};
+use super::said::Said;
+use super::{Heard, Machine, NOBODY, Note, Port, Report, Traits, Transmit, WantedPort};
+use crate::dhcp4::{ArpFilter, Clocks, Received};
 use crate::dhcp6::Duid;
 use crate::{dhcp4, dhcp6, ipv4ll, lldp, ra};
-
-const NOBODY: Mac = Mac([0; 6]);
 
 /// The clients of one link.
 #[derive(Debug, Default)]
@@ -43,15 +41,6 @@ pub(super) struct Beginning<'a> {
     pub(super) memory: &'a Memory,
     pub(super) clocks: &'a Clocks,
     pub(super) seed: u64,
-}
-
-/// What a link's clients have to say.
-#[derive(Debug, Default)]
-pub(super) struct Said {
-    pub(super) transmits: Vec<Transmit>,
-    pub(super) supplies: Vec<(Supplier, Option<Box<Supply>>)>,
-    pub(super) words: Vec<Word>,
-    pub(super) notes: Vec<Note>,
 }
 
 impl OnLink {
@@ -508,77 +497,6 @@ impl OnLink {
             said.take_ipv4ll(&mut ipv4ll.client, traits, index);
         }
         said
-    }
-}
-
-impl Said {
-    fn supplied(&mut self, supplier: Supplier, supply: Option<Box<Supply>>) {
-        self.supplies.push((supplier, supply));
-    }
-
-    fn take_dhcp4(&mut self, client: &mut dhcp4::Client, traits: &Traits, index: u32) {
-        let mac = traits.mac.unwrap_or(NOBODY);
-        let mut note = |text: String| {
-            self.notes.push(Note {
-                link: Arc::clone(&traits.name),
-                supplier: Supplier::Dhcp4,
-                text,
-            });
-        };
-        while let Some(event) = client.poll_event() {
-            match event {
-                dhcp4::Event::Supplied(supply) => {
-                    self.supplies.push((Supplier::Dhcp4, Some(supply)));
-                }
-                dhcp4::Event::Withdrawn(trouble) => {
-                    note(trouble.to_string());
-                    self.supplies.push((Supplier::Dhcp4, None));
-                }
-                dhcp4::Event::Keep(remembered) => self.words.push(Word::Lease(mac, remembered)),
-                dhcp4::Event::Forget(network) => self.words.push(Word::NoLease(mac, network)),
-                dhcp4::Event::Silent => note("no server answers".to_owned()),
-                dhcp4::Event::Noted(trouble) => note(trouble.to_string()),
-            }
-        }
-        while let Some(transmit) = client.poll_transmit() {
-            let port = match transmit.by {
-                Socket::Packet => Port::Packet,
-                Socket::Arp => Port::Arp,
-                Socket::Udp => Port::Dhcp4(transmit.from),
-            };
-            self.transmits.push(Transmit {
-                index,
-                port,
-                neighbour: transmit.neighbour,
-                to: transmit.to.into(),
-                from: None,
-                octets: transmit.octets,
-            });
-        }
-    }
-
-    fn take_ipv4ll(&mut self, client: &mut ipv4ll::Client, traits: &Traits, index: u32) {
-        while let Some(event) = client.poll_event() {
-            match event {
-                ipv4ll::Event::Supplied(supply) => self.supplied(Supplier::Ipv4ll, Some(supply)),
-                ipv4ll::Event::Withdrawn => self.supplied(Supplier::Ipv4ll, None),
-                ipv4ll::Event::Conflict { address, neighbour } => self.notes.push(Note {
-                    link: Arc::clone(&traits.name),
-                    supplier: Supplier::Ipv4ll,
-                    text: format!("{neighbour} has the address {address} too"),
-                }),
-            }
-        }
-        while let Some(packet) = client.poll_transmit() {
-            self.transmits.push(Transmit {
-                index,
-                port: Port::Arp,
-                neighbour: EVERYBODY,
-                to: packet.target_address.into(),
-                from: None,
-                octets: packet.emit(),
-            });
-        }
     }
 }
 

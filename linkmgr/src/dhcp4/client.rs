@@ -11,7 +11,7 @@ use config::matcher::Mac;
 use config::time::Instant;
 use policy::facts::Supply;
 
-use super::reattach::{Known, WitnessQuery};
+use super::reattach::{Known, Search, WitnessQuery};
 use super::remembered::Candidate;
 use super::state::{Held, State, earliest};
 use super::wire::{Addressee, Reply, ReplyKind};
@@ -278,6 +278,11 @@ impl Client {
             State::Init { .. } => {
                 self.begin(now);
                 self.select(None, now);
+            }
+            // In doubt everybody is asked at once.
+            state @ State::Selecting(Search { held: Some(_), .. }) => {
+                self.begin(now);
+                self.reboot(state.into_held(), now);
             }
             state @ (State::Selecting(_)
             | State::Requesting(..)

@@ -15,11 +15,12 @@ use tests::peer::{Peer, until};
 use super::{LINNET, LINNETD, folder, ip, office};
 use crate::json;
 
-/// The provider's end, and two links behind us.
+/// The provider's end, and two links behind us. That to the provider is as other managers leave it: the kernel makes no link-local
+/// address.
 const LINKS: &str = "\
 ip netns add isp && ip -n isp link set lo up && ip link add wan0 type veth peer name r0 netns isp && \
 ip netns exec isp sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv6.conf.r0.addr_gen_mode=1 && \
-ip link set wan0 up && ip -n isp link set r0 up && ip -n isp addr add fe80::1/64 dev r0 nodad && ip -n isp addr add 2001:db8:1::1/64 dev r0 nodad && \
+sysctl -qw net.ipv6.conf.wan0.addr_gen_mode=1 && ip link set wan0 up && ip -n isp link set r0 up && ip -n isp addr add fe80::1/64 dev r0 nodad && ip -n isp addr add 2001:db8:1::1/64 dev r0 nodad && \
 for lan in lan0 lan1; do ip netns add $lan && ip -n $lan link set lo up && ip link add $lan type veth peer name h0 netns $lan && \
 ip -n $lan link set h0 up && sysctl -qw net.ipv6.conf.$lan.accept_dad=0; done";
 
@@ -194,6 +195,8 @@ fn two_links_get_their_parts_and_a_new_prefix_deprecates_the_old_one() {
             let rest = shell("ip -6 route show type unreachable");
             assert!(rest.contains("2001:db8:b00:bb00::/56"), "{rest}");
             drop(linnetd);
+            let way = shell("sysctl -n net.ipv6.conf.wan0.addr_gen_mode");
+            assert_eq!(way.trim(), "1", "given back");
             if Path::new(BY_LINK).exists() {
                 assert_eq!(shell(&format!("cat {BY_LINK}")).trim(), "0", "given back");
             }

@@ -89,6 +89,23 @@ fn gateways_are_asked_on_ever_more_rarely_and_the_lease_is_back_at_their_first_w
 }
 
 #[test]
+fn whoever_asks_for_a_renewal_in_doubt_has_everybody_asked_at_once() {
+    let mut world = in_doubt();
+    world.pass(seconds(500));
+    world.said.clear();
+    world.client.renew(world.now);
+    world.drain();
+    assert_eq!(questions(&world), [world.now]);
+    assert_eq!(world.last().option(50), Some(ADDRESS.octets().to_vec()));
+    assert_eq!(
+        (world.withdrawn(), world.state()),
+        (0, StateName::Rebooting)
+    );
+    world.pass(seconds(1));
+    assert!(latest(&world).doubted, "and goes on as before");
+}
+
+#[test]
 fn a_router_that_starts_again_is_known_by_what_it_says_to_all() {
     let mut world = in_doubt();
     world.hear_arp(&ArpPacket::announcement(OTHER, SERVER));
