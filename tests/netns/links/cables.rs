@@ -1,4 +1,4 @@
-//! Is it known what is at the other end of a cable whose link is a port? LLDP, spoken to ports of a bond and of a bridge.
+//! Is it known what is at the other end of a cable whose link is a port? LLDP, spoken to ports of bridges.
 
 use tests::namespace::{isolated, shell};
 use tests::peer::until;
@@ -26,13 +26,13 @@ fn what_a_switch_says_to_a_port_is_told() {
                 ));
             }
             shell(
-                "ip link add br0 type bridge && ip link set br0 up && ip link set net1 up master br0",
+                "ip link add br1 type bridge && ip link set br1 up && ip link set net1 up master br1",
             );
             let office = office(folder());
-            // Of a bond that a profile makes all ports are meant; of somebody else's bridge the one whose profile says so.
+            // Of a bridge that a profile makes all ports are meant; of somebody else's bridge the one whose profile says so.
             office.configure(
-                "profiles/bond.toml",
-                "lldp = true\n[link]\nname = \"bond0\"\nkind = \"bond\"\nports = [\"net0\"]\n",
+                "profiles/br.toml",
+                "lldp = true\n[link]\nname = \"br0\"\nkind = \"bridge\"\nports = [\"net0\"]\n",
             );
             office.configure(
                 "profiles/port.toml",
@@ -40,7 +40,7 @@ fn what_a_switch_says_to_a_port_is_told() {
             );
             let _linnetd = office.linnetd(LINNETD, &[]);
             until("net0 is a port", || {
-                shell("ip link show net0").contains("master bond0")
+                shell("ip link show net0").contains("master br0")
             });
             for number in 0..2 {
                 let (far, link) = (format!("far{number}"), format!("net{number}"));
