@@ -158,6 +158,8 @@ fn dhcp4(bytes: &[u8]) {
         kind: "ethernet".into(),
         duid: std::sync::Arc::new([0, 2]),
         iaid: 1,
+        addresses: Vec::new(),
+        wish: None,
         seed: 1,
     };
     let network = policy::NetworkId("ethernet 192.0.2.0/24 by 192.0.2.1".into());
