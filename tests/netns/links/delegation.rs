@@ -144,9 +144,18 @@ fn two_links_get_their_parts_and_a_new_prefix_deprecates_the_old_one() {
                 assert!(status.contains("net.ipv6.conf.all.forwarding"), "{status}");
                 shell("sysctl -qw net.ipv6.conf.all.forwarding=1");
             }
+            let beyond = format!("TCP6-LISTEN:7,bind=[{host}],fork");
+            let _beyond = Peer::start(
+                &dir,
+                "beyond",
+                Some("lan1"),
+                &["socat", &beyond, "EXEC:cat"],
+            );
             until("a packet goes through", || {
-                let ping = format!("ip netns exec lan0 ping -6 -c1 -W1 {host} || true");
-                shell(&ping).contains("1 received")
+                let ask = format!(
+                    "echo through | ip netns exec lan0 socat -T1 - TCP6:[{host}]:7,connect-timeout=1 || true"
+                );
+                shell(&ask).contains("through")
             });
             let listen = "TCP6-LISTEN:7,bind=[2001:db8:a00:aa01::1],fork";
             let _echo = Peer::start(&dir, "echo", None, &["socat", listen, "EXEC:cat"]);
