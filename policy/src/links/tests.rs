@@ -868,7 +868,7 @@ fn where_an_address_ends_by_itself_others_of_its_prefix_are_to_stay() {
     for (network, facts, expected) in rows {
         let plan = links(&config([profile("a", "eth*", network)]), &facts);
         let switches = &plan.links[&id(2)].switches;
-        assert_eq!(switches.get(&crate::links::Switch::Promote4), expected);
+        assert_eq!(switches.get(&Switch::Promote4), expected);
     }
 }
 

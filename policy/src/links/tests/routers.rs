@@ -4,7 +4,6 @@ use config::model::Take;
 
 use super::*;
 use crate::facts::SuppliedSource;
-use crate::links::Switch;
 
 fn source(text: &str, via: &[&str]) -> SuppliedSource {
     SuppliedSource {
