@@ -10,7 +10,7 @@ use std::str::{Chars, FromStr};
 pub struct LinkMatch {
     /// Globs on the link's name or alternative names; one must match.
     pub name: Vec<Glob>,
-    /// Hardware addresses; one must be equal.
+    /// Hardware addresses; one must be equal. A link that may have that of another one has to be meant by its name or kind too.
     pub mac: Vec<Mac>,
     /// Globs on the kind: `ethernet`, `wifi`, `loopback`, or the kernel's `IFLA_INFO_KIND` (`veth`, `wireguard`, `tun`).
     pub kind: Vec<Glob>,
@@ -25,8 +25,10 @@ pub struct LinkMatch {
 pub struct LinkTraits<'a> {
     /// The name and the alternative names.
     pub names: &'a [&'a str],
-    /// The hardware address, when there is one of six octets.
+    /// The hardware address that it is known by, when there is one of six octets.
     pub mac: Option<Mac>,
+    /// Whether that may be the address of a link that it stands on, or of a port.
+    pub borrows_mac: bool,
     /// The kind.
     pub kind: &'a str,
     /// The driver.
@@ -55,12 +57,18 @@ impl LinkMatch {
                 .name
                 .iter()
                 .any(|glob| link.names.iter().any(|name| glob.matches(name)));
-        let mac = self.mac.is_empty() || link.mac.is_some_and(|mac| self.mac.contains(&mac));
+        let is_meant = !link.borrows_mac || !self.name.is_empty() || !self.kind.is_empty();
+        let mac = self.mac.is_empty() || is_meant && self.has_mac(link.mac);
         named
             && mac
             && any(&self.kind, Some(link.kind))
             && any(&self.driver, link.driver)
             && any(&self.path, link.path)
+    }
+
+    /// Whether this hardware address is among those that are given.
+    pub fn has_mac(&self, mac: Option<Mac>) -> bool {
+        mac.is_some_and(|mac| self.mac.contains(&mac))
     }
 }
 

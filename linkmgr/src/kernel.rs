@@ -149,6 +149,8 @@ pub struct LinkMessage {
     pub path: Option<Arc<str>>,
     /// The hardware address.
     pub mac: Option<Mac>,
+    /// The one that it came with (`IFLA_PERM_ADDRESS`), or that it had before a bond gave it the bond's.
+    pub permanent_mac: Option<Mac>,
     /// The largest packet, in octets.
     pub mtu: u32,
     /// `IFLA_MASTER`: the index of the link that it is a port of.

@@ -152,12 +152,17 @@ impl LinkManager {
     /// Returns every link, with facts that are made for the occasion.
     pub fn all_links(&self) -> impl Iterator<Item = (LinkId, LinkFacts)> {
         let ids = self.id_by_index.values();
-        ids.filter_map(|id| Some((*id, self.observed.facts(id.index)?)))
+        ids.filter_map(|id| Some((*id, self.facts_of(id.index)?)))
     }
 
     /// Returns the link of this name.
     pub fn id_of(&self, name: &str) -> Option<LinkId> {
         let index = self.observed.index_of(name)?;
+        self.id_by_index.get(&index).copied()
+    }
+
+    /// Returns the link of this index.
+    pub fn id_at(&self, index: u32) -> Option<LinkId> {
         self.id_by_index.get(&index).copied()
     }
 
@@ -187,12 +192,22 @@ impl LinkManager {
     fn update_facts(&mut self, indexes: impl IntoIterator<Item = u32>) -> bool {
         let mut changed = false;
         for index in indexes {
-            changed |= match self.observed.facts(index) {
+            changed |= match self.facts_of(index) {
                 Some(facts) => self.remember(index, facts),
                 None => self.forget(index),
             };
         }
         changed
+    }
+
+    /// Makes the facts of a link. What hardware address it had before we gave it another, the journal alone knows.
+    fn facts_of(&self, index: u32) -> Option<LinkFacts> {
+        let facts = self.observed.facts(index)?;
+        let known_mac = match self.observed.link_message(index)?.permanent_mac {
+            Some(permanent) => Some(permanent),
+            None => self.mac_before(index, facts.mac).or(facts.mac),
+        };
+        Some(LinkFacts { known_mac, ..facts })
     }
 
     fn remember(&mut self, index: u32, facts: LinkFacts) -> bool {

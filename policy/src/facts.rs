@@ -38,6 +38,8 @@ pub struct Facts {
     pub reach: BTreeMap<(LinkId, Family), Reach>,
     /// What was told of links by command; it goes with the link.
     pub told: BTreeMap<LinkId, Told>,
+    /// What was told of links that profiles make and that are not there, by name.
+    pub told_absent: BTreeMap<Arc<str>, Told>,
     /// The links that hold the default routes by the plan in force: among equals they keep them.
     pub uplinks: CurrentUplinks,
     /// How this kernel forwards IPv6.
@@ -148,6 +150,23 @@ pub enum Told {
     Release,
 }
 
+impl Told {
+    /// Returns it as it is called everywhere.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Release => "release",
+        }
+    }
+
+    /// Reads what [`Told::as_str`] returned.
+    pub fn of(text: &str) -> Option<Self> {
+        let all = [Self::Up, Self::Down, Self::Release];
+        all.into_iter().find(|told| told.as_str() == text)
+    }
+}
+
 /// The links that hold the default routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CurrentUplinks {
@@ -181,6 +200,8 @@ pub struct LinkFacts {
     pub path: Option<Arc<str>>,
     /// The hardware address, when it has six octets.
     pub mac: Option<Mac>,
+    /// The one that it is known by: what it came with, or had before we or a bond gave it another.
+    pub known_mac: Option<Mac>,
     /// Whether it can carry packets: `IFF_UP`, and carrier (`IFF_LOWER_UP`, RFC 2863 operational state not down).
     pub up: bool,
     /// Whether it is a loopback link; such a link never has a scope of its own.

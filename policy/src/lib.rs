@@ -40,7 +40,7 @@ pub use facts::{Facts, LinkFacts, LinkId, NetworkId, Owner};
 pub use interest::Interest;
 pub use links::{LinkPlan, LinksPlan, Uplinks};
 pub use plan::{DnsPlan, Plan, ScopeId, ScopePlan, ScopeState};
-pub use profile::governed;
+pub use profile::{governed, matching_by_borrowed_mac};
 
 use plan::{Note, SearchSuffix};
 use scope::Scopes;

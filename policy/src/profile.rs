@@ -13,6 +13,25 @@ use crate::facts::{Facts, LinkFacts, LinkId};
 /// Most reverse zones for one prefix; a longer list says nothing that a person would have said.
 const MAX_ZONES: usize = 256;
 
+/// Kinds of links whose hardware address is, or may be, that of a link below or of a port.
+const BORROWERS: [&str; 11] = [
+    "vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "macsec", "bridge", "bond", "team", "hsr",
+    "batadv",
+];
+
+/// Returns the profiles that name a link's hardware address, which may be another link's, and nothing else of it.
+pub fn matching_by_borrowed_mac<'a>(config: &'a Config, link: &LinkFacts) -> Vec<&'a ProfileId> {
+    let is_borrowed = BORROWERS.contains(&&*link.kind);
+    let profiles = config.profiles.values().filter(|_| is_borrowed);
+    let by_mac = profiles.filter(|profile| {
+        let matches = profile.matches.as_ref();
+        matches.is_some_and(|it| {
+            it.has_mac(link.known_mac) && it.name.is_empty() && it.kind.is_empty()
+        })
+    });
+    by_mac.map(|profile| &profile.id).collect()
+}
+
 /// Assigns each link to the first profile that matches it, as [`crate::plan()`] does.
 pub fn governed(config: &Config, facts: &Facts) -> BTreeMap<LinkId, ProfileId> {
     by_link(&Profiles::of(config), facts)
@@ -100,7 +119,8 @@ pub(crate) fn names(link: &LinkFacts) -> Vec<&str> {
 pub(crate) fn traits<'a>(link: &'a LinkFacts, names: &'a [&'a str]) -> LinkTraits<'a> {
     LinkTraits {
         names,
-        mac: link.mac,
+        mac: link.known_mac,
+        borrows_mac: BORROWERS.contains(&&*link.kind),
         kind: &link.kind,
         driver: link.driver.as_deref(),
         path: link.path.as_deref(),

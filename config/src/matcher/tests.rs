@@ -92,6 +92,7 @@ fn every_part_that_is_given_must_hold() {
     let link = LinkTraits {
         names: &["vpn0", "office-vpn"],
         mac: None,
+        borrows_mac: false,
         kind: "wireguard",
         driver: None,
         path: None,
@@ -115,4 +116,42 @@ fn every_part_that_is_given_must_hold() {
         "no driver fits no glob"
     );
     assert!(!matches(&[], &[], &[], &[Mac([0; 6])]));
+}
+
+#[test]
+fn an_address_that_may_be_another_links_is_not_enough() {
+    let mac = Mac([0, 0x53, 0, 0xa1, 0xb2, 0xc3]);
+    let vlan = LinkTraits {
+        names: &["eth0.5"],
+        mac: Some(mac),
+        borrows_mac: true,
+        kind: "vlan",
+        driver: None,
+        path: None,
+    };
+    let own = LinkTraits {
+        names: &["eth0"],
+        borrows_mac: false,
+        kind: "ethernet",
+        ..vlan
+    };
+    let by_mac = LinkMatch {
+        mac: vec![mac],
+        ..LinkMatch::default()
+    };
+    assert!(by_mac.matches(&own) && !by_mac.matches(&vlan));
+    let by_name = LinkMatch {
+        name: vec![glob("eth0*")],
+        ..by_mac.clone()
+    };
+    let by_kind = LinkMatch {
+        kind: vec![glob("vlan")],
+        ..by_mac.clone()
+    };
+    assert!(by_name.matches(&vlan) && by_kind.matches(&vlan));
+    let another = LinkTraits {
+        mac: Some(Mac([2; 6])),
+        ..vlan
+    };
+    assert!(!by_name.matches(&another));
 }

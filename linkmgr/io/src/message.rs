@@ -32,6 +32,10 @@ const ERROR: u16 = 2;
 /// Length of the longest destination that is told: 0, or 1 for half of everywhere.
 pub(crate) const LONGEST_DESTINATION: u8 = 1;
 
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
+const IFLA_INFO_SLAVE_DATA: u16 = 5;
+const IFLA_BOND_SLAVE_PERM_HWADDR: u16 = 4;
+const IFLA_PERM_ADDRESS: u16 = 54;
 const IFLA_PARENT_DEV_NAME: u16 = 56;
 const IFLA_PARENT_DEV_BUS_NAME: u16 = 57;
 const IFLA_WIRELESS: u16 = 11;
@@ -135,6 +139,7 @@ fn link(body: &[u8]) -> Option<KernelEvent> {
         ..LinkMessage::default()
     };
     let (mut parent, mut bus) = (None, None);
+    let mut before_bond = None;
     for (kind, value) in attributes_of(attributes) {
         match kind {
             // An event of the old wireless extensions: not a whole description of the link.
@@ -143,6 +148,7 @@ fn link(body: &[u8]) -> Option<KernelEvent> {
             libc::IFLA_MTU => message.mtu = word(value, 0)?,
             libc::IFLA_MASTER => message.port_of = word(value, 0).and_then(NonZeroU32::new),
             libc::IFLA_ADDRESS => message.mac = value.try_into().ok().map(Mac),
+            IFLA_PERM_ADDRESS => message.permanent_mac = value.try_into().ok().map(Mac),
             libc::IFLA_OPERSTATE => {
                 message.carrier &= !value
                     .first()
@@ -153,6 +159,7 @@ fn link(body: &[u8]) -> Option<KernelEvent> {
                 if let Some(kind) = kind.and_then(|(_, value)| text(value)) {
                     message.kind = kind;
                 }
+                before_bond = mac_before_bond(value);
             }
             libc::IFLA_PROP_LIST => {
                 message.alt_names = attributes_of(value)
@@ -168,10 +175,21 @@ fn link(body: &[u8]) -> Option<KernelEvent> {
     if message.name.is_empty() {
         return None;
     }
+    message.permanent_mac = message.permanent_mac.or(before_bond);
     if let (Some(parent), Some("pci")) = (parent, bus.as_deref()) {
         message.path = Some(format!("pci-{parent}").into());
     }
     Some(KernelEvent::Link(message))
+}
+
+/// Returns the hardware address that a port of a bond had before: all ports have the bond's.
+fn mac_before_bond(info: &[u8]) -> Option<Mac> {
+    let find = |wanted: u16| attributes_of(info).find(|(kind, _)| *kind == wanted);
+    let (_, kind) = find(IFLA_INFO_SLAVE_KIND)?;
+    let (_, data) = find(IFLA_INFO_SLAVE_DATA).filter(|_| text(kind).as_deref() == Some("bond"))?;
+    let mut attributes = attributes_of(data);
+    let (_, value) = attributes.find(|(kind, _)| *kind == IFLA_BOND_SLAVE_PERM_HWADDR)?;
+    value.try_into().ok().map(Mac)
 }
 
 fn link_gone(body: &[u8]) -> Option<KernelEvent> {

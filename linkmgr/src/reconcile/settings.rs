@@ -213,6 +213,15 @@ impl View<'_> {
     }
 }
 
+impl LinkManager {
+    /// Returns the hardware address that a link had before we gave it the present one.
+    pub(crate) fn mac_before(&self, index: u32, present: Option<Mac>) -> Option<Mac> {
+        let changed = self.writer.journal.changed(index, Setting::Mac)?;
+        let is_ours = present.is_some_and(|present| mac_value(present) == changed.ours);
+        is_ours.then(|| mac_of(changed.was))
+    }
+}
+
 const fn setting_step(setting: Setting, is_back: bool) -> Step {
     match (setting, is_back) {
         (Setting::Up, false) => Step::Up,

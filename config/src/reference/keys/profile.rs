@@ -73,7 +73,7 @@ pub(super) const KEYS: &[Key] = &[
         "mac",
         Syntax::OneOrMore(Form::Mac),
         None,
-        "Hardware addresses.",
+        "Hardware addresses that cards came with, whatever they have at present; a link that may have that of another one (VLAN, macvlan, bridge, bond) has to be meant by `name` or `kind` too.",
     ),
     key(
         Section::Match,

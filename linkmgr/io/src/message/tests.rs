@@ -3,7 +3,8 @@
 use netlink_packet_core::{DefaultNla, NLM_F_APPEND, NLM_F_CREATE, NLM_F_REPLACE, NetlinkMessage};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::link::{
-    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage as Link, Prop, State,
+    InfoBondPort, InfoKind, InfoPortData, InfoPortKind, LinkAttribute, LinkFlags, LinkInfo,
+    LinkLayerType, LinkMessage as Link, Prop, State,
 };
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage as Route, RouteNextHop, RouteType,
@@ -111,6 +112,38 @@ fn link_is_read_with_its_kind_and_names() {
         parsed(Rt::DelLink(veth())),
         [KernelEvent::LinkGone { index: 7 }]
     );
+}
+
+#[test]
+fn the_hardware_address_that_a_link_came_with_is_told_apart() {
+    let came_with = LinkAttribute::PermAddress(vec![2, 0, 0, 0, 0, 7]);
+    let port = |kind: InfoPortKind| {
+        let data = vec![InfoBondPort::PermHwaddr(vec![2, 0, 0, 0, 0, 8])];
+        LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Veth),
+            LinkInfo::PortKind(kind),
+            LinkInfo::PortData(InfoPortData::BondPort(data)),
+        ])
+    };
+    for (attributes, last) in [
+        (vec![], None),
+        (vec![came_with.clone()], Some(7)),
+        (vec![port(InfoPortKind::Bond)], Some(8)),
+        (vec![port(InfoPortKind::Bond), came_with.clone()], Some(7)),
+        (vec![port(InfoPortKind::Bridge)], None),
+        (vec![LinkAttribute::PermAddress(vec![1; 20])], None),
+    ] {
+        let name = LinkAttribute::IfName("eth0".into());
+        let present = LinkAttribute::Address(vec![2, 0, 0, 0, 0, 1]);
+        let attributes = [name, present].into_iter().chain(attributes).collect();
+        let events = parsed(Rt::NewLink(ethernet(2, attributes)));
+        let [KernelEvent::Link(link)] = &events[..] else {
+            panic!("{events:?}");
+        };
+        assert_eq!(link.mac, Some(Mac([2, 0, 0, 0, 0, 1])));
+        let expected = last.map(|last| Mac([2, 0, 0, 0, 0, last]));
+        assert_eq!(link.permanent_mac, expected, "{link:?}");
+    }
 }
 
 #[test]
