@@ -8,6 +8,7 @@ pub(crate) mod decide;
 mod marks;
 mod record;
 mod settings;
+mod steer;
 #[cfg(test)]
 mod tests;
 
@@ -248,42 +249,6 @@ impl LinkManager {
                 (item, state)
             })
             .collect()
-    }
-
-    /// Asks again for what has failed or was undone by hand on this link (`linnet up`).
-    pub fn retry(&mut self, link: LinkId, now: Instant) {
-        self.writer.now = now;
-        self.writer.overridden.remove(&link.index);
-        self.mark_link(link);
-    }
-
-    /// Makes everything ours that is on this link as the plan wants it (`linnet adopt`).
-    pub fn adopt(&mut self, link: LinkId, now: Instant) {
-        for (item, state) in self.items(Some(link)) {
-            match (&item, state) {
-                (Item::Address(..), ItemState::Adopted)
-                | (Item::Route(_), ItemState::Adopted | ItemState::Foreign) => {
-                    self.writer.adopting.insert(item);
-                }
-                _ => {}
-            }
-        }
-        self.retry(link, now);
-    }
-
-    /// Forgets that anything on this link is ours, so that it stays when the plan lets the link go (`linnet release`): first
-    /// this, then the plan without the link.
-    pub fn release(&mut self, link: LinkId) {
-        let own = self.observed.own();
-        let is_here = |key: &RouteKey| {
-            let route = own.route(key);
-            route.is_some_and(|route| route.route.index == Some(link.index))
-        };
-        let routes: Vec<RouteKey> = own.keys().filter(is_here).collect();
-        for key in routes {
-            self.writer.journal.strike(&Item::Route(key));
-        }
-        self.writer.journal.strike_link(link.index);
     }
 
     /// Gives back, and takes no plan after that; go on until [`LinkManager::is_idle`].

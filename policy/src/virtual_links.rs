@@ -12,7 +12,9 @@ use std::sync::Arc;
 use config::Config;
 use config::kind::{Attribute, Change, LinkKind, Parent, Value, Wire};
 use config::matcher::Mac;
-use config::model::{Manage, ProfileId, VirtualLink, VlanUse};
+use config::model::{Manage, Profile, ProfileId, VirtualLink, VlanUse};
+
+use crate::facts::{Facts, Told};
 
 /// A link that a profile wants to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,14 +146,30 @@ pub struct LinkChanges {
     pub notes: BTreeSet<LinkNote>,
 }
 
-/// Returns the links that profiles make, those that others stand on first.
-pub fn wanted(config: &Config) -> Vec<WantedLink> {
+/// Returns the links that profiles make and that should be there: by themselves, or because somebody said so. Those that others
+/// stand on come first.
+pub fn wanted(config: &Config, facts: &Facts) -> Vec<WantedLink> {
     if config.links.manage == Manage::None {
         return Vec::new();
     }
+    let told = facts.told.iter();
+    let told_by_name: BTreeMap<&str, Told> = told
+        .filter_map(|(id, told)| Some((&*facts.links.get(id)?.name, *told)))
+        .collect();
+    let is_wanted = |profile: &Profile, name: &Arc<str>| match told_by_name.get(&**name) {
+        // One that is released stays, and is not made again.
+        Some(Told::Up | Told::Release) => true,
+        Some(Told::Down) => false,
+        None => match facts.told_absent.get(name) {
+            Some(Told::Up) => true,
+            Some(Told::Down | Told::Release) => false,
+            None => profile.network.autoconnect,
+        },
+    };
     let mut open: BTreeMap<Arc<str>, WantedLink> = BTreeMap::new();
-    for profile in config.profiles.values().filter(|it| it.network.autoconnect) {
-        if let Some(link) = &profile.link {
+    for profile in config.profiles.values() {
+        let made = profile.link.as_ref();
+        if let Some(link) = made.filter(|link| is_wanted(profile, &link.name)) {
             let wanted = WantedLink {
                 profile: profile.id.clone(),
                 link: link.clone(),

@@ -50,6 +50,22 @@ pub struct LinkStatus {
     pub associations: Vec<AssociationStatus>,
 }
 
+/// A link that a profile makes, and that is not there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnmadeStatus {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// The profile that makes it.
+    pub profile: String,
+    /// Whether it is made without being told so.
+    pub autoconnect: bool,
+    /// What was told of it by command: `up`, `down`, `release`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<String>,
+}
+
 /// A static association of MACsec.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AssociationStatus {

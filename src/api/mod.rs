@@ -19,7 +19,7 @@ pub use dnssec::{
 pub use explain::{Candidate, Explanation, Reason, Target};
 pub use links::{
     AssociationStatus, CableStatus, ItemStatus, LinkParameters, LinkStatus, PeerStatus, PlanReply,
-    SupplyStatus,
+    SupplyStatus, UnmadeStatus,
 };
 pub use query::{QueryParameters, QueryReply, Record, Step, Trace};
 pub use reach::{PortalStatus, ReachStatus};

@@ -26,6 +26,9 @@ pub struct Status {
     pub resolv_conf: ResolvConfStatus,
     /// Links of the kernel.
     pub links: Vec<super::LinkStatus>,
+    /// Links that profiles make, and that are not there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmade: Vec<super::UnmadeStatus>,
     /// Scopes.
     pub scopes: Vec<ScopeStatus>,
     /// The scope of names that nobody claims; absent when there is none.

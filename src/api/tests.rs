@@ -85,8 +85,13 @@ fn the_definition_has_the_fields_that_travel() {
         reflective: 0,
         connections: 0,
     };
+    let unmade = UnmadeStatus {
+        told: some(),
+        ..UnmadeStatus::default()
+    };
     let status = Status {
         listeners: vec![listener.clone()],
+        unmade: vec![unmade.clone()],
         default_scope: some(),
         ..Status::default()
     };
@@ -164,6 +169,7 @@ fn the_definition_has_the_fields_that_travel() {
         ("ItemStatus", fields(&item)),
         ("SupplyStatus", fields(&supply)),
         ("LinkStatus", fields(&link)),
+        ("UnmadeStatus", fields(&unmade)),
         ("CableStatus", fields(&cable)),
         ("PeerStatus", fields(&peer)),
         ("AssociationStatus", fields(&association)),

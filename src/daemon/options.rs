@@ -80,6 +80,7 @@ impl Options {
             Kept::Leases => "leases.json",
             Kept::LinkJournal => "links.journal",
             Kept::MadeLinks => "made-links.json",
+            Kept::Told => "told-links.json",
             Kept::Secret => "secret",
         })
     }

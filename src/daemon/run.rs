@@ -487,9 +487,12 @@ impl<'a> Running<'a> {
                     if matches!(self.options.clock, Some(Pretence::At(_))) => {}
                 Effect::Keep(kept, text) => {
                     let path = self.options.kept_file(kept);
-                    match kept.is_asked_for() {
-                        true => store::replace(&path, &text),
-                        false => self.writer.write(path, text),
+                    if kept.is_for_this_boot() {
+                        store::replace_for_this_boot(&path, &text);
+                    } else if kept.is_asked_for() {
+                        store::replace(&path, &text);
+                    } else {
+                        self.writer.write(path, text);
                     }
                 }
                 Effect::KeepJournal(journal) => {

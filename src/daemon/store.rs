@@ -141,6 +141,13 @@ pub(crate) fn replace(path: &Path, text: &str) {
     }
 }
 
+/// As [`write_for_this_boot()`]; what goes wrong is logged.
+pub(crate) fn replace_for_this_boot(path: &Path, text: &str) {
+    if let Err(error) = write_for_this_boot(path, text) {
+        tracing::error!(%error, path = %path.display(), "cannot be kept");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,6 +20,7 @@ mod reaching;
 mod reloading;
 mod sleeping;
 mod steering;
+mod telling;
 #[cfg(test)]
 pub(crate) mod tests;
 mod trusting;
@@ -80,6 +81,7 @@ pub(crate) struct World {
     begun: bool,
     pace: pacing::Pace,
     linking: Linking,
+    telling: telling::Telling,
     making: making::Making,
     tunnels: tunnels::Tunnels,
     host: HostName,
@@ -172,16 +174,24 @@ pub(crate) enum Kept {
     LinkJournal,
     /// Which links were made.
     MadeLinks,
+    /// What was told of links by command.
+    Told,
     /// What this machine's stable addresses are made of.
     Secret,
 }
 
 impl Kept {
+    /// Whether it is void after a loss of power, and has to be there before anything follows from it.
+    pub(crate) fn is_for_this_boot(self) -> bool {
+        self == Self::Told
+    }
+
     /// Whether somebody who asked for it is told that it is kept.
     pub(crate) fn is_asked_for(self) -> bool {
         match self {
             Self::Claims | Self::NegativeAnchors => true,
-            Self::Time
+            Self::Told
+            | Self::Time
             | Self::TrustPoints
             | Self::Networks
             | Self::Leases
@@ -279,6 +289,7 @@ impl World {
             begun: false,
             pace: pacing::Pace::default(),
             making: making::Making::new(links.was_made),
+            telling: telling::Telling::new(links.told.as_deref(), &links.boot),
             linking: Linking::new(links),
             tunnels: tunnels::Tunnels::default(),
             host,
@@ -312,6 +323,7 @@ impl World {
         self.begun = true;
         let mut effects = Vec::new();
         self.apply_local(&mut effects);
+        self.tell_again();
         self.replan(now, &mut effects);
         effects.push(self.open_listeners());
         self.observe(&mut effects);
@@ -394,6 +406,7 @@ impl World {
             Input::Reach(link) => self.handle_reach(link, now, &mut effects),
         }
         self.drive_links(now, &mut effects);
+        self.order_told(&mut effects);
         self.drive_tunnels(now, &mut effects);
         if self.has_stopped(now) {
             effects.push(Effect::Stop);

@@ -80,6 +80,7 @@ impl Host {
         let links = &mut beginning.links;
         links.journal.clone_from(&self.disk.journal);
         links.leases = self.disk.read(Kept::Leases);
+        links.told = self.disk.read(Kept::Told);
         links.seed = self.dice.number();
         let now = self.now;
         self.kernel.lose_events();
@@ -167,6 +168,7 @@ impl Host {
         let life = self.life;
         match effect {
             Effect::KeepJournal(journal) => self.keep_journal(journal),
+            Effect::Keep(kept, text) if kept.is_for_this_boot() => self.disk.keep(kept, text),
             Effect::Keep(kept, text) => {
                 let after = self.dice.millis(0, 30);
                 self.write_later(after, kept, text);
@@ -182,6 +184,9 @@ impl Host {
                     let after = self.dice.millis(0, 3);
                     self.later(after, Happening::Request(life));
                 }
+            }
+            Effect::Reply(caller, reply) => {
+                let _heard = caller.send(reply);
             }
             Effect::Ports(ports) => self.ports = ports,
             Effect::Send(transmits) => {
@@ -208,7 +213,6 @@ impl Host {
             Effect::Delay(_)
             | Effect::MaySleep
             | Effect::RenewPorts
-            | Effect::Reply(..)
             | Effect::Notice(_)
             | Effect::Subscribe(..)
             | Effect::Announce(_)

@@ -26,5 +26,6 @@ mod router;
 mod rules;
 mod server;
 mod story;
+mod told;
 mod train;
 mod workshop;

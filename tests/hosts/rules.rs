@@ -86,6 +86,8 @@ pub(super) struct Rules {
     pub(super) done: Vec<KernelRequest>,
     /// What it has made for the daemon and nobody has taken away since: by this things are ours, and by no number.
     made: BTreeSet<Item>,
+    /// Links that are left to others: what is still under way to them is not ours either.
+    left: BTreeSet<u32>,
     /// What the daemon has ever asked for.
     tried: BTreeSet<Item>,
     /// Whether it has died: its journal may name what it never came to ask for.
@@ -300,6 +302,24 @@ impl Rules {
         self.made.remove(item);
     }
 
+    /// What is on a link is left to others.
+    pub(super) fn released(&mut self, kernel: &FakeKernel, index: u32) {
+        self.left.insert(index);
+        self.made.retain(|item| match item {
+            Item::Address(of, _) => *of != index,
+            Item::Route(key) => {
+                let route = kernel.routes().get(key);
+                route.and_then(|it| it.route.index) != Some(index)
+            }
+            Item::Rule(_) | Item::Setting(..) => true,
+        });
+    }
+
+    /// Whose a link is, is told anew.
+    pub(super) fn taken_back(&mut self, index: u32) {
+        self.left.remove(&index);
+    }
+
     pub(super) fn link_gone(&mut self, index: u32) {
         self.away.remove(&index);
         let is_there = |item: &Item| !matches!(item, Item::Address(of, _) if *of == index);
@@ -421,6 +441,11 @@ impl Rules {
             after.addresses.retain(|it| !is_at(it, request));
         }
         assert_eq!(after, expected, "{request:?} changed what is not ours");
+        if made_on(request).is_some_and(|index| self.left.contains(&index))
+            && let Some(item) = made_by(request)
+        {
+            self.made.remove(&item);
+        }
     }
 
     /// Takes word of a request that goes out.
@@ -508,6 +533,21 @@ fn made_by(request: &KernelRequest) -> Option<Item> {
         | KernelRequest::DeleteRule(_)
         | KernelRequest::ReadSwitch { .. }
         | KernelRequest::SetSwitch { .. } => None,
+    }
+}
+
+/// Returns the link on which a request makes something.
+fn made_on(request: &KernelRequest) -> Option<u32> {
+    match made_by(request)? {
+        Item::Address(index, _) | Item::Setting(index, _) => Some(index),
+        Item::Route(_) => {
+            if let KernelRequest::AddRoute(route) | KernelRequest::ReplaceRoute(route) = request {
+                route.index
+            } else {
+                None
+            }
+        }
+        Item::Rule(_) => None,
     }
 }
 

@@ -358,7 +358,9 @@ impl View<'_> {
             (None, Some(_)) => Decision::Nothing,
             (Some((id, planned)), observed) => {
                 let route = self.own_route(id.index, *key, planned);
+                let is_to_be_ours = is_ours || self.adopting.contains(item);
                 if let Some(observed) = observed
+                    && is_ours == is_to_be_ours
                     && self.is_same_route(&route, planned, observed)
                 {
                     return Decision::Settled(match is_ours {
@@ -372,7 +374,7 @@ impl View<'_> {
                 let request = match observed {
                     None if !self.adopting.contains(item) => KernelRequest::AddRoute(route),
                     None => KernelRequest::ReplaceRoute(route),
-                    Some(_) if is_ours => KernelRequest::ReplaceRoute(route),
+                    Some(_) if is_to_be_ours => KernelRequest::ReplaceRoute(route),
                     // It has our number, but nothing proves that we have made it.
                     Some(_) => return Decision::Wait(ItemState::Foreign),
                 };

@@ -69,7 +69,7 @@ pub(crate) fn plan(
 ) -> LinksPlan {
     let mut whole = LinksPlan {
         held: profile::held(config, facts, profiles_by_link),
-        made: wanted(config),
+        made: wanted(config, facts),
         ..LinksPlan::default()
     };
     let mut drafts = Vec::new();
@@ -240,8 +240,9 @@ impl<'a> Draft<'a> {
         self.switches(facts);
         let ends = |held: Held, matters: bool| held.ends_at().filter(|_| matters);
         let network = self.network;
-        let has_fixed =
-            !network.addresses.is_empty() || !network.routes.is_empty() || self.tunnel.is_some();
+        let is_routed = |tunnel: &WireguardSettings| !tunnel.routes().is_empty();
+        let has_routes = !network.routes.is_empty() || self.tunnel.is_some_and(is_routed);
+        let has_fixed = has_routes || !network.addresses.is_empty();
         let is_fixed = network.delegated.is_some() || is_holder && has_fixed;
         [ends(fixed, is_fixed), ends(supplied, true)]
             .into_iter()

@@ -680,6 +680,25 @@ fn items_stay_without_carrier_as_long_as_their_class_says() {
 }
 
 #[test]
+fn the_grace_of_routes_alone_ends_too() {
+    let mut network = fixed(&[], vec![fixed_route("0.0.0.0/0", &["192.0.2.1"])]);
+    network.carrier.fixed = CarrierUse::Grace(Duration::from_secs(10));
+    network.carrier.supplied = CarrierUse::Ignore;
+    let mut facts = one_link();
+    facts.links.get_mut(&id(2)).unwrap().up = false;
+    facts.down_since.insert(id(2), at(98));
+    let config = config([profile("a", "eth*", network)]);
+    let plan = links(&config, &facts);
+    assert_eq!(plan.links[&id(2)].routes.len(), 1);
+    let end = plan
+        .review_at
+        .expect("somebody looks when the grace is over");
+    facts.as_of = end;
+    let plan = links(&config, &facts);
+    assert_eq!((plan.links[&id(2)].routes.len(), plan.review_at), (0, None));
+}
+
+#[test]
 fn since_when_a_link_is_down_is_kept_from_fact_to_fact() {
     let mut facts = with([(Supplier::Dhcp4, lease())]);
     link(&mut facts, 3, "eth1", "ethernet");

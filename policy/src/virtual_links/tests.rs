@@ -59,7 +59,11 @@ impl World {
     }
 
     fn changes(&self, profiles: &[&str]) -> LinkChanges {
-        changes(&wanted(&config(profiles)), &self.present, &self.ours)
+        changes(
+            &wanted(&config(profiles), &Facts::default()),
+            &self.present,
+            &self.ours,
+        )
     }
 
     fn link(&mut self, name: &Arc<str>) -> &mut PresentLink {
@@ -415,7 +419,48 @@ fn pairs_are_made_and_removed_once_and_nothing_is_done_when_links_are_not_manage
     assert_eq!(world.changes(&[pair]), LinkChanges::default());
     let mut config = config(&[pair]);
     config.links.manage = Manage::None;
-    assert_eq!(wanted(&config), []);
+    assert_eq!(wanted(&config, &Facts::default()), []);
+}
+
+#[test]
+fn links_are_wanted_by_themselves_or_when_somebody_says_so() {
+    let by_hand = config(&["name = \"br0\"\nkind = \"bridge\""]);
+    let mut by_hand = by_hand;
+    for profile in by_hand.profiles.values_mut() {
+        profile.network.autoconnect = false;
+    }
+    let by_itself = config(&["name = \"br0\"\nkind = \"bridge\""]);
+    let id = crate::LinkId { index: 7, birth: 1 };
+    let br0 = crate::LinkFacts {
+        name: "br0".into(),
+        ..crate::LinkFacts::default()
+    };
+    // What was told, whether it is there; whether it is wanted by hand, and by itself.
+    for (told, is_there, expected) in [
+        (None, false, (false, true)),
+        (None, true, (false, true)),
+        (Some(Told::Up), false, (true, true)),
+        (Some(Told::Up), true, (true, true)),
+        (Some(Told::Down), false, (false, false)),
+        (Some(Told::Down), true, (false, false)),
+        (Some(Told::Release), false, (false, false)),
+        (Some(Told::Release), true, (true, true)),
+    ] {
+        let mut facts = Facts::default();
+        if is_there {
+            facts.links.insert(id, br0.clone());
+            facts.told.extend(told.map(|told| (id, told)));
+        } else {
+            facts
+                .told_absent
+                .extend(told.map(|told| ("br0".into(), told)));
+        }
+        let found = (
+            !wanted(&by_hand, &facts).is_empty(),
+            !wanted(&by_itself, &facts).is_empty(),
+        );
+        assert_eq!(found, expected, "{told:?}, there: {is_there}");
+    }
 }
 
 #[test]

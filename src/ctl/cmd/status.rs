@@ -43,7 +43,7 @@ fn text(status: &Status) -> String {
     names(status, &mut text);
     place(status, &mut text);
     listeners(status, &mut text);
-    links::show(&status.links, &mut text);
+    links::show(&status.links, &status.unmade, &mut text);
     claims(status, &mut text);
     if !status.lists.is_empty() {
         text.push_str("\nlists\n");

@@ -77,6 +77,7 @@ pub(super) fn link_beginning(
         journal: store::read(&options.kept_file(Kept::LinkJournal)),
         leases: store::read(&options.kept_file(Kept::Leases)),
         was_made: options.kept_file(Kept::MadeLinks).exists(),
+        told: store::read(&options.kept_file(Kept::Told)),
         seed,
     };
     Ok((beginning, secret.map(|text| (Kept::Secret, text))))

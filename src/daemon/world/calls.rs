@@ -95,7 +95,9 @@ impl World {
             Method::RemoveNegativeAnchor(parameters) => {
                 self.remove_negative_anchor(&parameters, &caller, effects)
             }
-            Method::Steer(steer, parameters) => self.steer(steer, &parameters, &caller, now),
+            Method::Steer(steer, parameters) => {
+                self.steer(steer, &parameters, &caller, now, effects)
+            }
             Method::Plan => self.tell_plan(now),
             Method::Reload => {
                 self.reload(Some(answer), effects);

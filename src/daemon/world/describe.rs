@@ -31,6 +31,7 @@ impl World {
                 .all_links()
                 .map(|(id, link)| self.link_status(id, &link, now))
                 .collect(),
+            unmade: self.unmade(),
             scopes: plan
                 .scopes
                 .keys()

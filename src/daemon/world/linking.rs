@@ -34,6 +34,8 @@ pub(crate) struct LinkBeginning {
     pub(crate) leases: Option<String>,
     /// Whether it is written down that links were made.
     pub(crate) was_made: bool,
+    /// The text of what was told of links by command, when there is one.
+    pub(crate) told: Option<String>,
     /// Seed of the clients' random numbers.
     pub(crate) seed: u64,
 }
@@ -57,6 +59,7 @@ impl Linking {
             journal,
             leases,
             was_made: _,
+            told: _,
             seed,
         } = beginning;
         let mut links = LinkManager::default();
@@ -126,10 +129,11 @@ impl World {
 
     /// Takes what has become of the links that matter.
     pub(super) fn take_links(&mut self, now: Instant) {
-        let changed = self.linking.links.take_changed();
-        let facts = self.linking.links.facts();
-        for id in changed {
-            self.facts.take_link(id, facts.get(&id), now);
+        for id in self.linking.links.take_changed() {
+            let outlives = self.told_outlives(id);
+            let link = self.linking.links.facts().get(&id);
+            self.facts.take_link(id, link, now);
+            self.follow_told(id, outlives);
         }
         let wall = self.linking.wall(now);
         self.linking

@@ -50,6 +50,7 @@ impl World {
                 changes,
             }));
         }
+        self.keep_told(effects);
         self.apply_grounds(now);
         if self.take_reach() {
             self.replan(now, effects);

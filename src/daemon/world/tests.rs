@@ -1,6 +1,7 @@
 //! Does the world draw the right conclusions? Inputs in, effects out; nothing is opened.
 
 mod beginning;
+mod steering;
 mod trust;
 mod tunnels;
 

@@ -500,6 +500,30 @@ fn released_link_keeps_what_it_has() {
 }
 
 #[test]
+fn a_released_link_is_struck_out_at_once_and_can_be_adopted_again() {
+    let (mut machine, wanted) = applied();
+    // Something goes on failing, so that there is never a time with nothing else to do.
+    machine.pass(Duration::from_secs(10));
+    machine.links.release(machine.id("home0"));
+    let journal = machine.links.poll_journal().expect("it is kept at once");
+    assert!(!journal.text.contains("192.0.2.10"), "{}", journal.text);
+    machine
+        .links
+        .handle_journal(journal.version, true, machine.now);
+    machine.apply(&LinksPlan::default());
+    let item = Item::Address(2, prefix("192.0.2.10/24"));
+    machine.links.apply_plan(Arc::new(wanted), machine.now);
+    machine.links.adopt(machine.id("home0"), machine.now);
+    machine.drive();
+    machine.pass(Duration::from_secs(10));
+    assert_eq!(machine.state("home0", &item), ItemState::Ours);
+    machine.links.stop(StopLevel::Clean, machine.now);
+    machine.drive();
+    assert_eq!(machine.prefixes(2), [""; 0]);
+    assert!(machine.kernel.routes().is_empty());
+}
+
+#[test]
 fn adopted_link_is_ours_to_clean() {
     let mut machine = Machine::new();
     let mut on = link(2, "home0");

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use linnet::api::{
     AssociationStatus, ItemStatus, LinkStatus, PeerStatus, PortalStatus, ReachStatus, SupplyStatus,
+    UnmadeStatus,
 };
 
 use crate::output::columns;
@@ -11,16 +12,21 @@ use crate::output::columns;
 /// What is as it should be, and needs no line.
 const FINE: [&str; 2] = ["ours", "adopted"];
 
-/// Writes the links.
-pub(super) fn show(links: &[LinkStatus], text: &mut String) {
-    if links.is_empty() {
+/// Writes the links, those that are not there last.
+pub(super) fn show(links: &[LinkStatus], unmade: &[UnmadeStatus], text: &mut String) {
+    if links.is_empty() && unmade.is_empty() {
         return;
     }
     text.push_str("\nlinks\n");
-    let rows: Vec<Vec<String>> = links.iter().map(row).collect();
-    for (link, line) in links.iter().zip(columns(&rows).lines()) {
+    let there = links.iter().map(row);
+    let rows: Vec<Vec<String>> = there.chain(unmade.iter().map(unmade_row)).collect();
+    let links = links.iter().map(Some).chain(std::iter::repeat(None));
+    for (line, link) in columns(&rows).lines().zip(links) {
         text.push_str(line);
         text.push('\n');
+        let Some(link) = link else {
+            continue;
+        };
         for supply in &link.supplies {
             let _ = writeln!(text, "    {}", supplied(supply));
         }
@@ -152,6 +158,22 @@ fn row(link: &LinkStatus) -> Vec<String> {
         ),
         link.addresses.join(" "),
     ]
+}
+
+fn unmade_row(unmade: &UnmadeStatus) -> Vec<String> {
+    let UnmadeStatus {
+        name,
+        kind,
+        profile,
+        autoconnect,
+        told,
+    } = unmade;
+    let why = match told {
+        Some(told) => format!("profile {profile}, told: {told}"),
+        None if *autoconnect => format!("profile {profile}"),
+        None => format!("profile {profile}, made by: linnet up {name}"),
+    };
+    vec![name.clone(), kind.clone(), "not made".to_owned(), why]
 }
 
 fn supplied(supply: &SupplyStatus) -> String {

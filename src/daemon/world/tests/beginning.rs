@@ -45,6 +45,7 @@ pub(crate) fn beginning(files: Vec<ConfigText>) -> Beginning {
             journal: None,
             leases: None,
             was_made: false,
+            told: None,
             seed: 7,
         },
     }

@@ -1,0 +1,67 @@
+//! What can be told of one link? To try again, to make ours what is there, to forget that anything is ours.
+
+use config::model::PolicyRule;
+use config::time::Instant;
+use policy::LinkId;
+use policy::links::RouteKey;
+
+use crate::LinkManager;
+use crate::status::{Item, ItemState};
+
+impl LinkManager {
+    /// Asks again for what has failed or was undone by hand on this link (`linnet up`).
+    pub fn retry(&mut self, link: LinkId, now: Instant) {
+        self.writer.now = now;
+        self.writer.overridden.remove(&link.index);
+        self.mark_link(link);
+    }
+
+    /// Makes everything ours that is on this link as the plan wants it (`linnet adopt`): first the plan with the link, then this.
+    pub fn adopt(&mut self, link: LinkId, now: Instant) {
+        self.writer.now = now;
+        // A plan that has come just before this is to be compared first.
+        self.settle();
+        for (item, state) in self.items(Some(link)) {
+            match (&item, state) {
+                (Item::Address(..), ItemState::Adopted)
+                | (Item::Route(_), ItemState::Adopted | ItemState::Foreign) => {
+                    self.writer.adopting.insert(item);
+                }
+                _ => {}
+            }
+        }
+        self.retry(link, now);
+    }
+
+    /// Forgets that anything on this link is ours, so that it stays when the plan lets the link go (`linnet release`): first
+    /// this, then the plan without the link.
+    pub fn release(&mut self, link: LinkId) {
+        let own = self.observed.own();
+        let is_here = |key: &RouteKey| {
+            let route = own.route(key);
+            route.is_some_and(|route| route.route.index == Some(link.index))
+        };
+        let there: Vec<RouteKey> = own.keys().filter(is_here).collect();
+        // What is under way is written down, and nobody has seen it.
+        let plan = self.writer.plan.as_ref();
+        let planned = plan.and_then(|plan| plan.links.get(&link));
+        let planned = planned.into_iter().flat_map(|plan| plan.routes.keys());
+        let is_its = |key: &&RouteKey| {
+            let view = self.view();
+            view.planned_route(key)
+                .is_some_and(|(holder, _)| holder == link)
+        };
+        let planned: Vec<RouteKey> = planned.filter(is_its).copied().collect();
+        for key in there.into_iter().chain(planned) {
+            self.writer.journal.strike(&Item::Route(key));
+        }
+        self.writer.journal.strike_link(link.index);
+        // Not when there is time: whoever is told that it is released may rely on it.
+        self.writer.journal.offer_again();
+    }
+
+    /// Forgets that a rule is ours, as with [`LinkManager::release`].
+    pub fn release_rule(&mut self, rule: &PolicyRule) {
+        self.writer.journal.strike(&Item::Rule(rule.clone()));
+    }
+}
