@@ -11,6 +11,7 @@ mod places;
 mod routers;
 mod sleep;
 mod switches;
+mod told;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -74,6 +75,20 @@ impl Network {
         }
     }
 
+    /// Has the router go on with everything but leases: nobody hears of DHCPv4 any more.
+    fn without_leases(&mut self, dir: &Path) {
+        let conf = dir.join(format!("{}.conf", self.name));
+        let text = fs::read_to_string(&conf).unwrap();
+        let is_kept =
+            |line: &&str| !line.starts_with("dhcp-range=") || line.contains("ra-stateless");
+        let lines: Vec<&str> = text.lines().filter(is_kept).collect();
+        fs::write(&conf, lines.join("\n")).unwrap();
+        self.router.signal(libc::SIGKILL);
+        self.router.wait();
+        let command = ["dnsmasq", "-C", &conf.display().to_string()];
+        self.router = Peer::start(dir, "deaf", Some(self.name), &command);
+    }
+
     fn plug(&self, how: &str) {
         shell(&format!(
             "ip -n {0} link set r0 {how} && {{ [ {how} = down ] || ip -n {0} addr replace {1} dev r0 nodad; }}",
@@ -133,6 +148,26 @@ fn until_answer(answer: &str, tag: &str) -> Duration {
     begun.elapsed()
 }
 
+/// Where linnet says that a name goes which nobody claims: scope, link, and why.
+fn explained(office: &Office) -> [String; 3] {
+    let told = json(office, &["explain", "www.elsewhere.test"]);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    [
+        text(&told["target"]["scope"]),
+        text(&told["target"]["link"]),
+        text(&told["because"]["text"]),
+    ]
+}
+
+/// Where and why, as long as a network has the default route.
+fn by_network_of(link: &str) -> [String; 3] {
+    [
+        format!("supplied@{link}"),
+        link.to_owned(),
+        format!("nobody claims it, and network of {link} has the default scope"),
+    ]
+}
+
 /// Returns what `ip -j` prints.
 fn ip(arguments: &str) -> Value {
     serde_json::from_str(&shell(&format!("ip -j {arguments}"))).unwrap()
@@ -172,7 +207,8 @@ fn addresses_default_route_and_names_move_from_network_to_network() {
         "links::addresses_default_route_and_names_move_from_network_to_network",
         || {
             let dir = folder();
-            let cafe = Network::raise(&dir, "cafe", "net0", "192.0.2", "2001:db8:a", "192.0.2.80");
+            let mut cafe =
+                Network::raise(&dir, "cafe", "net0", "192.0.2", "2001:db8:a", "192.0.2.80");
             let work = Network::raise(
                 &dir,
                 "work",
@@ -181,7 +217,7 @@ fn addresses_default_route_and_names_move_from_network_to_network() {
                 "2001:db8:b",
                 "198.51.100.80",
             );
-            let office = office(dir);
+            let office = office(dir.clone());
             office.configure("profiles/any.toml", ANY_NETWORK);
             let _linnetd = office.linnetd(LINNETD, &[]);
 
@@ -200,6 +236,7 @@ fn addresses_default_route_and_names_move_from_network_to_network() {
                     .iter()
                     .any(|address| address.starts_with("192.0.2."))
             );
+            assert_eq!(explained(&office), by_network_of("net0"));
 
             cafe.plug("down");
             work.plug("up");
@@ -210,10 +247,20 @@ fn addresses_default_route_and_names_move_from_network_to_network() {
                     .all(|family| default_link(family).as_deref() == Some("net1"))
             });
             assert!(!cafe.heard(".work.test"), "the cafe heard of names of work");
+            assert_eq!(explained(&office), by_network_of("net1"));
 
+            // Nobody is there who would answer DHCP: the first answer needs none.
+            cafe.without_leases(&dir);
             work.plug("down");
             cafe.plug("up");
             let took = until_answer(cafe.answer, "back");
+            let supplies = link_status(&office, "net0")["supplies"].clone();
+            let mut leases = supplies.as_array().unwrap().iter();
+            assert!(
+                leases.any(|it| it["supplier"] == "dhcp4" && it["unconfirmed"] == true),
+                "{supplies}"
+            );
+            assert_eq!(explained(&office), by_network_of("net0"));
             tests::say(&format!(
                 "the first answer in a network that was left: {took:?}"
             ));

@@ -181,6 +181,19 @@ fn a_mistake_is_told_before_anything_is_touched() {
                         "{what}: {status}"
                     );
                 }
+                if !mistake.refused {
+                    // It may be meant, and is told all the same; the link that it is for is not there.
+                    let text = reload();
+                    assert!(
+                        text.contains(&format!("warning: {path}:{}:", mistake.line)),
+                        "{what}: {text}"
+                    );
+                    for told in mistake.told {
+                        assert!(text.contains(told), "{what}: {told}: {text}");
+                    }
+                    thread::sleep(Duration::from_millis(100));
+                    assert_eq!(kernel(), before, "{what}");
+                }
                 fs::remove_file(&path).unwrap();
                 office.configure("profiles/server.toml", GOOD);
                 let text = reload();
