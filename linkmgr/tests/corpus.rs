@@ -4,7 +4,11 @@
 //! What is in a capture is given to every parser at every place where one of them could begin: it may be malformed there, and
 //! must be harmless.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail at any line")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may fail at any line, and the packets are files"
+)]
 
 use std::fs;
 use std::net::Ipv6Addr;

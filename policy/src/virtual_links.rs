@@ -5,16 +5,16 @@
 //! name, not a port that somebody else has put into a bridge of ours, not an attribute that no profile has named.
 
 mod order;
+mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use config::Config;
 use config::kind::{Attribute, Change, LinkKind, Parent, Value, Wire};
 use config::matcher::Mac;
-use config::model::{Manage, Profile, ProfileId, VirtualLink, VlanUse};
+use config::model::{ProfileId, VirtualLink, VlanUse};
 
-use crate::facts::{Facts, Told};
+pub use wanted::wanted;
 
 /// A link that a profile wants to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,50 +144,6 @@ pub struct LinkChanges {
     pub changes: Vec<LinkChange>,
     /// What is not done, and why.
     pub notes: BTreeSet<LinkNote>,
-}
-
-/// Returns the links that profiles make and that should be there: by themselves, or because somebody said so. Those that others
-/// stand on come first.
-pub fn wanted(config: &Config, facts: &Facts) -> Vec<WantedLink> {
-    if config.links.manage == Manage::None {
-        return Vec::new();
-    }
-    let told = facts.told.iter();
-    let told_by_name: BTreeMap<&str, Told> = told
-        .filter_map(|(id, told)| Some((&*facts.links.get(id)?.name, *told)))
-        .collect();
-    let is_wanted = |profile: &Profile, name: &Arc<str>| match told_by_name.get(&**name) {
-        // One that is released stays, and is not made again.
-        Some(Told::Up | Told::Release) => true,
-        Some(Told::Down) => false,
-        None => match facts.told_absent.get(name) {
-            Some(Told::Up) => true,
-            Some(Told::Down | Told::Release) => false,
-            None => profile.network.autoconnect,
-        },
-    };
-    let mut open: BTreeMap<Arc<str>, WantedLink> = BTreeMap::new();
-    for profile in config.profiles.values() {
-        let made = profile.link.as_ref();
-        if let Some(link) = made.filter(|link| is_wanted(profile, &link.name)) {
-            let wanted = WantedLink {
-                profile: profile.id.clone(),
-                link: link.clone(),
-                mac: profile.network.mac,
-            };
-            open.insert(link.name.clone(), wanted);
-        }
-    }
-    let mut waits = order::Waits::of(&open);
-    let mut ordered = Vec::with_capacity(open.len());
-    // A circle has been reported and taken out when the configuration was read; were there one, its links come last.
-    while let Some(name) = waits.next().or_else(|| open.keys().next().cloned()) {
-        if let Some(link) = open.remove(&name) {
-            waits.done(&name);
-            ordered.push(link);
-        }
-    }
-    ordered
 }
 
 /// Compares what should be with what is. Doing all of it and comparing again leaves nothing to do.

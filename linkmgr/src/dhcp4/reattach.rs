@@ -172,7 +172,11 @@ impl Client {
             let held = held.as_ref();
             held.is_some_and(|held| held.lease.network == known.lease.network)
         };
-        let latest = self.known.iter().find(is_held).or(self.known.first());
+        let latest = self
+            .known
+            .iter()
+            .find(is_held)
+            .or_else(|| self.known.first());
         let Some(latest) = latest else {
             if held.is_some() {
                 self.withdraw(Trouble::Expired);

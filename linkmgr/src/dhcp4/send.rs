@@ -108,7 +108,7 @@ impl Client {
         let settings = &self.setup.settings;
         // RFC 2131 §4.4.1: the address of before, as a wish; or that which another client has left on the link.
         let latest = self.known.first().map(|known| known.lease.address);
-        let latest = latest.or_else(|| self.setup.wish);
+        let latest = latest.or(self.setup.wish);
         let request = Request {
             wanted: latest.filter(|_| !settings.anonymous),
             rapid_commit: self.rapid_commit(),

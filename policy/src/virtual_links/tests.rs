@@ -1,5 +1,9 @@
 //! What is made, changed and removed, and in which order? Rows, and a kernel in a map that does what it is told.
 
+use config::Config;
+use config::model::Manage;
+
+use crate::facts::{Facts, Told};
 use config::layer::{Layer, LayerKind, Origin, Rank, load};
 
 use super::*;

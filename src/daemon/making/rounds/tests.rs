@@ -36,7 +36,7 @@ fn order(profiles: &[&str]) -> Order {
     };
     let files = profiles.iter().enumerate().map(file).collect();
     let understood = reload::understand(files, None);
-    let wanted = wanted(&understood.config);
+    let wanted = wanted(&understood.config, &policy::Facts::default());
     assert_eq!(wanted.len(), profiles.len(), "all profiles read");
     Order { wanted }
 }
