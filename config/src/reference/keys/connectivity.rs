@@ -31,7 +31,7 @@ pub(super) const KEYS: [Key; 5] = [
         "url",
         Syntax::Text(Form::Url),
         None,
-        "A page that is fetched beside, which must answer with success and lead nowhere else; at http:// it must not be HTML, as that is what portals put in its place. Without it no page is.",
+        "A page that is fetched beside, which must answer with success, lead nowhere else, and at http:// be no HTML, as that is what portals put in its place; without it no page is.",
     ),
     key(
         Section::Connectivity,
