@@ -73,6 +73,7 @@ impl Record {
             KernelRequest::AddAddress(_)
                 | KernelRequest::ReplaceAddress(_)
                 | KernelRequest::AddRoute(_)
+                | KernelRequest::ReplaceRoute(_)
                 | KernelRequest::AddRule(_)
         );
         self.unseen_until = adds.then(|| now + UNSEEN);
