@@ -146,9 +146,11 @@ pub struct LinkChanges {
     pub notes: BTreeSet<LinkNote>,
 }
 
-/// Compares what should be with what is. Doing all of it and comparing again leaves nothing to do.
+/// Compares what should be with what is. Doing all of it and comparing again leaves nothing to do. `spares` leaves alone what nobody
+/// wants: a profile that cannot be read may want it.
 pub fn changes(
     wanted: &[WantedLink],
+    spares: bool,
     present: &BTreeMap<Arc<str>, PresentLink>,
     ours: &OwnLinks,
 ) -> LinkChanges {
@@ -159,16 +161,20 @@ pub fn changes(
         gone: BTreeSet::new(),
         out: LinkChanges::default(),
     };
-    walk.remove_unwanted(wanted);
+    if !spares {
+        walk.remove_unwanted(wanted);
+    }
     walk.remove_changed(wanted);
     for one in wanted {
         walk.link(one);
     }
     // All go before any comes: a port may move from one link to another.
-    for one in wanted {
-        walk.let_ports_go(&one.link);
+    if !spares {
+        for one in wanted {
+            walk.let_ports_go(&one.link);
+        }
+        walk.let_go_unwanted(wanted);
     }
-    walk.let_go_unwanted(wanted);
     for one in wanted {
         walk.ports(&one.link);
     }

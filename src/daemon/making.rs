@@ -42,6 +42,8 @@ use waiting::{Waiting, next};
 pub(crate) struct Order {
     /// The links that should be there.
     pub(crate) wanted: Vec<WantedLink>,
+    /// Whether others that linnetd made stay: a profile that cannot be read may want them.
+    pub(crate) spares: bool,
 }
 
 /// What is to be done.

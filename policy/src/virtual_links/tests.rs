@@ -65,6 +65,7 @@ impl World {
     fn changes(&self, profiles: &[&str]) -> LinkChanges {
         changes(
             &wanted(&config(profiles), &Facts::default()),
+            false,
             &self.present,
             &self.ours,
         )
@@ -280,6 +281,16 @@ fn what_the_journal_does_not_prove_ours_stays() {
         },
     );
     assert_eq!(names(&world.changes(&[BRIDGE])), Vec::<String>::new());
+}
+
+/// At a start there is no older version of a profile that cannot be read.
+#[test]
+fn a_profile_that_cannot_be_read_costs_none_of_the_links_that_were_made() {
+    let mut world = World::with(&["eth0", "eth1"]);
+    world.apply(&[BRIDGE]);
+    let change = |world: &World, spares| changes(&[], spares, &world.present, &world.ours).changes;
+    assert_ne!(change(&world, false), []);
+    assert_eq!(change(&world, true), []);
 }
 
 #[test]

@@ -102,7 +102,8 @@ impl World {
             .filter(|(_, link)| names.contains(&link.name))
             .map(|(id, link)| (Arc::clone(&link.name), id.index))
             .collect();
-        let order = Order { wanted };
+        let spares = !self.config.broken.is_empty();
+        let order = Order { wanted, spares };
         let mut links = order.wanted.iter().map(|wanted| &wanted.link);
         let needs_keys = links.any(|link| link.key_files().next().is_some());
         let anew = std::mem::take(&mut self.making.anew) && needs_keys;
@@ -192,7 +193,10 @@ impl World {
     pub(super) fn remove_made_links(&mut self, effects: &mut Vec<Effect>) {
         self.making.stops = true;
         if self.config.links.stop == StopUse::Clean && self.making.ordered.is_some() {
-            let nothing = Order { wanted: Vec::new() };
+            let nothing = Order {
+                wanted: Vec::new(),
+                spares: false,
+            };
             effects.push(Effect::Make(Task::Links(nothing, Keys::default())));
         }
     }

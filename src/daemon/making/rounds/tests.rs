@@ -38,7 +38,10 @@ fn order(profiles: &[&str]) -> Order {
     let understood = reload::understand(files, None);
     let wanted = wanted(&understood.config, &policy::Facts::default());
     assert_eq!(wanted.len(), profiles.len(), "all profiles read");
-    Order { wanted }
+    Order {
+        wanted,
+        spares: false,
+    }
 }
 
 /// Hands that die after so many steps.
