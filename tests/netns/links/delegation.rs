@@ -104,7 +104,7 @@ fn two_links_get_their_parts_and_a_new_prefix_deprecates_the_old_one() {
                     &format!("match = {{ name = \"{lan}\" }}\nforwarding = true\n[delegated]\nfrom = \"wan\"\n{subnet}"),
                 );
             }
-            let linnetd = office.linnetd(LINNETD, &[]);
+            let mut linnetd = office.linnetd(LINNETD, &[]);
             until("both links have their part", || {
                 address("lan0", "2001:db8:a00:aa01:").is_some()
                     && address("lan1", "2001:db8:a00:aa").is_some()
@@ -203,7 +203,8 @@ fn two_links_get_their_parts_and_a_new_prefix_deprecates_the_old_one() {
             assert_eq!(log.lines().find(lost), None, "{log}");
             let rest = shell("ip -6 route show type unreachable");
             assert!(rest.contains("2001:db8:b00:bb00::/56"), "{rest}");
-            drop(linnetd);
+            linnetd.signal(libc::SIGTERM);
+            assert_eq!(linnetd.wait(), Some(0));
             let way = shell("sysctl -n net.ipv6.conf.wan0.addr_gen_mode");
             assert_eq!(way.trim(), "1", "given back");
             if Path::new(BY_LINK).exists() {
