@@ -1,4 +1,4 @@
-//! Which links should there be that are made, and what has to change? [`wanted`] and [`changes`], pure functions.
+//! Which links should there be that are made, and what has to change? [`wanted()`] and [`changes`], pure functions.
 //!
 //! A link is made after those that it stands on, and removed before them. What is there already is changed where it can be, and
 //! made anew where it must be and the journal proves that we made it. Nothing else is ever removed: not a link of the same
