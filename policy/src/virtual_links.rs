@@ -14,7 +14,7 @@ use config::kind::{Attribute, Change, LinkKind, Parent, Value, Wire};
 use config::matcher::Mac;
 use config::model::{ProfileId, VirtualLink, VlanUse};
 
-pub use wanted::wanted;
+pub use wanted::{Spared, wanted};
 
 /// A link that a profile wants to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,6 +126,8 @@ pub enum LinkNote {
     },
     /// A link of this name is there, of another kind, and somebody else has made it.
     Foreign(Arc<str>),
+    /// Nobody wants it, but a profile that cannot be read may.
+    Spared(Arc<str>),
     /// It would have to be made anew for this attribute, or its parent, and somebody else has made it.
     NotAnew(Arc<str>, &'static str),
     /// A port is one of another link already, and somebody else has made it that.
@@ -146,35 +148,31 @@ pub struct LinkChanges {
     pub notes: BTreeSet<LinkNote>,
 }
 
-/// Compares what should be with what is. Doing all of it and comparing again leaves nothing to do. `spares` leaves alone what nobody
-/// wants: a profile that cannot be read may want it.
+/// Compares what should be with what is. Doing all of it and comparing again leaves nothing to do.
 pub fn changes(
     wanted: &[WantedLink],
-    spares: bool,
+    spared: &Spared,
     present: &BTreeMap<Arc<str>, PresentLink>,
     ours: &OwnLinks,
 ) -> LinkChanges {
     let mut walk = Walk {
+        spared,
         present,
         ours,
         there: present.keys().cloned().collect(),
         gone: BTreeSet::new(),
         out: LinkChanges::default(),
     };
-    if !spares {
-        walk.remove_unwanted(wanted);
-    }
+    walk.remove_unwanted(wanted);
     walk.remove_changed(wanted);
     for one in wanted {
         walk.link(one);
     }
     // All go before any comes: a port may move from one link to another.
-    if !spares {
-        for one in wanted {
-            walk.let_ports_go(&one.link);
-        }
-        walk.let_go_unwanted(wanted);
+    for one in wanted {
+        walk.let_ports_go(&one.link);
     }
+    walk.let_go_unwanted(wanted);
     for one in wanted {
         walk.ports(&one.link);
     }
@@ -182,6 +180,7 @@ pub fn changes(
 }
 
 struct Walk<'a> {
+    spared: &'a Spared,
     present: &'a BTreeMap<Arc<str>, PresentLink>,
     ours: &'a OwnLinks,
     /// Links that are there when the changes so far are done.
@@ -232,7 +231,12 @@ impl<'a> Walk<'a> {
             .flat_map(|one| std::iter::once(&one.link.name).chain(&one.link.peer))
             .collect();
         for name in self.ours.made.keys() {
-            if !names.contains(name) && self.is_ours(name) {
+            if names.contains(name) || !self.is_ours(name) {
+                continue;
+            }
+            if self.spared.has(name) {
+                self.out.notes.insert(LinkNote::Spared(name.clone()));
+            } else {
                 self.remove(name);
             }
         }
@@ -433,7 +437,8 @@ impl<'a> Walk<'a> {
             .iter()
             .filter(|(port, of)| {
                 let held = self.held(port).and_then(|held| held.port_of.as_ref());
-                held == Some(of) && !self.gone.contains(of) && !is_meant(of)
+                let is_unwanted = !is_meant(of) && !self.spared.has(of);
+                held == Some(of) && !self.gone.contains(of) && is_unwanted
             })
             .map(|(port, _)| port.clone())
             .collect();
@@ -446,7 +451,9 @@ impl<'a> Walk<'a> {
                 let of = held.port_of.as_ref();
                 of.is_some_and(|of| self.gone.contains(of))
             };
+            let bridge = held.and_then(|held| held.port_of.as_ref());
             if held.is_some_and(|held| !is_bare(held))
+                && !self.spared.has(bridge.unwrap_or(name))
                 && !is_meant(name)
                 && !is_port(name)
                 && !left.contains(name)

@@ -24,7 +24,7 @@ use linkmgr::kinds::present;
 use linkmgr::kinds::tun::Tun;
 use linkmgr::kinds::wireguard::endpoints::PeerId;
 use linkmgr_io::ask::{self, AskError, Asker, Part};
-use policy::virtual_links::{LinkChange, LinkNote, PresentLink, WantedLink};
+use policy::virtual_links::{LinkChange, LinkNote, PresentLink, Spared, WantedLink};
 use tokio::sync::mpsc;
 
 use crate::clock;
@@ -42,8 +42,8 @@ use waiting::{Waiting, next};
 pub(crate) struct Order {
     /// The links that should be there.
     pub(crate) wanted: Vec<WantedLink>,
-    /// Whether others that linnetd made stay: a profile that cannot be read may want them.
-    pub(crate) spares: bool,
+    /// Which others that linnetd made stay.
+    pub(crate) spared: Spared,
 }
 
 /// What is to be done.
@@ -485,6 +485,9 @@ fn lacking(order: &Order, keys: &Keys) -> Failures {
 fn told(note: &LinkNote) -> String {
     match note {
         LinkNote::Waits { name, below } => format!("{name} waits for {below}"),
+        LinkNote::Spared(name) => format!(
+            "{name} stays, though no profile makes it: one that cannot be read may (linnet config check)"
+        ),
         LinkNote::Foreign(name) => {
             format!("{name} is there, of another kind, and somebody else has made it")
         }

@@ -128,7 +128,7 @@ pub(crate) fn plan(
                 owner: Owner::Profile(profile_id.clone()),
                 text: format!(
                     "IPv6 is not forwarded from {}: this kernel forwards it for all links or for none, and routers are not listened to then on links that are left to it; \
-                     where that is meant: sysctl net.ipv6.conf.all.forwarding=1",
+                     where that is meant: sysctl net.ipv6.conf.all.forwarding=1, then linnet config reload",
                     link.name
                 ),
             });

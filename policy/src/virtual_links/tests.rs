@@ -65,7 +65,7 @@ impl World {
     fn changes(&self, profiles: &[&str]) -> LinkChanges {
         changes(
             &wanted(&config(profiles), &Facts::default()),
-            false,
+            &Spared::None,
             &self.present,
             &self.ours,
         )
@@ -288,9 +288,20 @@ fn what_the_journal_does_not_prove_ours_stays() {
 fn a_profile_that_cannot_be_read_costs_none_of_the_links_that_were_made() {
     let mut world = World::with(&["eth0", "eth1"]);
     world.apply(&[BRIDGE]);
-    let change = |world: &World, spares| changes(&[], spares, &world.present, &world.ours).changes;
-    assert_ne!(change(&world, false), []);
-    assert_eq!(change(&world, true), []);
+    let change = |config: &Config| {
+        let spared = Spared::of(config);
+        changes(&[], &spared, &world.present, &world.ours)
+    };
+    assert_ne!(change(&config(&[])).changes, []);
+    let mut broken = config(&[]);
+    broken.broken.insert(ProfileId("b".into()), None);
+    let LinkChanges { changes, notes } = change(&broken);
+    assert_eq!(changes, []);
+    assert_eq!(notes, [LinkNote::Spared("br0".into())].into());
+    // What is taken down by command goes all the same: its profile can be read.
+    let mut told = config(&[BRIDGE]);
+    told.broken = broken.broken;
+    assert_ne!(change(&told).changes, []);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Which of the links that profiles make should be there, and in which order are they made?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use config::Config;
@@ -51,4 +51,33 @@ pub fn wanted(config: &Config, facts: &Facts) -> Vec<WantedLink> {
         }
     }
     ordered
+}
+
+/// Which of the links that were made, and that nobody wants, stay all the same.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Spared {
+    /// None.
+    #[default]
+    None,
+    /// All but these, which profiles make that can be read: one that cannot be read may want the others.
+    AllBut(BTreeSet<Arc<str>>),
+}
+
+impl Spared {
+    /// Returns what is spared under a configuration.
+    pub fn of(config: &Config) -> Self {
+        if config.broken.is_empty() {
+            return Self::None;
+        }
+        let made = config.profiles.values().filter_map(|it| it.link.as_ref());
+        let names = made.flat_map(|link| std::iter::once(&link.name).chain(&link.peer));
+        Self::AllBut(names.cloned().collect())
+    }
+
+    pub(super) fn has(&self, name: &Arc<str>) -> bool {
+        match self {
+            Self::None => false,
+            Self::AllBut(known) => !known.contains(name),
+        }
+    }
 }

@@ -62,7 +62,7 @@ pub(crate) fn carry_out(
         let LinkChanges {
             changes,
             notes: left,
-        } = changes(&order.wanted, order.spares, &there, &round.book.ours.links);
+        } = changes(&order.wanted, &order.spared, &there, &round.book.ours.links);
         notes = left;
         let before = round.failures.len();
         let done = round.go(&changes, &there, lacking);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use config::model::{StopUse, VirtualLink};
 use config::time::Instant;
 use linnet::api::AssociationStatus;
+use policy::virtual_links::Spared;
 
 use super::{Effect, World};
 use crate::errands::Errand;
@@ -102,8 +103,8 @@ impl World {
             .filter(|(_, link)| names.contains(&link.name))
             .map(|(id, link)| (Arc::clone(&link.name), id.index))
             .collect();
-        let spares = !self.config.broken.is_empty();
-        let order = Order { wanted, spares };
+        let spared = Spared::of(&self.config);
+        let order = Order { wanted, spared };
         let mut links = order.wanted.iter().map(|wanted| &wanted.link);
         let needs_keys = links.any(|link| link.key_files().next().is_some());
         let anew = std::mem::take(&mut self.making.anew) && needs_keys;
@@ -195,7 +196,7 @@ impl World {
         if self.config.links.stop == StopUse::Clean && self.making.ordered.is_some() {
             let nothing = Order {
                 wanted: Vec::new(),
-                spares: false,
+                spared: Spared::None,
             };
             effects.push(Effect::Make(Task::Links(nothing, Keys::default())));
         }

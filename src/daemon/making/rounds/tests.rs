@@ -40,7 +40,7 @@ fn order(profiles: &[&str]) -> Order {
     assert_eq!(wanted.len(), profiles.len(), "all profiles read");
     Order {
         wanted,
-        spares: false,
+        spared: policy::virtual_links::Spared::None,
     }
 }
 
