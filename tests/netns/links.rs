@@ -7,6 +7,7 @@ mod delegation;
 mod doubts;
 mod mistakes;
 mod networkd;
+mod others;
 mod places;
 mod routers;
 mod sleep;

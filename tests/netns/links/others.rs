@@ -1,0 +1,282 @@
+//! Does all that a routing daemon and a cluster's manager have made stay as it is, on links of their own and on one that linnet manages? With BIRD and
+//! keepalived.
+//!
+//! ```text
+//! cafe ── net0: a lease of linnet's, an address of keepalived's, a route of BIRD's
+//! rack ══ up0, up1: BGP; addresses, routes and a rule of keepalived's, nexthop objects by hand
+//! ```
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use tests::namespace::{isolated, shell};
+use tests::office::Office;
+use tests::peer::{Peer, until};
+
+use super::{ANY_NETWORK, Network, addresses, folder, ip, link_status, office};
+use crate::{LINNET, LINNETD};
+
+const NAME: &str =
+    "links::others::what_bird_and_keepalived_have_made_stays_as_it_is_to_the_last_octet";
+
+const BIRD: &str = r#"log stderr { error, fatal, bug };
+router id 203.0.113.1;
+protocol device {}
+ipv4 table aside;
+protocol kernel { merge paths on; ipv4 { export all; }; }
+protocol kernel { ipv6 { export all; }; }
+protocol kernel { kernel table 77; ipv4 { table aside; export all; }; }
+protocol static {
+  ipv4;
+  route 10.50.0.0/16 via 203.0.113.2 weight 1 via 198.18.7.2 weight 3;
+  route 10.51.0.0/16 unreachable;
+  route 10.60.0.0/16 via 192.0.2.1;
+}
+protocol static { ipv4 { table aside; }; route 0.0.0.0/0 via 203.0.113.2; }
+protocol static { ipv6; route 2001:db8:50::/48 via 2001:db8:7::2; }
+template bgp rack {
+  local as 64512; connect delay time 1;
+  ipv4 { import all; export none; };
+}
+protocol bgp from rack { neighbor 203.0.113.2 as 64513; ipv6 { import all; export none; }; }
+protocol bgp from rack { neighbor 198.18.7.2 as 64513; }
+"#;
+
+const BIRD_OF_THE_RACK: &str = r#"log stderr { error, fatal, bug };
+router id 203.0.113.2;
+protocol device {}
+protocol static { ipv4; route 10.53.0.0/16 unreachable; route 0.0.0.0/0 unreachable; }
+protocol static { ipv6; route 2001:db8:53::/48 unreachable; }
+template bgp host {
+  local as 64513; connect delay time 1;
+  ipv4 { import none; export all; };
+}
+protocol bgp from host { neighbor 203.0.113.1 as 64512; ipv6 { import none; export all; next hop address 2001:db8:7::2; }; }
+protocol bgp from host { neighbor 198.18.7.1 as 64512; }
+"#;
+
+const KEEPALIVED: &str = "global_defs {
+  vrrp_version 3
+}
+vrrp_instance cluster {
+  state MASTER
+  interface up0
+  virtual_router_id 51
+  priority 200
+  advert_int 0.1
+  virtual_ipaddress {
+    203.0.113.100/24 dev up0
+    192.0.2.200/24 dev net0
+  }
+  virtual_ipaddress_excluded {
+    2001:db8:7::100/64 dev up0
+  }
+  virtual_routes {
+    10.70.0.0/16 via 203.0.113.9 dev up0 metric 7
+    default via 203.0.113.9 dev up0 table 70
+  }
+  virtual_rules {
+    from 203.0.113.100/32 table 70 priority 700
+  }
+}
+";
+
+/// What is there when all of theirs is.
+const THEIRS: [&str; 15] = [
+    "\"10.50.0.0/16\"",
+    "\"10.51.0.0/16\"",
+    "\"10.53.0.0/16\"",
+    "\"10.60.0.0/16\"",
+    "\"10.70.0.0/16\"",
+    "\"10.80.0.0/16\"",
+    "\"2001:db8:50::/48\"",
+    "\"2001:db8:53::/48\"",
+    "\"table\":\"77\"",
+    "\"table\":\"70\"",
+    "\"203.0.113.100\"",
+    "\"192.0.2.200\"",
+    "\"2001:db8:7::100\"",
+    "\"priority\":700",
+    "\"group\":",
+];
+
+/// linnet's number, as `ip` shows it.
+const OURS: &str = "112";
+
+fn bird(dir: &Path, name: &str, namespace: Option<&str>, config: &str) -> Peer {
+    let path = |kind: &str| dir.join(format!("{name}.{kind}")).display().to_string();
+    let (conf, socket, pid) = (path("conf"), path("socket"), path("pid"));
+    fs::write(&conf, config).unwrap();
+    let command = ["bird", "-f", "-c", &conf, "-s", &socket, "-P", &pid];
+    Peer::start(dir, name, namespace, &command)
+}
+
+fn keepalived(dir: &Path) -> Peer {
+    let path = |kind: &str| dir.join(format!("keepalived.{kind}")).display().to_string();
+    let conf = path("conf");
+    fs::write(&conf, KEEPALIVED).unwrap();
+    let command = [
+        "keepalived",
+        "--dont-fork",
+        "--log-console",
+        "--vrrp",
+        "--use-file",
+        &conf,
+        "--pid",
+        &path("pid"),
+        "--vrrp_pid",
+        &path("vrrp"),
+    ];
+    Peer::start(dir, "keepalived", None, &command)
+}
+
+/// The links to the rack, and what somebody types.
+fn rack() {
+    shell(
+        "ip netns add rack && ip -n rack link set lo up && for n in 0 1; do ip link add up$n type veth peer name r$n netns rack && \
+         ip link set up$n up && ip -n rack link set r$n up; done && \
+         ip addr add 203.0.113.1/24 dev up0 && ip addr add 198.18.7.1/24 dev up1 && ip -6 addr add 2001:db8:7::1/64 dev up0 nodad && \
+         ip -n rack addr add 203.0.113.2/24 dev r0 && ip -n rack addr add 198.18.7.2/24 dev r1 && ip -n rack -6 addr add 2001:db8:7::2/64 dev r0 nodad && \
+         ip nexthop add id 7 via 203.0.113.2 dev up0 && ip nexthop add id 8 via 198.18.7.2 dev up1 && ip nexthop add id 9 group 7,1/8,3 && \
+         ip route add 10.80.0.0/16 nhid 9 && ip link set net0 up",
+    );
+}
+
+/// All that is in the kernel and not linnet's, as `ip -j` tells it.
+fn theirs() -> Vec<String> {
+    let mut lines = Vec::new();
+    let listings = [
+        "-d -4 route show table all",
+        "-d -6 route show table all",
+        "-d -4 rule",
+        "-d -6 rule",
+        "-d nexthop",
+    ];
+    for listing in listings {
+        let all = ip(listing);
+        let all = all.as_array().unwrap().iter();
+        let kept = all.filter(|it| it["protocol"] != OURS && !is_kernels(it));
+        lines.extend(kept.map(Value::to_string));
+    }
+    let links = ip("addr");
+    for link in links.as_array().unwrap() {
+        for address in link["addr_info"].as_array().unwrap() {
+            // A lease is linnet's, and so is none that has no end.
+            if address["scope"] == "global" && address["dynamic"] != true {
+                lines.push(format!("{} {address}", link["ifname"]));
+            }
+        }
+    }
+    lines
+}
+
+/// What the kernel makes of addresses comes and goes with them.
+fn is_kernels(route: &Value) -> bool {
+    route["protocol"] == "kernel" || route["protocol"] == "ra"
+}
+
+fn are_whole(lines: &[String]) -> bool {
+    let has = |part: &&str| lines.iter().any(|line| line.contains(part));
+    THEIRS.iter().all(|part| has(part))
+}
+
+fn has_lease() -> bool {
+    let own = addresses("net0");
+    own.iter()
+        .any(|address| address.starts_with("192.0.2.1") && address != "192.0.2.200")
+}
+
+fn is_taken_up(office: &Office) -> bool {
+    let status = link_status(office, "net0");
+    let items = status["items"].as_array().cloned().unwrap_or_default();
+    let is_ours = |item: &Value| item["state"] == "ours";
+    status["profile"] == "any" && items.iter().filter(|item| is_ours(item)).count() > 1
+}
+
+#[test]
+fn what_bird_and_keepalived_have_made_stays_as_it_is_to_the_last_octet() {
+    isolated(NAME, || {
+        let dir = folder();
+        let cafe = Network::raise(&dir, "cafe", "net0", "192.0.2", "2001:db8:a", "192.0.2.80");
+        rack();
+        let _peers = [
+            bird(&dir, "bird", None, BIRD),
+            bird(&dir, "bird-rack", Some("rack"), BIRD_OF_THE_RACK),
+            keepalived(&dir),
+        ];
+        cafe.plug("up");
+        until("some of theirs is there before linnetd", || {
+            shell("ip route; ip addr").contains("10.51.0.0/16")
+        });
+        let office = office(dir.clone());
+        office.configure("profiles/any.toml", ANY_NETWORK);
+        let mut linnetd = office.linnetd(LINNETD, &[]);
+        until("there is a lease, and all of theirs", || {
+            let lines = theirs();
+            let is_by_both =
+                |line: &String| line.contains("10.53.0.0/16") && line.contains("nexthops");
+            has_lease() && are_whole(&lines) && lines.iter().any(is_by_both)
+        });
+        let before = theirs();
+        let monitor = Peer::start(&dir, "monitor", None, &["ip", "-o", "monitor", "all"]);
+        let unchanged = |what: &str| assert_eq!(theirs(), before, "{what}");
+
+        office.configure("profiles/any.toml", &format!("{ANY_NETWORK}metric = 90\n"));
+        for command in [
+            &["config", "reload"][..],
+            &["renew", "net0"],
+            &["adopt", "net0"],
+        ] {
+            let (code, text) = office.linnet(LINNET, command);
+            assert_eq!(code, 0, "{text}");
+            unchanged(command[0]);
+        }
+        until("the new metric is in force", || {
+            shell("ip route show default").contains("metric 90")
+        });
+        for signal in [libc::SIGKILL, libc::SIGTERM, libc::SIGKILL] {
+            linnetd.signal(signal);
+            linnetd.wait();
+            unchanged("linnetd has ended");
+            linnetd = office.linnetd(LINNETD, &[]);
+            until("what is linnet's is taken up", || is_taken_up(&office));
+            unchanged("linnetd is there again");
+        }
+        // Not even to say the same again: the kernel would have told that too.
+        let log = monitor.log();
+        let about_theirs = |line: &&str| {
+            let parts = [
+                "10.5",
+                "10.6",
+                "10.7",
+                "10.8",
+                "203.0.113.",
+                "192.0.2.200",
+                "2001:db8:5",
+                "2001:db8:7:",
+                "table 7",
+            ];
+            !line.starts_with("[NEIGH]") && parts.iter().any(|part| line.contains(part))
+        };
+        let told: Vec<&str> = log.lines().filter(about_theirs).collect();
+        assert!(told.is_empty(), "{told:#?}");
+        assert!(log.contains("metric 90"), "the monitor tells: {log}");
+
+        // All that is linnet's goes, the first address of keepalived's prefix with it.
+        let main =
+            "[resolver]\ndnssec = \"off\"\nrecursion = \"never\"\n[links]\nstop = \"clean\"\n";
+        office.configure("linnet.toml", main);
+        let (code, text) = office.linnet(LINNET, &["config", "reload"]);
+        assert_eq!(code, 0, "{text}");
+        linnetd.signal(libc::SIGTERM);
+        linnetd.wait();
+        assert!(!has_lease());
+        let promoted = |line: &String| match line.starts_with("\"net0\"") {
+            true => line.replace("\"secondary\":true,", ""),
+            false => line.clone(),
+        };
+        let before: Vec<String> = before.iter().map(promoted).collect();
+        assert_eq!(theirs(), before, "linnetd has taken what is its own");
+    });
+}
