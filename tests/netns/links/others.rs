@@ -178,7 +178,7 @@ fn is_kernels(route: &Value) -> bool {
 
 fn are_whole(lines: &[String]) -> bool {
     let has = |part: &&str| lines.iter().any(|line| line.contains(part));
-    THEIRS.iter().all(|part| has(part))
+    THEIRS.iter().all(has)
 }
 
 fn has_lease() -> bool {
