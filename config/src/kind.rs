@@ -107,6 +107,8 @@ pub struct Attribute {
     pub change: Change,
     /// Whether a link cannot do without.
     pub required: bool,
+    /// Whether a link that is made has it said though its profile does not, because the kernel's own default is another one.
+    pub always: bool,
 }
 
 /// A bit of an attribute of flags.
@@ -309,6 +311,7 @@ const fn row(
         implied: &[],
         change: Change::Live,
         required: false,
+        always: false,
     }
 }
 
@@ -354,6 +357,12 @@ impl Attribute {
     /// Says that a link cannot do without.
     const fn needed(mut self) -> Self {
         self.required = true;
+        self
+    }
+
+    /// Says that it is said in any case.
+    const fn always(mut self) -> Self {
+        self.always = true;
         self
     }
 

@@ -51,6 +51,11 @@ pub fn in_machine(name: &str, modules: &[&str], story: impl FnOnce()) {
     assert!(status.success(), "{name} failed in its machine: {status}");
 }
 
+/// Whether this is inside of one.
+pub fn is_in_machine() -> bool {
+    env::var_os(INSIDE).is_some()
+}
+
 fn runner() -> Option<PathBuf> {
     let path = shared()?.join("vm/vmrun");
     path.exists().then_some(path)

@@ -7,8 +7,12 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::machine::is_in_machine;
+
 /// How long a peer may take until it answers.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How many times slower a virtual machine is, beside others that run at the same time.
+const MACHINE: u32 = 6;
 
 /// A program that runs until it is dropped.
 #[derive(Debug)]
@@ -100,9 +104,10 @@ impl Drop for Peer {
 /// Waits until a condition holds.
 ///
 /// # Panics
-/// When it does not in [`PATIENCE`].
+/// When it does not in [`PATIENCE`], or many times that in a virtual machine.
 pub fn until(what: &str, holds: impl FnMut() -> bool) {
-    until_within(PATIENCE, what, holds);
+    let slower = if is_in_machine() { MACHINE } else { 1 };
+    until_within(PATIENCE * slower, what, holds);
 }
 
 /// Waits until a condition holds, as long as is said.

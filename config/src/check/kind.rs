@@ -73,6 +73,9 @@ pub(super) fn link(
             let help = Some(format!("add {key} = …: {}", attribute.key.doc));
             findings.error(top.key("link"), message, help);
         }
+        if let Some(value) = attribute.default().filter(|_| attribute.always && !is_said) {
+            attributes.insert(key, value);
+        }
     }
     let ports = ports(kind, top, said, findings);
     let vlans = own_vlans(kind, said, findings);

@@ -177,9 +177,11 @@ macro_rules! six {
                 number(0, 255),
                 &[$encapsulation],
                 Number(U8),
-                None,
+                // The kernel takes 0 where nothing is said, and then no other tunnel may carry these packets.
+                Some("4"),
                 "How many more tunnels its packets may enter (RFC 2473 §4.1.1).",
-            ),
+            )
+            .always(),
             row(
                 "flow-label",
                 number(0, 0xf_ffff),

@@ -15,15 +15,13 @@ const CASES: &str = include_str!("../../testdata/kinds/cases");
 const BYTES: &str = include_str!("../../testdata/kinds/bytes");
 
 /// What `ip` says though nobody asked for it, as kind, number and value; the kernel takes the same when it is left out.
-const UNASKED: [(&str, u16, &[u8]); 11] = [
+const UNASKED: [(&str, u16, &[u8]); 9] = [
     ("gre", 14, &[0, 0]),
     ("gre", 15, &[0, 0]),
     ("gretap", 10, &[1]),
-    ("ip6gre", 11, &[4]),
     ("ip6gre", 15, &[2, 0]),
     // IFLA_GRE_ERSPAN_VER, which a tunnel that is no ERSPAN passes over.
     ("ip6gre", 22, &[1]),
-    ("ip6tnl", 6, &[4]),
     ("ip6tnl", 16, &[2, 0]),
     ("sit", 10, &[1]),
     // Learning, and the port: what the kernel has for both.

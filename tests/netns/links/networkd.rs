@@ -1,10 +1,11 @@
 //! Does linnet make of a configuration what systemd-networkd makes of the same? Both in namespaces of their own, before equal
 //! networks, and the kernel is asked what came of it.
 //!
-//! What differs on purpose is in [`DECISIONS`], with the reason; nothing else may differ, and no decision may be there in vain. VLANs,
-//! which this machine's kernel need not have, are compared in a virtual machine.
+//! What differs on purpose is in [`DECISIONS`], with the reason; nothing else may differ, and no decision may be there in vain. Kinds
+//! that this machine's kernel need not have are compared in a virtual machine.
 
-mod vlans;
+mod absent;
+mod served;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,6 +23,7 @@ const NETWORKD: &str = "/lib/systemd/systemd-networkd";
 const STORY: &str = "both_make_the_same_of_one_configuration_but_for_what_is_decided";
 
 /// A difference that is wanted: in which lines of networkd's, what becomes of them, and why.
+#[derive(Clone, Copy)]
 struct Decision {
     name: &'static str,
     reason: &'static str,
@@ -30,27 +32,30 @@ struct Decision {
     change: Change,
 }
 
+#[derive(Clone, Copy)]
 enum Change {
     /// This becomes that.
     Becomes(&'static str, &'static str),
     /// linnet has nothing of the kind.
     Missing,
+    /// linnet alone has it.
+    Ours,
 }
 
-use Change::{Becomes, Missing};
+use Change::{Becomes, Missing, Ours};
 
 /// In this order.
-const DECISIONS: [Decision; 14] = [
+const DECISIONS: [Decision; 13] = [
     Decision {
         name: "prefix routes of router advertisements are the kernel's",
         reason: "as those of every other address: the kernel takes them away with it",
-        lines: &["to \"2001:db8:1::/64\"", "proto \"ra\""],
+        lines: &["via null dev \"c", "proto \"ra\""],
         change: Becomes("proto \"ra\"", "proto \"kernel\""),
     },
     Decision {
         name: "addresses of router advertisements have the kernel's prefix route",
         reason: "there is no other; temporary ones are made only where `privacy` says so",
-        lines: &["address c1:", "2001:db8:1:"],
+        lines: &["temporaries true"],
         change: Becomes(
             "noprefixroute true temporaries true",
             "noprefixroute null temporaries null",
@@ -89,13 +94,7 @@ const DECISIONS: [Decision; 14] = [
     Decision {
         name: "prefix routes of links that are made have their metric",
         reason: "as those of others",
-        lines: &["dev \"mv0\"", "proto \"kernel\""],
-        change: Becomes("metric null", "metric 300"),
-    },
-    Decision {
-        name: "prefix routes of bridges have their metric",
-        reason: "as those of others",
-        lines: &["dev \"br7\"", "proto \"kernel\""],
+        lines: &["scope \"link\"", "proto \"kernel\""],
         change: Becomes("metric null", "metric 300"),
     },
     Decision {
@@ -129,6 +128,9 @@ const DECISIONS: [Decision; 14] = [
         change: Becomes("proto \"ra\"", "proto \"112\""),
     },
 ];
+
+/// Kinds of which all is compared: nothing of it changes by itself.
+const WHOLE_KINDS: [&str; 7] = ["vxlan", "bond", "ipip", "gre", "sit", "ip6tnl", "vrf"];
 
 /// What a profile and a .network file say in their own words.
 const PROFILES: [(&str, &str); 4] = [
@@ -227,7 +229,7 @@ priority = 1004
     ),
     (
         "bridge",
-        "match = { name = \"br7\" }\naddresses = [\"10.20.0.1/24\"]\nmetric = 300\n[link]\nkind = \"bridge\"\nports = [\"c2\"]\nageing-time = \"2m\"\n",
+        "match = { name = \"br7\" }\naddresses = [\"10.20.0.1/24\"]\nmetric = 300\n[link]\nkind = \"bridge\"\nports = [\"c2\"]\nageing-time = \"2m\"\n[[ports]]\nname = \"c6\"\ncost = 20\npriority = 16\nhairpin = true\n",
     ),
     (
         "macvlan",
@@ -300,8 +302,8 @@ impl Place {
         shell(&format!(
             "ip netns add {name}; ip netns add {lan}; ip -n {name} link set lo up; ip -n {lan} link set lo up
              ip netns exec {lan} sysctl -qw net.ipv6.conf.all.forwarding=1
-             for n in 0 1 2; do ip -n {name} link add c$n address 02:00:00:00:00:1$n type veth peer name s$n netns {lan} address 02:00:00:00:00:2$n; done
-             for n in 0 1 2; do ip netns exec {lan} sysctl -qw net.ipv6.conf.s$n.accept_dad=0; ip -n {lan} link set s$n up; done
+             for n in 0 1 2 3 4 5 6; do ip -n {name} link add c$n address 02:00:00:00:00:1$n type veth peer name s$n netns {lan} address 02:00:00:00:00:2$n; done
+             for n in 0 1 2 3 4 5 6; do ip netns exec {lan} sysctl -qw net.ipv6.conf.s$n.accept_dad=0; ip -n {lan} link set s$n up; done
              ip -n {lan} addr add 198.18.0.1/24 dev s1; ip -n {lan} addr add 2001:db8:1::1/64 dev s1 nodad"
         ));
         let leases = dir.join(format!("{name}.leases"));
@@ -323,19 +325,13 @@ impl Place {
             &leases,
         ];
         let dnsmasq = Peer::start(dir, &format!("{name}-dnsmasq"), Some(&lan), &dnsmasq);
-        let conf = dir.join(format!("{name}-radvd.conf"));
         let text = "interface s1 { AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 10; AdvDefaultPreference high;\n\
             prefix 2001:db8:1::/64 { AdvOnLink on; AdvAutonomous on; }; route 2001:db8:ff::/48 { AdvRoutePreference low; }; AdvLinkMTU 1400; };\n";
-        fs::write(&conf, text).unwrap();
-        let pid = dir.join(format!("{name}-radvd.pid"));
-        let (conf, pid) = (conf.display().to_string(), pid.display().to_string());
-        let radvd = [
-            "radvd", "-C", &conf, "-p", &pid, "-n", "-m", "stderr", "-u", "root",
-        ];
-        let radvd = Peer::start(dir, &format!("{name}-radvd"), Some(&lan), &radvd);
+        let mut servers = vec![dnsmasq, radvd(dir, &format!("{name}-radvd"), &lan, text)];
+        servers.extend(served::servers(dir, name));
         Self {
             name,
-            _servers: vec![dnsmasq, radvd],
+            _servers: servers,
         }
     }
 
@@ -352,7 +348,7 @@ impl Place {
             let info = &link["linkinfo"];
             let data = &info["info_data"];
             lines.insert(format!(
-                "link {name}: on {} mtu {} up {} master {} kind {} stp {} ageing {} mode {} protocol {} id {} flags {}",
+                "link {name}: on {} mtu {} up {} master {} kind {} stp {} ageing {} mode {} protocol {} id {} flags {} port {} whole {}",
                 link["link"],
                 link["mtu"],
                 link["flags"].to_string().contains("\"UP\""),
@@ -364,6 +360,8 @@ impl Place {
                 data["protocol"],
                 data["id"],
                 data["flags"],
+                part_of(&info["info_slave_data"], &["cost", "priority", "hairpin", "state"]),
+                if WHOLE_KINDS.iter().any(|kind| info["info_kind"] == *kind) { data } else { &Value::Null },
             ));
             for address in link["addr_info"].as_array().unwrap() {
                 // A bridge's is made of its hardware address, and that is drawn.
@@ -381,6 +379,9 @@ impl Place {
                     ));
                 }
             }
+        }
+        for link in ["c0", "c5"] {
+            lines.insert(format!("forwards {link}: {:?}", self.forwards(link)));
         }
         for family in ["-4", "-6"] {
             for route in self.ip(&format!("-d {family} route show table all")) {
@@ -416,6 +417,18 @@ impl Place {
         lines
     }
 
+    /// Whether packets that come in by a link go on, for IPv4 and IPv6.
+    fn forwards(&self, link: &str) -> (bool, bool) {
+        let read = |file: &str| {
+            let file = format!("/proc/sys/net/{file}");
+            let told = shell(&format!("ip netns exec {} cat {file}; true", self.name));
+            told.trim() == "1"
+        };
+        let by_link = read(&format!("ipv6/conf/{link}/force_forwarding"));
+        let v4 = read(&format!("ipv4/conf/{link}/forwarding"));
+        (v4, by_link || read("ipv6/conf/all/forwarding"))
+    }
+
     /// Waits until all is there and nothing changes any more.
     fn settled(&self, whole: &[&str], pace: Duration, patience: Duration) -> BTreeSet<String> {
         let begun = Instant::now();
@@ -431,6 +444,23 @@ impl Place {
             before = lines;
         }
     }
+}
+
+fn part_of(data: &Value, keys: &[&str]) -> Value {
+    let parts = keys
+        .iter()
+        .map(|key| ((*key).to_owned(), data[*key].clone()));
+    Value::Object(parts.collect())
+}
+
+fn radvd(dir: &Path, name: &str, namespace: &str, text: &str) -> Peer {
+    let path = |kind: &str| dir.join(format!("{name}.{kind}")).display().to_string();
+    let (conf, pid) = (path("conf"), path("pid"));
+    fs::write(&conf, text).unwrap();
+    let command = [
+        "radvd", "-C", &conf, "-p", &pid, "-n", "-m", "stderr", "-u", "root",
+    ];
+    Peer::start(dir, name, Some(namespace), &command)
 }
 
 fn networkd(dir: &Path, networks: &[(&str, &str)]) -> Peer {
@@ -488,11 +518,13 @@ fn both_make_the_same_of_one_configuration_but_for_what_is_decided() {
             let dir = folder();
             let theirs = Place::raise(&dir, "theirs");
             let ours = Place::raise(&dir, "ours");
-            let _networkd = networkd(&dir, &NETWORKS);
-            let _linnetd = linnetd(&dir, &PROFILES);
+            let _networkd = networkd(&dir, &[&NETWORKS[..], &served::NETWORKS].concat());
+            let _linnetd = linnetd(&dir, &[&PROFILES[..], &served::PROFILES].concat());
             let (pace, patience) = (Duration::from_millis(400), Duration::from_secs(12));
-            let settled = |place: &Place| place.settled(&WHOLE, pace, patience);
-            compare(settled(&theirs), &settled(&ours), &DECISIONS);
+            let whole = [&WHOLE[..], &served::WHOLE].concat();
+            let settled = |place: &Place| place.settled(&whole, pace, patience);
+            let decisions = [&DECISIONS[..], &served::DECISIONS].concat();
+            compare(settled(&theirs), settled(&ours), &decisions);
             let mtu = shell("ip netns exec ours cat /proc/sys/net/ipv6/conf/c1/mtu");
             assert_eq!(mtu.trim(), "1400", "where they have it on the route");
         },
@@ -500,7 +532,7 @@ fn both_make_the_same_of_one_configuration_but_for_what_is_decided() {
 }
 
 /// Nothing differs but what is decided, and all of that does.
-fn compare(mut theirs: BTreeSet<String>, ours: &BTreeSet<String>, decisions: &[Decision]) {
+fn compare(mut theirs: BTreeSet<String>, mut ours: BTreeSet<String>, decisions: &[Decision]) {
     for Decision {
         name,
         reason,
@@ -509,6 +541,11 @@ fn compare(mut theirs: BTreeSet<String>, ours: &BTreeSet<String>, decisions: &[D
     } in decisions
     {
         let mut used = false;
+        if let Ours = change {
+            let before = ours.len();
+            ours.retain(|line| !lines.iter().all(|part| line.contains(part)));
+            used = ours.len() < before;
+        }
         let decided = theirs.into_iter().filter_map(|line| {
             if !lines.iter().all(|part| line.contains(part)) {
                 return Some(line);
@@ -522,13 +559,18 @@ fn compare(mut theirs: BTreeSet<String>, ours: &BTreeSet<String>, decisions: &[D
                     used = true;
                     None
                 }
+                Ours => Some(line),
             }
         });
         theirs = decided.collect();
         assert!(used, "nothing differs as it is decided: {name} ({reason})");
     }
     let mut left: Vec<String> = Vec::new();
-    left.extend(theirs.difference(ours).map(|line| format!("theirs {line}")));
+    left.extend(
+        theirs
+            .difference(&ours)
+            .map(|line| format!("theirs {line}")),
+    );
     left.extend(
         ours.difference(&theirs)
             .map(|line| format!("ours   {line}")),
