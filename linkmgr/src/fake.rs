@@ -240,7 +240,21 @@ impl FakeKernel {
         if self.link_by_index.remove(&index).is_none() {
             return;
         }
-        self.drop_routes(|route| route.index == Some(index), now, true);
+        // With one link IPv4 routes go whole, and without a word; IPv6 ones go on without it.
+        let goes = |route: &OwnRoute| route.leaves_by(index);
+        let is_shared = |route: &OwnRoute| route.hops.iter().any(|hop| hop.index != index);
+        self.drop_routes(
+            |route| goes(route) && is_shared(route) && route.key.to.address.is_ipv4(),
+            now,
+            false,
+        );
+        self.drop_routes(|route| goes(route) && !is_shared(route), now, true);
+        for it in self.route_by_key.values_mut() {
+            it.route.hops.retain(|hop| hop.index != index);
+            if let [only] = it.route.hops.as_mut_slice() {
+                only.weight = 1;
+            }
+        }
         let gone = self.addresses.extract_if(.., |(of, _)| *of == index);
         let gone = gone.map(|(_, it)| it.prefix);
         let gone = gone.map(|address| KernelEvent::AddressGone { index, address });
@@ -359,21 +373,21 @@ fn tell_route(route: &FakeRoute, now: Instant, is_there: bool) -> Vec<KernelEven
     if key.table == MAIN
         && key.to.length <= 1
         && told.kind == RouteKind::Unicast
-        && let Some(index) = told.index
+        && !told.hops.is_empty()
     {
-        let message = RouteMessage {
-            index,
+        let messages = told.hops.iter().map(|hop| RouteMessage {
+            index: hop.index,
             to: key.to,
             route: DefaultRoute {
                 metric: key.metric,
-                gateway: told.via.first().map(|hop| hop.via),
+                gateway: hop.via,
             },
             source: told.source,
-        };
-        events.push(match is_there {
-            true => KernelEvent::RoutesReplaced(vec![message]),
-            false => KernelEvent::RouteGone(message),
         });
+        match is_there {
+            true => events.push(KernelEvent::RoutesReplaced(messages.collect())),
+            false => events.extend(messages.map(KernelEvent::RouteGone)),
+        }
     }
     if *protocol == OURS {
         let told = OwnRoute {

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use config::matcher::Mac;
-use config::model::{Hop, PolicyRule, Prefix, RouteKind};
+use config::model::{PolicyRule, Prefix, RouteKind};
 use policy::facts::{DefaultRoute, Preference};
 use policy::links::RouteKey;
 
@@ -114,12 +114,10 @@ pub enum Usability {
 pub struct OwnRoute {
     /// By what the kernel tells it apart.
     pub key: RouteKey,
-    /// `ifindex` of the link that it leaves by; `None` for one that drops.
-    pub index: Option<u32>,
     /// What becomes of the packets.
     pub kind: RouteKind,
-    /// The neighbours, in order, the weight of a single one being 1; none for the link itself.
-    pub via: Vec<Hop>,
+    /// The ways that it takes, in order, the weight of a single one being 1; none for one that drops.
+    pub hops: Vec<NextHop>,
     /// Whether the neighbours count as reachable whatever the addresses say.
     pub on_link: bool,
     /// The preferred source address.
@@ -130,6 +128,45 @@ pub struct OwnRoute {
     pub preference: Preference,
     /// How many seconds it stays; `None` for ever, and always for IPv4.
     pub valid: Option<u32>,
+}
+
+impl OwnRoute {
+    /// Returns the `ifindex` of the first link that it leaves by; `None` for one that drops.
+    pub fn index(&self) -> Option<u32> {
+        self.hops.first().map(|hop| hop.index)
+    }
+
+    /// Whether it leaves by a link, alone or beside others.
+    pub fn leaves_by(&self, index: u32) -> bool {
+        self.hops.iter().any(|hop| hop.index == index)
+    }
+
+    /// Whether what it leads to is on a link itself.
+    pub fn is_near(&self) -> bool {
+        self.kind == RouteKind::Unicast && self.hops.iter().all(|hop| hop.via.is_none())
+    }
+}
+
+/// One way that a route takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NextHop {
+    /// `ifindex` of the link that it leaves by.
+    pub index: u32,
+    /// The neighbour; `None` for the link itself.
+    pub via: Option<IpAddr>,
+    /// Its share among several, 1 to 256.
+    pub weight: u16,
+}
+
+impl NextHop {
+    /// Makes the only way of a route.
+    pub const fn only(index: u32, via: Option<IpAddr>) -> Self {
+        Self {
+            index,
+            via,
+            weight: 1,
+        }
+    }
 }
 
 /// A link, as the kernel describes it.

@@ -22,6 +22,7 @@ use crate::kernel::{AddressMessage, KernelEvent, LinkMessage, RouteMessage, Usab
 use crate::route::{Routes, insert_exact};
 use crate::status::{Item, Setting};
 pub(crate) use address::ObservedAddress;
+use own::Loss;
 pub(crate) use own::{ObservedRoute, Own};
 
 /// The main table's number.
@@ -248,7 +249,8 @@ impl Observed {
         if was_up && !link.admin_up {
             // IPv4 never tells; IPv6 keeps silent under net.ipv6.route.skip_notify_on_dev_down. Both drop all.
             entry.routes.clear();
-            let gone = self.own.clear(index, false);
+            let lives = |index: u32, is_ipv4: bool| lives(&self.entry_by_index, index, is_ipv4);
+            let gone = self.own.clear(index, Loss::Up(&lives));
             touched.items.extend(gone.into_iter().map(Item::Route));
         }
         self.entry(index).link = Some(Box::new(link));
@@ -267,8 +269,11 @@ impl Observed {
         self.gone.insert(index);
         self.switches.retain(|(of, _), _| *of != index);
         touched.indexes.push(index);
-        let gone = self.own.clear(index, false);
-        touched.items.extend(gone.into_iter().map(Item::Route));
+        let gone = self.own.clear(index, Loss::Link);
+        let fewer = self.own.thin_out(index);
+        touched
+            .items
+            .extend(gone.into_iter().chain(fewer).map(Item::Route));
     }
 
     fn address(&mut self, message: &AddressMessage, now: Instant, touched: &mut Touched) {
@@ -311,7 +316,8 @@ impl Observed {
         let is_ipv4 = |left: &ObservedAddress| left.prefix.address.is_ipv4();
         if address.address.is_ipv4() && !entry.addresses.iter().any(is_ipv4) {
             entry.routes.clear_ipv4();
-            let gone = self.own.clear(index, true);
+            let lives = |index: u32, is_ipv4: bool| lives(&self.entry_by_index, index, is_ipv4);
+            let gone = self.own.clear(index, Loss::Ipv4(&lives));
             touched.items.extend(gone.into_iter().map(Item::Route));
         }
         self.drop_source(address.address, touched);
@@ -379,6 +385,16 @@ impl Observed {
             touched.items.push(Item::Route(key));
         }
     }
+}
+
+/// Whether the kernel lets routes leave by a link.
+fn lives(entry_by_index: &BTreeMap<u32, Entry>, index: u32, is_ipv4: bool) -> bool {
+    let Some(entry) = entry_by_index.get(&index) else {
+        return false;
+    };
+    let mut addresses = entry.addresses.iter();
+    entry.link.as_ref().is_some_and(|link| link.admin_up)
+        && (!is_ipv4 || addresses.any(|address| address.prefix.address.is_ipv4()))
 }
 
 /// Returns when a number of seconds from now will be over; `None` for ever.

@@ -5,6 +5,7 @@
 
 mod carrier;
 mod delegate;
+mod joint;
 mod kind;
 mod make;
 mod overlap;
@@ -21,8 +22,7 @@ use std::sync::Arc;
 
 use config::matcher::Mac;
 use config::model::{
-    Dhcp4Settings, Dhcp6Settings, Hardware, Hop, PolicyRule, Prefix, ProfileId, RaSettings,
-    RouteKind,
+    Dhcp4Settings, Dhcp6Settings, Hardware, PolicyRule, Prefix, ProfileId, RaSettings, RouteKind,
 };
 use config::time::Instant;
 
@@ -132,8 +132,8 @@ pub struct RoutePlan {
     pub supplier: Option<Supplier>,
     /// What becomes of the packets.
     pub kind: RouteKind,
-    /// The neighbours; none for the link itself.
-    pub via: Vec<Hop>,
+    /// The ways that it takes; none for the link itself.
+    pub via: Vec<HopPlan>,
     /// Whether the neighbours count as reachable whatever the addresses say.
     pub on_link: bool,
     /// The preferred source address.
@@ -144,6 +144,28 @@ pub struct RoutePlan {
     pub preference: Preference,
     /// Until when; `None` for ever.
     pub valid_until: Option<Instant>,
+}
+
+/// One way that a route takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HopPlan {
+    /// The neighbour; `None` for the link itself.
+    pub via: Option<IpAddr>,
+    /// The link that it leaves by; `None` for that of the plan.
+    pub link: Option<LinkId>,
+    /// Its share among several, 1 to 256.
+    pub weight: u16,
+}
+
+impl HopPlan {
+    /// Makes a way through a neighbour on the plan's own link.
+    pub const fn through(via: IpAddr) -> Self {
+        Self {
+            via: Some(via),
+            link: None,
+            weight: 1,
+        }
+    }
 }
 
 /// A per-link setting: a file below `/proc/sys/net`, or one of a network card.

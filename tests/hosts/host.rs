@@ -484,6 +484,6 @@ impl Host {
                 && it.route.key.to.address.is_ipv4()
         });
         let best = defaults.min_by_key(|it| it.route.key.metric)?;
-        best.route.index
+        best.route.index()
     }
 }

@@ -309,7 +309,7 @@ impl Rules {
             Item::Address(of, _) => *of != index,
             Item::Route(key) => {
                 let route = kernel.routes().get(key);
-                route.and_then(|it| it.route.index) != Some(index)
+                route.and_then(|it| it.route.index()) != Some(index)
             }
             Item::Rule(_) | Item::Setting(..) => true,
         });
@@ -411,15 +411,13 @@ impl Rules {
                 expected.routes.retain(|key, it| {
                     has_ipv4
                         || address.address.is_ipv6()
-                        || it.route.index != Some(*index)
+                        || !it.route.leaves_by(*index)
                         || key.to.address.is_ipv6()
                 });
             }
             // The kernel's own link-local address goes with IPv6, and whoever takes a link down means its routes.
             KernelRequest::SetUp { index, up: false } => {
-                expected
-                    .routes
-                    .retain(|_, it| it.route.index != Some(*index));
+                expected.routes.retain(|_, it| !it.route.leaves_by(*index));
                 expected
                     .addresses
                     .retain(|(of, it)| of != index || it.prefix.address.is_ipv4());
@@ -542,7 +540,7 @@ fn made_on(request: &KernelRequest) -> Option<u32> {
         Item::Address(index, _) | Item::Setting(index, _) => Some(index),
         Item::Route(_) => {
             if let KernelRequest::AddRoute(route) | KernelRequest::ReplaceRoute(route) = request {
-                route.index
+                route.index()
             } else {
                 None
             }
@@ -594,7 +592,7 @@ impl Host {
             })
             .map(|(index, it)| format!("{} on {index}", it.prefix));
         let routes = self.own_routes();
-        let routes = routes.map(|it| format!("{:?} by {:?}", it.route.key, it.route.index));
+        let routes = routes.map(|it| format!("{:?} by {:?}", it.route.key, it.route.index()));
         let rules = self.own_rules().map(|rule| format!("{rule:?}"));
         addresses.chain(routes).chain(rules).collect()
     }
@@ -630,12 +628,11 @@ impl Host {
             assert!(fits, "{} is left on {index}", it.prefix);
         }
         for it in self.own_routes() {
-            for hop in &it.route.via {
-                let IpAddr::V4(via) = hop.via else { continue };
-                let network = it
-                    .route
-                    .index
-                    .and_then(|index| self.network_by_index.get(&index));
+            for hop in &it.route.hops {
+                let Some(IpAddr::V4(via)) = hop.via else {
+                    continue;
+                };
+                let network = self.network_by_index.get(&hop.index);
                 let net = network.map(|number| self.networks[number].dhcp4.net);
                 let fits = net.is_some_and(|net| via.octets()[..3] == net);
                 assert!(fits, "{it:?} is left");

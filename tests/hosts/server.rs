@@ -4,10 +4,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use config::model::{Hop, PolicyRule, Prefix, RouteKind};
+use config::model::{PolicyRule, Prefix, RouteKind};
 use linkmgr::Item;
 use linkmgr::fake::FakeAddress;
-use linkmgr::kernel::{OURS, OwnRoute};
+use linkmgr::kernel::{NextHop, OURS, OwnRoute};
 use linnet::config_dirs::{ConfigText, Kind};
 use policy::facts::Preference;
 use policy::links::RouteKey;
@@ -89,15 +89,11 @@ fn others_act(host: &mut Host) {
             if host.kernel.routes().contains_key(&key) {
                 return;
             }
-            let via = [Hop {
-                via: IpAddr::from([192, 0, 2, 77]),
-                weight: 1,
-            }];
+            let via = Some(IpAddr::from([192, 0, 2, 77]));
             let route = OwnRoute {
                 key,
-                index: Some(ETH),
                 kind: RouteKind::Unicast,
-                via: via.into(),
+                hops: vec![NextHop::only(ETH, via)],
                 on_link: true,
                 source: None,
                 mtu: None,

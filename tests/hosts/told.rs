@@ -98,7 +98,7 @@ impl Host {
                         it.index == *index
                     }
                     (Steer::Up | Steer::Release, KernelRequest::DeleteRoute(route)) => {
-                        route.index == Some(*index)
+                        route.leaves_by(*index)
                     }
                     _ => false,
                 };

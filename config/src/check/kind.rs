@@ -138,14 +138,24 @@ fn name(
 /// Reads a name as the kernel takes it (`dev_valid_name`).
 pub(super) fn link_name(text: &Text, findings: &mut Findings<'_>) -> Option<Arc<str>> {
     let name = text.get_ref();
-    let fault = if name.is_empty() {
+    let Some(fault) = name_fault(name) else {
+        return Some(name.as_str().into());
+    };
+    let help = Some("write a short name, as \"br0\"".to_owned());
+    findings.error(Some(text.span()), fault, help);
+    None
+}
+
+/// Returns why no link can have a name.
+pub(super) fn name_fault(name: &str) -> Option<String> {
+    Some(if name.is_empty() {
         "a link's name is not empty".to_owned()
     } else if name.len() > MAX_NAME {
         format!(
             "a link's name has at most {MAX_NAME} octets, and this has {}",
             name.len()
         )
-    } else if matches!(name.as_str(), "." | "..") || RESERVED_NAMES.contains(&name.as_str()) {
+    } else if matches!(name, "." | "..") || RESERVED_NAMES.contains(&name) {
         format!("no link can be called \"{name}\"")
     } else if name
         .chars()
@@ -153,11 +163,8 @@ pub(super) fn link_name(text: &Text, findings: &mut Findings<'_>) -> Option<Arc<
     {
         "a link's name has no space, '/', ':' or '%'".to_owned()
     } else {
-        return Some(name.as_str().into());
-    };
-    let help = Some("write a short name, as \"br0\"".to_owned());
-    findings.error(Some(text.span()), fault, help);
-    None
+        return None;
+    })
 }
 
 fn parent(

@@ -337,7 +337,7 @@ pub struct Route {
     pub to: Prefix,
     /// What becomes of the packets.
     pub kind: RouteKind,
-    /// Through which neighbours, with their weights; none for the link itself.
+    /// The ways that it takes, with their weights; none for the link itself.
     pub via: Vec<Hop>,
     /// Whether the neighbours count as reachable whatever the addresses say.
     pub on_link: bool,
@@ -351,13 +351,33 @@ pub struct Route {
     pub mtu: Option<u32>,
 }
 
-/// One neighbour of a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+impl Route {
+    /// Whether it names links, so that it may leave by others than its profile's.
+    pub fn names_links(&self) -> bool {
+        self.via.iter().any(|hop| hop.link.is_some())
+    }
+}
+
+/// One way that a route takes: a neighbour, a link, or a neighbour on a link.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Hop {
-    /// The neighbour.
-    pub via: IpAddr,
+    /// The neighbour; `None` for the link itself.
+    pub via: Option<IpAddr>,
+    /// The name of the link; `None` for that of the profile.
+    pub link: Option<Arc<str>>,
     /// Its share among several, 1 to 256.
     pub weight: u16,
+}
+
+impl Hop {
+    /// Makes a way through a neighbour on the profile's own link.
+    pub const fn through(via: IpAddr) -> Self {
+        Self {
+            via: Some(via),
+            link: None,
+            weight: 1,
+        }
+    }
 }
 
 /// What becomes of the packets of a route.

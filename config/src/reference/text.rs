@@ -206,7 +206,9 @@ fn one(form: Form) -> &'static str {
             "`\"machine-id\"`, `\"mac\"`, or octets, as `\"00:03:00:01:00:53:00:a1:b2:c3\"`"
         }
         Form::CarrierUse => "`\"ignore\"`, or a length of time, as `\"30s\"`",
-        Form::Hop => "an address, as `\"10.8.0.1\"` or `\"10.8.0.1 weight 2\"`",
+        Form::Hop => {
+            "a way, as `\"10.8.0.1\"`, `\"10.8.0.1 weight 2\"`, `\"10.8.0.1 link wan0\"` or `\"link ppp0\"`"
+        }
         Form::Mark => "a mark, as `\"0x1\"` or `\"0x1/0xff\"`",
         Form::Interval => "a length of time, as `\"100ms\"` or `\"2s\"`",
         Form::Pair => "two numbers, as `\"3:5\"`",
@@ -248,7 +250,7 @@ fn many(form: Form) -> &'static str {
         Form::ClientId => "identifiers",
         Form::Duid => "identifiers of machines",
         Form::CarrierUse => "lengths of time",
-        Form::Hop => "addresses",
+        Form::Hop => "ways",
         Form::Mark => "marks",
         Form::Interval => "lengths of time",
         Form::Pair => "pairs of numbers, as `\"3:5\"`",

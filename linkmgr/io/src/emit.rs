@@ -7,9 +7,9 @@ mod tests;
 
 use std::net::IpAddr;
 
-use config::model::{Hop, PolicyRule, Prefix, RouteKind};
+use config::model::{PolicyRule, Prefix, RouteKind};
 use linkmgr::KernelRequest;
-use linkmgr::kernel::{OURS, OwnRoute};
+use linkmgr::kernel::{NextHop, OURS, OwnRoute};
 use linkmgr::kinds::Message;
 use linkmgr::kinds::tlv::{NESTED, put, put_nested, put_text, put_word};
 use linkmgr::request::AddressRequest;
@@ -140,23 +140,22 @@ fn delete_address(index: u32, prefix: &Prefix) -> Message {
 /// A deletion says as much as tells ours from others: never what a route is like.
 fn route_message(kind: u16, flags: u16, route: &OwnRoute) -> Message {
     let is_new = kind == libc::RTM_NEWROUTE;
-    let OwnRoute { key, via, .. } = route;
+    let OwnRoute { key, hops, .. } = route;
     let mut body = route_header(route, is_new);
     if key.to.length > 0 {
         put_ip(&mut body, libc::RTA_DST, key.to.address);
     }
     put_word(&mut body, libc::RTA_TABLE, key.table);
     put_word(&mut body, libc::RTA_PRIORITY, key.metric);
-    if let [hop] = via.as_slice() {
-        put_gateway(&mut body, key.to.address, hop.via);
-    }
-    if let (true, Some(index)) = (via.len() <= 1, route.index) {
-        put_word(&mut body, libc::RTA_OIF, index);
-    }
-    if via.len() > 1 {
-        put_nested(&mut body, libc::RTA_MULTIPATH | NESTED, |body| {
-            via.iter().for_each(|hop| put_hop(body, route, hop));
-        });
+    match hops.as_slice() {
+        [] => {}
+        [hop] => {
+            put_gateway(&mut body, key.to.address, hop.via);
+            put_word(&mut body, libc::RTA_OIF, hop.index);
+        }
+        hops => put_nested(&mut body, libc::RTA_MULTIPATH | NESTED, |body| {
+            hops.iter().for_each(|hop| put_hop(body, route, hop));
+        }),
     }
     if is_new {
         if let Some(source) = route.source {
@@ -214,8 +213,11 @@ fn put_ip(body: &mut Vec<u8>, number: u16, address: IpAddr) {
     }
 }
 
-/// A gateway of the other family goes by another name (RFC 5549).
-fn put_gateway(body: &mut Vec<u8>, to: IpAddr, via: IpAddr) {
+/// A gateway of the other family goes by another name (RFC 8950).
+fn put_gateway(body: &mut Vec<u8>, to: IpAddr, via: Option<IpAddr>) {
+    let Some(via) = via else {
+        return;
+    };
     if to.is_ipv4() == via.is_ipv4() {
         return put_ip(body, libc::RTA_GATEWAY, via);
     }
@@ -228,10 +230,11 @@ fn put_gateway(body: &mut Vec<u8>, to: IpAddr, via: IpAddr) {
 }
 
 /// `struct rtnexthop`, whose length stands where an attribute has its own, and flags and weight where that has its number.
-fn put_hop(body: &mut Vec<u8>, route: &OwnRoute, hop: &Hop) {
+fn put_hop(body: &mut Vec<u8>, route: &OwnRoute, hop: &NextHop) {
     let share = u8::try_from(hop.weight.saturating_sub(1)).unwrap_or(u8::MAX);
-    let flags = if route.on_link { own_route::ON_LINK } else { 0 };
-    let mut value = route.index.unwrap_or(0).to_ne_bytes().to_vec();
+    let is_on_link = route.on_link && hop.via.is_some();
+    let flags = if is_on_link { own_route::ON_LINK } else { 0 };
+    let mut value = hop.index.to_ne_bytes().to_vec();
     put_gateway(&mut value, route.key.to.address, hop.via);
     put(body, u16::from_ne_bytes([flags, share]), &value);
 }
@@ -261,8 +264,7 @@ fn address_header(index: u32, prefix: &Prefix) -> Vec<u8> {
 /// `struct rtmsg`.
 fn route_header(route: &OwnRoute, is_new: bool) -> Vec<u8> {
     let OwnRoute { key, kind, .. } = route;
-    let is_near = *kind == RouteKind::Unicast && route.via.is_empty();
-    let scope = match (key.to.address.is_ipv4(), is_near) {
+    let scope = match (key.to.address.is_ipv4(), route.is_near()) {
         (true, _) if !is_new => SCOPE_NOWHERE,
         (true, true) => SCOPE_LINK,
         (true, false) | (false, _) => SCOPE_UNIVERSE,
@@ -277,7 +279,7 @@ fn route_header(route: &OwnRoute, is_new: bool) -> Vec<u8> {
     let table = u8::try_from(key.table).unwrap_or(0);
     let mut header = vec![family(key.to.address), key.to.length, 0, 0];
     header.extend([table, OURS, scope, kind]);
-    let flags = match route.on_link && route.via.len() == 1 && is_new {
+    let flags = match route.on_link && route.hops.len() == 1 && is_new {
         true => u32::from(own_route::ON_LINK),
         false => 0,
     };

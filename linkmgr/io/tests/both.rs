@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::model::{Hop, PolicyRule, Prefix, ProfileId, RouteKind};
+use config::model::{PolicyRule, Prefix, ProfileId, RouteKind};
 use config::time::Instant;
 use linkmgr::fake::{FakeAddress, FakeKernel};
 use linkmgr::request::AddressRequest;
@@ -19,7 +19,7 @@ use linkmgr::{
 };
 use linkmgr_io::{Monitor, Performer, boot};
 use policy::facts::{Preference, Supplier};
-use policy::links::{AddressPlan, Clients, RouteKey, RoutePlan, Switch};
+use policy::links::{AddressPlan, Clients, HopPlan, RouteKey, RoutePlan, Switch};
 use policy::{LinkId, LinkPlan, LinksPlan};
 
 const INSIDE: &str = "LINNET_TEST_NAMESPACE";
@@ -35,6 +35,8 @@ trait Kernel {
     fn others(&mut self, index: u32, address: &str, is_there: bool);
     /// A second passes, more or less.
     async fn pass(&mut self);
+    /// A link is taken away.
+    fn lose(&mut self, name: &str, index: u32);
 }
 
 struct Real {
@@ -75,6 +77,10 @@ impl Kernel for Real {
     async fn pass(&mut self) {
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
+
+    fn lose(&mut self, name: &str, _index: u32) {
+        ip(&format!("link del {name}"));
+    }
 }
 
 impl Kernel for FakeKernel {
@@ -100,6 +106,10 @@ impl Kernel for FakeKernel {
 
     async fn pass(&mut self) {
         self.handle_timeout(NOW + Duration::from_secs(1));
+    }
+
+    fn lose(&mut self, _name: &str, index: u32) {
+        self.remove_link(index, NOW);
     }
 }
 
@@ -239,7 +249,11 @@ impl<K: Kernel> Machine<K> {
                     (!is_local).then(|| format!("{address:?}"))
                 }
                 KernelEvent::OwnRoute(mut route) => {
-                    route.index = route.index.map(|_| 0);
+                    let place = |of: u32| if of == index { 0 } else { 1 };
+                    for hop in &mut route.hops {
+                        hop.index = place(hop.index);
+                    }
+                    route.hops.sort();
                     Some(format!("{route:?}"))
                 }
                 KernelEvent::Rule(rule) => Some(format!("{rule:?}")),
@@ -306,9 +320,9 @@ fn key(table: u32, to: &str, metric: u32) -> RouteKey {
 }
 
 fn through(via: &[&str]) -> RoutePlan {
-    let hop = |via: &&str| Hop {
-        via: via.parse().unwrap(),
+    let hop = |via: &&str| HopPlan {
         weight: 2,
+        ..HopPlan::through(via.parse().unwrap())
     };
     RoutePlan {
         supplier: None,
@@ -370,6 +384,8 @@ fn full() -> LinkPlan {
             through(&["2001:db8::6", "2001:db8::7"]),
         ),
         (key(254, "2001:db8:7::/48", 9), blackhole),
+        // RFC 8950.
+        (key(254, "10.5.0.0/16", 7), through(&["fe80::1"])),
         // Nobody leads there.
         (key(254, "10.9.0.0/16", 9), through(&["198.51.100.1"])),
     ];
@@ -457,6 +473,10 @@ async fn story<K: Kernel>(mut machine: Machine<K>) -> Vec<Vec<String>> {
     machine.apply(wanted).await;
     parts.push(machine.asked_since(before));
 
+    for part in over_two_links(&mut machine).await {
+        parts.push(part);
+    }
+
     // What others need stays up: that they do not is to be heard first.
     machine.kernel.others(index, "192.0.2.77/24", false);
     machine.drive().await;
@@ -467,6 +487,87 @@ async fn story<K: Kernel>(mut machine: Machine<K>) -> Vec<Vec<String>> {
     for promotes in [0, 1] {
         parts.push(machine.end_of_an_address(promotes).await);
     }
+    parts
+}
+
+/// Routes over two links, and what becomes of them when one goes down, loses its address, is left out and is gone.
+async fn over_two_links<K: Kernel>(machine: &mut Machine<K>) -> Vec<Vec<String>> {
+    let (home, wan) = (machine.id("home0"), machine.id("wan0"));
+    let before = machine.sent.len();
+    let hop = |via: &str, link, weight| HopPlan {
+        link,
+        weight,
+        ..HopPlan::through(via.parse().unwrap())
+    };
+    let by = |ways: &[HopPlan]| RoutePlan {
+        via: ways.to_vec(),
+        ..through(&[])
+    };
+    let wanted = |ways4: &[HopPlan], ways6: &[HopPlan]| {
+        let mut first = LinkPlan {
+            addresses: [
+                (prefix("192.0.2.10/24"), lasting()),
+                (prefix("2001:db8::10/64"), lasting()),
+            ]
+            .into(),
+            routes: BTreeMap::new(),
+            switches: BTreeMap::new(),
+            mtu: None,
+            ..full()
+        };
+        first.routes.insert(key(254, "0.0.0.0/0", 100), by(ways4));
+        first.routes.insert(key(254, "::/0", 100), by(ways6));
+        let second = LinkPlan {
+            name: "wan0".into(),
+            addresses: [
+                (prefix("198.51.100.10/24"), lasting()),
+                (prefix("2001:db8:8::10/64"), lasting()),
+            ]
+            .into(),
+            routes: BTreeMap::new(),
+            ..first.clone()
+        };
+        LinksPlan {
+            links: [(home, first), (wan, second)].into(),
+            ..LinksPlan::default()
+        }
+    };
+    let one4 = hop("192.0.2.1", None, 3);
+    let one6 = hop("2001:db8::1", None, 3);
+    let both4 = [one4, hop("198.51.100.1", Some(wan), 1)];
+    let both6 = [one6, hop("2001:db8:8::1", Some(wan), 1)];
+    let mut parts = Vec::new();
+    machine.apply(wanted(&both4, &both6)).await;
+    parts.push(machine.tables().await);
+    let settled = machine.sent.len();
+    machine.restart().await;
+    machine.apply(wanted(&both4, &both6)).await;
+    parts.push(machine.asked_since(settled));
+
+    // One leaves, and comes back, each in one request for each family.
+    for ways in [(&both4[..1], &both6[..1]), (&both4[..], &both6[..])] {
+        let settled = machine.sent.len();
+        machine.apply(wanted(ways.0, ways.1)).await;
+        parts.push(machine.tables().await);
+        parts.push(machine.asked_since(settled));
+        assert_eq!(
+            machine.sent.len() - settled,
+            2,
+            "{:?}",
+            &machine.sent[settled..]
+        );
+    }
+
+    // The link goes: IPv4 routes go whole, IPv6 ones go on. What was planned is asked for again, and is refused.
+    machine.kernel.lose("wan0", wan.index);
+    machine.drive().await;
+    machine.apply(wanted(&both4[..1], &both6[..1])).await;
+    parts.push(machine.tables().await);
+    let settled = machine.sent.len();
+    machine.restart().await;
+    machine.apply(wanted(&both4[..1], &both6[..1])).await;
+    parts.push(machine.asked_since(settled));
+    assert!(machine.sent.len() > before);
     parts
 }
 
@@ -510,7 +611,10 @@ async fn compare() {
     for line in [
         "link set lo up",
         "link add home0 type veth peer name peer0",
+        "link add wan0 type veth peer name peer1",
         "link set home0 addrgenmode none",
+        "link set wan0 addrgenmode none",
+        "link set peer1 up",
         "link set peer0 up",
     ] {
         ip(line);
@@ -520,13 +624,15 @@ async fn compare() {
         performer: Performer::open().unwrap(),
     };
     let mut fake = FakeKernel::default();
-    fake.put_link(LinkMessage {
-        index: 7,
-        name: "home0".into(),
-        kind: "veth".into(),
-        mtu: 1500,
-        ..LinkMessage::default()
-    });
+    for (index, name) in [(7, "home0"), (8, "wan0")] {
+        fake.put_link(LinkMessage {
+            index,
+            name: name.into(),
+            kind: "veth".into(),
+            mtu: 1500,
+            ..LinkMessage::default()
+        });
+    }
     let boot = boot().unwrap();
     let on_fake = story(Machine::start(fake, boot.clone()).await).await;
     let on_real = story(Machine::start(real, boot).await).await;

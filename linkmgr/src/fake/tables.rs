@@ -1,5 +1,7 @@
 //! How do the tables of the fake kernel change? With the conditions and the consequences that the real ones have.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 type Done = Result<(), i32>;
@@ -23,13 +25,10 @@ impl FakeKernel {
         let was_up = self.link_by_index.get(&index).ok_or(ENODEV)?.admin_up;
         if was_up && !up {
             // IPv4 routes go without a word, IPv6 addresses and routes with one.
-            let is_here = |route: &OwnRoute| route.index == Some(index);
-            self.drop_routes(
-                |route| is_here(route) && route.key.to.address.is_ipv4(),
-                now,
-                false,
-            );
-            self.drop_routes(is_here, now, true);
+            let goes = self.goes_with(index);
+            let is_ipv4 = |route: &OwnRoute| route.key.to.address.is_ipv4();
+            self.drop_routes(|route| goes(route) && is_ipv4(route), now, false);
+            self.drop_routes(&goes, now, true);
             let gone = self
                 .addresses
                 .extract_if(.., |(of, it)| *of == index && it.prefix.address.is_ipv6());
@@ -131,8 +130,9 @@ impl FakeKernel {
             .iter()
             .any(|(of, it)| *of == index && it.prefix.address.is_ipv4());
         if gone.iter().any(|it| it.address.is_ipv4()) && !has_ipv4 {
+            let goes = self.goes_with(index);
             self.drop_routes(
-                |route| route.index == Some(index) && route.key.to.address.is_ipv4(),
+                |route| goes(route) && route.key.to.address.is_ipv4(),
                 now,
                 false,
             );
@@ -154,6 +154,21 @@ impl FakeKernel {
                     route.route.source = None;
                 }
             }
+        }
+    }
+
+    /// Returns whether a route goes when this link has lost what routes need: it does when no other of its links has it.
+    fn goes_with(&self, index: u32) -> impl Fn(&OwnRoute) -> bool + use<> {
+        let up = self.link_by_index.values().filter(|link| link.admin_up);
+        let up: BTreeSet<u32> = up.map(|link| link.index).collect();
+        let ipv4 = self.addresses.iter();
+        let ipv4 = ipv4.filter(|(_, it)| it.prefix.address.is_ipv4());
+        let ipv4: BTreeSet<u32> = ipv4.map(|(of, _)| *of).collect();
+        move |route| {
+            let is_ipv4 = route.key.to.address.is_ipv4();
+            let lives = |of: u32| up.contains(&of) && (!is_ipv4 || ipv4.contains(&of));
+            let mut others = route.hops.iter().filter(|hop| hop.index != index);
+            route.leaves_by(index) && !others.any(|hop| lives(hop.index))
         }
     }
 
@@ -198,27 +213,27 @@ impl FakeKernel {
     }
 
     fn check_route(&self, route: &OwnRoute) -> Done {
-        let Some(index) = route.index else {
-            return Ok(());
-        };
-        let link = self.link_by_index.get(&index).ok_or(ENODEV)?;
-        if !link.admin_up {
-            return Err(ENETDOWN);
+        for hop in &route.hops {
+            let link = self.link_by_index.get(&hop.index).ok_or(ENODEV)?;
+            if !link.admin_up {
+                return Err(ENETDOWN);
+            }
         }
-        let reaches = |via: IpAddr| {
+        let reaches = |index: u32, via: IpAddr| {
             let is_near = |(of, it): &(u32, FakeAddress)| {
                 *of == index && !it.no_prefix_route && contains(&it.prefix, via)
             };
             let is_on_link = |it: &FakeRoute| {
                 let it = &it.route;
-                it.index == Some(index) && it.via.is_empty() && contains(&it.key.to, via)
+                it.is_near() && it.leaves_by(index) && contains(&it.key.to, via)
             };
             let is_local = matches!(via, IpAddr::V6(v6) if v6.is_unicast_link_local());
             is_local
                 || self.addresses.iter().any(is_near)
                 || self.route_by_key.values().any(is_on_link)
         };
-        if !route.on_link && !route.via.iter().all(|hop| reaches(hop.via)) {
+        let mut hops = route.hops.iter();
+        if !route.on_link && !hops.all(|hop| hop.via.is_none_or(|via| reaches(hop.index, via))) {
             return Err(match route.key.to.address.is_ipv4() {
                 true => ENETUNREACH,
                 false => EHOSTUNREACH,

@@ -19,6 +19,17 @@ pub(crate) struct Own {
     rules: BTreeSet<PolicyRule>,
 }
 
+/// What a link has lost, so that routes go with it.
+#[derive(Clone, Copy)]
+pub(super) enum Loss<'a> {
+    /// Itself.
+    Link,
+    /// That it is up. Whether others live says the function, for IPv4 or IPv6.
+    Up(&'a dyn Fn(u32, bool) -> bool),
+    /// Its last IPv4 address.
+    Ipv4(&'a dyn Fn(u32, bool) -> bool),
+}
+
 /// A route, and until when it stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ObservedRoute {
@@ -41,12 +52,16 @@ impl Own {
         self.route_by_key.insert(route.route.key, route);
     }
 
-    /// Removes a route; one that has taken its place on another link stays.
+    /// Removes a route, or one of the ways of an IPv6 one; one that has taken its place on another link stays.
     pub(super) fn remove(&mut self, gone: &OwnRoute) {
-        let is_same = |there: &ObservedRoute| {
-            let there = &there.route;
-            there.index == gone.index && there.via == gone.via
-        };
+        if let Some(there) = self.route_by_key.get_mut(&gone.key)
+            && let ([lost], true) = (gone.hops.as_slice(), gone.key.to.address.is_ipv6())
+            && there.route.hops.len() > 1
+        {
+            let hops = &mut there.route.hops;
+            return hops.retain(|hop| (hop.index, hop.via) != (lost.index, lost.via));
+        }
+        let is_same = |there: &ObservedRoute| there.route.hops == gone.hops;
         if self.route_by_key.get(&gone.key).is_some_and(is_same) {
             self.route_by_key.remove(&gone.key);
         }
@@ -65,11 +80,33 @@ impl Own {
         self.rules.remove(rule);
     }
 
-    /// Removes the routes of a link, or its IPv4 ones only; returns which.
-    pub(super) fn clear(&mut self, index: u32, ipv4_only: bool) -> Vec<RouteKey> {
+    /// Removes the routes that go with a link; returns which.
+    pub(super) fn clear(&mut self, index: u32, loss: Loss<'_>) -> Vec<RouteKey> {
         self.take_where(|route| {
-            route.index == Some(index) && (!ipv4_only || route.key.to.address.is_ipv4())
+            let is_ipv4 = route.key.to.address.is_ipv4();
+            let mut others = route.hops.iter().filter(|hop| hop.index != index);
+            route.leaves_by(index)
+                && match loss {
+                    // Of several links the kernel marks one dead to the route, until it is up again.
+                    Loss::Link => is_ipv4 || others.next().is_none(),
+                    Loss::Up(lives) => !others.any(|hop| lives(hop.index, is_ipv4)),
+                    Loss::Ipv4(lives) => is_ipv4 && !others.any(|hop| lives(hop.index, true)),
+                }
         })
+    }
+
+    /// Follows that an IPv6 route over several links has lost those of a link that is gone; returns which.
+    pub(super) fn thin_out(&mut self, index: u32) -> Vec<RouteKey> {
+        let mut touched = Vec::new();
+        for (key, route) in &mut self.route_by_key {
+            let hops = &mut route.route.hops;
+            let before = hops.len();
+            hops.retain(|hop| hop.index != index);
+            if hops.len() != before {
+                touched.push(*key);
+            }
+        }
+        touched
     }
 
     /// Whether a route has this preferred source address.

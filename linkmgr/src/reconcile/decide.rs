@@ -6,14 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use config::model::{Hop, PolicyRule, Prefix, RouteKind};
+use config::model::{PolicyRule, Prefix, RouteKind};
 use config::time::Instant;
 use policy::facts::{Preference, Supplier};
-use policy::links::{AddressPlan, RouteKey, RoutePlan};
+use policy::links::{AddressPlan, HopPlan, RouteKey, RoutePlan};
 use policy::{LinkId, LinkPlan, LinksPlan};
 
 use crate::journal::{Journal, Value};
-use crate::kernel::{OURS, OwnRoute, Usability};
+use crate::kernel::{NextHop, OURS, OwnRoute, Usability};
 use crate::observed::{Observed, ObservedAddress, ObservedRoute};
 use crate::request::{AddressRequest, KernelRequest};
 use crate::status::{Item, ItemState, Setting, StopLevel};
@@ -134,16 +134,20 @@ impl View<'_> {
         let Some(plan) = self.plan.filter(|plan| !plan.held.is_empty()) else {
             return false;
         };
-        let index = match item {
-            Item::Setting(index, _) | Item::Address(index, _) => Some(*index),
-            Item::Route(key) if self.planned_route(key).is_none() => {
-                let route = self.observed.own().route(key);
-                route.and_then(|route| route.route.index)
-            }
-            Item::Route(_) | Item::Rule(_) => None,
+        let is_on_held = |index: u32| {
+            let id = self.id_by_index.get(&index);
+            id.is_some_and(|id| plan.held.contains(id))
         };
-        let id = index.and_then(|index| self.id_by_index.get(&index));
-        self.stopping != Some(StopLevel::Clean) && id.is_some_and(|id| plan.held.contains(id))
+        let is_held = match item {
+            Item::Setting(index, _) | Item::Address(index, _) => is_on_held(*index),
+            Item::Route(key) if self.planned_route(key).is_none() => {
+                let route = self.observed.own().route(key).into_iter();
+                let mut hops = route.flat_map(|route| &route.route.hops);
+                hops.any(|hop| is_on_held(hop.index))
+            }
+            Item::Route(_) | Item::Rule(_) => false,
+        };
+        self.stopping != Some(StopLevel::Clean) && is_held
     }
 
     /// The link's plan, unless everything is to go.
@@ -346,7 +350,7 @@ impl View<'_> {
         match (planned, observed) {
             (None, None) => Decision::Nothing,
             (None, Some(ObservedRoute { route, .. })) if is_ours => {
-                if self.may_come_back(item, route.index) {
+                if self.may_come_back(item, route.index()) {
                     return Decision::Wait(ItemState::Waiting);
                 }
                 Decision::Ask(Ask {
@@ -368,7 +372,8 @@ impl View<'_> {
                         false => ItemState::Adopted,
                     });
                 }
-                if route.index.is_some() && !self.is_or_will_be_up(id.index) {
+                let mut hops = route.hops.iter();
+                if !hops.all(|hop| self.is_or_will_be_up(hop.index)) {
                     return Decision::Wait(ItemState::LinkDown);
                 }
                 let request = match observed {
@@ -397,17 +402,24 @@ impl View<'_> {
 
     fn own_route(&self, index: u32, key: RouteKey, planned: &RoutePlan) -> OwnRoute {
         let is_ipv6 = key.to.address.is_ipv6();
-        let mut via = planned.via.clone();
-        if let [Hop { weight, .. }] = via.as_mut_slice() {
+        let hop = |hop: &HopPlan| NextHop {
+            index: hop.link.map_or(index, |link| link.index),
+            via: hop.via,
+            weight: hop.weight,
+        };
+        let mut hops: Vec<NextHop> = planned.via.iter().map(hop).collect();
+        if hops.is_empty() && planned.kind == RouteKind::Unicast {
+            hops.push(NextHop::only(index, None));
+        }
+        if let [NextHop { weight, .. }] = hops.as_mut_slice() {
             *weight = 1;
         }
-        via.sort();
+        hops.sort();
         OwnRoute {
             key,
-            index: (planned.kind == RouteKind::Unicast).then_some(index),
             kind: planned.kind,
-            on_link: planned.on_link && !via.is_empty(),
-            via,
+            on_link: planned.on_link && hops.iter().any(|hop| hop.via.is_some()),
+            hops,
             source: planned.source,
             mtu: planned.mtu,
             preference: match is_ipv6 {

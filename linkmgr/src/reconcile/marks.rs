@@ -279,7 +279,7 @@ impl View<'_> {
             Item::Setting(index, _) | Item::Address(index, _) => *index,
             Item::Route(key) => {
                 let planned = self.planned_route(key).map(|(id, _)| id.index);
-                let there = || self.observed.own().route(key)?.route.index;
+                let there = || self.observed.own().route(key)?.route.index();
                 planned.or_else(there).unwrap_or(0)
             }
             Item::Rule(_) => 0,

@@ -39,7 +39,7 @@ impl LinkManager {
         let own = self.observed.own();
         let is_here = |key: &RouteKey| {
             let route = own.route(key);
-            route.is_some_and(|route| route.route.index == Some(link.index))
+            route.is_some_and(|route| route.route.leaves_by(link.index))
         };
         let there: Vec<RouteKey> = own.keys().filter(is_here).collect();
         // What is under way is written down, and nobody has seen it.

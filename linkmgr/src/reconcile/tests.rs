@@ -13,10 +13,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::model::{Hop, PolicyRule, Prefix, ProfileId, RouteKind};
+use config::model::{PolicyRule, Prefix, ProfileId, RouteKind};
 use config::time::Instant;
 use policy::facts::Preference;
-use policy::links::{AddressPlan, Clients, RouteKey, RoutePlan};
+use policy::links::{AddressPlan, Clients, HopPlan, RouteKey, RoutePlan};
 use policy::{LinkId, LinkPlan, LinksPlan};
 
 use crate::fake::FakeKernel;
@@ -187,10 +187,7 @@ fn key(to: &str, metric: u32) -> RouteKey {
 }
 
 fn through(via: &str) -> RoutePlan {
-    let via = (!via.is_empty()).then(|| Hop {
-        via: via.parse().unwrap(),
-        weight: 1,
-    });
+    let via = (!via.is_empty()).then(|| HopPlan::through(via.parse().unwrap()));
     RoutePlan {
         supplier: None,
         kind: RouteKind::Unicast,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::links::{LinkPlan, LinksPlan, Uplink};
+use crate::links::{HopPlan, LinkPlan, LinksPlan, Uplink};
 
 /// So many addresses and routes of a link are told.
 const TOLD: usize = 8;
@@ -35,7 +35,7 @@ pub fn changes(old: &LinksPlan, new: &LinksPlan) -> Vec<String> {
         if before.is_none_or(|before| before.profile != link.profile) {
             changes.push(format!("{name} is set up by profile {}", link.profile));
         }
-        comings_and_goings(before, Some(link), name, &mut changes);
+        comings_and_goings(before, Some(link), name, (old, new), &mut changes);
     }
     for (id, link) in &old.links {
         if !new.links.contains_key(id) && !new.held.contains(id) {
@@ -61,13 +61,22 @@ pub fn changes(old: &LinksPlan, new: &LinksPlan) -> Vec<String> {
     changes
 }
 
+/// Says how a route leaves, with the link's name where it is another one than the plan's.
+fn way(hop: &HopPlan, whole: &LinksPlan) -> String {
+    let via = hop.via.map(|via| format!(" via {via}"));
+    let link = hop.link.and_then(|id| whole.links.get(&id));
+    let link = link.map(|link| format!(" on {}", link.name));
+    via.into_iter().chain(link).collect()
+}
+
 fn comings_and_goings(
     before: Option<&LinkPlan>,
     after: Option<&LinkPlan>,
     name: &str,
+    (before_whole, after_whole): (&LinksPlan, &LinksPlan),
     changes: &mut Vec<String>,
 ) {
-    let things = |plan: Option<&LinkPlan>| -> BTreeMap<String, String> {
+    let things = |plan: Option<&LinkPlan>, whole: &LinksPlan| -> BTreeMap<String, String> {
         let Some(plan) = plan else {
             return BTreeMap::new();
         };
@@ -79,10 +88,10 @@ fn comings_and_goings(
             (format!("address {prefix}"), by)
         });
         let routes = plan.routes.iter().map(|(key, route)| {
-            let via: Vec<String> = route.via.iter().map(|hop| hop.via.to_string()).collect();
-            let via = match via.as_slice() {
+            let hops: Vec<String> = route.via.iter().map(|hop| way(hop, whole)).collect();
+            let via = match hops.as_slice() {
                 [] => String::new(),
-                via => format!(" via {}", via.join(", ")),
+                hops => hops.join(","),
             };
             (format!("route {}{via}", key.to), String::new())
         });
@@ -97,7 +106,7 @@ fn comings_and_goings(
     {
         return;
     }
-    let (old, new) = (things(before), things(after));
+    let (old, new) = (things(before, before_whole), things(after, after_whole));
     let come = new.iter().filter(|(thing, _)| !old.contains_key(*thing));
     let gone = old.keys().filter(|thing| !new.contains_key(*thing));
     let told: Vec<String> = come

@@ -24,8 +24,8 @@ use super::carrier::{self, Held};
 use super::ports;
 use super::uplink::{self, Default};
 use super::{
-    AddressPlan, Clients, LinkPlan, LinksPlan, RouteKey, RoutePlan, Switch, delegate, overlap,
-    supplied, usual_metric,
+    AddressPlan, Clients, HopPlan, LinkPlan, LinksPlan, RouteKey, RoutePlan, Switch, delegate,
+    joint, overlap, supplied, usual_metric,
 };
 use crate::facts::{
     Facts, Family, Forwarding6, LinkFacts, LinkId, Owner, Preference, Supplier, Told,
@@ -143,6 +143,7 @@ pub(crate) fn plan(
         whole.rules.extend(std::mem::take(&mut draft.rules));
         drafts.push(draft);
     }
+    joint::lay(&mut drafts, &mut whole, config, facts, notes);
     delegate::hand_on(&mut drafts, facts, notes);
     overlap::spread(&mut drafts, facts);
     whole.uplinks = uplink::choose(&mut drafts, config, facts, profiles_by_link);
@@ -266,7 +267,8 @@ impl<'a> Draft<'a> {
         for route in self.tunnel.into_iter().flat_map(WireguardSettings::routes) {
             self.add_tunnel_route(&route);
         }
-        for route in &self.network.routes {
+        let own = self.network.routes.iter();
+        for route in own.filter(|route| !route.names_links()) {
             self.add_fixed_route(route);
         }
     }
@@ -304,10 +306,20 @@ impl<'a> Draft<'a> {
     }
 
     fn add_fixed_route(&mut self, said: &Route) {
+        let own = said.via.iter().map(|hop| HopPlan {
+            via: hop.via,
+            link: None,
+            weight: hop.weight,
+        });
+        self.add_said_route(said, own.collect());
+    }
+
+    /// Adds a route of the profile's, by these ways.
+    pub(super) fn add_said_route(&mut self, said: &Route, via: Vec<HopPlan>) {
         let route = RoutePlan {
             supplier: None,
             kind: said.kind,
-            via: said.via.clone(),
+            via,
             on_link: said.on_link,
             source: said.source,
             mtu: said.mtu,

@@ -34,7 +34,18 @@ impl fmt::Display for SeenAt<'_> {
     }
 }
 
+/// The plan that is shown, and who looks at it when.
+#[derive(Clone, Copy)]
+struct Seen<'a> {
+    plan: Option<&'a LinksPlan>,
+    now: Option<Instant>,
+}
+
 fn write_plan(f: &mut fmt::Formatter<'_>, plan: &LinksPlan, now: Option<Instant>) -> fmt::Result {
+    let seen = Seen {
+        plan: Some(plan),
+        now,
+    };
     for made in &plan.made {
         writeln!(
             f,
@@ -44,7 +55,7 @@ fn write_plan(f: &mut fmt::Formatter<'_>, plan: &LinksPlan, now: Option<Instant>
         write_associations(f, made.link.macsec.as_deref())?;
     }
     for link in plan.links.values() {
-        write_link(f, link, now)?;
+        write_link(f, link, seen)?;
     }
     for rule in &plan.rules {
         writeln!(f, "{}", RuleText(rule))?;
@@ -79,11 +90,15 @@ fn write_associations(
 
 impl fmt::Display for LinkPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_link(f, self, None)
+        let seen = Seen {
+            plan: None,
+            now: None,
+        };
+        write_link(f, self, seen)
     }
 }
 
-fn write_link(f: &mut fmt::Formatter<'_>, link: &LinkPlan, now: Option<Instant>) -> fmt::Result {
+fn write_link(f: &mut fmt::Formatter<'_>, link: &LinkPlan, seen: Seen<'_>) -> fmt::Result {
     let state = match link.admin_up {
         Some(true) => "up",
         Some(false) => "down",
@@ -105,10 +120,10 @@ fn write_link(f: &mut fmt::Formatter<'_>, link: &LinkPlan, now: Option<Instant>)
         }
     }
     for (prefix, address) in &link.addresses {
-        writeln!(f, "  {}", AddressText(*prefix, address, now))?;
+        writeln!(f, "  {}", AddressText(*prefix, address, seen.now))?;
     }
     for (key, route) in &link.routes {
-        writeln!(f, "  {}", RouteText(key, route, now))?;
+        writeln!(f, "  {}", RouteText(key, route, link, seen))?;
     }
     match clients(&link.clients).as_slice() {
         [] => Ok(()),
@@ -157,11 +172,11 @@ impl fmt::Display for AddressText<'_> {
     }
 }
 
-struct RouteText<'a>(&'a RouteKey, &'a RoutePlan, Option<Instant>);
+struct RouteText<'a>(&'a RouteKey, &'a RoutePlan, &'a LinkPlan, Seen<'a>);
 
 impl fmt::Display for RouteText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(key, route, now) = self;
+        let Self(key, route, own, seen) = self;
         let kind = match route.kind {
             RouteKind::Unicast => "",
             RouteKind::Blackhole => "blackhole ",
@@ -171,8 +186,16 @@ impl fmt::Display for RouteText<'_> {
         };
         write!(f, "route {kind}{}", key.to)?;
         let several = route.via.len() > 1;
+        let names_links = route.via.iter().any(|hop| hop.link.is_some());
         for hop in &route.via {
-            write!(f, " via {}", hop.via)?;
+            if let Some(via) = hop.via {
+                write!(f, " via {via}")?;
+            }
+            let other = hop.link.zip(seen.plan);
+            let other = other.and_then(|(id, plan)| plan.links.get(&id));
+            if names_links {
+                write!(f, " dev {}", other.unwrap_or(own).name)?;
+            }
             if several {
                 write!(f, " weight {}", hop.weight)?;
             }
@@ -195,7 +218,7 @@ impl fmt::Display for RouteText<'_> {
             Preference::Medium => {}
             Preference::High => f.write_str(" pref high")?,
         }
-        ends(f, "", route.valid_until, *now)?;
+        ends(f, "", route.valid_until, seen.now)?;
         by(f, route.supplier)
     }
 }

@@ -4,10 +4,10 @@ use std::cmp::Reverse;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use config::model::{Hop, Ipv4llMode, PolicyRule, Prefix, Privacy, RaUse, RouteKind};
+use config::model::{Ipv4llMode, PolicyRule, Prefix, Privacy, RaUse, RouteKind};
 
 use super::make::{Draft, IPV6_MTU, MAIN};
-use super::{AddressPlan, RoutePlan, Switch};
+use super::{AddressPlan, HopPlan, RoutePlan, Switch};
 use crate::facts::{Facts, LinkId, SuppliedRoute, Supplier, Supply};
 
 /// The least MTU that is taken of DHCPv4: every host can take packets of this size (RFC 791 §3.1), and servers that name
@@ -115,7 +115,7 @@ fn routes(draft: &mut Draft<'_>, supplier: Supplier, supply: &Supply) {
         if !is_taken || is_made_by_kernel(draft, route) {
             continue;
         }
-        let hop = route.via.map(|via| Hop { via, weight: 1 });
+        let hop = route.via.map(HopPlan::through);
         let plan = RoutePlan {
             supplier: Some(supplier),
             kind: RouteKind::Unicast,
@@ -216,7 +216,7 @@ fn sources(draft: &mut Draft<'_>, supply: &Supply) {
             let plan = RoutePlan {
                 supplier: Some(Supplier::Ra),
                 kind: RouteKind::Unicast,
-                via: vec![Hop { via, weight: 1 }],
+                via: vec![HopPlan::through(via)],
                 on_link: false,
                 source: None,
                 mtu: None,

@@ -21,6 +21,7 @@ use crate::{Facts, LinkFacts, LinkId, LinksPlan, plan};
 mod changes;
 mod delegated;
 mod dns;
+mod joint;
 mod model;
 mod ports;
 mod routers;
@@ -118,10 +119,7 @@ fn fixed_route(to: &str, via: &[&str]) -> Route {
         kind: RouteKind::Unicast,
         via: via
             .iter()
-            .map(|via| Hop {
-                via: via.parse().unwrap(),
-                weight: 1,
-            })
+            .map(|via| Hop::through(via.parse().unwrap()))
             .collect(),
         on_link: false,
         metric: None,

@@ -105,6 +105,8 @@ pub struct UplinkCandidate {
     pub is_fixed: bool,
     /// Whether it had the default route before.
     pub is_current: bool,
+    /// The link by whose default route packets leave here too, when that is one route over several links.
+    pub shares: Option<LinkId>,
 }
 
 /// By what one link comes before another.
@@ -129,6 +131,8 @@ pub enum UplinkRule {
     First,
     /// Its metric, or the other's, is written down or somebody else's, and it is the lower one.
     Fixed,
+    /// Both have it: it is one route over several links.
+    Shared,
 }
 
 impl UplinkRule {
@@ -144,6 +148,7 @@ impl UplinkRule {
             Self::Current => "current",
             Self::First => "first",
             Self::Fixed => "fixed",
+            Self::Shared => "shared",
         }
     }
 }
@@ -178,6 +183,7 @@ impl fmt::Display for Uplink {
             ),
             UplinkRule::Current => write!(f, "it had it before, and {} is no better", next.name),
             UplinkRule::First => write!(f, "{} is no better, and came later", next.name),
+            UplinkRule::Shared => write!(f, "it shares it with {}", next.name),
             UplinkRule::Fixed => {
                 let fixed = if first.is_fixed { first } else { next };
                 write!(
@@ -207,9 +213,11 @@ pub(super) fn choose(
     profiles_by_link: &BTreeMap<LinkId, ProfileId>,
 ) -> Uplinks {
     let mut choose = |family| {
+        let shared = shared(drafts, family);
         let mut candidates = candidates(drafts, config, facts, profiles_by_link, family);
         candidates.sort_by_key(UplinkCandidate::place);
         rank(&mut candidates, drafts, family);
+        share(&mut candidates, &shared, family, facts);
         candidates.sort_by_key(|candidate| (!candidate.up, candidate.metric));
         let first = candidates.first()?;
         Some(Uplink {
@@ -272,6 +280,7 @@ fn candidates(
         metric: own_metric,
         is_fixed,
         is_current: current == Some(id),
+        shares: None,
     };
     let mut found = Vec::new();
     for draft in drafts {
@@ -294,8 +303,10 @@ fn candidates(
             found.push(candidate);
         }
     }
+    // What is seen of a route of ours on its other links is no route of others.
+    let shared: BTreeSet<LinkId> = shared(drafts, family).into_keys().collect();
     for (id, link) in facts.links.iter().filter(|(_, link)| !link.loopback) {
-        let Some(metric) = observed(link) else {
+        let Some(metric) = observed(link).filter(|_| !shared.contains(id)) else {
             continue;
         };
         if found.iter().all(|found| found.link != *id) {
@@ -303,6 +314,52 @@ fn candidates(
         }
     }
     found
+}
+
+/// Returns the links that default routes of other links leave by too, and whose these are.
+fn shared(drafts: &[Draft<'_>], family: Family) -> BTreeMap<LinkId, LinkId> {
+    let mut first_by_link = BTreeMap::new();
+    for draft in drafts {
+        let its = draft.defaults.iter();
+        let its = its.filter(|default| default.family == family);
+        for link in its.flat_map(|default| &default.route.via) {
+            if let Some(link) = link.link {
+                first_by_link.entry(link).or_insert(draft.id);
+            }
+        }
+    }
+    first_by_link
+}
+
+/// Puts the other links of a route right behind the first.
+fn share(
+    candidates: &mut Vec<UplinkCandidate>,
+    shared: &BTreeMap<LinkId, LinkId>,
+    family: Family,
+    facts: &Facts,
+) {
+    for (id, first) in shared {
+        let first = candidates.iter().find(|it| it.link == *first);
+        let (Some(first), Some(link)) = (first.cloned(), facts.links.get(id)) else {
+            continue;
+        };
+        let shares = Some(first.link);
+        match candidates.iter_mut().find(|it| it.link == *id) {
+            Some(own) if own.metric > first.metric => {
+                (own.metric, own.is_fixed, own.shares) = (first.metric, first.is_fixed, shares);
+            }
+            Some(_) => {}
+            None => candidates.push(UplinkCandidate {
+                link: *id,
+                name: Arc::clone(&link.name),
+                up: link.up,
+                reach: facts.reach(*id, family),
+                is_current: false,
+                shares,
+                ..first
+            }),
+        }
+    }
 }
 
 /// Returns the higher of both; a metric without room above it keeps nobody down.
@@ -368,6 +425,8 @@ fn above(own: u32, floor: Option<u32>) -> u32 {
 fn rule(first: &UplinkCandidate, next: &UplinkCandidate) -> UplinkRule {
     if first.up != next.up {
         UplinkRule::Up
+    } else if next.shares == Some(first.link) {
+        UplinkRule::Shared
     } else if first.place() > next.place() {
         UplinkRule::Fixed
     } else if first.doubted != next.doubted {

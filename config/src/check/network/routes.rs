@@ -43,16 +43,30 @@ fn route(span: &Span, said: &Table, findings: &mut Findings<'_>) -> Option<Route
         let Some(hop) = hop(text, findings) else {
             continue;
         };
-        if let Some(to) = to {
-            same_family(to, hop.via, "a neighbour", text, findings);
+        // An IPv4 packet may go through an IPv6 neighbour (RFC 8950), not the other way round.
+        if let (Some(to), Some(IpAddr::V4(neighbour))) = (to, hop.via) {
+            same_family(to, neighbour.into(), "a neighbour", text, findings);
         }
-        if via.iter().any(|other| other.via == hop.via) {
-            let message = format!("{} is there twice", hop.via);
+        if via
+            .iter()
+            .any(|other| (other.via, &other.link) == (hop.via, &hop.link))
+        {
+            let message = format!("{} is there twice", way(&hop));
             let help = Some("write its share once, as \"10.8.0.1 weight 2\"".to_owned());
             findings.error(Some(text.span()), message, help);
         } else {
             via.push(hop);
         }
+    }
+    if let Some(to) = to.filter(|to| to.address.is_ipv6() && via.len() > 1)
+        && let Some(hop) = via.iter().find(|hop| hop.via.is_none())
+    {
+        let message = format!(
+            "{to} is IPv6, and there the kernel takes several ways only where each has a neighbour: {} has none",
+            way(hop)
+        );
+        let help = Some("name its neighbour, as \"fe80::1 link wan0\"".to_owned());
+        findings.error(said.key("via"), message, help);
     }
     if kind != RouteKind::Unicast && (said.key("via").is_some() || said.key("source").is_some()) {
         let message =
@@ -94,37 +108,69 @@ fn same_family(to: Prefix, other: IpAddr, what: &str, text: &Text, findings: &mu
     findings.error(Some(text.span()), message, Some(help));
 }
 
-/// Reads `192.0.2.1` or `192.0.2.1 weight 2`.
-fn hop(text: &Text, findings: &mut Findings<'_>) -> Option<Hop> {
-    let said = text.get_ref();
-    let words: Vec<&str> = said.split_whitespace().collect();
-    let (address, weight) = match words.as_slice() {
-        [address] => (*address, Some(1)),
-        [address, "weight", weight] => {
-            let weight = weight.parse().ok();
-            (*address, weight.filter(|weight| WEIGHTS.contains(weight)))
-        }
-        _ => (said.as_str(), Some(1)),
-    };
-    let read = address.parse::<IpAddr>().ok();
-    let Some(via) = read.filter(|address| !address.is_unspecified()) else {
-        let help = Some("write an address, as 10.8.0.1".to_owned());
-        findings.error(Some(text.span()), "this is not an IP address", help);
-        return None;
-    };
-    if weight.is_none() {
-        let message = format!(
-            "a share is a whole number from {} to {}",
-            WEIGHTS.start(),
-            WEIGHTS.end()
-        );
-        let help = Some(format!("write {via} weight 2"));
-        findings.error(Some(text.span()), message, help);
+/// How somebody would write a way, without its share.
+fn way(hop: &Hop) -> String {
+    match (hop.via, &hop.link) {
+        (Some(via), Some(link)) => format!("{via} link {link}"),
+        (Some(via), None) => via.to_string(),
+        (None, Some(link)) => format!("link {link}"),
+        (None, None) => String::new(),
     }
-    Some(Hop {
-        via,
-        weight: weight?,
-    })
+}
+
+/// Reads `192.0.2.1`, `link wan0` or `192.0.2.1 link wan0`, each with or without `weight 2`.
+fn hop(text: &Text, findings: &mut Findings<'_>) -> Option<Hop> {
+    let mut words = text.get_ref().split_whitespace().peekable();
+    let mut hop = Hop {
+        via: None,
+        link: None,
+        weight: 1,
+    };
+    if let Some(address) = words.next_if(|word| !matches!(*word, "link" | "weight")) {
+        let read = address.parse::<IpAddr>().ok();
+        let Some(via) = read.filter(|address| !address.is_unspecified()) else {
+            let help = Some("write an address, as 10.8.0.1".to_owned());
+            findings.error(Some(text.span()), "this is not an IP address", help);
+            return None;
+        };
+        hop.via = Some(via);
+    }
+    if words.next_if_eq(&"link").is_some() {
+        let name = words
+            .next()
+            .filter(|name| super::super::kind::name_fault(name).is_none());
+        let Some(name) = name else {
+            let help =
+                Some("write a link's name behind `link`, as \"10.8.0.1 link wan0\"".to_owned());
+            findings.error(Some(text.span()), "this is not a link's name", help);
+            return None;
+        };
+        hop.link = Some(name.into());
+    }
+    if words.next_if_eq(&"weight").is_some() {
+        let weight = words.next().and_then(|weight| weight.parse().ok());
+        let Some(weight) = weight.filter(|weight| WEIGHTS.contains(weight)) else {
+            let message = format!(
+                "a share is a whole number from {} to {}",
+                WEIGHTS.start(),
+                WEIGHTS.end()
+            );
+            let help = Some(format!("write {} weight 2", way(&hop)));
+            findings.error(Some(text.span()), message, help);
+            return None;
+        };
+        hop.weight = weight;
+    }
+    if words.next().is_some() || hop.via.is_none() && hop.link.is_none() {
+        let help = "write an address, a link or both, and then its share, as \"10.8.0.1 link wan0 weight 2\"";
+        findings.error(
+            Some(text.span()),
+            "this is no way that a route could take",
+            Some(help.to_owned()),
+        );
+        return None;
+    }
+    Some(hop)
 }
 
 fn rule(span: &Span, said: &Table, findings: &mut Findings<'_>) -> Vec<PolicyRule> {

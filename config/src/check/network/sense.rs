@@ -104,16 +104,18 @@ fn near(said: &Table, network: &NetworkSettings, route: &Route, findings: &mut F
     if route.on_link {
         return;
     }
-    for hop in &route.via {
-        let is_ipv4 = hop.via.is_ipv4();
-        let is_link_local = matches!(hop.via, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    // Which networks are on other links is said elsewhere, if anywhere.
+    let here = route.via.iter().filter(|hop| hop.link.is_none());
+    for via in here.filter_map(|hop| hop.via) {
+        let is_ipv4 = via.is_ipv4();
+        let is_link_local = matches!(via, IpAddr::V6(v6) if v6.is_unicast_link_local());
         let own: Vec<&Prefix> = network
             .addresses
             .iter()
             .filter(|own| own.address.is_ipv4() == is_ipv4)
             .collect();
-        if own.iter().any(|own| own.address == hop.via) {
-            let message = format!("{} is the link's own address", hop.via);
+        if own.iter().any(|own| own.address == via) {
+            let message = format!("{via} is the link's own address");
             let help = Some("name the router's".to_owned());
             findings.error(said.key("via"), message, help);
             continue;
@@ -124,16 +126,15 @@ fn near(said: &Table, network: &NetworkSettings, route: &Route, findings: &mut F
         }
         let is_on_link = |other: &Route| {
             let is_plain = other.via.is_empty() && other.kind == RouteKind::Unicast;
-            is_plain && other.to != route.to && other.to.contains(hop.via)
+            is_plain && other.to != route.to && other.to.contains(via)
         };
-        let is_in = |own: &&Prefix| own.length < own.host_length() && own.contains(hop.via);
+        let is_in = |own: &&Prefix| own.length < own.host_length() && own.contains(via);
         if own.iter().any(is_in) || network.routes.iter().any(is_on_link) {
             continue;
         }
         let networks: Vec<String> = own.iter().map(|own| own.network().to_string()).collect();
         let message = format!(
-            "{} is not on the link: the addresses are in {}",
-            hop.via,
+            "{via} is not on the link: the addresses are in {}",
             networks.join(", ")
         );
         let help = Some(

@@ -336,7 +336,7 @@ pub(super) const KEYS: &[Key] = &[
         "via",
         Syntax::OneOrMore(Form::Hop),
         None,
-        "The neighbours that it goes through, of several each with its share; without it the network is on the link itself.",
+        "The neighbours that it goes through, of several each with its share, and where it leaves by other links than the profile's the link's name (see docs/links.md); without it the network is on the link itself.",
     ),
     key(
         Section::Routes,

@@ -36,15 +36,18 @@ fn route(to: &str, via: &[(&str, u16)]) -> OwnRoute {
             to: prefix(to),
             metric: 100,
         },
-        index: Some(7),
         kind: RouteKind::Unicast,
-        via: via
-            .iter()
-            .map(|(via, weight)| Hop {
-                via: via.parse().unwrap(),
-                weight: *weight,
-            })
-            .collect(),
+        hops: match via {
+            [] => vec![NextHop::only(7, None)],
+            via => via
+                .iter()
+                .map(|(via, weight)| NextHop {
+                    index: 7,
+                    via: via.parse().ok(),
+                    weight: *weight,
+                })
+                .collect(),
+        },
         on_link: false,
         source: None,
         mtu: None,
@@ -114,7 +117,7 @@ fn a_route_is_written_as_it_is_read() {
     low.preference = Preference::Low;
     let mut blackhole = route("10.1.0.0/16", &[]);
     blackhole.kind = RouteKind::Blackhole;
-    blackhole.index = None;
+    blackhole.hops.clear();
     for wanted in [
         wide,
         on_link,
@@ -138,7 +141,7 @@ fn a_route_is_written_as_it_is_read() {
         else {
             panic!("{wanted:?}");
         };
-        assert_eq!((gone.key, &gone.via), (wanted.key, &wanted.via));
+        assert_eq!((gone.key, &gone.hops), (wanted.key, &wanted.hops));
     }
 }
 

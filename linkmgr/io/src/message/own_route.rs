@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use config::model::{Hop, RouteKind};
-use linkmgr::kernel::{OURS, OwnRoute};
+use config::model::RouteKind;
+use linkmgr::kernel::{NextHop, OURS, OwnRoute};
 use policy::facts::Preference;
 use policy::links::RouteKey;
 
@@ -33,16 +33,17 @@ pub(super) fn parse(body: &[u8]) -> Option<OwnRoute> {
     let mut table = u32::from(table);
     let mut to = unspecified(family)?;
     let mut route = Attributes::default();
+    let mut several = None;
     for (attribute, value) in attributes_of(attributes) {
         match attribute {
             libc::RTA_TABLE => table = word(value, 0)?,
             libc::RTA_DST => to = ip(family, value)?,
             libc::RTA_OIF => route.index = word(value, 0),
             libc::RTA_PRIORITY => route.metric = word(value, 0)?,
-            libc::RTA_GATEWAY => route.via = ip(family, value).into_iter().map(single).collect(),
-            libc::RTA_VIA => route.via = via(value).into_iter().map(single).collect(),
+            libc::RTA_GATEWAY => route.via = ip(family, value),
+            libc::RTA_VIA => route.via = via(value),
             libc::RTA_PREFSRC => route.source = ip(family, value),
-            libc::RTA_MULTIPATH => hops(family, value, &mut route),
+            libc::RTA_MULTIPATH => several = Some(value),
             libc::RTA_METRICS => {
                 let mut metrics = attributes_of(value);
                 route.mtu = metrics
@@ -54,17 +55,22 @@ pub(super) fn parse(body: &[u8]) -> Option<OwnRoute> {
             _ => {}
         }
     }
-    route.via.sort();
+    let mut hops = Vec::new();
+    match several {
+        Some(several) => read_hops(family, several, &mut hops, &mut route.on_link),
+        None => hops.extend(route.index.map(|index| NextHop::only(index, route.via))),
+    }
+    // The kernel lets IPv6 routes that drop leave by the loopback link.
+    hops.retain(|_| kind == RouteKind::Unicast);
+    hops.sort();
     Some(OwnRoute {
         key: RouteKey {
             table,
             to: prefix(to, length)?,
             metric: route.metric,
         },
-        // The kernel lets IPv6 routes that drop leave by the loopback link.
-        index: route.index.filter(|_| kind == RouteKind::Unicast),
         kind,
-        via: route.via,
+        hops,
         on_link: route.on_link || flags & u32::from(ON_LINK) != 0,
         source: route.source,
         mtu: route.mtu,
@@ -77,7 +83,7 @@ pub(super) fn parse(body: &[u8]) -> Option<OwnRoute> {
 struct Attributes {
     index: Option<u32>,
     metric: u32,
-    via: Vec<Hop>,
+    via: Option<IpAddr>,
     on_link: bool,
     source: Option<IpAddr>,
     mtu: Option<u32>,
@@ -85,12 +91,8 @@ struct Attributes {
     valid: Option<u32>,
 }
 
-const fn single(via: IpAddr) -> Hop {
-    Hop { via, weight: 1 }
-}
-
 /// Reads the `struct rtnexthop`s of `RTA_MULTIPATH`.
-fn hops(family: u8, mut bytes: &[u8], route: &mut Attributes) {
+fn read_hops(family: u8, mut bytes: &[u8], hops: &mut Vec<NextHop>, on_link: &mut bool) {
     while let Some(length) = half(bytes, 0).map(usize::from) {
         let (Some(header), Some(index)) = (bytes.get(..NEXT_HOP_HEADER_LENGTH), word(bytes, 4))
         else {
@@ -101,17 +103,17 @@ fn hops(family: u8, mut bytes: &[u8], route: &mut Attributes) {
             return;
         };
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-        route.index.get_or_insert(index);
-        route.on_link |= flags & ON_LINK != 0;
-        let neighbour = attributes_of(attributes).find_map(|(kind, value)| match kind {
+        *on_link |= flags & ON_LINK != 0;
+        let via = attributes_of(attributes).find_map(|(kind, value)| match kind {
             libc::RTA_GATEWAY => ip(family, value),
             libc::RTA_VIA => via(value),
             _ => None,
         });
-        route.via.extend(neighbour.map(|via| Hop {
+        hops.push(NextHop {
+            index,
             via,
             weight: u16::from(share) + 1,
-        }));
+        });
     }
 }
 

@@ -9,7 +9,7 @@ use super::*;
 use crate::Usability;
 use crate::fake::{FakeAddress, FakeRoute};
 use crate::journal::Journal;
-use crate::kernel::{OURS, OwnRoute};
+use crate::kernel::{NextHop, OURS, OwnRoute};
 use crate::request::AddressRequest;
 
 const NAMES: [(u32, &str); 3] = [(2, "home0"), (3, "vpn0"), (4, "other0")];
@@ -82,9 +82,8 @@ impl World {
         let unproven = key("10.77.0.0/16", 77);
         let route = OwnRoute {
             key: unproven,
-            index: None,
             kind: RouteKind::Blackhole,
-            via: Vec::new(),
+            hops: Vec::new(),
             on_link: false,
             source: None,
             mtu: None,
@@ -196,9 +195,11 @@ impl World {
         let planned = self.route(key);
         let route = OwnRoute {
             key,
-            index: Some(index),
             kind: RouteKind::Unicast,
-            via: planned.via,
+            hops: vec![NextHop::only(
+                index,
+                planned.via.first().and_then(|hop| hop.via),
+            )],
             on_link: self.dice.one_in(2),
             source: None,
             mtu: None,
@@ -309,6 +310,19 @@ impl World {
                 kind: RouteKind::Blackhole,
                 ..through("")
             };
+        }
+        if route.kind == RouteKind::Unicast && self.dice.one_in(4) {
+            // One over two links, where both are there.
+            let (index, _) = self.dice.of(&NAMES);
+            let mut ids = self.machine.links.facts().keys();
+            if let Some(id) = ids.find(|id| id.index == index) {
+                let via = self.dice.of(&gateways).parse().ok();
+                route.via.extend(via.map(|via| HopPlan {
+                    link: Some(*id),
+                    weight: 3,
+                    ..HopPlan::through(via)
+                }));
+            }
         }
         route.on_link = self.dice.one_in(4);
         route.mtu = self.dice.of(&[None, None, Some(1300)]);
@@ -452,15 +466,13 @@ impl World {
                 expected.routes.retain(|key, it| {
                     has_ipv4
                         || address.address.is_ipv6()
-                        || it.route.index != Some(*index)
+                        || !it.route.leaves_by(*index)
                         || key.to.address.is_ipv6()
                 });
             }
             // Nobody has an address there: has_others.
             KernelRequest::SetUp { index, up: false } => {
-                expected
-                    .routes
-                    .retain(|_, it| it.route.index != Some(*index));
+                expected.routes.retain(|_, it| !it.route.leaves_by(*index));
             }
             KernelRequest::SetUp { .. }
             | KernelRequest::SetMtu { .. }

@@ -6,7 +6,7 @@ use policy::links::Switch;
 
 use super::*;
 use crate::fake::FakeAddress;
-use crate::kernel::{OURS, OwnRoute};
+use crate::kernel::{NextHop, OURS, OwnRoute};
 use crate::{LinkReport, Setting, Usability};
 
 fn applied() -> (Machine, LinksPlan) {
@@ -37,15 +37,11 @@ fn dhcp() -> LinkPlan {
 }
 
 fn foreign_route(to: &str, metric: u32, index: u32, via: &str) -> OwnRoute {
-    let via = (!via.is_empty()).then(|| Hop {
-        via: via.parse().unwrap(),
-        weight: 1,
-    });
+    let via = (!via.is_empty()).then(|| via.parse().unwrap());
     OwnRoute {
         key: key(to, metric),
-        index: Some(index),
         kind: RouteKind::Unicast,
-        via: via.into_iter().collect(),
+        hops: vec![NextHop::only(index, via)],
         on_link: false,
         source: None,
         mtu: None,
@@ -283,7 +279,7 @@ fn default_route_moves_to_another_link_in_one_request() {
     let [KernelRequest::ReplaceRoute(route)] = routes[..] else {
         panic!("{routes:?}");
     };
-    assert_eq!(route.index, Some(3));
+    assert_eq!(route.index(), Some(3));
 }
 
 #[test]

@@ -58,14 +58,14 @@ fn packets_from_a_prefix_that_the_first_router_does_not_take_have_a_table() {
     let routes = plan.links[&id(2)].routes.iter();
     let routes: Vec<String> = routes
         .filter(|(key, _)| key.table == own)
-        .map(|(key, route)| format!("{} via {}", key.to, route.via[0].via))
+        .map(|(key, route)| format!("{} via {}", key.to, route.via[0].via.unwrap()))
         .collect();
     assert_eq!(routes, ["::/0 via fe80::2"]);
     // Both are in the main table too, the better one first.
     let routes = plan.links[&id(2)].routes.iter();
     let main: Vec<_> = routes
         .filter(|(key, _)| key.table == 254 && key.to.length == 0)
-        .map(|(_, route)| route.via[0].via.to_string())
+        .map(|(_, route)| route.via[0].via.unwrap().to_string())
         .collect();
     assert_eq!(main, ["fe80::1", "fe80::2"]);
     // Without difference, or without a default route of ours, there is nothing to decide.
