@@ -80,7 +80,15 @@ impl Observed {
                 touched.indexes.push(route.index);
             }
             KernelEvent::RoutesReplaced(routes) => self.routes_replaced(&routes, &mut touched),
-            KernelEvent::RouteGone(route) => touched.indexes.extend(self.route_gone(&route)),
+            KernelEvent::RouteGone(route) => {
+                touched.indexes.extend(self.route_gone(&route));
+                // Its place is free, for whoever has been kept from it.
+                touched.items.push(Item::Route(RouteKey {
+                    table: MAIN,
+                    to: route.to,
+                    metric: route.route.metric,
+                }));
+            }
             KernelEvent::OwnRoute(route) => {
                 touched.items.push(Item::Route(route.key));
                 self.own.insert(route, now);

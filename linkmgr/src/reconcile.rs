@@ -1,7 +1,7 @@
 //! How is what should be there made of what is there? The writing half of [`LinkManager`].
 //!
 //! An item is compared when something about it may have changed, and asked for by itself: one that fails holds up no other.
-//! It is asked for again when its link changes. What the comparison comes to is in [`decide`], how patient it is in
+//! It is asked for again upon what may mend it: a change of its link, the address that it begins with, the place that it would take. What the comparison comes to is in [`decide`], how patient it is in
 //! [`record`].
 
 pub(crate) mod decide;
@@ -11,8 +11,10 @@ mod settings;
 mod steer;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +40,10 @@ const INHERITED: Duration = Duration::from_secs(60);
 const JOURNAL_PAUSE: Duration = Duration::from_secs(30);
 
 const EEXIST: i32 = 17;
+/// What the kernel says of a source address that is not there, or may not be used yet.
+const EINVAL: i32 = 22;
+/// `ENETUNREACH`, `EHOSTUNREACH`: the gateway is not on the link.
+const NO_WAY: [i32; 2] = [101, 113];
 const EBUSY: i32 = 16;
 /// `ENOENT`, `ESRCH`, `ENODEV`, `EADDRNOTAVAIL`: what is to go is not there.
 const NOT_THERE: [i32; 4] = [2, 3, 19, 99];
@@ -61,6 +67,10 @@ pub(crate) struct Writer {
     step_by_item: BTreeMap<Item, Step>,
     /// Items that have to be compared later.
     delayed: BTreeSet<(Instant, Item)>,
+    /// Items that are tried again though nothing is told of what may mend them; nobody waits for those.
+    late: BTreeSet<(Instant, Item)>,
+    /// Routes that wait for an address of any link to begin with.
+    awaiting: BTreeSet<(IpAddr, Item)>,
     in_flight: BTreeMap<RequestId, (Item, KernelRequest)>,
     busy: BTreeSet<Item>,
     record_by_item: BTreeMap<Item, Record>,
@@ -182,10 +192,9 @@ impl LinkManager {
     /// Returns the deadline, and what it is for, once all polls have returned nothing; there is none while nothing is wrong.
     pub fn poll_timeout(&self) -> Option<(Instant, LinkTimer)> {
         let writer = &self.writer;
-        let retry = writer
-            .delayed
-            .first()
-            .map(|(at, _)| (*at, LinkTimer::Retry));
+        let retries = [&writer.delayed, &writer.late];
+        let retries = retries.into_iter().filter_map(|items| items.first());
+        let retry = retries.map(|(at, _)| (*at, LinkTimer::Retry)).min();
         let inherited = writer
             .inherited_until
             .filter(|_| !writer.inherited.is_empty())
@@ -198,13 +207,15 @@ impl LinkManager {
     pub fn handle_timeout(&mut self, now: Instant) {
         let writer = &mut self.writer;
         writer.now = now;
-        while let Some((at, _)) = writer.delayed.first()
-            && *at <= now
-        {
-            let Some((_, item)) = writer.delayed.pop_first() else {
-                break;
-            };
-            writer.dirty.insert(item);
+        for items in [&mut writer.delayed, &mut writer.late] {
+            while let Some((at, _)) = items.first()
+                && *at <= now
+            {
+                let Some((_, item)) = items.pop_first() else {
+                    break;
+                };
+                writer.dirty.insert(item);
+            }
         }
         if writer.inherited_until.is_some_and(|at| at <= now) {
             writer.inherited_until = None;
@@ -443,13 +454,21 @@ impl LinkManager {
         if let Item::Setting(index, Setting::Switch(_)) = item {
             self.writer.settled_switch(index);
         }
+        if let Some(source) = request.source().filter(|_| errno == EINVAL) {
+            self.writer.awaits(&item, source);
+        }
         let record = self.writer.record(&item);
         if errno == EEXIST {
             let _mended_by_events = record.failed(fault, now);
             record.state = Some(ItemState::Foreign);
             // What is there was not made by us, whatever its number.
+            let slowly = record.slowly(now);
             if std::mem::take(&mut record.is_fresh) {
                 self.writer.journal.strike(&item);
+            }
+            // Of most routes of others nothing is told, so that nobody hears when this one has gone.
+            if let Item::Route(_) = item {
+                self.writer.delay_long(&item, slowly);
             }
         } else if PASSING.contains(&errno) {
             let at = record.put_off(fault, now);
@@ -458,6 +477,10 @@ impl LinkManager {
             // What mends it may have been told before the kernel's answer was: an address that routes begin with becomes
             // usable by itself, a moment after it was added.
             self.writer.delay(&item, at);
+        } else if NO_WAY.contains(&errno) {
+            // Somebody else's route may lead to the gateway.
+            let at = record.slowly(now);
+            self.writer.delay_long(&item, at);
         }
     }
 }
@@ -509,35 +532,6 @@ impl Writer {
         }
     }
 
-    /// Remembers that a change of this link may mend an item.
-    fn mended_by(&mut self, item: &Item, index: u32) {
-        self.not_mended(item);
-        self.record(item).mended_by = Some(index);
-        self.unsatisfied.insert((index, item.clone()));
-    }
-
-    fn not_mended(&mut self, item: &Item) {
-        if let Some(record) = self.record_by_item.get_mut(item)
-            && let Some(index) = record.mended_by.take()
-        {
-            self.unsatisfied.remove(&(index, item.clone()));
-        }
-    }
-
-    fn delay(&mut self, item: &Item, at: Instant) {
-        self.forget_delay(item);
-        self.record(item).delayed_until = Some(at);
-        self.delayed.insert((at, item.clone()));
-    }
-
-    fn forget_delay(&mut self, item: &Item) {
-        if let Some(record) = self.record_by_item.get_mut(item)
-            && let Some(at) = record.delayed_until.take()
-        {
-            self.delayed.remove(&(at, item.clone()));
-        }
-    }
-
     fn mark_anew(&mut self, item: Item) {
         if let Some(record) = self.record_by_item.get_mut(&item) {
             record.begin_anew();
@@ -551,6 +545,7 @@ impl Writer {
         self.queue.clear();
         self.step_by_item.clear();
         self.delayed.clear();
+        self.late.clear();
     }
 
     /// Whether nothing is under way, and nothing will be before something changes.

@@ -1,6 +1,7 @@
 //! What is asked of the kernel, and what does it answer? [`KernelRequest`], [`KernelAnswer`]: typed, no netlink bytes.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use config::matcher::Mac;
@@ -86,6 +87,24 @@ impl KernelRequest {
             self,
             Self::DeleteAddress { .. } | Self::DeleteRoute(_) | Self::DeleteRule(_)
         )
+    }
+
+    /// Returns the address that packets are to begin with, of a route that has one.
+    pub fn source(&self) -> Option<IpAddr> {
+        match self {
+            Self::AddRoute(route) | Self::ReplaceRoute(route) => route.source,
+            Self::SetUp { .. }
+            | Self::SetMtu { .. }
+            | Self::SetMac { .. }
+            | Self::AddAddress(_)
+            | Self::ReplaceAddress(_)
+            | Self::DeleteAddress { .. }
+            | Self::DeleteRoute(_)
+            | Self::AddRule(_)
+            | Self::DeleteRule(_)
+            | Self::ReadSwitch { .. }
+            | Self::SetSwitch { .. } => None,
+        }
     }
 
     /// Whether it leaves everything as it is.

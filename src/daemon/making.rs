@@ -32,7 +32,7 @@ use crate::link_keys::Keys;
 use crate::store;
 use associations::{Associations, Board};
 use kept::Book;
-use rounds::{Failures, Hands, Links, carry_out};
+use rounds::{Carried, Failures, Hands, Links, Refusal, carry_out};
 pub(crate) use tunnels::Readings;
 use tunnels::Tunnels;
 use waiting::{Waiting, next};
@@ -73,6 +73,8 @@ pub(crate) enum Done {
 pub(crate) struct Made {
     /// What is not as wanted, and why.
     pub(crate) notes: Vec<String>,
+    /// Whether some of it may be done later, though nothing is told of what stands in its way.
+    pub(crate) passes: bool,
     /// The tunnels that are as they should be, with what the kernel tells of their peers.
     pub(crate) tunnels: BTreeMap<Arc<str>, Readings>,
     /// How associations are.
@@ -202,9 +204,10 @@ impl Work {
         let mut outcomes = Vec::new();
         if let Some((order, keys)) = waiting.links {
             let mut tunnels = BTreeMap::new();
-            let notes = self.carry_out(&order, &keys, &mut tunnels);
+            let (notes, passes) = self.carry_out(&order, &keys, &mut tunnels);
             outcomes.push(Done::Made(Made {
                 notes,
+                passes,
                 tunnels,
                 associations: self.associations.board(),
                 unmarked: self.associations.unmarked(),
@@ -236,47 +239,57 @@ impl Work {
         outcomes
     }
 
-    /// Does all that can be done; returns what cannot.
+    /// Does all that can be done; returns what cannot, and whether some of that may pass.
     fn carry_out(
         &mut self,
         order: &Order,
         keys: &Keys,
         tunnels: &mut BTreeMap<Arc<str>, Readings>,
-    ) -> Vec<String> {
+    ) -> (Vec<String>, bool) {
         let lacking = lacking(order, keys);
         let mut hands = Reached {
             asker: &mut self.asker,
             associations: &mut self.associations,
             path: &self.path,
         };
-        let (mut failures, notes) = match carry_out(order, &lacking, &mut self.book, &mut hands) {
-            Ok(done) => done,
-            Err(error) => return vec![format!("the kernel does not list links: {error}")],
+        let carried = match carry_out(order, &lacking, &mut self.book, &mut hands) {
+            Ok(carried) => carried,
+            Err(error) => {
+                let note = format!("the kernel does not list links: {error}");
+                return (vec![note], true);
+            }
         };
-        self.set_tunnels(order, keys, tunnels, &mut failures);
-        self.set_associations(order, keys, &mut failures);
+        let Carried {
+            mut failures,
+            notes,
+            mut passes,
+        } = carried;
+        passes |= self.set_tunnels(order, keys, tunnels, &mut failures);
+        passes |= self.set_associations(order, keys, &mut failures);
         failures.extend(lacking);
         let failed = failures
             .into_iter()
             .map(|(name, error)| format!("{name} cannot be made as its profile wants it: {error}"));
-        failed.chain(notes.iter().map(told)).collect()
+        let notes = failed.chain(notes.iter().map(told)).collect();
+        (notes, passes)
     }
 
-    /// Sets keys and peers of the tunnels that are there.
+    /// Sets keys and peers of the tunnels that are there; returns whether what fails may pass.
     fn set_tunnels(
         &mut self,
         order: &Order,
         keys: &Keys,
         tunnels: &mut BTreeMap<Arc<str>, Readings>,
         failures: &mut Failures,
-    ) {
+    ) -> bool {
+        let mut passes = false;
         let wanted = order.wanted.iter().map(|wanted| &wanted.link);
         let mut wanted = wanted
             .filter_map(|link| Some((&link.name, link.wireguard.as_ref()?)))
             .peekable();
         if wanted.peek().is_none() {
             self.book.ours.peers.clear();
-            return;
+            return passes;
         }
         let there = self.list();
         self.book
@@ -306,6 +319,7 @@ impl Work {
             match set {
                 Ok(readings) => drop(tunnels.insert(Arc::clone(name), readings)),
                 Err(error) => {
+                    passes |= may_pass(&*error);
                     failures
                         .entry(Arc::clone(name))
                         .or_insert_with(|| error.to_string());
@@ -316,10 +330,12 @@ impl Work {
                 }
             }
         }
+        passes
     }
 
-    /// Sets the associations of the links that are there, and ends all others.
-    fn set_associations(&mut self, order: &Order, keys: &Keys, failures: &mut Failures) {
+    /// Sets the associations of the links that are there, and ends all others; returns whether what fails may pass.
+    fn set_associations(&mut self, order: &Order, keys: &Keys, failures: &mut Failures) -> bool {
+        let mut passes = false;
         self.associations.begin();
         let wanted = order.wanted.iter().map(|wanted| &wanted.link);
         let wanted: Vec<_> = wanted
@@ -354,6 +370,7 @@ impl Work {
                     .set((name, link.index), settings, keys, own);
                 self.book.ours.receives.insert(Arc::clone(name), ours);
                 if let Err(error) = done {
+                    passes |= may_pass(&*error);
                     failures
                         .entry(Arc::clone(name))
                         .or_insert_with(|| error.to_string());
@@ -362,6 +379,7 @@ impl Work {
         }
         self.associations.end(&set);
         self.book.keep(|text| keep(&self.path, text));
+        passes
     }
 
     fn index_of(&mut self, name: &str) -> Option<u32> {
@@ -391,9 +409,12 @@ impl Hands for Reached<'_> {
         change: &LinkChange,
         there: &Links,
         indexes: &BTreeMap<Arc<str>, u32>,
-    ) -> Result<(), Arc<str>> {
+    ) -> Result<(), Refusal> {
         let changed = apply(self, change, there, indexes);
-        changed.map_err(|error| error.to_string().into())
+        changed.map_err(|error| Refusal {
+            text: error.to_string().into(),
+            passes: may_pass(&*error),
+        })
     }
 
     fn keep(&mut self, text: &str) -> bool {
@@ -451,6 +472,29 @@ fn apply(
         }
     }
     Ok(())
+}
+
+/// Whether what is refused for this may be done later: somebody holds a lock, a name, an index, a number or a port, or what it stands on has
+/// gone since it was looked at. What the kernel does not know, or finds wrong, stays so.
+fn may_pass(error: &(dyn std::error::Error + 'static)) -> bool {
+    const PASSING: [i32; 12] = [
+        libc::EINTR,
+        libc::ENXIO,
+        libc::EAGAIN,
+        libc::ENOMEM,
+        libc::EBUSY,
+        libc::EEXIST,
+        libc::ENODEV,
+        libc::EADDRINUSE,
+        libc::EADDRNOTAVAIL,
+        libc::ENETDOWN,
+        libc::ENOBUFS,
+        libc::ETIMEDOUT,
+    ];
+    let asked = error.downcast_ref::<AskError>().and_then(AskError::errno);
+    let done = error.downcast_ref::<io::Error>();
+    let errno = asked.or_else(|| done.and_then(io::Error::raw_os_error));
+    errno.is_some_and(|errno| PASSING.contains(&errno))
 }
 
 /// Reaches a family of the kernel, unless it is reached already.

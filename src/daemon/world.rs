@@ -327,7 +327,7 @@ impl World {
         self.replan(now, &mut effects);
         effects.push(self.open_listeners());
         self.observe(&mut effects);
-        self.order_links(&mut effects);
+        self.order_links(now, &mut effects);
         self.drive_links(now, &mut effects);
         effects
     }
@@ -406,7 +406,7 @@ impl World {
             Input::Reach(link) => self.handle_reach(link, now, &mut effects),
         }
         self.drive_links(now, &mut effects);
-        self.order_told(&mut effects);
+        self.order_told(now, &mut effects);
         self.drive_tunnels(now, &mut effects);
         if self.has_stopped(now) {
             effects.push(Effect::Stop);
@@ -422,6 +422,7 @@ impl World {
             self.linking.poll_timeout(),
             self.tunnels.poll_timeout(),
             self.pace.due_at(),
+            self.making.poll_timeout(),
         ];
         let links = links.into_iter().flatten();
         resolver.into_iter().chain(links).min()
@@ -505,7 +506,7 @@ impl World {
                 self.apply_local(effects);
                 self.replan(now, effects);
                 self.making.order_anew();
-                self.order_links(effects);
+                self.order_links(now, effects);
                 effects.push(self.open_listeners());
                 effects.push(Effect::LookAgain);
             }
@@ -513,7 +514,7 @@ impl World {
                 effects.push(Effect::Listeners(doors::wanted(&self.config, &files)));
             }
             Outcome::LinkKeys(files) => self.handle_link_keys(files, effects),
-            Outcome::Marked(marked) => self.handle_marked(marked, effects),
+            Outcome::Marked(marked) => self.handle_marked(marked, now, effects),
             Outcome::ResolvConf(report) => {
                 let foreign = self.keeping.foreign();
                 let before = self.keeping.status(self.mode());

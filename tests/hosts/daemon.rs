@@ -204,7 +204,7 @@ impl Host {
                 self.feed(Input::Anchors(None));
             }
             Effect::Stop => {
-                self.carry_order();
+                let _passes = self.carry_order();
                 tell!(self, "has stopped");
                 self.end_life();
             }

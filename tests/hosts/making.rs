@@ -15,7 +15,7 @@ use crate::input::Input;
 use crate::making::associations::Board;
 use crate::making::kept::Book;
 use crate::making::rounds::tests::glass::Glass;
-use crate::making::rounds::{Failures, Hands, Links, carry_out};
+use crate::making::rounds::{Failures, Hands, Links, Refusal, carry_out};
 use crate::making::{Done, Made, Order, Task};
 use crate::world::Kept;
 
@@ -49,9 +49,10 @@ impl Host {
 
     /// Carries out the last order, and tells what came of it.
     pub(super) fn make_links(&mut self) {
-        if self.carry_order() {
+        if let Some(passes) = self.carry_order() {
             let made = Made {
                 notes: Vec::new(),
+                passes,
                 tunnels: BTreeMap::new(),
                 associations: Board::default(),
                 unmarked: Vec::new(),
@@ -60,11 +61,9 @@ impl Host {
         }
     }
 
-    /// Whether there was an order, and the daemon has survived it.
-    pub(super) fn carry_order(&mut self) -> bool {
-        let Some(order) = self.making.ordered.take() else {
-            return false;
-        };
+    /// Whether something was refused that may pass; `None` when there was no order, or the daemon has not survived it.
+    pub(super) fn carry_order(&mut self) -> Option<bool> {
+        let order = self.making.ordered.take()?;
         let life = self.life;
         let random = u32::try_from(self.dice.below(1 << 32)).unwrap();
         let kept = self.disk.read(Kept::MadeLinks);
@@ -72,11 +71,11 @@ impl Host {
         let mut book = book.unwrap_or_else(|| Book::open(kept.as_deref(), "boot".into(), random));
         let done = carry_out(&order, &Failures::new(), &mut book, &mut Maker(self));
         if self.life != life {
-            return false;
+            return None;
         }
         self.making.book = Some(book);
         tell!(self, "links are made: {done:?}");
-        true
+        Some(done.is_ok_and(|done| done.passes))
     }
 
     /// The daemon is gone, and with it what it was about to do.
@@ -156,7 +155,7 @@ impl Hands for Maker<'_> {
         change: &LinkChange,
         _there: &Links,
         indexes: &BTreeMap<Arc<str>, u32>,
-    ) -> Result<(), Arc<str>> {
+    ) -> Result<(), Refusal> {
         let Self(host) = self;
         let kind = match change {
             LinkChange::Make(_) => MAKES,
@@ -171,6 +170,10 @@ impl Hands for Maker<'_> {
         };
         if host.daemon.is_none() || host.dies(Fault::DiesBeforeRequest, kind) {
             return Err("dead".into());
+        }
+        if host.is_hit(Fault::Refused, kind) {
+            tell!(host, "is refused {change:?}");
+            return Err("busy".into());
         }
         let before = host.see_links();
         let changed = host.making.glass.change(change, indexes);

@@ -495,8 +495,14 @@ fn links_are_made_by_profile_and_removed_when_nobody_wants_them() {
         "links::links_are_made_by_profile_and_removed_when_nobody_wants_them",
         || {
             let office = office(folder());
+            // Somebody else has the number of the network that a profile wants.
             shell(
-                "ip link add port0 type veth peer name port1 && ip link add other0 type veth peer name other1",
+                "ip link add port0 type veth peer name port1 && ip link add other0 type veth peer name other1 && \
+                 ip link add theirs type vxlan id 42 dstport 4789",
+            );
+            office.configure(
+                "profiles/overlay.toml",
+                "[link]\nname = \"vx0\"\nkind = \"vxlan\"\nid = 42\ndestination-port = 4789\n",
             );
             office.configure(
             "profiles/bridge.toml",
@@ -528,8 +534,10 @@ fn links_are_made_by_profile_and_removed_when_nobody_wants_them() {
             let (_, status) = office.linnet(LINNET, &["status"]);
             let is_told = status.contains("wg7 cannot be made as its profile wants it: ");
             assert!(is_told || links().contains("wg7:"), "{status}");
+            assert!(status.contains("vx0 cannot be made"), "{status}");
             // Somebody removes it: it is made again. Another daemon knows what is its own.
-            shell("ip link del br7");
+            shell("ip link del br7 && ip link del theirs");
+            until("what was kept away is made", || links().contains("vx0:"));
             until("it is there again", || links().contains("br7:"));
             linnetd.signal(libc::SIGKILL);
             linnetd.wait();

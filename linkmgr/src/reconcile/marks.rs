@@ -2,7 +2,7 @@
 //! change of their link may mend. Nothing else: the work is proportional to what has changed.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use super::decide::View;
 use super::record::Record;
 use super::{INHERITED, Writer};
 use crate::LinkManager;
+use crate::kernel::Usability;
 use crate::observed::Touched;
 use crate::request::KernelRequest;
 use crate::status::{Item, Setting};
@@ -90,6 +91,12 @@ impl LinkManager {
             self.turned(index, up);
         }
         for item in touched.items {
+            if let Item::Address(index, prefix) = &item
+                && let Some(address) = self.observed.address_of(*index, prefix)
+                && address.usability() == Usability::Usable
+            {
+                self.mend_awaiting(prefix.address);
+            }
             let writer = &self.writer;
             if !writer.record_by_item.contains_key(&item) && !writer.journal.proves(&item) {
                 continue;
@@ -107,6 +114,16 @@ impl LinkManager {
         touched.indexes
     }
 
+    /// Marks the routes that wait for an address.
+    fn mend_awaiting(&mut self, address: IpAddr) {
+        let writer = &mut self.writer;
+        let first = Item::Setting(0, Setting::Up);
+        let awaiting = writer.awaiting.range((address, first)..);
+        let awaiting = awaiting.take_while(|(of, _)| *of == address);
+        let awaiting: Vec<Item> = awaiting.map(|(_, item)| item.clone()).collect();
+        writer.mend(awaiting);
+    }
+
     /// Marks what a change of this link may mend.
     fn mend(&mut self, index: u32) {
         let writer = &mut self.writer;
@@ -115,7 +132,8 @@ impl LinkManager {
             .unsatisfied
             .range((index, Item::Setting(0, Setting::Up))..);
         let here = here.take_while(|(of, _)| *of == index);
-        writer.dirty.extend(here.map(|(_, item)| item.clone()));
+        let here: Vec<Item> = here.map(|(_, item)| item.clone()).collect();
+        writer.mend(here);
     }
 
     /// Follows that a link was taken up or down. One that somebody else takes down stays down.
@@ -213,6 +231,16 @@ impl LinkManager {
 }
 
 impl Writer {
+    /// Marks what something may have mended.
+    fn mend(&mut self, items: Vec<Item>) {
+        for item in items {
+            if let Some(record) = self.record_by_item.get_mut(&item) {
+                record.heard();
+            }
+            self.dirty.insert(item);
+        }
+    }
+
     /// Remembers that a link will go down by our doing, or that it does not: the kernel's word of it may come after its answer.
     pub(super) fn expect_turn(&mut self, request: &KernelRequest, is_sent: bool) {
         match request {

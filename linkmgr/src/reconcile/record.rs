@@ -2,6 +2,7 @@
 //! not helped, so that two programs that want different things do not wear out the machine.
 
 use std::mem::{Discriminant, discriminant};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use config::time::Instant;
@@ -16,6 +17,9 @@ const UNSEEN: Duration = Duration::from_secs(10);
 /// Requests that fail may be sent again at once so often, whenever something changes.
 const QUICK_ATTEMPTS: u32 = 4;
 const LONGEST: Duration = Duration::from_secs(60);
+/// How long it is until what may be mended unheard is tried again, for the first time; twice as long each time.
+const SLOW: Duration = Duration::from_secs(5);
+const SLOWEST: Duration = Duration::from_secs(900);
 /// After this much more than the last pause, nobody is quarrelling.
 const PEACE: Duration = Duration::from_secs(1);
 
@@ -25,6 +29,8 @@ pub(super) struct Record {
     pub(super) state: Option<ItemState>,
     /// The link whose changes may mend it, by index; 0 for none.
     pub(super) mended_by: Option<u32>,
+    /// The address that may mend it, whatever link gets it.
+    pub(super) awaits: Option<IpAddr>,
     /// When it is to be compared again.
     pub(super) delayed_until: Option<Instant>,
     /// Whether the journal names it for a request that has not succeeded yet.
@@ -32,6 +38,8 @@ pub(super) struct Record {
     /// Until when the kernel's word of what it has added may be on its way.
     unseen_until: Option<Instant>,
     last: Option<Last>,
+    /// How often it was tried though nothing was heard.
+    tries: u32,
 }
 
 #[derive(Debug)]
@@ -78,6 +86,7 @@ impl Record {
         );
         self.unseen_until = adds.then(|| now + UNSEEN);
         self.is_fresh = false;
+        self.tries = 0;
         if let Some(last) = &mut self.last {
             last.not_before = Some(now + pause(last.attempts));
         }
@@ -101,6 +110,9 @@ impl Record {
             last.not_before = Some(now + pause(slow));
             return None;
         }
+        if self.tries > 0 {
+            return None;
+        }
         Some(now + pause(last.attempts))
     }
 
@@ -115,9 +127,22 @@ impl Record {
         at
     }
 
+    /// Returns when it is tried again though nothing may be heard of what mends it: ever more rarely.
+    pub(super) fn slowly(&mut self, now: Instant) -> Instant {
+        let doubled = 1_u32.checked_shl(self.tries).unwrap_or(u32::MAX);
+        self.tries = self.tries.saturating_add(1);
+        now + SLOW.saturating_mul(doubled).min(SLOWEST)
+    }
+
+    /// Takes word of something that may have mended it.
+    pub(super) const fn heard(&mut self) {
+        self.tries = 0;
+    }
+
     /// Forgets what was tried: something else is wanted.
     pub(super) fn begin_anew(&mut self) {
         self.last = None;
+        self.tries = 0;
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod cards;
 mod endings;
+mod mending;
 mod metrics;
 mod order;
 mod random;

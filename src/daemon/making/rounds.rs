@@ -32,15 +32,35 @@ pub(crate) trait Hands {
         change: &LinkChange,
         there: &Links,
         indexes: &BTreeMap<Arc<str>, u32>,
-    ) -> Result<(), Arc<str>>;
+    ) -> Result<(), Refusal>;
     /// Replaces what is written down; whether that went well.
     fn keep(&mut self, text: &str) -> bool;
+}
+
+/// Why the kernel has not made a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// Its words.
+    pub(crate) text: Arc<str>,
+    /// Whether the same may be done later, though nothing is told of what stands in its way.
+    pub(crate) passes: bool,
+}
+
+/// What has come of an order.
+#[derive(Debug)]
+pub(crate) struct Carried {
+    /// What the kernel refuses.
+    pub(crate) failures: Failures,
+    /// What is left for another reason.
+    pub(crate) notes: BTreeSet<LinkNote>,
+    /// Whether some of the failures may pass.
+    pub(crate) passes: bool,
 }
 
 /// What could not be done, by the link that it is about.
 pub(crate) type Failures = BTreeMap<Arc<str>, String>;
 
-/// Does all that can be done, but makes no link that lacks its key; returns what the kernel refuses, and what is left for another reason.
+/// Does all that can be done, but makes no link that lacks its key; what the kernel refuses keeps nothing else from being done.
 ///
 /// # Errors
 /// When the kernel does not list links.
@@ -49,11 +69,13 @@ pub(crate) fn carry_out(
     lacking: &Failures,
     book: &mut Book,
     hands: &mut impl Hands,
-) -> Result<(Failures, BTreeSet<LinkNote>), Arc<str>> {
+) -> Result<Carried, Arc<str>> {
     let mut round = Round {
         book,
         hands,
         failures: Failures::new(),
+        refused: Vec::new(),
+        passes: false,
     };
     let mut notes = BTreeSet::new();
     for _ in 0..ROUNDS {
@@ -64,21 +86,28 @@ pub(crate) fn carry_out(
             notes: left,
         } = changes(&order.wanted, &order.spared, &there, &round.book.ours.links);
         notes = left;
-        let before = round.failures.len();
-        let done = round.go(&changes, &there, lacking);
-        if done == 0 || round.failures.len() > before {
+        if round.go(&changes, &there, lacking) == 0 {
             break;
         }
     }
-    let failures = round.failures;
+    let Round {
+        failures, passes, ..
+    } = round;
     book.keep(|text| hands.keep(text));
-    Ok((failures, notes))
+    Ok(Carried {
+        failures,
+        notes,
+        passes,
+    })
 }
 
 struct Round<'a, H> {
     book: &'a mut Book,
     hands: &'a mut H,
     failures: Failures,
+    /// Changes that the kernel has refused: in this order they are not asked for again.
+    refused: Vec<LinkChange>,
+    passes: bool,
 }
 
 impl<H: Hands> Round<'_, H> {
@@ -94,12 +123,14 @@ impl<H: Hands> Round<'_, H> {
         let count = first.count();
         let (removed, rest) = changes.split_at(count);
         let mut done = 0;
-        for change in removed {
+        let refused = self.refused.clone();
+        for change in removed.iter().filter(|change| !refused.contains(change)) {
             done += usize::from(self.make(change, there, &mut indexes));
         }
         // A name that is still ours has a link of before, which did not go.
         let is_taken = |name: &Arc<str>| self.book.ours.links.made.contains_key(name);
         let is_possible = |change: &&LinkChange| match change {
+            change if self.refused.contains(change) => false,
             LinkChange::Make(wanted) => {
                 let link = &wanted.link;
                 let mut names = std::iter::once(&link.name).chain(&link.peer);
@@ -145,9 +176,11 @@ impl<H: Hands> Round<'_, H> {
                 self.book.done(change);
                 true
             }
-            Err(error) => {
+            Err(Refusal { text, passes }) => {
                 self.book.failed(change, there);
-                self.failures.insert(subject(change), error.to_string());
+                self.failures.insert(subject(change), text.to_string());
+                self.refused.push(change.clone());
+                self.passes |= passes;
                 false
             }
         }

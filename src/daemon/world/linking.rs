@@ -181,7 +181,9 @@ impl World {
         let ends = [self.plan.links.review_at, self.pace.due_at()];
         if ends.into_iter().flatten().any(|at| at <= now) {
             self.replan(now, effects);
-            self.order_links(effects);
+            self.order_links(now, effects);
+        } else if self.making.poll_timeout().is_some_and(|at| at <= now) {
+            self.order_links(now, effects);
         }
         let due = self.linking.links.poll_timeout();
         if due.is_some_and(|(at, _)| at <= now) {

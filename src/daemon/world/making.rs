@@ -3,7 +3,9 @@
 //! An order for links whose keys are in files waits until the helper has read those; nobody else keeps them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use config::model::{StopUse, VirtualLink};
 use config::time::Instant;
@@ -17,12 +19,17 @@ use crate::link_keys::{Keys, LinkKey};
 use crate::making::associations::{Association, Board};
 use crate::making::{Done, Made, Order, Task};
 
+/// How long it is until what has failed and may pass is tried again, for the first time; twice as long each time.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+
 /// The links that profiles make, as far as the world knows.
 #[derive(Debug, Default)]
 pub(super) struct Making {
     ordered: Option<Order>,
-    /// The links that made ones are or stand on, with their indexes: when that changes, it is looked at anew.
-    around: BTreeMap<Arc<str>, u32>,
+    /// The links that made ones are or stand on, with their indexes, and the link of somebody else that each is a port of: when that changes, it
+    /// is looked at anew. What somebody takes out of a link of ours is not put back by that.
+    around: BTreeMap<Arc<str>, (u32, u32)>,
     /// Whether links were made before, of which some may have to go.
     was_made: bool,
     notes: Vec<String>,
@@ -32,8 +39,12 @@ pub(super) struct Making {
     unmarked: Vec<String>,
     /// How many files were to be marked last.
     marking: usize,
-    /// Whether the next order goes out though nothing seems to have changed.
+    /// Whether the next order goes out though nothing seems to have changed, where it has keys.
     anew: bool,
+    /// When the order goes out again, because what has failed may have passed.
+    again_at: Option<Instant>,
+    /// How often that was in vain.
+    vain: u32,
     /// Whether the daemon ends: what is there then stays, or goes, and is not made again.
     stops: bool,
 }
@@ -75,15 +86,34 @@ impl Making {
         self.associations = board;
     }
 
+    /// Returns when the order goes out again.
+    pub(super) const fn poll_timeout(&self) -> Option<Instant> {
+        self.again_at
+    }
+
+    /// Takes whether something has failed that may pass: then it is tried again, ever more rarely.
+    fn put_off(&mut self, passes: bool, now: Instant) {
+        if !passes || self.stops {
+            (self.again_at, self.vain) = (None, 0);
+            return;
+        }
+        let doubled = 1_u32.checked_shl(self.vain).unwrap_or(u32::MAX);
+        self.vain = self.vain.saturating_add(1);
+        self.again_at = Some(now + FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE));
+    }
+
     /// Has everything be ordered anew: the configuration was read, and key files may say something else.
     pub(super) const fn order_anew(&mut self) {
         self.anew = true;
+        if self.again_at.is_some() {
+            self.again_at = Some(Instant::ZERO);
+        }
     }
 }
 
 impl World {
     /// Orders what the configuration wants, when that or something around it has changed.
-    pub(super) fn order_links(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn order_links(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         // Before there is a plan everything that was made would seem to be unwanted.
         if !self.begun || self.making.stops {
             return;
@@ -99,18 +129,32 @@ impl World {
             .flat_map(|wanted| std::iter::once(&wanted.link.name).chain(wanted.link.below()))
             .collect();
         let links = self.facts.links.iter();
+        let ours: BTreeSet<u32> = links
+            .clone()
+            .filter(|(_, link)| wanted.iter().any(|one| one.link.name == link.name))
+            .map(|(id, _)| id.index)
+            .collect();
+        let theirs = |of: Option<NonZeroU32>| {
+            let of = of.map_or(0, NonZeroU32::get);
+            if ours.contains(&of) { 0 } else { of }
+        };
         let around = links
             .filter(|(_, link)| names.contains(&link.name))
-            .map(|(id, link)| (Arc::clone(&link.name), id.index))
+            .map(|(id, link)| (Arc::clone(&link.name), (id.index, theirs(link.port_of))))
             .collect();
         let spared = Spared::of(&self.config);
         let order = Order { wanted, spared };
         let mut links = order.wanted.iter().map(|wanted| &wanted.link);
         let needs_keys = links.any(|link| link.key_files().next().is_some());
         let anew = std::mem::take(&mut self.making.anew) && needs_keys;
-        let is_same = self.making.ordered.as_ref() == Some(&order) && self.making.around == around;
-        if is_same && !anew {
+        let is_same = self.making.ordered.as_ref() == Some(&order);
+        let is_due = self.making.again_at.is_some_and(|at| at <= now);
+        if is_same && self.making.around == around && !anew && !is_due {
             return;
+        }
+        self.making.again_at = None;
+        if !is_same {
+            self.making.vain = 0;
         }
         self.making.around = around;
         self.making.ordered = Some(order.clone());
@@ -140,6 +184,7 @@ impl World {
     pub(super) fn handle_marked(
         &mut self,
         marked: Result<Vec<String>, KeeperError>,
+        now: Instant,
         effects: &mut Vec<Effect>,
     ) {
         let troubles = marked.unwrap_or_else(|error| {
@@ -155,7 +200,7 @@ impl World {
         self.making.unmarked.dedup();
         if is_better {
             self.making.order_anew();
-            self.order_links(effects);
+            self.order_links(now, effects);
         }
     }
 
@@ -171,11 +216,13 @@ impl World {
     fn handle_made(&mut self, made: Made, now: Instant, effects: &mut Vec<Effect>) {
         let Made {
             notes,
+            passes,
             tunnels,
             associations,
             unmarked,
         } = made;
         self.making.take_associations(associations);
+        self.making.put_off(passes, now);
         if !unmarked.is_empty() && !self.making.stops {
             self.making.marking = unmarked.len();
             effects.push(Effect::Errand(Errand::MarkLinkKeys(unmarked)));
@@ -193,6 +240,7 @@ impl World {
     /// Has the links that were made removed at the end, where nothing of ours is to stay.
     pub(super) fn remove_made_links(&mut self, effects: &mut Vec<Effect>) {
         self.making.stops = true;
+        self.making.again_at = None;
         if self.config.links.stop == StopUse::Clean && self.making.ordered.is_some() {
             let nothing = Order {
                 wanted: Vec::new(),

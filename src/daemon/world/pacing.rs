@@ -61,7 +61,7 @@ impl World {
     pub(super) fn replan_soon(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         if now >= self.pace.pause_until {
             self.replan(now, effects);
-            self.order_links(effects);
+            self.order_links(now, effects);
         } else {
             self.pace.due_at = Some(self.pace.pause_until);
         }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use config::model::{Profile, VirtualLink};
+use config::time::Instant;
 use linkmgr::Boot;
 use linnet::api::UnmadeStatus;
 use policy::LinkId;
@@ -166,9 +167,9 @@ impl World {
     }
 
     /// Has links be made or removed as was told. That comes after everything else: who leaves says so through the link first.
-    pub(super) fn order_told(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn order_told(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         if std::mem::take(&mut self.telling.is_due) {
-            self.order_links(effects);
+            self.order_links(now, effects);
             effects.sort_by_key(|effect| matches!(effect, Effect::Make(_)));
         }
     }

@@ -52,6 +52,9 @@ struct Mortal {
     /// Whether the disk takes anything.
     is_full: bool,
     writes: usize,
+    /// The link that the kernel refuses to touch, and how often it did.
+    refuses: Option<Arc<str>>,
+    refusals: usize,
 }
 
 impl Mortal {
@@ -75,6 +78,8 @@ impl Mortal {
             steps_left,
             is_full: false,
             writes: 0,
+            refuses: None,
+            refusals: 0,
         }
     }
 
@@ -83,10 +88,10 @@ impl Mortal {
     }
 
     /// Takes a step, unless it is the last one.
-    fn step(&mut self) -> Result<(), Arc<str>> {
+    fn step(&mut self) -> Result<(), &'static str> {
         self.steps_left = self.steps_left.saturating_sub(1);
         match self.is_dead() {
-            true => Err("dead".into()),
+            true => Err("dead"),
             false => Ok(()),
         }
     }
@@ -105,8 +110,16 @@ impl Hands for Mortal {
         change: &LinkChange,
         _there: &Links,
         indexes: &BTreeMap<Arc<str>, u32>,
-    ) -> Result<(), Arc<str>> {
+    ) -> Result<(), Refusal> {
         self.step()?;
+        if self
+            .refuses
+            .as_ref()
+            .is_some_and(|name| *name == subject(change))
+        {
+            self.refusals += 1;
+            return Err("busy".into());
+        }
         let before = self.glass.clone();
         let changed = self.glass.change(change, indexes);
         if !self.is_full {
@@ -234,8 +247,9 @@ fn a_full_disk_costs_no_link_and_no_proof_that_it_could_have_had() {
     hands.is_full = true;
     let mut book = Book::open(None, "boot".into(), 0);
     let order = order(ORDERS[0]);
-    let (failures, _) = carry_out(&order, &Failures::new(), &mut book, &mut hands).unwrap();
-    assert_eq!(failures, Failures::new());
+    let done = carry_out(&order, &Failures::new(), &mut book, &mut hands).unwrap();
+    assert_eq!(done.failures, Failures::new());
+    assert!(!done.passes);
     assert!(hands.glass.links.contains_key("lan0"));
     hands.is_full = false;
     let _done = carry_out(&order, &Failures::new(), &mut book, &mut hands).unwrap();
@@ -273,4 +287,29 @@ fn indexes_are_drawn_where_the_kernel_counts_never() {
         }
         assert_eq!(links.len(), 3);
     }
+}
+
+#[test]
+fn what_the_kernel_refuses_keeps_nothing_else_away_and_is_asked_for_once_in_an_order() {
+    let mut hands = Mortal::new(usize::MAX);
+    hands.refuses = Some("inner0".into());
+    let mut book = Book::open(None, "boot".into(), 0);
+    let order = order(ORDERS[0]);
+    let done = carry_out(&order, &Failures::new(), &mut book, &mut hands).unwrap();
+    assert!(
+        done.passes && done.failures.contains_key("inner0"),
+        "{done:?}"
+    );
+    // To make it, and to make it a port.
+    assert_eq!(hands.refusals, 2, "{done:?}");
+    let eth1 = &hands.glass.links["eth1"];
+    assert_eq!(eth1.port_of.as_deref(), Some("br0"), "the others were made");
+    assert!(
+        !book.ours.links.made.contains_key("inner0"),
+        "and only those are ours"
+    );
+    hands.refuses = None;
+    let done = carry_out(&order, &Failures::new(), &mut book, &mut hands).unwrap();
+    assert_eq!(done.failures, Failures::new());
+    assert!(!done.passes && hands.glass.links.contains_key("lan0"));
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use config::model::PublicKey;
 use linkmgr::kinds::wireguard::PeerReading;
@@ -49,11 +50,20 @@ fn task(effect: &Effect) -> Option<&Task> {
     }
 }
 
+/// Something was refused that may pass, or nothing was.
+fn made_but(passes: bool) -> Input {
+    let Input::Made(Done::Made(made)) = made(None) else {
+        panic!("it is made");
+    };
+    Input::Made(Done::Made(Made { passes, ..made }))
+}
+
 fn made(readings: Option<PeerReading>) -> Input {
     let key = PublicKey::of_base64(KEY).unwrap();
     let peers = BTreeMap::from([(key, readings.unwrap_or_default())]);
     Input::Made(Done::Made(Made {
         notes: Vec::new(),
+        passes: false,
         tunnels: BTreeMap::from([("wg0".into(), peers)]),
         associations: crate::making::associations::Board::default(),
         unmarked: Vec::new(),
@@ -130,4 +140,32 @@ fn the_name_of_an_endpoint_is_asked_below_its_tunnel_and_the_kernel_is_told() {
         text.contains("wg0") && text.contains("scope resolver"),
         "{text}"
     );
+}
+
+#[test]
+fn what_may_pass_is_tried_again_ever_more_rarely_and_at_once_when_somebody_reloads() {
+    let (mut world, _) = office("");
+    let effects = reload(&mut world, true);
+    assert!(reads_keys(&effects), "{effects:?}");
+    let mut now = NOW;
+    let mut pauses = Vec::new();
+    for _ in 0..12 {
+        let _effects = world.on(made_but(true), now);
+        let at = world.making.poll_timeout().unwrap();
+        pauses.push(at.since(now).as_secs());
+        // Nothing before its time.
+        let effects = world.on(Input::Timer, at - Duration::from_millis(1));
+        assert!(!reads_keys(&effects), "{effects:?}");
+        now = at;
+        let effects = world.on(Input::Timer, now);
+        assert!(reads_keys(&effects), "{effects:?}");
+        assert_eq!(world.making.poll_timeout(), None, "while it is tried");
+    }
+    assert_eq!(pauses[..4], [1, 2, 4, 8]);
+    assert_eq!(pauses[10..], [600, 600]);
+    let _effects = world.on(made_but(true), now);
+    let effects = reload(&mut world, true);
+    assert!(reads_keys(&effects), "{effects:?}");
+    let _effects = world.on(made_but(false), now);
+    assert_eq!(world.making.poll_timeout(), None);
 }

@@ -5,12 +5,21 @@ use std::sync::Arc;
 
 use policy::virtual_links::{LinkChange, PresentLink};
 
-use crate::making::rounds::Links;
+use crate::making::rounds::{Links, Refusal};
 
 /// `EEXIST`, `ENODEV` and `EBUSY`, in words.
 const EXISTS: &str = "it is there";
 const ABSENT: &str = "it is not there";
 const BUSY: &str = "somebody has its index";
+
+impl From<&str> for Refusal {
+    fn from(text: &str) -> Self {
+        Self {
+            text: text.into(),
+            passes: true,
+        }
+    }
+}
 
 /// A kernel in memory.
 #[derive(Debug, Clone, Default)]
@@ -38,7 +47,7 @@ impl Glass {
         &mut self,
         change: &LinkChange,
         indexes: &BTreeMap<Arc<str>, u32>,
-    ) -> Result<(), Arc<str>> {
+    ) -> Result<(), Refusal> {
         match change {
             LinkChange::Make(wanted) => {
                 let link = &wanted.link;
@@ -128,7 +137,7 @@ impl Glass {
         self.counted
     }
 
-    fn link(&mut self, name: &Arc<str>) -> Result<&mut PresentLink, Arc<str>> {
+    fn link(&mut self, name: &Arc<str>) -> Result<&mut PresentLink, Refusal> {
         self.links.get_mut(name).ok_or_else(|| ABSENT.into())
     }
 }

@@ -1,0 +1,143 @@
+//! Is what has failed asked for again upon what may mend it, soon, and upon nothing else?
+
+use super::*;
+use crate::fake::FakeAddress;
+use crate::kernel::OwnRoute;
+
+/// An hour: everybody has had the time to try again.
+const LONG: Duration = Duration::from_secs(3600);
+
+fn with_route(machine: &Machine, key: RouteKey, route: RoutePlan) -> LinksPlan {
+    let mut wanted = up();
+    wanted.addresses.insert(prefix("192.0.2.10/24"), lasting());
+    wanted.routes.insert(key, route);
+    LinksPlan {
+        rules: [].into(),
+        ..plan(machine, &[("home0", wanted)])
+    }
+}
+
+fn foreign(key: RouteKey, index: u32, via: &str) -> OwnRoute {
+    OwnRoute {
+        key,
+        index: Some(index),
+        kind: RouteKind::Unicast,
+        via: through(via).via,
+        on_link: false,
+        source: None,
+        mtu: None,
+        preference: Preference::Medium,
+        valid: None,
+    }
+}
+
+fn is_there(machine: &Machine, key: RouteKey) -> bool {
+    machine.state("home0", &Item::Route(key)) == ItemState::Ours
+}
+
+#[test]
+fn a_route_waits_for_the_address_that_it_begins_with_on_whatever_link_that_comes() {
+    let mut machine = Machine::new();
+    let key = key("10.0.0.0/8", 50);
+    let route = RoutePlan {
+        source: Some("10.9.0.1".parse().unwrap()),
+        ..through("192.0.2.1")
+    };
+    let wanted = with_route(&machine, key, route);
+    machine.apply(&wanted);
+    machine.pass(LONG);
+    assert!(!is_there(&machine, key));
+    let before = machine.sent.len();
+    // Another address of another link mends nothing.
+    let other = FakeAddress::foreign(prefix("10.9.0.2/24"));
+    machine.kernel.put_address(3, other, machine.now);
+    machine.pass(LONG);
+    assert_eq!(machine.sent[before..], []);
+    let source = FakeAddress::foreign(prefix("10.9.0.1/24"));
+    machine.kernel.put_address(3, source, machine.now);
+    machine.drive();
+    assert!(is_there(&machine, key), "{:?}", machine.sent);
+    assert_eq!(machine.links.poll_timeout(), None);
+}
+
+#[test]
+fn an_ipv6_address_that_is_still_checked_mends_when_it_may_be_used() {
+    let mut machine = Machine::new();
+    let key = key("2001:db8:9::/48", 50);
+    let source = prefix("2001:db8:8::1/64");
+    let route = RoutePlan {
+        source: Some(source.address),
+        ..through("")
+    };
+    let wanted = with_route(&machine, key, route);
+    let mut address = FakeAddress::foreign(source);
+    address.usability = crate::Usability::Tentative;
+    machine.kernel.put_address(3, address, machine.now);
+    machine.apply(&wanted);
+    machine.pass(LONG);
+    assert!(!is_there(&machine, key));
+    address.usability = crate::Usability::Usable;
+    machine.kernel.put_address(3, address, machine.now);
+    machine.drive();
+    assert!(is_there(&machine, key));
+}
+
+#[test]
+fn a_default_route_takes_its_place_when_somebody_elses_goes_from_another_link() {
+    let mut machine = Machine::new();
+    let (mut other, now) = (link(3, "vpn0"), machine.now);
+    (other.admin_up, other.carrier) = (true, true);
+    machine.kernel.put_link(other);
+    let theirs = FakeAddress::foreign(prefix("198.51.100.2/24"));
+    machine.kernel.put_address(3, theirs, now);
+    let key = key("0.0.0.0/0", 100);
+    let theirs = foreign(key, 3, "198.51.100.1");
+    assert!(machine.kernel.put_foreign_route(&theirs, 4, now));
+    let wanted = with_route(&machine, key, through("192.0.2.1"));
+    machine.apply(&wanted);
+    machine.pass(Duration::from_secs(1));
+    let item = Item::Route(key);
+    assert_eq!(machine.state("home0", &item), ItemState::Foreign);
+    machine.kernel.take_route(&key, machine.now);
+    machine.drive();
+    assert!(is_there(&machine, key));
+}
+
+#[test]
+fn what_may_be_mended_unheard_is_tried_ever_more_rarely_and_no_stop_waits_for_it() {
+    let mut machine = Machine::new();
+    let key = key("0.0.0.0/0", 100);
+    let wanted = with_route(&machine, key, through("203.0.113.1"));
+    machine.apply(&wanted);
+    machine.pass(LONG * 24);
+    let adds = |it: &&KernelRequest| matches!(it, KernelRequest::AddRoute(_));
+    let tries = machine.sent.iter().filter(adds).count();
+    assert!((90..120).contains(&tries), "{tries} in a day");
+    assert!(machine.links.is_idle(), "nobody waits for it");
+    // Of a route to the gateway that somebody else adds the kernel tells nothing.
+    let mut way = foreign(super::key("203.0.113.1/32", 0), 2, "");
+    way.via.clear();
+    assert!(machine.kernel.put_foreign_route(&way, 4, machine.now));
+    machine.pass(Duration::from_secs(900));
+    assert!(is_there(&machine, key));
+    assert_eq!(machine.links.poll_timeout(), None, "and that is that");
+}
+
+#[test]
+fn a_route_whose_place_is_taken_comes_when_it_is_free() {
+    let mut machine = Machine::new();
+    let key = key("10.0.0.0/8", 50);
+    let wanted = with_route(&machine, key, through("192.0.2.1"));
+    let mut there = link(2, "home0");
+    (there.admin_up, there.carrier) = (true, true);
+    machine.kernel.put_link(there);
+    let mut theirs = foreign(key, 2, "");
+    theirs.via.clear();
+    assert!(machine.kernel.put_foreign_route(&theirs, 4, machine.now));
+    machine.apply(&wanted);
+    let item = Item::Route(key);
+    assert_eq!(machine.state("home0", &item), ItemState::Foreign);
+    machine.kernel.take_route(&key, machine.now);
+    machine.pass(Duration::from_secs(10));
+    assert!(is_there(&machine, key));
+}
