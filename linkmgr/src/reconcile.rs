@@ -454,9 +454,13 @@ impl LinkManager {
         if let Item::Setting(index, Setting::Switch(_)) = item {
             self.writer.settled_switch(index);
         }
-        if let Some(source) = request.source().filter(|_| errno == EINVAL) {
+        let route = request.route();
+        if let Some(source) = route.and_then(|route| route.source)
+            && errno == EINVAL
+        {
             self.writer.awaits(&item, source);
         }
+        let is_by_several = route.is_some_and(|route| route.hops.len() > 1);
         let record = self.writer.record(&item);
         if errno == EEXIST {
             let _mended_by_events = record.failed(fault, now);
@@ -477,8 +481,8 @@ impl LinkManager {
             // What mends it may have been told before the kernel's answer was: an address that routes begin with becomes
             // usable by itself, a moment after it was added.
             self.writer.delay(&item, at);
-        } else if NO_WAY.contains(&errno) {
-            // Somebody else's route may lead to the gateway.
+        } else if NO_WAY.contains(&errno) || is_by_several {
+            // Somebody else's route may lead to the gateway, and a hop may hang on another link.
             let at = record.slowly(now);
             self.writer.delay_long(&item, at);
         }

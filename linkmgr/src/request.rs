@@ -1,7 +1,6 @@
 //! What is asked of the kernel, and what does it answer? [`KernelRequest`], [`KernelAnswer`]: typed, no netlink bytes.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use config::matcher::Mac;
@@ -89,10 +88,10 @@ impl KernelRequest {
         )
     }
 
-    /// Returns the address that packets are to begin with, of a route that has one.
-    pub fn source(&self) -> Option<IpAddr> {
+    /// Returns the route that is to be there.
+    pub const fn route(&self) -> Option<&OwnRoute> {
         match self {
-            Self::AddRoute(route) | Self::ReplaceRoute(route) => route.source,
+            Self::AddRoute(route) | Self::ReplaceRoute(route) => Some(route),
             Self::SetUp { .. }
             | Self::SetMtu { .. }
             | Self::SetMac { .. }

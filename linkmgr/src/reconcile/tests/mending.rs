@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fake::FakeAddress;
-use crate::kernel::OwnRoute;
+use crate::kernel::{NextHop, OwnRoute};
 
 /// An hour: everybody has had the time to try again.
 const LONG: Duration = Duration::from_secs(3600);
@@ -18,11 +18,11 @@ fn with_route(machine: &Machine, key: RouteKey, route: RoutePlan) -> LinksPlan {
 }
 
 fn foreign(key: RouteKey, index: u32, via: &str) -> OwnRoute {
+    let via = (!via.is_empty()).then(|| via.parse().unwrap());
     OwnRoute {
         key,
-        index: Some(index),
         kind: RouteKind::Unicast,
-        via: through(via).via,
+        hops: vec![NextHop::only(index, via)],
         on_link: false,
         source: None,
         mtu: None,
@@ -115,8 +115,7 @@ fn what_may_be_mended_unheard_is_tried_ever_more_rarely_and_no_stop_waits_for_it
     assert!((90..120).contains(&tries), "{tries} in a day");
     assert!(machine.links.is_idle(), "nobody waits for it");
     // Of a route to the gateway that somebody else adds the kernel tells nothing.
-    let mut way = foreign(super::key("203.0.113.1/32", 0), 2, "");
-    way.via.clear();
+    let way = foreign(super::key("203.0.113.1/32", 0), 2, "");
     assert!(machine.kernel.put_foreign_route(&way, 4, machine.now));
     machine.pass(Duration::from_secs(900));
     assert!(is_there(&machine, key));
@@ -131,8 +130,7 @@ fn a_route_whose_place_is_taken_comes_when_it_is_free() {
     let mut there = link(2, "home0");
     (there.admin_up, there.carrier) = (true, true);
     machine.kernel.put_link(there);
-    let mut theirs = foreign(key, 2, "");
-    theirs.via.clear();
+    let theirs = foreign(key, 2, "");
     assert!(machine.kernel.put_foreign_route(&theirs, 4, machine.now));
     machine.apply(&wanted);
     let item = Item::Route(key);
