@@ -29,7 +29,7 @@ PROMISES = [
     ("carrier to right answer, ms", MANAGER, 0.7),
     ("carrier to right answer in a known network, ms", None, 10),
     ("500 foreign veth pairs: CPU, s", None, 0.1),
-    ("500 foreign veth pairs: more resident, MiB", None, 0.5),
+    ("500 foreign veth pairs: more resident, of it no file's, MiB", None, 0.5),
     ("10000 foreign links: start until it runs, ms", None, 2000),
     ("200000 foreign routes, proto bird, added and deleted: CPU, s", None, 0.02),
     ("200000 foreign routes: more resident after that, MiB", None, 0.1),
