@@ -90,9 +90,16 @@ impl Resolver {
     fn order_of(&self, asking: &Asking, now: Instant) -> &'static str {
         const NEVER: &str =
             "the upstreams alone: own recursion is switched off (recursion = \"never\")";
+        let scope = self.scopes.get(&asking.scope);
+        let planned = scope.map_or(RecursionMode::Never, |scope| scope.plan.recursion);
         let mode = self.recursion_of(asking);
         if mode == RecursionMode::Never {
-            return NEVER;
+            return match planned == mode {
+                true => NEVER,
+                false => {
+                    "the upstreams alone: all of them are encrypted, and the way from the root down is in the clear"
+                }
+            };
         }
         if self.plan.default_scope().as_ref() != Some(&asking.scope)
             || self.is_island(&asking.question.name)

@@ -338,6 +338,12 @@ impl Scope {
         due
     }
 
+    /// Whether all of its upstreams are encrypted.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        let upstreams = &self.plan.upstreams;
+        !upstreams.is_empty() && upstreams.iter().all(|one| one.transport.is_encrypted())
+    }
+
     /// Whether questions in flight and cached answers outlive a change to `planned`.
     fn stays(&self, planned: &ScopePlan) -> bool {
         let link = |plan: &ScopePlan| plan.link.as_ref().map(|link| link.id);

@@ -5,7 +5,8 @@
 //!                                               └ fails: what the upstreams gave; no walk for a while
 //! ```
 //!
-//! Only where public names go: in the default scope, on its link, for names that nobody claims. How names are resolved from the
+//! Only where public names go: in the default scope, on its link, for names that nobody claims; and not in place of upstreams that are all
+//! encrypted, as it is in the clear. How names are resolved from the
 //! root is `recursion`'s; what a reply is worth is `validate`'s.
 
 use std::net::IpAddr;
@@ -24,6 +25,7 @@ use crate::exchange::{Asking, Edns, Exchange, Mismatch, Purpose};
 use crate::lookup::{Lookup, Waiter};
 use crate::record::parse_reply;
 use crate::recursion::{Addresses, AskId, Reach, Recursion, Settings, WalkFailure};
+use crate::scope::Scope;
 use crate::wire::class;
 
 /// How long one walk may take.
@@ -117,25 +119,35 @@ impl Resolver {
         let Some(lookup) = self.lookups.get(id) else {
             return false;
         };
-        !lookup.walked
+        let may = |waiter: &Waiter| match waiter {
             // A proof is about the upstreams.
-            && !lookup.waiters.iter().any(|waiter| match waiter {
-                Waiter::Proof(_) => true,
-                Waiter::Reach(asked) => !asked.may_walk(),
-                Waiter::Query(_)
-                | Waiter::Judging(_)
-                | Waiter::Keys
-                | Waiter::Nobody
-                | Waiter::Discovery
-                | Waiter::LocalZone
-                | Waiter::Prefix(_) => false,
-            })
-            && self.may_walk_for(&lookup.asking, now)
+            Waiter::Proof(_) => false,
+            Waiter::Reach(asked) => asked.may_walk(),
+            Waiter::Query(_)
+            | Waiter::Judging(_)
+            | Waiter::Keys
+            | Waiter::Nobody
+            | Waiter::Discovery
+            | Waiter::LocalZone
+            | Waiter::Prefix(_) => true,
+        };
+        let is_reach = |waiter: &Waiter| matches!(waiter, Waiter::Reach(_));
+        let (asking, waiters) = (&lookup.asking, &lookup.waiters);
+        // A made-up name right below the root tells nobody anything, so that the way to the root is what counts.
+        let mode = match !waiters.is_empty() && waiters.iter().all(is_reach) {
+            true => self.planned_recursion(asking),
+            false => self.recursion_of(asking),
+        };
+        !lookup.walked && waiters.iter().all(may) && self.may_walk_by(mode, asking, now)
     }
 
     /// Whether a question may be resolved without the upstreams of its scope.
     pub(crate) fn may_walk_for(&self, asking: &Asking, now: Instant) -> bool {
-        self.recursion_of(asking) != RecursionMode::Never
+        self.may_walk_by(self.recursion_of(asking), asking, now)
+    }
+
+    fn may_walk_by(&self, mode: RecursionMode, asking: &Asking, now: Instant) -> bool {
+        mode != RecursionMode::Never
             && self.walks.has_room(now)
             && asking.question.class == class::IN
             && self.plan.default_scope().as_ref() == Some(&asking.scope)
@@ -144,8 +156,18 @@ impl Resolver {
             && self.jail(&asking.scope).is_none()
     }
 
-    /// Returns when questions of a scope are resolved without its upstreams.
+    /// Returns when questions of a scope are resolved without its upstreams. Servers from the root down are asked in the clear: where
+    /// nobody else is, whoever stops the encrypted upstreams would be told all names (RFC 8310 §5).
     pub(crate) fn recursion_of(&self, asking: &Asking) -> RecursionMode {
+        let mode = self.planned_recursion(asking);
+        let scope = self.scopes.get(&asking.scope);
+        match mode == RecursionMode::Auto && scope.is_some_and(Scope::is_encrypted) {
+            true => RecursionMode::Never,
+            false => mode,
+        }
+    }
+
+    fn planned_recursion(&self, asking: &Asking) -> RecursionMode {
         let scope = self.scopes.get(&asking.scope);
         scope.map_or(RecursionMode::Never, |scope| scope.plan.recursion)
     }

@@ -169,6 +169,47 @@ fn encrypted_upstream_that_is_not_believed_is_told_by_its_reason_and_never_asked
 }
 
 #[test]
+fn nobody_is_asked_in_the_clear_in_place_of_upstreams_that_are_all_encrypted() {
+    const ROOT: &str = "192.0.2.99";
+    let (tls, plain) = ("\"tls://192.0.2.53#dns.example\"", "\"192.0.2.53\"");
+    let both = format!("{tls}, {plain}");
+    for (upstreams, recursion, transport, in_the_clear) in [
+        (tls, "auto", "any", false),
+        (tls, "never", "any", false),
+        (plain, "auto", "any", true),
+        (&both, "auto", "any", true),
+        (&both, "auto", "encrypted", false),
+        // Who says so has said so.
+        (tls, "always", "any", true),
+    ] {
+        let what = format!("{upstreams}, {recursion}, {transport}");
+        let main = format!(
+            "[resolver]\ndnssec = \"off\"\nrecursion = \"{recursion}\"\ntransport = \"{transport}\"\n"
+        );
+        let profile = format!("match = {{ name = \"home*\" }}\n[dns]\nupstreams = [{upstreams}]\n");
+        let mut world = World::with(&main, &[("home", &profile)]);
+        world
+            .resolver
+            .apply_root_servers(&[ROOT.parse().expect("an address")]);
+        let say = Say::Fail(Failure::Tls(TlsFault::WrongName));
+        world.server(HOME).says("a.test A", say);
+        world
+            .server(ROOT)
+            .answers(". NS", &[". 300 NS root-server.invalid"]);
+        let name = "a.test".parse().expect("a name");
+        let scope = policy::ScopeId("home@home0".into());
+        let told = world.resolver.prospects(&name, &scope, world.now);
+        let _seen = world.ask("a.test A");
+        let sent = world.take_sent();
+        let to_root = sent.iter().any(|sent| sent.starts_with(ROOT));
+        assert_eq!(to_root, in_the_clear, "{what}: {sent:?}");
+        let order = told.expect("there is such a scope").order;
+        let is_said = order.starts_with("the upstreams alone");
+        assert_eq!(is_said, !in_the_clear, "{what}: {order}");
+    }
+}
+
+#[test]
 fn opportunistic_tls_is_tried_beside_the_first_question_and_used_when_it_works() {
     for selection in ["ordered", "fastest", "hedged"] {
         let main = format!(
