@@ -32,6 +32,8 @@ pub(crate) use https::tls_failure;
 const HANDSHAKE_TIME: Duration = Duration::from_secs(3);
 /// How long a connection is kept without calls.
 const IDLE_TIME: Duration = Duration::from_secs(10);
+/// How long a stream is waited for before another connection is made: who grants more when some have ended has said so by then.
+const STREAM_TIME: Duration = Duration::from_millis(100);
 /// Upstreams at once.
 const ROUTES_MAX: usize = 64;
 /// Calls under way at once.
@@ -94,6 +96,15 @@ struct Kept {
     said: Mutex<Said>,
 }
 
+/// Whether a call goes by another connection when this one lets no more streams be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// After a moment.
+    OrElsewhere,
+    /// There is nowhere else.
+    Here,
+}
+
 /// What is asked on a connection, and what came.
 #[derive(Debug, Default)]
 struct Said {
@@ -112,6 +123,27 @@ enum Line {
     Https(https::Line),
     H3(https3::Line),
     Quic(quic::Line),
+}
+
+impl Room {
+    /// Only one that has served may be left for lack of room, and once: others may have none either.
+    const fn of(call: &Call, has_served: bool) -> Self {
+        match has_served && !call.replayed {
+            true => Self::OrElsewhere,
+            false => Self::Here,
+        }
+    }
+
+    /// Waits until a stream is opened. A server may grant so many streams and never more (RFC 9000 §4.6): its connection is left then as if it
+    /// had ended, and what is open there stays.
+    async fn wait<T>(self, opening: impl Future<Output = T>) -> Result<T, Failure> {
+        match self {
+            Self::Here => Ok(opening.await),
+            Self::OrElsewhere => tokio::time::timeout(STREAM_TIME, opening)
+                .await
+                .map_err(|_| Failure::Closed),
+        }
+    }
 }
 
 impl Calls {
@@ -360,10 +392,11 @@ impl Keeper {
             return;
         };
         let (exchange, wire) = (call.exchange, call.wire.clone());
+        let room = Room::of(&call, kept.said().has_served);
         let task = match &kept.line {
             Line::Https(line) => self.open.spawn(timed(call, line.ask(wire))),
-            Line::H3(line) => self.open.spawn(timed(call, line.ask(wire))),
-            Line::Quic(line) => self.open.spawn(timed(call, line.ask(wire))),
+            Line::H3(line) => self.open.spawn(timed(call, line.ask(wire, room))),
+            Line::Quic(line) => self.open.spawn(timed(call, line.ask(wire, room))),
         };
         kept.note_asked(now);
         let asked = Asked {

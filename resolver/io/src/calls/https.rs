@@ -5,7 +5,7 @@ use std::net::TcpStream as StdStream;
 
 use bytes::{Buf, BufMut as _, Bytes};
 use h2::client::SendRequest;
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, StatusCode};
 use resolver::{Channel, Failure, HttpFault, TlsFault, Transmit};
 use rustls::AlertDescription;
@@ -84,7 +84,7 @@ impl Drop for Line {
 
 async fn ask(requests: SendRequest<Bytes>, uri: &str, wire: Vec<u8>) -> Result<Vec<u8>, Failure> {
     let failed = |error: h2::Error| http_failure(&error);
-    let request = request(uri)?;
+    let request = request(uri, wire.len())?;
     let mut requests = requests.ready().await.map_err(failed)?;
     let (response, mut body) = requests.send_request(request, false).map_err(failed)?;
     body.send_data(Bytes::from(wire), true).map_err(failed)?;
@@ -112,12 +112,14 @@ pub(super) fn take(reply: &mut Vec<u8>, piece: impl Buf) -> Result<(), Failure> 
     Ok(())
 }
 
-/// Writes the head of a request (RFC 8484 §4.1), of either version of HTTP.
-pub(super) fn request(uri: &str) -> Result<Request<()>, Failure> {
+/// Writes the head of a request with a body of so many octets (RFC 8484 §4.1), of either version of HTTP. The length could be left
+/// out (RFC 9110 §8.6), but there are servers behind others that take no request without.
+pub(super) fn request(uri: &str, length: usize) -> Result<Request<()>, Failure> {
     Request::builder()
         .method(Method::POST)
         .uri(uri)
         .header(CONTENT_TYPE, DNS_MESSAGE)
+        .header(CONTENT_LENGTH, length)
         .header(ACCEPT, DNS_MESSAGE)
         .body(())
         .map_err(|_| Failure::Http(HttpFault::NotDns))

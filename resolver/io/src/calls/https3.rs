@@ -16,7 +16,7 @@ use resolver::{Failure, HttpFault, Transmit};
 use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
-use super::{https, quic};
+use super::{Room, https, quic};
 use crate::tls::Peer;
 
 /// H3_EXCESSIVE_LOAD (RFC 9114 §8.1).
@@ -85,10 +85,11 @@ impl Line {
     pub(super) fn ask(
         &self,
         wire: Vec<u8>,
+        room: Room,
     ) -> impl Future<Output = Result<Vec<u8>, Failure>> + Send + 'static {
         self.allowed.fetch_add(ALLOWED_EACH, Ordering::Relaxed);
         let (requests, uri) = (self.requests.clone(), self.uri.clone());
-        async move { ask(requests, &uri, wire).await }
+        async move { ask(requests, &uri, wire, room).await }
     }
 }
 
@@ -103,10 +104,14 @@ async fn ask(
     mut requests: SendRequest<OpenStreams, Bytes>,
     uri: &str,
     wire: Vec<u8>,
+    room: Room,
 ) -> Result<Vec<u8>, Failure> {
     let failed = |error: StreamError| stream_failure(&error);
-    let request = https::request(uri)?;
-    let mut stream = requests.send_request(request).await.map_err(failed)?;
+    let request = https::request(uri, wire.len())?;
+    let mut stream = room
+        .wait(requests.send_request(request))
+        .await?
+        .map_err(failed)?;
     stream.send_data(Bytes::from(wire)).await.map_err(failed)?;
     stream.finish().await.map_err(failed)?;
     let mut response = stream.recv_response().await.map_err(failed)?;

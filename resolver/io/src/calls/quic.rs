@@ -13,6 +13,7 @@ use quinn::{
 use resolver::{Channel, Failure, HttpFault, TlsFault, Transmit};
 use tokio::io::Interest;
 
+use super::Room;
 use crate::bind;
 use crate::frame;
 use crate::tls::{LastFault, Peer};
@@ -137,9 +138,10 @@ impl Line {
     pub(super) fn ask(
         &self,
         wire: Vec<u8>,
+        room: Room,
     ) -> impl Future<Output = Result<Vec<u8>, Failure>> + Send + 'static {
         let connection = self.connection.clone();
-        async move { ask(&connection, &wire).await }
+        async move { ask(&connection, &wire, room).await }
     }
 }
 
@@ -149,11 +151,9 @@ impl Drop for Line {
     }
 }
 
-async fn ask(connection: &Connection, wire: &[u8]) -> Result<Vec<u8>, Failure> {
-    let (mut send, mut receive) = connection
-        .open_bi()
-        .await
-        .map_err(|error| failure(&error, None))?;
+async fn ask(connection: &Connection, wire: &[u8], room: Room) -> Result<Vec<u8>, Failure> {
+    let opened = room.wait(connection.open_bi()).await?;
+    let (mut send, mut receive) = opened.map_err(|error| failure(&error, None))?;
     let mut message = Vec::with_capacity(frame::PREFIX + wire.len());
     if !frame::emit(wire, &mut message) {
         return Err(Failure::Resources);

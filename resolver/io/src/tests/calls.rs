@@ -109,6 +109,7 @@ async fn respond_to(
             .host()
             .is_some_and(|host| host == "dns.example" || host == "127.0.0.1")
     );
+    let length = request.headers()["content-length"].clone();
     let mut body = request.into_body();
     let mut wire = Vec::new();
     while let Some(piece) = body.data().await {
@@ -118,6 +119,7 @@ async fn respond_to(
         body.flow_control().release_capacity(piece.len()).unwrap();
         wire.extend_from_slice(&piece);
     }
+    assert_eq!(length, wire.len().to_string());
     let _kept = seen.send(wire.clone());
     let (status, content) = match manner {
         Manner::Well | Manner::OnceEach | Manner::FirstEnds(_) => (200, "application/dns-message"),
@@ -212,6 +214,7 @@ async fn respond_by_h3(
     while let Ok(Some(mut piece)) = stream.recv_data().await {
         wire.extend_from_slice(&piece.copy_to_bytes(piece.remaining()));
     }
+    assert_eq!(request.headers()["content-length"], wire.len().to_string());
     let _kept = seen.send(wire.clone());
     let (status, content) = match manner {
         Manner::Well | Manner::OnceEach | Manner::FirstEnds(_) => (200, "application/dns-message"),
