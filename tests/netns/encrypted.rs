@@ -1,7 +1,7 @@
 //! Do encrypted upstreams work with other people's servers, and is a wrong certificate refused with its reason?
 //!
-//! unbound serves TLS, and HTTPS under nghttp2; kresd serves both with GnuTLS. Certificates come from openssl, so that no
-//! library is on both sides.
+//! unbound serves TLS, and HTTPS under nghttp2; kresd serves both with GnuTLS; `datagrams` has who serves QUIC and HTTP/3. Certificates
+//! come from openssl, so that no library is on both sides.
 
 use std::path::Path;
 
@@ -11,8 +11,12 @@ use tests::peer::{Peer, Tap, occurrences, until};
 
 use crate::{LINNET, LINNETD, json};
 
+mod datagrams;
+
 /// Where the server is, in the home namespace.
 const SERVER: &str = "192.0.2.53";
+/// Another address of it, for a program that stands before it.
+const FRONT: &str = "192.0.2.54";
 
 /// Makes an authority and certificates with openssl; the names are those of the files.
 fn certify(dir: &Path) {
@@ -37,7 +41,7 @@ fn certify(dir: &Path) {
         format!("cd {}\nprintf '{config}' > ca.conf\n", dir.display()),
         authority("authority"),
         authority("stranger"),
-        sign("right", &format!("DNS:dns.example,IP:{SERVER}"), days, "authority"),
+        sign("right", &format!("DNS:dns.example,IP:{SERVER},IP:{FRONT}"), days, "authority"),
         sign("other", "DNS:other.example", days, "authority"),
         sign("expired", "DNS:dns.example", "-startdate 20190101000000Z -enddate 20200101000000Z", "authority"),
         sign("early", "DNS:dns.example", "-startdate 20900101000000Z -enddate 20910101000000Z", "authority"),
@@ -190,6 +194,48 @@ fn knot_resolver_is_asked_by_tls_and_https() {
     });
 }
 
+/// A clock that somebody answers for, so that dates count.
+fn clock(office: &Office) -> String {
+    let clock = office.path("clock.txt");
+    let now = shell("date +%s");
+    std::fs::write(&clock, now.trim()).unwrap();
+    clock
+}
+
+/// What every server with this wrong certificate must hear of linnet: no question, and everybody else why.
+fn refused(office: &Office, clock: &str, upstream: &str, reason: &str) {
+    configure(office, upstream);
+    let _linnetd = office.linnetd(LINNETD, &["--clock", clock]);
+    let answer = dig("secret.example.test");
+    assert!(answer.contains("SERVFAIL"), "{upstream}: {answer}");
+    assert!(answer.contains("EDE: 23"), "{upstream}: {answer}");
+    assert!(answer.contains(reason), "{upstream}: {answer}");
+    let status = json(office, &["status"]);
+    let failing = &status["scopes"][0]["upstreams"][0]["failing"];
+    assert!(failing.as_str().unwrap().contains(reason), "{status}");
+    let (_, told) = office.linnet(LINNET, &["query", "secret.example.test"]);
+    assert!(told.contains(reason), "{told}");
+}
+
+/// Certificates that are wrong: which, whether another one's key is pinned, by which name the server is known, and why it is not believed.
+const WRONG: [(&str, bool, &str, &str); 7] = [
+    ("other", false, "#dns.example", "for another name"),
+    ("other", false, "", "not for its address"),
+    ("expired", false, "#dns.example", "has expired"),
+    ("early", false, "#dns.example", "not valid yet"),
+    ("strange", false, "#dns.example", "unknown authority"),
+    ("itself", false, "#dns.example", "signed by itself"),
+    ("right", true, "#dns.example", "not the pinned one"),
+];
+
+/// What is written behind an address to have another one's key pinned.
+fn option(office: &Office, is_pinned: bool) -> String {
+    match is_pinned {
+        true => format!("?pin={}", pin(office.dir(), "other")),
+        false => String::new(),
+    }
+}
+
 #[test]
 fn wrong_certificates_are_refused_with_their_reason_and_nothing_goes_in_the_clear() {
     isolated(
@@ -197,52 +243,26 @@ fn wrong_certificates_are_refused_with_their_reason_and_nothing_goes_in_the_clea
         || {
             let office = office();
             let tap = Tap::start(office.dir(), "home0");
-            let other_pin = pin(office.dir(), "other");
-            // A clock that somebody answers for: dates count.
-            let clock = office.path("clock.txt");
-            let now = shell("date +%s");
-            std::fs::write(&clock, now.trim()).unwrap();
-            for (certificate, option, name, reason) in [
-                ("other", "", "#dns.example", "for another name"),
-                ("other", "", "", "not for its address"),
-                ("expired", "", "#dns.example", "has expired"),
-                ("early", "", "#dns.example", "not valid yet"),
-                ("strange", "", "#dns.example", "unknown authority"),
-                ("itself", "", "#dns.example", "signed by itself"),
-                (
-                    "right",
-                    other_pin.as_str(),
-                    "#dns.example",
-                    "not the pinned one",
-                ),
-            ] {
+            let clock = clock(&office);
+            for (certificate, is_pinned, name, reason) in WRONG {
                 let _unbound = unbound(office.dir(), certificate);
-                let option = if option.is_empty() {
-                    String::new()
-                } else {
-                    format!("?pin={option}")
-                };
-                let mut upstreams = vec![format!("tls://{SERVER}{option}{name}")];
+                let option = option(&office, is_pinned);
+                let upstream = format!("tls://{SERVER}{option}{name}");
+                refused(&office, &clock, &upstream, reason);
                 if !name.is_empty() {
-                    upstreams.push(format!("https://dns.example/dns-query@{SERVER}{option}"));
-                }
-                for upstream in upstreams {
-                    configure(&office, &upstream);
-                    let _linnetd = office.linnetd(LINNETD, &["--clock", &clock]);
-                    let answer = dig("secret.example.test");
-                    assert!(answer.contains("SERVFAIL"), "{upstream}: {answer}");
-                    assert!(answer.contains("EDE: 23"), "{upstream}: {answer}");
-                    assert!(answer.contains(reason), "{upstream}: {answer}");
-                    let status = json(&office, &["status"]);
-                    let failing = &status["scopes"][0]["upstreams"][0]["failing"];
-                    assert!(failing.as_str().unwrap().contains(reason), "{status}");
-                    let (_, told) = office.linnet(LINNET, &["query", "secret.example.test"]);
-                    assert!(told.contains(reason), "{told}");
+                    let upstream = format!("https://dns.example/dns-query@{SERVER}{option}");
+                    refused(&office, &clock, &upstream, reason);
                 }
             }
-            assert_eq!(occurrences(&tap.stop(), "secret.example.test"), 0);
+            assert_nothing_in_the_clear(tap);
         },
     );
+}
+
+/// No name that was asked for has passed the link, nor what is above it, which servers of the root would be asked for.
+fn assert_nothing_in_the_clear(tap: Tap) {
+    let packets = tap.stop();
+    assert_eq!(occurrences(&packets, "test"), 0);
 }
 
 #[test]
