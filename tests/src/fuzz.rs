@@ -167,7 +167,7 @@ fn dhcp4(bytes: &[u8]) {
         remembered: Remembered {
             network,
             message: bytes.into(),
-            witness: None,
+            witnesses: Vec::new(),
             acquired_at: Instant::ZERO,
         },
         age: Age::Unknown,

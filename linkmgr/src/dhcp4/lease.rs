@@ -119,6 +119,11 @@ impl Lease {
         gateway(&self.reply)
     }
 
+    /// Returns the name servers.
+    pub(crate) fn resolvers(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.reply.resolvers.iter().copied()
+    }
+
     /// Whether it was over at `now`.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         self.times.is_some_and(|times| times.expires_at <= now)

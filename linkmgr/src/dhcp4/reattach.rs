@@ -1,5 +1,5 @@
 //! How does a client find back to a network that it knows? INIT-REBOOT (RFC 2131 §3.2) and, faster, its neighbours: a gateway
-//! that answers to its old address by its old hardware address is there only (RFC 4436).
+//! that answers to its old address by its old hardware address is there only (RFC 4436), and so are servers that are neighbours.
 //!
 //! A lease whose age is certain is used as soon as the gateway answers, and confirmed behind; one of another boot is probed
 //! for first. When no gateway answers for a second, this may be another network, and servers are looked for at once; but it may as
@@ -9,7 +9,6 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use config::model::Prefix;
 use config::time::Instant;
 use policy::facts::NetworkId;
 
@@ -17,7 +16,7 @@ use super::Trouble;
 use super::client::Client;
 use super::lease::Lease;
 use super::options::{is_host, prefix};
-use super::remembered::{Age, Candidate, Witness};
+use super::remembered::{Age, Candidate, MAX_WITNESSES, Witness};
 use super::send::Exchange;
 use super::state::{Held, State};
 use crate::acd::{Acd, Pace};
@@ -35,7 +34,7 @@ const LEAST_DOUBT: Duration = Duration::from_secs(1);
 const LONGEST_DOUBT: Duration = Duration::from_secs(64);
 /// REQUESTs for a lease of before, when the place is known but the server is silent; then its ordinary times go on.
 const MAX_REBOOT_REQUESTS: u32 = 3;
-/// Questions for the gateway's hardware address, and the time between them.
+/// Questions for a neighbour's hardware address, and the time between them.
 const MAX_QUERIES: u32 = 3;
 const QUERY_INTERVAL: Duration = Duration::from_secs(1);
 /// Networks that are kept in mind.
@@ -45,7 +44,7 @@ const MAX_KNOWN: usize = 4;
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     pub(super) lease: Lease,
-    witness: Option<Witness>,
+    witnesses: Vec<Witness>,
     trust: Trust,
 }
 
@@ -70,7 +69,7 @@ impl Known {
     ) -> Option<Self> {
         Some(Self {
             lease: Lease::recall(candidate, kind, random, now)?,
-            witness: candidate.remembered.witness,
+            witnesses: candidate.remembered.witnesses.clone(),
             trust: match candidate.age {
                 Age::Known(_) => Trust::Place,
                 Age::Dated(_) => Trust::Probe,
@@ -86,7 +85,7 @@ impl Known {
 
     /// Whether its gateway is enough, so that it is worth asking while servers are looked for.
     fn is_askable(&self, now: Instant) -> bool {
-        self.witness.is_some() && self.trust != Trust::Server && !self.lease.is_over(now)
+        !self.witnesses.is_empty() && self.trust != Trust::Server && !self.lease.is_over(now)
     }
 }
 
@@ -138,30 +137,44 @@ impl Reboot {
     }
 }
 
-/// The question for the hardware address of a gateway, so that it is known again.
+/// The question for the hardware addresses of neighbours, so that the network is known again.
 #[derive(Debug)]
 pub(super) struct WitnessQuery {
     own: Ipv4Addr,
-    address: Ipv4Addr,
+    /// Those who have not answered.
+    addresses: Vec<Ipv4Addr>,
     asked: u32,
     pub(super) next_at: Instant,
 }
 
 impl WitnessQuery {
-    /// Asks for the gateway; without one, for the server, if it is a neighbour.
-    pub(super) fn new(lease: &Lease, now: Instant) -> Option<Self> {
-        let Prefix { length, .. } = lease.prefix();
-        let is_near =
-            |address: &Ipv4Addr| prefix(*address, length).network() == lease.prefix().network();
-        let server = Some(lease.server).filter(|server| is_host(*server) && is_near(server));
-        let address = lease.router().or(server)?;
-        (address != lease.address).then_some(Self {
+    /// Asks for those of the lease's neighbours that are not known; `None` when all are.
+    pub(super) fn new(lease: &Lease, known: &[Witness], now: Instant) -> Option<Self> {
+        let mut addresses = neighbours(lease);
+        addresses.retain(|address| known.iter().all(|known| known.address != *address));
+        (!addresses.is_empty()).then_some(Self {
             own: lease.address,
-            address,
+            addresses,
             asked: 0,
             next_at: now,
         })
     }
+}
+
+/// Returns who is in the network of a lease for sure: its gateway, then its server and name servers that are neighbours.
+fn neighbours(lease: &Lease) -> Vec<Ipv4Addr> {
+    let own = lease.prefix();
+    let is_near = |address: &Ipv4Addr| prefix(*address, own.length).network() == own.network();
+    let servers = std::iter::once(lease.server).chain(lease.resolvers());
+    let servers = servers.filter(|server| is_host(*server) && is_near(server));
+    let mut addresses = Vec::new();
+    for address in lease.router().into_iter().chain(servers) {
+        if address != lease.address && !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    addresses.truncate(MAX_WITNESSES);
+    addresses
 }
 
 impl Client {
@@ -220,10 +233,10 @@ impl Client {
     fn send_questions(&mut self, is_meant: impl Fn(&Known) -> bool) -> bool {
         let own = self.setup.mac;
         let meant = self.known.iter().filter(|known| is_meant(known));
-        let questions = meant.filter_map(|known| {
-            let witness = known.witness?;
-            let request = ArpPacket::request(own, known.lease.address, witness.address);
-            Some((request, witness.mac))
+        let questions = meant.flat_map(|known| {
+            let address = known.lease.address;
+            let witnesses = known.witnesses.iter();
+            witnesses.map(move |it| (ArpPacket::request(own, address, it.address), it.mac))
         });
         let questions: Vec<_> = questions.collect();
         for (request, neighbour) in &questions {
@@ -306,11 +319,14 @@ impl Client {
             mac: packet.sender,
         };
         let is_reply = packet.operation == ArpOperation::Reply && packet.target == self.setup.mac;
-        if let Some(query) = &self.witness_query
-            && query.address == heard.address
+        if let Some(query) = &mut self.witness_query
             && is_reply
+            && let Some(place) = query.addresses.iter().position(|it| *it == heard.address)
         {
-            self.witness_query = None;
+            query.addresses.remove(place);
+            if query.addresses.is_empty() {
+                self.witness_query = None;
+            }
             self.keep_witness(heard);
         }
         // A router that has just started says so to all, unasked.
@@ -325,7 +341,7 @@ impl Client {
             | State::Rebinding(..) => false,
         };
         let mut meant = self.known.iter().filter(is_meant);
-        let Some(known) = meant.find(|it| it.witness == Some(heard)) else {
+        let Some(known) = meant.find(|it| it.witnesses.contains(&heard)) else {
             return;
         };
         let (lease, trust) = (known.lease.clone(), known.trust);
@@ -409,7 +425,7 @@ impl Client {
         }
     }
 
-    /// Asks for the gateway's hardware address, when it is time.
+    /// Asks for the hardware addresses of neighbours, when it is time.
     pub(super) fn query_witness(&mut self, now: Instant) {
         let Some(query) = &mut self.witness_query else {
             return;
@@ -423,8 +439,12 @@ impl Client {
         }
         query.asked += 1;
         query.next_at = now + QUERY_INTERVAL;
-        let request = ArpPacket::request(self.setup.mac, query.own, query.address);
-        self.send_arp(&request, EVERYBODY);
+        let (own, mac) = (query.own, self.setup.mac);
+        let requests = query.addresses.iter();
+        let requests = requests.map(|address| ArpPacket::request(mac, own, *address));
+        for request in requests.collect::<Vec<_>>() {
+            self.send_arp(&request, EVERYBODY);
+        }
     }
 
     fn keep_witness(&mut self, witness: Witness) {
@@ -432,15 +452,22 @@ impl Client {
             return;
         };
         let lease = held.lease.clone();
-        if self.witness_of(&lease) != Some(witness) {
-            self.keep(&lease, Some(witness));
+        let mut witnesses = self.witnesses_of(&lease);
+        if !witnesses.contains(&witness) {
+            witnesses.retain(|known| known.address != witness.address);
+            witnesses.push(witness);
+            self.keep(&lease, witnesses);
         }
     }
 
-    /// Returns the witness of a network that is known.
-    pub(super) fn witness_of(&self, lease: &Lease) -> Option<Witness> {
+    /// Returns the witnesses of a network that is known, as far as the lease still names them.
+    pub(super) fn witnesses_of(&self, lease: &Lease) -> Vec<Witness> {
         let mut known = self.known.iter();
-        known.find(|it| it.lease.network == lease.network)?.witness
+        let known = known.find(|it| it.lease.network == lease.network);
+        let mut witnesses = known.map_or_else(Vec::new, |known| known.witnesses.clone());
+        let named = neighbours(lease);
+        witnesses.retain(|witness| named.contains(&witness.address));
+        witnesses
     }
 
     /// Returns the server of a network that is known.
@@ -451,14 +478,14 @@ impl Client {
     }
 
     /// Keeps a network in mind, as the latest.
-    pub(super) fn remember(&mut self, lease: &Lease, witness: Option<Witness>) {
+    pub(super) fn remember(&mut self, lease: &Lease, witnesses: Vec<Witness>) {
         self.known.retain(|it| it.lease.network != lease.network);
         self.known.truncate(MAX_KNOWN - 1);
         self.known.insert(
             0,
             Known {
                 lease: lease.clone(),
-                witness,
+                witnesses,
                 trust: Trust::Place,
             },
         );

@@ -15,8 +15,10 @@ use serde::{Deserialize, Serialize};
 
 /// Networks that are kept in all; the one that was not met for longest goes.
 const MAX_KEPT: usize = 64;
-/// Networks that are tried when a link comes up: each costs one ARP request.
+/// Networks that are tried when a link comes up: each costs as many ARP requests as it has witnesses.
 const MAX_CANDIDATES: usize = 4;
+/// Neighbours that are kept of a network.
+pub(crate) const MAX_WITNESSES: usize = 3;
 
 /// A lease, and by what its network is told when it is met again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,14 +28,15 @@ pub struct Remembered {
     /// The server's message (RFC 2131 figure 1) that gave the lease.
     #[serde(with = "hex")]
     pub message: Arc<[u8]>,
-    /// The server, by which it is asked to confirm.
-    pub witness: Option<Witness>,
+    /// The neighbours by which the network is known again, [`MAX_WITNESSES`] at most; one of them is enough.
+    #[serde(default, alias = "witness", with = "few")]
+    pub witnesses: Vec<Witness>,
     /// When the lease was given, on the clock since boot.
     #[serde(with = "nanos")]
     pub acquired_at: Instant,
 }
 
-/// A neighbour that is in this network only: its gateway, or its server (RFC 4436 §2.1).
+/// A neighbour that is in this network only: its gateway, its DHCP server, or a name server (RFC 4436 §2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Witness {
     /// Its address.
@@ -135,6 +138,39 @@ impl Kept {
             Some(age) => Age::Dated(Duration::from_secs(age)),
             None => Age::Unknown,
         }
+    }
+}
+
+mod few {
+    use serde::{Deserialize, Deserializer, Serialize as _, Serializer};
+
+    use super::{MAX_WITNESSES, Witness};
+
+    /// There was one, or none, in files of before.
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Few {
+        Many(Vec<Witness>),
+        One(Witness),
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        witnesses: &[Witness],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        witnesses.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Witness>, D::Error> {
+        let mut witnesses = match Option::deserialize(deserializer)? {
+            Some(Few::Many(witnesses)) => witnesses,
+            Some(Few::One(witness)) => vec![witness],
+            None => Vec::new(),
+        };
+        witnesses.truncate(MAX_WITNESSES);
+        Ok(witnesses)
     }
 }
 

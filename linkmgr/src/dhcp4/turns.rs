@@ -167,7 +167,7 @@ impl Client {
         let Some(lease) = lease.filter(|lease| !lease.is_over(now)) else {
             return;
         };
-        let witness = self.witness_of(&lease);
+        let witnesses = self.witnesses_of(&lease);
         // The gateway of another network may have the same address: it counts as known only when it has answered here.
         let was_in_place = match &self.state {
             State::Rebooting(reboot) => Some(reboot.is_in_place()),
@@ -193,17 +193,18 @@ impl Client {
                 false => Acd::new(address, mac, Pace::QUICK, seed, now),
             });
         }
-        // A gateway that has just been heard needs no second question.
-        let is_known = witness.is_some() && was_in_place.unwrap_or(is_held);
-        self.witness_query = match is_known {
-            true => None,
-            false => WitnessQuery::new(&lease, now),
+        // Whoever is known needs no second question; with each renewal nobody is asked for who is known to be silent.
+        let is_known = !witnesses.is_empty() && was_in_place.unwrap_or(is_held);
+        self.witness_query = match (is_known, was_in_place) {
+            (true, None) => None,
+            (true, Some(_)) => WitnessQuery::new(&lease, &witnesses, now),
+            (false, _) => WitnessQuery::new(&lease, &[], now),
         };
         self.naks = 0;
         self.told_silent = false;
         self.trouble = None;
         self.tell(lease.supply(false));
-        self.keep(&lease, witness);
+        self.keep(&lease, witnesses);
         self.state = State::Bound(Held {
             lease: Box::new(lease),
             unconfirmed: false,
@@ -348,12 +349,12 @@ impl Client {
     }
 
     /// Tells what is to be kept.
-    pub(super) fn keep(&mut self, lease: &Lease, witness: Option<Witness>) {
-        self.remember(lease, witness);
+    pub(super) fn keep(&mut self, lease: &Lease, witnesses: Vec<Witness>) {
+        self.remember(lease, witnesses.clone());
         self.events.push_back(Event::Keep(Box::new(Remembered {
             network: lease.network.clone(),
             message: Arc::clone(&lease.message),
-            witness,
+            witnesses,
             acquired_at: lease.acquired_at,
         })));
     }

@@ -67,10 +67,10 @@ fn candidate(age: Age) -> Candidate {
         remembered: Remembered {
             network: policy::facts::NetworkId("ethernet 192.0.2.0/24 by 192.0.2.1".into()),
             message: server_message(ACK, 7, ADDRESS, &usual()).into(),
-            witness: Some(Witness {
+            witnesses: vec![Witness {
                 address: SERVER,
                 mac: GATEWAY,
-            }),
+            }],
             acquired_at: Instant::ZERO,
         },
         age,

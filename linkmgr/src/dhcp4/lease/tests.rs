@@ -339,7 +339,7 @@ fn a_remembered_lease_is_as_old_as_it_is() {
     let remembered = Remembered {
         network: given.network.clone(),
         message: Arc::clone(&given.message),
-        witness: None,
+        witnesses: Vec::new(),
         acquired_at: given.acquired_at,
     };
     let recall = |age: Age| {

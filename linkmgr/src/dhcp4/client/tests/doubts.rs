@@ -266,3 +266,65 @@ fn an_address_that_another_client_left_is_wished_for() {
     let known = candidate(Age::Known(seconds(10)));
     assert_eq!(begun(false, vec![known]), Some(ADDRESS.octets().to_vec()));
 }
+
+/// The name server, which is no gateway.
+const NAMES: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 53);
+
+#[test]
+fn a_network_without_a_gateway_is_known_by_any_of_its_servers() {
+    let names = Mac([2, 0, 0, 0, 0, 53]);
+    let mut options = usual();
+    options.retain(|(code, _)| *code != code::ROUTER);
+    let mut world = World::usual();
+    world.carrier(true);
+    world.reply_with(OFFER, ADDRESS, &options);
+    world.reply_with(ACK, ADDRESS, &options);
+    world.neighbour(GATEWAY, SERVER);
+    world.neighbour(names, NAMES);
+    let kept = world.events.iter().rev().find_map(|event| match event {
+        Event::Keep(kept) => Some(kept.witnesses.clone()),
+        Event::Supplied(_)
+        | Event::Withdrawn(_)
+        | Event::Forget(_)
+        | Event::Silent
+        | Event::Noted(_) => None,
+    });
+    let macs: Vec<Mac> = kept.unwrap().iter().map(|it| it.mac).collect();
+    assert_eq!(macs, [GATEWAY, names]);
+    world.pass(seconds(5));
+    world.carrier(false);
+    world.pass(seconds(1));
+    world.said.clear();
+    world.carrier(true);
+    let asked = |world: &World, of: Ipv4Addr| {
+        let arp = world.said.iter().filter(|said| said.by == Socket::Arp);
+        arp.filter(|said| said.to == of).count()
+    };
+    assert_eq!((asked(&world, SERVER), asked(&world, NAMES)), (1, 1));
+    world.pass(seconds(2));
+    assert!(latest(&world).doubted, "nobody answers");
+    // Elsewhere another name server has that address.
+    world.neighbour(Mac([2, 0, 0, 0, 0, 99]), NAMES);
+    assert!(latest(&world).doubted);
+    // The DHCP server stays dead.
+    world.neighbour(names, NAMES);
+    assert!(!latest(&world).doubted && has_names(latest(&world)));
+    assert_eq!(world.withdrawn(), 0);
+}
+
+#[test]
+fn whoever_was_kept_alone_is_read_as_the_only_one() {
+    let kept = candidate(Age::Unknown).remembered;
+    let text = serde_json::to_string(&kept).unwrap();
+    assert_eq!(serde_json::from_str::<Remembered>(&text).unwrap(), kept);
+    let witness = serde_json::to_string(&kept.witnesses[0]).unwrap();
+    let old = text.replace(
+        &format!("\"witnesses\":[{witness}]"),
+        &format!("\"witness\":{witness}"),
+    );
+    assert_ne!(old, text);
+    assert_eq!(serde_json::from_str::<Remembered>(&old).unwrap(), kept);
+    let none = old.replace(&format!("\"witness\":{witness}"), "\"witness\":null");
+    let read = serde_json::from_str::<Remembered>(&none).unwrap();
+    assert_eq!(read.witnesses, []);
+}

@@ -435,7 +435,7 @@ fn of_several_known_networks_the_one_is_taken_whose_gateway_answers() {
         policy::facts::NetworkId("ethernet 192.0.2.0/24 by 192.0.2.99".into());
     elsewhere.remembered.message =
         server_message(ACK, 7, Ipv4Addr::new(192, 0, 2, 8), &options).into();
-    elsewhere.remembered.witness = None;
+    elsewhere.remembered.witnesses = Vec::new();
     let here = candidate(Age::Known(seconds(10)));
     let mut world = World::new(Dhcp4Settings::default(), vec![elsewhere, here]);
     world.carrier(true);
@@ -469,7 +469,7 @@ fn what_is_kept_is_what_is_recalled() {
         })
         .collect();
     let last = kept.last().unwrap();
-    assert_eq!(last.witness.unwrap().mac, GATEWAY);
+    assert_eq!(last.witnesses[0].mac, GATEWAY);
     let again = Candidate {
         remembered: (*last).clone(),
         age: Age::Known(seconds(10)),
