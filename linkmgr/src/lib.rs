@@ -64,7 +64,7 @@ pub use kernel::{AddressMessage, KernelEvent, LinkMessage, RouteMessage, Usabili
 pub use local::{LocalAddresses, local_names};
 use observed::Observed;
 pub use octets::Lifetime;
-pub use offered::Designated;
+pub use offered::{Designated, Service};
 use policy::{Interest, LinkFacts, LinkId};
 pub use reconcile::MAX_IN_FLIGHT;
 use reconcile::Writer;

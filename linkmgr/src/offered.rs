@@ -13,6 +13,8 @@ use crate::octets::Reader;
 
 /// Addresses that are taken of one encrypted resolver.
 const ADDRESSES_MAX: usize = 4;
+/// Upstreams that are made of one encrypted resolver: some of its addresses by each of its transports.
+const FORMS_MAX: usize = 8;
 /// Names that are taken of one list.
 const NAMES_MAX: usize = 16;
 /// Octets of the longest URI that is taken: longer ones serve nobody.
@@ -22,7 +24,9 @@ const UNRESTRICTED: &str = "urn:ietf:params:capport:unrestricted";
 
 /// Keys of service parameters (RFC 9460 §14.3.2, RFC 9461 §5).
 mod key {
+    pub(super) const MANDATORY: u16 = 0;
     pub(super) const ALPN: u16 = 1;
+    pub(super) const NO_DEFAULT_ALPN: u16 = 2;
     pub(super) const PORT: u16 = 3;
     pub(super) const DOHPATH: u16 = 7;
 }
@@ -84,7 +88,14 @@ pub struct Designated {
     pub name: DomainName,
     /// Its addresses.
     pub addresses: Vec<Ipv6Addr>,
-    /// How it is asked.
+    /// How it is asked, as it prefers; one at least.
+    pub services: Vec<Service>,
+}
+
+/// A way to ask an encrypted resolver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// By what.
     pub transport: Transport,
     /// At which port.
     pub port: u16,
@@ -121,28 +132,44 @@ impl Designated {
         if taken.is_empty() {
             return None;
         }
-        let (transport, port, path) = service(parameters)?;
+        let services = services(parameters)?;
         Some(Self {
             priority,
             name,
             addresses: taken,
-            transport,
-            port,
-            path,
+            services,
         })
     }
 
-    /// Returns it as upstreams, one for each address.
-    pub(crate) fn upstreams(&self, link: &Arc<str>) -> impl Iterator<Item = Upstream> {
-        let name: Arc<str> = self.name.to_string().trim_end_matches('.').into();
-        self.addresses.iter().map(move |address| Upstream {
-            port: self.port,
-            transport: self.transport,
-            server_name: Some(name.clone()),
-            path: self.path.clone(),
-            ..upstream(*address, link)
-        })
+    /// Returns it as upstreams, one for each way to ask at each address.
+    pub(crate) fn upstreams(&self, link: &Arc<str>) -> Vec<Upstream> {
+        let servers = self.addresses.iter();
+        let servers: Vec<_> = servers.map(|address| upstream(*address, link)).collect();
+        forms(&servers, &self.name, &self.services)
     }
+}
+
+/// Returns how a resolver with this name is asked at these servers: at all of them in the way that it prefers, then in the next, so
+/// that a network that stops one way leaves another.
+pub(crate) fn forms(
+    servers: &[Upstream],
+    name: &DomainName,
+    services: &[Service],
+) -> Vec<Upstream> {
+    let name: Arc<str> = name.to_string().trim_end_matches('.').into();
+    let form = |service: &Service, server: &Upstream| Upstream {
+        port: service.port,
+        transport: service.transport,
+        server_name: Some(name.clone()),
+        path: service.path.clone(),
+        ..server.clone()
+    };
+    let all = services
+        .iter()
+        .flat_map(|service| servers.iter().map(move |server| (service, server)));
+    all.take(FORMS_MAX)
+        .map(|(service, server)| form(service, server))
+        .collect()
 }
 
 /// Where service parameters end.
@@ -170,20 +197,22 @@ pub(crate) fn is_server(address: Ipv6Addr) -> bool {
         && address.to_ipv4_mapped().is_none()
 }
 
-/// Reads service parameters (RFC 9460 §2.2): the first transport that we speak, its port, its path.
-pub(crate) fn service(octets: &[u8]) -> Option<(Transport, u16, Option<Arc<str>>)> {
+/// Reads service parameters (RFC 9460 §2.2): the transports that we speak, with port and path; `None` when there are none, or when more is
+/// demanded than is known here.
+pub(crate) fn services(octets: &[u8]) -> Option<Vec<Service>> {
     let mut reader = Reader::new(octets);
     let (mut transports, mut port, mut path) = (Vec::new(), None, None);
-    let mut last = None;
+    let (mut numbers, mut demanded) = (Vec::new(), Vec::new());
     while !reader.is_done() {
         let number = reader.word()?;
         let value = reader.counted()?;
         // Ascending, each once (RFC 9460 §2.2).
-        if last.is_some_and(|last| number <= last) {
+        if numbers.last().is_some_and(|last| number <= *last) {
             return None;
         }
-        last = Some(number);
+        numbers.push(number);
         match number {
+            key::MANDATORY => demanded = mandatory(value)?,
             key::ALPN => transports = protocols(value)?,
             key::PORT => {
                 port = Some(u16::from_be_bytes(value.try_into().ok()?)).filter(|port| *port != 0);
@@ -193,33 +222,64 @@ pub(crate) fn service(octets: &[u8]) -> Option<(Transport, u16, Option<Arc<str>>
             _ => {}
         }
     }
-    let speakable = |transport: &&Transport| !transport.is_http() || path.is_some();
-    // HTTP/3 beside others is left to what is decided for all HTTPS upstreams alike.
-    let mut usual = transports.iter().filter(speakable);
-    let transport = *usual
-        .find(|transport| **transport != Transport::H3)
-        .or_else(|| transports.iter().find(speakable))?;
-    let path = path.filter(|_| transport.is_http());
-    Some((
-        transport,
-        port.unwrap_or_else(|| transport.default_port()),
-        path,
-    ))
+    // What is demanded must be there (RFC 9460 §8).
+    if !demanded.iter().all(|number| numbers.contains(number)) {
+        return None;
+    }
+    let service = |transport: Transport| {
+        let path = match transport.is_http() {
+            true => Some(path.clone()?),
+            false => None,
+        };
+        let port = port.unwrap_or_else(|| transport.default_port());
+        Some(Service {
+            transport,
+            port,
+            path,
+        })
+    };
+    let services: Vec<_> = transports.into_iter().filter_map(service).collect();
+    (!services.is_empty()).then_some(services)
 }
 
-/// Reads `alpn`: the transports that we speak, in the server's order.
+/// Reads `mandatory` (RFC 9460 §8): keys in ascending order, not its own; `None` when one of them is not known here.
+fn mandatory(value: &[u8]) -> Option<Vec<u16>> {
+    let mut reader = Reader::new(value);
+    let mut numbers: Vec<u16> = Vec::new();
+    while !reader.is_done() {
+        let number = reader.word()?;
+        let is_known = matches!(
+            number,
+            key::ALPN | key::NO_DEFAULT_ALPN | key::PORT | key::DOHPATH
+        );
+        if !is_known || numbers.last().is_some_and(|last| number <= *last) {
+            return None;
+        }
+        numbers.push(number);
+    }
+    (!numbers.is_empty()).then_some(numbers)
+}
+
+/// Reads `alpn`: the transports that we speak, in the server's order, each once. HTTP/3 beside HTTP/2 is no way of its own: whether HTTPS goes
+/// by it is decided for all such upstreams alike.
 fn protocols(value: &[u8]) -> Option<Vec<Transport>> {
     let mut reader = Reader::new(value);
     let mut transports = Vec::new();
     while !reader.is_done() {
         let length = reader.byte()?;
-        match reader.take(length.into())? {
-            b"dot" => transports.push(Transport::Tls),
-            b"h2" => transports.push(Transport::Https),
-            b"doq" => transports.push(Transport::Quic),
-            b"h3" => transports.push(Transport::H3),
-            _ => {}
+        let transport = match reader.take(length.into())? {
+            b"dot" => Transport::Tls,
+            b"h2" => Transport::Https,
+            b"doq" => Transport::Quic,
+            b"h3" => Transport::H3,
+            _ => continue,
+        };
+        if !transports.contains(&transport) {
+            transports.push(transport);
         }
+    }
+    if transports.contains(&Transport::Https) {
+        transports.retain(|transport| *transport != Transport::H3);
     }
     Some(transports)
 }
@@ -262,50 +322,76 @@ mod tests {
     }
 
     #[test]
-    fn an_encrypted_resolver_has_the_first_transport_that_can_be_spoken() {
-        let rows: [(&[u8], Option<&str>); 9] = [
+    fn an_encrypted_resolver_is_asked_by_all_that_can_be_spoken_in_its_order() {
+        const PATH: &[u8] = b"\0\x07\0\x0e/dns-query{?a}";
+        let (tls, quic) = ("Tls 853 -", "Quic 853 -");
+        let (https, h3) = ("Https 443 /dns-query", "H3 443 /dns-query");
+        let with_path = |head: &[u8]| [head, PATH].concat();
+        let rows: [(Vec<u8>, &[&str]); 15] = [
+            (b"\0\x01\0\x04\x03dot".to_vec(), &[tls]),
             (
-                b"\0\x01\0\x04\x03dot",
-                Some("tls://[2001:db8::53]:853#dns.example"),
+                b"\0\x01\0\x04\x03doq\0\x03\0\x02\x03\x56".to_vec(),
+                &["Quic 854 -"],
             ),
+            (with_path(b"\0\x01\0\x03\x02h2"), &[https]),
+            (with_path(b"\0\x01\0\x06\x02h3\x02h2"), &[https]),
+            (with_path(b"\0\x01\0\x03\x02h3"), &[h3]),
             (
-                b"\0\x01\0\x04\x03doq\0\x03\0\x02\x03\x56",
-                Some("quic://[2001:db8::53]:854#dns.example"),
-            ),
-            (
-                b"\0\x01\0\x03\x02h2\0\x07\0\x0e/dns-query{?a}",
-                Some("https://dns.example/dns-query"),
-            ),
-            (
-                b"\0\x01\0\x06\x02h3\x02h2\0\x07\0\x0e/dns-query{?a}",
-                Some("https://dns.example/dns-query"),
-            ),
-            (
-                b"\0\x01\0\x03\x02h3\0\x07\0\x0e/dns-query{?a}",
-                Some("h3://dns.example/dns-query"),
+                with_path(b"\0\x01\0\x0f\x02h2\x03dot\x03dot\x03doq"),
+                &[https, tls, quic],
             ),
             // HTTPS without a path.
-            (b"\0\x01\0\x03\x02h2", None),
-            (b"\0\x01\0\x03\x02h3", None),
+            (b"\0\x01\0\x07\x02h2\x03dot".to_vec(), &[tls]),
+            (b"\0\x01\0\x03\x02h3".to_vec(), &[]),
             // Out of order.
-            (b"\0\x03\0\x02\x03\x56\0\x01\0\x04\x03dot", None),
-            (b"", None),
+            (b"\0\x03\0\x02\x03\x56\0\x01\0\x04\x03dot".to_vec(), &[]),
+            // What is demanded is known, and there.
+            (
+                b"\0\0\0\x04\0\x01\0\x03\0\x01\0\x04\x03dot\0\x03\0\x02\x03\x55".to_vec(),
+                &[tls],
+            ),
+            // It is not there, not known, or itself.
+            (b"\0\0\0\x02\0\x03\0\x01\0\x04\x03dot".to_vec(), &[]),
+            (
+                b"\0\0\0\x02\0\x63\0\x01\0\x04\x03dot\0\x63\0\0".to_vec(),
+                &[],
+            ),
+            (b"\0\0\0\x02\0\0\0\x01\0\x04\x03dot".to_vec(), &[]),
+            (b"\0\0\0\0\0\x01\0\x04\x03dot".to_vec(), &[]),
+            (Vec::new(), &[]),
         ];
         for (parameters, expected) in rows {
-            let read = Designated::parse(1, &encrypted(parameters), Parameters::Rest);
-            let text = read.map(|read| {
-                let upstream = read.upstreams(&"eth0".into()).next().unwrap();
+            let read = Designated::parse(1, &encrypted(&parameters), Parameters::Rest);
+            let upstreams = read.map(|read| read.upstreams(&"eth0".into()));
+            let told = upstreams.unwrap_or_default().into_iter().map(|upstream| {
                 assert_eq!(upstream.server_name.as_deref(), Some("dns.example"));
-                (upstream.transport, upstream.port, upstream.path)
+                let path = upstream.path.as_deref().unwrap_or("-");
+                format!("{:?} {} {path}", upstream.transport, upstream.port)
             });
-            let wanted = expected.map(|text| match text {
-                text if text.starts_with("tls") => (Transport::Tls, 853, None),
-                text if text.starts_with("quic") => (Transport::Quic, 854, None),
-                text if text.starts_with("h3") => (Transport::H3, 443, Some("/dns-query".into())),
-                _ => (Transport::Https, 443, Some("/dns-query".into())),
-            });
-            assert_eq!(text, wanted, "{parameters:?}");
+            assert_eq!(told.collect::<Vec<_>>(), expected, "{parameters:?}");
         }
+    }
+
+    #[test]
+    fn all_addresses_are_asked_in_one_way_before_any_is_in_another() {
+        let at = |number: u16| {
+            upstream(
+                Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, number),
+                &"l".into(),
+            )
+        };
+        let servers: Vec<_> = (1..=4).map(at).collect();
+        let name = "dns.example".parse().unwrap();
+        let service = |transport: Transport| Service {
+            transport,
+            port: transport.default_port(),
+            path: None,
+        };
+        let services = [Transport::Quic, Transport::Tls, Transport::Https].map(service);
+        let forms = forms(&servers, &name, &services);
+        let transports: Vec<_> = forms.iter().map(|form| form.transport).collect();
+        assert_eq!(transports[..4], [Transport::Quic; 4]);
+        assert_eq!(transports[4..], [Transport::Tls; 4]);
     }
 
     #[test]

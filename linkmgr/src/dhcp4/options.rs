@@ -272,20 +272,14 @@ fn encrypted_resolver(instance: &[u8]) -> Option<(u16, Vec<Upstream>)> {
     if !length.is_multiple_of(4) {
         return None;
     }
-    let (transport, port, path) = offered::service(reader.rest())?;
-    let name: Arc<str> = name.to_string().trim_end_matches('.').into();
-    let mut upstreams = Vec::new();
+    let services = offered::services(reader.rest())?;
+    let mut servers = Vec::new();
     while let Some(address) = addresses.array::<4>().map(Ipv4Addr::from) {
-        if is_host(address) && upstreams.len() < 4 {
-            upstreams.push(Upstream {
-                port,
-                transport,
-                server_name: Some(Arc::clone(&name)),
-                path: path.clone(),
-                ..Upstream::plain(IpAddr::V4(address))
-            });
+        if is_host(address) && servers.len() < 4 {
+            servers.push(Upstream::plain(IpAddr::V4(address)));
         }
     }
+    let upstreams = offered::forms(&servers, &name, &services);
     (!upstreams.is_empty()).then_some((priority, upstreams))
 }
 

@@ -56,6 +56,7 @@ pub(super) fn supply(client: &Client) -> Supply {
     for designated in encrypted {
         designated
             .upstreams(link)
+            .into_iter()
             .for_each(|upstream| push(&mut supply.upstreams, upstream, UPSTREAMS_MAX));
     }
     for router in &routers {
