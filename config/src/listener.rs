@@ -11,6 +11,10 @@ use crate::model::{Prefix, Transport};
 /// The path of an HTTPS listener, where none is written.
 pub const DEFAULT_PATH: &str = "/dns-query";
 
+/// How many whole answers by UDP a client without a cookie may have in a second, where it is not written: enough for any host, too
+/// few to hurt the one it pretends to be.
+pub const DEFAULT_CLIENT_RATE: u32 = 1000;
+
 /// One of `[[listeners]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenerConfig {
@@ -34,6 +38,8 @@ pub struct ListenerConfig {
     pub key: Option<Arc<str>>,
     /// The path of an HTTPS listener.
     pub path: Arc<str>,
+    /// Whole answers by UDP that a client without a cookie may have in a second.
+    pub client_rate: u32,
 }
 
 /// As which stub a listener answers.

@@ -28,9 +28,12 @@ pub struct Carried<'a> {
     pub padded: bool,
     /// Whether it asks how long a connection may be idle.
     pub keepalive: bool,
-    /// Where the CLASS field of OPT is: the size that the client takes.
-    size_at: Option<usize>,
+    size: SizeField,
 }
+
+/// Where a message says how large an answer its client takes: the CLASS field of OPT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SizeField(Option<usize>);
 
 /// A COOKIE option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +52,7 @@ impl<'a> Carried<'a> {
         };
         let mut carried = Self {
             // After the root's name and the type.
-            size_at: Some(start + 3),
+            size: SizeField(Some(start + 3)),
             ..Self::default()
         };
         let mut options = Reader::new(opt.rdata);
@@ -66,10 +69,17 @@ impl<'a> Carried<'a> {
         carried
     }
 
+    /// Returns where the size is that the client takes.
+    pub const fn size(&self) -> SizeField {
+        self.size
+    }
+}
+
+impl SizeField {
     /// Lowers the size that the client takes; `wire` is the message that was read.
-    pub fn limit_size(&self, wire: &mut [u8], most: u16) {
+    pub fn limit(self, wire: &mut [u8], most: u16) {
         let Some(size) = self
-            .size_at
+            .0
             .and_then(|at| wire.get_mut(at..)?.first_chunk_mut::<2>())
         else {
             return;
@@ -95,19 +105,25 @@ pub fn put_cookie(
     client: &[u8; CLIENT_COOKIE],
     server: &[u8; crate::cookie::SERVER_COOKIE],
 ) -> bool {
-    put(answer, option::COOKIE, &[&client[..], server].concat())
+    put(answer, option::COOKIE, [&client[..], server])
 }
 
 /// Says how long the connection may be idle, in tenths of a second (RFC 7828 §3.1).
 pub fn put_keepalive(answer: &mut Vec<u8>, tenths: u16) -> bool {
-    put(answer, option::KEEPALIVE, &tenths.to_be_bytes())
+    put(answer, option::KEEPALIVE, [&tenths.to_be_bytes(), &[]])
 }
 
 /// Pads an answer to whole blocks (RFC 8467 §4.1); the last thing to be put onto it.
 pub fn pad(answer: &mut Vec<u8>) -> bool {
     let length = answer.len() + OPTION_HEAD;
     let padding = length.next_multiple_of(PADDED_BLOCK) - length;
-    put(answer, option::PADDING, &vec![0; padding])
+    // Shorter than a block.
+    let zeros = [0; PADDED_BLOCK];
+    put(
+        answer,
+        option::PADDING,
+        [zeros.get(..padding).unwrap_or_default(), &[]],
+    )
 }
 
 /// Writes an error answer to a message that is not asked, over `out`; false when it gets none.
@@ -201,19 +217,21 @@ fn next_option<'a>(options: &mut Reader<'a>) -> Option<(u16, &'a [u8])> {
     Some((code, options.take(usize::from(length))?))
 }
 
-/// Appends an option to an answer whose last record is OPT; false, and nothing changed, for any other, and when it gets too long.
-fn put(answer: &mut Vec<u8>, code: u16, data: &[u8]) -> bool {
+/// Appends an option, its content in two parts, to an answer whose last record is OPT; false, and nothing changed, for any other, and when it gets too long.
+fn put(answer: &mut Vec<u8>, code: u16, data: [&[u8]; 2]) -> bool {
     let Some((start, opt)) = find_opt(answer) else {
         return false;
     };
     // Root, type, class, TTL; then RDLENGTH.
     let length_at = start + 9;
     let end = length_at + 2 + opt.rdata.len();
-    let longer = opt.rdata.len() + OPTION_HEAD + data.len();
-    let (Ok(length), Ok(size)) = (u16::try_from(longer), u16::try_from(data.len())) else {
+    let [front, back] = data;
+    let octets = front.len() + back.len();
+    let longer = opt.rdata.len() + OPTION_HEAD + octets;
+    let (Ok(length), Ok(size)) = (u16::try_from(longer), u16::try_from(octets)) else {
         return false;
     };
-    if end != answer.len() || end + OPTION_HEAD + data.len() > usize::from(u16::MAX) {
+    if end != answer.len() || end + OPTION_HEAD + octets > usize::from(u16::MAX) {
         return false;
     }
     if let Some(place) = answer
@@ -224,7 +242,8 @@ fn put(answer: &mut Vec<u8>, code: u16, data: &[u8]) -> bool {
     }
     answer.extend_from_slice(&code.to_be_bytes());
     answer.extend_from_slice(&size.to_be_bytes());
-    answer.extend_from_slice(data);
+    answer.extend_from_slice(front);
+    answer.extend_from_slice(back);
     true
 }
 
@@ -291,12 +310,8 @@ mod tests {
     fn size_is_lowered_and_never_raised() {
         for (most, expected) in [(512, 512), (1232, 1232), (9000, 4096)] {
             let mut wire = query(&[]);
-            let carried = Carried::parse(&wire.clone()).size_at;
-            let carried = Carried {
-                size_at: carried,
-                ..Carried::default()
-            };
-            carried.limit_size(&mut wire, most);
+            let size = Carried::parse(&wire).size();
+            size.limit(&mut wire, most);
             let edns = crate::wire::parse_query(&wire).unwrap().edns.unwrap();
             assert_eq!(edns.udp_size, expected);
         }
@@ -308,7 +323,7 @@ mod tests {
             let mut answer = query(&option(3, &vec![b'x'; more % 250]));
             answer[2] |= 0x80;
             if more > 250 {
-                assert!(put(&mut answer, 3, &vec![b'y'; more - 250]));
+                assert!(put(&mut answer, 3, [&vec![b'y'; more - 250], b""]));
             }
             assert!(put_cookie(&mut answer, b"01234567", &[7; 16]));
             assert!(put_keepalive(&mut answer, 300));

@@ -88,17 +88,26 @@ fn seal(
     head: [u8; 8],
     address: IpAddr,
 ) -> [u8; SERVER_COOKIE] {
-    let mut input = Vec::with_capacity(CLIENT_COOKIE + head.len() + 16);
-    input.extend_from_slice(client);
-    input.extend_from_slice(&head);
-    match address {
-        IpAddr::V4(v4) => input.extend_from_slice(&v4.octets()),
-        IpAddr::V6(v6) => input.extend_from_slice(&v6.octets()),
+    let mut input = [0; CLIENT_COOKIE + 8 + 16];
+    let (own, rest) = input.split_at_mut(CLIENT_COOKIE);
+    let (middle, place) = rest.split_at_mut(head.len());
+    own.copy_from_slice(client);
+    middle.copy_from_slice(&head);
+    let (octets, length) = match address {
+        IpAddr::V4(v4) => (v4.to_ipv6_mapped().octets(), 4),
+        IpAddr::V6(v6) => (v6.octets(), 16),
+    };
+    // Those of an IPv4 address are the last of its mapped form.
+    let octets = octets.get(16 - length..).unwrap_or_default();
+    for (place, octet) in place.iter_mut().zip(octets) {
+        *place = *octet;
     }
+    let input = input.get(..CLIENT_COOKIE + head.len() + length);
+    let input = input.unwrap_or_default();
     let mut cookie = [0; SERVER_COOKIE];
     let (front, back) = cookie.split_at_mut(head.len());
     front.copy_from_slice(&head);
-    back.copy_from_slice(&siphash24(secret, &input).to_le_bytes());
+    back.copy_from_slice(&siphash24(secret, input).to_le_bytes());
     cookie
 }
 

@@ -9,7 +9,7 @@
 //! Everything else is left to the core, which also answers when a shortcut cannot: byte for byte the same.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use config::time::Instant;
 use policy::{DnsPlan, ScopeId};
@@ -38,8 +38,17 @@ struct Shared {
     /// That of `ways`.
     generation: AtomicU64,
     ways: Mutex<Arc<Ways>>,
-    tallies: Mutex<Vec<Arc<Tally>>>,
+    tallies: Mutex<Tallies>,
     cache: Cache,
+}
+
+/// What all shortcuts have done.
+#[derive(Debug, Default)]
+struct Tallies {
+    /// Those that there are.
+    live: Vec<Arc<Tally>>,
+    /// The hits of those that are gone.
+    past: u64,
 }
 
 /// What one shortcut has done, on a cache line of its own.
@@ -59,7 +68,7 @@ pub(crate) struct Shortcuts {
     open: bool,
 }
 
-/// Answers questions from the cache; one for each thread.
+/// Answers questions from the cache; one for each thread. A clone is another, for another thread.
 #[derive(Debug)]
 pub struct Shortcut {
     shared: Arc<Shared>,
@@ -132,10 +141,12 @@ impl Shortcuts {
 
     /// Returns the questions that were answered this way.
     pub(crate) fn hits(&self) -> u64 {
-        let tallies = self.shared.tallies.lock();
-        let tallies = tallies.unwrap_or_else(PoisonError::into_inner);
-        let hits = |tally: &Arc<Tally>| tally.hits.load(Ordering::Relaxed);
-        tallies.iter().map(hits).sum()
+        let tallies = self.shared.tallies();
+        let live = tallies.live.iter();
+        tallies.past
+            + live
+                .map(|tally| tally.hits.load(Ordering::Relaxed))
+                .sum::<u64>()
     }
 
     fn again(&self) {
@@ -166,16 +177,32 @@ impl Shared {
         let ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&ways)
     }
+
+    fn tallies(&self) -> MutexGuard<'_, Tallies> {
+        self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Clone for Shortcut {
+    fn clone(&self) -> Self {
+        Self::new(&self.shared)
+    }
+}
+
+impl Drop for Shortcut {
+    fn drop(&mut self) {
+        let mut tallies = self.shared.tallies();
+        tallies.past += self.tally.hits.load(Ordering::Relaxed);
+        tallies
+            .live
+            .retain(|tally| !Arc::ptr_eq(tally, &self.tally));
+    }
 }
 
 impl Shortcut {
     fn new(shared: &Arc<Shared>) -> Self {
         let tally = Arc::new(Tally::default());
-        shared
-            .tallies
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Arc::clone(&tally));
+        shared.tallies().live.push(Arc::clone(&tally));
         Self {
             ways: shared.ways(),
             shared: Arc::clone(shared),

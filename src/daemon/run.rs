@@ -125,7 +125,8 @@ pub(crate) async fn run(options: &Options, given: Given) -> Result<(), RunError>
     };
     let world = World::new(beginning, now);
     let shortcut = world.resolver.shortcut();
-    let listeners = Listeners::new(board, shortcut, clock::now, seed().map_err(random)?);
+    let secret_seed = seed().map_err(random)?;
+    let listeners = Listeners::new(board, shortcut, threads, clock::now, secret_seed);
     let errands = Errands::start(keeper);
     let parts = (driver, listeners);
     let mut running = Running::new(options, parts, world, errands, socket, watched)?;

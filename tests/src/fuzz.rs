@@ -515,7 +515,7 @@ fn carried(bytes: &[u8]) {
     }
     let _ttl = shortest_ttl(bytes);
     let mut limited = bytes.to_vec();
-    Carried::parse(bytes).limit_size(&mut limited, 512);
+    Carried::parse(bytes).size().limit(&mut limited, 512);
     assert_eq!(limited.len(), bytes.len(), "only the size changes");
     let mut answer = bytes.to_vec();
     let before = Carried::parse(bytes).cookie.is_some();

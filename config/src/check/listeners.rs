@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::values;
 use crate::diagnostic::Findings;
-use crate::listener::{DEFAULT_PATH, ListenerConfig, ListenerStub};
+use crate::listener::{DEFAULT_CLIENT_RATE, DEFAULT_PATH, ListenerConfig, ListenerStub};
 use crate::model::{Prefix, ResolverConfig, Transport, Upstream};
 use crate::raw::{Span, Table, Text};
 use crate::upstream::is_link_local;
@@ -78,6 +78,7 @@ fn listener(span: &Span, said: &Table, findings: &mut Findings<'_>) -> Option<Li
         certificate: None,
         key: None,
         path: DEFAULT_PATH.into(),
+        client_rate: DEFAULT_CLIENT_RATE,
     };
     let is_local = listener.is_local();
     let usual = if is_local {
@@ -97,6 +98,7 @@ fn listener(span: &Span, said: &Table, findings: &mut Findings<'_>) -> Option<Li
     }
     secrets(span, said, &mut listener, findings);
     path(said, &mut listener, findings);
+    client_rate(said, &mut listener, findings);
     Some(listener)
 }
 
@@ -243,5 +245,19 @@ fn path(said: &Table, listener: &mut ListenerConfig, findings: &mut Findings<'_>
         findings.error(Some(text.span()), message, Some(help));
     } else {
         listener.path = Arc::from(path.as_str());
+    }
+}
+
+fn client_rate(said: &Table, listener: &mut ListenerConfig, findings: &mut Findings<'_>) {
+    let Some(rate) = said.integer("client-rate").map(u32::try_from) else {
+        return;
+    };
+    if listener.transport == Transport::Plain {
+        listener.client_rate = rate.unwrap_or(DEFAULT_CLIENT_RATE);
+    } else {
+        let message =
+            "client-rate is for plain listeners: by other transports an address cannot be forged";
+        let help = Some("leave it out".to_owned());
+        findings.error(said.key("client-rate"), message, help);
     }
 }

@@ -452,4 +452,14 @@ const MAIN: &[Key] = &[
         Some("\"/dns-query\""),
         "The path of HTTPS requests.",
     ),
+    key(
+        Section::Listeners,
+        "client-rate",
+        Syntax::Integer {
+            min: 10,
+            max: 1_000_000,
+        },
+        Some("1000"),
+        "Whole answers a second by UDP to one client without a cookie, and as many more that only say \"ask by TCP\"; raise it for a forwarder, or a host that hides many behind its address.",
+    ),
 ];

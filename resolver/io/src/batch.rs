@@ -1,11 +1,11 @@
 //! Which system calls does the standard library lack? Batches of datagrams, integer socket options, a link's index,
 //! and the runtime's word on a foreign descriptor.
 //!
-//! The only file of the crate with `unsafe`. It moves bytes and knows nothing of DNS, clients or retries.
+//! It moves bytes and knows nothing of DNS, clients or retries.
 
 use std::ffi::CString;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::ptr;
@@ -33,10 +33,26 @@ pub(crate) enum Wait {
     Never,
 }
 
+/// Where a datagram came in: the address that was asked, and the link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    pub(crate) address: IpAddr,
+    pub(crate) link: u32,
+}
+
+/// Whether it is told where each datagram came in; the socket must have been asked for it ([`tell_arrival`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Telling {
+    Nothing,
+    Arrival,
+}
+
 /// Datagrams received by one call, in buffers that live as long as this.
 pub(crate) struct Received {
     bytes: Box<[u8]>,
     names: Box<[RawName]>,
+    /// Empty when nothing is told.
+    arrivals: Box<[RawArrival]>,
     vectors: Box<[libc::iovec]>,
     headers: Box<[libc::mmsghdr]>,
     count: usize,
@@ -44,10 +60,15 @@ pub(crate) struct Received {
 
 impl Received {
     /// Allocates the buffers; nothing allocates afterwards.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(telling: Telling) -> Self {
+        let arrivals = match telling {
+            Telling::Nothing => 0,
+            Telling::Arrival => BATCH_MAX,
+        };
         let mut received = Self {
             bytes: vec![0; BATCH_MAX * DATAGRAM_MAX].into_boxed_slice(),
             names: vec![RawName::EMPTY; BATCH_MAX].into_boxed_slice(),
+            arrivals: vec![RawArrival::empty(); arrivals].into_boxed_slice(),
             vectors: vec![EMPTY_VECTOR; BATCH_MAX].into_boxed_slice(),
             headers: vec![empty_header(); BATCH_MAX].into_boxed_slice(),
             count: BATCH_MAX,
@@ -64,7 +85,31 @@ impl Received {
             header.msg_hdr.msg_iovlen = 1;
             header.msg_hdr.msg_name = ptr::from_mut(name).cast();
         }
+        for (header, arrival) in received.headers.iter_mut().zip(&mut received.arrivals) {
+            header.msg_hdr.msg_control = ptr::from_mut(arrival).cast();
+        }
         received
+    }
+
+    /// Returns how many datagrams the last call brought.
+    pub(crate) const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Returns where a datagram of the last call came in, when that is told.
+    pub(crate) fn arrival(&self, place: usize) -> Option<Arrival> {
+        if place >= self.count || self.headers.get(place)?.msg_hdr.msg_controllen == 0 {
+            return None;
+        }
+        self.arrivals.get(place)?.decode()
+    }
+
+    /// As [`Received::get`], to be changed in place.
+    pub(crate) fn get_mut(&mut self, place: usize) -> Option<(SocketAddr, &mut [u8])> {
+        let (peer, length) = self.get(place).map(|(peer, wire)| (peer, wire.len()))?;
+        let start = place.checked_mul(DATAGRAM_MAX)?;
+        let end = start.checked_add(length)?;
+        Some((peer, self.bytes.get_mut(start..end)?))
     }
 
     /// Returns the sender and the bytes of a datagram of the last call.
@@ -84,16 +129,22 @@ impl Received {
     /// What `recvmmsg(2)` says; `WouldBlock` when nothing is there and nobody waits.
     pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>, wait: Wait) -> io::Result<usize> {
         // The last call wrote over these, in as many headers as it filled.
+        let room = if self.arrivals.is_empty() {
+            0
+        } else {
+            size_of::<RawArrival>()
+        };
         for header in self.headers.iter_mut().take(self.count) {
             header.msg_hdr.msg_namelen = RawName::ROOM;
+            header.msg_hdr.msg_controllen = room;
         }
         self.count = 0;
         let flags = match wait {
             Wait::ForOne => libc::MSG_WAITFORONE,
             Wait::Never => libc::MSG_DONTWAIT,
         };
-        // SAFETY: every header points to one vector, one buffer and one name of the given sizes, in boxes of this structure,
-        // which the caller holds alone. The count is that of the headers.
+        // SAFETY: every header points to one vector, one buffer, one name and at most one arrival of the given sizes, in boxes of
+        // this structure, which the caller holds alone. The count is that of the headers.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
@@ -118,23 +169,36 @@ impl std::fmt::Debug for Received {
 
 /// Answers that wait to be sent by one call, in buffers that are used again.
 pub(crate) struct Outbox {
-    answers: Vec<Vec<u8>>,
+    answers: Box<[Vec<u8>]>,
     names: Box<[RawName]>,
+    arrivals: Box<[RawArrival]>,
     vectors: Box<[libc::iovec]>,
     headers: Box<[libc::mmsghdr]>,
     count: usize,
 }
 
+// SAFETY: its pointers lead into its own boxes and vectors, which move with it from thread to thread.
+unsafe impl Send for Outbox {}
+
 impl Outbox {
     /// Makes an empty one.
     pub(crate) fn new() -> Self {
-        Self {
-            answers: vec![Vec::new(); BATCH_MAX],
+        let mut outbox = Self {
+            answers: vec![Vec::new(); BATCH_MAX].into_boxed_slice(),
             names: vec![RawName::EMPTY; BATCH_MAX].into_boxed_slice(),
+            arrivals: vec![RawArrival::empty(); BATCH_MAX].into_boxed_slice(),
             vectors: vec![EMPTY_VECTOR; BATCH_MAX].into_boxed_slice(),
             headers: vec![empty_header(); BATCH_MAX].into_boxed_slice(),
             count: 0,
+        };
+        // The boxes never move what they hold, so that these pointers stay good.
+        let places = outbox.vectors.iter_mut().zip(&mut outbox.names);
+        for (header, (vector, name)) in outbox.headers.iter_mut().zip(places) {
+            header.msg_hdr.msg_iov = vector;
+            header.msg_hdr.msg_iovlen = 1;
+            header.msg_hdr.msg_name = ptr::from_mut(name).cast();
         }
+        outbox
     }
 
     /// Returns the buffer of the next answer, with whatever it held before; `None` when all are in use.
@@ -142,12 +206,26 @@ impl Outbox {
         self.answers.get_mut(self.count)
     }
 
-    /// Keeps what is in the next buffer, for this client.
-    pub(crate) fn keep(&mut self, peer: SocketAddr) {
-        if let Some(name) = self.names.get_mut(self.count) {
-            if let Some(header) = self.headers.get_mut(self.count) {
-                header.msg_hdr.msg_namelen = name.encode(peer);
-            }
+    /// Keeps what is in the next buffer, for this client; it leaves from where it says, or else as the kernel chooses.
+    pub(crate) fn keep(&mut self, peer: SocketAddr, from: Option<Arrival>) {
+        let place = self.count;
+        if let Some(name) = self.names.get_mut(place)
+            && let Some(header) = self.headers.get_mut(place)
+            && let Some(vector) = self.vectors.get_mut(place)
+            && let Some(answer) = self.answers.get_mut(place)
+            && let Some(arrival) = self.arrivals.get_mut(place)
+        {
+            // Nobody changes the answer before it is sent: only the next one is lent.
+            vector.iov_base = answer.as_mut_ptr().cast();
+            vector.iov_len = answer.len();
+            header.msg_hdr.msg_namelen = name.encode(peer);
+            (header.msg_hdr.msg_control, header.msg_hdr.msg_controllen) = match from {
+                None => (ptr::null_mut(), 0),
+                Some(from) => {
+                    let length = arrival.encode(from);
+                    (ptr::from_mut(arrival).cast(), length)
+                }
+            };
             self.count += 1;
         }
     }
@@ -155,19 +233,10 @@ impl Outbox {
     /// Sends what is kept. One that the kernel does not take is lost, as any datagram may be; its client asks again.
     pub(crate) fn send(&mut self, socket: BorrowedFd<'_>) {
         let count = std::mem::take(&mut self.count);
-        let places = self.headers.iter_mut().zip(&mut self.vectors);
-        let places = places.zip(&mut self.names).zip(&mut self.answers);
-        for (((header, vector), name), answer) in places.take(count) {
-            vector.iov_base = answer.as_mut_ptr().cast();
-            vector.iov_len = answer.len();
-            header.msg_hdr.msg_iov = vector;
-            header.msg_hdr.msg_iovlen = 1;
-            header.msg_hdr.msg_name = ptr::from_mut(name).cast();
-        }
         let mut rest = self.headers.get_mut(..count).unwrap_or_default();
         while !rest.is_empty() {
-            // SAFETY: each of these headers points to one vector, one answer and one name, in boxes of this structure, which
-            // the caller holds alone; the kernel only reads the answers.
+            // SAFETY: each of these headers points to one vector, one name and at most one arrival in boxes of this structure,
+            // which the caller holds alone, and its vector to the answer that was kept with it; the kernel only reads the answers.
             let sent = unsafe {
                 libc::sendmmsg(
                     socket.as_raw_fd(),
@@ -183,7 +252,7 @@ impl Outbox {
             };
             rest = rest.get_mut(taken..).unwrap_or_default();
         }
-        for answer in &mut self.answers {
+        for answer in self.answers.iter_mut().take(count) {
             if answer.capacity() > ANSWER_KEEP {
                 *answer = Vec::new();
             }
@@ -251,6 +320,19 @@ pub(crate) fn set_option(
         return Ok(());
     }
     Err(io::Error::last_os_error())
+}
+
+/// Has the kernel tell of each datagram where it came in.
+///
+/// # Errors
+/// What `setsockopt(2)` says.
+pub(crate) fn tell_arrival(socket: BorrowedFd<'_>, v4: bool) -> io::Result<()> {
+    let (level, option) = if v4 {
+        (libc::IPPROTO_IP, libc::IP_PKTINFO)
+    } else {
+        (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)
+    };
+    set_option(socket, level, option, 1)
 }
 
 /// Returns the index of the link with a name.
@@ -358,6 +440,93 @@ impl RawName {
                     self.v6.sin6_scope_id,
                 )),
                 _ => SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)),
+            }
+        }
+    }
+}
+
+/// A control message that says where a datagram came in, or from where it is to leave (IP_PKTINFO, IPV6_PKTINFO).
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct RawArrival {
+    header: libc::cmsghdr,
+    info: RawInfo,
+}
+
+#[derive(Clone, Copy)]
+union RawInfo {
+    v4: libc::in_pktinfo,
+    v6: libc::in6_pktinfo,
+}
+
+impl RawArrival {
+    /// Where the content begins, which is where the kernel puts it (`CMSG_DATA`).
+    const HEAD: usize = {
+        assert!(std::mem::offset_of!(Self, info) == size_of::<libc::cmsghdr>());
+        assert!(size_of::<libc::cmsghdr>().is_multiple_of(size_of::<usize>()));
+        size_of::<libc::cmsghdr>()
+    };
+
+    /// Returns one that says nothing.
+    fn empty() -> Self {
+        // SAFETY: the structure holds integers only, for which all zeroes is a value.
+        unsafe { std::mem::zeroed() }
+    }
+
+    /// Writes from where a datagram is to leave; returns the length. The kernel chooses the link where that of `from` is 0.
+    fn encode(&mut self, from: Arrival) -> usize {
+        let (level, kind, length) = match from.address {
+            IpAddr::V4(address) => {
+                self.info.v4 = libc::in_pktinfo {
+                    // A link's index is below 2^31.
+                    ipi_ifindex: i32::try_from(from.link).unwrap_or(0),
+                    ipi_spec_dst: libc::in_addr {
+                        s_addr: u32::from_ne_bytes(address.octets()),
+                    },
+                    ipi_addr: libc::in_addr { s_addr: 0 },
+                };
+                (
+                    libc::IPPROTO_IP,
+                    libc::IP_PKTINFO,
+                    size_of::<libc::in_pktinfo>(),
+                )
+            }
+            IpAddr::V6(address) => {
+                self.info.v6 = libc::in6_pktinfo {
+                    ipi6_addr: libc::in6_addr {
+                        s6_addr: address.octets(),
+                    },
+                    ipi6_ifindex: from.link,
+                };
+                (
+                    libc::IPPROTO_IPV6,
+                    libc::IPV6_PKTINFO,
+                    size_of::<libc::in6_pktinfo>(),
+                )
+            }
+        };
+        self.header.cmsg_level = level;
+        self.header.cmsg_type = kind;
+        self.header.cmsg_len = Self::HEAD + length;
+        // As CMSG_SPACE has it.
+        (Self::HEAD + length).next_multiple_of(size_of::<usize>())
+    }
+
+    /// Reads where a datagram came in; `None` when this says something else.
+    fn decode(&self) -> Option<Arrival> {
+        // SAFETY: the whole structure was initialised by `empty`, so every byte of every variant is an initialised integer,
+        // whatever the kernel wrote over it.
+        unsafe {
+            match (self.header.cmsg_level, self.header.cmsg_type) {
+                (libc::IPPROTO_IP, libc::IP_PKTINFO) => Some(Arrival {
+                    address: Ipv4Addr::from(self.info.v4.ipi_addr.s_addr.to_ne_bytes()).into(),
+                    link: u32::try_from(self.info.v4.ipi_ifindex).unwrap_or(0),
+                }),
+                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => Some(Arrival {
+                    address: Ipv6Addr::from(self.info.v6.ipi6_addr.s6_addr).into(),
+                    link: self.info.v6.ipi6_ifindex,
+                }),
+                _ => None,
             }
         }
     }

@@ -106,17 +106,31 @@ pub(crate) fn tcp(address: SocketAddr) -> Result<(TcpListener, Guard), BindError
     open().map_err(|source| explain(address, Channel::Tcp, source))
 }
 
-/// Opens a UDP socket for others than this host's programs, at an address that need not be there yet.
+/// Opens UDP sockets for others than this host's programs, at an address that need not be there yet; at all addresses, they tell
+/// of each datagram where it came in.
 ///
 /// # Errors
 /// What the kernel says.
-pub(crate) fn udp_to_others(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
-    open_to_others(&socket, address)?;
-    socket.bind(&address.into())?;
-    // A hint: the kernel caps it.
-    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
-    Ok(UdpSocket::from(socket))
+pub(crate) fn udp_to_others(address: SocketAddr, count: usize) -> io::Result<Vec<UdpSocket>> {
+    let mut sockets = Vec::with_capacity(count);
+    for number in 0..count.max(1) {
+        let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
+        open_to_others(&socket, address)?;
+        if number > 0 {
+            socket.set_reuse_port(true)?;
+        }
+        socket.bind(&address.into())?;
+        // The first is alone when it is bound, so that whoever has this very address is noticed.
+        allow_beside(&socket)?;
+        // A hint: the kernel caps it.
+        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+        ignore_path_mtu(&socket, address.is_ipv4())?;
+        if address.ip().is_unspecified() {
+            batch::tell_arrival(socket.as_fd(), address.is_ipv4())?;
+        }
+        sockets.push(UdpSocket::from(socket));
+    }
+    Ok(sockets)
 }
 
 /// Opens a TCP socket for others than this host's programs, at an address that need not be there yet.
@@ -278,6 +292,27 @@ fn guard(socket: &Socket, address: SocketAddr) -> Guard {
             Guard::Source(address.ip())
         }
     }
+}
+
+/// Keeps forged "fragmentation needed" messages from shrinking the path MTU, and with it from cutting our messages.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn ignore_path_mtu(socket: &Socket, v4: bool) -> io::Result<()> {
+    let (level, option, value) = if v4 {
+        (
+            libc::IPPROTO_IP,
+            libc::IP_MTU_DISCOVER,
+            libc::IP_PMTUDISC_OMIT,
+        )
+    } else {
+        (
+            libc::IPPROTO_IPV6,
+            libc::IPV6_MTU_DISCOVER,
+            libc::IPV6_PMTUDISC_OMIT,
+        )
+    };
+    batch::set_option(socket.as_fd(), level, option, value)
 }
 
 fn explain(address: SocketAddr, channel: Channel, source: io::Error) -> BindError {

@@ -17,7 +17,7 @@ use resolver::shortcut::Shortcut;
 use resolver::{Answer, Channel, ClientId, Clock, ExchangeId, Failure, Hangup, Stub, Transmit};
 use tokio::time::Sleep;
 
-use batch::Received;
+use batch::{Received, Telling};
 use calls::Calls;
 use clients::{CLIENTS_MAX, Clients, Origin};
 use handover::Datagrams;
@@ -250,7 +250,7 @@ impl Driver {
             clients: Clients::new(CLIENTS_MAX),
             ports: Ports::new().map_err(BindError::Random)?,
             threads: None,
-            socket_batch: Received::new(),
+            socket_batch: Received::new(Telling::Nothing),
             received: Datagrams::default(),
             streams: Streams::new(),
             calls: Calls::new(),

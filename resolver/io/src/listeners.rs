@@ -1,7 +1,7 @@
 //! Where do others than this host's programs ask? Listeners beyond the stub: plain, TLS, HTTPS and QUIC, each with its access list.
 //!
-//! They live on a thread of their own with a runtime of its own: handshakes, floods and slow clients of theirs cost the host's
-//! programs nothing. A good question crosses over by a bounded channel as [`Asked`]; its answer goes back the same way.
+//! They live on a thread of their own with a runtime of its own, and datagrams on some more: handshakes, floods and slow clients of
+//! theirs cost the host's programs nothing. A good question crosses over by a bounded channel as [`Asked`]; its answer goes back the same way.
 //! [`Listeners`] is the end of that channel on the resolver's side.
 //!
 //! ```text
@@ -87,10 +87,11 @@ struct Waiting {
 
 impl Listeners {
     /// Makes listeners of which none is open, that answer what they can by `shortcut` and tell how they are doing on `board`;
-    /// `seed` is for the secret of their cookies.
+    /// each has `threads` for its datagrams, one at least, and `seed` is for the secret of their cookies.
     pub fn new(
         board: Board,
         shortcut: Shortcut,
+        threads: usize,
         clock: fn() -> config::time::Instant,
         seed: [u8; 32],
     ) -> Self {
@@ -102,7 +103,7 @@ impl Listeners {
             asked,
             thread: Some((
                 watched,
-                Arc::new(House::new(asking, shortcut, clock, secret)),
+                Arc::new(House::new(asking, shortcut, threads.max(1), clock, secret)),
             )),
             board,
             waiting: BTreeMap::new(),

@@ -20,9 +20,8 @@ use policy::LinkId;
 use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt as _, SeedableRng as _};
 use resolver::{Channel, DATAGRAMS_MAX, ExchangeId, Failure, Transmit};
-use socket2::Socket;
 
-use crate::batch::{self, Received, Wait};
+use crate::batch::{Received, Telling, Wait};
 use crate::bind::{self, is_passing};
 use crate::poller::{Interest, Poller, Token};
 use crate::rounds::Found;
@@ -94,7 +93,7 @@ impl Ports {
             ports: Slots::new(),
             drawn_by_way: BTreeMap::new(),
             port_by_exchange: HashMap::new(),
-            received: Received::new(),
+            received: Received::new(Telling::Nothing),
             rng: StdRng::try_from_rng(&mut SysRng).map_err(io::Error::other)?,
         })
     }
@@ -235,7 +234,7 @@ impl Ports {
             transmit.mark,
             Channel::Udp,
         )?;
-        ignore_path_mtu(&socket, address.is_ipv4()).map_err(|error| bind::failure(&error))?;
+        bind::ignore_path_mtu(&socket, address.is_ipv4()).map_err(|error| bind::failure(&error))?;
         bind::connect(&socket, address)?;
         let key = self.ports.insert(Port {
             socket: UdpSocket::from(socket),
@@ -384,24 +383,6 @@ fn way(transmit: &Transmit) -> Result<Way, Failure> {
 
 fn message_id(wire: &[u8]) -> Option<u16> {
     wire.first_chunk().map(|id| u16::from_be_bytes(*id))
-}
-
-/// Keeps forged "fragmentation needed" messages from shrinking the path MTU, and with it from cutting our messages.
-fn ignore_path_mtu(socket: &Socket, v4: bool) -> io::Result<()> {
-    let (level, option, value) = if v4 {
-        (
-            libc::IPPROTO_IP,
-            libc::IP_MTU_DISCOVER,
-            libc::IP_PMTUDISC_OMIT,
-        )
-    } else {
-        (
-            libc::IPPROTO_IPV6,
-            libc::IPV6_MTU_DISCOVER,
-            libc::IPV6_PMTUDISC_OMIT,
-        )
-    };
-    batch::set_option(socket.as_fd(), level, option, value)
 }
 
 #[cfg(test)]

@@ -7,13 +7,15 @@
 //! ```
 //!
 //! A thread decides nothing: whether a question can be answered at once, the core's shortcut says. What it cannot, the loop
-//! answers through the same socket.
+//! answers through the same socket. Listeners for others than this host have such threads too, with a desk of their own
+//! (`listeners::datagrams`).
 
 use std::net::{Shutdown, UdpSocket};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::{Builder, JoinHandle};
+use std::thread::{self, Builder, JoinHandle};
+use std::time::Duration;
 use std::{io, mem};
 
 use config::time::Instant;
@@ -21,14 +23,95 @@ use resolver::shortcut::Shortcut;
 use resolver::{Channel, Stub};
 use socket2::SockRef;
 
-use crate::batch::{Outbox, Received, Wait};
+use crate::batch::{BATCH_MAX, Outbox, Received, Telling, Wait};
 use crate::bind::{Guard, is_passing};
 use crate::handover::{Datagram, Handover};
+
+/// How long a thread waits after an error of its socket, so that one that lasts costs little.
+const ERROR_PAUSE: Duration = Duration::from_millis(100);
 
 /// Bytes of a thread's stack: names, headers and answers are on the heap.
 const STACK: usize = 128 << 10;
 
-/// What a thread listens at.
+/// What is done with the datagrams of one socket.
+pub(crate) trait Desk: Send + 'static {
+    /// Whether it has to know where datagrams came in.
+    fn telling(&self) -> Telling {
+        Telling::Nothing
+    }
+
+    /// Answers what it can, and sees to the rest.
+    fn serve(&mut self, received: &mut Received, outbox: &mut Outbox, socket: BorrowedFd<'_>);
+}
+
+/// Threads, each with a socket and a desk; they end when this is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Crew {
+    stop: Arc<AtomicBool>,
+    running: Vec<(Arc<UdpSocket>, JoinHandle<()>)>,
+}
+
+impl Crew {
+    /// Starts one.
+    ///
+    /// # Errors
+    /// When the system has no thread left; the socket is then as it was.
+    pub(crate) fn start(&mut self, socket: &Arc<UdpSocket>, desk: impl Desk) -> io::Result<()> {
+        let own = Arc::clone(socket);
+        let stop = Arc::clone(&self.stop);
+        socket.set_nonblocking(false)?;
+        let started = Builder::new()
+            .name("linnet-listener".to_owned())
+            .stack_size(STACK)
+            .spawn(move || run(&own, desk, &stop));
+        match started {
+            Ok(handle) => {
+                self.running.push((Arc::clone(socket), handle));
+                Ok(())
+            }
+            Err(error) => {
+                socket.set_nonblocking(true)?;
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        for (socket, _) in &self.running {
+            // Says that there is no connection, and wakes whoever waits all the same.
+            let _unconnected = SockRef::from(&**socket).shutdown(Shutdown::Read);
+        }
+        for (_, handle) in mem::take(&mut self.running) {
+            if handle.join().is_err() {
+                tracing::error!("a listener thread has panicked");
+            }
+        }
+    }
+}
+
+fn run(socket: &UdpSocket, mut desk: impl Desk, stop: &AtomicBool) {
+    let mut received = Received::new(desk.telling());
+    let mut outbox = Outbox::new();
+    loop {
+        let taken = received.receive(socket.as_fd(), Wait::ForOne);
+        if stop.load(Ordering::Acquire) {
+            return;
+        }
+        match taken {
+            Ok(_) => desk.serve(&mut received, &mut outbox, socket.as_fd()),
+            Err(error) if is_passing(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot receive from clients");
+                thread::sleep(ERROR_PAUSE);
+            }
+        }
+    }
+}
+
+/// What a thread of the stub listens at.
 #[derive(Debug)]
 pub(crate) struct Post {
     pub(crate) socket: Arc<UdpSocket>,
@@ -38,13 +121,12 @@ pub(crate) struct Post {
     pub(crate) guard: Guard,
 }
 
-/// The listener threads; they end when this is dropped.
+/// The threads of the stub.
 #[derive(Debug)]
 pub(crate) struct Threads {
     handover: Arc<Handover>,
-    stop: Arc<AtomicBool>,
     lost: Arc<AtomicU64>,
-    running: Vec<(Arc<UdpSocket>, JoinHandle<()>)>,
+    crew: Crew,
 }
 
 impl Threads {
@@ -55,9 +137,8 @@ impl Threads {
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             handover: Arc::new(Handover::new()?),
-            stop: Arc::default(),
             lost: Arc::default(),
-            running: Vec::new(),
+            crew: Crew::default(),
         })
     }
 
@@ -82,82 +163,33 @@ impl Threads {
         clock: fn() -> Instant,
     ) -> io::Result<()> {
         let socket = Arc::clone(&post.socket);
-        let mut thread = Thread {
+        let desk = StubDesk {
             post,
             shortcut,
             clock,
             handover: Arc::clone(&self.handover),
-            stop: Arc::clone(&self.stop),
             lost: Arc::clone(&self.lost),
+            missed: Vec::with_capacity(BATCH_MAX),
         };
-        socket.set_nonblocking(false)?;
-        let started = Builder::new()
-            .name("linnet-listener".to_owned())
-            .stack_size(STACK)
-            .spawn(move || thread.run());
-        match started {
-            Ok(handle) => {
-                self.running.push((socket, handle));
-                Ok(())
-            }
-            Err(error) => {
-                socket.set_nonblocking(true)?;
-                Err(error)
-            }
-        }
+        self.crew.start(&socket, desk)
     }
 }
 
-impl Drop for Threads {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-        for (socket, handle) in mem::take(&mut self.running) {
-            // Says that there is no connection, and wakes whoever waits all the same.
-            let _unconnected = SockRef::from(&*socket).shutdown(Shutdown::Read);
-            if handle.join().is_err() {
-                tracing::error!("a listener thread has panicked");
-            }
-        }
-    }
-}
-
-struct Thread {
+/// Hits are answered, all else is handed over to the loop.
+struct StubDesk {
     post: Post,
     shortcut: Shortcut,
     clock: fn() -> Instant,
     handover: Arc<Handover>,
-    stop: Arc<AtomicBool>,
     lost: Arc<AtomicU64>,
+    missed: Vec<usize>,
 }
 
-impl Thread {
-    fn run(&mut self) {
-        let mut received = Received::new();
-        let mut outbox = Outbox::new();
-        let mut missed: Vec<usize> = Vec::new();
-        loop {
-            let count = received.receive(self.post.socket.as_fd(), Wait::ForOne);
-            if self.stop.load(Ordering::Acquire) {
-                return;
-            }
-            match count {
-                Ok(count) => self.round(count, &received, &mut outbox, &mut missed),
-                Err(error) if is_passing(&error) => {}
-                Err(error) => tracing::warn!(%error, "cannot receive from clients"),
-            }
-        }
-    }
-
-    fn round(
-        &mut self,
-        count: usize,
-        received: &Received,
-        outbox: &mut Outbox,
-        missed: &mut Vec<usize>,
-    ) {
+impl Desk for StubDesk {
+    fn serve(&mut self, received: &mut Received, outbox: &mut Outbox, socket: BorrowedFd<'_>) {
         let now = (self.clock)();
         let stub = self.post.stub;
-        for place in 0..count {
+        for place in 0..received.len() {
             let Some((peer, wire)) = received.get(place) else {
                 continue;
             };
@@ -168,16 +200,16 @@ impl Thread {
                 .next()
                 .is_some_and(|out| self.shortcut.answer(wire, stub, Channel::Udp, out, now));
             if answered {
-                outbox.keep(peer);
+                outbox.keep(peer, None);
             } else {
-                missed.push(place);
+                self.missed.push(place);
             }
         }
-        outbox.send(self.post.socket.as_fd());
-        if missed.is_empty() {
+        outbox.send(socket);
+        if self.missed.is_empty() {
             return;
         }
-        let datagrams = missed.drain(..).filter_map(|place| {
+        let datagrams = self.missed.drain(..).filter_map(|place| {
             let (peer, wire) = received.get(place)?;
             Some(Datagram {
                 stub: self.post.place,

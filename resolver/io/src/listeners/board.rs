@@ -61,6 +61,13 @@ impl Count {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Adds some.
+    pub(super) fn add(&self, some: u64) {
+        if some > 0 {
+            self.0.fetch_add(some, Ordering::Relaxed);
+        }
+    }
+
     /// Takes one away.
     pub(super) fn down(&self) {
         self.0.fetch_sub(1, Ordering::Relaxed);

@@ -7,238 +7,337 @@
 //! | a port whose owner answers to anything | silence |
 //! | a client without a cookie of ours | answers of 512 octets, and a cookie when it has one of its own; by TCP the rest |
 //! | a client with our cookie | answers of 1232 octets |
+//!
+//! A listener has a group of sockets, each with a thread of its own (`threads`), as the stub has: what the cache has is answered
+//! there, without a lock or an allocation. What the resolver answers is sent by the listener's task.
 
-use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsFd as _;
-use std::sync::Arc;
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::sync::{Arc, LazyLock};
 
-use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
+use config::time::Instant;
 use resolver::Channel;
 use resolver::carried::{CLIENT_COOKIE, Carried, Cookie, put_cookie, truncate, turn_away};
 use resolver::event::ExtendedError;
+use resolver::shortcut::Shortcut;
 use resolver::wire::{EDNS_UDP_SIZE, rcode};
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 
 use super::access::is_reflective;
-use super::house::{Answers, Door, House, Taken};
-use super::rates::Allowed;
-use crate::batch::{DATAGRAM_MAX, set_option};
-use crate::slots::{Key, Slots};
+use super::house::{Door, House, Judged, Way, format_error};
+use super::rates::{Allowed, Rates};
+use crate::batch::{Arrival, Outbox, Received, Telling};
+use crate::threads::{Crew, Desk};
 
 /// The largest answer to a client whose address is not proven, in octets (RFC 1035 §4.2.1).
 const UNPROVEN_SIZE: u16 = 512;
 
-/// Whose answer is awaited.
-#[derive(Debug)]
-struct Pending {
+/// Who sent a datagram.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sender {
     peer: SocketAddr,
-    /// The address that was asked.
-    own: Option<IpAddr>,
+    /// From where its answer leaves; as the kernel chooses, when the socket has one address.
+    from: Option<Arrival>,
     cookie: Option<[u8; CLIENT_COOKIE]>,
 }
 
 /// A UDP listener.
 #[derive(Debug)]
 pub(super) struct Datagrams {
-    socket: UdpSocket,
-    state: UdpSocketState,
+    socket: Arc<UdpSocket>,
     house: Arc<House>,
-    door: watch::Receiver<Arc<Door>>,
-    pending: Slots<Pending>,
-    back: mpsc::UnboundedSender<(u64, Vec<u8>)>,
-    answers: Answers,
+    answers: mpsc::UnboundedReceiver<(Sender, Vec<u8>)>,
+    /// Ends with this.
+    _crew: Crew,
 }
 
 impl Datagrams {
-    /// Takes a bound socket that does not block.
+    /// Has threads serve a group of bound sockets; those at an address of many are told where datagrams come in.
     ///
     /// # Errors
-    /// What the kernel says to its options.
-    pub(super) fn new(
-        socket: std::net::UdpSocket,
-        house: Arc<House>,
-        door: watch::Receiver<Arc<Door>>,
+    /// When there are no threads left.
+    pub(super) fn open(
+        sockets: Vec<UdpSocket>,
+        house: &Arc<House>,
+        door: &watch::Receiver<Arc<Door>>,
     ) -> io::Result<Self> {
-        let state = UdpSocketState::new((&socket).into())?;
-        // Datagrams come one by one, each with its own length.
-        set_option(socket.as_fd(), libc::SOL_UDP, libc::UDP_GRO, 0)?;
         let (back, answers) = mpsc::unbounded_channel();
+        let mut crew = Crew::default();
+        let rates = Arc::new(Rates::new());
+        let sockets: Vec<Arc<UdpSocket>> = sockets.into_iter().map(Arc::new).collect();
+        for socket in &sockets {
+            let has_many = socket.local_addr()?.ip().is_unspecified();
+            let desk = DoorDesk {
+                telling: match has_many {
+                    true => Telling::Arrival,
+                    false => Telling::Nothing,
+                },
+                now: Instant::ZERO,
+                shortcut: house.shortcut(),
+                house: Arc::clone(house),
+                door: Arc::clone(&door.borrow()),
+                watched: door.clone(),
+                rates: Arc::clone(&rates),
+                back: back.clone(),
+                tally: Tally::default(),
+            };
+            crew.start(socket, desk)?;
+        }
+        let socket = sockets.into_iter().next();
         Ok(Self {
-            socket: UdpSocket::from_std(socket)?,
-            state,
-            house,
-            door,
-            pending: Slots::new(),
-            back,
+            socket: socket.ok_or(io::ErrorKind::InvalidInput)?,
+            house: Arc::clone(house),
             answers,
+            _crew: crew,
         })
     }
 
-    /// Serves until it is dropped.
-    ///
-    /// # Errors
-    /// When the socket is of no use any more.
-    pub(super) async fn serve(mut self) -> io::Result<()> {
-        let mut bytes = vec![0; BATCH_SIZE * DATAGRAM_MAX].into_boxed_slice();
-        let mut meta = [RecvMeta::default(); BATCH_SIZE];
-        loop {
-            tokio::select! {
-                answer = self.answers.recv() => {
-                    if let Some((tag, wire)) = answer {
-                        self.finish(tag, wire);
-                    }
+    /// Sends what the resolver answers, until this is dropped.
+    pub(super) async fn serve(mut self) {
+        let mut outbox = Outbox::new();
+        while let Some(first) = self.answers.recv().await {
+            let mut next = Some(first);
+            // No more than a batch, so that others on this thread have their turn.
+            while let Some((sender, wire)) = next
+                && let Some(out) = outbox.next()
+            {
+                if !wire.is_empty() {
+                    *out = wire;
+                    seal(&self.house, &sender, out, self.house.now());
+                    outbox.keep(sender.peer, sender.from);
                 }
-                ready = self.socket.readable() => {
-                    ready?;
-                    let mut buffers = bytes.chunks_exact_mut(DATAGRAM_MAX).map(IoSliceMut::new);
-                    let Some(mut buffers) = collect(&mut buffers) else {
-                        continue;
-                    };
-                    let received = self.socket.try_io(Interest::READABLE, || {
-                        self.state.recv((&self.socket).into(), &mut buffers, &mut meta)
-                    });
-                    let count = match received {
-                        Ok(count) => count,
-                        // An ICMP error of an earlier answer is nobody's business.
-                        Err(error) if is_dead(&error) => return Err(error),
-                        Err(_) => continue,
-                    };
-                    for (meta, buffer) in meta.iter().zip(bytes.chunks_exact(DATAGRAM_MAX)).take(count) {
-                        let wire = buffer.get(..meta.len).unwrap_or_default();
-                        self.handle(meta.addr, meta.dst_ip, wire);
-                    }
-                }
+                next = if outbox.next().is_some() {
+                    self.answers.try_recv().ok()
+                } else {
+                    None
+                };
             }
+            outbox.send(self.socket.as_fd());
         }
     }
+}
 
-    fn handle(&mut self, peer: SocketAddr, own: Option<IpAddr>, wire: &[u8]) {
-        let door = Arc::clone(&self.door.borrow());
-        if is_reflective(peer.port()) {
-            door.counts.reflective.up();
-            return;
+/// One thread's part of a listener.
+struct DoorDesk {
+    telling: Telling,
+    house: Arc<House>,
+    watched: watch::Receiver<Arc<Door>>,
+    /// That of `watched`, looked at anew before each batch.
+    door: Arc<Door>,
+    shortcut: Shortcut,
+    rates: Arc<Rates>,
+    back: mpsc::UnboundedSender<(Sender, Vec<u8>)>,
+    now: Instant,
+    tally: Tally,
+}
+
+/// What is counted of one batch, so that threads meet at the listener's counters once for each.
+#[derive(Default)]
+struct Tally {
+    queries: u64,
+    strangers: u64,
+    limited: u64,
+    reflective: u64,
+}
+
+impl Desk for DoorDesk {
+    fn telling(&self) -> Telling {
+        self.telling
+    }
+
+    fn serve(&mut self, received: &mut Received, outbox: &mut Outbox, socket: BorrowedFd<'_>) {
+        if self.watched.has_changed().unwrap_or(false) {
+            self.door = Arc::clone(&self.watched.borrow_and_update());
         }
-        if !door.allow.admits(peer.ip()) {
-            door.counts.strangers.up();
-            if self.house.may_refuse() {
-                self.refuse(peer, own, wire);
+        self.now = self.house.now();
+        for place in 0..received.len() {
+            let arrival = received.arrival(place);
+            if let Some((peer, wire)) = received.get_mut(place)
+                && let Some(from) = self.take(peer, arrival, wire, outbox)
+            {
+                outbox.keep(peer, from);
             }
-            return;
+        }
+        let counts = &self.door.counts;
+        let Tally {
+            queries,
+            strangers,
+            limited,
+            reflective,
+        } = std::mem::take(&mut self.tally);
+        counts.queries.add(queries);
+        counts.strangers.add(strangers);
+        counts.limited.add(limited);
+        counts.reflective.add(reflective);
+        outbox.send(socket);
+    }
+}
+
+impl DoorDesk {
+    /// Takes a datagram; returns from where the answer is to leave that was written into the next place of the outbox.
+    fn take(
+        &mut self,
+        peer: SocketAddr,
+        arrival: Option<Arrival>,
+        wire: &mut [u8],
+        outbox: &mut Outbox,
+    ) -> Option<Option<Arrival>> {
+        if is_reflective(peer.port()) {
+            self.tally.reflective += 1;
+            return None;
+        }
+        let out = outbox.next()?;
+        let from = arrival.map(|arrival| departure(peer, arrival));
+        if !self.door.allow.admits(peer.ip()) {
+            self.tally.strangers += 1;
+            let refused = self.house.refusals.may_refuse(self.now) && refuse(wire, out);
+            return refused.then_some(from);
         }
         let carried = Carried::parse(wire);
-        let mut cookie = None;
-        let mut proven = false;
-        match carried.cookie {
+        let (size, is_bad) = (carried.size(), carried.cookie == Some(Cookie::Bad));
+        let (cookie, is_proven) = match carried.cookie {
             // What makes no sense is answered as such by the one who reads the whole of it; here it proves nothing.
-            None | Some(Cookie::Bad) => {}
+            None | Some(Cookie::Bad) => (None, false),
             Some(Cookie::Good(client, server)) => {
-                cookie = Some(*client);
-                let now = self.house.cookie_time();
-                proven = self.house.cookies.holds(client, server, peer.ip(), now);
+                let now = cookie_time(self.now);
+                let holds = self.house.cookies.holds(client, server, peer.ip(), now);
+                (Some(*client), holds)
             }
-        }
-        let bad_cookie = carried.cookie == Some(Cookie::Bad);
-        let allowed = match proven {
+        };
+        let sender = Sender { peer, from, cookie };
+        let allowed = match is_proven {
             true => Allowed::Whole,
-            false => self.house.count(peer.ip()),
+            false => self.rates.count(peer.ip(), self.door.client_rate, self.now),
         };
-        let pending = Pending { peer, own, cookie };
         if allowed != Allowed::Whole {
-            door.counts.limited.up();
-            let mut short = Vec::new();
-            if allowed == Allowed::Short && truncate(wire, &mut short) {
-                self.send(&pending, short);
-            }
-            return;
+            self.tally.limited += 1;
+            let answered = allowed == Allowed::Short && truncate(wire, out);
+            return self.finish(answered, &sender, outbox);
         }
-        let mut asked = wire.to_vec();
-        carried.limit_size(
-            &mut asked,
-            if proven { EDNS_UDP_SIZE } else { UNPROVEN_SIZE },
-        );
-        if bad_cookie {
-            door.counts.malformed.up();
-            let mut answer = Vec::new();
+        if is_bad {
+            self.door.counts.malformed.up();
             // RFC 7873 §5.2.2.
-            if super::house::format_error(wire, &mut answer) {
-                self.send(&pending, answer);
-            }
-            return;
+            let answered = format_error(wire, out);
+            return self.finish(answered, &sender, outbox);
         }
-        let key = self.pending.insert(pending);
-        let taken = self.house.take(
-            &door,
-            peer,
-            Channel::Udp,
-            asked,
-            (&self.back, key.to_number()),
+        size.limit(
+            wire,
+            if is_proven {
+                EDNS_UDP_SIZE
+            } else {
+                UNPROVEN_SIZE
+            },
         );
-        match taken {
-            Taken::Asked => {}
-            Taken::Answered(answer) => self.finish(key.to_number(), answer),
-            Taken::Silence => drop(self.pending.remove(key)),
+        let stub = self.door.stub;
+        if self
+            .shortcut
+            .answer(wire, stub, Channel::Udp, out, self.now)
+        {
+            self.tally.queries += 1;
+            return self.finish(true, &sender, outbox);
         }
+        let judged = self.house.judge(&self.door, peer, Channel::Udp, wire, out);
+        let answered = match judged {
+            Judged::Answered => true,
+            Judged::Silence => false,
+            Judged::Good(share) => {
+                let asked = self.door.question(peer, Channel::Udp, wire.to_vec());
+                let way = Way::Datagram(self.back.clone(), sender);
+                self.house.ask(asked, share, way);
+                false
+            }
+        };
+        self.finish(answered, &sender, outbox)
     }
 
-    fn finish(&mut self, tag: u64, wire: Vec<u8>) {
-        let Some(pending) = self.pending.remove(Key::from_number(tag)) else {
-            return;
-        };
-        if !wire.is_empty() {
-            self.send(&pending, wire);
-        }
-    }
-
-    fn refuse(&self, peer: SocketAddr, own: Option<IpAddr>, wire: &[u8]) {
-        let error = ExtendedError {
-            code: 18,
-            text: String::new(),
-        };
-        let mut answer = Vec::new();
-        if turn_away(wire, Channel::Udp, rcode::REFUSED, &error, &mut answer) {
-            let cookie = None;
-            self.send(&Pending { peer, own, cookie }, answer);
-        }
-    }
-
-    /// Sends an answer; one that the kernel does not take is lost, as any datagram may be.
-    fn send(&self, to: &Pending, mut wire: Vec<u8>) {
-        if let Some(client) = &to.cookie {
-            let now = self.house.cookie_time();
-            let server = self.house.cookies.make(client, to.peer.ip(), now);
-            put_cookie(&mut wire, client, &server);
-        }
-        let transmit = Transmit {
-            destination: to.peer,
-            ecn: None,
-            contents: &wire,
-            segment_size: None,
-            src_ip: to.own,
-        };
-        let sent = self.socket.try_io(Interest::WRITABLE, || {
-            self.state.try_send((&self.socket).into(), &transmit)
-        });
-        if let Err(error) = sent {
-            tracing::trace!(%error, "answer is not sent");
-        }
+    /// Puts onto an answer what its client is to have besides.
+    fn finish(
+        &self,
+        answered: bool,
+        sender: &Sender,
+        outbox: &mut Outbox,
+    ) -> Option<Option<Arrival>> {
+        let out = outbox.next().filter(|_| answered)?;
+        seal(&self.house, sender, out, self.now);
+        Some(sender.from)
     }
 }
 
-/// Makes an array of buffers.
-fn collect<'a>(
-    buffers: &mut impl Iterator<Item = IoSliceMut<'a>>,
-) -> Option<[IoSliceMut<'a>; BATCH_SIZE]> {
-    let all: Vec<IoSliceMut<'a>> = buffers.take(BATCH_SIZE).collect();
-    all.try_into().ok()
+/// Returns from where the answer leaves to whoever came in there: from the address that was asked. Which link leads to the client
+/// the routes say, by which packets of TCP go too; but link-local addresses say nothing without their link.
+fn departure(peer: SocketAddr, arrival: Arrival) -> Arrival {
+    let is_near = |address: IpAddr| match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    let zone = match peer {
+        SocketAddr::V4(_) => 0,
+        SocketAddr::V6(peer) => peer.scope_id(),
+    };
+    let link = if zone != 0 {
+        zone
+    } else if is_near(arrival.address) || is_near(peer.ip()) {
+        arrival.link
+    } else {
+        0
+    };
+    Arrival {
+        address: arrival.address,
+        link,
+    }
 }
 
-/// Whether a socket that fails like this will not recover.
-fn is_dead(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EBADF | libc::ENOTSOCK | libc::EINVAL)
-    )
+/// Puts a new cookie onto an answer whose client has one of its own.
+fn seal(house: &House, sender: &Sender, answer: &mut Vec<u8>, now: Instant) {
+    if let Some(client) = &sender.cookie {
+        let server = house
+            .cookies
+            .make(client, sender.peer.ip(), cookie_time(now));
+        put_cookie(answer, client, &server);
+    }
+}
+
+/// Returns the time that cookies are made of.
+fn cookie_time(now: Instant) -> u32 {
+    let seconds = now.since(Instant::ZERO).as_secs();
+    u32::try_from(seconds).unwrap_or(u32::MAX)
+}
+
+/// Writes the answer to a stranger; false when its message gets none.
+fn refuse(wire: &[u8], out: &mut Vec<u8>) -> bool {
+    static PROHIBITED: LazyLock<ExtendedError> = LazyLock::new(|| ExtendedError {
+        code: 18,
+        text: String::new(),
+    });
+    turn_away(wire, Channel::Udp, rcode::REFUSED, &PROHIBITED, out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_leaves_from_the_address_that_was_asked_and_by_a_link_where_an_address_needs_it() {
+        let rows = [
+            ("10.0.0.7:5300", "10.0.0.1", 3, 0),
+            ("169.254.7.7:5300", "10.0.0.1", 3, 3),
+            ("10.0.0.7:5300", "169.254.1.1", 3, 3),
+            ("[2001:db8::7]:5300", "2001:db8::1", 3, 0),
+            ("[2001:db8::7]:5300", "fe80::1", 3, 3),
+            ("[fe80::7%5]:5300", "fe80::1", 3, 5),
+        ];
+        for (peer, address, link, expected) in rows {
+            let arrival = Arrival {
+                address: address.parse().unwrap(),
+                link,
+            };
+            let from = departure(peer.parse().unwrap(), arrival);
+            assert_eq!(
+                (from.address, from.link),
+                (arrival.address, expected),
+                "{peer}"
+            );
+        }
+    }
 }

@@ -3,10 +3,10 @@
 //! A [`Door`] is what one listener lets in; the [`House`] is what is behind every door. Which question is taken is decided here,
 //! by the same rules for every transport.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use config::model::{ListenerConfig, ListenerStub, Transport};
 use resolver::carried::turn_away;
@@ -19,7 +19,8 @@ use tokio::sync::mpsc;
 
 use super::access::AccessList;
 use super::board::Counts;
-use super::rates::Rates;
+use super::datagrams::Sender;
+use super::rates::PerSecond;
 use super::shares::{Share, Shares};
 
 /// Open questions of all clients of all listeners; a quarter of what the resolver has open at most, so that the host's own
@@ -59,6 +60,8 @@ pub(super) struct Door {
     pub(super) path: Arc<str>,
     /// Its certificate, when it has one that can be used.
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
+    /// Whole answers by UDP that a client without a cookie may have in a second.
+    pub(super) client_rate: u32,
     /// What it counts.
     pub(super) counts: Arc<Counts>,
 }
@@ -72,9 +75,11 @@ pub(super) struct House {
     queries: Shares,
     pub(super) connections: Shares,
     pub(super) cookies: Cookies,
-    pub(super) rates: Mutex<Rates>,
+    /// Refusals to strangers by UDP.
+    pub(super) refusals: PerSecond,
+    /// Threads for the datagrams of one listener.
+    pub(super) threads: usize,
     unsent: Arc<AtomicUsize>,
-    started: Instant,
 }
 
 /// A question on its way to the resolver.
@@ -95,14 +100,19 @@ pub struct Asked {
 /// The way back of an answer; dropped without one, its door hears so too.
 #[derive(Debug)]
 pub(super) struct Back {
-    to: mpsc::UnboundedSender<(u64, Vec<u8>)>,
-    tag: u64,
+    way: Way,
     answer: Vec<u8>,
     _share: Share,
 }
 
-/// Where a door hears answers: its tag and the message, which is empty when there is none.
-pub(super) type Answers = mpsc::UnboundedReceiver<(u64, Vec<u8>)>;
+/// Where an answer goes.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// To a connection, with the tag of its question.
+    Tagged(mpsc::UnboundedSender<(u64, Vec<u8>)>, u64),
+    /// To whoever sent a datagram.
+    Datagram(mpsc::UnboundedSender<(Sender, Vec<u8>)>, Sender),
+}
 
 /// What becomes of a message.
 #[derive(Debug)]
@@ -111,6 +121,17 @@ pub(super) enum Taken {
     Asked,
     /// It is answered on the spot.
     Answered(Vec<u8>),
+    /// It gets no answer.
+    Silence,
+}
+
+/// What becomes of a message that is not answered at once.
+#[derive(Debug)]
+pub(super) enum Judged {
+    /// It is to be asked, and has its share.
+    Good(Share),
+    /// Its answer is written.
+    Answered,
     /// It gets no answer.
     Silence,
 }
@@ -137,7 +158,21 @@ impl Door {
             stub: stub_of(config),
             path: Arc::clone(&config.path),
             tls,
+            client_rate: config.client_rate,
             counts,
+        }
+    }
+}
+
+impl Door {
+    /// Makes a question of a message that came in here.
+    pub(super) fn question(&self, peer: SocketAddr, channel: Channel, wire: Vec<u8>) -> Asked {
+        Asked {
+            peer,
+            stub: self.stub,
+            transport: self.transport,
+            channel,
+            wire,
         }
     }
 }
@@ -167,10 +202,10 @@ impl House {
     pub(super) fn new(
         asked: mpsc::Sender<(Asked, Back)>,
         shortcut: Shortcut,
+        threads: usize,
         clock: fn() -> config::time::Instant,
         secret: [u8; 16],
     ) -> Self {
-        let now = Instant::now();
         Self {
             asked,
             shortcut: Mutex::new(shortcut),
@@ -178,9 +213,9 @@ impl House {
             queries: Shares::new(QUERIES_MAX, QUERIES_EACH),
             connections: Shares::new(CONNECTIONS_MAX, CONNECTIONS_EACH),
             cookies: Cookies::new(secret),
-            rates: Mutex::new(Rates::new(now)),
+            refusals: PerSecond::default(),
+            threads,
             unsent: Arc::default(),
-            started: now,
         }
     }
 
@@ -191,64 +226,89 @@ impl House {
         peer: SocketAddr,
         channel: Channel,
         wire: Vec<u8>,
-        back: (&mpsc::UnboundedSender<(u64, Vec<u8>)>, u64),
+        (back, tag): (&mpsc::UnboundedSender<(u64, Vec<u8>)>, u64),
     ) -> Taken {
         let mut answer = Vec::with_capacity(ANSWER_ROOM);
         if self.answer_at_once(&wire, door.stub, channel, &mut answer) {
             door.counts.queries.up();
             return Taken::Answered(answer);
         }
+        match self.judge(door, peer, channel, &wire, &mut answer) {
+            Judged::Answered => Taken::Answered(answer),
+            Judged::Silence => Taken::Silence,
+            Judged::Good(share) => {
+                let asked = door.question(peer, channel, wire);
+                match self.ask(asked, share, Way::Tagged(back.clone(), tag)) {
+                    true => Taken::Asked,
+                    false => Taken::Silence,
+                }
+            }
+        }
+    }
+
+    /// Looks whether a message is a question whose client may have one more open; if not, writes its answer over `out`.
+    pub(super) fn judge(
+        &self,
+        door: &Door,
+        peer: SocketAddr,
+        channel: Channel,
+        wire: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Judged {
         let mut buffer: NameBuffer = [0; 255];
-        match QueryView::parse(&wire, &mut buffer) {
+        match QueryView::parse(wire, &mut buffer) {
             Ok(_) => {}
             Err(QueryError::Silence) => {
                 door.counts.malformed.up();
-                return Taken::Silence;
+                return Judged::Silence;
             }
             Err(QueryError::Reject(rejection)) => {
                 door.counts.malformed.up();
-                rejection.emit(&mut answer);
-                return Taken::Answered(answer);
+                rejection.emit(out);
+                return Judged::Answered;
             }
         }
-        let Some(share) = self.queries.take(peer.ip()) else {
-            return self.limited(door, channel, &wire);
-        };
-        door.counts.queries.up();
-        let asked = Asked {
-            peer,
-            stub: door.stub,
-            transport: door.transport,
-            channel,
-            wire,
-        };
+        if let Some(share) = self.queries.take(peer.ip()) {
+            door.counts.queries.up();
+            return Judged::Good(share);
+        }
+        door.counts.limited.up();
+        match refuse_greedy(wire, channel, out) {
+            true => Judged::Answered,
+            false => Judged::Silence,
+        }
+    }
+
+    /// Hands a good question to the resolver. There is room for as many as have a share; only at the end of the daemon is there
+    /// nobody left to ask, and this false.
+    pub(super) fn ask(&self, asked: Asked, share: Share, way: Way) -> bool {
         let back = Back {
-            to: back.0.clone(),
-            tag: back.1,
+            way,
             answer: Vec::new(),
             _share: share,
         };
-        match self.asked.try_send((asked, back)) {
-            Ok(()) => Taken::Asked,
-            // There is room for as many as have a share; only at the end of the daemon there is nobody left to ask.
-            Err(_) => Taken::Silence,
-        }
+        self.asked.try_send((asked, back)).is_ok()
     }
 
     /// Answers what the cache has, without the resolver's loop.
     fn answer_at_once(&self, wire: &[u8], stub: Stub, channel: Channel, out: &mut Vec<u8>) -> bool {
-        let shortcut = self.shortcut.lock();
-        let mut shortcut = shortcut.unwrap_or_else(PoisonError::into_inner);
-        shortcut.answer(wire, stub, channel, out, (self.clock)())
+        let mut shortcut = self.lock_shortcut();
+        shortcut.answer(wire, stub, channel, out, self.now())
     }
 
-    fn limited(&self, door: &Door, channel: Channel, wire: &[u8]) -> Taken {
-        door.counts.limited.up();
-        let mut answer = Vec::new();
-        match refuse_greedy(wire, channel, &mut answer) {
-            true => Taken::Answered(answer),
-            false => Taken::Silence,
-        }
+    /// Makes a shortcut for a thread.
+    pub(super) fn shortcut(&self) -> Shortcut {
+        self.lock_shortcut().clone()
+    }
+
+    fn lock_shortcut(&self) -> MutexGuard<'_, Shortcut> {
+        let shortcut = self.shortcut.lock();
+        shortcut.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the time that the core is given.
+    pub(super) fn now(&self) -> config::time::Instant {
+        (self.clock)()
     }
 
     /// Returns how long a connection may be idle now.
@@ -267,41 +327,24 @@ impl House {
             own: 0,
         }
     }
-
-    /// Counts a datagram whose sender is not proven.
-    pub(super) fn count(&self, address: IpAddr) -> super::rates::Allowed {
-        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-        rates.count(address, Instant::now())
-    }
-
-    /// Whether one more stranger hears that it is one.
-    pub(super) fn may_refuse(&self) -> bool {
-        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-        rates.may_refuse(Instant::now())
-    }
-
-    /// Returns the time that cookies are made of.
-    pub(super) fn cookie_time(&self) -> u32 {
-        u32::try_from(self.started.elapsed().as_secs()).unwrap_or(u32::MAX)
-    }
 }
 
 /// Writes the answer to a client that has its share of open questions, over `out`; false when its message gets none.
 pub(crate) fn refuse_greedy(wire: &[u8], channel: Channel, out: &mut Vec<u8>) -> bool {
-    let error = ExtendedError {
+    static GREEDY: LazyLock<ExtendedError> = LazyLock::new(|| ExtendedError {
         code: 0,
         text: "too many questions of this client are open".to_owned(),
-    };
-    turn_away(wire, channel, rcode::REFUSED, &error, out)
+    });
+    turn_away(wire, channel, rcode::REFUSED, &GREEDY, out)
 }
 
 /// Writes FORMERR to a message that can be read but for one of its options, over `out`; false when it gets no answer.
 pub(super) fn format_error(wire: &[u8], out: &mut Vec<u8>) -> bool {
-    let error = ExtendedError {
+    static UNREAD: LazyLock<ExtendedError> = LazyLock::new(|| ExtendedError {
         code: 0,
         text: "an EDNS option cannot be read".to_owned(),
-    };
-    turn_away(wire, Channel::Udp, rcode::FORMERR, &error, out)
+    });
+    turn_away(wire, Channel::Udp, rcode::FORMERR, &UNREAD, out)
 }
 
 impl Back {
@@ -313,8 +356,12 @@ impl Back {
 
 impl Drop for Back {
     fn drop(&mut self) {
+        let answer = std::mem::take(&mut self.answer);
         // The door may be gone.
-        let _gone = self.to.send((self.tag, std::mem::take(&mut self.answer)));
+        match &self.way {
+            Way::Tagged(to, tag) => drop(to.send((*tag, answer))),
+            Way::Datagram(to, sender) => drop(to.send((*sender, answer))),
+        }
     }
 }
 

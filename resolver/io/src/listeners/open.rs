@@ -66,7 +66,12 @@ async fn open(
     }
     let serves_udp = matches!(config.transport, Transport::Plain | Transport::Quic);
     let serves_tcp = config.transport != Transport::Quic;
-    let udp = serves_udp.then(|| bind::udp_to_others(address)).transpose();
+    let sockets = match config.transport {
+        Transport::Plain => house.threads,
+        Transport::Tls | Transport::Https | Transport::H3 | Transport::Quic => 1,
+    };
+    let udp = serves_udp.then(|| bind::udp_to_others(address, sockets));
+    let udp = udp.transpose();
     let udp = udp.map_err(|error| explain(&error, address, Channel::Udp))?;
     let tcp = serves_tcp.then(|| bind::tcp_to_others(address)).transpose();
     let tcp = tcp.map_err(|error| explain(&error, address, Channel::Tcp))?;
@@ -77,11 +82,12 @@ async fn open(
     }
     let datagrams = async {
         match (udp, config.transport) {
-            (Some(socket), Transport::Quic) => quic::serve(socket, house, door).await,
-            (Some(socket), _) => {
-                Datagrams::new(socket, Arc::clone(house), door.clone())?
-                    .serve()
-                    .await
+            (Some(mut sockets), Transport::Quic) => {
+                quic::serve(sockets.swap_remove(0), house, door).await
+            }
+            (Some(sockets), _) => {
+                Datagrams::open(sockets, house, door)?.serve().await;
+                Err(io::ErrorKind::NotConnected.into())
             }
             (None, _) => std::future::pending().await,
         }

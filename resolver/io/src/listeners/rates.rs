@@ -2,24 +2,22 @@
 //! to be.
 //!
 //! A fixed table of counters for one second; a client that finds none free is counted with others. TCP and cookies prove an
-//! address, and are not counted here.
+//! address, and are not counted here. Threads count without a lock: each counter has its second beside it.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use config::time::Instant;
 
 use super::access::client_of;
 
-/// Whole answers to one client in a second.
-const WHOLE_MAX: u32 = 1000;
-/// Answers to it in a second, those included that only say "ask by TCP".
-const ANSWERS_MAX: u32 = 2000;
+/// Answers to a client in a second, those included that only say "ask by TCP", for each that it may have whole.
+const ANSWERS_EACH: u32 = 2;
 /// Refusals to all strangers in a second.
 const REFUSALS_MAX: u32 = 32;
 /// Counters; clients that meet in one share it.
 const COUNTERS: usize = 4096;
-/// How long they count.
-const WINDOW: Duration = Duration::from_secs(1);
 
 /// What an unproven client may get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,91 +30,130 @@ pub(super) enum Allowed {
     Nothing,
 }
 
-/// The counters of one second.
+/// The counters of one listener.
 #[derive(Debug)]
 pub(super) struct Rates {
     hasher: RandomState,
-    counters: Box<[u32]>,
-    refusals: u32,
-    began: Instant,
+    counters: Box<[PerSecond]>,
+}
+
+/// How often something came in a second: the number of the second, and how often.
+#[derive(Debug, Default)]
+pub(super) struct PerSecond(AtomicU64);
+
+impl PerSecond {
+    /// Counts once more; returns how often it was in this second.
+    fn count(&self, second: u32) -> u32 {
+        let first = u64::from(second) << u32::BITS | 1;
+        let seen = self.0.load(Ordering::Relaxed);
+        // Whoever begins the second at the same time as another thread counts after it.
+        if seen >> u32::BITS != u64::from(second)
+            && self
+                .0
+                .compare_exchange(seen, first, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+        {
+            return 1;
+        }
+        let before = self.0.fetch_add(1, Ordering::Relaxed);
+        u32::try_from(before & u64::from(u32::MAX))
+            .map_or(u32::MAX, |count| count.saturating_add(1))
+    }
+
+    /// Whether one more stranger hears that it is one.
+    pub(super) fn may_refuse(&self, now: Instant) -> bool {
+        self.count(second(now)) <= REFUSALS_MAX
+    }
 }
 
 impl Rates {
     /// Makes counters.
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             hasher: RandomState::new(),
-            counters: vec![0; COUNTERS].into_boxed_slice(),
-            refusals: 0,
-            began: now,
+            counters: std::iter::repeat_with(PerSecond::default)
+                .take(COUNTERS)
+                .collect(),
         }
     }
 
-    /// Counts a datagram of a client that may ask.
-    pub(super) fn count(&mut self, address: IpAddr, now: Instant) -> Allowed {
-        self.turn(now);
+    /// Counts a datagram of a client that may ask, and may have `most` whole answers in a second.
+    pub(super) fn count(&self, address: IpAddr, most: u32, now: Instant) -> Allowed {
         let place = self.hasher.hash_one(client_of(address)) % COUNTERS as u64;
         let counter = usize::try_from(place)
             .ok()
-            .and_then(|place| self.counters.get_mut(place));
+            .and_then(|place| self.counters.get(place));
         let Some(counter) = counter else {
             return Allowed::Nothing;
         };
-        *counter = counter.saturating_add(1);
-        if *counter <= WHOLE_MAX {
+        let count = counter.count(second(now));
+        if count <= most {
             Allowed::Whole
-        } else if *counter <= ANSWERS_MAX {
+        } else if count <= most.saturating_mul(ANSWERS_EACH) {
             Allowed::Short
         } else {
             Allowed::Nothing
         }
     }
+}
 
-    /// Whether one more stranger hears that it is one.
-    pub(super) fn may_refuse(&mut self, now: Instant) -> bool {
-        self.turn(now);
-        self.refusals = self.refusals.saturating_add(1);
-        self.refusals <= REFUSALS_MAX
-    }
-
-    fn turn(&mut self, now: Instant) {
-        if now.saturating_duration_since(self.began) >= WINDOW {
-            self.began = now;
-            self.refusals = 0;
-            self.counters.fill(0);
-        }
-    }
+/// Returns the number of the second that a time is in; those of 136 years differ.
+fn second(now: Instant) -> u32 {
+    let whole = now.since(Instant::ZERO).as_secs() & u64::from(u32::MAX);
+    u32::try_from(whole).unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const MOST: u32 = 1000;
 
     #[test]
     fn a_flood_gets_short_answers_and_then_none_and_others_are_not_concerned() {
-        let start = Instant::now();
-        let mut rates = Rates::new(start);
+        let start = Instant::ZERO + SECOND;
+        let rates = Rates::new();
         let flood = IpAddr::from([10, 0, 0, 1]);
         let mut got = [0_u32; 3];
         for _ in 0..5000 {
-            got[rates.count(flood, start) as usize] += 1;
+            got[rates.count(flood, MOST, start) as usize] += 1;
         }
-        assert_eq!(
-            got,
-            [WHOLE_MAX, ANSWERS_MAX - WHOLE_MAX, 5000 - ANSWERS_MAX]
-        );
-        let others = (2..100)
-            .filter(|last| rates.count(IpAddr::from([10, 0, 0, *last]), start) == Allowed::Whole);
+        assert_eq!(got, [MOST, MOST, 5000 - 2 * MOST]);
+        let allowed = |last| rates.count(IpAddr::from([10, 0, 0, last]), MOST, start);
+        let others = (2..100).filter(|last| allowed(*last) == Allowed::Whole);
         assert!(others.count() > 90, "few meet the flood's counter");
-        assert_eq!(rates.count(flood, start + WINDOW), Allowed::Whole);
+        assert_eq!(rates.count(flood, MOST, start + SECOND), Allowed::Whole);
+        // Who may have more has it.
+        assert_eq!(rates.count(flood, u32::MAX, start), Allowed::Whole);
+    }
+
+    #[test]
+    fn threads_count_together() {
+        let rates = Rates::new();
+        let flood = IpAddr::from([10, 0, 0, 1]);
+        let whole = std::thread::scope(|scope| {
+            let count = || {
+                let allowed = |_: &u32| rates.count(flood, MOST, Instant::ZERO) == Allowed::Whole;
+                (0..MOST).filter(allowed).count()
+            };
+            let threads = [(); 4].map(|()| scope.spawn(count));
+            threads
+                .map(|thread| thread.join().unwrap())
+                .iter()
+                .sum::<usize>()
+        });
+        assert_eq!(whole, MOST as usize);
     }
 
     #[test]
     fn strangers_are_refused_a_few_times_a_second() {
-        let start = Instant::now();
-        let mut rates = Rates::new(start);
-        let refused = (0..100).filter(|_| rates.may_refuse(start)).count();
+        let start = Instant::ZERO + SECOND;
+        let refusals = PerSecond::default();
+        let refused = (0..100).filter(|_| refusals.may_refuse(start)).count();
         assert_eq!(refused, REFUSALS_MAX as usize);
-        assert!(rates.may_refuse(start + WINDOW));
+        assert!(refusals.may_refuse(start + SECOND));
     }
 }

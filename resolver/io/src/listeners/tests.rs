@@ -19,7 +19,7 @@ fn listeners() -> (Listeners, Board) {
     });
     let board = Board::default();
     let now = || config::time::Instant::ZERO;
-    let listeners = Listeners::new(board.clone(), resolver.shortcut(), now, [2; 32]);
+    let listeners = Listeners::new(board.clone(), resolver.shortcut(), 2, now, [2; 32]);
     (listeners, board)
 }
 
@@ -37,6 +37,7 @@ fn config() -> ListenerConfig {
         certificate: None,
         key: None,
         path: "/".into(),
+        client_rate: 1000,
     }
 }
 
