@@ -19,9 +19,10 @@ PROGRAMS = {"unbound": "unbound", "dnsdist": "dnsdist", "dnsmasq": "dnsmasq", "k
 PEERS = ["linnet", FLOOR, *PROGRAMS]
 # What is in `plain` already, to be had alone.
 ALONE = ["start"]
-TESTS = ["plain", "two", "tls", "validate", "big", "list", "route"]
+TESTS = ["plain", "listener", "two", "tls", "validate", "big", "list", "route"]
 # Which peers have the feature; dnsmasq is left out where it forks for each connection, and where it keeps 10,000 names at most.
 TCP = ["linnet", "unbound", "dnsdist", "kresd", "resolved"]
+LISTENER = ["linnet", "unbound", "dnsmasq"]
 TWO = ["linnet", "unbound"]
 TLS = ["linnet", "unbound", "dnsdist", "kresd", "resolved"]
 VALIDATE = ["linnet", "unbound", "dnsmasq", "kresd", "resolved"]
@@ -159,6 +160,15 @@ class Run:
         with open(path) as f:
             new = len({line for _, line in zip(range(asked), f)})
         self.emit(peer, "mixed-sat", dict(r, new=new / max(asked, 1)))
+
+    def listener(self, peer):
+        """the cache, asked where others than the host ask; peers other than linnet have no other place"""
+        p, _ = self.start(peer, "listener-sat", "-listener" if peer == "linnet" else "")
+        if not p: return
+        hot = f"{rig.Z}/q.hot-plain"
+        self.fill(p, hot)
+        self.load(peer, "listener-sat", p, ["-d", hot, "-c", "8", "-q", "200", "-l", self.secs])
+        self.rig.stop(p)
 
     def two(self, peer):
         p, _ = self.start(peer, "two-sat", threads=2, cpus=f"{self.a.server_cpu},{self.a.client_cpu}")
@@ -365,7 +375,7 @@ def main():
             print(f"no time for round {run.round} of {a.rounds}: --minutes gives more", file=sys.stderr)
             break
         order = run.peers[run.round - 1:] + run.peers[:run.round - 1]
-        for test, able, block in [("start", PEERS, run.only_starts), ("plain", PEERS, run.plain), ("two", TWO, run.two), ("tls", TLS, run.over_tls), ("validate", VALIDATE, run.validate)]:
+        for test, able, block in [("start", PEERS, run.only_starts), ("plain", PEERS, run.plain), ("listener", LISTENER, run.listener), ("two", TWO, run.two), ("tls", TLS, run.over_tls), ("validate", VALIDATE, run.validate)]:
             for peer in order if test in tests else []:
                 if peer in able: block(peer)
         if "route" in tests: run.route()

@@ -27,6 +27,7 @@ receiving cost, the floor of every server that uses sockets. Differences below 2
 """
 TESTS = [
     ("warm-sat", "warm hit", "a thousand hot names from the cache"),
+    ("listener-sat", "warm hit, listener", "the same at a listener for others than the host, with its access list and limits"),
     ("two-sat", "warm hit, two threads", "the same, two threads on two cores that the client shares"),
     ("tcp-sat", "warm hit, TCP", "the same over eight connections that stay open"),
     ("claimed-sat", "10,000 claimed names", "from the cache, one name in each claimed domain"),
@@ -80,6 +81,7 @@ def targets(f):
     return [
         ("warm hit: CPU to the batch echo's", ratio(("linnet", "warm-sat"), ("echo-mmsg", "warm-sat")), 1.15, "×"),
         ("warm hit: CPU to unbound's", ratio(("linnet", "warm-sat"), ("unbound", "warm-sat")), 0.7, "×"),
+        ("warm hit at a listener: CPU to unbound's", ratio(("linnet", "listener-sat"), ("unbound", "listener-sat")), 0.8, "×"),
         ("warm hit, two threads on two cores: CPU to unbound's", ratio(("linnet", "two-sat"), ("unbound", "two-sat")), 0.7, "×"),
         ("warm hit at 20,000 queries a second: p99 to unbound's", ratio(("linnet", "warm-rate", "p99_us"), ("unbound", "warm-rate", "p99_us")), 1.0, "×"),
         ("cold forward: CPU to unbound's", ratio(("linnet", "cold-sat"), ("unbound", "cold-sat")), 0.6, "×"),
