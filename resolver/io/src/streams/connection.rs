@@ -33,6 +33,8 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(3);
 pub(super) const IDLE_TIME: Duration = Duration::from_secs(10);
 /// The longest idle time that is taken from a server (RFC 7828 §3.3.2).
 const IDLE_TIME_MAX: Duration = Duration::from_secs(120);
+/// Replies that are looked at for it: it is in the reply to the first message, which others may overtake.
+const KEEPALIVE_LOOKS: u8 = 64;
 
 /// A connection to an upstream.
 #[derive(Debug)]
@@ -58,6 +60,8 @@ pub(super) struct Connection {
     inbound: Inbound,
     idle_time: Duration,
     asked_keepalive: bool,
+    /// Replies that are still looked at for how long the connection may be idle.
+    keepalive_looks: u8,
     active_at: Instant,
     waiting_since: Option<Instant>,
 }
@@ -131,6 +135,7 @@ impl Connection {
             inbound: Inbound::default(),
             idle_time: IDLE_TIME,
             asked_keepalive: false,
+            keepalive_looks: KEEPALIVE_LOOKS,
             active_at: now,
             waiting_since: None,
         })
@@ -256,10 +261,12 @@ impl Connection {
             if let Some(id) = message.wire.first_chunk::<2>() {
                 *place = *id;
             }
-            if !self.has_served {
-                self.has_served = true;
+            self.has_served = true;
+            if self.keepalive_looks > 0 {
+                self.keepalive_looks -= 1;
                 if let Some(time) = edns::keepalive(reply) {
                     self.idle_time = time.min(IDLE_TIME_MAX);
+                    self.keepalive_looks = 0;
                 }
             }
             if message.exchange.is_some() {
