@@ -42,6 +42,7 @@ use crate::reload;
 use crate::sleep::{Logind, Slumber};
 use crate::store::{self, Writer};
 use crate::subscribers::Subscribers;
+use crate::trust::LOOKED;
 use crate::world::{Beginning, Effect, Kept, World};
 use beginning::{anchor_texts, authorities, listen_status, seed, trust};
 use linking::{LinkIo, link_beginning};
@@ -53,9 +54,8 @@ pub(crate) use beginning::{Given, listen};
 const ASKED_MAX: usize = 31;
 /// How long after the start what it needed is given back: first come the questions that have waited for us.
 const SETTLING: Duration = Duration::from_millis(100);
-/// How long after that the same is done once more: when leases, what lies behind links and the looks at the clock have come, of which the
-/// last is 35 s after the start.
-const SETTLED: Duration = Duration::from_secs(40);
+/// How long after that the same is done once more: when leases, what lies behind links and the looks at the clock have come.
+const SETTLED: Duration = LOOKED.saturating_add(Duration::from_secs(5));
 /// How long after a crowd of questions its memory is given back.
 const CROWD_SETTLING: Duration = Duration::from_secs(10);
 /// Calls of the control interface that wait for the loop.

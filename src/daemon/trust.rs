@@ -32,6 +32,8 @@ use points::Points;
 pub(crate) const LOOK_SOON: Duration = Duration::from_secs(5);
 /// How often it is looked at so while nothing more happens, each time after twice the pause.
 const LOOKS: u32 = 3;
+/// When the last of these looks is, after a start at which nothing more happens.
+pub(crate) const LOOKED: Duration = LOOK_SOON.saturating_mul((1 << LOOKS) - 1);
 /// How often the clock is looked at otherwise: the time is saved then.
 pub(crate) const LOOK_LATER: Duration = Duration::from_secs(SAVE_INTERVAL);
 /// How many negative anchors there may be.

@@ -116,6 +116,9 @@ impl World {
                     lost.insert(link.index);
                 }
             }
+            if matches!(event, KernelEvent::LinkGone { .. }) {
+                self.making.link_went(now);
+            }
             changed |= self.linking.links.handle_event(event, now);
         }
         if changed {

@@ -45,6 +45,12 @@ pub(super) struct Making {
     again_at: Option<Instant>,
     /// How often that was in vain.
     vain: u32,
+    /// Whether the order that is under way went out again for that alone.
+    is_again: bool,
+    /// Whether a link went that may have stood in its way.
+    has_room: bool,
+    /// When it was last known what had failed.
+    told_at: Instant,
     /// Whether the daemon ends: what is there then stays, or goes, and is not made again.
     stops: bool,
 }
@@ -94,12 +100,29 @@ impl Making {
     /// Takes whether something has failed that may pass: then it is tried again, ever more rarely.
     fn put_off(&mut self, passes: bool, now: Instant) {
         if !passes || self.stops {
-            (self.again_at, self.vain) = (None, 0);
+            (self.again_at, self.vain, self.is_again, self.has_room) = (None, 0, false, false);
             return;
         }
-        let doubled = 1_u32.checked_shl(self.vain).unwrap_or(u32::MAX);
-        self.vain = self.vain.saturating_add(1);
+        // What goes out because something else has happened says nothing of how long this lasts.
+        self.vain = self
+            .vain
+            .saturating_add(u32::from(std::mem::take(&mut self.is_again)));
+        self.told_at = now;
+        let vain = if std::mem::take(&mut self.has_room) {
+            0
+        } else {
+            self.vain
+        };
+        let doubled = 1_u32.checked_shl(vain).unwrap_or(u32::MAX);
         self.again_at = Some(now + FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE));
+    }
+
+    /// A link went, which may have stood in the way: what has failed is tried soon, as by itself for the first time.
+    pub(super) fn link_went(&mut self, now: Instant) {
+        // An order that is under way may have come before.
+        self.has_room = self.again_at.is_none();
+        let soonest = now.max(self.told_at + FIRST_PAUSE);
+        self.again_at = self.again_at.map(|at| at.min(soonest));
     }
 
     /// Has everything be ordered anew: the configuration was read, and key files may say something else.
@@ -149,9 +172,11 @@ impl World {
         let anew = std::mem::take(&mut self.making.anew) && needs_keys;
         let is_same = self.making.ordered.as_ref() == Some(&order);
         let is_due = self.making.again_at.is_some_and(|at| at <= now);
-        if is_same && self.making.around == around && !anew && !is_due {
+        let is_nothing_else = is_same && self.making.around == around && !anew;
+        if is_nothing_else && !is_due {
             return;
         }
+        self.making.is_again = is_nothing_else;
         self.making.again_at = None;
         if !is_same {
             self.making.vain = 0;

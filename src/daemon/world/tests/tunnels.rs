@@ -163,9 +163,36 @@ fn what_may_pass_is_tried_again_ever_more_rarely_and_at_once_when_somebody_reloa
     }
     assert_eq!(pauses[..4], [1, 2, 4, 8]);
     assert_eq!(pauses[10..], [600, 600]);
+    // A link that goes may have stood in the way, whether it goes while it is tried or afterwards.
+    let gone = || Input::Kernel(vec![KernelEvent::LinkGone { index: 77 }]);
+    let _effects = world.on(gone(), now);
+    let _effects = world.on(made_but(true), now);
+    let second = Duration::from_secs(1);
+    assert_eq!(world.making.poll_timeout(), Some(now + second));
+    now = now + second;
+    assert!(reads_keys(&world.on(Input::Timer, now)));
+    let _effects = world.on(made_but(true), now);
+    assert_eq!(world.making.poll_timeout(), Some(now + 600 * second));
+    let _effects = world.on(gone(), now);
+    assert_eq!(world.making.poll_timeout(), Some(now + second));
+    let _effects = world.on(gone(), now + 5 * second);
+    assert_eq!(world.making.poll_timeout(), Some(now + second), "it is due");
+    now = now + 5 * second;
+    assert!(reads_keys(&world.on(Input::Timer, now)));
     let _effects = world.on(made_but(true), now);
     let effects = reload(&mut world, true);
     assert!(reads_keys(&effects), "{effects:?}");
     let _effects = world.on(made_but(false), now);
     assert_eq!(world.making.poll_timeout(), None);
+}
+
+#[test]
+fn what_happens_else_does_not_make_it_rarer() {
+    let (mut world, _) = office("");
+    for _ in 0..5 {
+        assert!(reads_keys(&reload(&mut world, true)));
+        let _effects = world.on(made_but(true), NOW);
+        let at = world.making.poll_timeout().unwrap();
+        assert_eq!(at.since(NOW), Duration::from_secs(1));
+    }
 }
