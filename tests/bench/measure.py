@@ -342,7 +342,7 @@ def main():
     ap.add_argument("--minutes", type=float, default=12, help="no round begins that would last longer than this (12)")
     ap.add_argument("--secs", type=float, default=1.5, help="seconds of each load (1.5)")
     ap.add_argument("--starts", type=int, default=2, help="starts of each server a round (2)")
-    ap.add_argument("--only", default=",".join(TESTS), help="tests, out of " + ",".join(TESTS + ALONE))
+    ap.add_argument("--only", default=",".join(TESTS), help="tests, out of " + ",".join(TESTS + ALONE) + "; also failover,upstream-faults")
     ap.add_argument("--peers", default=",".join(PEERS), help="peers, out of " + ",".join(PEERS))
     ap.add_argument("--big", type=int, default=MILLION, help="names in the big cache and the list (1,000,000)")
     ap.add_argument("--cold-rate", type=int, default=5000)

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """table.py run.jsonl [--docs DIR]: the tables of a run, and which figures miss what linnet promises.
 
+What failing upstreams do to clients is read from the files beside run.jsonl (failures.py).
+
 Prints Markdown; with --docs it becomes DIR/benchmarks.md, and the picture DIR/benchmarks.svg. A figure is the median over the
 rounds in which others left the machine alone; where there was none, over all rounds, and it gets a `~`. A latency is the least of these
 rounds: whatever else runs can only lengthen a tail, and does so for one server today and for another tomorrow. Exits 1 when a figure
@@ -8,7 +10,7 @@ misses its target, 2 when one was not measured.
 """
 import argparse, json, os, statistics, sys, time
 from collections import defaultdict
-import picture
+import failures, picture
 
 NAMES = {"resolved": "systemd-resolved", "kresd": "knot-resolver", "echo-mmsg": "batch echo"}
 NOISE = 0.25
@@ -112,7 +114,7 @@ def rows(out, head, peers, cells):
     out.append("")
 
 
-def page(f):
+def page(f, failed):
     out = []
     peers = f.peers
     say = out.append
@@ -132,10 +134,11 @@ def page(f):
         lambda p: f.cell(p, "mem-10k", "rss_kb", scale=1 / 1024), lambda p: f.cell(p, "mem-10k", "private_kb", scale=1 / 1024),
         lambda p: f.cell(p, "big", "bytes", "{:.0f}") + ("" if f.value(p, "big", "kept") in (None, True) else " (not kept)"),
         lambda p: f.cell(p, "list", "load_ms", "{:.0f}"), lambda p: f.cell(p, "list", "mib", "{:.0f}")])
+    out += failures.section(failed)
     say("## What linnet promises\n")
     say("| figure | at most | measured | |\n|---|---:|---:|---|")
     missed = unknown = 0
-    for what, value, bound, unit in targets(f):
+    for what, value, bound, unit in targets(f) + failures.targets(failed):
         if value is None:
             verdict, shown, unknown = "not measured", "–", unknown + 1
         else:
@@ -167,7 +170,7 @@ def main():
         text, missed, unknown = "No run has been recorded yet.\n", 0, 1
     else:
         f = Figures(a.file)
-        text, missed, unknown = page(f)
+        text, missed, unknown = page(f, failures.read(os.path.dirname(os.path.abspath(a.file))))
         text = f"Measured {machine(f)}.\n\n{text}"
         print(text)
     if a.docs:

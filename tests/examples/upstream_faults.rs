@@ -18,7 +18,7 @@ use tests::namespace::{isolated, shell};
 use tests::office::{HOME, Office, links};
 use tests::peer::{Peer, until};
 
-/// How long a fault lasts.
+/// How long a fault lasts, unless LINNET_FAULTS_SECONDS says otherwise.
 const LASTING: Duration = Duration::from_secs(6);
 const RESOLVED: &str = "/lib/systemd/systemd-resolved";
 
@@ -67,6 +67,9 @@ fn bench() {
     );
     let mut late = 0;
     let only = std::env::var("LINNET_FAULTS_OF").unwrap_or_default();
+    let lasting = std::env::var("LINNET_FAULTS_SECONDS").map_or(LASTING, |seconds| {
+        Duration::from_secs(seconds.parse().unwrap())
+    });
     for name in ["linnet", "unbound", "systemd-resolved"] {
         if !only.is_empty() && !only.split(' ').any(|word| word == name) {
             continue;
@@ -86,7 +89,7 @@ fn bench() {
             until("the server answers", || {
                 tests::office::dig("+short +time=1 h0.pub.test").contains('.')
             });
-            let seen = measure(fault, std::slice::from_ref(&server), LASTING);
+            let seen = measure(fault, std::slice::from_ref(&server), lasting);
             let ms = |time: Duration| time.as_secs_f64() * 1e3;
             let back = seen
                 .back
