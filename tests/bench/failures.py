@@ -74,7 +74,8 @@ def section(found):
                      [[peer(r), WORDS.get(r["fault"], r["fault"]), str(r["unanswered"]), str(r["servfail"]), str(r["asked"]), number(r["p50_ms"]), number(r["later_p50_ms"]),
                        number(r["p99_ms"], "{:.0f}"), number(r["worst_ms"], "{:.0f}"), again(r)] for r in two])
         out.append("- *p50 from 1 s on*: of the questions that came when the fault was at least a second old.\n"
-                   "- *back on the first*: from the end of the fault until the first upstream alone gets the questions, ten in a row. A server that asked both before the fault has no order to go back to.\n")
+                   "- *back on the first*: from the end of the fault until the first upstream alone gets the questions, ten in a row. *No order*: before the fault it did not keep to the first.\n"
+                   "- dnsmasq keeps to whichever was faster: of a fault of the other one it notices nothing.\n")
     else: out.append("Not measured.\n")
     out.append("## When the only upstream fails\n")
     if one:
@@ -105,7 +106,7 @@ def check(kind, state):
     for what, value, bound, unit in targets(read(state), [kind]):
         if value is None or value > bound:
             missed += 1
-            print(f"missed: {what}: {'not measured' if value is None else f'{value:.1f} {unit}'.rstrip()}, at most {bound} {unit}".rstrip())
+            print(f"missed: {what}: {'not measured' if value is None else 'never' if value == NEVER else f'{value:.1f} {unit}'.rstrip()}, at most {bound} {unit}".rstrip())
     sys.exit(missed > 0)
 
 

@@ -145,6 +145,7 @@ def page(f, failed):
             good = value <= bound
             verdict, shown = ("met" if good else "**missed**"), (f"{value:.2f}" if unit == "×" else f"{value:.0f}" if value >= 100 or not unit else f"{value:.1f}") + f" {unit}".rstrip()
             missed += not good
+            if value == failures.NEVER: shown = "never"
         say(f"| {what} | {bound} {unit} | {shown} | {verdict} |".replace("  |", " |"))
     say("")
     if f.errors:
