@@ -138,6 +138,9 @@ fn delete_address(index: u32, prefix: &Prefix) -> Message {
 }
 
 /// A deletion says as much as tells ours from others: never what a route is like.
+///
+/// The kernel compares the ways of an IPv4 route one by one, in the order in which whoever made it gave them, and that is told nowhere here.
+/// So several are left out: its number and type, table, prefix and metric are compared all the same. Of an IPv6 route each way is deleted by itself.
 fn route_message(kind: u16, flags: u16, route: &OwnRoute) -> Message {
     let is_new = kind == libc::RTM_NEWROUTE;
     let OwnRoute { key, hops, .. } = route;
@@ -153,6 +156,7 @@ fn route_message(kind: u16, flags: u16, route: &OwnRoute) -> Message {
             put_gateway(&mut body, key.to.address, hop.via);
             put_word(&mut body, libc::RTA_OIF, hop.index);
         }
+        _ if !is_new && key.to.address.is_ipv4() => {}
         hops => put_nested(&mut body, libc::RTA_MULTIPATH | NESTED, |body| {
             hops.iter().for_each(|hop| put_hop(body, route, hop));
         }),

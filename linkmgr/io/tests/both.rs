@@ -13,6 +13,7 @@ use std::time::Duration;
 use config::model::{PolicyRule, Prefix, ProfileId, RouteKind};
 use config::time::Instant;
 use linkmgr::fake::{FakeAddress, FakeKernel};
+use linkmgr::kernel::{NextHop, OwnRoute};
 use linkmgr::request::AddressRequest;
 use linkmgr::{
     Boot, KernelAnswer, KernelEvent, KernelRequest, LinkManager, LinkMessage, StopLevel, Usability,
@@ -607,6 +608,120 @@ fn ip(line: &str) {
     assert!(status.unwrap().success(), "{line}");
 }
 
+fn shown(line: &str) -> String {
+    let output = Command::new("ip").args(line.split(' ')).output().unwrap();
+    assert!(output.status.success(), "{line}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Ours go in whatever order the kernel has their ways, and those of others at the same place stay.
+async fn ways_in_any_order(kernel: Real, boot: &Boot) {
+    for line in [
+        "link add way0 type veth peer name way1",
+        "link set way0 addrgenmode none up",
+        "link set way1 addrgenmode none up",
+        "address add 203.0.113.10/24 dev way0",
+        "address add 2001:db8:77::10/64 dev way0 nodad",
+    ] {
+        ip(line);
+    }
+    let mut machine = Machine::start(kernel, boot.clone()).await;
+    let id = machine.id("way0");
+    let to4 = key(1001, "10.77.0.0/16", 50);
+    let to6 = key(1001, "2001:db8:78::/48", 50);
+    let plan = |routes: &[(RouteKey, RoutePlan)]| LinksPlan {
+        links: [(
+            id,
+            LinkPlan {
+                name: "way0".into(),
+                addresses: BTreeMap::new(),
+                routes: routes.iter().cloned().collect(),
+                switches: BTreeMap::new(),
+                mtu: None,
+                ..full()
+            },
+        )]
+        .into(),
+        ..LinksPlan::default()
+    };
+    let wanted = plan(&[
+        (to4, through(&["203.0.113.1", "203.0.113.2"])),
+        (to6, through(&["2001:db8:77::1", "2001:db8:77::2"])),
+    ]);
+    let (one4, two4) = (
+        "nexthop via 203.0.113.1 dev way0 weight 2",
+        "nexthop via 203.0.113.2 dev way0 weight 2",
+    );
+    let (one6, two6) = (
+        "nexthop via 2001:db8:77::1 dev way0 weight 2",
+        "nexthop via 2001:db8:77::2 dev way0 weight 2",
+    );
+    let at4 = "10.77.0.0/16 table 1001 metric 50";
+    let at6 = "2001:db8:78::/48 table 1001 metric 50";
+    let tables = || shown("-4 route show table 1001") + &shown("-6 route show table 1001");
+    for (ways4, ways6) in [([one4, two4], [one6, two6]), ([two4, one4], [two6, one6])] {
+        let ([first4, second4], [first6, second6]) = (ways4, ways6);
+        machine.apply(wanted.clone()).await;
+        ip(&format!(
+            "-4 route replace {at4} protocol 112 {first4} {second4}"
+        ));
+        ip(&format!(
+            "-6 route replace {at6} protocol 112 {first6} {second6}"
+        ));
+        // It is what is wanted, whoever gave it the order.
+        let before = machine.sent.len();
+        machine.restart().await;
+        machine.apply(wanted.clone()).await;
+        assert_eq!(machine.asked_since(before), Vec::<String>::new());
+
+        // Of others, at the same place, before ours and after it.
+        ip(&format!(
+            "-4 route append {at4} protocol 4 {first4} {second4}"
+        ));
+        ip(&format!(
+            "-4 route prepend {at4} protocol 5 {second4} {first4}"
+        ));
+        machine.apply(plan(&[])).await;
+        assert_eq!(machine.asked_since(before), ["DeleteRoute"; 2]);
+        let left = tables();
+        let count = |word: &str| left.matches(word).count();
+        assert_eq!(
+            [
+                count("proto static"),
+                count("proto 5"),
+                count("10.77.0.0"),
+                count("2001:db8:78:")
+            ],
+            [1, 1, 2, 0],
+            "{left}"
+        );
+
+        // What is not there any more does not have them deleted in its place.
+        let gone = KernelRequest::DeleteRoute(OwnRoute {
+            key: to4,
+            kind: RouteKind::Unicast,
+            hops: ["203.0.113.1", "203.0.113.2"]
+                .map(|via| NextHop {
+                    weight: 2,
+                    ..NextHop::only(id.index, via.parse().ok())
+                })
+                .into(),
+            on_link: false,
+            source: None,
+            mtu: None,
+            preference: Preference::Medium,
+            valid: None,
+        });
+        let answer = machine.kernel.ask(&gone);
+        assert!(
+            matches!(&answer, KernelAnswer::Failed(fault) if fault.errno == libc::ESRCH),
+            "{answer:?}"
+        );
+        assert_eq!(tables(), left);
+        ip("-4 route flush table 1001");
+    }
+}
+
 async fn compare() {
     for line in [
         "link set lo up",
@@ -635,7 +750,7 @@ async fn compare() {
     }
     let boot = boot().unwrap();
     let on_fake = story(Machine::start(fake, boot.clone()).await).await;
-    let on_real = story(Machine::start(real, boot).await).await;
+    let on_real = story(Machine::start(real, boot.clone()).await).await;
     for (part, (real, fake)) in on_real.iter().zip(&on_fake).enumerate() {
         let missing: Vec<_> = fake.iter().filter(|line| !real.contains(line)).collect();
         let extra: Vec<_> = real.iter().filter(|line| !fake.contains(line)).collect();
@@ -650,4 +765,9 @@ async fn compare() {
     assert_eq!(clean, first, "it is as it was");
     let stays = |lines: &Vec<String>| lines.iter().any(|line| line.contains("192.0.2.77"));
     assert!(stays(promoted) && !stays(alone), "{promoted:?} {alone:?}");
+    let real = Real {
+        monitor: Monitor::open().unwrap(),
+        performer: Performer::open().unwrap(),
+    };
+    ways_in_any_order(real, &boot).await;
 }

@@ -141,7 +141,9 @@ fn a_route_is_written_as_it_is_read() {
         else {
             panic!("{wanted:?}");
         };
-        assert_eq!((gone.key, &gone.hops), (wanted.key, &wanted.hops));
+        let is_told = wanted.hops.len() == 1 || wanted.key.to.address.is_ipv6();
+        let hops = if is_told { &wanted.hops[..] } else { &[] };
+        assert_eq!((gone.key, &gone.hops[..]), (wanted.key, hops));
     }
 }
 
