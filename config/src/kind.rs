@@ -343,6 +343,8 @@ impl Attribute {
             | Syntax::Text(_)
             | Syntax::List(_)
             | Syntax::OneOrMore(_)
+            | Syntax::Numbers { .. }
+            | Syntax::Numbered { .. }
             | Syntax::Table(_)
             | Syntax::Tables(_) => None,
         }

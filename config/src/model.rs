@@ -16,6 +16,7 @@ use crate::observing::Observing;
 use crate::pin::Pin;
 
 mod connectivity;
+mod dhcp;
 mod hardware;
 mod kind;
 mod local;
@@ -25,6 +26,7 @@ mod network;
 mod service;
 
 pub use connectivity::{CheckUse, ConnectivityConfig};
+pub use dhcp::{DnsUpdate, OwnOptions};
 pub use hardware::{Hardware, HardwareSettings, LinkMode, OFFLOADS, Offload, WAKE_WORDS};
 pub(crate) use kind::read_key;
 pub use kind::{

@@ -5,6 +5,7 @@
 
 mod kinds;
 mod long;
+mod numbered;
 mod words;
 
 use std::borrow::Cow;
@@ -54,6 +55,8 @@ enum Value {
     Size(u64),
     Seconds(u64),
     Word(&'static str),
+    Numbers(Vec<Spanned<i64>>),
+    Numbered(Vec<(Spanned<i64>, Text)>),
     Texts(Vec<Text>),
     /// Where the texts of a long list are, without their quotes.
     Long(long::Texts),
@@ -411,6 +414,12 @@ impl Walk<'_, '_> {
                 }
                 Some(Value::Texts(self.texts(key, items)))
             }
+            (Syntax::Numbers { min, max }, DeValue::Array(items)) => {
+                Some(Value::Numbers(self.numbers(key, (min, max), items)))
+            }
+            (Syntax::Numbered { max, .. }, DeValue::Table(table)) => {
+                Some(Value::Numbered(self.numbered(key, max, table)))
+            }
             (Syntax::Table(section), DeValue::Table(table)) => {
                 Some(Value::Table(self.table(section, table)))
             }
@@ -437,6 +446,8 @@ impl Walk<'_, '_> {
                     | Syntax::Text(_)
                     | Syntax::List(_)
                     | Syntax::OneOrMore(_)
+                    | Syntax::Numbers { .. }
+                    | Syntax::Numbered { .. }
                     | Syntax::Table(_) => {
                         format!("write {}", reference::describe(syntax).replace('`', ""))
                     }

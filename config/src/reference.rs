@@ -258,6 +258,8 @@ pub enum Form {
     ClientId,
     /// What a DHCP server knows the machine by.
     Duid,
+    /// An option's value, its type before it.
+    OptionValue,
     /// `ignore`, or a length of time.
     CarrierUse,
     /// An address, and perhaps its share.
@@ -314,6 +316,20 @@ pub enum Syntax {
     List(Form),
     /// One text, or a list.
     OneOrMore(Form),
+    /// A list of whole numbers.
+    Numbers {
+        /// The least.
+        min: i64,
+        /// The greatest.
+        max: i64,
+    },
+    /// A table whose keys are numbers from 1 on, with a text for each.
+    Numbered {
+        /// The greatest number.
+        max: i64,
+        /// What the texts are.
+        form: Form,
+    },
     /// A table.
     Table(Section),
     /// A list of tables.

@@ -58,6 +58,8 @@ pub struct Setup {
     pub duid: Arc<[u8]>,
     /// Tells this link from the machine's others in front of the DUID (RFC 4361 §6.1).
     pub iaid: u32,
+    /// What [`config::model::ClientId::Stable`] is made of.
+    pub stable: [u8; 16],
     /// IPv4 addresses that were on the link before the client began.
     pub addresses: Vec<Ipv4Addr>,
     /// The one of them that another client seems to have got by DHCP: it is wished for where no lease is remembered.
@@ -274,4 +276,6 @@ pub struct LeaseStatus {
     pub expires_at: Option<Instant>,
     /// Whether no server has confirmed it in this place yet.
     pub unconfirmed: bool,
+    /// Options that were asked for by number, with their octets.
+    pub options: Vec<(u16, Arc<[u8]>)>,
 }

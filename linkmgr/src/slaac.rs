@@ -24,6 +24,19 @@ impl fmt::Debug for Secret {
     }
 }
 
+impl Secret {
+    /// Returns what a link is known by that keeps its name: the same for ever, and nobody else can make it.
+    pub fn identifier(&self, link: &str) -> [u8; 16] {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.0);
+        let mut context = hmac::Context::with_key(&key);
+        // Nothing else is made of this secret and begins so.
+        context.update(b"client identifier\0");
+        context.update(link.as_bytes());
+        let tag = context.sign();
+        tag.as_ref().first_chunk().copied().unwrap_or_default()
+    }
+}
+
 /// What an address is made of beside its prefix.
 #[derive(Debug, Clone, Copy)]
 pub struct Origin<'a> {

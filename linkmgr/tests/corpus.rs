@@ -100,6 +100,7 @@ fn to_dhcp4(octets: &[u8]) {
         duid: Arc::new([0, 2, 1, 2, 3]),
         iaid: 9,
         addresses: Vec::new(),
+        stable: [7; 16],
         wish: None,
         seed: 5,
     };

@@ -161,6 +161,9 @@ pub struct SupplyStatus {
     /// The address of a portal's API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub portal: Option<String>,
+    /// Options that the profile asks for by number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<OptionStatus>,
     /// Whether nobody has confirmed it in this place yet.
     pub unconfirmed: bool,
     /// What went wrong last.
@@ -172,6 +175,18 @@ pub struct SupplyStatus {
     /// When it is over, in milliseconds from now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_ms: Option<u64>,
+}
+
+/// An option of DHCP that was asked for by number.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OptionStatus {
+    /// Its number.
+    pub number: u16,
+    /// Its octets, as `01:0a`.
+    pub octets: String,
+    /// The same as text, where it is printable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
 }
 
 /// Parameters of `Up`, `Down`, `Adopt`, `Release` and `Renew`.

@@ -18,8 +18,8 @@ pub use dnssec::{
 };
 pub use explain::{Candidate, Explanation, Reason, Target};
 pub use links::{
-    AssociationStatus, CableStatus, ItemStatus, LinkParameters, LinkStatus, PeerStatus, PlanReply,
-    SupplyStatus, UnmadeStatus,
+    AssociationStatus, CableStatus, ItemStatus, LinkParameters, LinkStatus, OptionStatus,
+    PeerStatus, PlanReply, SupplyStatus, UnmadeStatus,
 };
 pub use query::{QueryParameters, QueryReply, Record, Step, Trace};
 pub use reach::{PortalStatus, ReachStatus};

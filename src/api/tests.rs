@@ -105,7 +105,12 @@ fn the_definition_has_the_fields_that_travel() {
         detail: some(),
         ..ItemStatus::default()
     };
+    let option = OptionStatus {
+        text: some(),
+        ..OptionStatus::default()
+    };
     let supply = SupplyStatus {
+        options: vec![option.clone()],
         state: some(),
         server: some(),
         portal: some(),
@@ -168,6 +173,7 @@ fn the_definition_has_the_fields_that_travel() {
         ("ListenerStatus", fields(&listener)),
         ("ItemStatus", fields(&item)),
         ("SupplyStatus", fields(&supply)),
+        ("OptionStatus", fields(&option)),
         ("LinkStatus", fields(&link)),
         ("UnmadeStatus", fields(&unmade)),
         ("CableStatus", fields(&cable)),

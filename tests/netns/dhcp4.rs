@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use config::model::{ClientId, Dhcp4Settings, Transport};
+use config::model::{ClientId, Dhcp4Settings, OwnOptions, Transport};
 use linkmgr::dhcp4::{Leases, StateName, Trouble};
 use tests::namespace::{isolated, shell};
 use tests::peer::{Peer, until};
@@ -135,11 +135,18 @@ fn a_lease_of_dnsmasq_brings_all_that_it_has() {
         let dnsmasq = lan.dnsmasq(
             "dhcp-option=option:router,192.0.2.1\ndhcp-option=option:dns-server,192.0.2.53\ndhcp-option=option:domain-search,eng.corp.test,corp.test\n\
              dhcp-option=option:mtu,1400\ndhcp-option=option:ntp-server,192.0.2.9\ndhcp-option=114,https://portal.test/api\n\
-             dhcp-option=option:classless-static-route,198.51.100.0/24,192.0.2.9,0.0.0.0/0,192.0.2.1\ndhcp-rapid-commit\n",
+             dhcp-option=option:classless-static-route,198.51.100.0/24,192.0.2.9,0.0.0.0/0,192.0.2.1\ndhcp-rapid-commit\n\
+             dhcp-userclass=set:lab,guest\ndhcp-option=tag:lab,43,01:02:ff\n\
+             dhcp-match=set:own,224,linnet\ndhcp-option=tag:own,225,seen\ndhcp-option=226,unasked\n",
         );
         let settings = Dhcp4Settings {
             hostname: Some("host".into()),
             vendor_class: Some("linnet".into()),
+            user_class: vec!["lab".into(), "guest".into()],
+            own: OwnOptions {
+                send: [(224, b"linnet"[..].into())].into(),
+                request: [43, 225].into(),
+            },
             ..Dhcp4Settings::default()
         };
         let mut host = Host::new("c0", settings, Leases::default());
@@ -166,6 +173,14 @@ fn a_lease_of_dnsmasq_brings_all_that_it_has() {
             .map(|route| route.to.to_string())
             .collect();
         assert_eq!(routes, ["198.51.100.0/24", "0.0.0.0/0"]);
+        // Who says of which class it is gets one, who sends an option of its own the other.
+        let lease = host.client.status().lease.unwrap();
+        let own: Vec<(u16, &[u8])> = lease
+            .options
+            .iter()
+            .map(|(number, octets)| (*number, &octets[..]))
+            .collect();
+        assert_eq!(own, [(43, &[1, 2, 255][..]), (225, b"seen")]);
         let log = dnsmasq.log();
         assert!(
             log.contains("client provides name: host") && log.contains("vendor class: linnet"),

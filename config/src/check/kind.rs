@@ -259,7 +259,12 @@ fn value(attribute: &Attribute, said: &Table, findings: &mut Findings<'_>) -> Op
             let texts = said.texts(key)?;
             Some(many(form, attribute, texts, findings))
         }
-        Syntax::Size { .. } | Syntax::OneOrMore(_) | Syntax::Table(_) | Syntax::Tables(_) => {
+        Syntax::Size { .. }
+        | Syntax::OneOrMore(_)
+        | Syntax::Numbers { .. }
+        | Syntax::Numbered { .. }
+        | Syntax::Table(_)
+        | Syntax::Tables(_) => {
             debug_assert!(false, "no kind has {key} as {:?}", attribute.key.syntax);
             None
         }
@@ -314,6 +319,7 @@ fn one(form: Form, wire: Wire, text: &Text, findings: &mut Findings<'_>) -> Opti
         | Form::Generation
         | Form::ClientId
         | Form::Duid
+        | Form::OptionValue
         | Form::CarrierUse
         | Form::Hop
         | Form::Mark

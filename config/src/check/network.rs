@@ -4,9 +4,11 @@
 //! that nothing is touched before it is mended.
 
 mod hardware;
+mod own;
 mod routes;
 mod sense;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::values;
@@ -177,6 +179,23 @@ fn dhcp(top: &Table, network: &mut NetworkSettings, findings: &mut Findings<'_>)
         dhcp4.identity = identity.clone();
         dhcp6.identity = identity;
         dhcp6.anonymous = dhcp4.anonymous;
+        dhcp6.user_class.clone_from(&dhcp4.user_class);
+        dhcp6.dns_update = dhcp4.dns_update;
+        (dhcp4.own, dhcp6.own) = own::own(said, findings);
+        let protocols = [(v4, "dhcp4", &dhcp4.own), (v6, "dhcp6", &dhcp6.own)];
+        for (is_on, protocol, own) in protocols {
+            let end = protocol.strip_prefix("dhcp4").unwrap_or("6");
+            let said_of = [
+                ("send", own.send.is_empty()),
+                ("request", own.request.is_empty()),
+            ];
+            for (key, _) in said_of.iter().filter(|(_, is_empty)| !is_empty && !is_on) {
+                let key = format!("{key}{end}");
+                let message = format!("`{key}` is for DHCP servers that are not asked");
+                let help = Some(format!("add {protocol} = true at the top of the file"));
+                findings.warn(said.key(&key), message, help);
+            }
+        }
         super::lay(said.word("when"), &mut dhcp6.when);
         super::lay(said.boolean("stateful"), &mut dhcp6.addresses);
         super::lay(said.boolean("rapid-commit"), &mut dhcp6.rapid_commit);
@@ -253,9 +272,36 @@ fn dhcp4_settings(said: &Table, dhcp4: &mut Dhcp4Settings, findings: &mut Findin
         }
         dhcp4.vendor_class = Some(Arc::from(class.as_str()));
     }
-    for text in said.texts("reject-servers").unwrap_or_default() {
+    super::lay(said.word("dns-update"), &mut dhcp4.dns_update);
+    dhcp4.user_class = user_class(said, findings);
+    dhcp4.accept_servers = servers(said, "accept-servers", findings);
+    dhcp4.reject_servers = servers(said, "reject-servers", findings);
+    let mut accepted = dhcp4.accept_servers.iter();
+    if let Some(both) = accepted.find(|server| dhcp4.reject_servers.contains(server)) {
+        let message = format!("{both} is accepted and rejected");
+        let help = Some("leave it out of one of the two".to_owned());
+        findings.error(said.key("accept-servers"), message, help);
+    }
+}
+
+/// RFC 3004 §4: each class with its length before it, in one option.
+fn user_class(said: &Table, findings: &mut Findings<'_>) -> Vec<Arc<str>> {
+    let texts = said.texts("user-class").unwrap_or_default();
+    let together: usize = texts.iter().map(|text| text.get_ref().len() + 1).sum();
+    let is_empty = texts.iter().any(|text| text.get_ref().is_empty());
+    if is_empty || together > MAX_OPTION {
+        let message = format!("user classes have 1 octet or more each, and {MAX_OPTION} together");
+        findings.error(said.key("user-class"), message, None);
+    }
+    let texts = texts.iter();
+    texts.map(|text| text.get_ref().as_str().into()).collect()
+}
+
+fn servers(said: &Table, key: &str, findings: &mut Findings<'_>) -> Vec<IpAddr> {
+    let mut servers = Vec::new();
+    for text in said.texts(key).unwrap_or_default() {
         match values::address(text, findings) {
-            Some(server) if server.is_ipv4() => dhcp4.reject_servers.push(server),
+            Some(server) if server.is_ipv4() => servers.push(server),
             Some(server) => {
                 let message = format!("{server} is no DHCPv4 server: they have IPv4 addresses");
                 findings.error(Some(text.span()), message, None);
@@ -263,6 +309,7 @@ fn dhcp4_settings(said: &Table, dhcp4: &mut Dhcp4Settings, findings: &mut Findin
             None => {}
         }
     }
+    servers
 }
 
 /// What is made of the machine and the link for servers that know clients by both.
@@ -316,13 +363,14 @@ fn client_id(text: &Text, findings: &mut Findings<'_>) -> Option<ClientId> {
     match text.get_ref().as_str() {
         "mac" => return Some(ClientId::Mac),
         "duid" => return Some(ClientId::Duid),
+        "stable" => return Some(ClientId::Stable),
         _ => {}
     }
     // RFC 2132 §9.14: a type and at least one octet.
     let octets = octets(text.get_ref()).filter(|octets| (2..=MAX_OPTION).contains(&octets.len()));
     if octets.is_none() {
         let message = "this is no client identifier";
-        let help = "write \"mac\", \"duid\", or pairs of hexadecimal digits with the type first, as \"00:6c:61:62\"";
+        let help = "write \"mac\", \"duid\", \"stable\", or pairs of hexadecimal digits with the type first, as \"00:6c:61:62\"";
         findings.error(Some(text.span()), message, Some(help.to_owned()));
     }
     octets.map(|octets| ClientId::Octets(octets.into()))

@@ -446,9 +446,9 @@ fn defaults_of_the_reference_are_those_of_the_model() {
 #[test]
 fn every_choice_of_the_table_is_a_value_of_the_model() {
     use crate::model::{
-        BlockAction, BlockError, CheckUse, DefaultRouteUse, Dhcp6When, DnssecMode, Ipv4llMode,
-        ListFormat, ListenerStub, LlmnrMode, MdnsMode, Privacy, RecursionMode, RouteKind,
-        Selection, Transport, TransportFloor,
+        BlockAction, BlockError, CheckUse, DefaultRouteUse, Dhcp6When, DnsUpdate, DnssecMode,
+        Ipv4llMode, ListFormat, ListenerStub, LlmnrMode, MdnsMode, Privacy, RecursionMode,
+        RouteKind, Selection, Transport, TransportFloor,
     };
     use crate::observing::{LoggedQueries, TapMessages};
     use crate::raw::from_word;
@@ -490,6 +490,7 @@ fn every_choice_of_the_table_is_a_value_of_the_model() {
                 "ipv4ll" => from_word::<Ipv4llMode>(word).is_some(),
                 "default-route" => from_word::<DefaultRouteUse>(word).is_some(),
                 "when" => from_word::<Dhcp6When>(word).is_some(),
+                "dns-update" => from_word::<DnsUpdate>(word).is_some(),
                 "duplex" => ["half", "full"].contains(word),
                 "kind" => crate::kind::LinkKind::of(word).is_some(),
                 other => panic!("{other} is a choice that nothing reads"),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{HardwareSettings, Prefix, ProfileId};
+use super::{DnsUpdate, HardwareSettings, OwnOptions, Prefix, ProfileId};
 use crate::matcher::Mac;
 
 /// The part of a profile that the link manager applies.
@@ -157,8 +157,16 @@ pub struct Dhcp4Settings {
     pub anonymous: bool,
     /// The vendor class (option 60).
     pub vendor_class: Option<Arc<str>>,
+    /// The user classes (option 77, RFC 3004).
+    pub user_class: Vec<Arc<str>>,
+    /// The only servers that are listened to; none for all.
+    pub accept_servers: Vec<IpAddr>,
     /// Servers that are not listened to.
     pub reject_servers: Vec<IpAddr>,
+    /// Who writes the name into DNS (option 81).
+    pub dns_update: DnsUpdate,
+    /// Options by number.
+    pub own: OwnOptions,
     /// Whether IPv4 is done without when the network prefers that (RFC 8925).
     pub ipv6_only: bool,
     /// Whether replies must be broadcast.
@@ -194,6 +202,8 @@ pub enum ClientId {
     Mac,
     /// IAID and DUID (RFC 4361).
     Duid,
+    /// Something made of the link's name that nobody else can make, whatever its hardware address is.
+    Stable,
     /// These octets, the type before them.
     Octets(Arc<[u8]>),
 }
@@ -217,6 +227,12 @@ pub struct Dhcp6Settings {
     pub rapid_commit: bool,
     /// Whether servers that wish it are told of the addresses that are made here (RFC 9686).
     pub register: bool,
+    /// The user classes (option 15).
+    pub user_class: Vec<Arc<str>>,
+    /// Who writes the name into DNS (option 39).
+    pub dns_update: DnsUpdate,
+    /// Options by number.
+    pub own: OwnOptions,
 }
 
 impl Default for Dhcp6Settings {
@@ -230,6 +246,9 @@ impl Default for Dhcp6Settings {
             delegate: None,
             rapid_commit: true,
             register: true,
+            user_class: Vec::new(),
+            dns_update: DnsUpdate::Server,
+            own: OwnOptions::default(),
         }
     }
 }

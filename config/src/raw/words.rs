@@ -21,7 +21,9 @@ pub(super) fn belongs(key: &Key) -> String {
             | Syntax::Time { .. }
             | Syntax::Text(_)
             | Syntax::List(_)
-            | Syntax::OneOrMore(_),
+            | Syntax::OneOrMore(_)
+            | Syntax::Numbers { .. }
+            | Syntax::Numbered { .. },
             FileKind::Main | FileKind::Profile,
         ) => format!("`{}` belongs {}", key.name, key.section.place()),
     }

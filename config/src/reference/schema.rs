@@ -84,6 +84,15 @@ pub(super) fn property(key: &Key) -> Value {
         Syntax::OneOrMore(_) => {
             json!({ "anyOf": [text, { "type": "array", "items": text, "minItems": 1 }] })
         }
+        Syntax::Numbers { min, max } => json!({
+            "type": "array",
+            "items": { "type": "integer", "minimum": min, "maximum": max },
+        }),
+        Syntax::Numbered { .. } => json!({
+            "type": "object",
+            "additionalProperties": false,
+            "patternProperties": { "^[1-9][0-9]{0,4}$": text },
+        }),
         Syntax::Table(inner) => section(inner, ""),
         Syntax::Tables(inner) => json!({ "type": "array", "items": section(inner, "") }),
     };

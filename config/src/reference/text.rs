@@ -171,6 +171,13 @@ pub(crate) fn describe(syntax: Syntax) -> String {
         Syntax::Text(form) => one(form).to_owned(),
         Syntax::List(form) => format!("a list of {}", many(form)),
         Syntax::OneOrMore(form) => format!("{}, or a list of them", one(form)),
+        Syntax::Numbers { min, max } => format!("a list of whole numbers from {min} to {max}"),
+        Syntax::Numbered { max, form } => {
+            format!(
+                "a table of numbers from 1 to {max}, each with {}",
+                one(form)
+            )
+        }
         Syntax::Table(section) => format!("a table: see `{}`", section.label()),
         Syntax::Tables(section) => format!("tables: see `{}`", section.label()),
     }
@@ -201,7 +208,10 @@ fn one(form: Form) -> &'static str {
         Form::LinkName => "a link's name",
         Form::Text => "a text",
         Form::Generation => "`\"stable\"`, `\"eui64\"`, or 64 bits, as `\"::1\"`",
-        Form::ClientId => "`\"mac\"`, `\"duid\"`, or octets, as `\"00:6c:61:62\"`",
+        Form::OptionValue => {
+            "a type and a value, as `\"text:lab\"`, `\"hex:01:0a\"`, `\"u8:1\"`, `\"u16:1\"`, `\"u32:1\"`, `\"address:192.0.2.1\"`, `\"name:host.example\"` or `\"empty\"`"
+        }
+        Form::ClientId => "`\"mac\"`, `\"duid\"`, `\"stable\"`, or octets, as `\"00:6c:61:62\"`",
         Form::Duid => {
             "`\"machine-id\"`, `\"mac\"`, or octets, as `\"00:03:00:01:00:53:00:a1:b2:c3\"`"
         }
@@ -249,6 +259,7 @@ fn many(form: Form) -> &'static str {
         Form::Generation => "ways to make addresses",
         Form::ClientId => "identifiers",
         Form::Duid => "identifiers of machines",
+        Form::OptionValue => "values of options",
         Form::CarrierUse => "lengths of time",
         Form::Hop => "ways",
         Form::Mark => "marks",

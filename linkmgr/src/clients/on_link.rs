@@ -16,6 +16,10 @@ use crate::dhcp4::{ArpFilter, Clocks, Received};
 use crate::dhcp6::Duid;
 use crate::{dhcp4, dhcp6, ipv4ll, lldp, ra};
 
+/// How often routers and DHCPv6 hear of each other before the link's next turn: what one changes is heard of by the other, and
+/// whatever that changes once more.
+const ROUNDS: u32 = 4;
+
 /// The clients of one link.
 #[derive(Debug, Default)]
 pub(super) struct OnLink {
@@ -152,6 +156,7 @@ impl OnLink {
                 duid: duid.octets().into(),
                 iaid,
                 addresses: traits.ipv4.clone(),
+                stable: machine.secret.identifier(&traits.name),
                 wish: traits.lent4,
                 seed,
             };
@@ -402,58 +407,19 @@ impl OnLink {
         let Some(traits) = &self.traits else {
             return said;
         };
-        if let Some(ra) = &mut self.ra {
-            while let Some(event) = ra.client.poll_event() {
-                match event {
-                    ra::Event::Supplied(supply) => {
-                        if let Some(dhcp6) = &mut self.dhcp6 {
-                            dhcp6.client.handle_lifetimes(&supply.addresses);
-                        }
-                        said.supplied(Supplier::Ra, Some(supply));
-                    }
-                    ra::Event::Withdrawn => said.supplied(Supplier::Ra, None),
-                    ra::Event::Keep(memory) => {
-                        said.words.push(Word::Ra(Arc::clone(&traits.name), memory));
-                    }
-                    ra::Event::Dhcp6(flags) => {
-                        if let Some(dhcp6) = &mut self.dhcp6 {
-                            dhcp6.client.handle_advertised(flags, now);
-                        }
-                    }
-                    ra::Event::LeftBehind(routers) => {
-                        said.notes.push(left_behind(&traits.name, &routers));
-                    }
-                }
+        let name = Arc::clone(&traits.name);
+        // What one of the two says may change what the other has to say.
+        for _ in 0..ROUNDS {
+            let is_quiet =
+                !self.take_ra(&name, &mut said, now) & !self.take_dhcp6(&name, &mut said, now);
+            if is_quiet {
+                break;
             }
         }
-        if let (Some(ra), Some(dhcp6)) = (&self.ra, &mut self.dhcp6)
-            && ra.client.is_same_place()
-        {
-            dhcp6.client.handle_same_place(now);
-        }
+        let Some(traits) = &self.traits else {
+            return said;
+        };
         if let Some(dhcp6) = &mut self.dhcp6 {
-            while let Some(event) = dhcp6.client.poll_event() {
-                match event {
-                    dhcp6::Event::Supplied(supply) => {
-                        if let Some(ra) = &mut self.ra {
-                            let delegated = !supply.delegated.is_empty();
-                            ra.client.handle_delegation(delegated, now);
-                        }
-                        said.supplied(Supplier::Dhcp6, Some(supply));
-                    }
-                    dhcp6::Event::Withdrawn => {
-                        if let Some(ra) = &mut self.ra {
-                            ra.client.handle_delegation(false, now);
-                        }
-                        said.supplied(Supplier::Dhcp6, None);
-                    }
-                    dhcp6::Event::Keep(memory) => {
-                        let link = Arc::clone(&traits.name);
-                        said.words.push(Word::Dhcp6(link, memory));
-                    }
-                    dhcp6::Event::Released => {}
-                }
-            }
             while let Some(transmit) = dhcp6.client.poll_transmit() {
                 said.transmits.push(Transmit {
                     index,
@@ -466,19 +432,6 @@ impl OnLink {
             }
         }
         if let Some(ra) = &mut self.ra {
-            // What DHCPv6 brought may have changed what routers supply.
-            while let Some(event) = ra.client.poll_event() {
-                match event {
-                    ra::Event::Supplied(supply) => {
-                        if let Some(dhcp6) = &mut self.dhcp6 {
-                            dhcp6.client.handle_lifetimes(&supply.addresses);
-                        }
-                        said.supplied(Supplier::Ra, Some(supply));
-                    }
-                    ra::Event::Withdrawn => said.supplied(Supplier::Ra, None),
-                    ra::Event::Keep(_) | ra::Event::Dhcp6(_) | ra::Event::LeftBehind(_) => {}
-                }
-            }
             while let Some(transmit) = ra.client.poll_transmit() {
                 said.transmits.push(Transmit {
                     index,
@@ -497,6 +450,70 @@ impl OnLink {
             said.take_ipv4ll(&mut ipv4ll.client, traits, index);
         }
         said
+    }
+
+    /// Takes what routers have brought, and tells DHCPv6 of it; returns whether there was anything.
+    fn take_ra(&mut self, link: &Arc<str>, said: &mut Said, now: Instant) -> bool {
+        let mut is_new = false;
+        let Some(ra) = &mut self.ra else {
+            return false;
+        };
+        while let Some(event) = ra.client.poll_event() {
+            is_new = true;
+            match event {
+                ra::Event::Supplied(supply) => {
+                    if let Some(dhcp6) = &mut self.dhcp6 {
+                        dhcp6.client.handle_lifetimes(&supply.addresses);
+                    }
+                    said.supplied(Supplier::Ra, Some(supply));
+                }
+                ra::Event::Withdrawn => said.supplied(Supplier::Ra, None),
+                ra::Event::Keep(memory) => said.words.push(Word::Ra(Arc::clone(link), memory)),
+                ra::Event::Dhcp6(flags) => {
+                    if let Some(dhcp6) = &mut self.dhcp6 {
+                        dhcp6.client.handle_advertised(flags, now);
+                    }
+                }
+                ra::Event::LeftBehind(routers) => said.notes.push(left_behind(link, &routers)),
+            }
+        }
+        if let Some(dhcp6) = &mut self.dhcp6
+            && ra.client.is_same_place()
+        {
+            dhcp6.client.handle_same_place(now);
+        }
+        is_new
+    }
+
+    /// Takes what DHCPv6 has brought, and tells who listens to routers of it; returns whether there was anything.
+    fn take_dhcp6(&mut self, link: &Arc<str>, said: &mut Said, now: Instant) -> bool {
+        let mut is_new = false;
+        let Some(dhcp6) = &mut self.dhcp6 else {
+            return false;
+        };
+        while let Some(event) = dhcp6.client.poll_event() {
+            is_new = true;
+            match event {
+                dhcp6::Event::Supplied(supply) => {
+                    if let Some(ra) = &mut self.ra {
+                        let delegated = !supply.delegated.is_empty();
+                        ra.client.handle_delegation(delegated, now);
+                    }
+                    said.supplied(Supplier::Dhcp6, Some(supply));
+                }
+                dhcp6::Event::Withdrawn => {
+                    if let Some(ra) = &mut self.ra {
+                        ra.client.handle_delegation(false, now);
+                    }
+                    said.supplied(Supplier::Dhcp6, None);
+                }
+                dhcp6::Event::Keep(memory) => {
+                    said.words.push(Word::Dhcp6(Arc::clone(link), memory));
+                }
+                dhcp6::Event::Released => {}
+            }
+        }
+        is_new
     }
 }
 

@@ -259,3 +259,120 @@ fn dhcp6_servers_know_us_by_what_the_profile_says() {
     let moved = identity(&anonymous, Mac([2, 0, 0, 0, 0, 0x55]));
     assert_eq!(moved, (other, by_name));
 }
+
+/// A router's advertisement of 2001:db8:1::/64, whose addresses are for hosts without a prefix of their own (RFC 9762).
+fn advertisement() -> Vec<u8> {
+    let mut octets = vec![134, 0, 0, 0, 64, 0];
+    octets.extend(1800_u16.to_be_bytes());
+    octets.extend([0; 8]);
+    octets.extend([3, 4, 64, 0xd0]);
+    octets.extend(86_400_u32.to_be_bytes());
+    octets.extend(86_400_u32.to_be_bytes());
+    octets.extend([0; 4]);
+    octets.extend([0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    octets
+}
+
+/// A server's Reply that delegates 2001:db8:ff00::/56 at once.
+fn delegation(asked: &[u8]) -> Vec<u8> {
+    let mut prefix = 3600_u32.to_be_bytes().to_vec();
+    prefix.extend(3600_u32.to_be_bytes());
+    prefix.extend([56, 0x20, 1, 0xd, 0xb8, 0xff, 0]);
+    prefix.extend([0; 10]);
+    let mut association = dhcp6::iaid("eth0").to_be_bytes().to_vec();
+    association.extend(1000_u32.to_be_bytes());
+    association.extend(2000_u32.to_be_bytes());
+    let put = |octets: &mut Vec<u8>, number: u16, value: &[u8]| {
+        octets.extend(number.to_be_bytes());
+        octets.extend(u16::try_from(value.len()).unwrap().to_be_bytes());
+        octets.extend(value);
+    };
+    put(&mut association, 26, &prefix);
+    let mut octets = vec![7];
+    octets.extend(&asked[1..4]);
+    put(&mut octets, 1, Duid::from_uuid([1; 16]).octets());
+    put(&mut octets, 2, &[0, 3, 0, 1, 2, 0, 0, 0, 0, 1]);
+    put(&mut octets, 25, &association);
+    put(&mut octets, 14, &[]);
+    octets
+}
+
+#[test]
+fn what_a_delegated_prefix_changes_of_the_routers_supply_is_kept_too() {
+    let mut world = World::new(Wanted {
+        ra: Some(<_>::default()),
+        dhcp6: Some(Arc::new(Dhcp6Settings {
+            delegate: Some(0),
+            ..Dhcp6Settings::default()
+        })),
+        ..Wanted::default()
+    });
+    let link = world.links.get_mut(&LINK).unwrap();
+    link.addresses.push(Prefix {
+        address: "fe80::1".parse().unwrap(),
+        length: 64,
+    });
+    world.clients.apply_links(&world.links, WALL, world.now);
+    world.drain();
+    let hear = |world: &mut World, port, octets| {
+        let heard = Heard {
+            index: LINK.index,
+            port,
+            from: "fe80::a".parse().unwrap(),
+            hop_limit: 255,
+            checksum: Checksum::Complete,
+            octets,
+        };
+        world
+            .clients
+            .handle_heard(&heard, |_| false, WALL, world.now);
+        world.drain();
+    };
+    hear(&mut world, Port::Icmp6, advertisement());
+    let kept = |world: &World| {
+        let clocks = world.clients.clocks(WALL, world.now);
+        world.clients.memory.ra("eth0", &clocks).unwrap().age
+    };
+    assert_eq!(kept(&world), Duration::ZERO);
+    assert_eq!(world.addresses(Supplier::Ra), Some(1));
+    world.pass(Duration::from_secs(50));
+    let is_solicit = |sent: &&Transmit| sent.port == Port::Dhcp6 && sent.octets[0] == 1;
+    let asked = world.sent.iter().rfind(is_solicit);
+    let reply = delegation(&asked.unwrap().octets);
+    hear(&mut world, Port::Dhcp6, reply);
+    assert_eq!(
+        world.addresses(Supplier::Ra),
+        Some(0),
+        "there is a prefix of our own"
+    );
+    assert_eq!(
+        kept(&world),
+        Duration::ZERO,
+        "kept as it is since the prefix came"
+    );
+}
+
+#[test]
+fn a_stable_identifier_is_of_the_link_and_its_name() {
+    let identifier = |name: &str, mac| {
+        let mut world = World::new(Wanted::default());
+        let link = world.links.get_mut(&LINK).unwrap();
+        (link.name, link.mac) = (name.into(), Some(mac));
+        world.plan(Wanted {
+            dhcp4: Some(Arc::new(Dhcp4Settings {
+                client_id: config::model::ClientId::Stable,
+                ..Dhcp4Settings::default()
+            })),
+            ..Wanted::default()
+        });
+        world.clients.apply_links(&world.links, WALL, world.now);
+        world.drain();
+        let asked = world.sent.iter().rfind(|sent| sent.port == Port::Packet);
+        let message = &asked.expect("servers are looked for").octets[28..];
+        let at = message.windows(3).position(|it| it == [61, 17, 0]).unwrap();
+        message[at + 2..at + 19].to_vec()
+    };
+    let own = identifier("eth0", MAC);
+    assert_eq!(own, identifier("eth0", OTHER), "whatever the card is");
+    assert_ne!(own, identifier("eth9", MAC));
+}

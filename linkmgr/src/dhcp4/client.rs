@@ -158,11 +158,13 @@ impl Client {
         };
         // RFC 6842 §3: what is repeated must be ours.
         let is_ours = |id: &Vec<u8>| id[..] == self.client_id[..];
+        let accepted = &self.setup.settings.accept_servers;
+        let is_accepted = accepted.is_empty() || accepted.contains(&reply.server.into());
         let rejected = &self.setup.settings.reject_servers;
         let is_rejected = [reply.server, source]
             .into_iter()
             .any(|server| rejected.contains(&server.into()));
-        if !reply.client_id.as_ref().is_none_or(is_ours) || is_rejected {
+        if !reply.client_id.as_ref().is_none_or(is_ours) || is_rejected || !is_accepted {
             return;
         }
         match (&self.state, reply.kind) {
@@ -385,6 +387,7 @@ impl Client {
                 rebind_at: lease.times.map(|times| times.rebind_at),
                 expires_at: lease.times.map(|times| times.expires_at),
                 unconfirmed: held.unconfirmed,
+                options: lease.own_options(&self.setup.settings.own.request),
             }
         });
         Status {

@@ -1,5 +1,6 @@
 //! What does a lease give, and until when? [`Lease`]: one ACK, its times, and the supply that it makes.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,6 +123,16 @@ impl Lease {
     /// Returns the name servers.
     pub(crate) fn resolvers(&self) -> impl Iterator<Item = Ipv4Addr> {
         self.reply.resolvers.iter().copied()
+    }
+
+    /// Returns what came of options that were asked for by number.
+    pub(crate) fn own_options(&self, asked: &BTreeSet<u16>) -> Vec<(u16, Arc<[u8]>)> {
+        let numbers = asked.iter().copied();
+        let found = numbers.filter_map(|number| {
+            let octets = self.reply.options.get(u8::try_from(number).ok()?)?;
+            Some((number, octets.into()))
+        });
+        found.collect()
     }
 
     /// Whether it was over at `now`.

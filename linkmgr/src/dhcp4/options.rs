@@ -31,7 +31,9 @@ pub(crate) mod code {
     pub(crate) const RENEWAL: u8 = 58;
     pub(crate) const REBINDING: u8 = 59;
     pub(crate) const CLIENT_ID: u8 = 61;
+    pub(crate) const USER_CLASS: u8 = 77;
     pub(crate) const RAPID_COMMIT: u8 = 80;
+    pub(crate) const FQDN: u8 = 81;
     /// RFC 8925; some codecs have another number for it.
     pub(crate) const IPV6_ONLY: u8 = 108;
     pub(crate) const CAPTIVE_PORTAL: u8 = 114;
@@ -44,7 +46,8 @@ pub(crate) mod code {
 }
 
 const PAD: u8 = 0;
-const END: u8 = 255;
+/// Ends the options of a field.
+pub(crate) const END: u8 = 255;
 
 /// Octets before the options: the fields of BOOTP and the cookie (RFC 2131 §3).
 pub(crate) const HEADER: usize = 240;

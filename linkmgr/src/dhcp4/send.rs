@@ -25,6 +25,8 @@ const LEAST_RENEW_WAIT: Duration = Duration::from_secs(60);
 
 /// Ethernet, as option 61 and `htype` have it.
 const ETHERNET: u8 = 1;
+/// An identifier that is no hardware address (RFC 2132 §9.14).
+const OPAQUE: u8 = 0;
 /// A client identifier of IAID and DUID (RFC 4361 §6.1).
 const IAID_AND_DUID: u8 = 255;
 
@@ -63,6 +65,11 @@ impl Setup {
                 let mut id = vec![IAID_AND_DUID];
                 id.extend(self.iaid.to_be_bytes());
                 id.extend(&self.duid[..]);
+                id.into()
+            }
+            ClientId::Stable => {
+                let mut id = vec![OPAQUE];
+                id.extend(self.stable);
                 id.into()
             }
             ClientId::Octets(octets) => Arc::clone(octets),
@@ -227,13 +234,9 @@ impl Client {
             server: None,
             client_id: Arc::clone(&self.client_id),
             rapid_commit: false,
-            parameters: parameters(settings.anonymous, settings.ipv6_only),
+            parameters: parameters(settings),
             // RFC 7844 §3.7, §3.8, §3.9.
-            name: settings.hostname.clone().filter(|_| !settings.anonymous),
-            vendor_class: settings
-                .vendor_class
-                .clone()
-                .filter(|_| !settings.anonymous),
+            about: (!settings.anonymous).then(|| Arc::clone(settings)),
         }
     }
 
@@ -244,8 +247,7 @@ impl Client {
             seconds: 0,
             broadcast: false,
             parameters: Vec::new(),
-            name: None,
-            vendor_class: None,
+            about: None,
             ..self.asking(kind, xid, now)
         }
     }

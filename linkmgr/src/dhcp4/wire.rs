@@ -9,13 +9,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use config::matcher::Mac;
+use config::model::{Dhcp4Settings, DnsUpdate};
 use config::name::DomainName;
 use dhcproto::v4::{self, DhcpOption, OptionCode, UnknownOption};
 use dhcproto::{Decodable as _, Encodable as _};
 
 #[cfg(test)]
 use super::options;
-use super::options::{HEADER, Options, code};
+use super::options::{END, HEADER, Options, code};
 
 /// BOOTREPLY.
 const REPLY: u8 = 2;
@@ -267,10 +268,8 @@ pub(crate) struct Request {
     pub(crate) rapid_commit: bool,
     /// Option 55; nothing in messages that ask for nothing.
     pub(crate) parameters: Vec<u8>,
-    /// Option 12 or 81.
-    pub(crate) name: Option<Arc<str>>,
-    /// Option 60.
-    pub(crate) vendor_class: Option<Arc<str>>,
+    /// What is told of ourselves: options 12 or 81, 60, 77, and those by number.
+    pub(crate) about: Option<Arc<Dhcp4Settings>>,
 }
 
 /// What a client's message is.
@@ -319,40 +318,80 @@ impl Request {
             options.insert(DhcpOption::ParameterRequestList(codes.collect()));
             options.insert(DhcpOption::MaxMessageSize(MAX_MESSAGE_SIZE));
         }
-        if let Some(class) = &self.vendor_class {
-            options.insert(DhcpOption::ClassIdentifier(class.as_bytes().to_vec()));
-        }
-        if let Some(option) = self.name.as_deref().and_then(name_option) {
-            options.insert(option);
+        if let Some(about) = &self.about {
+            introduce(about, options);
         }
         // Writing into memory fails for options above 255 octets only, of which there are none.
         let mut octets = message.to_vec().unwrap_or_default();
+        if let Some(about) = &self.about {
+            add_own(about, &mut octets);
+        }
         octets.resize(octets.len().max(LEAST_MESSAGE), 0);
         octets
     }
 }
 
-/// Option 81 (RFC 4702) for a name with a domain, which the server puts into DNS; option 12 for a single label. Never both: a
-/// server that has both ignores the latter (RFC 4702 §3.1).
-fn name_option(name: &str) -> Option<DhcpOption> {
-    /// The server updates A and PTR, and the name is in wire form (RFC 4702 §2.1).
-    const S_AND_E: u8 = 0b0101;
+/// Says who we are, as far as somebody wants that.
+fn introduce(about: &Dhcp4Settings, options: &mut v4::DhcpOptions) {
+    if let Some(class) = &about.vendor_class {
+        options.insert(DhcpOption::ClassIdentifier(class.as_bytes().to_vec()));
+    }
+    let hostname = about.hostname.as_deref();
+    if let Some(option) = hostname.and_then(|name| name_option(name, about.dns_update)) {
+        options.insert(option);
+    }
+    // RFC 3004 §4.
+    let classes = about.user_class.iter().filter_map(|class| {
+        let length = u8::try_from(class.len()).ok()?;
+        Some(std::iter::once(length).chain(class.bytes()))
+    });
+    let classes: Vec<u8> = classes.flatten().collect();
+    if (1..=255).contains(&classes.len()) {
+        options.insert(by_number(code::USER_CLASS, classes));
+    }
+}
+
+/// Adds options by number before the end of a message. The library leaves out those without octets.
+fn add_own(about: &Dhcp4Settings, message: &mut Vec<u8>) {
+    message.pop_if(|last| *last == END);
+    for (number, octets) in &about.own.send {
+        if let (Ok(number), Ok(length)) = (u8::try_from(*number), u8::try_from(octets.len())) {
+            message.extend([number, length]);
+            message.extend(&octets[..]);
+        }
+    }
+    message.push(END);
+}
+
+fn by_number(number: u8, octets: Vec<u8>) -> DhcpOption {
+    DhcpOption::Unknown(UnknownOption::new(number.into(), octets))
+}
+
+/// Option 81 (RFC 4702) for a name with a domain, which the server puts into DNS, or where somebody says who does; otherwise
+/// option 12 for a single label. Never both: a server that has both ignores the latter (RFC 4702 §3.1).
+fn name_option(name: &str, update: DnsUpdate) -> Option<DhcpOption> {
+    /// The name is in wire form, and nobody updates anything (RFC 4702 §2.1).
+    const E: u8 = 0b0100;
+    const N: u8 = 0b1000;
     let domain: DomainName = name
         .parse()
         .ok()
         .filter(|name: &DomainName| !name.is_root())?;
-    let option = |code: u8, data| DhcpOption::Unknown(UnknownOption::new(code.into(), data));
-    if domain.label_count() == 1 {
+    if domain.label_count() == 1 && update == DnsUpdate::Server {
         return Some(DhcpOption::Hostname(name.trim_end_matches('.').to_owned()));
     }
-    let mut data = vec![S_AND_E, 0, 0];
-    data.extend(domain.as_wire());
-    (data.len() <= 255).then(|| option(81, data))
+    let mut data = vec![E | update.flags(N), 0, 0];
+    let wire = domain.as_wire();
+    // RFC 4702 §2.3.1: a name without its domain is not ended by a root label.
+    let end = wire.len() - usize::from(domain.label_count() == 1);
+    data.extend(wire.get(..end)?);
+    (data.len() <= 255).then(|| by_number(code::FQDN, data))
 }
 
 /// What is asked for, in the order of RFC 3442 §2: classless routes before those that they replace.
-pub(crate) fn parameters(anonymous: bool, ipv6_only: bool) -> Vec<u8> {
-    if anonymous {
+pub(crate) fn parameters(settings: &Dhcp4Settings) -> Vec<u8> {
+    let ipv6_only = settings.ipv6_only;
+    if settings.anonymous {
         // RFC 7844 §3.6: what is needed, in an order that tells nothing.
         let least = [
             code::SUBNET_MASK,
@@ -385,6 +424,13 @@ pub(crate) fn parameters(anonymous: bool, ipv6_only: bool) -> Vec<u8> {
     ];
     if ipv6_only {
         all.push(code::IPV6_ONLY);
+    }
+    for number in &settings.own.request {
+        if let Ok(number) = u8::try_from(*number)
+            && !all.contains(&number)
+        {
+            all.push(number);
+        }
     }
     all
 }

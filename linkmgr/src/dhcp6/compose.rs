@@ -1,6 +1,6 @@
 //! What is written in a client's message? [`compose`]: the options that each kind has (RFC 8415 §18.2, appendix B).
 
-use config::model::Prefix;
+use config::model::{DnsUpdate, Prefix};
 use config::time::Instant;
 
 use super::Setup;
@@ -19,8 +19,8 @@ const REQUESTED: [u16; 7] = [
 ];
 /// What is asked for by those who tell nothing of themselves (RFC 7844 §4.6): what every client asks for.
 const REQUESTED_BY_ALL: [u16; 2] = [option::DNS, option::SEARCH];
-/// The host's name: the server is asked to update the address record (RFC 4704 §4.1, S).
-const FQDN_FLAGS: u8 = 1;
+/// Nobody updates anything (RFC 4704 §4.1, N).
+const FQDN_N: u8 = 0b100;
 
 /// What a message is about.
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +78,12 @@ pub(super) fn compose(
         if setup.settings.delegate.is_some() {
             requested.push(option::PD_EXCLUDE);
         }
+        if !is_anonymous {
+            let own = setup.settings.own.request.iter().copied();
+            let own = own.filter(|number| !requested.contains(number));
+            let own: Vec<u16> = own.collect();
+            requested.extend(own);
+        }
         let octets: Vec<u8> = requested
             .iter()
             .flat_map(|number| number.to_be_bytes())
@@ -85,6 +91,7 @@ pub(super) fn compose(
         writer.put(option::REQUESTED, &octets);
         if !is_anonymous {
             writer.put(option::RECONFIGURE_ACCEPT, &[]);
+            introduce(setup, &mut writer);
         }
     }
     if kind == MessageType::Solicit && rapid_commit(setup) {
@@ -92,11 +99,28 @@ pub(super) fn compose(
     }
     if asks
         && kind != MessageType::InformationRequest
-        && let Some(name) = setup.settings.hostname.as_deref().and_then(fqdn)
+        && let Some(name) = setup.settings.hostname.as_deref()
+        && let Some(name) = fqdn(name, setup.settings.dns_update)
     {
         writer.put(option::FQDN, &name);
     }
     writer.finish()
+}
+
+/// Says of which class we are, and what somebody wants to be said by number.
+fn introduce(setup: &Setup, writer: &mut Writer) {
+    // RFC 8415 §21.15.
+    let classes = setup.settings.user_class.iter().filter_map(|class| {
+        let length = u16::try_from(class.len()).ok()?;
+        Some(length.to_be_bytes().into_iter().chain(class.bytes()))
+    });
+    let classes: Vec<u8> = classes.flatten().collect();
+    if !classes.is_empty() {
+        writer.put(option::USER_CLASS, &classes);
+    }
+    for (number, octets) in &setup.settings.own.send {
+        writer.put(*number, octets);
+    }
 }
 
 /// Whether two messages are enough. Not for those who tell nothing of themselves: few clients ask for it.
@@ -105,8 +129,8 @@ pub(super) fn rapid_commit(setup: &Setup) -> bool {
 }
 
 /// RFC 4704 §4.2: a name without its domain is not ended by a root label.
-fn fqdn(name: &str) -> Option<Vec<u8>> {
-    let mut octets = vec![FQDN_FLAGS];
+fn fqdn(name: &str, update: DnsUpdate) -> Option<Vec<u8>> {
+    let mut octets = vec![update.flags(FQDN_N)];
     let labels: Vec<&str> = name.trim_end_matches('.').split('.').collect();
     for label in &labels {
         let length = u8::try_from(label.len()).ok();

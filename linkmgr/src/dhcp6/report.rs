@@ -23,6 +23,8 @@ pub struct Report {
     pub rebind: Option<u32>,
     /// Seconds until other information is asked for again.
     pub refresh: Option<u32>,
+    /// Options that were asked for by number, with their octets.
+    pub options: Vec<(u16, Arc<[u8]>)>,
     /// The last complaint of a server.
     pub complaint: Option<Arc<str>>,
     /// Addresses of our own making that the network has noted (RFC 9686).

@@ -33,6 +33,7 @@ pub(super) mod option {
     pub(in crate::dhcp6) const AUTH: u16 = 11;
     pub(in crate::dhcp6) const STATUS: u16 = 13;
     pub(in crate::dhcp6) const RAPID_COMMIT: u16 = 14;
+    pub(in crate::dhcp6) const USER_CLASS: u16 = 15;
     pub(in crate::dhcp6) const RECONFIGURE: u16 = 19;
     pub(in crate::dhcp6) const RECONFIGURE_ACCEPT: u16 = 20;
     pub(in crate::dhcp6) const DNS: u16 = 23;
@@ -304,6 +305,18 @@ impl Message {
         let mut all = self.associations.iter();
         all.find(|one| one.sort == sort && one.iaid == iaid)
     }
+}
+
+/// Returns an option of a whole message by its number, as it came; the first, where there are several.
+pub(super) fn find(message: &[u8], wanted: u16) -> Option<&[u8]> {
+    // Type and transaction come before.
+    let mut reader = Reader::new(message.get(4..)?);
+    while let Some((number, value)) = next_option(&mut reader)? {
+        if number == wanted {
+            return Some(value);
+        }
+    }
+    None
 }
 
 /// Takes the next option; `Some(None)` at the end, `None` when it is cut short.

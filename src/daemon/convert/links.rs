@@ -1,11 +1,12 @@
 //! How is a link told over the control interface? What should be on it, how far that is, what its network supplies.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use config::time::Instant;
 use linkmgr::clients::Report;
 use linkmgr::{Item, ItemState, Setting};
-use linnet::api::{CableStatus, ItemStatus, SupplyStatus};
+use linnet::api::{CableStatus, ItemStatus, OptionStatus, SupplyStatus};
 use policy::facts::{Supplier, Supply};
 use policy::links::Switch;
 
@@ -81,6 +82,7 @@ pub(crate) fn supplies<'a>(
             told.server = Some(lease.server.to_string());
             told.renew_ms = lease.renew_at.map(|at| millis(at.since(now)));
             told.expires_ms = lease.expires_at.map(|at| millis(at.since(now)));
+            told.options = options(&lease.options);
         }
     }
     if let Some(report) = &report.dhcp6 {
@@ -89,6 +91,7 @@ pub(crate) fn supplies<'a>(
         told.server.clone_from(&report.server);
         told.trouble = report.complaint.as_ref().map(ToString::to_string);
         told.renew_ms = report.renew.map(|seconds| u64::from(seconds) * 1000);
+        told.options = options(&report.options);
     }
     if let Some(report) = &report.ra {
         let told = of(Supplier::Ra, &mut told);
@@ -144,6 +147,22 @@ fn supply(supplier: Supplier, supply: &Supply, now: Instant) -> SupplyStatus {
         expires_ms: ends.map(|at| millis(at.since(now))).min(),
         ..SupplyStatus::default()
     }
+}
+
+/// What a server says in an option that nobody here knows is shown as it came, and as a text where it is one.
+fn options(options: &[(u16, Arc<[u8]>)]) -> Vec<OptionStatus> {
+    let of = |(number, octets): &(u16, Arc<[u8]>)| {
+        let pairs: Vec<String> = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+        let is_plain = |octet: &u8| octet.is_ascii_graphic() || *octet == b' ';
+        let is_text = !octets.is_empty() && octets.iter().all(is_plain);
+        let text = octets.iter().map(|octet| char::from(*octet)).collect();
+        OptionStatus {
+            number: *number,
+            octets: pairs.join(":"),
+            text: is_text.then_some(text),
+        }
+    };
+    options.iter().map(of).collect()
 }
 
 /// Converts what switches say of themselves.

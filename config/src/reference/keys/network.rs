@@ -169,7 +169,7 @@ pub(super) const KEYS: &[Key] = &[
         "client-id",
         Syntax::Text(Form::ClientId),
         Some("\"mac\""),
-        "By what a DHCPv4 server knows us: the hardware address, the identity of the machine (RFC 4361), or octets with the type before them.",
+        "By what a DHCPv4 server knows us: the hardware address, the identity of the machine (RFC 4361), something made of the link's name and a secret of the machine, which stays when the hardware address changes, or octets with the type before them.",
     ),
     key(
         Section::Dhcp,
@@ -194,6 +194,27 @@ pub(super) const KEYS: &[Key] = &[
         Syntax::Text(Form::Text),
         None,
         "The vendor class to send to DHCPv4 servers.",
+    ),
+    key(
+        Section::Dhcp,
+        "user-class",
+        Syntax::OneOrMore(Form::Text),
+        None,
+        "The user classes to send (RFC 3004).",
+    ),
+    key(
+        Section::Dhcp,
+        "dns-update",
+        Syntax::Choice(&["server", "client", "nobody"]),
+        Some("\"server\""),
+        "Who is to write the name into DNS, where a server does such things: the server name and address both, the server the way back alone, or nobody (RFC 4702, 4704).",
+    ),
+    key(
+        Section::Dhcp,
+        "accept-servers",
+        Syntax::List(Form::Address),
+        Some("[]"),
+        "The only DHCPv4 servers that are listened to; without it all.",
     ),
     key(
         Section::Dhcp,
@@ -250,6 +271,43 @@ pub(super) const KEYS: &[Key] = &[
         Syntax::Boolean,
         Some("true"),
         "Whether DHCPv6 servers that wish it are told of the addresses that are made here (RFC 9686).",
+    ),
+    key(
+        Section::Dhcp,
+        "send",
+        Syntax::Numbered {
+            max: 254,
+            form: Form::OptionValue,
+        },
+        None,
+        "Options to send to DHCPv4 servers, by number, as `{ 43 = \"hex:01:02\", 150 = \"address:192.0.2.1\" }`.",
+    ),
+    key(
+        Section::Dhcp,
+        "request",
+        Syntax::Numbers { min: 1, max: 254 },
+        Some("[]"),
+        "Options to ask DHCPv4 servers for besides, by number; what comes is shown by `linnet status`, and nothing else is made of it.",
+    ),
+    key(
+        Section::Dhcp,
+        "send6",
+        Syntax::Numbered {
+            max: 65_535,
+            form: Form::OptionValue,
+        },
+        None,
+        "As `send`, to DHCPv6 servers.",
+    ),
+    key(
+        Section::Dhcp,
+        "request6",
+        Syntax::Numbers {
+            min: 1,
+            max: 65_535,
+        },
+        Some("[]"),
+        "As `request`, of DHCPv6 servers.",
     ),
     key(
         Section::Take,

@@ -57,6 +57,7 @@ fn setup(settings: Dhcp4Settings) -> Setup {
         duid: Arc::new([0, 2, 1, 2, 3]),
         iaid: 9,
         addresses: Vec::new(),
+        stable: [7; 16],
         wish: None,
         seed: 5,
     }
@@ -237,4 +238,52 @@ impl World {
         let is_withdrawn = |event: &&Event| matches!(event, Event::Withdrawn(_));
         self.events.iter().filter(is_withdrawn).count()
     }
+}
+
+#[test]
+fn only_accepted_servers_are_listened_to_and_a_relay_is_none() {
+    let settings = Dhcp4Settings {
+        accept_servers: vec![SERVER.into()],
+        ..Dhcp4Settings::default()
+    };
+    let mut world = World::new(settings, Vec::new());
+    world.carrier(true);
+    let mut stranger = usual();
+    stranger[0].1 = vec![192, 0, 2, 66];
+    world.reply_with(OFFER, ADDRESS, &stranger);
+    assert_eq!(world.state(), StateName::Selecting);
+    world.reply_with(OFFER, ADDRESS, &usual());
+    assert_eq!(world.state(), StateName::Requesting);
+}
+
+#[test]
+fn options_by_number_are_sent_while_something_is_asked_for_and_what_comes_is_shown() {
+    let own = config::model::OwnOptions {
+        send: [(43, Arc::from([1, 2])), (124, Arc::from([0, 0, 0, 9]))].into(),
+        request: [43, 125, 224].into(),
+    };
+    let settings = Dhcp4Settings {
+        own,
+        ..Dhcp4Settings::default()
+    };
+    let mut world = World::new(settings, Vec::new());
+    world.carrier(true);
+    let mut options = usual();
+    // Longer than an option can be (RFC 3396).
+    options.push((125, vec![9; 300]));
+    options.push((224, b"lab".to_vec()));
+    options.push((225, b"nobody asked".to_vec()));
+    world.reply_with(OFFER, ADDRESS, &options);
+    world.reply_with(ACK, ADDRESS, &options);
+    for said in world.said.iter().filter(|said| said.by == Socket::Packet) {
+        assert_eq!(said.option(43), Some(vec![1, 2]), "{:?}", said.kind);
+        assert_eq!(said.option(124), Some(vec![0, 0, 0, 9]));
+    }
+    let lease = world.client.status().lease.unwrap();
+    let expected: [(u16, Arc<[u8]>); 2] = [(125, [9; 300].into()), (224, b"lab"[..].into())];
+    assert_eq!(lease.options, expected);
+    world.client.release(world.now);
+    world.drain();
+    let said = world.last();
+    assert_eq!((said.kind, said.option(43)), (Some(7), None));
 }

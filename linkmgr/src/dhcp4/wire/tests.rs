@@ -201,6 +201,22 @@ fn options_go_on_in_the_fields_of_bootp_when_one_says_so() {
     assert_eq!(Reply::parse(&message), None, "it runs over its field");
 }
 
+fn about() -> Dhcp4Settings {
+    Dhcp4Settings {
+        hostname: Some("host.corp.example".into()),
+        vendor_class: Some("linnet".into()),
+        ..Dhcp4Settings::default()
+    }
+}
+
+fn saying(about: Dhcp4Settings) -> Options {
+    let request = Request {
+        about: Some(Arc::new(about)),
+        ..request(RequestKind::Discover)
+    };
+    Options::find(&request.emit()).unwrap()
+}
+
 fn request(kind: RequestKind) -> Request {
     Request {
         kind,
@@ -213,9 +229,11 @@ fn request(kind: RequestKind) -> Request {
         server: Some(SERVER),
         client_id: Arc::new([1, 2, 0, 0, 0, 0, 1]),
         rapid_commit: true,
-        parameters: parameters(false, true),
-        name: Some("host.corp.example".into()),
-        vendor_class: Some("linnet".into()),
+        parameters: parameters(&Dhcp4Settings {
+            ipv6_only: true,
+            ..Dhcp4Settings::default()
+        }),
+        about: Some(Arc::new(about())),
     }
 }
 
@@ -254,11 +272,10 @@ fn a_host_name_of_one_label_is_said_plainly_and_none_when_it_is_no_name() {
         ("", None),
         ("a..b", None),
     ] {
-        let octets = Request {
-            name: Some(name.into()),
-            ..request(RequestKind::Request)
-        };
-        let options = Options::find(&octets.emit()).unwrap();
+        let options = saying(Dhcp4Settings {
+            hostname: Some(name.into()),
+            ..about()
+        });
         assert_eq!(options.get(12), expected, "{name}");
         assert_eq!(options.get(81), None);
     }
@@ -279,7 +296,76 @@ fn every_type_of_message_has_its_number() {
 
 #[test]
 fn who_is_anonymous_asks_for_little_in_an_order_that_tells_nothing() {
-    let asked = parameters(true, false);
+    let mut settings = Dhcp4Settings {
+        anonymous: true,
+        ..Dhcp4Settings::default()
+    };
+    settings.own.request.insert(43);
+    let asked = parameters(&settings);
     assert!(asked.is_sorted() && asked.len() == 5);
-    assert!(parameters(true, true).is_sorted());
+    settings.ipv6_only = true;
+    assert!(parameters(&settings).is_sorted());
+}
+
+#[test]
+fn who_writes_the_name_into_dns_is_said_with_it() {
+    for (update, name, expected) in [
+        (
+            DnsUpdate::Server,
+            "host.test",
+            Some(&b"\x05\0\0\x04host\x04test\0"[..]),
+        ),
+        (
+            DnsUpdate::Client,
+            "host.test",
+            Some(b"\x04\0\0\x04host\x04test\0"),
+        ),
+        (
+            DnsUpdate::Nobody,
+            "host.test",
+            Some(b"\x0c\0\0\x04host\x04test\0"),
+        ),
+        (DnsUpdate::Server, "host", None),
+        // A name without its domain is not ended (RFC 4702 §2.3.1).
+        (DnsUpdate::Nobody, "host", Some(b"\x0c\0\0\x04host")),
+    ] {
+        let options = saying(Dhcp4Settings {
+            hostname: Some(name.into()),
+            dns_update: update,
+            ..about()
+        });
+        assert_eq!(options.get(81), expected, "{update:?} {name}");
+        assert_eq!(options.get(12).is_some(), expected.is_none());
+    }
+}
+
+#[test]
+fn user_classes_are_counted_and_every_number_goes_out_as_it_was_written() {
+    let options = saying(Dhcp4Settings {
+        user_class: vec!["lab".into(), "guest".into()],
+        ..about()
+    });
+    assert_eq!(options.get(77), Some(&b"\x03lab\x05guest"[..]));
+    // What the message has by itself, the key table does not let through.
+    let own = [12, 50, 52, 53, 54, 55, 57, 60, 61, 80, 81, 82, 90];
+    for number in (1..=254).filter(|number| !own.contains(number)) {
+        for octets in [&b""[..], b"\x01", b"\x01\x02\x03\x04\x05", &[7; 255]] {
+            let mut about = about();
+            about.own.send.insert(number, octets.into());
+            let options = saying(about);
+            let number = u8::try_from(number).unwrap();
+            assert_eq!(options.get(number), Some(octets), "option {number}");
+            assert_eq!(options.get(53), Some(&[1][..]));
+        }
+    }
+}
+
+#[test]
+fn what_is_asked_for_by_number_is_asked_for_once() {
+    let mut settings = Dhcp4Settings::default();
+    settings.own.request.extend([3, 43, 125, 300]);
+    let asked = parameters(&settings);
+    for (number, times) in [(3, 1), (43, 1), (125, 1), (44, 0)] {
+        assert_eq!(asked.iter().filter(|it| **it == number).count(), times);
+    }
 }

@@ -1,6 +1,9 @@
 //! What is told of leases and options? Events when something has changed, and the report.
 
+use std::sync::Arc;
+
 use super::*;
+use crate::dhcp6::wire::find;
 use crate::offered::without_names;
 
 impl Client {
@@ -31,6 +34,17 @@ impl Client {
             self.events.retain(|event| !matches!(event, Event::Keep(_)));
             self.events.push_back(Event::Keep(Box::new(memory)));
         }
+    }
+
+    /// What the server that gave leases says counts before what another one was asked for alone.
+    fn own_options(&self) -> Vec<(u16, Arc<[u8]>)> {
+        let numbers = self.setup.settings.own.request.iter().copied();
+        let found = numbers.filter_map(|number| {
+            let replies = [&self.granted.1, &self.informed.1];
+            let mut octets = replies.into_iter().filter_map(|reply| find(reply, number));
+            Some((number, octets.next()?.into()))
+        });
+        found.collect()
     }
 
     /// Returns state and leases, for `linnet status`.
@@ -73,6 +87,7 @@ impl Client {
                 Information::Informed { refresh_at } => left(Some(*refresh_at)),
                 Information::Idle | Information::Asking(_) => None,
             },
+            options: self.own_options(),
             complaint: self.complaint.as_ref().map(|status| status.text.clone()),
             registered: self.registrations.done().collect(),
             passed_over: self.passed_over,

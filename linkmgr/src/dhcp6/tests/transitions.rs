@@ -188,3 +188,55 @@ fn every_event_leads_where_it_should_from_every_state() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+#[test]
+fn options_by_number_are_sent_while_something_is_asked_for_and_what_comes_is_shown() {
+    let own = config::model::OwnOptions {
+        send: [(16, Arc::from([0, 0, 0, 9])), (65_000, Arc::from([1]))].into(),
+        request: [17, 23, 65_001].into(),
+    };
+    let settings = Dhcp6Settings {
+        own,
+        user_class: vec!["lab".into(), "guest".into()],
+        hostname: Some("host".into()),
+        dns_update: config::model::DnsUpdate::Nobody,
+        ..Dhcp6Settings::default()
+    };
+    let asked = |settings: &Dhcp6Settings| {
+        let mut link = Link::begin(settings.clone(), None);
+        link.attach();
+        link.advertise(true, false);
+        link
+    };
+    let has = |octets: &[u8], part: &[u8]| octets.windows(part.len()).any(|it| it == part);
+    let mut link = asked(&settings);
+    let said = link.sent[0].octets.clone();
+    let parts: [&[u8]; 5] = [
+        &[0, 16, 0, 4, 0, 0, 0, 9],
+        &[0xfd, 0xe8, 0, 1, 1],
+        b"\x00\x0f\x00\x0c\x00\x03lab\x00\x05guest",
+        // RFC 4704 §4.1: N.
+        b"\x00\x27\x00\x06\x04\x04host",
+        &[0, 17, 0xfd, 0xe9],
+    ];
+    for part in parts {
+        assert!(has(&said, part), "{part:x?} in {said:x?}");
+    }
+    let anonymous = Dhcp6Settings {
+        anonymous: true,
+        hostname: None,
+        ..settings
+    };
+    let said = &asked(&anonymous).sent[0].octets;
+    for part in parts {
+        assert!(!has(said, part), "{part:x?} in {said:x?}");
+    }
+    let reply = Answer::new(MessageType::Reply)
+        .with(option::RAPID_COMMIT, &[])
+        .addresses((1000, 1600), &[("2001:db8::7", 2000, 3000)])
+        .with(17, b"\x00\x00\x00\x09")
+        .with(65_001, b"lab");
+    link.answer(&reply);
+    let expected: [(u16, Arc<[u8]>); 2] = [(17, [0, 0, 0, 9].into()), (65_001, b"lab"[..].into())];
+    assert_eq!(link.client.report(link.now).options, expected);
+}

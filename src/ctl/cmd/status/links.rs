@@ -188,6 +188,13 @@ fn supplied(supply: &SupplyStatus) -> String {
     add("upstreams ", &supply.upstreams);
     add("search ", &supply.search);
     add("time servers ", &supply.time_servers);
+    for option in &supply.options {
+        let value = option.text.as_ref().unwrap_or(&option.octets);
+        add(
+            &format!("option {} ", option.number),
+            std::slice::from_ref(value),
+        );
+    }
     let mut text = supply.supplier.clone();
     if let Some(state) = &supply.state {
         let _ = write!(text, " {state}");

@@ -544,13 +544,19 @@ fn who_is_anonymous_tells_nothing() {
         hostname: Some("host.corp.test".into()),
         vendor_class: Some("linnet".into()),
         client_id: ClientId::Duid,
+        user_class: vec!["lab".into()],
+        own: config::model::OwnOptions {
+            send: [(43, Arc::from([1, 2]))].into(),
+            request: [125].into(),
+        },
         ..Dhcp4Settings::default()
     };
     let mut world = World::new(settings, vec![candidate(Age::Known(seconds(10)))]);
     world.carrier(true);
     let said = world.last();
     assert_eq!(said.kind, Some(1), "no lease of before");
-    for code in [12, 50, 60, 80, 81] {
+    assert!(!said.option(55).unwrap().contains(&125));
+    for code in [12, 43, 50, 60, 77, 80, 81] {
         assert_eq!(said.option(code), None, "option {code}");
     }
     assert_eq!(said.option(61).unwrap(), [1, 2, 0, 0, 0, 0, 1]);
