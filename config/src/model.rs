@@ -39,7 +39,7 @@ pub use neighbours::{LlmnrMode, MdnsMode};
 pub use network::{
     AddressGeneration, CarrierPolicy, CarrierUse, ClientId, DefaultRouteUse, DelegatedUse,
     Dhcp4Settings, Dhcp6Settings, Dhcp6When, DuidUse, Hop, HostnameUse, Identity, Ipv4llMode,
-    NetworkSettings, PolicyRule, Privacy, RaSettings, RaUse, Route, RouteKind, Take,
+    NetworkSettings, PolicyRule, Privacy, RaSettings, RaUse, Route, RouteKind, RouteTuning, Take,
 };
 pub use service::{Service, ServiceName, ServiceProtocol};
 

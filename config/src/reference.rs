@@ -264,6 +264,8 @@ pub enum Form {
     CarrierUse,
     /// An address, and perhaps its share.
     Hop,
+    /// A number, or the first and the last of several.
+    Range,
     /// A mark, and perhaps a mask.
     Mark,
     /// A length of time in milliseconds or seconds.

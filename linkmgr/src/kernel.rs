@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use config::matcher::Mac;
-use config::model::{PolicyRule, Prefix, RouteKind};
+use config::model::{PolicyRule, Prefix, RouteKind, RouteTuning};
 use policy::facts::{DefaultRoute, Preference};
 use policy::links::RouteKey;
 
@@ -126,6 +126,8 @@ pub struct OwnRoute {
     pub mtu: Option<u32>,
     /// How a router recommends itself; always medium for IPv4.
     pub preference: Preference,
+    /// What connections begin with.
+    pub tuning: RouteTuning,
     /// How many seconds it stays; `None` for ever, and always for IPv4.
     pub valid: Option<u32>,
 }

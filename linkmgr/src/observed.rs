@@ -87,6 +87,7 @@ impl Observed {
                     table: MAIN,
                     to: route.to,
                     metric: route.route.metric,
+                    from: None,
                 }));
             }
             KernelEvent::OwnRoute(route) => {
@@ -388,6 +389,7 @@ impl Observed {
             table: MAIN,
             to: first.to,
             metric: first.route.metric,
+            from: None,
         };
         if self.own.displace(&key) {
             touched.items.push(Item::Route(key));

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use config::matcher::Mac;
 use config::model::{
     Dhcp4Settings, Dhcp6Settings, Hardware, PolicyRule, Prefix, ProfileId, RaSettings, RouteKind,
+    RouteTuning,
 };
 use config::time::Instant;
 
@@ -123,6 +124,8 @@ pub struct RouteKey {
     pub to: Prefix,
     /// The metric; lower wins. Never 0 for IPv6, where the kernel makes 1024 of it.
     pub metric: u32,
+    /// For packets from where, of IPv6 alone, host bits cleared.
+    pub from: Option<Prefix>,
 }
 
 /// A route that should be there.
@@ -142,6 +145,8 @@ pub struct RoutePlan {
     pub mtu: Option<u32>,
     /// How a router recommends itself.
     pub preference: Preference,
+    /// What connections begin with.
+    pub tuning: RouteTuning,
     /// Until when; `None` for ever.
     pub valid_until: Option<Instant>,
 }

@@ -490,7 +490,9 @@ pub(super) fn check_written(journal: &str, request: &KernelRequest) {
         KernelRequest::AddRoute(route)
         | KernelRequest::ReplaceRoute(route)
         | KernelRequest::DeleteRoute(route) => {
-            let RouteKey { table, to, metric } = route.key;
+            let RouteKey {
+                table, to, metric, ..
+            } = route.key;
             format!("route {table} {to} {metric} ")
         }
         KernelRequest::AddRule(rule) | KernelRequest::DeleteRule(rule) => {

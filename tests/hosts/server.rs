@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use config::model::{PolicyRule, Prefix, RouteKind};
+use config::model::{PolicyRule, Prefix, RouteKind, RouteTuning};
 use linkmgr::Item;
 use linkmgr::fake::FakeAddress;
 use linkmgr::kernel::{NextHop, OURS, OwnRoute};
@@ -84,6 +84,7 @@ fn others_act(host: &mut Host) {
                 table: host.dice.of(&[254, 254, 77]),
                 to,
                 metric,
+                from: None,
             };
             let protocol = host.protocol(&Item::Route(key), 12);
             if host.kernel.routes().contains_key(&key) {
@@ -98,6 +99,7 @@ fn others_act(host: &mut Host) {
                 source: None,
                 mtu: None,
                 preference: Preference::Medium,
+                tuning: RouteTuning::default(),
                 valid: None,
             };
             host.kernel.put_foreign_route(&route, protocol, now);
@@ -187,6 +189,7 @@ fn rule() -> PolicyRule {
         kind: RouteKind::Unicast,
         suppress_length: None,
         invert: false,
+        ..PolicyRule::default()
     }
 }
 

@@ -322,6 +322,7 @@ fn one(form: Form, wire: Wire, text: &Text, findings: &mut Findings<'_>) -> Opti
         | Form::OptionValue
         | Form::CarrierUse
         | Form::Hop
+        | Form::Range
         | Form::Mark
         | Form::ScopeName
         | Form::ProfileId

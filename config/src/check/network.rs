@@ -6,6 +6,7 @@
 mod hardware;
 mod own;
 mod routes;
+mod rules;
 mod sense;
 
 use std::net::IpAddr;
@@ -61,7 +62,7 @@ pub(super) fn network(
     }
     dhcp(top, &mut network, findings);
     network.routes = routes::routes(top, findings);
-    network.rules = routes::rules(top, findings);
+    network.rules = rules::rules(top, findings);
     sense::check(top, &network, findings);
     network
 }

@@ -483,7 +483,7 @@ fn every_choice_of_the_table_is_a_value_of_the_model() {
                 "error" => from_word::<BlockError>(word).is_some(),
                 "kind" if key.section == Section::Routes => from_word::<RouteKind>(word).is_some(),
                 "kind" if key.section == Section::Rules => {
-                    *word == "table" || from_word::<RouteKind>(word).is_some()
+                    ["table", "nothing"].contains(word) || from_word::<RouteKind>(word).is_some()
                 }
                 "family" => ["both", "ipv4", "ipv6"].contains(word),
                 "privacy" => from_word::<Privacy>(word).is_some(),

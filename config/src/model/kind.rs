@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::{Hop, MacsecSettings, PolicyRule, Prefix, Route, RouteKind};
+use super::{Hop, MacsecSettings, PolicyRule, Prefix, Route, RouteKind, RouteTuning};
 use crate::kind::{LinkKind, Value};
 use crate::name::DomainName;
 use crate::pin::{PREFIX, Pin};
@@ -249,6 +249,8 @@ impl WireguardSettings {
                     table: is_all.then(|| self.mark_in_force()),
                     source: None,
                     mtu: None,
+                    from: None,
+                    tuning: RouteTuning::default(),
                 });
             }
         }
@@ -271,14 +273,8 @@ impl WireguardSettings {
                 address,
                 length: if address.is_ipv6() { 128 } else { 32 },
             }),
-            to: None,
-            mark: None,
-            incoming: None,
-            outgoing: None,
             table: Some(MAIN_TABLE),
-            kind: RouteKind::Unicast,
-            suppress_length: None,
-            invert: false,
+            ..PolicyRule::default()
         }
     }
 
@@ -293,15 +289,9 @@ impl WireguardSettings {
             let rule = PolicyRule {
                 priority: FULL_TUNNEL_PRIORITY,
                 is_ipv6,
-                from: None,
-                to: None,
-                mark: None,
-                incoming: None,
-                outgoing: None,
                 table: Some(MAIN_TABLE),
-                kind: RouteKind::Unicast,
                 suppress_length: Some(0),
-                invert: false,
+                ..PolicyRule::default()
             };
             let into = PolicyRule {
                 priority: FULL_TUNNEL_PRIORITY + 1,

@@ -368,6 +368,29 @@ pub struct Route {
     pub source: Option<IpAddr>,
     /// The largest packet, in octets.
     pub mtu: Option<u32>,
+    /// For packets from where, of IPv6 alone.
+    pub from: Option<Prefix>,
+    /// What connections begin with.
+    pub tuning: RouteTuning,
+}
+
+/// What connections by a route begin with, and what they may do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RouteTuning {
+    /// Whether the MTU is not made smaller by what is heard on the way.
+    pub mtu_lock: bool,
+    /// The largest segment to offer, in octets.
+    pub advmss: Option<u32>,
+    /// The largest congestion window, in segments.
+    pub cwnd: Option<u32>,
+    /// The first congestion window, in segments.
+    pub initcwnd: Option<u32>,
+    /// The first receive window to offer, in segments.
+    pub initrwnd: Option<u32>,
+    /// Whether all is acknowledged at once.
+    pub quickack: bool,
+    /// How congestion is controlled.
+    pub congestion: Option<Arc<str>>,
 }
 
 impl Route {
@@ -414,10 +437,12 @@ pub enum RouteKind {
     Prohibit,
     /// The rules below decide.
     Throw,
+    /// They are for this machine.
+    Local,
 }
 
 /// One of `[[rules]]`, for one family: which table decides for which packets.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct PolicyRule {
     /// Lower is asked first.
     pub priority: u32,
@@ -441,6 +466,20 @@ pub struct PolicyRule {
     pub suppress_length: Option<u8>,
     /// Whether everything else is meant.
     pub invert: bool,
+    /// The type of service (for IPv6 the traffic class), without the bits of ECN; 0 for any.
+    pub tos: u8,
+    /// The number of the protocol above IP.
+    pub protocol: Option<u8>,
+    /// The first and the last port that packets come from.
+    pub source_ports: Option<(u16, u16)>,
+    /// The first and the last port that packets go to.
+    pub destination_ports: Option<(u16, u16)>,
+    /// The first and the last user whose sockets are meant.
+    pub users: Option<(u32, u32)>,
+    /// Whether the table is that of the VRF that packets belong to.
+    pub vrf: bool,
+    /// The place of the rule to go on with.
+    pub goto: Option<u32>,
 }
 
 /// What happens when the carrier goes.

@@ -219,6 +219,7 @@ fn one(form: Form) -> &'static str {
         Form::Hop => {
             "a way, as `\"10.8.0.1\"`, `\"10.8.0.1 weight 2\"`, `\"10.8.0.1 link wan0\"` or `\"link ppp0\"`"
         }
+        Form::Range => "a number, or two, as `\"22\"` or `\"1000-1999\"`",
         Form::Mark => "a mark, as `\"0x1\"` or `\"0x1/0xff\"`",
         Form::Interval => "a length of time, as `\"100ms\"` or `\"2s\"`",
         Form::Pair => "two numbers, as `\"3:5\"`",
@@ -262,6 +263,7 @@ fn many(form: Form) -> &'static str {
         Form::OptionValue => "values of options",
         Form::CarrierUse => "lengths of time",
         Form::Hop => "ways",
+        Form::Range => "ranges",
         Form::Mark => "marks",
         Form::Interval => "lengths of time",
         Form::Pair => "pairs of numbers, as `\"3:5\"`",

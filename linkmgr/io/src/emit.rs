@@ -7,7 +7,7 @@ mod tests;
 
 use std::net::IpAddr;
 
-use config::model::{PolicyRule, Prefix, RouteKind};
+use config::model::{PolicyRule, Prefix, RouteKind, RouteTuning};
 use linkmgr::KernelRequest;
 use linkmgr::kernel::{NextHop, OURS, OwnRoute};
 use linkmgr::kinds::Message;
@@ -148,6 +148,9 @@ fn route_message(kind: u16, flags: u16, route: &OwnRoute) -> Message {
     if key.to.length > 0 {
         put_ip(&mut body, libc::RTA_DST, key.to.address);
     }
+    if let Some(from) = key.from {
+        put_ip(&mut body, libc::RTA_SRC, from.address);
+    }
     put_word(&mut body, libc::RTA_TABLE, key.table);
     put_word(&mut body, libc::RTA_PRIORITY, key.metric);
     match hops.as_slice() {
@@ -165,11 +168,7 @@ fn route_message(kind: u16, flags: u16, route: &OwnRoute) -> Message {
         if let Some(source) = route.source {
             put_ip(&mut body, libc::RTA_PREFSRC, source);
         }
-        if let Some(mtu) = route.mtu {
-            put_nested(&mut body, libc::RTA_METRICS | NESTED, |body| {
-                put_word(body, own_route::RTAX_MTU, mtu);
-            });
-        }
+        put_metrics(&mut body, route);
         if key.to.address.is_ipv6() {
             let preference = preference(route.preference);
             put(&mut body, own_route::RTA_PREF, &[preference]);
@@ -179,6 +178,51 @@ fn route_message(kind: u16, flags: u16, route: &OwnRoute) -> Message {
         }
     }
     Message { kind, flags, body }
+}
+
+/// What the kernel keeps of a route's connections.
+fn put_metrics(body: &mut Vec<u8>, route: &OwnRoute) {
+    let RouteTuning {
+        mtu_lock,
+        advmss,
+        cwnd,
+        initcwnd,
+        initrwnd,
+        quickack,
+        congestion,
+    } = &route.tuning;
+    // A congestion window counts where it is locked only (tcp_metrics.c).
+    let locks = [
+        (own_route::RTAX_MTU, *mtu_lock && route.mtu.is_some()),
+        (own_route::RTAX_CWND, cwnd.is_some()),
+    ];
+    let locks = locks.into_iter().filter(|(_, is_locked)| *is_locked);
+    let locks = locks.fold(0, |bits, (metric, _)| bits | 1_u32 << metric);
+    let numbers = [
+        (
+            own_route::RTAX_LOCK,
+            Some(locks).filter(|locks| *locks != 0),
+        ),
+        (own_route::RTAX_MTU, route.mtu),
+        (own_route::RTAX_CWND, *cwnd),
+        (own_route::RTAX_ADVMSS, *advmss),
+        (own_route::RTAX_INITCWND, *initcwnd),
+        (own_route::RTAX_INITRWND, *initrwnd),
+        (own_route::RTAX_QUICKACK, quickack.then_some(1)),
+    ];
+    if route.tuning == RouteTuning::default() && route.mtu.is_none() {
+        return;
+    }
+    put_nested(body, libc::RTA_METRICS | NESTED, |body| {
+        for (metric, number) in numbers {
+            if let Some(number) = number {
+                put_word(body, metric, number);
+            }
+        }
+        if let Some(name) = congestion {
+            put_text(body, own_route::RTAX_CC_ALGO, name);
+        }
+    });
 }
 
 fn rule_message(kind: u16, flags: u16, wanted: &PolicyRule) -> Message {
@@ -206,6 +250,29 @@ fn rule_message(kind: u16, flags: u16, wanted: &PolicyRule) -> Message {
     }
     if let Some(length) = wanted.suppress_length {
         put_word(&mut body, rule::SUPPRESS_LENGTH, length.into());
+    }
+    if let Some(goto) = wanted.goto {
+        put_word(&mut body, rule::GOTO_PLACE, goto);
+    }
+    if wanted.vrf {
+        put(&mut body, rule::L3MDEV, &[1]);
+    }
+    if let Some((first, last)) = wanted.users {
+        let users = [first, last].map(u32::to_ne_bytes).concat();
+        put(&mut body, rule::USERS, &users);
+    }
+    if let Some(protocol) = wanted.protocol {
+        put(&mut body, rule::IP_PROTOCOL, &[protocol]);
+    }
+    let ports = [
+        (rule::SOURCE_PORTS, wanted.source_ports),
+        (rule::DESTINATION_PORTS, wanted.destination_ports),
+    ];
+    for (number, ports) in ports {
+        if let Some((first, last)) = ports {
+            let ports = [first, last].map(u16::to_ne_bytes).concat();
+            put(&mut body, number, &ports);
+        }
     }
     Message { kind, flags, body }
 }
@@ -270,6 +337,7 @@ fn route_header(route: &OwnRoute, is_new: bool) -> Vec<u8> {
     let OwnRoute { key, kind, .. } = route;
     let scope = match (key.to.address.is_ipv4(), route.is_near()) {
         (true, _) if !is_new => SCOPE_NOWHERE,
+        (true, _) if *kind == RouteKind::Local => SCOPE_HOST,
         (true, true) => SCOPE_LINK,
         (true, false) | (false, _) => SCOPE_UNIVERSE,
     };
@@ -279,9 +347,11 @@ fn route_header(route: &OwnRoute, is_new: bool) -> Vec<u8> {
         RouteKind::Unreachable => libc::RTN_UNREACHABLE,
         RouteKind::Prohibit => libc::RTN_PROHIBIT,
         RouteKind::Throw => libc::RTN_THROW,
+        RouteKind::Local => libc::RTN_LOCAL,
     };
     let table = u8::try_from(key.table).unwrap_or(0);
-    let mut header = vec![family(key.to.address), key.to.length, 0, 0];
+    let from_length = key.from.map_or(0, |from| from.length);
+    let mut header = vec![family(key.to.address), key.to.length, from_length, 0];
     header.extend([table, OURS, scope, kind]);
     let flags = match route.on_link && route.hops.len() == 1 && is_new {
         true => u32::from(own_route::ON_LINK),
@@ -297,13 +367,14 @@ fn rule_header(wanted: &PolicyRule) -> Vec<u8> {
     let family = if wanted.is_ipv6 { AF_INET6 } else { AF_INET };
     let table = wanted.table.and_then(|table| u8::try_from(table).ok());
     let action = match wanted.kind {
-        RouteKind::Unicast => rule::TO_TABLE,
+        RouteKind::Unicast if wanted.goto.is_some() => rule::GOTO,
+        RouteKind::Unicast | RouteKind::Local => rule::TO_TABLE,
         RouteKind::Blackhole => rule::BLACKHOLE,
         RouteKind::Unreachable => rule::UNREACHABLE,
         RouteKind::Prohibit => rule::PROHIBIT,
         RouteKind::Throw => rule::NOTHING,
     };
-    let mut header = vec![family, length(wanted.to), length(wanted.from), 0];
+    let mut header = vec![family, length(wanted.to), length(wanted.from), wanted.tos];
     header.extend([table.unwrap_or(0), 0, 0, action]);
     let flags = if wanted.invert { rule::INVERT } else { 0 };
     header.extend(flags.to_ne_bytes());

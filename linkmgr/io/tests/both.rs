@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::model::{PolicyRule, Prefix, ProfileId, RouteKind};
+use config::model::{PolicyRule, Prefix, ProfileId, RouteKind, RouteTuning};
 use config::time::Instant;
 use linkmgr::fake::{FakeAddress, FakeKernel};
 use linkmgr::kernel::{NextHop, OwnRoute};
@@ -317,6 +317,7 @@ fn key(table: u32, to: &str, metric: u32) -> RouteKey {
         table,
         to: prefix(to),
         metric,
+        from: None,
     }
 }
 
@@ -333,6 +334,7 @@ fn through(via: &[&str]) -> RoutePlan {
         source: None,
         mtu: None,
         preference: Preference::Medium,
+        tuning: RouteTuning::default(),
         valid_until: None,
     }
 }
@@ -407,6 +409,7 @@ fn rules() -> [PolicyRule; 3] {
         kind: RouteKind::Unicast,
         suppress_length: None,
         invert: false,
+        ..PolicyRule::default()
     };
     let marked = PolicyRule {
         priority: 101,
@@ -710,6 +713,7 @@ async fn ways_in_any_order(kernel: Real, boot: &Boot) {
             source: None,
             mtu: None,
             preference: Preference::Medium,
+            tuning: RouteTuning::default(),
             valid: None,
         });
         let answer = machine.kernel.ask(&gone);

@@ -33,6 +33,13 @@ fn rule() -> PolicyRule {
         kind: RouteKind::Unicast,
         suppress_length: Some(0),
         invert: true,
+        tos: 16,
+        protocol: Some(6),
+        source_ports: Some((1, 1023)),
+        destination_ports: Some((22, 22)),
+        users: Some((0, 999)),
+        vrf: true,
+        goto: Some(200),
     }
 }
 
@@ -47,8 +54,15 @@ fn full() -> Journal {
         table: 254,
         to: prefix("0.0.0.0/0"),
         metric: 100,
+        from: None,
     };
     journal.write_down(&Item::Route(key), Some(Supplier::Dhcp4), None);
+    let sourced = RouteKey {
+        to: prefix("2001:db8:1::/48"),
+        from: Some(prefix("2001:db8:77::/64")),
+        ..key
+    };
+    journal.write_down(&Item::Route(sourced), None, None);
     journal.write_down(&Item::Rule(rule()), None, None);
     let plain = PolicyRule {
         is_ipv6: true,
@@ -75,7 +89,7 @@ fn text_says_all_again() {
     let kept = journal.poll(false).unwrap();
     let again = Journal::load(Some(&kept.text), &boot("today"));
     assert_eq!(again.entries(), journal.entries());
-    assert_eq!(again.items().count(), 7, "{}", kept.text);
+    assert_eq!(again.items().count(), 8, "{}", kept.text);
 }
 
 #[test]
@@ -113,6 +127,7 @@ fn line_that_does_not_read_proves_nothing_and_the_others_do() {
         table: 254,
         to: prefix("10.0.0.0/8"),
         metric: 5,
+        from: None,
     };
     assert_eq!(journal.items().collect::<Vec<_>>(), [Item::Route(key)]);
 }

@@ -38,12 +38,13 @@ const SETTINGS: [Setting; 15] = [
     Setting::Switch(Switch::Retransmit6),
     Setting::Switch(Switch::Promote4),
 ];
-const KINDS: [(RouteKind, &str); 5] = [
+const KINDS: [(RouteKind, &str); 6] = [
     (RouteKind::Unicast, "unicast"),
     (RouteKind::Blackhole, "blackhole"),
     (RouteKind::Unreachable, "unreachable"),
     (RouteKind::Prohibit, "prohibit"),
     (RouteKind::Throw, "throw"),
+    (RouteKind::Local, "local"),
 ];
 
 fn setting_word(setting: Setting) -> &'static str {
@@ -90,9 +91,18 @@ fn emit_entries(entries: &Entries, text: &mut String) -> fmt::Result {
         )?;
     }
     for (key, supplier) in &entries.routes {
-        let RouteKey { table, to, metric } = key;
+        let RouteKey {
+            table,
+            to,
+            metric,
+            from,
+        } = key;
         let supplier = supplier_word(*supplier);
-        writeln!(text, "route {table} {to} {metric} {supplier}")?;
+        write!(text, "route {table} {to} {metric} {supplier}")?;
+        match from {
+            Some(from) => writeln!(text, " {from}")?,
+            None => writeln!(text)?,
+        }
     }
     for rule in &entries.rules {
         emit_rule(rule, text)?;
@@ -124,6 +134,29 @@ fn emit_rule(rule: &PolicyRule, text: &mut String) -> fmt::Result {
     }
     if let Some(length) = rule.suppress_length {
         write!(text, " suppress={length}")?;
+    }
+    if rule.tos != 0 {
+        write!(text, " tos={}", rule.tos)?;
+    }
+    if let Some(protocol) = rule.protocol {
+        write!(text, " protocol={protocol}")?;
+    }
+    for (key, ports) in [
+        ("sport", rule.source_ports),
+        ("dport", rule.destination_ports),
+    ] {
+        if let Some((first, last)) = ports {
+            write!(text, " {key}={first}-{last}")?;
+        }
+    }
+    if let Some((first, last)) = rule.users {
+        write!(text, " users={first}-{last}")?;
+    }
+    if rule.vrf {
+        write!(text, " vrf=1")?;
+    }
+    if let Some(goto) = rule.goto {
+        write!(text, " goto={goto}")?;
     }
     writeln!(text, "{}", if rule.invert { " invert=1" } else { "" })
 }
@@ -170,7 +203,16 @@ fn parse_line(line: &str, entries: &mut Entries) -> Option<()> {
             let to = prefix(words.next()?)?;
             let metric = number(&mut words)?;
             let supplier = supplier(words.next()?)?;
-            let key = RouteKey { table, to, metric };
+            let from = match words.next() {
+                Some(from) => Some(prefix(from)?),
+                None => None,
+            };
+            let key = RouteKey {
+                table,
+                to,
+                metric,
+                from,
+            };
             entries.routes.insert(key, supplier);
         }
         "rule" => {
@@ -199,6 +241,7 @@ fn rule(words: &mut SplitWhitespace<'_>) -> Option<PolicyRule> {
         kind: RouteKind::Unicast,
         suppress_length: None,
         invert: false,
+        ..PolicyRule::default()
     };
     let (mut mark, mut mask) = (None, None);
     for word in words {
@@ -214,12 +257,24 @@ fn rule(words: &mut SplitWhitespace<'_>) -> Option<PolicyRule> {
             "table" => rule.table = Some(value.parse().ok()?),
             "suppress" => rule.suppress_length = Some(value.parse().ok()?),
             "invert" => rule.invert = true,
+            "tos" => rule.tos = value.parse().ok()?,
+            "protocol" => rule.protocol = Some(value.parse().ok()?),
+            "sport" => rule.source_ports = Some(range(value)?),
+            "dport" => rule.destination_ports = Some(range(value)?),
+            "users" => rule.users = Some(range(value)?),
+            "vrf" => rule.vrf = true,
+            "goto" => rule.goto = Some(value.parse().ok()?),
             // A rule that is read by halves would prove another one.
             _ => return None,
         }
     }
     rule.mark = mark.zip(mask);
     Some(rule)
+}
+
+fn range<T: FromStr>(text: &str) -> Option<(T, T)> {
+    let (first, last) = text.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?))
 }
 
 fn number<T: FromStr>(words: &mut SplitWhitespace<'_>) -> Option<T> {

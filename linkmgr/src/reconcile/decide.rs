@@ -408,7 +408,7 @@ impl View<'_> {
             weight: hop.weight,
         };
         let mut hops: Vec<NextHop> = planned.via.iter().map(hop).collect();
-        if hops.is_empty() && planned.kind == RouteKind::Unicast {
+        if hops.is_empty() && matches!(planned.kind, RouteKind::Unicast | RouteKind::Local) {
             hops.push(NextHop::only(index, None));
         }
         if let [NextHop { weight, .. }] = hops.as_mut_slice() {
@@ -426,6 +426,7 @@ impl View<'_> {
                 true => planned.preference,
                 false => Preference::Medium,
             },
+            tuning: planned.tuning.clone(),
             valid: planned
                 .valid_until
                 .filter(|_| is_ipv6)

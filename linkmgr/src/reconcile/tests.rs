@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::model::{PolicyRule, Prefix, ProfileId, RouteKind};
+use config::model::{PolicyRule, Prefix, ProfileId, RouteKind, RouteTuning};
 use config::time::Instant;
 use policy::facts::Preference;
 use policy::links::{AddressPlan, Clients, HopPlan, RouteKey, RoutePlan};
@@ -184,6 +184,7 @@ fn key(to: &str, metric: u32) -> RouteKey {
         table: 254,
         to: prefix(to),
         metric,
+        from: None,
     }
 }
 
@@ -197,6 +198,7 @@ fn through(via: &str) -> RoutePlan {
         source: None,
         mtu: None,
         preference: Preference::Medium,
+        tuning: RouteTuning::default(),
         valid_until: None,
     }
 }
@@ -214,6 +216,7 @@ fn rule(priority: u32) -> PolicyRule {
         kind: RouteKind::Unicast,
         suppress_length: None,
         invert: false,
+        ..PolicyRule::default()
     }
 }
 

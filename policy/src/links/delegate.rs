@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 
-use config::model::{DelegatedUse, Prefix, RouteKind};
+use config::model::{DelegatedUse, Prefix, RouteKind, RouteTuning};
 
 use super::make::{Draft, MAIN};
 use super::{AddressPlan, RoutePlan, carrier};
@@ -122,6 +122,7 @@ fn hand_on_one(
             source: None,
             mtu: None,
             preference: Preference::Medium,
+            tuning: RouteTuning::default(),
             valid_until: delegated.valid_until,
         };
         draft.add_route(delegated.prefix.network(), MAIN, METRIC, rest);

@@ -16,7 +16,8 @@ use std::sync::Arc;
 use config::Config;
 use config::model::{
     DefaultRouteUse, Dhcp6Settings, Dhcp6When, HostnameUse, Ipv4llMode, Manage, NetworkSettings,
-    PolicyRule, Prefix, Privacy, ProfileId, RaUse, Route, RouteKind, WireguardSettings,
+    PolicyRule, Prefix, Privacy, ProfileId, RaUse, Route, RouteKind, RouteTuning,
+    WireguardSettings,
 };
 use config::time::Instant;
 
@@ -298,6 +299,7 @@ impl<'a> Draft<'a> {
                 source: prefix.address.is_ipv4().then_some(prefix.address),
                 mtu: None,
                 preference: Preference::Medium,
+                tuning: RouteTuning::default(),
                 valid_until: plan.valid_until,
             };
             self.add_route(prefix.network(), self.table(), plan.metric, route);
@@ -324,14 +326,18 @@ impl<'a> Draft<'a> {
             source: said.source,
             mtu: said.mtu,
             preference: Preference::Medium,
+            tuning: said.tuning.clone(),
             valid_until: None,
         };
         let table = said.table.unwrap_or_else(|| self.table());
-        if said.to.length == 0 && said.kind == RouteKind::Unicast {
+        if said.to.length == 0 && said.kind == RouteKind::Unicast && said.from.is_none() {
             self.add_default(said.to, table, said.metric, route);
         } else {
             let metric = said.metric.unwrap_or_else(|| self.metric());
-            let key = key(said.to, table, metric);
+            let key = RouteKey {
+                from: said.from,
+                ..key(said.to, table, metric)
+            };
             self.plan.routes.insert(key, route);
         }
     }
@@ -538,6 +544,7 @@ pub(super) fn key(to: Prefix, table: u32, metric: u32) -> RouteKey {
         table,
         to: to.network(),
         metric,
+        from: None,
     }
 }
 

@@ -6,7 +6,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use config::model::{MacsecSettings, PolicyRule, Prefix, RouteKind, SendingAssociation};
+use config::model::{
+    MacsecSettings, PolicyRule, Prefix, RouteKind, RouteTuning, SendingAssociation,
+};
 use config::time::Instant;
 
 use super::make::MAIN;
@@ -183,8 +185,12 @@ impl fmt::Display for RouteText<'_> {
             RouteKind::Unreachable => "unreachable ",
             RouteKind::Prohibit => "prohibit ",
             RouteKind::Throw => "throw ",
+            RouteKind::Local => "local ",
         };
         write!(f, "route {kind}{}", key.to)?;
+        if let Some(from) = key.from {
+            write!(f, " from {from}")?;
+        }
         let several = route.via.len() > 1;
         let names_links = route.via.iter().any(|hop| hop.link.is_some());
         for hop in &route.via {
@@ -211,8 +217,10 @@ impl fmt::Display for RouteText<'_> {
         }
         write!(f, " metric {}", key.metric)?;
         if let Some(mtu) = route.mtu {
-            write!(f, " mtu {mtu}")?;
+            let lock = if route.tuning.mtu_lock { " lock" } else { "" };
+            write!(f, " mtu{lock} {mtu}")?;
         }
+        tuning(f, &route.tuning)?;
         match route.preference {
             Preference::Low => f.write_str(" pref low")?,
             Preference::Medium => {}
@@ -220,6 +228,27 @@ impl fmt::Display for RouteText<'_> {
         }
         ends(f, "", route.valid_until, seen.now)?;
         by(f, route.supplier)
+    }
+}
+
+fn tuning(f: &mut fmt::Formatter<'_>, tuning: &RouteTuning) -> fmt::Result {
+    let numbers = [
+        ("advmss", tuning.advmss),
+        ("cwnd lock", tuning.cwnd),
+        ("initcwnd", tuning.initcwnd),
+        ("initrwnd", tuning.initrwnd),
+    ];
+    for (word, number) in numbers {
+        if let Some(number) = number {
+            write!(f, " {word} {number}")?;
+        }
+    }
+    if tuning.quickack {
+        f.write_str(" quickack 1")?;
+    }
+    match &tuning.congestion {
+        Some(name) => write!(f, " congctl {name}"),
+        None => Ok(()),
     }
 }
 
@@ -240,6 +269,9 @@ impl fmt::Display for RuleText<'_> {
         if let Some(to) = rule.to {
             write!(f, " to {to}")?;
         }
+        if rule.tos != 0 {
+            write!(f, " tos {:#x}", rule.tos)?;
+        }
         if let Some((mark, mask)) = rule.mark {
             write!(f, " fwmark {mark:#x}/{mask:#x}")?;
         }
@@ -249,11 +281,34 @@ impl fmt::Display for RuleText<'_> {
         if let Some(outgoing) = &rule.outgoing {
             write!(f, " oif {outgoing}")?;
         }
+        let range = |first: u32, last: u32| match first == last {
+            true => first.to_string(),
+            false => format!("{first}-{last}"),
+        };
+        if let Some((first, last)) = rule.users {
+            write!(f, " uidrange {first}-{last}")?;
+        }
+        if let Some(protocol) = rule.protocol {
+            write!(f, " ipproto {protocol}")?;
+        }
+        if let Some((first, last)) = rule.source_ports {
+            write!(f, " sport {}", range(first.into(), last.into()))?;
+        }
+        if let Some((first, last)) = rule.destination_ports {
+            write!(f, " dport {}", range(first.into(), last.into()))?;
+        }
+        if rule.vrf {
+            f.write_str(" lookup [l3mdev-table]")?;
+        }
         if let Some(table) = rule.table {
             write!(f, " lookup {table}")?;
         }
+        if let Some(goto) = rule.goto {
+            write!(f, " goto {goto}")?;
+        }
         match rule.kind {
-            RouteKind::Unicast | RouteKind::Throw => {}
+            RouteKind::Unicast | RouteKind::Local => {}
+            RouteKind::Throw => f.write_str(" nop")?,
             RouteKind::Blackhole => f.write_str(" blackhole")?,
             RouteKind::Unreachable => f.write_str(" unreachable")?,
             RouteKind::Prohibit => f.write_str(" prohibit")?,

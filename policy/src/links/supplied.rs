@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use config::model::{Ipv4llMode, PolicyRule, Prefix, Privacy, RaUse, RouteKind};
+use config::model::{Ipv4llMode, PolicyRule, Prefix, Privacy, RaUse, RouteKind, RouteTuning};
 
 use super::make::{Draft, IPV6_MTU, MAIN};
 use super::{AddressPlan, HopPlan, RoutePlan, Switch};
@@ -124,6 +124,7 @@ fn routes(draft: &mut Draft<'_>, supplier: Supplier, supply: &Supply) {
             source: route.source,
             mtu: None,
             preference: route.preference,
+            tuning: RouteTuning::default(),
             valid_until: route.valid_until,
         };
         if is_default && to.address.is_ipv4() {
@@ -221,6 +222,7 @@ fn sources(draft: &mut Draft<'_>, supply: &Supply) {
                 source: None,
                 mtu: None,
                 preference: default.preference,
+                tuning: RouteTuning::default(),
                 valid_until: default.valid_until,
             };
             draft.add_route(default.to.network(), table, draft.metric(), plan);
@@ -237,6 +239,7 @@ fn sources(draft: &mut Draft<'_>, supply: &Supply) {
             kind: RouteKind::Unicast,
             suppress_length,
             invert: false,
+            ..PolicyRule::default()
         };
         draft.rules.push(rule(SOURCES_PRIORITY, MAIN, Some(0)));
         draft.rules.push(rule(SOURCES_PRIORITY + 1, table, None));

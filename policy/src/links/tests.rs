@@ -7,7 +7,7 @@ use config::matcher::LinkMatch;
 use config::model::{
     CarrierUse, DefaultRouteUse, Dhcp4Settings, Dhcp6Settings, Dhcp6When, DnsSettings, Hop,
     Ipv4llMode, Manage, NetworkSettings, PolicyRule, Prefix, Privacy, Profile, ProfileId,
-    RaSettings, RaUse, Route, RouteKind,
+    RaSettings, RaUse, Route, RouteKind, RouteTuning,
 };
 use config::time::Instant;
 
@@ -126,6 +126,8 @@ fn fixed_route(to: &str, via: &[&str]) -> Route {
         table: None,
         source: None,
         mtu: None,
+        from: None,
+        tuning: RouteTuning::default(),
     }
 }
 
@@ -853,6 +855,7 @@ fn rules_and_switches_are_planned_and_read_well() {
         kind: RouteKind::Unicast,
         suppress_length: Some(0),
         invert: true,
+        ..PolicyRule::default()
     };
     let network = NetworkSettings {
         rules: vec![rule],

@@ -49,7 +49,14 @@ fn name(item: &Item) -> String {
         Item::Setting(_, Setting::Mac) => "hardware address".to_owned(),
         Item::Setting(_, Setting::Switch(switch)) => switch_name(*switch),
         Item::Address(_, prefix) => format!("address {prefix}"),
-        Item::Route(key) => format!("route {} metric {} table {}", key.to, key.metric, key.table),
+        Item::Route(key) => {
+            let from = key.from.map(|from| format!(" from {from}"));
+            let from = from.unwrap_or_default();
+            format!(
+                "route {}{from} metric {} table {}",
+                key.to, key.metric, key.table
+            )
+        }
         Item::Rule(rule) => format!("rule {}", rule.priority),
     }
 }

@@ -129,7 +129,8 @@ fn defaults(said: &[Said], profiles: &BTreeMap<ProfileId, Profile>, files: &mut 
             continue;
         };
         for (route, at) in profile.network.routes.iter().zip(&one.routes_at) {
-            let is_default = route.to.length == 0 && route.kind == RouteKind::Unicast;
+            let is_default =
+                route.to.length == 0 && route.kind == RouteKind::Unicast && route.from.is_none();
             let Some(metric) = route.metric.filter(|_| is_default) else {
                 continue;
             };

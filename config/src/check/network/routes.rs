@@ -1,12 +1,14 @@
-//! Which routes and rules does a profile have? `[[routes]]` and `[[rules]]`, each by itself.
+//! Which routes does a profile have? `[[routes]]`, each by itself.
 
 use std::net::IpAddr;
 
 use super::{number, values};
 use crate::diagnostic::Findings;
-use crate::model::{Hop, PolicyRule, Prefix, Route, RouteKind};
+use crate::model::{Hop, Prefix, Route, RouteKind, RouteTuning};
 use crate::raw::{Span, Table, Text};
 
+/// The longest name of a congestion control (`TCP_CA_NAME_MAX`).
+const MAX_CONGESTION: usize = 15;
 /// The least and the greatest share of a neighbour among several.
 const WEIGHTS: std::ops::RangeInclusive<u16> = 1..=256;
 
@@ -15,14 +17,6 @@ pub(super) fn routes(top: &Table, findings: &mut Findings<'_>) -> Vec<Route> {
     let said = top.tables("routes").unwrap_or_default();
     said.iter()
         .filter_map(|(span, said)| route(span, said, findings))
-        .collect()
-}
-
-/// Reads `[[rules]]`; one for both families is two.
-pub(super) fn rules(top: &Table, findings: &mut Findings<'_>) -> Vec<PolicyRule> {
-    let said = top.tables("rules").unwrap_or_default();
-    said.iter()
-        .flat_map(|(span, said)| rule(span, said, findings))
         .collect()
 }
 
@@ -68,12 +62,25 @@ fn route(span: &Span, said: &Table, findings: &mut Findings<'_>) -> Option<Route
         let help = Some("name its neighbour, as \"fe80::1 link wan0\"".to_owned());
         findings.error(said.key("via"), message, help);
     }
-    if kind != RouteKind::Unicast && (said.key("via").is_some() || said.key("source").is_some()) {
-        let message =
-            "packets of this kind of route go nowhere, so that it has no neighbour and no source";
-        let help = Some("leave out `via` and `source`, or `kind`".to_owned());
-        findings.error(said.key("kind"), message, help);
+    let is_said = |key| said.key(key).is_some();
+    match kind {
+        RouteKind::Unicast => {}
+        RouteKind::Local if is_said("via") => {
+            let message = "packets of this kind of route stay here, so that it has no neighbour";
+            let help = Some("leave out `via` or `kind`".to_owned());
+            findings.error(said.key("kind"), message, help);
+        }
+        RouteKind::Local => {}
+        RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit | RouteKind::Throw => {
+            if is_said("via") || is_said("source") {
+                let message = "packets of this kind of route go nowhere, so that it has no neighbour and no source";
+                let help = Some("leave out `via` and `source`, or `kind`".to_owned());
+                findings.error(said.key("kind"), message, help);
+            }
+        }
     }
+    let from = said.texts("from").and_then(<[_]>::first);
+    let from = from.and_then(|text| from_network(text, to, findings));
     let source_text = said.texts("source").and_then(<[_]>::first);
     let source = source_text.and_then(|text| values::address(text, findings));
     if let (Some(to), Some(source), Some(text)) = (to, source, source_text) {
@@ -88,10 +95,57 @@ fn route(span: &Span, said: &Table, findings: &mut Findings<'_>) -> Option<Route
         table: number(said, "table"),
         source,
         mtu: number(said, "mtu"),
+        from,
+        tuning: tuning(said, findings),
     })
 }
 
-fn family(address: IpAddr) -> &'static str {
+/// Reads from where packets come that a route is for.
+fn from_network(text: &Text, to: Option<Prefix>, findings: &mut Findings<'_>) -> Option<Prefix> {
+    let from = values::route_network(text, findings)?;
+    if from.address.is_ipv4() || to.is_some_and(|to| to.address.is_ipv4()) {
+        let message = "only routes of IPv6 look at where packets come from";
+        let help = "for IPv4 write a rule with `from`, and the route into its table";
+        findings.error(Some(text.span()), message, Some(help.to_owned()));
+        return None;
+    }
+    // From everywhere is no condition.
+    Some(from).filter(|from| from.length > 0)
+}
+
+fn tuning(said: &Table, findings: &mut Findings<'_>) -> RouteTuning {
+    let is_set = |key| said.boolean(key).unwrap_or_default();
+    let mtu_lock = is_set("mtu-lock");
+    if mtu_lock && said.key("mtu").is_none() {
+        let message = "there is no MTU that could be kept";
+        let help = Some("add mtu = 1400, or leave it out".to_owned());
+        findings.error(said.key("mtu-lock"), message, help);
+    }
+    let name = said.texts("congestion").and_then(<[_]>::first);
+    let congestion = name.filter(|text| {
+        let name = text.get_ref();
+        let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        let is_good = (1..=MAX_CONGESTION).contains(&name.len()) && name.bytes().all(is_usual);
+        if !is_good {
+            let message = "this is no way to control congestion";
+            let help =
+                "write a name of /proc/sys/net/ipv4/tcp_available_congestion_control, as \"cubic\"";
+            findings.error(Some(text.span()), message, Some(help.to_owned()));
+        }
+        is_good
+    });
+    RouteTuning {
+        mtu_lock,
+        advmss: number(said, "advmss"),
+        cwnd: number(said, "cwnd"),
+        initcwnd: number(said, "initcwnd"),
+        initrwnd: number(said, "initrwnd"),
+        quickack: is_set("quickack"),
+        congestion: congestion.map(|text| text.get_ref().as_str().into()),
+    }
+}
+
+pub(super) fn family(address: IpAddr) -> &'static str {
     if address.is_ipv4() { "IPv4" } else { "IPv6" }
 }
 
@@ -171,139 +225,4 @@ fn hop(text: &Text, findings: &mut Findings<'_>) -> Option<Hop> {
         return None;
     }
     Some(hop)
-}
-
-fn rule(span: &Span, said: &Table, findings: &mut Findings<'_>) -> Vec<PolicyRule> {
-    let errors_before = findings.errors();
-    let priority = number(said, "priority");
-    if priority.is_none() && !said.is_faulty("priority") {
-        let help = Some("add priority = 1000".to_owned());
-        findings.error(
-            Some(span.clone()),
-            "the rule has no place among the others",
-            help,
-        );
-    }
-    let mut network = |key| {
-        let text = said.texts(key).and_then(<[_]>::first)?;
-        let network = values::route_network(text, findings)?;
-        Some((network, text.span()))
-    };
-    let (from, to) = (network("from"), network("to"));
-    let table = number(said, "table");
-    let kind = match said.choice("kind") {
-        Some("blackhole") => RouteKind::Blackhole,
-        Some("unreachable") => RouteKind::Unreachable,
-        Some("prohibit") => RouteKind::Prohibit,
-        Some(_) | None => RouteKind::Unicast,
-    };
-    match (kind, table) {
-        (RouteKind::Unicast, None) if !said.is_faulty("table") => {
-            let message = "the rule says of no table that it decides";
-            let help = Some("add table = 100, or kind = \"unreachable\"".to_owned());
-            findings.error(Some(span.clone()), message, help);
-        }
-        (RouteKind::Unicast, _) => {}
-        (_, Some(_)) => {
-            let message = "packets of this kind of rule go nowhere, so that no table decides";
-            let help = Some("leave out `table` or `kind`".to_owned());
-            findings.error(said.key("table"), message, help);
-        }
-        (_, None) => {}
-    }
-    let suppress = said.integer("suppress-length");
-    if suppress.is_some() && table.is_none() && !said.is_faulty("table") {
-        let message = "there is no table whose routes could be left out";
-        findings.error(
-            said.key("suppress-length"),
-            message,
-            Some("add table = 254".to_owned()),
-        );
-    }
-    let mark = said.texts("mark").and_then(<[_]>::first);
-    let mark = mark.and_then(|text| mark_and_mask(text, findings));
-    let mut link = |key| {
-        let text = said.texts(key).and_then(<[_]>::first)?;
-        super::super::kind::link_name(text, findings)
-    };
-    let (incoming, outgoing) = (link("incoming"), link("outgoing"));
-    let families = families(said, from.as_ref(), to.as_ref(), findings);
-    let Some(priority) = priority.filter(|_| findings.errors() == errors_before) else {
-        return Vec::new();
-    };
-    let network = |found: &Option<(Prefix, Span)>| found.as_ref().map(|(network, _)| *network);
-    families
-        .into_iter()
-        .map(|is_ipv6| PolicyRule {
-            priority,
-            is_ipv6,
-            from: network(&from),
-            to: network(&to),
-            mark,
-            incoming: incoming.clone(),
-            outgoing: outgoing.clone(),
-            table,
-            kind,
-            suppress_length: suppress.and_then(|length| u8::try_from(length).ok()),
-            invert: said.boolean("invert").unwrap_or_default(),
-        })
-        .collect()
-}
-
-/// Returns for which families a rule is, whether IPv6 or not.
-fn families(
-    said: &Table,
-    from: Option<&(Prefix, Span)>,
-    to: Option<&(Prefix, Span)>,
-    findings: &mut Findings<'_>,
-) -> Vec<bool> {
-    let named = from.or(to).map(|(network, _)| network.address.is_ipv6());
-    if let (Some((from, _)), Some((to, span))) = (from, to)
-        && from.address.is_ipv4() != to.address.is_ipv4()
-    {
-        let message = format!(
-            "{from} is {}, and {to} is {}",
-            family(from.address),
-            family(to.address)
-        );
-        let help = Some("write a rule for each family".to_owned());
-        findings.error(Some(span.clone()), message, help);
-    }
-    let families = match said.choice("family") {
-        Some("ipv4") => vec![false],
-        Some("ipv6") => vec![true],
-        Some(_) => vec![false, true],
-        None => named.map_or_else(|| vec![false, true], |is_ipv6| vec![is_ipv6]),
-    };
-    if let Some(is_ipv6) = named
-        && families != [is_ipv6]
-    {
-        let message = "the networks of the rule are of one family, and `family` says another";
-        let help = Some("leave out `family`".to_owned());
-        findings.error(said.key("family"), message, help);
-    }
-    families
-}
-
-/// Reads `0x1` or `0x1/0xff`; without a mask all bits count.
-fn mark_and_mask(text: &Text, findings: &mut Findings<'_>) -> Option<(u32, u32)> {
-    let number = |said: &str| match said.strip_prefix("0x") {
-        Some(digits) => u32::from_str_radix(digits, 16).ok(),
-        None => said.parse().ok(),
-    };
-    let said = text.get_ref();
-    let read = match said.split_once('/') {
-        Some((mark, mask)) => number(mark).zip(number(mask)),
-        None => number(said).map(|mark| (mark, u32::MAX)),
-    };
-    let Some((mark, mask)) = read else {
-        let help = Some("write 0x1, or 0x1/0xff for mark and mask".to_owned());
-        findings.error(Some(text.span()), "this is no mark", help);
-        return None;
-    };
-    if mark & !mask != 0 {
-        let message = "the mark has bits that the mask leaves out: no packet has it";
-        findings.error(Some(text.span()), message, None);
-    }
-    Some((mark, mask))
 }

@@ -36,7 +36,7 @@ pub(super) fn check(top: &Table, network: &NetworkSettings, findings: &mut Findi
 }
 
 fn is_default(route: &Route) -> bool {
-    route.to.length == 0 && route.kind == RouteKind::Unicast
+    route.to.length == 0 && route.kind == RouteKind::Unicast && route.from.is_none()
 }
 
 fn mtu(top: &Table, network: &NetworkSettings, findings: &mut Findings<'_>) {
@@ -168,11 +168,11 @@ fn source(said: &Table, network: &NetworkSettings, route: &Route, findings: &mut
 
 /// Finds routes that the kernel cannot tell apart: the later would take the place of the earlier.
 fn twice(network: &NetworkSettings, routes: &[(&Span, &Route)], findings: &mut Findings<'_>) {
-    let mut first_by_key: BTreeMap<(Prefix, Option<u32>, Option<u32>), &Route> = BTreeMap::new();
+    let mut first_by_key = BTreeMap::new();
     for (span, route) in routes {
         let table = route.table.or(network.table);
         let metric = route.metric.or(network.metric);
-        let key = (route.to, table, metric);
+        let key = (route.to, table, metric, route.from);
         if first_by_key.insert(key, route).is_none() {
             continue;
         }

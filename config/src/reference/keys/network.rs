@@ -16,6 +16,16 @@ const MTU: Syntax = Syntax::Integer {
     max: 65_535,
 };
 
+/// The kernel makes less of more.
+const ROUTE_MTU: Syntax = Syntax::Integer {
+    min: 68,
+    max: 65_520,
+};
+const SEGMENTS: Syntax = Syntax::Integer {
+    min: 1,
+    max: 65_535,
+};
+
 /// In the order of the reference.
 pub(super) const KEYS: &[Key] = &[
     key(
@@ -427,16 +437,82 @@ pub(super) const KEYS: &[Key] = &[
     key(
         Section::Routes,
         "mtu",
-        MTU,
+        ROUTE_MTU,
         None,
         "The largest packet on this route, in octets.",
     ),
     key(
         Section::Routes,
+        "mtu-lock",
+        Syntax::Boolean,
+        Some("false"),
+        "Whether that stays as it is, whatever routers on the way say (no path MTU discovery).",
+    ),
+    key(
+        Section::Routes,
+        "from",
+        Syntax::Text(Form::Network),
+        None,
+        "From where packets come that the route is for; of IPv6 alone, where the kernel can (`CONFIG_IPV6_SUBTREES`).",
+    ),
+    key(
+        Section::Routes,
+        "advmss",
+        Syntax::Integer {
+            min: 1,
+            max: 65_495,
+        },
+        None,
+        "The largest segment to offer to the other end of TCP connections, in octets.",
+    ),
+    key(
+        Section::Routes,
+        "initcwnd",
+        SEGMENTS,
+        None,
+        "The congestion window that TCP connections begin with, in segments.",
+    ),
+    key(
+        Section::Routes,
+        "initrwnd",
+        SEGMENTS,
+        None,
+        "The receive window that TCP connections offer first, in segments.",
+    ),
+    key(
+        Section::Routes,
+        "cwnd",
+        SEGMENTS,
+        None,
+        "The largest congestion window of TCP connections, in segments.",
+    ),
+    key(
+        Section::Routes,
+        "quickack",
+        Syntax::Boolean,
+        Some("false"),
+        "Whether TCP connections acknowledge all at once.",
+    ),
+    key(
+        Section::Routes,
+        "congestion",
+        Syntax::Text(Form::Label),
+        None,
+        "How TCP connections control congestion, by the kernel's name for it.",
+    ),
+    key(
+        Section::Routes,
         "kind",
-        Syntax::Choice(&["unicast", "blackhole", "unreachable", "prohibit", "throw"]),
+        Syntax::Choice(&[
+            "unicast",
+            "blackhole",
+            "unreachable",
+            "prohibit",
+            "throw",
+            "local",
+        ]),
         Some("\"unicast\""),
-        "What becomes of the packets: sent on, dropped in silence, dropped with word that nobody is there or that it is forbidden, or left to the rules below.",
+        "What becomes of the packets: sent on, dropped in silence, dropped with word that nobody is there or that it is forbidden, left to the rules below, or taken as this machine's own.",
     ),
     key(
         Section::Rules,
@@ -500,9 +576,61 @@ pub(super) const KEYS: &[Key] = &[
     key(
         Section::Rules,
         "kind",
-        Syntax::Choice(&["table", "blackhole", "unreachable", "prohibit"]),
+        Syntax::Choice(&["table", "blackhole", "unreachable", "prohibit", "nothing"]),
         Some("\"table\""),
-        "What becomes of the packets: the table decides, or they are dropped, in silence or with word.",
+        "What becomes of the packets: the table decides, they are dropped, in silence or with word, or the next rule is asked (a place for `goto`).",
+    ),
+    key(
+        Section::Rules,
+        "goto",
+        Syntax::Integer {
+            min: 2,
+            max: 32_767,
+        },
+        None,
+        "The rule to go on with, by its priority, in place of a table.",
+    ),
+    key(
+        Section::Rules,
+        "vrf",
+        Syntax::Boolean,
+        Some("false"),
+        "Whether the table of the VRF that packets belong to decides, in place of one that is named.",
+    ),
+    key(
+        Section::Rules,
+        "protocol",
+        Syntax::Text(Form::Label),
+        None,
+        "The protocol that packets have above IP: `icmp`, `tcp`, `udp`, `gre`, `esp`, `ah`, `icmpv6`, `sctp`, or its number.",
+    ),
+    key(
+        Section::Rules,
+        "source-ports",
+        Syntax::Text(Form::Range),
+        None,
+        "The ports that packets come from.",
+    ),
+    key(
+        Section::Rules,
+        "destination-ports",
+        Syntax::Text(Form::Range),
+        None,
+        "The ports that packets go to.",
+    ),
+    key(
+        Section::Rules,
+        "users",
+        Syntax::Text(Form::Range),
+        None,
+        "The users whose sockets packets are of, by their numbers.",
+    ),
+    key(
+        Section::Rules,
+        "tos",
+        Syntax::Integer { min: 4, max: 252 },
+        None,
+        "The type of service of packets, for IPv6 the traffic class: the DSCP times 4, of which the kernel compares the lower three bits for IPv4.",
     ),
     key(
         Section::Rules,

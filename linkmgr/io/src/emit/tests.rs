@@ -35,6 +35,7 @@ fn route(to: &str, via: &[(&str, u16)]) -> OwnRoute {
             table: 254,
             to: prefix(to),
             metric: 100,
+            from: None,
         },
         kind: RouteKind::Unicast,
         hops: match via {
@@ -52,6 +53,7 @@ fn route(to: &str, via: &[(&str, u16)]) -> OwnRoute {
         source: None,
         mtu: None,
         preference: Preference::Medium,
+        tuning: RouteTuning::default(),
         valid: None,
     }
 }
@@ -161,6 +163,7 @@ fn a_rule_is_written_as_it_is_read() {
         kind: RouteKind::Unicast,
         suppress_length: None,
         invert: false,
+        ..PolicyRule::default()
     };
     for wanted in [
         plain.clone(),
@@ -182,6 +185,24 @@ fn a_rule_is_written_as_it_is_read() {
         PolicyRule {
             table: None,
             kind: RouteKind::Prohibit,
+            ..plain.clone()
+        },
+        PolicyRule {
+            tos: 0x10,
+            protocol: Some(6),
+            source_ports: Some((1, 65_535)),
+            destination_ports: Some((22, 22)),
+            users: Some((0, u32::MAX - 1)),
+            ..plain.clone()
+        },
+        PolicyRule {
+            table: None,
+            vrf: true,
+            ..plain.clone()
+        },
+        PolicyRule {
+            table: None,
+            goto: Some(200),
             ..plain
         },
     ] {

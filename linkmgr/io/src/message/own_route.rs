@@ -2,19 +2,26 @@
 
 use std::net::IpAddr;
 
-use config::model::RouteKind;
+use config::model::{RouteKind, RouteTuning};
 use linkmgr::kernel::{NextHop, OURS, OwnRoute};
 use policy::facts::Preference;
 use policy::links::RouteKey;
 
-use super::{ROUTE_HEADER_LENGTH, attributes_of, half, ip, prefix, unspecified, via, word};
+use super::{ROUTE_HEADER_LENGTH, attributes_of, half, ip, prefix, text, unspecified, via, word};
 
 /// `RTA_EXPIRES`.
 pub(crate) const RTA_EXPIRES: u16 = 23;
 /// `RTA_PREF`.
 pub(crate) const RTA_PREF: u16 = 20;
-/// `RTAX_MTU`.
+/// `RTAX_*`.
+pub(crate) const RTAX_LOCK: u16 = 1;
 pub(crate) const RTAX_MTU: u16 = 2;
+pub(crate) const RTAX_CWND: u16 = 7;
+pub(crate) const RTAX_ADVMSS: u16 = 8;
+pub(crate) const RTAX_INITCWND: u16 = 11;
+pub(crate) const RTAX_INITRWND: u16 = 14;
+pub(crate) const RTAX_QUICKACK: u16 = 15;
+pub(crate) const RTAX_CC_ALGO: u16 = 16;
 /// `RTNH_F_ONLINK`.
 pub(crate) const ON_LINK: u8 = 4;
 const NEXT_HOP_HEADER_LENGTH: usize = 8;
@@ -26,30 +33,27 @@ pub(super) fn parse(body: &[u8]) -> Option<OwnRoute> {
         return None;
     };
     let flags = word(header, 8)?;
-    if protocol != OURS || from_length != 0 || flags & libc::RTM_F_CLONED != 0 {
+    if protocol != OURS || flags & libc::RTM_F_CLONED != 0 {
         return None;
     }
     let kind = route_kind(kind)?;
     let mut table = u32::from(table);
     let mut to = unspecified(family)?;
+    let mut from = to;
     let mut route = Attributes::default();
     let mut several = None;
     for (attribute, value) in attributes_of(attributes) {
         match attribute {
             libc::RTA_TABLE => table = word(value, 0)?,
             libc::RTA_DST => to = ip(family, value)?,
+            libc::RTA_SRC => from = ip(family, value)?,
             libc::RTA_OIF => route.index = word(value, 0),
             libc::RTA_PRIORITY => route.metric = word(value, 0)?,
             libc::RTA_GATEWAY => route.via = ip(family, value),
             libc::RTA_VIA => route.via = via(value),
             libc::RTA_PREFSRC => route.source = ip(family, value),
             libc::RTA_MULTIPATH => several = Some(value),
-            libc::RTA_METRICS => {
-                let mut metrics = attributes_of(value);
-                route.mtu = metrics
-                    .find_map(|(kind, value)| (kind == RTAX_MTU).then(|| word(value, 0)))
-                    .flatten();
-            }
+            libc::RTA_METRICS => metrics(value, &mut route),
             libc::RTA_CACHEINFO => route.valid = valid(value),
             RTA_PREF => route.preference = value.first().map_or(Preference::Medium, preference),
             _ => {}
@@ -61,13 +65,17 @@ pub(super) fn parse(body: &[u8]) -> Option<OwnRoute> {
         None => hops.extend(route.index.map(|index| NextHop::only(index, route.via))),
     }
     // The kernel lets IPv6 routes that drop leave by the loopback link.
-    hops.retain(|_| kind == RouteKind::Unicast);
+    hops.retain(|_| matches!(kind, RouteKind::Unicast | RouteKind::Local));
     hops.sort();
     Some(OwnRoute {
         key: RouteKey {
             table,
             to: prefix(to, length)?,
             metric: route.metric,
+            from: match from_length {
+                0 => None,
+                length => Some(prefix(from, length)?),
+            },
         },
         kind,
         hops,
@@ -75,6 +83,7 @@ pub(super) fn parse(body: &[u8]) -> Option<OwnRoute> {
         source: route.source,
         mtu: route.mtu,
         preference: route.preference,
+        tuning: route.tuning,
         valid: route.valid,
     })
 }
@@ -88,7 +97,27 @@ struct Attributes {
     source: Option<IpAddr>,
     mtu: Option<u32>,
     preference: Preference,
+    tuning: RouteTuning,
     valid: Option<u32>,
+}
+
+/// Reads `RTAX_*`. Of a congestion window the kernel says by itself that it is locked.
+fn metrics(value: &[u8], route: &mut Attributes) {
+    let tuning = &mut route.tuning;
+    for (kind, value) in attributes_of(value) {
+        let number = word(value, 0);
+        match kind {
+            RTAX_LOCK => tuning.mtu_lock = number.is_some_and(|locks| locks & 1 << RTAX_MTU != 0),
+            RTAX_MTU => route.mtu = number,
+            RTAX_CWND => tuning.cwnd = number,
+            RTAX_ADVMSS => tuning.advmss = number,
+            RTAX_INITCWND => tuning.initcwnd = number,
+            RTAX_INITRWND => tuning.initrwnd = number,
+            RTAX_QUICKACK => tuning.quickack = number == Some(1),
+            RTAX_CC_ALGO => tuning.congestion = text(value),
+            _ => {}
+        }
+    }
 }
 
 /// Reads the `struct rtnexthop`s of `RTA_MULTIPATH`.
@@ -124,6 +153,7 @@ const fn route_kind(kind: u8) -> Option<RouteKind> {
         libc::RTN_UNREACHABLE => RouteKind::Unreachable,
         libc::RTN_PROHIBIT => RouteKind::Prohibit,
         libc::RTN_THROW => RouteKind::Throw,
+        libc::RTN_LOCAL => RouteKind::Local,
         _ => return None,
     })
 }

@@ -6,11 +6,12 @@ use config::model::{PolicyRule, Prefix, RouteKind};
 use linkmgr::KernelEvent;
 use linkmgr::kernel::OURS;
 
-use super::{attributes_of, ip, prefix, text, unspecified, word};
+use super::{attributes_of, half, ip, prefix, text, unspecified, word};
 
 const HEADER_LENGTH: usize = 12;
 /// `FR_ACT_*`.
 pub(crate) const TO_TABLE: u8 = 1;
+pub(crate) const GOTO: u8 = 2;
 pub(crate) const NOTHING: u8 = 3;
 pub(crate) const BLACKHOLE: u8 = 6;
 pub(crate) const UNREACHABLE: u8 = 7;
@@ -21,13 +22,19 @@ pub(crate) const INVERT: u32 = 2;
 pub(crate) const DESTINATION: u16 = 1;
 pub(crate) const SOURCE: u16 = 2;
 pub(crate) const INCOMING: u16 = 3;
+pub(crate) const GOTO_PLACE: u16 = 4;
 pub(crate) const PRIORITY: u16 = 6;
 pub(crate) const MARK: u16 = 10;
 pub(crate) const SUPPRESS_LENGTH: u16 = 14;
 pub(crate) const TABLE: u16 = 15;
 pub(crate) const MASK: u16 = 16;
 pub(crate) const OUTGOING: u16 = 17;
+pub(crate) const L3MDEV: u16 = 19;
+pub(crate) const USERS: u16 = 20;
 pub(crate) const PROTOCOL: u16 = 21;
+pub(crate) const IP_PROTOCOL: u16 = 22;
+pub(crate) const SOURCE_PORTS: u16 = 23;
+pub(crate) const DESTINATION_PORTS: u16 = 24;
 const NO_SUPPRESSION: u32 = u32::MAX;
 
 /// Reads a rule that is there; `None` for one with another number than ours.
@@ -74,6 +81,7 @@ fn parse(body: &[u8]) -> Option<(PolicyRule, u8)> {
         kind: kind(action)?,
         suppress_length: None,
         invert: word(header, 8)? & INVERT != 0,
+        ..PolicyRule::default()
     };
     let (mut protocol, mut mark, mut mask) = (0, 0, 0);
     for (kind, value) in attributes_of(attributes) {
@@ -91,14 +99,18 @@ fn parse(body: &[u8]) -> Option<(PolicyRule, u8)> {
                 let length = word(value, 0).filter(|length| *length != NO_SUPPRESSION);
                 rule.suppress_length = length.and_then(|length| length.try_into().ok());
             }
+            GOTO_PLACE => rule.goto = word(value, 0),
+            L3MDEV => rule.vrf = value.first().is_some_and(|is_set| *is_set != 0),
+            USERS => rule.users = word(value, 0).zip(word(value, 4)),
+            IP_PROTOCOL => rule.protocol = value.first().copied(),
+            SOURCE_PORTS => rule.source_ports = half(value, 0).zip(half(value, 2)),
+            DESTINATION_PORTS => rule.destination_ports = half(value, 0).zip(half(value, 2)),
             _ => {}
         }
     }
-    if service != 0 {
-        return None;
-    }
+    rule.tos = service;
     rule.mark = (mask != 0).then_some((mark, mask));
-    if action != TO_TABLE {
+    if action != TO_TABLE || rule.vrf {
         rule.table = None;
     }
     Some((rule, protocol))
@@ -110,7 +122,7 @@ fn network(family: u8, value: &[u8], length: u8) -> Option<Prefix> {
 
 const fn kind(action: u8) -> Option<RouteKind> {
     Some(match action {
-        TO_TABLE => RouteKind::Unicast,
+        TO_TABLE | GOTO => RouteKind::Unicast,
         NOTHING => RouteKind::Throw,
         BLACKHOLE => RouteKind::Blackhole,
         UNREACHABLE => RouteKind::Unreachable,

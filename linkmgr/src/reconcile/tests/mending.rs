@@ -27,6 +27,7 @@ fn foreign(key: RouteKey, index: u32, via: &str) -> OwnRoute {
         source: None,
         mtu: None,
         preference: Preference::Medium,
+        tuning: RouteTuning::default(),
         valid: None,
     }
 }

@@ -88,6 +88,7 @@ impl World {
             source: None,
             mtu: None,
             preference: Preference::Medium,
+            tuning: RouteTuning::default(),
             valid: None,
         };
         machine.kernel.put_foreign_route(&route, OURS, START);
@@ -204,6 +205,7 @@ impl World {
             source: None,
             mtu: None,
             preference: Preference::Medium,
+            tuning: RouteTuning::default(),
             valid: None,
         };
         self.machine.kernel.put_foreign_route(&route, protocol, now);

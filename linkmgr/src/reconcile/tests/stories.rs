@@ -46,6 +46,7 @@ fn foreign_route(to: &str, metric: u32, index: u32, via: &str) -> OwnRoute {
         source: None,
         mtu: None,
         preference: Preference::Medium,
+        tuning: RouteTuning::default(),
         valid: None,
     }
 }
