@@ -28,7 +28,7 @@ pub struct Remembered {
     /// The server's message (RFC 2131 figure 1) that gave the lease.
     #[serde(with = "hex")]
     pub message: Arc<[u8]>,
-    /// The neighbours by which the network is known again, [`MAX_WITNESSES`] at most; one of them is enough.
+    /// The neighbours by which the network is known again, three at most; one of them is enough.
     #[serde(default, alias = "witness", with = "few")]
     pub witnesses: Vec<Witness>,
     /// When the lease was given, on the clock since boot.
