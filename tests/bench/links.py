@@ -548,7 +548,7 @@ def main():
     if only := os.environ.get("ONLY"):
         subjects = [subject for subject in subjects if subject.name in only.split(",")]
     wanted = sys.argv[1:] or ["start", "carrier", "scale", "own", "many", "internet"]
-    told = Told()
+    told = links_table.Told()
     times = {subject.name: {} for subject in subjects}
     if "start" in wanted:
         for _ in range(RUNS):
@@ -583,21 +583,6 @@ def main():
     shutil.rmtree(folder, ignore_errors=True)
     if docs := os.environ.get("DOCS"):
         links_table.write(Path(docs), told.values, RUNS)
-
-
-class Told:
-    """What was measured, as it is told."""
-
-    def __init__(self):
-        self.values = {}
-
-    def tell(self, name, what, value, more=""):
-        self.values[what, name] = value
-        print(f"{name:18} {what:78} {value:10.2f} {more}".rstrip(), flush=True)
-
-    def tell_all(self, name, results):
-        for what, value in results.items():
-            self.tell(name, what, value)
 
 
 try:

@@ -45,6 +45,21 @@ PROMISES = [
 ]
 
 
+class Told:
+    """What was measured, as it is told."""
+
+    def __init__(self):
+        self.values = {}
+
+    def tell(self, name, what, value, more=""):
+        self.values[what, name] = value
+        print(f"{name:18} {what:78} {value:10.2f} {more}".rstrip(), flush=True)
+
+    def tell_all(self, name, results):
+        for what, value in results.items():
+            self.tell(name, what, value)
+
+
 def shown(value):
     if value is None or math.isnan(value):
         return "–"
