@@ -5,6 +5,7 @@ mod hardware;
 mod kinds;
 mod local;
 mod network;
+mod network_rest;
 mod observing;
 mod profile;
 mod services;
@@ -46,6 +47,7 @@ const COUNT: usize = MAIN.len()
     + observing::KEYS.len()
     + profile::KEYS.len()
     + network::KEYS.len()
+    + network_rest::KEYS.len()
     + kinds::KEYS.len()
     + hardware::KEYS.len();
 
@@ -58,11 +60,12 @@ pub static KEYS: &[Key] = &joined([
     &observing::KEYS,
     profile::KEYS,
     network::KEYS,
+    network_rest::KEYS,
     &hardware::KEYS,
     &kinds::KEYS,
 ]);
 
-const fn joined(parts: [&[Key]; 9]) -> [Key; COUNT] {
+const fn joined(parts: [&[Key]; 10]) -> [Key; COUNT] {
     let mut keys = [MAIN[0]; COUNT];
     let (mut part, mut to) = (0, 0);
     while part < parts.len() {
