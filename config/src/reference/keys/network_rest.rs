@@ -1,7 +1,7 @@
 //! The rest of the keys of a profile that say what is to be done to its links, after those of `network`.
 
 use super::key;
-use super::network::{METRIC, MTU, ROUTE_MTU, SEGMENTS, TABLE};
+use super::network::{METRIC, ROUTE_MTU, SEGMENTS, TABLE};
 use crate::reference::{Form, Key, Section, Syntax};
 
 /// In the order of the reference.
