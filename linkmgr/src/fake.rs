@@ -327,8 +327,7 @@ impl FakeKernel {
     }
 
     /// Whether addresses of a link stay when the first one of their prefix goes by itself.
-    #[must_use]
-    pub fn promotes(&self, index: u32) -> bool {
+    fn promotes(&self, index: u32) -> bool {
         let Some(link) = self.link_by_index.get(&index) else {
             return false;
         };

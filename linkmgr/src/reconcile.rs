@@ -528,12 +528,18 @@ impl Writer {
         self.record_by_item.entry(item.clone()).or_default()
     }
 
-    /// Follows that a switch is as it will be: its link may go up.
+    /// Follows that a switch is as it will be: its link may go up, and addresses may come that waited for it.
     fn settled_switch(&mut self, index: u32) {
-        let up = Item::Setting(index, Setting::Up);
-        if self.unsatisfied.contains(&(index, up.clone())) {
-            self.dirty.insert(up);
-        }
+        let waits = |(of, item): &&(u32, Item)| {
+            *of == index && matches!(item, Item::Setting(_, Setting::Up) | Item::Address(..))
+        };
+        let first = (index, Item::Setting(0, Setting::Up));
+        let here = self
+            .unsatisfied
+            .range(first..)
+            .take_while(|(of, _)| *of == index);
+        let waiting = here.filter(waits).map(|(_, item)| item.clone());
+        self.dirty.extend(waiting);
     }
 
     fn mark_anew(&mut self, item: Item) {

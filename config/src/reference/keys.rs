@@ -5,9 +5,9 @@ mod hardware;
 mod kinds;
 mod local;
 mod network;
-mod network_rest;
 mod observing;
 mod profile;
+mod routing;
 mod services;
 
 use super::{Form, Key, Section, Syntax};
@@ -47,7 +47,7 @@ const COUNT: usize = MAIN.len()
     + observing::KEYS.len()
     + profile::KEYS.len()
     + network::KEYS.len()
-    + network_rest::KEYS.len()
+    + routing::KEYS.len()
     + kinds::KEYS.len()
     + hardware::KEYS.len();
 
@@ -60,7 +60,7 @@ pub static KEYS: &[Key] = &joined([
     &observing::KEYS,
     profile::KEYS,
     network::KEYS,
-    network_rest::KEYS,
+    routing::KEYS,
     &hardware::KEYS,
     &kinds::KEYS,
 ]);

@@ -231,6 +231,14 @@ impl View<'_> {
                 self.delete_address(Step::AddressGone, index, observed)
             }
             (None, Some(_)) => Decision::Nothing,
+            // It may end while nobody of ours lives to see it.
+            (Some(planned), _)
+                if prefix.address.is_ipv4()
+                    && planned.valid_until.is_some()
+                    && self.awaits_promotion(index) =>
+            {
+                Decision::Wait(ItemState::Waiting)
+            }
             (Some(planned), None) => self.add_address(index, prefix, planned),
             (Some(planned), Some(observed)) => self.compare_address(item, index, planned, observed),
         }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use config::matcher::Mac;
 use config::model::Hardware;
 use config::time::Instant;
-use policy::links::Switch;
+use policy::links::{LinkPlan, Switch};
 
 use super::decide::{Ask, Decision, Step, View, WriteDown};
 use crate::LinkManager;
@@ -168,10 +168,18 @@ impl View<'_> {
             !is_late && switch.hardware().is_none()
         };
         let mut early = switches.filter(is_early);
-        early.any(|switch| {
-            let item = Item::Setting(index, Setting::Switch(*switch));
-            self.unsettled.contains(&item)
-        })
+        early.any(|switch| self.awaits(index, *switch))
+    }
+
+    /// Whether it is not settled that the kernel keeps the addresses of others when it ends one of ours.
+    pub(super) fn awaits_promotion(&self, index: u32) -> bool {
+        let is_planned = |link: &LinkPlan| link.switches.contains_key(&Switch::Promote4);
+        self.link(index).is_some_and(is_planned) && self.awaits(index, Switch::Promote4)
+    }
+
+    fn awaits(&self, index: u32, switch: Switch) -> bool {
+        let item = Item::Setting(index, Setting::Switch(switch));
+        self.unsettled.contains(&item)
     }
 
     /// Whether a link has addresses that others have made; those that the kernel makes by itself do not count.

@@ -1,28 +1,14 @@
-//! The keys of a profile that say what is to be done to its links: addresses, clients, routes, rules, switches.
+//! The keys of a profile that say what is to be done to its links: addresses, clients, what is taken, switches.
 
 use super::key;
 use crate::reference::{Form, Key, Section, Syntax};
 
-pub(super) const METRIC: Syntax = Syntax::Integer {
-    min: 0,
-    max: u32::MAX as i64,
-};
 pub(super) const TABLE: Syntax = Syntax::Integer {
     min: 1,
     max: u32::MAX as i64,
 };
-const MTU: Syntax = Syntax::Integer {
+pub(super) const MTU: Syntax = Syntax::Integer {
     min: 68,
-    max: 65_535,
-};
-
-/// The kernel makes less of more.
-pub(super) const ROUTE_MTU: Syntax = Syntax::Integer {
-    min: 68,
-    max: 65_520,
-};
-pub(super) const SEGMENTS: Syntax = Syntax::Integer {
-    min: 1,
     max: 65_535,
 };
 
@@ -332,5 +318,64 @@ pub(super) const KEYS: &[Key] = &[
         Syntax::Boolean,
         Some("true"),
         "Search suffixes.",
+    ),
+    key(
+        Section::Take,
+        "routes",
+        Syntax::Boolean,
+        Some("true"),
+        "Routes other than the default route.",
+    ),
+    key(
+        Section::Take,
+        "mtu",
+        Syntax::Boolean,
+        Some("true"),
+        "The MTU.",
+    ),
+    key(
+        Section::Take,
+        "timers",
+        Syntax::Boolean,
+        Some("true"),
+        "The hop limit, and how long neighbours count as reachable and between questions for them, as routers say (RFC 4861 §6.3.4).",
+    ),
+    key(
+        Section::Delegated,
+        "from",
+        Syntax::Text(Form::Label),
+        None,
+        "The profile of the link that the prefix was delegated to; without it every one that was delegated.",
+    ),
+    key(
+        Section::Delegated,
+        "subnet",
+        Syntax::Integer {
+            min: 0,
+            max: u32::MAX as i64,
+        },
+        None,
+        "Which /64 of the prefix, from 0; without it a free one, always the same where it can be.",
+    ),
+    key(
+        Section::Delegated,
+        "address",
+        Syntax::Text(Form::Address),
+        Some("\"::1\""),
+        "The lower half of the link's address.",
+    ),
+    key(
+        Section::Carrier,
+        "fixed",
+        Syntax::Text(Form::CarrierUse),
+        Some("\"ignore\""),
+        "How long static addresses and routes stay without it: for ever, and they need none to be set, or a time.",
+    ),
+    key(
+        Section::Carrier,
+        "supplied",
+        Syntax::Text(Form::CarrierUse),
+        Some("\"3s\""),
+        "How long what the network supplied stays without it.",
     ),
 ];

@@ -11,6 +11,16 @@ const PROMOTE: Switch = Switch::Promote4;
 /// A machine with a lease of a minute, and a cluster's virtual address that came after it.
 fn leased() -> (Machine, LinksPlan) {
     let mut machine = Machine::new();
+    let wanted = lease(&machine);
+    machine.apply(&wanted);
+    let theirs = FakeAddress::foreign(prefix("192.0.2.100/24"));
+    machine.kernel.put_address(2, theirs, machine.now);
+    machine.drive();
+    (machine, wanted)
+}
+
+/// A lease of a minute.
+fn lease(machine: &Machine) -> LinksPlan {
     let until = Some(machine.now + Duration::from_secs(60));
     let lease = AddressPlan {
         supplier: Some(Supplier::Dhcp4),
@@ -22,12 +32,52 @@ fn leased() -> (Machine, LinksPlan) {
     wanted.clients.dhcp4 = Some(Arc::default());
     wanted.addresses.insert(prefix("192.0.2.10/24"), lease);
     wanted.switches = [(PROMOTE, 1), (Switch::AcceptRa, 0)].into();
-    let wanted = plan(&machine, &[("home0", wanted)]);
-    machine.apply(&wanted);
-    let theirs = FakeAddress::foreign(prefix("192.0.2.100/24"));
-    machine.kernel.put_address(2, theirs, machine.now);
-    machine.drive();
-    (machine, wanted)
+    plan(machine, &[("home0", wanted)])
+}
+
+const fn adds(request: &KernelRequest) -> bool {
+    matches!(request, KernelRequest::AddAddress(_))
+}
+
+fn promotes(request: &KernelRequest) -> bool {
+    let of = |it: Switch, to| it == PROMOTE && to == 1;
+    matches!(request, KernelRequest::SetSwitch { switch, value, .. } if of(*switch, *value))
+}
+
+#[test]
+fn the_switch_comes_before_the_address_so_that_linnetd_may_die_between() {
+    let (machine, _) = leased();
+    let place = |is_it: fn(&KernelRequest) -> bool| machine.sent.iter().position(is_it).unwrap();
+    assert!(place(promotes) < place(adds), "{:?}", machine.sent);
+}
+
+#[test]
+fn where_the_switch_cannot_be_set_there_is_an_address_all_the_same() {
+    let mut machine = Machine::new();
+    let wanted = lease(&machine);
+    machine.links.apply_plan(Arc::new(wanted), machine.now);
+    for _ in 0..10 {
+        while let Some(event) = machine.kernel.poll_event() {
+            machine.links.handle_event(event, machine.now);
+        }
+        if let Some(journal) = machine.links.poll_journal() {
+            machine
+                .links
+                .handle_journal(journal.version, true, machine.now);
+        }
+        while let Some((id, request)) = machine.links.poll_request(machine.now) {
+            let read_only = crate::KernelFault {
+                errno: 30,
+                text: None,
+            };
+            let answer = match promotes(&request) {
+                true => KernelAnswer::Failed(read_only),
+                false => machine.kernel.handle_request(&request, machine.now),
+            };
+            machine.links.handle_answer(id, answer, machine.now);
+        }
+    }
+    assert_eq!(machine.prefixes(2), ["192.0.2.10/24"]);
 }
 
 fn switch(machine: &Machine, switch: Switch) -> i32 {
