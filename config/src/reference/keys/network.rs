@@ -7,7 +7,7 @@ pub(super) const TABLE: Syntax = Syntax::Integer {
     min: 1,
     max: u32::MAX as i64,
 };
-pub(super) const MTU: Syntax = Syntax::Integer {
+const MTU: Syntax = Syntax::Integer {
     min: 68,
     max: 65_535,
 };

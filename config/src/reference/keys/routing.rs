@@ -1,7 +1,7 @@
 //! The keys of routes and rules in a profile.
 
 use super::key;
-use super::network::{MTU, TABLE};
+use super::network::TABLE;
 use crate::reference::{Form, Key, Section, Syntax};
 
 const METRIC: Syntax = Syntax::Integer {
