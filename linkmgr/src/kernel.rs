@@ -143,6 +143,19 @@ impl OwnRoute {
         self.hops.iter().any(|hop| hop.index == index)
     }
 
+    /// Whether it leaves by a link and by no other.
+    pub(crate) fn leaves_by_alone(&self, index: u32) -> bool {
+        self.leaves_by(index) && self.hops.iter().all(|hop| hop.index == index)
+    }
+
+    /// Puts the ways in order; one that is left alone has no share.
+    pub(crate) fn settle_ways(&mut self) {
+        self.hops.sort();
+        if let [only] = self.hops.as_mut_slice() {
+            only.weight = 1;
+        }
+    }
+
     /// Whether what it leads to is on a link itself.
     pub fn is_near(&self) -> bool {
         self.kind == RouteKind::Unicast && self.hops.iter().all(|hop| hop.via.is_none())

@@ -466,13 +466,13 @@ impl LinkManager {
             let _mended_by_events = record.failed(fault, now);
             record.state = Some(ItemState::Foreign);
             // What is there was not made by us, whatever its number.
-            let slowly = record.slowly(now);
             if std::mem::take(&mut record.is_fresh) {
                 self.writer.journal.strike(&item);
             }
             // Of most routes of others nothing is told, so that nobody hears when this one has gone.
             if let Item::Route(_) = item {
-                self.writer.delay_long(&item, slowly);
+                let at = self.writer.record(&item).slowly(now);
+                self.writer.delay_long(&item, at);
             }
         } else if PASSING.contains(&errno) {
             let at = record.put_off(fault, now);
@@ -481,7 +481,7 @@ impl LinkManager {
             // What mends it may have been told before the kernel's answer was: an address that routes begin with becomes
             // usable by itself, a moment after it was added.
             self.writer.delay(&item, at);
-        } else if NO_WAY.contains(&errno) || is_by_several {
+        } else if record.is_slow() || NO_WAY.contains(&errno) || is_by_several {
             // Somebody else's route may lead to the gateway, and a hop may hang on another link.
             let at = record.slowly(now);
             self.writer.delay_long(&item, at);

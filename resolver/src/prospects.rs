@@ -90,14 +90,13 @@ impl Resolver {
     fn order_of(&self, asking: &Asking, now: Instant) -> &'static str {
         const NEVER: &str =
             "the upstreams alone: own recursion is switched off (recursion = \"never\")";
-        let scope = self.scopes.get(&asking.scope);
-        let planned = scope.map_or(RecursionMode::Never, |scope| scope.plan.recursion);
+        let planned = self.planned_recursion(asking);
         let mode = self.recursion_of(asking);
         if mode == RecursionMode::Never {
             return match planned == mode {
                 true => NEVER,
                 false => {
-                    "the upstreams alone: all of them are encrypted, and the way from the root down is in the clear"
+                    "the upstreams alone: all of them are encrypted, and the way from the root down is in the clear (recursion = \"always\" goes it all the same)"
                 }
             };
         }

@@ -216,6 +216,13 @@ pub(crate) struct Reaching {
     idle_until: Option<Instant>,
 }
 
+impl Reaching {
+    /// Whether somebody has chosen this name to be asked for.
+    pub(crate) fn is_chosen(&self, name: &DomainName) -> bool {
+        self.settings.name.as_ref() == Some(name)
+    }
+}
+
 impl Resolver {
     /// Takes how links are judged.
     pub fn apply_connectivity(&mut self, settings: Connectivity) {

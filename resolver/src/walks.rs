@@ -133,8 +133,11 @@ impl Resolver {
         };
         let is_reach = |waiter: &Waiter| matches!(waiter, Waiter::Reach(_));
         let (asking, waiters) = (&lookup.asking, &lookup.waiters);
-        // A made-up name right below the root tells nobody anything, so that the way to the root is what counts.
-        let mode = match !waiters.is_empty() && waiters.iter().all(is_reach) {
+        // A made-up name right below the root tells nobody anything, so that the way to the root is what counts. One that is
+        // configured is somebody's.
+        let is_made_up = !self.reaching.is_chosen(&asking.question.name);
+        let is_for_reach = !waiters.is_empty() && waiters.iter().all(is_reach);
+        let mode = match is_for_reach && is_made_up {
             true => self.planned_recursion(asking),
             false => self.recursion_of(asking),
         };
@@ -167,7 +170,8 @@ impl Resolver {
         }
     }
 
-    fn planned_recursion(&self, asking: &Asking) -> RecursionMode {
+    /// Returns what the configuration says of it.
+    pub(crate) fn planned_recursion(&self, asking: &Asking) -> RecursionMode {
         let scope = self.scopes.get(&asking.scope);
         scope.map_or(RecursionMode::Never, |scope| scope.plan.recursion)
     }

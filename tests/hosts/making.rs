@@ -75,7 +75,7 @@ impl Host {
         }
         self.making.book = Some(book);
         tell!(self, "links are made: {done:?}");
-        Some(done.is_ok_and(|done| done.passes))
+        Some(done.map_or(true, |done| done.passes))
     }
 
     /// The daemon is gone, and with it what it was about to do.

@@ -59,7 +59,8 @@ impl Own {
             && there.route.hops.len() > 1
         {
             let hops = &mut there.route.hops;
-            return hops.retain(|hop| (hop.index, hop.via) != (lost.index, lost.via));
+            hops.retain(|hop| (hop.index, hop.via) != (lost.index, lost.via));
+            return there.route.settle_ways();
         }
         let is_same = |there: &ObservedRoute| there.route.hops == gone.hops;
         if self.route_by_key.get(&gone.key).is_some_and(is_same) {
@@ -103,6 +104,7 @@ impl Own {
             let before = hops.len();
             hops.retain(|hop| hop.index != index);
             if hops.len() != before {
+                route.route.settle_ways();
                 touched.push(*key);
             }
         }

@@ -419,11 +419,7 @@ impl View<'_> {
         if hops.is_empty() && matches!(planned.kind, RouteKind::Unicast | RouteKind::Local) {
             hops.push(NextHop::only(index, None));
         }
-        if let [NextHop { weight, .. }] = hops.as_mut_slice() {
-            *weight = 1;
-        }
-        hops.sort();
-        OwnRoute {
+        let mut route = OwnRoute {
             key,
             kind: planned.kind,
             on_link: planned.on_link && hops.iter().any(|hop| hop.via.is_some()),
@@ -439,7 +435,9 @@ impl View<'_> {
                 .valid_until
                 .filter(|_| is_ipv6)
                 .map(|until| self.left(until)),
-        }
+        };
+        route.settle_ways();
+        route
     }
 
     fn is_same_route(

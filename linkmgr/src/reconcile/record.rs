@@ -105,12 +105,13 @@ impl Record {
     /// Takes word that it has failed; returns when it is tried again by itself, the first few times.
     pub(super) fn failed(&mut self, fault: KernelFault, now: Instant) -> Option<Instant> {
         self.state = Some(ItemState::Failed(fault));
+        let is_slow = self.is_slow();
         let last = self.last.as_mut()?;
         if let Some(slow) = last.attempts.checked_sub(QUICK_ATTEMPTS) {
             last.not_before = Some(now + pause(slow));
             return None;
         }
-        if self.tries > 0 {
+        if is_slow {
             return None;
         }
         Some(now + pause(last.attempts))
@@ -125,6 +126,11 @@ impl Record {
             last.not_before = Some(at);
         }
         at
+    }
+
+    /// Whether the quick tries are over, and it is tried ever more rarely.
+    pub(super) const fn is_slow(&self) -> bool {
+        self.tries > 0
     }
 
     /// Returns when it is tried again though nothing may be heard of what mends it: ever more rarely.

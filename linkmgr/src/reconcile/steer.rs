@@ -34,12 +34,12 @@ impl LinkManager {
     }
 
     /// Forgets that anything on this link is ours, so that it stays when the plan lets the link go (`linnet release`): first
-    /// this, then the plan without the link.
+    /// this, then the plan without the link. A route that has other links too stays ours: it goes on without this one.
     pub fn release(&mut self, link: LinkId) {
         let own = self.observed.own();
         let is_here = |key: &RouteKey| {
             let route = own.route(key);
-            route.is_some_and(|route| route.route.leaves_by(link.index))
+            route.is_some_and(|route| route.route.leaves_by_alone(link.index))
         };
         let there: Vec<RouteKey> = own.keys().filter(is_here).collect();
         // What is under way is written down, and nobody has seen it.
@@ -48,8 +48,9 @@ impl LinkManager {
         let planned = planned.into_iter().flat_map(|plan| plan.routes.keys());
         let is_its = |key: &&RouteKey| {
             let view = self.view();
-            view.planned_route(key)
-                .is_some_and(|(holder, _)| holder == link)
+            view.planned_route(key).is_some_and(|(holder, route)| {
+                holder == link && route.via.iter().all(|hop| hop.link.is_none())
+            })
         };
         let planned: Vec<RouteKey> = planned.filter(is_its).copied().collect();
         for key in there.into_iter().chain(planned) {

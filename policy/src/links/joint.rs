@@ -35,20 +35,23 @@ pub(super) fn lay(
     for (id, profile) in &config.profiles {
         let routes = profile.network.routes.iter();
         let mut routes = routes.filter(|route| route.names_links()).peekable();
+        if routes.peek().is_none() {
+            continue;
+        }
         let own = drafts.iter().find(|draft| draft.plan.profile == *id);
-        if routes.peek().is_none() || own.is_none() && !profile.network.autoconnect {
+        if own.is_none() && !profile.network.autoconnect {
             continue;
         }
         let own = own.map(|draft| draft.id);
         for route in routes {
             let (ways, without) = ways(route, (profile, own), drafts, whole, facts);
-            lay_one(drafts, route, &ways);
+            lay_one(drafts, route, profile, &ways);
             notes.extend(note(id, route, &ways, &without));
         }
     }
 }
 
-fn lay_one(drafts: &mut [Draft<'_>], route: &Route, ways: &[Way]) {
+fn lay_one(drafts: &mut [Draft<'_>], route: &Route, profile: &Profile, ways: &[Way]) {
     let holder = ways
         .iter()
         .find_map(|way| drafts.iter().position(|draft| draft.id == way.link));
@@ -76,7 +79,7 @@ fn lay_one(drafts: &mut [Draft<'_>], route: &Route, ways: &[Way]) {
     {
         via.clear();
     }
-    draft.add_said_route(route, via);
+    draft.add_said_route(route, &profile.network, via);
 }
 
 /// Returns the ways that a route has, and why it goes without others.

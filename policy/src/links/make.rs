@@ -313,11 +313,11 @@ impl<'a> Draft<'a> {
             link: None,
             weight: hop.weight,
         });
-        self.add_said_route(said, own.collect());
+        self.add_said_route(said, self.network, own.collect());
     }
 
-    /// Adds a route of the profile's, by these ways.
-    pub(super) fn add_said_route(&mut self, said: &Route, via: Vec<HopPlan>) {
+    /// Adds a route of a profile's, this link's or another's, by these ways. What it does not say is said by its profile.
+    pub(super) fn add_said_route(&mut self, said: &Route, of: &NetworkSettings, via: Vec<HopPlan>) {
         let route = RoutePlan {
             supplier: None,
             kind: said.kind,
@@ -329,11 +329,12 @@ impl<'a> Draft<'a> {
             tuning: said.tuning.clone(),
             valid_until: None,
         };
-        let table = said.table.unwrap_or_else(|| self.table());
+        let table = said.table.or(of.table).unwrap_or(MAIN);
         if said.to.length == 0 && said.kind == RouteKind::Unicast && said.from.is_none() {
             self.add_default(said.to, table, said.metric, route);
         } else {
-            let metric = said.metric.unwrap_or_else(|| self.metric());
+            let own = of.metric.map(|own| own.min(MAX_METRIC));
+            let metric = said.metric.or(own).unwrap_or_else(|| self.metric());
             let key = RouteKey {
                 from: said.from,
                 ..key(said.to, table, metric)

@@ -197,10 +197,14 @@ impl fmt::Display for RouteText<'_> {
             if let Some(via) = hop.via {
                 write!(f, " via {via}")?;
             }
-            let other = hop.link.zip(seen.plan);
-            let other = other.and_then(|(id, plan)| plan.links.get(&id));
-            if names_links {
-                write!(f, " dev {}", other.unwrap_or(own).name)?;
+            let planned = |id| seen.plan.and_then(|plan| plan.links.get(&id));
+            match hop.link {
+                Some(id) => match planned(id) {
+                    Some(other) => write!(f, " dev {}", other.name)?,
+                    None => write!(f, " dev #{}", id.index)?,
+                },
+                None if names_links => write!(f, " dev {}", own.name)?,
+                None => {}
             }
             if several {
                 write!(f, " weight {}", hop.weight)?;

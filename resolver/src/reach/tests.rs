@@ -9,6 +9,7 @@ use policy::{LinkId, ScopeId};
 
 use super::http::Reply;
 use super::{Connectivity, Ground, Visit};
+use crate::event::{Failure, TlsFault};
 use crate::tests::signed::{Zone, world_with};
 use crate::tests::world::{HOME, OFFICE, Say, World};
 use crate::wire::rcode;
@@ -208,6 +209,38 @@ fn a_made_up_name_is_asked_for_right_below_the_root_and_never_twice() {
     for name in names {
         let name = name.trim_end_matches('.');
         assert!(name.len() == 14 && !name.contains('.'), "{name}");
+    }
+}
+
+/// A made-up name tells nobody anything; one that somebody has chosen does.
+#[test]
+fn a_chosen_name_goes_no_way_in_the_clear_when_all_upstreams_are_encrypted() {
+    const ROOT: &str = "192.0.2.99";
+    for (recursion, in_the_clear) in [("auto", false), ("always", true)] {
+        let main = format!("[resolver]\ndnssec = \"enforce\"\nrecursion = \"{recursion}\"\n");
+        let home =
+            "match = { name = \"home*\" }\n[dns]\nupstreams = [\"tls://192.0.2.53#dns.example\"]\n";
+        let mut story = Story {
+            world: World::with(&main, &[("home", home)]),
+            zone: Zone::new("signed.test"),
+            said: None,
+        };
+        let resolver = &mut story.world.resolver;
+        resolver.apply_root_servers(&[ROOT.parse().unwrap()]);
+        resolver.apply_connectivity(Connectivity {
+            name: Some(NAME.parse().unwrap()),
+            ..Connectivity::default()
+        });
+        let fails = Say::Fail(Failure::Tls(TlsFault::WrongName));
+        let home = story.world.server(HOME);
+        home.says(&format!("{NAME} A"), fails);
+        let root = story.world.server(ROOT);
+        root.answers(". NS", &[". 300 NS root-server.invalid"]);
+        story.judge(None);
+        story.world.run_for(20_000);
+        let sent = story.world.take_sent();
+        let to_root = sent.iter().any(|sent| sent.starts_with(ROOT));
+        assert_eq!(to_root, in_the_clear, "{recursion}: {sent:?}");
     }
 }
 

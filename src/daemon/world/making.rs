@@ -23,6 +23,17 @@ use crate::making::{Done, Made, Order, Task};
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
+/// Whether a link went that may have stood in the way of what has failed. That has it tried soon, once in each pause.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    #[default]
+    None,
+    /// One went, and nothing was tried since.
+    Made,
+    /// It was tried since; until the pause is over, others that go change nothing.
+    Used,
+}
+
 /// The links that profiles make, as far as the world knows.
 #[derive(Debug, Default)]
 pub(super) struct Making {
@@ -47,8 +58,7 @@ pub(super) struct Making {
     vain: u32,
     /// Whether the order that is under way went out again for that alone.
     is_again: bool,
-    /// Whether a link went that may have stood in its way.
-    has_room: bool,
+    room: Room,
     /// When it was last known what had failed.
     told_at: Instant,
     /// Whether the daemon ends: what is there then stays, or goes, and is not made again.
@@ -100,7 +110,7 @@ impl Making {
     /// Takes whether something has failed that may pass: then it is tried again, ever more rarely.
     fn put_off(&mut self, passes: bool, now: Instant) {
         if !passes || self.stops {
-            (self.again_at, self.vain, self.is_again, self.has_room) = (None, 0, false, false);
+            (self.again_at, self.vain, self.is_again, self.room) = (None, 0, false, Room::None);
             return;
         }
         // What goes out because something else has happened says nothing of how long this lasts.
@@ -108,10 +118,9 @@ impl Making {
             .vain
             .saturating_add(u32::from(std::mem::take(&mut self.is_again)));
         self.told_at = now;
-        let vain = if std::mem::take(&mut self.has_room) {
-            0
-        } else {
-            self.vain
+        let vain = match self.room {
+            Room::Made => 0,
+            Room::None | Room::Used => self.vain,
         };
         let doubled = 1_u32.checked_shl(vain).unwrap_or(u32::MAX);
         self.again_at = Some(now + FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE));
@@ -119,8 +128,12 @@ impl Making {
 
     /// A link went, which may have stood in the way: what has failed is tried soon, as by itself for the first time.
     pub(super) fn link_went(&mut self, now: Instant) {
+        // Where links come and go all the time, that they go says little.
+        if self.room == Room::Used {
+            return;
+        }
         // An order that is under way may have come before.
-        self.has_room = self.again_at.is_none();
+        self.room = Room::Made;
         let soonest = now.max(self.told_at + FIRST_PAUSE);
         self.again_at = self.again_at.map(|at| at.min(soonest));
     }
@@ -177,6 +190,13 @@ impl World {
             return;
         }
         self.making.is_again = is_nothing_else;
+        // An order under way when the link went does not count: what it tells leads to another one.
+        if is_nothing_else {
+            self.making.room = match self.making.room {
+                Room::Made => Room::Used,
+                Room::None | Room::Used => Room::None,
+            };
+        }
         self.making.again_at = None;
         if !is_same {
             self.making.vain = 0;

@@ -1,5 +1,6 @@
 //! Which rules does a profile have? `[[rules]]`, each by itself.
 
+use std::fmt::Display;
 use std::str::FromStr;
 
 use super::routes::family;
@@ -76,8 +77,11 @@ fn rule(span: &Span, said: &Table, findings: &mut Findings<'_>) -> Vec<PolicyRul
             let help = Some("leave out one of the two".to_owned());
             findings.error(said.key(other), message, help);
         }
-        (_, Some(key), _) => {
-            let message = "packets of this kind of rule go nowhere, so that no table decides";
+        (kind, Some(key), _) => {
+            let message = match kind == RouteKind::Throw {
+                true => "after this kind of rule the next one is asked, so that no table decides",
+                false => "packets of this kind of rule go nowhere, so that no table decides",
+            };
             let help = Some(format!("leave out `{key}` or `kind`"));
             findings.error(said.key(key), message, help);
         }
@@ -93,11 +97,11 @@ fn rule(span: &Span, said: &Table, findings: &mut Findings<'_>) -> Vec<PolicyRul
     let suppress = said.integer("suppress-length");
     if suppress.is_some() && table.is_none() && !said.is_faulty("table") {
         let message = "there is no table whose routes could be left out";
-        findings.error(
-            said.key("suppress-length"),
-            message,
-            Some("add table = 254".to_owned()),
-        );
+        let help = match vrf || goto.is_some() || kind != RouteKind::Unicast {
+            true => "leave it out",
+            false => "add table = 254",
+        };
+        findings.error(said.key("suppress-length"), message, Some(help.to_owned()));
     }
     let mark = said.texts("mark").and_then(<[_]>::first);
     let mark = mark.and_then(|text| mark_and_mask(text, findings));
@@ -108,9 +112,9 @@ fn rule(span: &Span, said: &Table, findings: &mut Findings<'_>) -> Vec<PolicyRul
     let (incoming, outgoing) = (link("incoming"), link("outgoing"));
     let protocol = said.texts("protocol").and_then(<[_]>::first);
     let protocol = protocol.and_then(|text| protocol_number(text, findings));
-    let source_ports = range(said, "source-ports", findings);
-    let destination_ports = range(said, "destination-ports", findings);
-    let users = range(said, "users", findings);
+    let source_ports = range(said, "source-ports", u16::MAX, findings);
+    let destination_ports = range(said, "destination-ports", u16::MAX, findings);
+    let users = range(said, "users", u32::MAX, findings);
     let families = families(said, from.as_ref(), to.as_ref(), findings);
     let tos = tos(said, &families, findings);
     let Some(priority) = priority.filter(|_| findings.errors() == errors_before) else {
@@ -161,21 +165,23 @@ fn protocol_number(text: &Text, findings: &mut Findings<'_>) -> Option<u8> {
 }
 
 /// Reads `22` or `1000-1999`.
-fn range<T>(said: &Table, key: &str, findings: &mut Findings<'_>) -> Option<(T, T)>
+fn range<T>(said: &Table, key: &str, greatest: T, findings: &mut Findings<'_>) -> Option<(T, T)>
 where
-    T: FromStr + Copy + PartialOrd + Default,
+    T: FromStr + Copy + PartialOrd + Default + Display,
 {
     let text = said.texts(key).and_then(<[_]>::first)?;
     let words = text.get_ref();
     let (first, last) = words.split_once('-').unwrap_or((words, words));
     let read = first.trim().parse().ok().zip(last.trim().parse().ok());
-    // Port 0 stands for none; the range of users may begin with root.
-    let is_good =
-        |(first, last): &(T, T)| first <= last && (key == "users" || *first > T::default());
+    // Port 0 stands for none; the range of users may begin with root. The last number of all the kernel takes for neither.
+    let is_good = |(first, last): &(T, T)| {
+        first <= last && *last < greatest && (key == "users" || *first > T::default())
+    };
     let read = read.filter(is_good);
     if read.is_none() {
-        let help =
-            Some("write a number, or the first and the last of them, as \"1000-1999\"".to_owned());
+        let help = Some(format!(
+            "write a number below {greatest}, or the first and the last of them, as \"1000-1999\""
+        ));
         findings.error(Some(text.span()), "this is no range of numbers", help);
     }
     read

@@ -497,6 +497,48 @@ fn released_link_keeps_what_it_has() {
 }
 
 #[test]
+fn a_route_by_two_links_stays_ours_when_one_of_them_is_released() {
+    let mut machine = Machine::new();
+    let other = machine.id("vpn0");
+    let by = |ways: &[(&str, Option<LinkId>)]| RoutePlan {
+        via: ways
+            .iter()
+            .map(|(via, link)| HopPlan {
+                via: via.parse().ok(),
+                link: *link,
+                weight: 2,
+            })
+            .collect(),
+        on_link: true,
+        ..through("192.0.2.1")
+    };
+    let mut own = up();
+    own.addresses.insert(prefix("192.0.2.10/24"), lasting());
+    let place = key("10.0.0.0/8", 50);
+    let with = |route: RoutePlan| {
+        let mut own = own.clone();
+        own.routes.insert(place, route);
+        own
+    };
+    let (here, there) = (("192.0.2.1", None), ("198.51.100.1", Some(other)));
+    let both = plan(
+        &machine,
+        &[("home0", with(by(&[here, there]))), ("vpn0", up())],
+    );
+    machine.apply(&both);
+    assert_eq!(machine.kernel.routes()[&place].route.hops.len(), 2);
+    machine.links.release(other);
+    let without = plan(&machine, &[("home0", with(by(&[here])))]);
+    machine.apply(&without);
+    let item = Item::Route(place);
+    assert_eq!(machine.state("home0", &item), ItemState::Ours);
+    assert_eq!(machine.kernel.routes()[&place].route.hops.len(), 1);
+    machine.links.stop(StopLevel::Clean, machine.now);
+    machine.drive();
+    assert!(machine.kernel.routes().is_empty());
+}
+
+#[test]
 fn a_released_link_is_struck_out_at_once_and_can_be_adopted_again() {
     let (mut machine, wanted) = applied();
     // Something goes on failing, so that there is never a time with nothing else to do.

@@ -1,6 +1,7 @@
 //! Rows: a route over several links, and what becomes of it when they come, go and carry.
 
 use super::*;
+use crate::links::RouteKey;
 
 /// Two cables, each with an address of its own.
 fn cables() -> Facts {
@@ -96,6 +97,31 @@ fn a_way_leaves_with_its_link_and_comes_back_with_it() {
             "there is no route to 10.0.0.0/8: the profile's own link is not there, there is no link eth1"
         ]
     );
+}
+
+/// What the route does not say is said by its own profile, on whichever link it is laid.
+#[test]
+fn table_and_metric_are_those_of_its_own_profile_wherever_it_is_laid() {
+    let mut config = profiles("10.0.0.0/8", None);
+    let own = config.profiles.get_mut(&ProfileId("a".into())).unwrap();
+    (own.network.table, own.network.metric) = (Some(100), Some(70));
+    let mut facts = cables();
+    let holders = |facts: &Facts| {
+        let plan = links(&config, facts);
+        let routes = plan.links.iter().flat_map(|(link, plan)| {
+            let key = |key: &RouteKey| (link.index, key.table, key.metric);
+            let is_it = |key: &&RouteKey| key.to == prefix("10.0.0.0/8");
+            plan.routes
+                .keys()
+                .filter(is_it)
+                .map(key)
+                .collect::<Vec<_>>()
+        });
+        routes.collect::<Vec<_>>()
+    };
+    assert_eq!(holders(&facts), [(2, 100, 70)]);
+    facts.links.get_mut(&id(2)).unwrap().up = false;
+    assert_eq!(holders(&facts), [(3, 100, 70)]);
 }
 
 #[test]

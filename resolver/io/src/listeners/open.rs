@@ -77,19 +77,25 @@ async fn open(
     let tcp = tcp.map_err(|error| explain(&error, address, Channel::Tcp))?;
     let io = |error: io::Error| error.to_string();
     let tcp = tcp.map(TcpListener::from_std).transpose().map_err(io)?;
+    let (plain, quic) = match config.transport {
+        Transport::Quic => (None, udp.map(|mut sockets| sockets.swap_remove(0))),
+        Transport::Plain | Transport::Tls | Transport::Https | Transport::H3 => (udp, None),
+    };
+    let plain = plain.map(|sockets| Datagrams::open(sockets, house, door));
+    let plain = plain
+        .transpose()
+        .map_err(|error| format!("no thread for its datagrams can be started: {error}"))?;
     if board.note(place, "open") {
         tracing::info!(%place, "a listener is open");
     }
     let datagrams = async {
-        match (udp, config.transport) {
-            (Some(mut sockets), Transport::Quic) => {
-                quic::serve(sockets.swap_remove(0), house, door).await
-            }
-            (Some(sockets), _) => {
-                Datagrams::open(sockets, house, door)?.serve().await;
+        match (plain, quic) {
+            (Some(datagrams), _) => {
+                datagrams.serve().await;
                 Err(io::ErrorKind::NotConnected.into())
             }
-            (None, _) => std::future::pending().await,
+            (None, Some(socket)) => quic::serve(socket, house, door).await,
+            (None, None) => std::future::pending().await,
         }
     };
     let streams = async {
