@@ -32,6 +32,8 @@ MILLION = 1_000_000
 MIXED_NAMES, MIXED_LINES, CLAIMED = 200_000, 400_000, 10_000
 LAST, LATER = "last-of-all.wild.plain", "later.wild.plain"
 NXDOMAIN = 3
+# How often a round loads for tails of latency, and where server and client share the cores.
+SWAYING = 3
 
 
 def queries(name, lines):
@@ -114,6 +116,10 @@ class Run:
     def load(self, peer, test, p, args, tool="dnsblast"):
         return self.emit(peer, test, self.rig.load(p, args, tool))
 
+    def loads(self, peer, test, p, args):
+        """the same load several times: of what the machine sways more than servers differ"""
+        for _ in range(SWAYING): self.load(peer, test, p, args)
+
     def fill(self, p, path, secs=20):
         self.rig.load(p, ["-d", path, "-1", "-q", "20", "-l", str(secs)], wait=False)
 
@@ -137,7 +143,7 @@ class Run:
         if not p: return
         hot = f"{rig.Z}/q.hot-plain"
         self.fill(p, hot)
-        self.load(peer, "warm-rate", p, ["-d", hot, "-Q", "20000", "-l", self.secs])
+        self.loads(peer, "warm-rate", p, ["-d", hot, "-Q", "20000", "-l", self.secs])
         self.load(peer, "warm-sat", p, ["-d", hot, "-c", "8", "-q", "200", "-l", self.secs])
         if peer != FLOOR:
             self.fill(p, f"{rig.Z}/q.10k-plain")
@@ -175,7 +181,7 @@ class Run:
         if not p: return
         hot = f"{rig.Z}/q.hot-plain"
         self.fill(p, hot)
-        self.load(peer, "two-sat", p, ["-d", hot, "-c", "8", "-q", "200", "-l", self.secs])
+        self.loads(peer, "two-sat", p, ["-d", hot, "-c", "8", "-q", "200", "-l", self.secs])
         self.rig.stop(p)
 
     def over_tls(self, peer):
