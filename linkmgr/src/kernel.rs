@@ -46,6 +46,8 @@ pub enum KernelEvent {
     OwnRoute(OwnRoute),
     /// A route with our number is gone.
     OwnRouteGone(OwnRoute),
+    /// Somebody else's route is there in the place of another: if that was ours, nothing else tells so.
+    PlaceTaken(RouteKey),
     /// A rule with our number is there.
     Rule(PolicyRule),
     /// A rule with our number is gone.

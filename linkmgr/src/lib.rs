@@ -113,6 +113,7 @@ impl LinkManager {
             | KernelEvent::RouteGone(_)
             | KernelEvent::OwnRoute(_)
             | KernelEvent::OwnRouteGone(_)
+            | KernelEvent::PlaceTaken(_)
             | KernelEvent::Rule(_)
             | KernelEvent::RuleGone(_)
             | KernelEvent::RuleFreed(_) => {

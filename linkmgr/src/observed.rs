@@ -98,6 +98,11 @@ impl Observed {
                 touched.items.push(Item::Route(route.key));
                 self.own.remove(&route);
             }
+            KernelEvent::PlaceTaken(key) => {
+                if self.own.displace(&key) {
+                    touched.items.push(Item::Route(key));
+                }
+            }
             KernelEvent::Rule(rule) => {
                 touched.items.push(Item::Rule(rule.clone()));
                 self.own.insert_rule(rule);

@@ -218,14 +218,15 @@ fn kind_of_hardware(hardware: u16) -> &'static str {
 
 fn routes_there(body: &[u8], flags: u16, events: &mut Vec<KernelEvent>) {
     let routes = routes(body);
-    if routes.is_empty() {
-        return;
+    let replaces = i32::from(flags) & libc::NLM_F_REPLACE != 0;
+    match (replaces, routes.is_empty()) {
+        (true, true) => {
+            let place = own_route::place_of_other(body);
+            events.extend(place.map(KernelEvent::PlaceTaken));
+        }
+        (true, false) => events.push(KernelEvent::RoutesReplaced(routes)),
+        (false, _) => events.extend(routes.into_iter().map(KernelEvent::Route)),
     }
-    if i32::from(flags) & libc::NLM_F_REPLACE != 0 {
-        events.push(KernelEvent::RoutesReplaced(routes));
-        return;
-    }
-    events.extend(routes.into_iter().map(KernelEvent::Route));
 }
 
 /// Reads a route: one message for each next hop, none when it is no default route.

@@ -5,6 +5,7 @@
 
 mod answers;
 mod cards;
+mod places;
 mod switches;
 
 use std::collections::BTreeMap;
@@ -179,6 +180,18 @@ impl Performer {
                         .entry(*index)
                         .or_insert_with(|| switches::Promoting::begin(*index));
                     self.append(*id, request, &mut waiting);
+                }
+                KernelRequest::DeleteRoute(route) if places::is_doubtful(route) => {
+                    // What was asked for before may be what it is about.
+                    self.flush(&mut waiting, &mut answers);
+                    match places::is_there(route) {
+                        Ok(true) => self.append(*id, request, &mut waiting),
+                        Ok(false) => drop(answers.insert(*id, fault(libc::ESRCH))),
+                        Err(error) => {
+                            let errno = error.raw_os_error().unwrap_or(libc::EAGAIN);
+                            answers.insert(*id, fault(errno));
+                        }
+                    }
                 }
                 KernelRequest::SetUp { .. }
                 | KernelRequest::SetMtu { .. }

@@ -102,8 +102,11 @@ pub(crate) fn open_listing() -> io::Result<Socket> {
 
 /// Asks for all of one table.
 pub(crate) fn ask(socket: &Socket, table: Table) -> io::Result<()> {
-    let request = request(table);
-    let sent = socket.send(&request, 0)?;
+    send(socket, &request(table))
+}
+
+fn send(socket: &Socket, request: &[u8]) -> io::Result<()> {
+    let sent = socket.send(request, 0)?;
     if sent != request.len() {
         return Err(io::ErrorKind::WriteZero.into());
     }
@@ -158,27 +161,31 @@ fn set_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<()> {
     socket.set_rx_buf_sz(value)
 }
 
-/// Classic BPF over the first message: a route goes through when it has our number, or when its destination is short
-/// enough, its table is the main one and its type is unicast; everything that is no route goes through.
+/// Classic BPF over the first message: a route goes through when it has our number, when it takes another's place, which may be
+/// ours, or when its destination is short enough, its table is the main one and its type is unicast; everything that is no route goes
+/// through.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "an instruction's code is 16 bits wide, its parts are declared wider; the header's length is 16"
 )]
-fn filter() -> [SockFilter; 13] {
+fn filter() -> [SockFilter; 15] {
     const LOAD_HALF: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
     const LOAD_OCTET: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
     const JUMP_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const JUMP_SET: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
     const JUMP_GREATER: u16 = (libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K) as u16;
     const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
     // BPF loads in network order what netlink writes in the machine's.
-    let message = |kind: u16| u32::from(kind.to_be());
+    let half = |number: u16| u32::from(number.to_be());
     let octet = |offset: u8| HEADER_LENGTH as u32 + u32::from(offset);
     [
         SockFilter::new(LOAD_HALF, 0, 0, 4),
-        SockFilter::new(JUMP_EQUAL, 1, 0, message(libc::RTM_NEWROUTE)),
-        SockFilter::new(JUMP_EQUAL, 0, 8, message(libc::RTM_DELROUTE)),
+        SockFilter::new(JUMP_EQUAL, 1, 0, half(libc::RTM_NEWROUTE)),
+        SockFilter::new(JUMP_EQUAL, 0, 10, half(libc::RTM_DELROUTE)),
         SockFilter::new(LOAD_OCTET, 0, 0, octet(5)),
-        SockFilter::new(JUMP_EQUAL, 6, 0, u32::from(OURS)),
+        SockFilter::new(JUMP_EQUAL, 8, 0, u32::from(OURS)),
+        SockFilter::new(LOAD_HALF, 0, 0, 6),
+        SockFilter::new(JUMP_SET, 6, 0, half(libc::NLM_F_REPLACE as u16)),
         SockFilter::new(LOAD_OCTET, 0, 0, octet(1)),
         SockFilter::new(JUMP_GREATER, 5, 0, u32::from(LONGEST_DESTINATION)),
         SockFilter::new(LOAD_OCTET, 0, 0, octet(4)),
@@ -191,10 +198,6 @@ fn filter() -> [SockFilter; 13] {
 }
 
 /// Writes the request for a listing: `struct nlmsghdr`, the family's header, attributes.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "flags are 16 bits wide and declared wider; a request has less than 100 octets"
-)]
 fn request(table: Table) -> Vec<u8> {
     let main = libc::RT_TABLE_MAIN;
     let (kind, mut body) = match table {
@@ -218,13 +221,28 @@ fn request(table: Table) -> Vec<u8> {
         | Table::Rules4
         | Table::Rules6 => {}
     }
+    listing_of(kind, &body)
+}
+
+/// As [`request`], of the IPv4 routes with our number that one table has.
+pub(crate) fn ask_own_routes4(socket: &Socket, table: u32) -> io::Result<()> {
+    let mut body = route_body(libc::AF_INET, 0, OURS);
+    tlv::put_word(&mut body, libc::RTA_TABLE, table);
+    send(socket, &listing_of(libc::RTM_GETROUTE, &body))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "flags are 16 bits wide and declared wider; a request has less than 100 octets"
+)]
+fn listing_of(kind: u16, body: &[u8]) -> Vec<u8> {
     let flags = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
     let mut bytes = Vec::with_capacity(HEADER_LENGTH + body.len());
     bytes.extend(((HEADER_LENGTH + body.len()) as u32).to_ne_bytes());
     bytes.extend(kind.to_ne_bytes());
     bytes.extend(flags.to_ne_bytes());
     bytes.extend([0; 8]);
-    bytes.extend(body);
+    bytes.extend_from_slice(body);
     bytes
 }
 

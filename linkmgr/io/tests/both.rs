@@ -4,6 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail at any line")]
 
+#[path = "both/places.rs"]
+mod places;
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -16,7 +19,8 @@ use linkmgr::fake::{FakeAddress, FakeKernel};
 use linkmgr::kernel::{NextHop, OwnRoute};
 use linkmgr::request::AddressRequest;
 use linkmgr::{
-    Boot, KernelAnswer, KernelEvent, KernelRequest, LinkManager, LinkMessage, StopLevel, Usability,
+    Boot, Item, ItemState, KernelAnswer, KernelEvent, KernelRequest, LinkManager, LinkMessage,
+    StopLevel, Usability,
 };
 use linkmgr_io::{Monitor, Performer, boot};
 use policy::facts::{Preference, Supplier};
@@ -25,7 +29,8 @@ use policy::{LinkId, LinkPlan, LinksPlan};
 
 const INSIDE: &str = "LINNET_TEST_NAMESPACE";
 const NOW: Instant = Instant::from_nanos(1_000_000_000_000);
-const QUIET: Duration = Duration::from_millis(150);
+/// The kernel has told when it answers; only the reading of it takes time.
+const QUIET: Duration = Duration::from_millis(50);
 
 /// A kernel that can be asked, and that tells.
 trait Kernel {
@@ -120,6 +125,7 @@ struct Machine<K> {
     journal: Option<String>,
     boot: Boot,
     sent: Vec<KernelRequest>,
+    now: Instant,
 }
 
 impl<K: Kernel> Machine<K> {
@@ -130,6 +136,7 @@ impl<K: Kernel> Machine<K> {
             journal: None,
             boot,
             sent: Vec::new(),
+            now: NOW,
         };
         machine.restart().await;
         machine
@@ -141,12 +148,19 @@ impl<K: Kernel> Machine<K> {
         self.links.load_journal(self.journal.as_deref(), &self.boot);
         self.kernel.events().await;
         for event in self.kernel.listing().await {
-            self.links.handle_event(event, NOW);
+            self.links.handle_event(event, self.now);
         }
     }
 
     async fn apply(&mut self, plan: LinksPlan) {
-        self.links.apply_plan(Arc::new(plan), NOW);
+        self.links.apply_plan(Arc::new(plan), self.now);
+        self.drive().await;
+    }
+
+    /// Takes it that so much time is over.
+    async fn wait(&mut self, time: Duration) {
+        self.now = self.now + time;
+        self.links.handle_timeout(self.now);
         self.drive().await;
     }
 
@@ -155,20 +169,20 @@ impl<K: Kernel> Machine<K> {
             let mut is_busy = false;
             if let Some(journal) = self.links.poll_journal() {
                 self.journal = Some(journal.text);
-                self.links.handle_journal(journal.version, true, NOW);
+                self.links.handle_journal(journal.version, true, self.now);
                 is_busy = true;
             }
-            while let Some((id, request)) = self.links.poll_request(NOW) {
+            while let Some((id, request)) = self.links.poll_request(self.now) {
                 let answer = self.kernel.ask(&request);
                 if let KernelAnswer::Failed(fault) = &answer {
                     let _shown = writeln!(std::io::stderr(), "{request:?}: {fault}");
                 }
                 self.sent.push(request);
-                self.links.handle_answer(id, answer, NOW);
+                self.links.handle_answer(id, answer, self.now);
                 is_busy = true;
             }
             for event in self.kernel.events().await {
-                self.links.handle_event(event, NOW);
+                self.links.handle_event(event, self.now);
                 is_busy = true;
             }
             if !is_busy {
@@ -268,6 +282,7 @@ impl<K: Kernel> Machine<K> {
                 | KernelEvent::RoutesReplaced(_)
                 | KernelEvent::RouteGone(_)
                 | KernelEvent::OwnRouteGone(_)
+                | KernelEvent::PlaceTaken(_)
                 | KernelEvent::RuleGone(_)
                 | KernelEvent::RuleFreed(_) => None,
             })
@@ -577,12 +592,16 @@ async fn over_two_links<K: Kernel>(machine: &mut Machine<K>) -> Vec<Vec<String>>
 
 #[test]
 fn both_kernels_come_to_the_same_tables() {
-    let test = "both_kernels_come_to_the_same_tables";
+    in_namespace("both_kernels_come_to_the_same_tables", compare);
+}
+
+/// Runs a story in a network namespace, in which the test of this name runs itself again.
+fn in_namespace(test: &str, story: impl AsyncFnOnce()) {
     if std::env::var_os(INSIDE).is_some() {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
-        return runtime.unwrap().block_on(compare());
+        return runtime.unwrap().block_on(story());
     }
     // SAFETY: geteuid has no preconditions.
     let is_root = unsafe { libc::geteuid() } == 0;

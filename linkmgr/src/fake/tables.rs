@@ -208,7 +208,10 @@ impl FakeKernel {
             valid_until: until(route.valid, now),
         };
         self.events.extend(tell_route(&made, now, true));
-        self.route_by_key.insert(route.key, made);
+        let before = self.route_by_key.insert(route.key, made);
+        if before.is_some() && protocol != OURS {
+            self.events.push_back(KernelEvent::PlaceTaken(route.key));
+        }
         Ok(())
     }
 

@@ -25,15 +25,28 @@ pub(crate) const RTAX_CC_ALGO: u16 = 16;
 /// `RTNH_F_ONLINK`.
 pub(crate) const ON_LINK: u8 = 4;
 const NEXT_HOP_HEADER_LENGTH: usize = 8;
+/// Where `rtm_protocol` is.
+const PROTOCOL: usize = 5;
 
 /// Reads a route; `None` for one with another number than ours.
 pub(super) fn parse(body: &[u8]) -> Option<OwnRoute> {
+    (*body.get(PROTOCOL)? == OURS).then(|| any(body)).flatten()
+}
+
+/// Returns the place of a route with another number than ours.
+pub(super) fn place_of_other(body: &[u8]) -> Option<RouteKey> {
+    let route = (*body.get(PROTOCOL)? != OURS).then(|| any(body));
+    route.flatten().map(|route| route.key)
+}
+
+/// Reads a route, whoever made it. One for a type of service is at a place of its own, where none of ours ever is.
+fn any(body: &[u8]) -> Option<OwnRoute> {
     let (header, attributes) = body.split_at_checked(ROUTE_HEADER_LENGTH)?;
-    let [family, length, from_length, _, table, protocol, _, kind, ..] = *header else {
+    let [family, length, from_length, service, table, _, _, kind, ..] = *header else {
         return None;
     };
     let flags = word(header, 8)?;
-    if protocol != OURS || flags & libc::RTM_F_CLONED != 0 {
+    if service != 0 || flags & libc::RTM_F_CLONED != 0 {
         return None;
     }
     let kind = route_kind(kind)?;

@@ -1,0 +1,277 @@
+//! What becomes of others' routes that stand at the places of ours, before them, behind them, or instead of them? Each of
+//! these is left by the real kernel, whatever ours is asked to do.
+
+use super::*;
+
+/// The number that `ip` gives when nobody says another.
+const BOOT: &str = "boot";
+
+/// Longer than the kernel's word may take.
+const LONG: Duration = Duration::from_secs(15);
+
+/// A link with a way into each family, and what is asked of it.
+struct Place {
+    machine: Machine<Real>,
+    id: LinkId,
+}
+
+impl Place {
+    async fn start() -> Self {
+        for line in [
+            "link set lo up",
+            "link add home0 type veth peer name peer0",
+            "link set peer0 up",
+            "link set home0 addrgenmode none up",
+            "address add 192.0.2.10/24 dev home0",
+            "address add 2001:db8::10/64 dev home0 nodad",
+        ] {
+            ip(line);
+        }
+        let real = Real {
+            monitor: Monitor::open().unwrap(),
+            performer: Performer::open().unwrap(),
+        };
+        let machine = Machine::start(real, boot().unwrap()).await;
+        let id = machine.id("home0");
+        Self { machine, id }
+    }
+
+    async fn want(&mut self, routes: &[(RouteKey, RoutePlan)]) {
+        let plan = LinkPlan {
+            addresses: BTreeMap::new(),
+            routes: routes.iter().cloned().collect(),
+            switches: BTreeMap::new(),
+            mtu: None,
+            ..full()
+        };
+        let plan = LinksPlan {
+            links: [(self.id, plan)].into(),
+            ..LinksPlan::default()
+        };
+        self.machine.apply(plan).await;
+    }
+
+    /// Asks for a deletion, whatever is there.
+    fn delete(&mut self, key: RouteKey, kind: RouteKind, via: Option<&str>) -> KernelAnswer {
+        let via = via.map(|via| via.parse().unwrap());
+        self.machine
+            .kernel
+            .ask(&KernelRequest::DeleteRoute(OwnRoute {
+                key,
+                kind,
+                hops: match kind {
+                    RouteKind::Unicast => vec![NextHop::only(self.id.index, via)],
+                    _ => Vec::new(),
+                },
+                on_link: false,
+                source: None,
+                mtu: None,
+                preference: Preference::Medium,
+                tuning: RouteTuning::default(),
+                valid: None,
+            }))
+    }
+}
+
+fn one(via: &str) -> RoutePlan {
+    RoutePlan {
+        via: vec![HopPlan::through(via.parse().unwrap())],
+        ..through(&[])
+    }
+}
+
+/// A destination of a family, neighbours that lead there, and the least metric that its routes have.
+struct Row {
+    to: &'static str,
+    ours: &'static str,
+    later: &'static str,
+    theirs: &'static str,
+    least: u32,
+}
+
+const ROWS: [Row; 2] = [
+    Row {
+        to: "10.77.0.0/16",
+        ours: "192.0.2.1",
+        later: "192.0.2.2",
+        theirs: "192.0.2.3",
+        least: 0,
+    },
+    Row {
+        to: "2001:db8:77::/48",
+        ours: "2001:db8::1",
+        later: "2001:db8::2",
+        theirs: "2001:db8::3",
+        least: 1024,
+    },
+];
+
+fn routes(row: &Row, table: u32) -> String {
+    let family = if row.to.contains(':') { "-6" } else { "-4" };
+    let mut shown = shown(&format!("{family} -d route show table all {}", row.to));
+    shown.retain(|letter| letter != '\t');
+    let is_here = |line: &&str| line.contains(&format!("table {table} "));
+    shown
+        .lines()
+        .filter(is_here)
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+/// Takes away what is left; of a family that has no such table `ip` complains.
+fn clear() {
+    for table in ["1001", "1002"] {
+        for family in ["-4", "-6"] {
+            let flush = [family, "route", "flush", "table", table];
+            let mut flush = Command::new("ip").args(flush).stderr(Stdio::null()).spawn();
+            let _had_any = flush.as_mut().unwrap().wait().unwrap();
+        }
+    }
+}
+
+/// Somebody puts a route in the place of ours, of which the kernel tells as of one that is there. What is planned changes, and
+/// ends: theirs stays, and it is told that the place is taken.
+async fn replaced(place: &mut Place) {
+    for row in &ROWS {
+        for table in [1001, 1002] {
+            for metric in [row.least, 50] {
+                let key = key(table, row.to, metric);
+                place.want(&[(key, one(row.ours))]).await;
+                ip(&format!(
+                    "route replace {} table {table} metric {metric} via {} dev home0 proto {BOOT}",
+                    row.to, row.theirs
+                ));
+                let theirs = routes(row, table);
+                assert_eq!(theirs.lines().count(), 1, "{theirs}");
+                assert!(theirs.contains(row.theirs), "{theirs}");
+                place.machine.drive().await;
+                place.machine.wait(LONG).await;
+                let state = |place: &Place| {
+                    let items = place.machine.links.items(Some(place.id));
+                    let mut routes = items
+                        .into_iter()
+                        .filter(|(item, _)| *item == Item::Route(key));
+                    routes.next().map(|(_, state)| state)
+                };
+                assert_eq!(state(place), Some(ItemState::Foreign), "{theirs}");
+                place.want(&[(key, one(row.later))]).await;
+                assert_eq!(routes(row, table), theirs);
+                assert_eq!(state(place), Some(ItemState::Foreign), "{theirs}");
+                place.want(&[]).await;
+                assert_eq!(routes(row, table), theirs);
+                clear();
+            }
+        }
+    }
+}
+
+/// Others have routes to the same destination by the same neighbour: with another metric, in another table, of another
+/// type, for a type of service or some sources only. Ours goes, whoever came first, and when it is gone nothing goes for it.
+async fn beside(place: &mut Place) {
+    for row in &ROWS {
+        let is_ipv4 = row.least == 0;
+        let to = row.to;
+        let by = format!("via {} dev home0", row.ours);
+        let theirs = [
+            format!("{to} table 1001 metric 2000 {by} proto {BOOT}"),
+            format!("{to} table 1002 {by} proto {BOOT}"),
+            format!("{to} table 1002 metric 2000 {by} proto 112"),
+            // Who has our number by mistake is not us.
+            format!("{to} table 1001 metric 2001 {by} proto 112"),
+            match is_ipv4 {
+                true => format!("{to} table 1001 tos 0x10 {by} proto 112"),
+                false => format!("{to} table 1001 from 2001:db8:9::/64 {by} proto 112"),
+            },
+            match is_ipv4 {
+                true => format!("blackhole {to} table 1001 metric 2002 proto 112"),
+                false => format!("unreachable {to} table 1001 metric 2002 proto 112"),
+            },
+        ];
+        let key = key(1001, to, row.least);
+        let is_ours = |line: &&str| {
+            line.contains(row.ours)
+                && line.contains("proto 112")
+                && !line.contains("metric 200")
+                && !line.contains("tos")
+                && !line.contains("from")
+        };
+        for are_first in [true, false] {
+            if !are_first {
+                place.want(&[(key, one(row.ours))]).await;
+            }
+            for theirs in &theirs {
+                ip(&format!("route add {theirs}"));
+            }
+            place.want(&[(key, one(row.ours))]).await;
+            let all = routes(row, 1001) + &routes(row, 1002);
+            let ours: Vec<&str> = all.lines().filter(is_ours).collect();
+            assert_eq!(ours.len(), 1, "{all}");
+            let left: Vec<&str> = all.lines().filter(|line| !is_ours(line)).collect();
+            assert_eq!(left.len(), theirs.len(), "{all}");
+            place.want(&[]).await;
+            let now = routes(row, 1001) + &routes(row, 1002);
+            assert_eq!(now.lines().collect::<Vec<_>>(), left, "{all}");
+
+            for (kind, via) in [
+                (RouteKind::Unicast, Some(row.ours)),
+                (RouteKind::Unicast, None),
+                (RouteKind::Blackhole, None),
+                (RouteKind::Unreachable, None),
+            ] {
+                let answer = place.delete(key, kind, via);
+                let now = routes(row, 1001) + &routes(row, 1002);
+                assert_eq!(
+                    now.lines().collect::<Vec<_>>(),
+                    left,
+                    "{kind:?} {via:?} {answer:?}"
+                );
+                assert!(
+                    matches!(&answer, KernelAnswer::Failed(fault) if fault.errno == libc::ESRCH),
+                    "{answer:?}"
+                );
+            }
+            clear();
+            place.machine.wait(LONG).await;
+        }
+    }
+}
+
+/// At the very place of ours others stand before or behind it: theirs stay.
+async fn at_one_place(place: &mut Place) {
+    for row in &ROWS {
+        let is_ipv4 = row.least == 0;
+        for metric in [row.least, 50] {
+            let key = key(1001, row.to, metric);
+            for verb in ["append", "prepend"] {
+                let at = format!("{} table 1001 metric {metric}", row.to);
+                let by = match is_ipv4 {
+                    true => format!("via {} dev home0", row.ours),
+                    // Of those with a neighbour the kernel would make one with several ways.
+                    false => "dev home0".to_owned(),
+                };
+                place.want(&[(key, one(row.ours))]).await;
+                ip(&format!("route {verb} {at} {by} proto {BOOT}"));
+                ip(&format!("route {verb} blackhole {at} proto 4"));
+                place.want(&[]).await;
+                let left = routes(row, 1001);
+                assert_eq!(left.lines().count(), 2, "{left}");
+                assert!(!left.contains("proto 112"), "{left}");
+                clear();
+                place.machine.wait(LONG).await;
+            }
+        }
+    }
+}
+
+#[test]
+fn what_others_put_at_the_places_of_ours_stays() {
+    in_namespace(
+        "places::what_others_put_at_the_places_of_ours_stays",
+        async || {
+            let mut place = Place::start().await;
+            beside(&mut place).await;
+            at_one_place(&mut place).await;
+            replaced(&mut place).await;
+        },
+    );
+}
