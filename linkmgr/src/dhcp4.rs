@@ -42,6 +42,8 @@ use policy::facts::{NetworkId, Supply};
 #[cfg(test)]
 pub(crate) use wire::tests as server;
 
+pub(crate) use wire::update_flags;
+
 pub use client::Client;
 pub use remembered::{Age, Candidate, Clocks, Leases, Remembered, Witness};
 

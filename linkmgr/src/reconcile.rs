@@ -47,8 +47,6 @@ const NO_WAY: [i32; 2] = [101, 113];
 const EBUSY: i32 = 16;
 /// `ENOENT`, `ESRCH`, `ENODEV`, `EADDRNOTAVAIL`: what is to go is not there.
 const NOT_THERE: [i32; 4] = [2, 3, 19, 99];
-/// `EINTR`, `EAGAIN`, `ENOMEM`, `EBUSY`, `ENOBUFS`.
-const PASSING: [i32; 5] = [4, 11, 12, 16, 105];
 
 /// What the writing half knows.
 #[derive(Debug, Default)]
@@ -331,9 +329,7 @@ impl LinkManager {
     }
 
     fn settle_item(&mut self, item: Item) {
-        let view = self.view();
-        let index = view.index_of(&item);
-        let decision = view.decide(&item);
+        let decision = self.view().decide(&item);
         self.writer.dequeue(&item);
         self.writer.forget_delay(&item);
         if let (
@@ -360,7 +356,8 @@ impl LinkManager {
                 self.writer.record(&item).state = Some(state);
             }
             Decision::Wait(state) => {
-                self.writer.mended_by(&item, index);
+                let links = self.view().indexes_of(&item);
+                self.writer.mended_by(&item, links);
                 self.writer.record(&item).state = Some(state);
             }
             Decision::Ask(ask) => {
@@ -449,8 +446,8 @@ impl LinkManager {
             self.writer.mark_anew(item);
             return;
         }
-        let index = self.view().index_of(&item);
-        self.writer.mended_by(&item, index);
+        let links = self.view().indexes_of(&item);
+        self.writer.mended_by(&item, links);
         if let Item::Setting(index, Setting::Switch(_)) = item {
             self.writer.settled_switch(index);
         }
@@ -474,7 +471,7 @@ impl LinkManager {
                 let at = self.writer.record(&item).slowly(now);
                 self.writer.delay_long(&item, at);
             }
-        } else if PASSING.contains(&errno) {
+        } else if fault.passes() {
             let at = record.put_off(fault, now);
             self.writer.delay(&item, at);
         } else if let Some(at) = record.failed(fault, now) {

@@ -153,6 +153,22 @@ pub struct KernelFault {
     pub text: Option<Arc<str>>,
 }
 
+/// `EINTR`, `EAGAIN`, `ENOMEM`, `EBUSY`, `ENOBUFS`.
+const PASSING: [i32; 5] = [4, 11, 12, 16, 105];
+
+/// Whether the kernel is only too busy for what it refuses for this `errno`: the same request may go well a moment later, though nothing
+/// is told of it.
+pub fn passes(errno: i32) -> bool {
+    PASSING.contains(&errno)
+}
+
+impl KernelFault {
+    /// Whether the same request may go well a moment later, though nothing is told of it.
+    pub fn passes(&self) -> bool {
+        passes(self.errno)
+    }
+}
+
 impl fmt::Display for KernelFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.text {

@@ -5,6 +5,7 @@
 
 mod carrier;
 mod delegate;
+mod gotos;
 mod joint;
 mod kind;
 mod make;

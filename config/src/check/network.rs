@@ -183,19 +183,16 @@ fn dhcp(top: &Table, network: &mut NetworkSettings, findings: &mut Findings<'_>)
         dhcp6.user_class.clone_from(&dhcp4.user_class);
         dhcp6.dns_update = dhcp4.dns_update;
         (dhcp4.own, dhcp6.own) = own::own(said, findings);
-        let protocols = [(v4, "dhcp4", &dhcp4.own), (v6, "dhcp6", &dhcp6.own)];
-        for (is_on, protocol, own) in protocols {
-            let end = protocol.strip_prefix("dhcp4").unwrap_or("6");
-            let said_of = [
-                ("send", own.send.is_empty()),
-                ("request", own.request.is_empty()),
-            ];
-            for (key, _) in said_of.iter().filter(|(_, is_empty)| !is_empty && !is_on) {
-                let key = format!("{key}{end}");
-                let message = format!("`{key}` is for DHCP servers that are not asked");
-                let help = Some(format!("add {protocol} = true at the top of the file"));
-                findings.warn(said.key(&key), message, help);
-            }
+        let unsaid = [
+            ("send", "dhcp4", v4 || dhcp4.own.send.is_empty()),
+            ("request", "dhcp4", v4 || dhcp4.own.request.is_empty()),
+            ("send6", "dhcp6", v6 || dhcp6.own.send.is_empty()),
+            ("request6", "dhcp6", v6 || dhcp6.own.request.is_empty()),
+        ];
+        for (key, protocol, _) in unsaid.iter().filter(|(.., is_well)| !is_well) {
+            let message = format!("`{key}` is for DHCP servers that are not asked");
+            let help = Some(format!("add {protocol} = true at the top of the file"));
+            findings.warn(said.key(key), message, help);
         }
         super::lay(said.word("when"), &mut dhcp6.when);
         super::lay(said.boolean("stateful"), &mut dhcp6.addresses);

@@ -24,14 +24,3 @@ pub enum DnsUpdate {
     /// Nobody.
     Nobody,
 }
-
-impl DnsUpdate {
-    /// Returns the flags that say so: the lowest bits of options 81 and 39.
-    pub const fn flags(self, n: u8) -> u8 {
-        match self {
-            Self::Server => 1,
-            Self::Client => 0,
-            Self::Nobody => n,
-        }
-    }
-}

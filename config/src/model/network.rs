@@ -482,6 +482,19 @@ pub struct PolicyRule {
     pub goto: Option<u32>,
 }
 
+impl PolicyRule {
+    /// Whether the kernel has a rule of its own at this place, of the family that this one is of: that of the local table, the main one, and
+    /// the default one.
+    pub const fn is_kernels_place(&self, priority: u32) -> bool {
+        matches!(priority, 0 | 32766) || priority == 32767 && !self.is_ipv6
+    }
+
+    /// Whether `by` goes on with this one: its `goto` names this place, and both are of one family.
+    pub fn is_target_of(&self, by: &Self) -> bool {
+        by.is_ipv6 == self.is_ipv6 && by.goto == Some(self.priority)
+    }
+}
+
 /// What happens when the carrier goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CarrierPolicy {

@@ -367,6 +367,16 @@ fn by_number(number: u8, octets: Vec<u8>) -> DhcpOption {
     DhcpOption::Unknown(UnknownOption::new(number.into(), octets))
 }
 
+/// Returns the flags that say who writes a name into DNS: the lowest bits of options 81 and 39, which have different ones (`n`) for that
+/// nobody does (RFC 4702 §2.1, RFC 4704 §4.1).
+pub(crate) const fn update_flags(update: DnsUpdate, n: u8) -> u8 {
+    match update {
+        DnsUpdate::Server => 1,
+        DnsUpdate::Client => 0,
+        DnsUpdate::Nobody => n,
+    }
+}
+
 /// Option 81 (RFC 4702) for a name with a domain, which the server puts into DNS, or where somebody says who does; otherwise
 /// option 12 for a single label. Never both: a server that has both ignores the latter (RFC 4702 §3.1).
 fn name_option(name: &str, update: DnsUpdate) -> Option<DhcpOption> {
@@ -380,7 +390,7 @@ fn name_option(name: &str, update: DnsUpdate) -> Option<DhcpOption> {
     if domain.label_count() == 1 && update == DnsUpdate::Server {
         return Some(DhcpOption::Hostname(name.trim_end_matches('.').to_owned()));
     }
-    let mut data = vec![E | update.flags(N), 0, 0];
+    let mut data = vec![E | update_flags(update, N), 0, 0];
     let wire = domain.as_wire();
     // RFC 4702 §2.3.1: a name without its domain is not ended by a root label.
     let end = wire.len() - usize::from(domain.label_count() == 1);

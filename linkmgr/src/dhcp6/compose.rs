@@ -6,6 +6,7 @@ use config::time::Instant;
 use super::Setup;
 use super::exchange::Exchange;
 use super::wire::{MessageType, Sort, Writer, option};
+use crate::dhcp4::update_flags;
 
 /// What is asked for in every message that may bring it.
 const REQUESTED: [u16; 7] = [
@@ -130,7 +131,7 @@ pub(super) fn rapid_commit(setup: &Setup) -> bool {
 
 /// RFC 4704 §4.2: a name without its domain is not ended by a root label.
 fn fqdn(name: &str, update: DnsUpdate) -> Option<Vec<u8>> {
-    let mut octets = vec![update.flags(FQDN_N)];
+    let mut octets = vec![update_flags(update, FQDN_N)];
     let labels: Vec<&str> = name.trim_end_matches('.').split('.').collect();
     for label in &labels {
         let length = u8::try_from(label.len()).ok();

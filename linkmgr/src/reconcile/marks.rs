@@ -103,8 +103,9 @@ impl LinkManager {
             }
             if let Item::Route(_) | Item::Rule(_) = item {
                 // One route may lead to the gateway of another.
-                let index = self.view().index_of(&item);
-                self.mend(index);
+                for index in self.view().indexes_of(&item) {
+                    self.mend(index);
+                }
             }
             self.writer.dirty.insert(item);
         }
@@ -301,16 +302,29 @@ pub(super) fn items_of(index: u32, plan: &LinkPlan) -> Vec<Item> {
 }
 
 impl View<'_> {
-    /// Returns the index of the link whose changes may mend an item; 0 for none.
-    pub(super) fn index_of(&self, item: &Item) -> u32 {
+    /// Returns the indexes of the links whose changes may mend an item: all that a route leaves by. 0 for none.
+    pub(super) fn indexes_of(&self, item: &Item) -> Vec<u32> {
         match item {
-            Item::Setting(index, _) | Item::Address(index, _) => *index,
+            Item::Setting(index, _) | Item::Address(index, _) => vec![*index],
             Item::Route(key) => {
-                let planned = self.planned_route(key).map(|(id, _)| id.index);
-                let there = || self.observed.own().route(key)?.route.index();
-                planned.or_else(there).unwrap_or(0)
+                let mut indexes = match self.planned_route(key) {
+                    Some((id, route)) => {
+                        let others = route.via.iter().filter_map(|hop| hop.link);
+                        let others = others.map(|link| link.index);
+                        others.chain([id.index]).collect()
+                    }
+                    None => {
+                        let there = self.observed.own().route(key).into_iter();
+                        let hops = there.flat_map(|there| &there.route.hops);
+                        hops.map(|hop| hop.index).collect::<Vec<_>>()
+                    }
+                };
+                if indexes.is_empty() {
+                    indexes.push(0);
+                }
+                indexes
             }
-            Item::Rule(_) => 0,
+            Item::Rule(_) => vec![0],
         }
     }
 }

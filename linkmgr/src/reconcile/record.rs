@@ -27,8 +27,8 @@ const PEACE: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Record {
     pub(super) state: Option<ItemState>,
-    /// The link whose changes may mend it, by index; 0 for none.
-    pub(super) mended_by: Option<u32>,
+    /// The links whose changes may mend it, by index; 0 for none.
+    pub(super) mended_by: Vec<u32>,
     /// The address that may mend it, whatever link gets it.
     pub(super) awaits: Option<IpAddr>,
     /// When it is to be compared again.

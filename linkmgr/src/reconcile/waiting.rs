@@ -8,18 +8,20 @@ use super::Writer;
 use crate::status::Item;
 
 impl Writer {
-    /// Remembers that a change of this link may mend an item.
-    pub(super) fn mended_by(&mut self, item: &Item, index: u32) {
+    /// Remembers that a change of one of these links may mend an item.
+    pub(super) fn mended_by(&mut self, item: &Item, links: Vec<u32>) {
         self.not_mended(item);
-        self.record(item).mended_by = Some(index);
-        self.unsatisfied.insert((index, item.clone()));
+        for index in &links {
+            self.unsatisfied.insert((*index, item.clone()));
+        }
+        self.record(item).mended_by = links;
     }
 
     pub(super) fn not_mended(&mut self, item: &Item) {
-        if let Some(record) = self.record_by_item.get_mut(item)
-            && let Some(index) = record.mended_by.take()
-        {
-            self.unsatisfied.remove(&(index, item.clone()));
+        if let Some(record) = self.record_by_item.get_mut(item) {
+            for index in std::mem::take(&mut record.mended_by) {
+                self.unsatisfied.remove(&(index, item.clone()));
+            }
         }
         if let Some(record) = self.record_by_item.get_mut(item)
             && let Some(source) = record.awaits.take()

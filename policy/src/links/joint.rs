@@ -3,17 +3,20 @@
 //! A way leaves with its link, as the kernel's own dead hops do, and the others have its share; it comes back the same way. So
 //! the route does not hang on the link of the profile that it is written in either. While no link carries, the ways are there
 //! that the profile's `carrier` holds, as with a route by one link. The plan has the route on the first link that it leaves by.
+//!
+//! A profile whose links all have another one, as that comes first, is for no link, and lays nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use config::Config;
-use config::model::{Hop, Profile, ProfileId, Route};
+use config::model::{Hop, Manage, Profile, ProfileId, Route};
 
 use super::make::Draft;
 use super::{HopPlan, LinksPlan, carrier};
 use crate::facts::{Facts, LinkFacts, LinkId, Owner, Told};
 use crate::plan::Note;
-use crate::profile;
+use crate::profile::{self, Profiles};
 
 /// A way of a route whose link is there.
 #[derive(Clone, Copy)]
@@ -29,26 +32,72 @@ pub(super) fn lay(
     drafts: &mut [Draft<'_>],
     whole: &mut LinksPlan,
     config: &Config,
-    facts: &Facts,
+    (facts, profiles_by_link): (&Facts, &BTreeMap<LinkId, ProfileId>),
     notes: &mut Vec<Note>,
 ) {
+    if config.links.manage != Manage::Matched {
+        return;
+    }
     for (id, profile) in &config.profiles {
         let routes = profile.network.routes.iter();
         let mut routes = routes.filter(|route| route.names_links()).peekable();
         if routes.peek().is_none() {
             continue;
         }
-        let own = drafts.iter().find(|draft| draft.plan.profile == *id);
-        if own.is_none() && !profile.network.autoconnect {
+        let set_up = drafts.iter().find(|draft| draft.plan.profile == *id);
+        if set_up.is_none() && !profile.network.autoconnect {
             continue;
         }
-        let own = own.map(|draft| draft.id);
+        let mut governed = profiles_by_link
+            .iter()
+            .filter(|(_, governs)| *governs == id);
+        let own = set_up.map(|draft| draft.id);
+        let own = own.or_else(|| governed.next().map(|(link, _)| *link));
+        if own.is_none()
+            && let Some(text) = passed_over(profile, config, facts)
+        {
+            let owner = Owner::Profile(id.clone());
+            notes.push(Note { owner, text });
+            continue;
+        }
         for route in routes {
             let (ways, without) = ways(route, (profile, own), drafts, whole, facts);
             lay_one(drafts, route, profile, &ways);
             notes.extend(note(id, route, &ways, &without));
         }
     }
+}
+
+/// Says which profile comes before one that governs no link, if no link could have it: none of those that are there, and none of those
+/// that it names.
+fn passed_over(profile: &Profile, config: &Config, facts: &Facts) -> Option<String> {
+    let matches = profile.matches.as_ref()?;
+    let profiles = Profiles::of(config);
+    let mut first = None;
+    for link in facts.links.values().filter(|link| !link.loopback) {
+        let found = profiles.matching(link);
+        if found.contains(&&profile.id) {
+            first = first.or_else(|| Some((Arc::clone(&link.name), found.first().copied()?)));
+        }
+    }
+    for name in profile::literal_names(matches).into_iter().flatten() {
+        let mut links = facts.links.values();
+        if links.any(|link| profile::names(link).contains(&name)) {
+            continue;
+        }
+        // What its link is like is not known before it is there.
+        let link = LinkFacts {
+            name: name.into(),
+            ..LinkFacts::default()
+        };
+        let found = profiles.matching(&link);
+        let before = found.into_iter().find(|other| **other < profile.id)?;
+        first.get_or_insert((link.name, before));
+    }
+    let (link, before) = first?;
+    Some(format!(
+        "its routes over several links are not laid, as it is for no link: {link} has the profile {before}, which comes first"
+    ))
 }
 
 fn lay_one(drafts: &mut [Draft<'_>], route: &Route, profile: &Profile, ways: &[Way]) {

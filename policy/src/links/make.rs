@@ -26,7 +26,7 @@ use super::ports;
 use super::uplink::{self, Default};
 use super::{
     AddressPlan, Clients, HopPlan, LinkPlan, LinksPlan, RouteKey, RoutePlan, Switch, delegate,
-    joint, overlap, supplied, usual_metric,
+    gotos, joint, overlap, supplied, usual_metric,
 };
 use crate::facts::{
     Facts, Family, Forwarding6, LinkFacts, LinkId, Owner, Preference, Supplier, Told,
@@ -144,12 +144,19 @@ pub(crate) fn plan(
         whole.rules.extend(std::mem::take(&mut draft.rules));
         drafts.push(draft);
     }
-    joint::lay(&mut drafts, &mut whole, config, facts, notes);
+    joint::lay(
+        &mut drafts,
+        &mut whole,
+        config,
+        (facts, profiles_by_link),
+        notes,
+    );
     delegate::hand_on(&mut drafts, facts, notes);
     overlap::spread(&mut drafts, facts);
     whole.uplinks = uplink::choose(&mut drafts, config, facts, profiles_by_link);
     let ways_back = ways_back(&whole, &tunnels, facts);
     whole.rules.extend(ways_back);
+    notes.extend(gotos::notes(config, &whole, &drafts));
     for draft in drafts {
         whole.links.insert(draft.id, draft.plan);
     }

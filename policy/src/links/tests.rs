@@ -21,6 +21,7 @@ use crate::{Facts, LinkFacts, LinkId, LinksPlan, plan};
 mod changes;
 mod delegated;
 mod dns;
+mod gotos;
 mod joint;
 mod model;
 mod ports;

@@ -214,7 +214,7 @@ pub(super) fn choose(
 ) -> Uplinks {
     let mut choose = |family| {
         let shared = shared(drafts, family);
-        let mut candidates = candidates(drafts, config, facts, profiles_by_link, family);
+        let mut candidates = candidates(drafts, config, facts, (profiles_by_link, &shared), family);
         candidates.sort_by_key(UplinkCandidate::place);
         rank(&mut candidates, drafts, family);
         share(&mut candidates, &shared, family, facts);
@@ -255,7 +255,7 @@ fn candidates(
     drafts: &[Draft<'_>],
     config: &Config,
     facts: &Facts,
-    profiles_by_link: &BTreeMap<LinkId, ProfileId>,
+    (profiles_by_link, shared): (&BTreeMap<LinkId, ProfileId>, &BTreeMap<LinkId, LinkId>),
     family: Family,
 ) -> Vec<UplinkCandidate> {
     let (current, observed): (_, fn(&LinkFacts) -> Option<u32>) = match family {
@@ -304,9 +304,8 @@ fn candidates(
         }
     }
     // What is seen of a route of ours on its other links is no route of others.
-    let shared: BTreeSet<LinkId> = shared(drafts, family).into_keys().collect();
     for (id, link) in facts.links.iter().filter(|(_, link)| !link.loopback) {
-        let Some(metric) = observed(link).filter(|_| !shared.contains(id)) else {
+        let Some(metric) = observed(link).filter(|_| !shared.contains_key(id)) else {
             continue;
         };
         if found.iter().all(|found| found.link != *id) {

@@ -2,11 +2,11 @@
 //!
 //! Warnings: whether both profiles ever find their links is known when the links are there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::diagnostic::Findings;
-use crate::model::{Prefix, Profile, ProfileId, RouteKind};
+use crate::model::{PolicyRule, Prefix, Profile, ProfileId, RouteKind};
 use crate::raw::{Span, Table};
 
 /// Where a profile says what it wants of its links.
@@ -21,6 +21,15 @@ pub(crate) struct Said {
     routes_at: Vec<Span>,
     /// `from` of `[delegated]`.
     from_at: Option<Span>,
+    /// `goto` of those of `[[rules]]` that have it.
+    gotos: Vec<Goto>,
+}
+
+/// A rule that goes on with another one.
+struct Goto {
+    priority: u32,
+    to: u32,
+    at: Option<Span>,
 }
 
 impl Said {
@@ -29,18 +38,29 @@ impl Said {
         let network = &profile.network;
         let is_alone = network.addresses.is_empty()
             && network.routes.is_empty()
+            && network.rules.is_empty()
             && network.delegated.is_none();
         if is_alone {
             return None;
         }
         let routes = top.tables("routes").unwrap_or_default();
         let delegated = top.table("delegated");
+        let rules = top.tables("rules").unwrap_or_default();
+        let number = |said: &Table, key| u32::try_from(said.integer(key)?).ok();
+        let gotos = rules.iter().filter_map(|(_, said)| {
+            Some(Goto {
+                priority: number(said, "priority")?,
+                to: number(said, "goto")?,
+                at: said.key("goto"),
+            })
+        });
         Some(Self {
             profile: profile.id.clone(),
             file,
             addresses_at: top.key("addresses"),
             routes_at: routes.iter().map(|(span, _)| span.clone()).collect(),
             from_at: delegated.and_then(|said| said.key("from")),
+            gotos: gotos.collect(),
         })
     }
 }
@@ -54,6 +74,7 @@ pub(crate) fn check(
     networks(said, profiles, files);
     defaults(said, profiles, files);
     delegated(said, profiles, files);
+    gotos(said, profiles, files);
 }
 
 fn warn(files: &mut [Findings<'_>], file: usize, at: Option<Span>, message: String, help: &str) {
@@ -167,5 +188,51 @@ fn delegated(said: &[Said], profiles: &BTreeMap<ProfileId, Profile>, files: &mut
         };
         let help = "name a profile with dhcp6 = true, and `delegate` in [dhcp]";
         warn(files, one.file, one.from_at.clone(), message, help);
+    }
+}
+
+/// Finds rules that go on where there is none. Somebody else's may be there, so that it is no error.
+fn gotos(said: &[Said], profiles: &BTreeMap<ProfileId, Profile>, files: &mut [Findings<'_>]) {
+    if said.iter().all(|one| one.gotos.is_empty()) {
+        return;
+    }
+    let rules = profiles.values().flat_map(|profile| &profile.network.rules);
+    let tunnels = profiles.values().filter_map(|profile| {
+        let link = profile.link.as_ref()?;
+        Some(link.wireguard.as_ref()?.rules())
+    });
+    let tunnels: Vec<PolicyRule> = tunnels.flatten().collect();
+    let standing: BTreeSet<(bool, u32)> = rules
+        .chain(&tunnels)
+        .map(|rule| (rule.is_ipv6, rule.priority))
+        .collect();
+    for one in said {
+        let own = profiles.get(&one.profile);
+        let own = own.map_or(&[][..], |profile| &profile.network.rules);
+        for Goto { priority, to, at } in &one.gotos {
+            let is_it = |rule: &&PolicyRule| rule.priority == *priority && rule.goto == Some(*to);
+            let lacks = |rule: &&PolicyRule| {
+                !rule.is_kernels_place(*to) && !standing.contains(&(rule.is_ipv6, *to))
+            };
+            let lacking: BTreeSet<bool> = own
+                .iter()
+                .filter(is_it)
+                .filter(lacks)
+                .map(|rule| rule.is_ipv6)
+                .collect();
+            let what = match (lacking.contains(&false), lacking.contains(&true)) {
+                (false, false) => continue,
+                (true, false) => "no IPv4 rule",
+                (false, true) => "no IPv6 rule",
+                (true, true) => "no rule",
+            };
+            let message = format!(
+                "rule {priority} goes on with {to}, and {what} of a profile is there: the kernel passes over rule {priority} until somebody's is"
+            );
+            let help = format!(
+                "add a rule with priority = {to} (kind = \"nothing\" makes it a mere place), or write the number of one"
+            );
+            warn(files, one.file, at.clone(), message, &help);
+        }
     }
 }

@@ -23,6 +23,8 @@ struct Protocol {
     /// Octets of one value at most.
     longest: usize,
     is_ipv6: bool,
+    /// The number that `user-class` is sent by.
+    user_class: u16,
     /// Numbers that the client sends, or only servers and relays may; with the key to say it by.
     taken: &'static [(u16, Option<&'static str>)],
     /// Numbers that are no settings of a server's.
@@ -35,6 +37,7 @@ const DHCP4: Protocol = Protocol {
     header: 2,
     longest: 255,
     is_ipv6: false,
+    user_class: 77,
     taken: &[
         (12, Some("hostname")),
         (50, None),
@@ -59,6 +62,7 @@ const DHCP6: Protocol = Protocol {
     header: 4,
     longest: MAX_TOGETHER,
     is_ipv6: true,
+    user_class: 15,
     taken: &[
         (1, Some("duid")),
         (2, None),
@@ -105,12 +109,8 @@ impl Protocol {
                 findings.error(Some(number.span()), message, Some(help));
                 continue;
             }
-            let key = [(77, "user-class"), (15, "user-class")];
-            let said_by = key.iter().find(|(number, key)| {
-                (*number == 15) == self.is_ipv6 && *number == code && said.key(key).is_some()
-            });
-            if let Some((_, key)) = said_by {
-                let message = format!("option {code} is said by `{key}` already");
+            if code == self.user_class && said.key("user-class").is_some() {
+                let message = format!("option {code} is said by `user-class` already");
                 let help = Some("leave out one of the two".to_owned());
                 findings.error(Some(number.span()), message, help);
                 continue;

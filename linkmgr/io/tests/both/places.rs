@@ -59,9 +59,9 @@ impl Place {
             .ask(&KernelRequest::DeleteRoute(OwnRoute {
                 key,
                 kind,
-                hops: match kind {
-                    RouteKind::Unicast => vec![NextHop::only(self.id.index, via)],
-                    _ => Vec::new(),
+                hops: match kind == RouteKind::Unicast {
+                    true => vec![NextHop::only(self.id.index, via)],
+                    false => Vec::new(),
                 },
                 on_link: false,
                 source: None,

@@ -140,3 +140,48 @@ fn a_route_whose_place_is_taken_comes_when_it_is_free() {
     machine.pass(Duration::from_secs(10));
     assert!(is_there(&machine, key));
 }
+
+/// Returns a plan of a route by `home0`, and by `vpn0`, of which nothing else is wanted.
+fn over_two_links(machine: &Machine, key: RouteKey) -> LinksPlan {
+    let other = machine.id("vpn0");
+    let mut route = through("192.0.2.1");
+    route.via.push(HopPlan {
+        link: Some(other),
+        ..HopPlan::through("198.51.100.1".parse().unwrap())
+    });
+    with_route(machine, key, route)
+}
+
+#[test]
+fn a_route_over_two_links_that_waits_for_the_second_comes_when_that_is_up() {
+    let mut machine = Machine::new();
+    let key = key("10.0.0.0/8", 50);
+    let theirs = FakeAddress::foreign(prefix("198.51.100.2/24"));
+    machine.kernel.put_address(3, theirs, machine.now);
+    let wanted = over_two_links(&machine, key);
+    machine.apply(&wanted);
+    let item = Item::Route(key);
+    assert_eq!(machine.state("home0", &item), ItemState::LinkDown);
+    let mut other = link(3, "vpn0");
+    (other.admin_up, other.carrier) = (true, true);
+    machine.kernel.put_link(other);
+    machine.drive();
+    assert!(is_there(&machine, key), "{:?}", machine.sent);
+}
+
+#[test]
+fn a_route_over_two_links_that_has_failed_comes_with_what_its_second_link_lacked() {
+    let mut machine = Machine::new();
+    let key = key("10.0.0.0/8", 50);
+    let mut other = link(3, "vpn0");
+    (other.admin_up, other.carrier) = (true, true);
+    machine.kernel.put_link(other);
+    let wanted = over_two_links(&machine, key);
+    machine.apply(&wanted);
+    machine.pass(LONG);
+    assert!(!is_there(&machine, key));
+    let theirs = FakeAddress::foreign(prefix("198.51.100.2/24"));
+    machine.kernel.put_address(3, theirs, machine.now);
+    machine.drive();
+    assert!(is_there(&machine, key), "{:?}", machine.sent);
+}

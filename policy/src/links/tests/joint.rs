@@ -1,5 +1,7 @@
 //! Rows: a route over several links, and what becomes of it when they come, go and carry.
 
+use std::num::NonZeroU32;
+
 use super::*;
 use crate::links::RouteKey;
 
@@ -220,6 +222,63 @@ fn a_link_of_several_may_be_the_only_one_of_a_route_to_itself() {
     assert_eq!(
         shown(&links(&config, &facts)),
         ["route 10.0.0.0/8 metric 50"]
+    );
+}
+
+#[test]
+fn a_profile_that_another_one_comes_before_lays_no_route() {
+    let mut config = profiles("10.0.0.0/8", Some(50));
+    let (first, others) = (ProfileId("0".into()), ["eth0", "eth*"]);
+    for named in others {
+        let before = profile("0", named, dhcp4());
+        config.profiles.insert(first.clone(), before);
+        let mut facts = cables();
+        let told = "its routes over several links are not laid, as it is for no link: eth0 has the profile 0, which comes first";
+        let is_told = |facts: &Facts| notes(&config, facts).iter().any(|note| note == told);
+        assert_eq!(shown(&links(&config, &facts)), [""; 0]);
+        assert!(is_told(&facts));
+        // It would not have it either when it comes.
+        facts.links.remove(&id(2));
+        assert_eq!(shown(&links(&config, &facts)), [""; 0]);
+        assert!(is_told(&facts));
+    }
+    // One of a link that is not there, and that nobody else names.
+    config.profiles.get_mut(&first).unwrap().matches = None;
+    let mut facts = cables();
+    facts.links.remove(&id(2));
+    assert_eq!(
+        shown(&links(&config, &facts)),
+        ["route 10.0.0.0/8 via 198.51.100.1 metric 50"]
+    );
+}
+
+#[test]
+fn what_became_of_the_profiles_own_link_is_told() {
+    let config = profiles("10.0.0.0/8", Some(50));
+    for (told, why) in [
+        (Told::Down, "eth0 was taken down by command"),
+        (Told::Release, "eth0 was released"),
+    ] {
+        let mut facts = cables();
+        facts.told.insert(id(2), told);
+        assert_eq!(
+            shown(&links(&config, &facts)),
+            ["route 10.0.0.0/8 via 198.51.100.1 metric 50"]
+        );
+        assert_eq!(
+            notes(&config, &facts),
+            [format!(
+                "the route to 10.0.0.0/8 goes by fewer ways than it could: {why}"
+            )]
+        );
+    }
+    let mut facts = cables();
+    link(&mut facts, 9, "br0", "bridge");
+    facts.links.get_mut(&id(2)).unwrap().port_of = NonZeroU32::new(9);
+    let told = notes(&config, &facts);
+    assert!(
+        told.iter().any(|note| note.ends_with("eth0 is a port")),
+        "{told:?}"
     );
 }
 
