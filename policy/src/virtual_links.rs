@@ -2,9 +2,11 @@
 //!
 //! A link is made after those that it stands on, and removed before them. What is there already is changed where it can be, and
 //! made anew where it must be and the journal proves that we made it. Nothing else is ever removed: not a link of the same
-//! name, not a port that somebody else has put into a bridge of ours, not an attribute that no profile has named.
+//! name, not a port that somebody else has put into a bridge of ours, not an attribute that no profile has named. A link that was
+//! released is nobody's business here.
 
 mod order;
+mod removal;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -128,6 +130,13 @@ pub enum LinkNote {
     Foreign(Arc<str>),
     /// Nobody wants it, but a profile that cannot be read may.
     Spared(Arc<str>),
+    /// It stays as it is, because with it would go what stands on it, and that has to stay.
+    Carries {
+        /// Which.
+        name: Arc<str>,
+        /// What stands on it.
+        upper: Arc<str>,
+    },
     /// It would have to be made anew for this attribute, or its parent, and somebody else has made it.
     NotAnew(Arc<str>, &'static str),
     /// A port is one of another link already, and somebody else has made it that.
@@ -202,65 +211,6 @@ impl<'a> Walk<'a> {
             return None;
         }
         self.present.get(name)
-    }
-
-    /// Removes a link of ours, those of ours that stand on it first.
-    fn remove(&mut self, name: &Arc<str>) {
-        if self.gone.contains(name) {
-            return;
-        }
-        self.gone.insert(name.clone());
-        self.there.remove(name);
-        let upper: Vec<Arc<str>> = self
-            .present
-            .iter()
-            .filter(|(_, link)| link.parent.as_ref() == Some(name))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for upper in upper {
-            if self.is_ours(&upper) {
-                self.remove(&upper);
-            }
-        }
-        self.out.changes.push(LinkChange::Remove(name.clone()));
-    }
-
-    fn remove_unwanted(&mut self, wanted: &[WantedLink]) {
-        let names: BTreeSet<&Arc<str>> = wanted
-            .iter()
-            .flat_map(|one| std::iter::once(&one.link.name).chain(&one.link.peer))
-            .collect();
-        for name in self.ours.made.keys() {
-            if names.contains(name) || !self.is_ours(name) {
-                continue;
-            }
-            if self.spared.has(name) {
-                self.out.notes.insert(LinkNote::Spared(name.clone()));
-            } else {
-                self.remove(name);
-            }
-        }
-    }
-
-    /// Removes what is to be made anew, all before anything is made: a name or id may move from one link to another.
-    fn remove_changed(&mut self, wanted: &[WantedLink]) {
-        for one in wanted {
-            let link = &one.link;
-            let Some(held) = self.held(&link.name) else {
-                continue;
-            };
-            let Some(reason) = needs_making(link, held) else {
-                continue;
-            };
-            if self.is_ours(&link.name) {
-                self.remove(&link.name);
-            } else if reason == KIND {
-                self.out.notes.insert(LinkNote::Foreign(link.name.clone()));
-            } else {
-                let note = LinkNote::NotAnew(link.name.clone(), reason);
-                self.out.notes.insert(note);
-            }
-        }
     }
 
     fn link(&mut self, one: &WantedLink) {
@@ -414,7 +364,8 @@ impl<'a> Walk<'a> {
         }
         let left = self.ours.joined.iter().filter(|(port, of)| {
             let held = self.held(port).and_then(|held| held.port_of.as_ref());
-            *of == link.name && held == Some(of) && !link.ports.contains_key(port)
+            let is_left = link.ports.contains_key(port) || self.spared.is_released(port);
+            *of == link.name && held == Some(of) && !is_left
         });
         let left: Vec<LinkChange> = left
             .map(|(port, _)| LinkChange::Leave(port.clone()))
@@ -437,7 +388,7 @@ impl<'a> Walk<'a> {
             .iter()
             .filter(|(port, of)| {
                 let held = self.held(port).and_then(|held| held.port_of.as_ref());
-                let is_unwanted = !is_meant(of) && !self.spared.has(of);
+                let is_unwanted = !is_meant(of) && !self.stays(of);
                 held == Some(of) && !self.gone.contains(of) && is_unwanted
             })
             .map(|(port, _)| port.clone())
@@ -453,7 +404,7 @@ impl<'a> Walk<'a> {
             };
             let bridge = held.and_then(|held| held.port_of.as_ref());
             if held.is_some_and(|held| !is_bare(held))
-                && !self.spared.has(bridge.unwrap_or(name))
+                && !self.stays(bridge.unwrap_or(name))
                 && !is_meant(name)
                 && !is_port(name)
                 && !left.contains(name)
@@ -473,7 +424,7 @@ impl<'a> Walk<'a> {
             return;
         }
         for (port, settings) in &link.ports {
-            if !self.there.contains(port) {
+            if !self.there.contains(port) || self.spared.is_released(port) {
                 continue;
             }
             let held = self.held(port);

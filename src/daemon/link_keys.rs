@@ -128,7 +128,10 @@ fn mark_one(path: &str) -> Result<(), String> {
 
 /// The keys of links by their files, on their way to the kernel.
 #[derive(Debug, Default)]
-pub(crate) struct Keys(BTreeMap<Arc<str>, Result<KeyAndMarks, Arc<str>>>);
+pub(crate) struct Keys {
+    by_file: BTreeMap<Arc<str>, Result<KeyAndMarks, Arc<str>>>,
+    are_unread: bool,
+}
 
 /// What a file says, and which keys of it were used.
 #[derive(Debug)]
@@ -141,6 +144,11 @@ impl Keys {
     /// Takes what was read; when nothing could be, every key that is asked for is missing for that reason.
     pub(crate) fn of(files: Result<Vec<LinkKey>, KeeperError>, wanted: &[VirtualLink]) -> Self {
         let mut keys = BTreeMap::new();
+        let are_unread = match &files {
+            // Nobody reads them any more.
+            Ok(_) | Err(KeeperError::Gone) => false,
+            Err(_) => true,
+        };
         match files {
             Ok(files) => {
                 for LinkKey { path, text, used } in files {
@@ -155,7 +163,15 @@ impl Keys {
                 }
             }
         }
-        Self(keys)
+        Self {
+            by_file: keys,
+            are_unread,
+        }
+    }
+
+    /// Whether whoever reads the files could not do so, and may the next time.
+    pub(crate) const fn are_unread(&self) -> bool {
+        self.are_unread
     }
 
     /// Returns a key.
@@ -186,7 +202,7 @@ impl Keys {
     }
 
     fn text(&self, path: &Arc<str>) -> Result<&KeyAndMarks, Arc<str>> {
-        match self.0.get(path) {
+        match self.by_file.get(path) {
             Some(Ok(key)) => Ok(key),
             Some(Err(why)) => Err(Arc::clone(why)),
             None => Err(format!("{path} was not read").into()),

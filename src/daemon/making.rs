@@ -6,6 +6,8 @@
 pub(crate) mod associations;
 pub(crate) mod kept;
 pub(crate) mod rounds;
+#[cfg(test)]
+mod tests;
 mod tunnels;
 mod waiting;
 
@@ -15,6 +17,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use config::model::PublicKey;
 use linkmgr::kinds::generic::{self, Family};
@@ -23,6 +26,7 @@ use linkmgr::kinds::message::{self, Missing};
 use linkmgr::kinds::present;
 use linkmgr::kinds::tun::Tun;
 use linkmgr::kinds::wireguard::endpoints::PeerId;
+use linkmgr::request;
 use linkmgr_io::ask::{self, AskError, Asker, Part};
 use policy::virtual_links::{LinkChange, LinkNote, PresentLink, Spared, WantedLink};
 use tokio::sync::mpsc;
@@ -32,7 +36,7 @@ use crate::link_keys::Keys;
 use crate::store;
 use associations::{Associations, Board};
 use kept::Book;
-use rounds::{Carried, Failures, Hands, Links, Refusal, carry_out};
+use rounds::{Carried, Failures, Hands, Links, Refusal, carry_out, carry_out_last};
 pub(crate) use tunnels::Readings;
 use tunnels::Tunnels;
 use waiting::{Waiting, next};
@@ -42,8 +46,12 @@ use waiting::{Waiting, next};
 pub(crate) struct Order {
     /// The links that should be there.
     pub(crate) wanted: Vec<WantedLink>,
-    /// Which others that linnetd made stay.
+    /// Which others stay as they are.
     pub(crate) spared: Spared,
+    /// Which become linnetd's again, where it made them before they were released.
+    pub(crate) adopted: BTreeSet<Arc<str>>,
+    /// Whether there will be no other.
+    pub(crate) is_last: bool,
 }
 
 /// What is to be done.
@@ -246,13 +254,17 @@ impl Work {
         keys: &Keys,
         tunnels: &mut BTreeMap<Arc<str>, Readings>,
     ) -> (Vec<String>, bool) {
-        let lacking = lacking(order, keys);
+        let (lacking, may_come) = lacking(order, keys);
         let mut hands = Reached {
             asker: &mut self.asker,
             associations: &mut self.associations,
             path: &self.path,
         };
-        let carried = match carry_out(order, &lacking, &mut self.book, &mut hands) {
+        let carried = match order.is_last {
+            true => carry_out_last(order, &mut self.book, &mut hands),
+            false => carry_out(order, &lacking, &mut self.book, &mut hands),
+        };
+        let carried = match carried {
             Ok(carried) => carried,
             Err(error) => {
                 let note = format!("the kernel does not list links: {error}");
@@ -265,7 +277,7 @@ impl Work {
             mut passes,
         } = carried;
         passes |= self.set_tunnels(order, keys, tunnels, &mut failures);
-        passes |= self.set_associations(order, keys, &mut failures);
+        passes |= self.set_associations(order, keys, &mut failures) || may_come;
         failures.extend(lacking);
         let failed = failures
             .into_iter()
@@ -377,6 +389,13 @@ impl Work {
                 }
             }
         }
+        // One that was released goes on as it is.
+        let released = order.spared.released();
+        if !released.is_empty() {
+            let there = self.list();
+            let there = released.iter().filter_map(|name| there.get(name));
+            set.extend(there.map(|link| link.index));
+        }
         self.associations.end(&set);
         self.book.keep(|text| keep(&self.path, text));
         passes
@@ -419,6 +438,14 @@ impl Hands for Reached<'_> {
 
     fn keep(&mut self, text: &str) -> bool {
         keep(self.path, text)
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a thread of its own, and nothing comes after"
+    )]
+    fn wait(&mut self, pause: Duration) {
+        thread::sleep(pause);
     }
 }
 
@@ -474,27 +501,22 @@ fn apply(
     Ok(())
 }
 
-/// Whether what is refused for this may be done later: somebody holds a lock, a name, an index, a number or a port, or what it stands on has
-/// gone since it was looked at. What the kernel does not know, or finds wrong, stays so.
+/// Whether what is refused for this may be done later: the kernel is too busy, somebody holds a name, an index, a number or a port, or what
+/// it stands on has gone since it was looked at. What the kernel does not know, or finds wrong, stays so.
 fn may_pass(error: &(dyn std::error::Error + 'static)) -> bool {
-    const PASSING: [i32; 12] = [
-        libc::EINTR,
+    const IN_THE_WAY: [i32; 7] = [
         libc::ENXIO,
-        libc::EAGAIN,
-        libc::ENOMEM,
-        libc::EBUSY,
         libc::EEXIST,
         libc::ENODEV,
         libc::EADDRINUSE,
         libc::EADDRNOTAVAIL,
         libc::ENETDOWN,
-        libc::ENOBUFS,
         libc::ETIMEDOUT,
     ];
     let asked = error.downcast_ref::<AskError>().and_then(AskError::errno);
     let done = error.downcast_ref::<io::Error>();
     let errno = asked.or_else(|| done.and_then(io::Error::raw_os_error));
-    errno.is_some_and(|errno| PASSING.contains(&errno))
+    errno.is_some_and(|errno| request::passes(errno) || IN_THE_WAY.contains(&errno))
 }
 
 /// Reaches a family of the kernel, unless it is reached already.
@@ -512,8 +534,9 @@ fn reach<'a>(
     reached.as_mut().ok_or_else(|| absent().into())
 }
 
-/// Returns the links that have no key that can be used, and why.
-fn lacking(order: &Order, keys: &Keys) -> Failures {
+/// Returns the links that have no key that can be used, and why; and whether that may pass, as no file was read. What is in a file, or that
+/// there is none, stays so until somebody changes that, and says so.
+fn lacking(order: &Order, keys: &Keys) -> (Failures, bool) {
     let links = order.wanted.iter().map(|wanted| &wanted.link);
     let lacking = links.filter_map(|link| {
         let of_tunnel = link.wireguard.as_ref();
@@ -523,7 +546,9 @@ fn lacking(order: &Order, keys: &Keys) -> Failures {
             of_tunnel.or_else(|| files.find_map(|file| keys.find_association(file).err()))?;
         Some((Arc::clone(&link.name), missing.to_string()))
     });
-    lacking.collect()
+    let lacking: Failures = lacking.collect();
+    let may_come = keys.are_unread() && !lacking.is_empty();
+    (lacking, may_come)
 }
 
 fn told(note: &LinkNote) -> String {
@@ -531,6 +556,9 @@ fn told(note: &LinkNote) -> String {
         LinkNote::Waits { name, below } => format!("{name} waits for {below}"),
         LinkNote::Spared(name) => format!(
             "{name} stays, though no profile makes it: one that cannot be read may (linnet config check)"
+        ),
+        LinkNote::Carries { name, upper } => format!(
+            "{name} stays as it is: {upper} would go with it, which was released, or which a profile makes that cannot be read"
         ),
         LinkNote::Foreign(name) => {
             format!("{name} is there, of another kind, and somebody else has made it")

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use config::kind::LinkKind;
 use linkmgr::LinkMessage;
@@ -194,4 +195,7 @@ impl Hands for Maker<'_> {
         host.disk.keep(Kept::MadeLinks, text.to_owned());
         !host.dies(Fault::DiesAfterFile, MADE_LINKS)
     }
+
+    /// Whoever is in the way stays there while the host ends.
+    fn wait(&mut self, _pause: Duration) {}
 }

@@ -3,9 +3,11 @@
 use config::model::PolicyRule;
 use config::time::Instant;
 use policy::LinkId;
+use policy::facts::Supplier;
 use policy::links::RouteKey;
 
 use crate::LinkManager;
+use crate::kernel::OURS;
 use crate::status::{Item, ItemState};
 
 impl LinkManager {
@@ -21,16 +23,51 @@ impl LinkManager {
         self.writer.now = now;
         // A plan that has come just before this is to be compared first.
         self.settle();
+        let plan = self.writer.plan.clone().unwrap_or_default();
+        let Some(planned) = plan.links.get(&link) else {
+            return;
+        };
         for (item, state) in self.items(Some(link)) {
             match (&item, state) {
-                (Item::Address(..), ItemState::Adopted)
-                | (Item::Route(_), ItemState::Adopted | ItemState::Foreign) => {
+                (Item::Address(index, prefix), ItemState::Adopted) => {
+                    let there = self.observed.address_of(*index, prefix);
+                    let is_marked = there.is_some_and(|there| there.protocol == OURS);
+                    if self.writer.marks_addresses && is_marked {
+                        let planned = planned.addresses.get(prefix);
+                        self.make_ours(&item, planned.and_then(|planned| planned.supplier));
+                    } else {
+                        self.writer.adopting.insert(item);
+                    }
+                }
+                // It has our number.
+                (Item::Route(key), ItemState::Adopted) => {
+                    let planned = planned.routes.get(key);
+                    self.make_ours(&item, planned.and_then(|planned| planned.supplier));
+                }
+                (Item::Route(_), ItemState::Foreign) => {
                     self.writer.adopting.insert(item);
                 }
                 _ => {}
             }
         }
         self.retry(link, now);
+    }
+
+    /// Makes a rule ours that is there with our number, as with [`LinkManager::adopt`].
+    pub fn adopt_rule(&mut self, rule: &PolicyRule) {
+        if self.observed.own().has_rule(rule) {
+            self.make_ours(&Item::Rule(rule.clone()), None);
+        }
+    }
+
+    /// Writes down that something is ours which the kernel has as it would be then: there is nothing to ask for.
+    fn make_ours(&mut self, item: &Item, supplier: Option<Supplier>) {
+        let kind = match item {
+            Item::Address(index, _) => self.observed.link_message(*index).map(|link| &link.kind),
+            Item::Setting(..) | Item::Route(_) | Item::Rule(_) => None,
+        };
+        self.writer.journal.write_down(item, supplier, kind);
+        self.writer.dirty.insert(item.clone());
     }
 
     /// Forgets that anything on this link is ours, so that it stays when the plan lets the link go (`linnet release`): first

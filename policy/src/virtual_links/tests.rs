@@ -65,7 +65,7 @@ impl World {
     fn changes(&self, profiles: &[&str]) -> LinkChanges {
         changes(
             &wanted(&config(profiles), &Facts::default()),
-            &Spared::None,
+            &Spared::default(),
             &self.present,
             &self.ours,
         )
@@ -289,7 +289,7 @@ fn a_profile_that_cannot_be_read_costs_none_of_the_links_that_were_made() {
     let mut world = World::with(&["eth0", "eth1"]);
     world.apply(&[BRIDGE]);
     let change = |config: &Config| {
-        let spared = Spared::of(config);
+        let spared = Spared::of(config, &Facts::default());
         changes(&[], &spared, &world.present, &world.ours)
     };
     assert_ne!(change(&config(&[])).changes, []);
@@ -470,7 +470,7 @@ fn links_are_wanted_by_themselves_or_when_somebody_says_so() {
         (Some(Told::Down), false, (false, false)),
         (Some(Told::Down), true, (false, false)),
         (Some(Told::Release), false, (false, false)),
-        (Some(Told::Release), true, (true, true)),
+        (Some(Told::Release), true, (false, false)),
     ] {
         let mut facts = Facts::default();
         if is_there {
@@ -508,4 +508,71 @@ fn ports_and_vlans_are_let_go_where_the_bridge_stays() {
     ];
     assert_eq!(changes, expected, "one that somebody else joined stays");
     assert_eq!(world.changes(&[]).changes, []);
+}
+
+/// Returns what was told of these links, which are there.
+fn released(names: &[&str]) -> Facts {
+    let mut facts = Facts::default();
+    for (index, name) in (1..).zip(names) {
+        let id = crate::LinkId { index, birth: 1 };
+        let link = crate::LinkFacts {
+            name: (*name).into(),
+            ..crate::LinkFacts::default()
+        };
+        facts.links.insert(id, link);
+        facts.told.insert(id, Told::Release);
+    }
+    facts
+}
+
+#[test]
+fn a_link_that_was_released_is_left_with_its_ports_and_what_it_stands_on() {
+    let mut world = World::with(&["lan1", "wan1"]);
+    world.apply(&[VLAN, BRIDGE, BOND]);
+    let changes = |profiles: &[&str], facts: &Facts| {
+        let config = config(profiles);
+        let spared = Spared::of(&config, facts);
+        changes(
+            &wanted(&config, facts),
+            &spared,
+            &world.present,
+            &world.ours,
+        )
+    };
+    // Its attributes are somebody else's by now, and its profile wants others and no ports.
+    let other = "name = \"br0\"\nkind = \"bridge\"\nstp = false\n";
+    let done = changes(&[VLAN, other, BOND], &released(&["br0"]));
+    assert_eq!(done, LinkChanges::default());
+    // What carries one that was released stays, wanted or not.
+    let done = changes(&[BOND], &released(&["a-vlan"]));
+    assert_eq!(names(&done), Vec::<String>::new());
+    let carries = LinkNote::Carries {
+        name: "br0".into(),
+        upper: "a-vlan".into(),
+    };
+    assert_eq!(done.notes, [carries].into());
+    // A port stays where it is.
+    let done = changes(&[VLAN, other, BOND], &released(&["lan1"]));
+    assert_eq!(names(&done), ["set br0 stp", "leave bond0"]);
+    // Both ends of a pair.
+    let pair = "name = \"p0\"\nkind = \"veth\"\npeer = \"p1\"\n";
+    let spared = Spared::of(&config(&[pair]), &released(&["p1"]));
+    assert_eq!(spared.released().len(), 2);
+}
+
+/// The kernel takes away what stands on a link that goes.
+#[test]
+fn a_link_is_not_made_anew_below_one_whose_profile_cannot_be_read() {
+    let mut world = World::with(&["up0"]);
+    let vlan = |id: u8| format!("name = \"v0\"\nkind = \"vlan\"\nparent = \"up0\"\nid = {id}\n");
+    let upper = "name = \"v0.9\"\nkind = \"vlan\"\nparent = \"v0\"\nid = 9\n";
+    world.apply(&[&vlan(7), upper]);
+    let mut broken = config(&[&vlan(8)]);
+    broken.broken.insert(ProfileId("upper".into()), None);
+    let facts = Facts::default();
+    let spared = Spared::of(&broken, &facts);
+    let wanted = wanted(&broken, &facts);
+    let done = changes(&wanted, &spared, &world.present, &world.ours);
+    assert_eq!(names(&done), Vec::<String>::new());
+    assert_eq!(done.notes.len(), 2, "{done:?}");
 }

@@ -20,9 +20,9 @@ pub fn wanted(config: &Config, facts: &Facts) -> Vec<WantedLink> {
         .filter_map(|(id, told)| Some((&*facts.links.get(id)?.name, *told)))
         .collect();
     let is_wanted = |profile: &Profile, name: &Arc<str>| match told_by_name.get(&**name) {
-        // One that is released stays, and is not made again.
-        Some(Told::Up | Told::Release) => true,
-        Some(Told::Down) => false,
+        Some(Told::Up) => true,
+        // One that is released stays, and is nobody's business.
+        Some(Told::Down | Told::Release) => false,
         None => match facts.told_absent.get(name) {
             Some(Told::Up) => true,
             Some(Told::Down | Told::Release) => false,
@@ -53,31 +53,58 @@ pub fn wanted(config: &Config, facts: &Facts) -> Vec<WantedLink> {
     ordered
 }
 
-/// Which of the links that were made, and that nobody wants, stay all the same.
+/// Which links stay as they are, though nobody seems to want them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Spared {
-    /// None.
-    #[default]
-    None,
-    /// All but these, which profiles make that can be read: one that cannot be read may want the others.
-    AllBut(BTreeSet<Arc<str>>),
+pub struct Spared {
+    /// Of those that were made all but these, which profiles make that can be read: one that cannot be read may want the others.
+    all_but: Option<BTreeSet<Arc<str>>>,
+    /// Links that were released, both ends of a pair.
+    released: BTreeSet<Arc<str>>,
 }
 
 impl Spared {
-    /// Returns what is spared under a configuration.
-    pub fn of(config: &Config) -> Self {
-        if config.broken.is_empty() {
-            return Self::None;
-        }
+    /// Returns what is spared under a configuration, and by what was told.
+    pub fn of(config: &Config, facts: &Facts) -> Self {
         let made = config.profiles.values().filter_map(|it| it.link.as_ref());
         let names = made.flat_map(|link| std::iter::once(&link.name).chain(&link.peer));
-        Self::AllBut(names.cloned().collect())
+        Self {
+            all_but: (!config.broken.is_empty()).then(|| names.cloned().collect()),
+            ..Self::of_released(config, facts)
+        }
+    }
+
+    /// Returns what is spared by what was told alone.
+    pub fn of_released(config: &Config, facts: &Facts) -> Self {
+        let told = facts.told.iter();
+        let told = told.filter(|(_, told)| **told == Told::Release);
+        let links = told.filter_map(|(id, _)| facts.links.get(id));
+        let mut released: BTreeSet<Arc<str>> = links.map(|link| link.name.clone()).collect();
+        if released.is_empty() {
+            return Self::default();
+        }
+        for link in config.profiles.values().filter_map(|it| it.link.as_ref()) {
+            let ends = || std::iter::once(&link.name).chain(&link.peer);
+            if ends().any(|end| released.contains(end)) {
+                released.extend(ends().cloned());
+            }
+        }
+        Self {
+            all_but: None,
+            released,
+        }
+    }
+
+    /// Returns the links that were released.
+    pub const fn released(&self) -> &BTreeSet<Arc<str>> {
+        &self.released
+    }
+
+    pub(super) fn is_released(&self, name: &Arc<str>) -> bool {
+        self.released.contains(name)
     }
 
     pub(super) fn has(&self, name: &Arc<str>) -> bool {
-        match self {
-            Self::None => false,
-            Self::AllBut(known) => !known.contains(name),
-        }
+        let known = self.all_but.as_ref();
+        self.is_released(name) || known.is_some_and(|known| !known.contains(name))
     }
 }

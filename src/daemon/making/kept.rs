@@ -13,6 +13,11 @@ use super::rounds::Links;
 /// The kernel counts indexes from 1 on, and gives none from here on by itself.
 const FIRST_DRAWN: u32 = 1 << 30;
 
+/// Whether only linnetd gives a link such an index.
+pub(super) const fn is_drawn(index: u32) -> bool {
+    index >= FIRST_DRAWN
+}
+
 /// What is written down, and the indexes that links are asked for with.
 #[derive(Debug)]
 pub(crate) struct Book {

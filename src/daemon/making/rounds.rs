@@ -8,16 +8,25 @@ pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use policy::virtual_links::{
     LinkChange, LinkChanges, LinkNote, OwnLinks, PresentLink, Scope, changes,
 };
 
 use super::Order;
-use super::kept::Book;
+use super::kept::{Book, Ours, is_drawn};
 
 /// How often it is compared anew: what was done may make other things possible, a port of a link for one.
 const ROUNDS: usize = 4;
+/// How long it is until the last order is tried again: nobody is there who could do so later, and who stops linnetd waits.
+const LAST_PAUSES: [Duration; 5] = [
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(800),
+];
 
 /// Links by name.
 pub(crate) type Links = BTreeMap<Arc<str>, PresentLink>;
@@ -35,6 +44,8 @@ pub(crate) trait Hands {
     ) -> Result<(), Refusal>;
     /// Replaces what is written down; whether that went well.
     fn keep(&mut self, text: &str) -> bool;
+    /// Lets time pass.
+    fn wait(&mut self, pause: Duration);
 }
 
 /// Why the kernel has not made a change.
@@ -81,6 +92,7 @@ pub(crate) fn carry_out(
     for _ in 0..ROUNDS {
         let there = round.hands.list()?;
         round.book.forget_gone(&there);
+        round.book.take_over(order, &there);
         let LinkChanges {
             changes,
             notes: left,
@@ -99,6 +111,26 @@ pub(crate) fn carry_out(
         notes,
         passes,
     })
+}
+
+/// As [`carry_out`], when there is no order after this one: what may pass is tried again for a while.
+///
+/// # Errors
+/// When the kernel does not list links.
+pub(crate) fn carry_out_last(
+    order: &Order,
+    book: &mut Book,
+    hands: &mut impl Hands,
+) -> Result<Carried, Arc<str>> {
+    let none = Failures::new();
+    for pause in LAST_PAUSES {
+        let carried = carry_out(order, &none, book, hands)?;
+        if !carried.passes {
+            return Ok(carried);
+        }
+        hands.wait(pause);
+    }
+    carry_out(order, &none, book, hands)
 }
 
 struct Round<'a, H> {
@@ -199,6 +231,61 @@ impl Book {
         made.retain(|name, index| there.get(name).is_some_and(|link| link.index == *index));
         joined.retain(|(port, of)| is_port(there, port, of));
         vlans.retain(|(name, vlan)| has_vlan(there, name, *vlan));
+    }
+
+    /// Strikes out what was released, and writes down what is ours again. That is what linnetd made, which its index tells, and what its profile
+    /// says of it.
+    fn take_over(&mut self, order: &Order, there: &Links) {
+        let released = order.spared.released();
+        let Ours {
+            links,
+            peers,
+            receives,
+        } = &mut self.ours;
+        links.made.retain(|name, _| !released.contains(name));
+        links.joined.retain(|(_, of)| !released.contains(of));
+        links.set.retain(|(name, ..)| !released.contains(name));
+        let is_released = |name: &Arc<str>| {
+            let bridge = there.get(name).and_then(|link| link.port_of.as_ref());
+            released.contains(bridge.unwrap_or(name))
+        };
+        links.vlans.retain(|(name, _)| !is_released(name));
+        peers.retain(|name, _| !released.contains(name));
+        receives.retain(|name, _| !released.contains(name));
+        let adopted = order.wanted.iter().map(|wanted| &wanted.link);
+        for link in adopted.filter(|link| order.adopted.contains(&link.name)) {
+            let held = there.get(&link.name);
+            let held = held.filter(|held| held.kind.is_none_or(|kind| kind == link.kind));
+            let Some(held) = held.filter(|held| is_drawn(held.index)) else {
+                continue;
+            };
+            links.made.insert(Arc::clone(&link.name), held.index);
+            if let Some(peer) = &link.peer {
+                let index = there.get(peer).map(|held| held.index);
+                let index = index.filter(|index| is_drawn(*index));
+                links
+                    .made
+                    .extend(index.map(|index| (Arc::clone(peer), index)));
+            }
+            let mut vlans = vec![(&link.name, &link.vlans)];
+            for (port, settings) in &link.ports {
+                if is_port(there, port, &link.name) {
+                    let joined = (Arc::clone(port), Arc::clone(&link.name));
+                    links.joined.insert(joined);
+                    vlans.push((port, &settings.vlans));
+                }
+            }
+            for (name, said) in vlans {
+                let here = said.keys().filter(|vlan| has_vlan(there, name, **vlan));
+                links
+                    .vlans
+                    .extend(here.map(|vlan| (Arc::clone(name), *vlan)));
+            }
+            if let Some(tunnel) = &link.wireguard {
+                let keys = tunnel.peers.keys().copied().collect();
+                peers.insert(Arc::clone(&link.name), keys);
+            }
+        }
     }
 
     /// Writes down what a change will make ours.

@@ -59,6 +59,8 @@ pub(super) struct Making {
     /// Whether the order that is under way went out again for that alone.
     is_again: bool,
     room: Room,
+    /// Links that are to be linnetd's again with the next order.
+    adopted: BTreeSet<Arc<str>>,
     /// When it was last known what had failed.
     told_at: Instant,
     /// Whether the daemon ends: what is there then stays, or goes, and is not made again.
@@ -138,6 +140,11 @@ impl Making {
         self.again_at = self.again_at.map(|at| at.min(soonest));
     }
 
+    /// Has a link be linnetd's again, with what its profile says of it.
+    pub(super) fn adopt(&mut self, link: &Arc<str>) {
+        self.adopted.insert(Arc::clone(link));
+    }
+
     /// Has everything be ordered anew: the configuration was read, and key files may say something else.
     pub(super) const fn order_anew(&mut self) {
         self.anew = true;
@@ -178,8 +185,12 @@ impl World {
             .filter(|(_, link)| names.contains(&link.name))
             .map(|(id, link)| (Arc::clone(&link.name), (id.index, theirs(link.port_of))))
             .collect();
-        let spared = Spared::of(&self.config);
-        let order = Order { wanted, spared };
+        let order = Order {
+            wanted,
+            spared: Spared::of(&self.config, &self.facts),
+            adopted: std::mem::take(&mut self.making.adopted),
+            is_last: false,
+        };
         let mut links = order.wanted.iter().map(|wanted| &wanted.link);
         let needs_keys = links.any(|link| link.key_files().next().is_some());
         let anew = std::mem::take(&mut self.making.anew) && needs_keys;
@@ -287,9 +298,12 @@ impl World {
         self.making.stops = true;
         self.making.again_at = None;
         if self.config.links.stop == StopUse::Clean && self.making.ordered.is_some() {
+            // What was released stays.
             let nothing = Order {
                 wanted: Vec::new(),
-                spared: Spared::None,
+                spared: Spared::of_released(&self.config, &self.facts),
+                adopted: BTreeSet::new(),
+                is_last: true,
             };
             effects.push(Effect::Make(Task::Links(nothing, Keys::default())));
         }

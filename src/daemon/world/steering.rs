@@ -80,11 +80,22 @@ impl World {
                 let profile = profile.and_then(|profile| self.config.profiles.get(profile));
                 let by_itself = profile.is_none_or(|profile| profile.network.autoconnect);
                 self.tell(name, (!by_itself).then_some(Told::Up));
+                if let Some((_, made)) = self.maker_of(name) {
+                    let made = Arc::clone(&made.name);
+                    self.making.adopt(&made);
+                }
+                let before = Arc::clone(&self.plan.links);
                 self.replan(now, effects);
                 self.linking.links.adopt(id, now);
+                for rule in self.plan.links.rules.difference(&before.rules) {
+                    self.linking.links.adopt_rule(rule);
+                }
             }
             (Steer::Release, Some(id)) => {
                 self.linking.links.release(id);
+                for port in self.ports_with(id) {
+                    self.linking.links.release(port);
+                }
                 self.tell(name, Some(Told::Release));
                 let before = Arc::clone(&self.plan.links);
                 self.replan(now, effects);
@@ -97,6 +108,18 @@ impl World {
         }
         self.telling.order();
         done(&json!({}))
+    }
+
+    /// Returns the ports of a link that are set up for its profile, and for no other.
+    fn ports_with(&self, id: LinkId) -> Vec<LinkId> {
+        let profile = self.plan.profiles_by_link.get(&id);
+        let planned = self.plan.links.links.iter();
+        let ports = planned.filter(|(port, plan)| {
+            let of = self.facts.links.get(port).and_then(|link| link.port_of);
+            let is_its = of.is_some_and(|of| of.get() == id.index);
+            is_its && profile == Some(&plan.profile)
+        });
+        ports.map(|(port, _)| *port).collect()
     }
 
     /// Has the links be made too that one stands on, where profiles make them.

@@ -165,6 +165,131 @@ fn links_that_profiles_make_come_and_go_by_command() {
     );
 }
 
+const OFFICE: &str = "addresses = [\"10.9.0.1/24\"]\n[[routes]]\nto = \"10.10.0.0/16\"\nvia = \"10.9.0.2\"\n\
+    [[rules]]\npriority = 900\nfrom = \"10.9.0.0/24\"\ntable = 254\n\
+    [link]\nname = \"br8\"\nkind = \"bridge\"\nports = [\"port0\", \"port1\"]\nageing-time = \"100s\"\n";
+
+#[test]
+fn a_link_that_linnet_made_is_left_when_it_is_released_and_taken_back_without_a_write() {
+    isolated(
+        "links::told::a_link_that_linnet_made_is_left_when_it_is_released_and_taken_back_without_a_write",
+        || {
+            let office = office(folder());
+            office.configure(
+                "linnet.toml",
+                "[resolver]\ndnssec = \"off\"\nrecursion = \"never\"\n[links]\nstop = \"clean\"\n",
+            );
+            shell(
+                "for n in 0 1; do ip link add port$n type veth peer name far$n && ip link set far$n up; done",
+            );
+            office.configure("profiles/office.toml", OFFICE);
+            let mut linnetd = office.linnetd(LINNETD, &[]);
+            until("it is made, with all that is on it", || {
+                addresses_of("br8") == ["10.9.0.1"] && all_are(&office, "br8", "ours")
+            });
+            until("its ports are in it, and forward", || {
+                ports_of("br8") == "port0 port1"
+                    && shell("bridge link show")
+                        .matches("state forwarding")
+                        .count()
+                        == 2
+            });
+            let as_planned = all_of_it();
+
+            // Others have it as they like, and a new profile changes nothing.
+            tell(&office, "release", "br8");
+            shell(
+                "ip link set br8 type bridge ageing_time 20000 && ip link set port1 nomaster && ip address add 10.9.0.7/24 dev br8",
+            );
+            let theirs = all_of_it();
+            office.configure("profiles/office.toml", &OFFICE.replace("100s", "50s"));
+            let reload = || {
+                let (code, text) = office.linnet(LINNET, &["config", "reload"]);
+                assert_eq!(code, 0, "{text}");
+            };
+            reload();
+            thread::sleep(Duration::from_millis(300));
+            assert_eq!(all_of_it(), theirs, "after a reload");
+            office.configure("profiles/office.toml", OFFICE);
+            linnetd = begin_anew(&office, linnetd, "release");
+            assert_eq!(all_of_it(), theirs, "after a new start");
+            linnetd.signal(libc::SIGTERM);
+            linnetd.wait();
+            assert_eq!(all_of_it(), theirs, "after a stop that is clean otherwise");
+            let mut linnetd = office.linnetd(LINNETD, &[]);
+            assert_eq!(link_status(&office, "br8")["told"], "release");
+
+            // As it is planned, it is taken back as it is.
+            shell(
+                "ip address del 10.9.0.7/24 dev br8 && ip link set br8 type bridge ageing_time 10000 && ip link set port1 master br8",
+            );
+            until("it is as it was", || all_of_it() == as_planned);
+            let watch = ["ip", "monitor", "link", "address", "route", "rule"];
+            let monitor = Peer::start(office.dir(), "adoption", None, &watch);
+            // What it tells lies between two words of this.
+            let mark = |address: &str| {
+                shell(&format!(
+                    "ip address replace {address}/32 dev lo scope host"
+                ));
+                monitor.log().contains(address)
+            };
+            until("the monitor listens", || mark("192.0.2.251"));
+            let words_up_to = |address: &str| {
+                mark(address);
+                until("the monitor has told all", || {
+                    monitor.log().contains(address)
+                });
+                monitor.log()
+            };
+            let before = words_up_to("192.0.2.252");
+            tell(&office, "adopt", "br8");
+            until("all of it is linnet's again", || {
+                all_are(&office, "br8", "ours")
+            });
+            thread::sleep(Duration::from_millis(300));
+            let after = words_up_to("192.0.2.253");
+            let written: Vec<&str> = after[before.len()..]
+                .lines()
+                .filter(|line| !line.starts_with(' ') || line.contains("inet"))
+                .filter(|line| !line.contains("192.0.2.25"))
+                .collect();
+            assert_eq!(written, Vec::<&str>::new());
+            assert!(link_status(&office, "br8").get("told").is_none());
+
+            linnetd.signal(libc::SIGTERM);
+            linnetd.wait();
+            assert!(
+                !shell("ip -br link | cat").contains("br8"),
+                "{}",
+                linnetd.log()
+            );
+            assert!(!shell("ip rule").contains("900:"));
+        },
+    );
+}
+
+/// All that is said of the bridge, its ports, its addresses, routes and rules, but how long ago anything happened.
+fn all_of_it() -> String {
+    let text = shell(
+        "ip -d link show br8; bridge link show; ip -br link show port0; ip -br link show port1; ip -4 address show br8; ip route show dev br8; ip rule",
+    );
+    let is_clock =
+        |word: &&str| !word.contains('.') || word.contains('/') || word.starts_with("10.");
+    let lines = text.lines().map(|line| {
+        let words = line.split_whitespace().filter(is_clock);
+        words.collect::<Vec<_>>().join(" ")
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn ports_of(bridge: &str) -> String {
+    let text = shell(&format!("ip -br link show master {bridge} | sort"));
+    let names = text
+        .lines()
+        .filter_map(|line| line.split(['@', ' ']).next());
+    names.collect::<Vec<_>>().join(" ")
+}
+
 /// Addresses of a link that may not be there.
 fn addresses_of(link: &str) -> Vec<String> {
     match shell("ip -br link | cat").contains(link) {

@@ -40,7 +40,9 @@ fn order(profiles: &[&str]) -> Order {
     assert_eq!(wanted.len(), profiles.len(), "all profiles read");
     Order {
         wanted,
-        spared: policy::virtual_links::Spared::None,
+        spared: policy::virtual_links::Spared::default(),
+        adopted: BTreeSet::new(),
+        is_last: false,
     }
 }
 
@@ -55,6 +57,7 @@ struct Mortal {
     /// The link that the kernel refuses to touch, and how often it did.
     refuses: Option<Arc<str>>,
     refusals: usize,
+    waits: usize,
 }
 
 impl Mortal {
@@ -80,6 +83,7 @@ impl Mortal {
             writes: 0,
             refuses: None,
             refusals: 0,
+            waits: 0,
         }
     }
 
@@ -136,6 +140,14 @@ impl Hands for Mortal {
         self.writes += 1;
         self.disk = Some(text.to_owned());
         self.step().is_ok()
+    }
+
+    fn wait(&mut self, _pause: Duration) {
+        self.waits += 1;
+        // Whoever was in the way is gone after the second time.
+        if self.waits == 2 {
+            self.refuses = None;
+        }
     }
 }
 
@@ -312,4 +324,85 @@ fn what_the_kernel_refuses_keeps_nothing_else_away_and_is_asked_for_once_in_an_o
     let done = carry_out(&order, &Failures::new(), &mut book, &mut hands).unwrap();
     assert_eq!(done.failures, Failures::new());
     assert!(!done.passes && hands.glass.links.contains_key("lan0"));
+}
+
+#[test]
+fn what_is_busy_when_linnetd_ends_is_tried_again_for_a_while() {
+    let mut hands = Mortal::new(usize::MAX);
+    let mut book = Book::open(None, "boot".into(), 7);
+    let _done = carry_out(
+        &order(&[BRIDGE, TUN]),
+        &Failures::new(),
+        &mut book,
+        &mut hands,
+    );
+    hands.refuses = Some("br0".into());
+    let last = Order {
+        is_last: true,
+        ..order(&[])
+    };
+    let carried = carry_out_last(&last, &mut book, &mut hands).unwrap();
+    assert_eq!((hands.waits, carried.passes), (2, false));
+    assert_eq!(hands.glass.made, BTreeSet::new());
+    // It does not wait for ever.
+    let _done = carry_out(&order(&[TUN]), &Failures::new(), &mut book, &mut hands);
+    hands.refuses = Some("tun0".into());
+    let carried = carry_out_last(&last, &mut book, &mut hands).unwrap();
+    assert_eq!((hands.waits, carried.passes), (2 + LAST_PAUSES.len(), true));
+}
+
+#[test]
+fn what_was_released_is_struck_out_and_what_is_adopted_is_ours_as_it_is() {
+    let mut hands = Mortal::new(usize::MAX);
+    let mut book = Book::open(None, "boot".into(), 7);
+    let none = Failures::new();
+    let ordered = order(&[BRIDGE, PAIR]);
+    let _done = carry_out(&ordered, &none, &mut book, &mut hands);
+    let links = hands.glass.links.clone();
+    let ours = book.ours.links.clone();
+
+    let mut facts = policy::Facts::default();
+    let id = policy::LinkId { index: 7, birth: 1 };
+    let released = policy::LinkFacts {
+        name: "br0".into(),
+        ..policy::LinkFacts::default()
+    };
+    facts.links.insert(id, released);
+    facts.told.insert(id, policy::facts::Told::Release);
+    let left = Order {
+        spared: policy::virtual_links::Spared::of_released(&config::Config::default(), &facts),
+        ..order(&[PAIR])
+    };
+    let _done = carry_out(&left, &none, &mut book, &mut hands);
+    assert_eq!(hands.glass.links, links);
+    assert!(
+        !hands.disk.as_ref().unwrap().contains("br0"),
+        "{:?}",
+        hands.disk
+    );
+    // Its profile is gone, and what was told with it.
+    let _done = carry_out(&order(&[PAIR]), &none, &mut book, &mut hands);
+    assert_eq!(hands.glass.links, links, "it is not ours any more");
+
+    let adopted = Order {
+        adopted: ["br0".into()].into(),
+        ..ordered
+    };
+    let _done = carry_out(&adopted, &none, &mut book, &mut hands);
+    assert_eq!(hands.glass.links, links, "nothing is asked for");
+    assert_eq!(
+        (
+            &book.ours.links.made,
+            &book.ours.links.joined,
+            &book.ours.links.vlans
+        ),
+        (&ours.made, &ours.joined, &ours.vlans)
+    );
+    // What somebody else has made stays theirs: its index tells.
+    let other = Order {
+        adopted: ["virbr0".into()].into(),
+        ..order(&["[link]\nname = \"virbr0\"\nkind = \"bridge\"\n"])
+    };
+    let _done = carry_out(&other, &none, &mut book, &mut hands);
+    assert!(!book.ours.links.made.contains_key("virbr0"));
 }
