@@ -65,12 +65,12 @@ impl Cookies {
 
     /// Returns the secret of a time.
     fn secret(&self, at: u32) -> [u8; 16] {
-        let day = (at / SECRET_LIFETIME).to_be_bytes();
+        let [a, b, c, d] = (at / SECRET_LIFETIME).to_be_bytes();
+        let half = |number: u8| siphash24(&self.master, [number, a, b, c, d]).to_le_bytes();
         let mut secret = [0; 16];
-        for (half, place) in (0..).zip(secret.chunks_exact_mut(8)) {
-            let [a, b, c, d] = day;
-            place.copy_from_slice(&siphash24(&self.master, &[half, a, b, c, d]).to_le_bytes());
-        }
+        let (front, back) = secret.split_at_mut(8);
+        front.copy_from_slice(&half(0));
+        back.copy_from_slice(&half(1));
         secret
     }
 }
@@ -88,37 +88,23 @@ fn seal(
     head: [u8; 8],
     address: IpAddr,
 ) -> [u8; SERVER_COOKIE] {
-    let mut input = [0; CLIENT_COOKIE + 8 + 16];
-    let (own, rest) = input.split_at_mut(CLIENT_COOKIE);
-    let (middle, place) = rest.split_at_mut(head.len());
-    own.copy_from_slice(client);
-    middle.copy_from_slice(&head);
-    let (octets, length) = match address {
-        IpAddr::V4(v4) => (v4.to_ipv6_mapped().octets(), 4),
-        IpAddr::V6(v6) => (v6.octets(), 16),
+    let input = client.iter().chain(&head).copied();
+    let hash = match address {
+        IpAddr::V4(v4) => siphash24(secret, input.chain(v4.octets())),
+        IpAddr::V6(v6) => siphash24(secret, input.chain(v6.octets())),
     };
-    // Those of an IPv4 address are the last of its mapped form.
-    let octets = octets.get(16 - length..).unwrap_or_default();
-    for (place, octet) in place.iter_mut().zip(octets) {
-        *place = *octet;
-    }
-    let input = input.get(..CLIENT_COOKIE + head.len() + length);
-    let input = input.unwrap_or_default();
     let mut cookie = [0; SERVER_COOKIE];
     let (front, back) = cookie.split_at_mut(head.len());
     front.copy_from_slice(&head);
-    back.copy_from_slice(&siphash24(secret, input).to_le_bytes());
+    back.copy_from_slice(&hash.to_le_bytes());
     cookie
 }
 
 /// SipHash-2-4 (Aumasson and Bernstein 2012).
-fn siphash24(key: &[u8; 16], input: &[u8]) -> u64 {
+fn siphash24(key: &[u8; 16], input: impl IntoIterator<Item = u8>) -> u64 {
     let word = |octets: &[u8]| {
-        let mut whole = [0; 8];
-        for (place, octet) in whole.iter_mut().zip(octets) {
-            *place = *octet;
-        }
-        u64::from_le_bytes(whole)
+        let last_first = octets.iter().rev();
+        last_first.fold(0, |word, octet| word << 8 | u64::from(*octet))
     };
     let (low, high) = key.split_at(8);
     let (k0, k1) = (word(low), word(high));
@@ -128,13 +114,17 @@ fn siphash24(key: &[u8; 16], input: &[u8]) -> u64 {
         k0 ^ 0x6c79_6765_6e65_7261,
         k1 ^ 0x7465_6462_7974_6573,
     ];
-    let mut chunks = input.chunks_exact(8);
-    for chunk in &mut chunks {
-        compress(&mut state, word(chunk));
+    let (mut word, mut length) = (0, 0_u64);
+    for octet in input {
+        word |= u64::from(octet) << (length % 8 * 8);
+        length += 1;
+        if length.is_multiple_of(8) {
+            compress(&mut state, word);
+            word = 0;
+        }
     }
     // The last word ends in the length, modulo 256.
-    let length = (input.len() as u64) << 56;
-    compress(&mut state, word(chunks.remainder()) | length);
+    compress(&mut state, word | length << 56);
     state[2] ^= 0xff;
     for _ in 0..4 {
         round(&mut state);
@@ -175,9 +165,8 @@ mod tests {
     #[test]
     fn hash_is_the_one_of_its_authors() {
         let key = octets("000102030405060708090a0b0c0d0e0f");
-        let input: Vec<u8> = (0..15).collect();
-        assert_eq!(siphash24(&key, &input), 0xa129_ca61_49be_45e5);
-        assert_eq!(siphash24(&key, &[]), 0x726f_db47_dd0e_0e31);
+        assert_eq!(siphash24(&key, 0..15), 0xa129_ca61_49be_45e5);
+        assert_eq!(siphash24(&key, []), 0x726f_db47_dd0e_0e31);
     }
 
     #[test]

@@ -66,29 +66,18 @@ fn read(upstream: &Upstream, rdata: &[u8]) -> Option<(u16, Vec<Upstream>)> {
         }
     }
     let (mut transports, mut port, mut path) = (Vec::new(), None, None);
-    let mut last = None;
+    let (mut demanded, mut present) = (Vec::new(), Vec::new());
     while !reader.is_done() {
         let number = reader.word()?;
         let length = reader.word()?;
         let value = reader.take(length.into())?;
         // Ascending, each once (RFC 9460 §2.2).
-        if last.is_some_and(|last| number <= last) {
+        if present.last().is_some_and(|last| number <= *last) {
             return None;
         }
-        last = Some(number);
+        present.push(number);
         match number {
-            key::MANDATORY => {
-                let known = |pair: &[u8]| {
-                    let number = u16::from_be_bytes([pair[0], pair[1]]);
-                    matches!(
-                        number,
-                        key::ALPN..=key::IPV4HINT | key::IPV6HINT | key::DOHPATH
-                    )
-                };
-                if !value.len().is_multiple_of(2) || !value.chunks_exact(2).all(known) {
-                    return None;
-                }
-            }
+            key::MANDATORY => demanded = mandatory(value)?,
             key::ALPN => transports = protocols(value)?,
             key::NO_DEFAULT_ALPN => {}
             key::PORT => {
@@ -114,6 +103,10 @@ fn read(upstream: &Upstream, rdata: &[u8]) -> Option<(u16, Vec<Upstream>)> {
             _ => {}
         }
     }
+    // One that demands what it does not have is malformed (RFC 9460 §8).
+    if demanded.iter().any(|number| !present.contains(number)) {
+        return None;
+    }
     let form = |transport: Transport| {
         let mut form = Upstream {
             transport,
@@ -126,6 +119,24 @@ fn read(upstream: &Upstream, rdata: &[u8]) -> Option<(u16, Vec<Upstream>)> {
         Some(form)
     };
     Some((priority, transports.into_iter().filter_map(form).collect()))
+}
+
+/// Reads `mandatory` (RFC 9460 §8): keys in ascending order, not its own; `None` when one of them is not known here.
+fn mandatory(value: &[u8]) -> Option<Vec<u16>> {
+    let mut keys: Vec<u16> = Vec::new();
+    let mut reader = Reader::new(value);
+    while !reader.is_done() {
+        let number = reader.word()?;
+        let is_known = matches!(
+            number,
+            key::ALPN..=key::IPV4HINT | key::IPV6HINT | key::DOHPATH
+        );
+        if !is_known || keys.last().is_some_and(|last| number <= *last) {
+            return None;
+        }
+        keys.push(number);
+    }
+    Some(keys).filter(|keys| !keys.is_empty())
 }
 
 /// Reads `alpn`: the transports that we speak, in the server's order. HTTP/3 beside HTTP/2 is no form of its own: whether the one
@@ -228,6 +239,16 @@ mod tests {
             record(0, &[DOT]),
             record(1, &[DOT, (key::IPV4HINT, &[198, 51, 100, 1])]),
             record(1, &[(key::MANDATORY, &[0, 99]), DOT]),
+            // A key that is not there, or not where it belongs, no key, half a key, and its own.
+            record(1, &[(key::MANDATORY, &[0, 1, 0, 3]), DOT]),
+            record(
+                1,
+                &[(key::MANDATORY, &[0, 3, 0, 1]), DOT, (key::PORT, &[3, 85])],
+            ),
+            record(1, &[(key::MANDATORY, &[0, 1, 0, 1]), DOT]),
+            record(1, &[(key::MANDATORY, &[]), DOT]),
+            record(1, &[(key::MANDATORY, &[0]), DOT]),
+            record(1, &[(key::MANDATORY, &[0, 0]), DOT]),
             record(1, &[DOT, (key::PORT, &[0, 0])]),
             record(1, &[DOT, (key::PORT, &[1])]),
             record(1, &[DOT, DOT]),
@@ -250,5 +271,10 @@ mod tests {
         }
         let mandatory = record(1, &[(key::MANDATORY, &[0, 1]), DOT]);
         assert_eq!(forms(&[mandatory]), ["tls://192.0.2.1"]);
+        let both = record(
+            1,
+            &[(key::MANDATORY, &[0, 1, 0, 3]), DOT, (key::PORT, &[3, 85])],
+        );
+        assert_eq!(forms(&[both]), ["tls://192.0.2.1"]);
     }
 }

@@ -137,7 +137,10 @@ impl Resolver {
         // configured is somebody's.
         let is_made_up = !self.reaching.is_chosen(&asking.question.name);
         let is_for_reach = !waiters.is_empty() && waiters.iter().all(is_reach);
-        let mode = match is_for_reach && is_made_up {
+        // The keys that judge what a walk brought are asked for on the way that it was let go.
+        let is_judging = |waiter: &Waiter| matches!(waiter, Waiter::Judging(_));
+        let is_for_walked = asking.recurse && waiters.iter().all(is_judging);
+        let mode = match is_for_reach && is_made_up || is_for_walked {
             true => self.planned_recursion(asking),
             false => self.recursion_of(asking),
         };

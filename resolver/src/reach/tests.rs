@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use config::model::Transport;
 use config::time::Instant;
 use policy::facts::{Family, Reach};
 use policy::plan::ScopeLink;
@@ -10,7 +11,7 @@ use policy::{LinkId, ScopeId};
 use super::http::Reply;
 use super::{Connectivity, Ground, Visit};
 use crate::event::{Failure, TlsFault};
-use crate::tests::signed::{Zone, world_with};
+use crate::tests::signed::{Zone, world_of, world_with};
 use crate::tests::world::{HOME, OFFICE, Say, World};
 use crate::wire::rcode;
 
@@ -242,6 +243,42 @@ fn a_chosen_name_goes_no_way_in_the_clear_when_all_upstreams_are_encrypted() {
         let to_root = sent.iter().any(|sent| sent.starts_with(ROOT));
         assert_eq!(to_root, in_the_clear, "{recursion}: {sent:?}");
     }
+}
+
+/// The keys that prove a made-up name's absence go the same way as the name; what clients ask for does not.
+#[test]
+fn a_link_whose_encrypted_upstreams_are_dead_is_proven_by_the_way_to_the_root_and_names_stay_here()
+{
+    const ROOT: &str = "192.0.2.99";
+    let home =
+        "match = { name = \"home*\" }\n[dns]\nupstreams = [\"tls://192.0.2.53#dns.example\"]\n";
+    let zone = Zone::new("");
+    let main = "[resolver]\ndnssec = \"enforce\"\nrecursion = \"auto\"\n";
+    let world = world_of(main, &[("home", home)], std::slice::from_ref(&zone));
+    let mut story = Story {
+        world,
+        zone,
+        said: None,
+    };
+    let Story { world, zone, .. } = &mut story;
+    world.resolver.apply_root_servers(&[ROOT.parse().unwrap()]);
+    world.server(HOME).shut = Some((Transport::Tls, Some(Failure::Refused)));
+    let root = world.server(ROOT);
+    root.answers(". NS", &[". 300 NS root-server.invalid"]);
+    zone.serve_keys_at(world, ROOT);
+    zone.deny_at(world, ROOT);
+    story.judge(None);
+    story.world.put("secret.test A");
+    story.until(Reach::Validated, 15);
+    story.world.run_for(5000);
+    let sent = story.world.take_sent();
+    assert!(sent.iter().any(|sent| sent.starts_with(ROOT)), "{sent:?}");
+    assert!(
+        !sent
+            .iter()
+            .any(|sent| sent.contains("test") && sent.starts_with(ROOT)),
+        "{sent:?}"
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@ use hickory_proto::dnssec::{DigestType, PublicKey as _, SigningKey as _, TBS};
 use hickory_proto::rr::Name;
 
 use super::message::spelled;
-use super::world::{HOME, World};
+use super::world::{HOME, Say, World};
 use crate::event::Clock;
 
 const NOW: u32 = 1_800_000_000;
@@ -46,7 +46,7 @@ impl Zone {
 
     /// Returns RDATA of RRSIG up to the signature.
     fn head(&self, owner: &str, record_type: u16) -> Vec<u8> {
-        let labels = owner.split('.').count();
+        let labels = owner.split('.').filter(|label| !label.is_empty()).count();
         let mut head = record_type.to_be_bytes().to_vec();
         head.extend([15, u8::try_from(labels).unwrap()]);
         for word in [TTL, NOW + self.signed_for, NOW - 86_400] {
@@ -86,7 +86,7 @@ impl Zone {
         let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
         world
             .server(server)
-            .answers(&format!("{apex} DNSKEY"), &rows);
+            .answers(&format!("{apex}. DNSKEY"), &rows);
     }
 
     /// Has the server at home say that a zone lies below this one, signed.
@@ -124,6 +124,26 @@ impl Zone {
         world.server(server).answers(&format!("{owner} A"), &rows);
     }
 
+    /// Has a server deny every name that it does not know, signed: there is nothing but the apex.
+    pub(crate) fn deny_at(&self, world: &mut World, server: &str) {
+        let apex = &self.apex;
+        let mut soa = [spelled(apex), spelled(apex)].concat();
+        for word in [1, 60, 60, 60, 60_u32] {
+            soa.extend(word.to_be_bytes());
+        }
+        // NS, SOA, RRSIG, NSEC, DNSKEY.
+        let mut nsec = spelled(apex);
+        nsec.extend([0, 7, 0x22, 0, 0, 0, 0, 3, 0x80]);
+        let mut rows = Vec::new();
+        for (name, number, rdata) in [("SOA", 6, soa), ("NSEC", 47, nsec)] {
+            let sig = self.sign(apex, number, &rdata);
+            rows.push(format!("{apex}. {TTL} {name} #{}", hex(&rdata)));
+            rows.push(format!("{apex}. {TTL} RRSIG #{}", hex(&sig)));
+        }
+        let denial = Say::Sections(3, [Vec::new(), rows, Vec::new()]);
+        world.server(server).otherwise(denial);
+    }
+
     /// Has the server at home answer a name with an address, signed as it is asked for.
     pub(crate) fn serve(&self, world: &mut World, owner: &str, fits: bool) {
         let address = [192, 0, 2, 1];
@@ -156,7 +176,13 @@ pub(crate) fn world_in(mode: &str, zones: &[Zone]) -> World {
 
 /// As [`world_in`], with these profiles beside or in place of the usual ones.
 pub(crate) fn world_with(mode: &str, profiles: &[(&str, &str)], zones: &[Zone]) -> World {
-    let mut world = World::with(&format!("[resolver]\ndnssec = \"{mode}\"\n"), profiles);
+    let main = format!("[resolver]\ndnssec = \"{mode}\"\n");
+    world_of(&main, profiles, zones)
+}
+
+/// As [`world_with`], with this main file.
+pub(crate) fn world_of(main: &str, profiles: &[(&str, &str)], zones: &[Zone]) -> World {
+    let mut world = World::with(main, profiles);
     let mut anchors = TrustAnchors::empty();
     for zone in zones {
         let public = zone.key.to_public_key().unwrap();
