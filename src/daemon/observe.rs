@@ -13,16 +13,15 @@ mod query_log;
 mod server;
 mod tap;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::model::Transport;
 use config::observing::{LoggedQueries, Observing};
 use config::time::Instant;
 use linnet::api::ObserverStatus;
 use resolver::event::Trace;
-use resolver::{Answer, Channel, ClientId, ExchangeId, Transmit};
+use resolver::{Answer, ClientId, ExchangeId, Transmit};
+use resolver_io::Caller;
 use tokio::sync::mpsc;
 
 use crate::input::Input;
@@ -144,15 +143,9 @@ impl Observers {
     }
 
     /// Takes a client's question.
-    pub(crate) fn query(
-        &mut self,
-        client: ClientId,
-        peer: Option<SocketAddr>,
-        way: (Transport, Channel),
-        wire: &[u8],
-    ) {
+    pub(crate) fn query(&mut self, client: ClientId, caller: &Caller, wire: &[u8]) {
         if let Some(tap) = &mut self.tap {
-            tap.query(client, peer, way, wire, wall());
+            tap.query(client, caller, wire, wall());
         }
     }
 
@@ -192,11 +185,11 @@ impl Observers {
     }
 
     /// Takes what became of a question.
-    pub(crate) fn trace(&mut self, trace: &Trace, client: Option<SocketAddr>, now: Instant) {
+    pub(crate) fn trace(&mut self, trace: &Trace, caller: Option<&Caller>, now: Instant) {
         let Some((log, outlet)) = &mut self.log else {
             return;
         };
-        match log.line(trace, client, wall(), now) {
+        match log.line(trace, caller, wall(), now) {
             Ok(Some(line)) => outlet.put(line.into_bytes()),
             Ok(None) => {}
             Err(query_log::TooMany) => self.watched.log.leave_out(1),

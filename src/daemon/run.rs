@@ -13,7 +13,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::model::Transport;
 use linkmgr_io::Monitor;
 use linnet::api::Notice;
 use resolver::{ClientId, ClientQuery, Event};
@@ -340,14 +339,13 @@ impl<'a> Running<'a> {
             let query = ClientQuery {
                 client,
                 stub: asked.stub,
-                channel: asked.channel,
-                origin: Some(asked.peer.ip()),
+                channel: asked.caller.channel,
+                origin: Some(asked.caller.peer.ip()),
                 wire: &asked.wire,
             };
             resolver.handle_query(query, now);
             if self.observers.wants_queries() {
-                let (peer, way) = (Some(asked.peer), (asked.transport, asked.channel));
-                self.observers.query(client, peer, way, &asked.wire);
+                self.observers.query(client, &asked.caller, &asked.wire);
             }
         };
         ask(client, asked);
@@ -381,10 +379,10 @@ impl<'a> Running<'a> {
                     };
                     let tapped = self.observers.wants_queries().then(|| wire.to_vec());
                     resolver.handle_query(query, now);
-                    if let Some(wire) = tapped {
-                        let peer = self.driver.peer_of(client);
-                        let way = (Transport::Plain, channel);
-                        self.observers.query(client, peer, way, &wire);
+                    if let Some(wire) = tapped
+                        && let Some(caller) = self.driver.caller_of(client)
+                    {
+                        self.observers.query(client, &caller, &wire);
                     }
                 }
                 Wire::Reply { exchange, wire } => {
@@ -435,9 +433,10 @@ impl<'a> Running<'a> {
         while let Some(event) = self.world.resolver.poll_event() {
             match event {
                 Event::Answered(trace) => {
-                    let client = self.driver.peer_of(trace.client);
-                    let client = client.or_else(|| self.listeners.peer_of(trace.client));
-                    self.observers.trace(&trace, client, clock::now());
+                    let caller = self.driver.caller_of(trace.client);
+                    let caller = caller.or_else(|| self.listeners.caller_of(trace.client));
+                    self.observers.trace(&trace, caller.as_ref(), clock::now());
+                    let client = caller.map(|caller| caller.peer);
                     if let Some(notice) = self.world.take_trace(trace, client) {
                         self.tell(&notice);
                     }

@@ -25,6 +25,7 @@ mod kill;
 mod kinds;
 mod labels;
 mod leak;
+mod limits;
 mod links;
 mod listeners;
 mod local_data;

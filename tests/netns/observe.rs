@@ -292,6 +292,7 @@ fn the_log_has_reasons_and_names_only_when_they_are_on() {
             let lines: Vec<&str> = text.lines().collect();
             for part in [
                 "client=127.0.0.1:",
+                " listener=127.0.0.53:53 over=udp ",
                 " name=#",
                 " type=A ",
                 " scope=office@vpn0 rule=longest-suffix owner=\"profile office\"",

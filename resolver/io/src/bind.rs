@@ -6,6 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6, TcpListener, UdpSocket};
 use std::num::NonZeroU32;
 use std::os::fd::AsFd as _;
+use std::time::Duration;
 
 use config::model::Upstream;
 use policy::plan::ScopeLink;
@@ -19,6 +20,12 @@ const BACKLOG: i32 = 128;
 
 /// Bytes of datagrams that wait while a round lasts.
 const RECEIVE_BUFFER: usize = 1 << 20;
+
+/// Octets that the kernel keeps for a connection's client, of which it makes twice as many: an answer of the largest size.
+const SEND_BUFFER: usize = 64 << 10;
+
+/// How long the kernel keeps what a connection's client does not take, also after it is closed.
+const UNTAKEN_TIME: Duration = Duration::from_secs(5);
 
 /// The link that only this host can send on.
 const LOOPBACK: &[u8] = b"lo";
@@ -49,8 +56,7 @@ impl Guard {
     }
 }
 
-/// Opens several UDP listeners at one address, among which the kernel spreads clients; one at least. Nobody else listens there:
-/// the first is alone when it is bound, and lets others beside it afterwards.
+/// Opens several UDP listeners at one address, among which the kernel spreads clients; one at least. Nobody else listens there.
 ///
 /// # Errors
 /// [`BindError`].
@@ -58,35 +64,44 @@ pub(crate) fn udp_group(
     address: SocketAddr,
     count: usize,
 ) -> Result<(Vec<UdpSocket>, Guard), BindError> {
-    let (first, guard) = open_udp(address, Sharing::Alone)?;
-    let address = first.local_addr().unwrap_or(address);
-    let mut sockets = vec![first];
-    for _ in 1..count {
-        sockets.push(open_udp(address, Sharing::Group)?.0);
-    }
-    Ok((sockets, guard))
+    let mut guard_of_all = None;
+    let sockets = open_group(address, count, |socket| {
+        let own = guard(socket, address);
+        // One that is not bound to its link makes all be looked at.
+        if !matches!(guard_of_all, Some(Guard::Source(_))) {
+            guard_of_all = Some(own);
+        }
+        Ok(())
+    });
+    let sockets = sockets.map_err(|source| explain(address, Channel::Udp, source))?;
+    Ok((sockets, guard_of_all.unwrap_or(Guard::Source(address.ip()))))
 }
 
-/// Whether other sockets may be at the same address already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sharing {
-    /// Without `SO_REUSEPORT`, so that a second one fails.
-    Alone,
-    Group,
-}
-
-fn open_udp(address: SocketAddr, sharing: Sharing) -> Result<(UdpSocket, Guard), BindError> {
-    let open = || {
+/// Opens so many UDP sockets at one address, one at least, each prepared by `prepare` before it is bound. The first is alone when it is
+/// bound, so that whoever has this very address is noticed, and lets others beside it afterwards.
+fn open_group(
+    address: SocketAddr,
+    count: usize,
+    mut prepare: impl FnMut(&Socket) -> io::Result<()>,
+) -> io::Result<Vec<UdpSocket>> {
+    let mut sockets: Vec<UdpSocket> = Vec::with_capacity(count);
+    let mut address = address;
+    for number in 0..count.max(1) {
         let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
-        socket.set_reuse_port(sharing == Sharing::Group)?;
-        let guard = guard(&socket, address);
+        prepare(&socket)?;
+        if number > 0 {
+            socket.set_reuse_port(true)?;
+        }
         socket.bind(&address.into())?;
         allow_beside(&socket)?;
         // A hint: the kernel caps it.
         socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
-        Ok((UdpSocket::from(socket), guard))
-    };
-    open().map_err(|source| explain(address, Channel::Udp, source))
+        let socket = UdpSocket::from(socket);
+        // Port 0 is one of the kernel's choice, the same for all.
+        address = socket.local_addr().unwrap_or(address);
+        sockets.push(socket);
+    }
+    Ok(sockets)
 }
 
 /// Opens a TCP listener; connections of an earlier run that linger do not keep the address.
@@ -112,25 +127,14 @@ pub(crate) fn tcp(address: SocketAddr) -> Result<(TcpListener, Guard), BindError
 /// # Errors
 /// What the kernel says.
 pub(crate) fn udp_to_others(address: SocketAddr, count: usize) -> io::Result<Vec<UdpSocket>> {
-    let mut sockets = Vec::with_capacity(count);
-    for number in 0..count.max(1) {
-        let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
-        open_to_others(&socket, address)?;
-        if number > 0 {
-            socket.set_reuse_port(true)?;
-        }
-        socket.bind(&address.into())?;
-        // The first is alone when it is bound, so that whoever has this very address is noticed.
-        allow_beside(&socket)?;
-        // A hint: the kernel caps it.
-        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
-        ignore_path_mtu(&socket, address.is_ipv4())?;
+    open_group(address, count, |socket| {
+        open_to_others(socket, address)?;
+        ignore_path_mtu(socket, address.is_ipv4())?;
         if address.ip().is_unspecified() {
             batch::tell_arrival(socket.as_fd(), address.is_ipv4())?;
         }
-        sockets.push(UdpSocket::from(socket));
-    }
-    Ok(sockets)
+        Ok(())
+    })
 }
 
 /// Opens a TCP socket for others than this host's programs, at an address that need not be there yet.
@@ -141,6 +145,9 @@ pub(crate) fn tcp_to_others(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket(address, Type::STREAM, Protocol::TCP)?;
     socket.set_reuse_address(true)?;
     open_to_others(&socket, address)?;
+    // Connections have these from here.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.set_tcp_user_timeout(Some(UNTAKEN_TIME))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(TcpListener::from(socket))

@@ -15,12 +15,13 @@ use resolver::{ExchangeId, Failure, Hangup, HttpFault, TlsFault, Transmit};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::{AbortHandle, JoinSet};
 
+use crate::EXCHANGE_LIFETIME;
 use crate::clock::Sleep;
 use crate::edns::{self, Additions};
 use crate::rounds::Found;
+use crate::silence::Owed;
 use crate::slots::{Key, Slots};
 use crate::tls::{Peer, Tls};
-use crate::{EXCHANGE_LIFETIME, SILENCE};
 
 mod https;
 mod https3;
@@ -110,9 +111,7 @@ enum Room {
 struct Said {
     /// Calls under way.
     open: usize,
-    /// Since when it owes a reply without having said anything.
-    waiting_since: Option<Instant>,
-    heard_at: Option<Instant>,
+    owed: Owed,
     /// Whether it has brought a reply.
     has_served: bool,
 }
@@ -505,22 +504,21 @@ impl Kept {
 
     /// Whether the server owes replies, and has said nothing for so long that it may be gone.
     fn is_silent(&self, now: Instant) -> bool {
-        let since = self.said().waiting_since;
-        since.is_some_and(|since| now.saturating_duration_since(since) >= SILENCE)
+        self.said().owed.is_silent(now)
     }
 
     fn note_asked(&self, now: Instant) {
         let mut said = self.said();
         said.open += 1;
-        said.waiting_since.get_or_insert(now);
+        said.owed.note_asked(now);
     }
 
     /// Notes that something came of a call; returns whether the connection has brought a reply yet.
     fn note_heard(&self, is_reply: bool, now: Instant) -> bool {
         let mut said = self.said();
         said.open = said.open.saturating_sub(1);
-        said.waiting_since = (said.open > 0).then_some(now);
-        said.heard_at = Some(now);
+        let is_owing = said.open > 0;
+        said.owed.note_heard(is_owing, now);
         said.has_served |= is_reply;
         said.has_served
     }
@@ -529,11 +527,9 @@ impl Kept {
     fn note_given_up(&self, asked_at: Instant, now: Instant) -> bool {
         let mut said = self.said();
         said.open = said.open.saturating_sub(1);
-        if said.open == 0 {
-            said.waiting_since = None;
-        }
-        now.saturating_duration_since(asked_at) >= SILENCE
-            && said.heard_at.is_none_or(|heard_at| heard_at < asked_at)
+        let is_owing = said.open > 0;
+        said.owed.note_given_up(is_owing);
+        said.owed.has_been_silent_since(asked_at, now)
     }
 }
 

@@ -36,6 +36,8 @@ const NONE: u32 = u32::MAX;
 pub(crate) struct Client {
     /// Its address.
     pub(crate) peer: SocketAddr,
+    /// The place of the stub that it asked, among all.
+    pub(crate) place: usize,
     /// Where its answer goes.
     pub(crate) origin: Origin,
 }
@@ -43,8 +45,8 @@ pub(crate) struct Client {
 /// The socket that a question came by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// The UDP stub with this place.
-    Udp(usize),
+    /// The UDP stub of its place.
+    Udp,
     /// This connection.
     Tcp(Key),
 }
@@ -165,9 +167,9 @@ impl Clients {
         Some(found)
     }
 
-    /// Returns the address of a client whose question is open, or was answered a short while ago.
-    pub(crate) fn peer_of(&self, client: ClientId) -> Option<SocketAddr> {
-        Some(self.find(client)?.1.client.peer)
+    /// Returns a client whose question is open, or was answered a short while ago.
+    pub(crate) fn get(&self, client: ClientId) -> Option<Client> {
+        Some(self.find(client)?.1.client)
     }
 
     #[expect(
@@ -243,7 +245,8 @@ mod tests {
     fn client(port: u16) -> Client {
         Client {
             peer: SocketAddr::from(([127, 0, 0, 1], port)),
-            origin: Origin::Udp(0),
+            place: 0,
+            origin: Origin::Udp,
         }
     }
 
@@ -298,7 +301,7 @@ mod tests {
             let other = insert(&mut clients, port, now);
             clients.remove(other);
         }
-        assert_eq!(clients.peer_of(id), Some(client(7).peer));
+        assert_eq!(clients.get(id), Some(client(7)));
     }
 
     #[test]

@@ -52,6 +52,7 @@ mod poller;
 mod ports;
 pub mod resolv_conf;
 mod rounds;
+mod silence;
 mod slots;
 mod streams;
 mod stub_tcp;
@@ -68,9 +69,6 @@ const SCRATCH: usize = 2 + u16::MAX as usize;
 
 /// Age at which an exchange that the core forgot is given up: twice what the core spends on a question.
 pub(crate) const EXCHANGE_LIFETIME: std::time::Duration = std::time::Duration::from_secs(10);
-
-/// After so long without a word of the server's while something is asked for, what is new goes by another connection.
-pub(crate) const SILENCE: std::time::Duration = std::time::Duration::from_millis(800);
 
 /// How long what was sent to an upstream may stay unacknowledged before the kernel gives the connection up.
 pub(crate) const UNACKNOWLEDGED_TIME: std::time::Duration = std::time::Duration::from_secs(5);
@@ -118,6 +116,19 @@ pub struct Listen {
     pub address: SocketAddr,
     /// As which stub.
     pub stub: Stub,
+}
+
+/// Who asks, where, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller {
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// The address of the stub or listener.
+    pub at: SocketAddr,
+    /// How the question came.
+    pub transport: Transport,
+    /// How the answer travels.
+    pub channel: Channel,
 }
 
 /// Why the stub cannot listen.
@@ -325,7 +336,7 @@ impl Driver {
                 client,
                 stub,
                 channel: Channel::Udp,
-                origin: self.clients.peer_of(client).map(|peer| peer.ip()),
+                origin: self.clients.get(client).map(|client| client.peer.ip()),
                 wire: self
                     .received
                     .get(place)
@@ -335,7 +346,7 @@ impl Driver {
                 client,
                 stub,
                 channel: Channel::Tcp,
-                origin: self.clients.peer_of(client).map(|peer| peer.ip()),
+                origin: self.clients.get(client).map(|client| client.peer.ip()),
                 wire: self
                     .connections
                     .get(key)
@@ -365,8 +376,8 @@ impl Driver {
             return;
         };
         match client.origin {
-            Origin::Udp(socket) => {
-                if let Some(stub) = self.udp_stubs.get_mut(socket) {
+            Origin::Udp => {
+                if let Some(stub) = self.udp_stubs.get_mut(client.place) {
                     stub.push(client.peer, answer.wire);
                 }
             }
@@ -457,8 +468,17 @@ impl Driver {
         &self.addresses
     }
 
-    /// Returns the address of a client whose question is open, or was answered a short while ago.
-    pub fn peer_of(&self, client: ClientId) -> Option<SocketAddr> {
-        self.clients.peer_of(client)
+    /// Returns whose question is open, or was answered a short while ago.
+    pub fn caller_of(&self, client: ClientId) -> Option<Caller> {
+        let client = self.clients.get(client)?;
+        Some(Caller {
+            peer: client.peer,
+            at: self.addresses.get(client.place)?.address,
+            transport: Transport::Plain,
+            channel: match client.origin {
+                Origin::Udp => Channel::Udp,
+                Origin::Tcp(_) => Channel::Tcp,
+            },
+        })
     }
 }

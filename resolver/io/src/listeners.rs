@@ -27,7 +27,6 @@ mod tls;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,6 +36,7 @@ use resolver::{Answer, ClientId};
 use rustls::ServerConfig;
 use tokio::sync::{mpsc, watch};
 
+use crate::Caller;
 pub(crate) use access::is_echo;
 pub use board::{Board, ListenerStatus};
 pub use house::Asked;
@@ -74,13 +74,13 @@ pub struct Listeners {
     thread: Option<(watch::Receiver<Vec<Listener>>, Arc<House>)>,
     board: Board,
     waiting: BTreeMap<u64, Waiting>,
-    recent: VecDeque<(u64, SocketAddr)>,
+    recent: VecDeque<(u64, Caller)>,
     last: u64,
 }
 
 #[derive(Debug)]
 struct Waiting {
-    peer: SocketAddr,
+    caller: Caller,
     back: Back,
     since: Instant,
 }
@@ -155,23 +155,23 @@ impl Listeners {
             if self.recent.len() >= RECENT {
                 self.recent.pop_front();
             }
-            self.recent.push_back((number, waiting.peer));
+            self.recent.push_back((number, waiting.caller));
             waiting.back.answer(answer.wire);
         }
         None
     }
 
-    /// Returns the address of a client whose question is open, or was answered a short while ago.
-    pub fn peer_of(&self, client: ClientId) -> Option<SocketAddr> {
+    /// Returns whose question is open, or was answered a short while ago.
+    pub fn caller_of(&self, client: ClientId) -> Option<Caller> {
         let number = client.0 & !MARK;
         if client.0 & (MARK | NOT_OURS) != MARK {
             return None;
         }
-        let waiting = self.waiting.get(&number).map(|waiting| waiting.peer);
+        let waiting = self.waiting.get(&number).map(|waiting| waiting.caller);
         waiting.or_else(|| {
             let recent = self.recent.iter().rev();
             let mut same = recent.filter(|(other, _)| *other == number);
-            same.next().map(|(_, peer)| *peer)
+            same.next().map(|(_, caller)| *caller)
         })
     }
 
@@ -186,7 +186,7 @@ impl Listeners {
         }
         self.last += 1;
         let waiting = Waiting {
-            peer: asked.peer,
+            caller: asked.caller,
             back,
             since: now,
         };

@@ -181,8 +181,12 @@ impl Driver {
                 self.turn_away(place);
                 continue;
             }
-            let origin = Origin::Udp(at);
-            if let Some(client) = self.remember(Client { peer, origin }, self.received_at) {
+            let client = Client {
+                peer,
+                place: at,
+                origin: Origin::Udp,
+            };
+            if let Some(client) = self.remember(client, self.received_at) {
                 return Some(Found::Query(client, stub, place));
             }
         }
@@ -239,7 +243,9 @@ impl Driver {
         while let Some(key) = self.askers.front().copied() {
             let now = Instant::now();
             if let Some(connection) = self.connections.get_mut(key) {
-                let (peer, stub) = (connection.peer, connection.stub);
+                let Connection {
+                    peer, stub, place, ..
+                } = *connection;
                 if self.clients.has_share(peer) {
                     // It is taken up again when one of its questions is answered.
                     connection.queued = false;
@@ -248,8 +254,12 @@ impl Driver {
                 }
                 match connection.next_question(now) {
                     Ok(Some(range)) => {
-                        let origin = Origin::Tcp(key);
-                        let Some(client) = self.remember(Client { peer, origin }, now) else {
+                        let client = Client {
+                            peer,
+                            place,
+                            origin: Origin::Tcp(key),
+                        };
+                        let Some(client) = self.remember(client, now) else {
                             self.close(key);
                             continue;
                         };
@@ -329,7 +339,7 @@ impl Driver {
                 Ok((stream, peer)) => {
                     if listener.guard.admits(peer.ip()) {
                         let stub = listener.stub;
-                        self.admit(stream, peer, stub);
+                        self.admit(stream, peer, place, stub);
                     }
                     continue;
                 }
@@ -357,7 +367,7 @@ impl Driver {
     }
 
     /// Takes a connection, in the place of the one that has been idle for longest when there are many (RFC 7766 §6.2.3).
-    fn admit(&mut self, stream: TcpStream, peer: SocketAddr, stub: Stub) {
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr, place: usize, stub: Stub) {
         if self.connections.len() >= CONNECTIONS_MAX {
             let idle = self
                 .connections
@@ -370,7 +380,7 @@ impl Driver {
             };
             self.close(idle);
         }
-        let Ok(connection) = Connection::new(stream, peer, stub, Instant::now()) else {
+        let Ok(connection) = Connection::new(stream, peer, place, stub, Instant::now()) else {
             return;
         };
         let key = self.connections.insert(connection);

@@ -53,6 +53,8 @@ pub(crate) struct Listener {
 pub(crate) struct Connection {
     /// The client.
     pub(crate) peer: SocketAddr,
+    /// The place of its stub, among all.
+    pub(crate) place: usize,
     /// As which stub it was accepted.
     pub(crate) stub: Stub,
     /// When it last brought a whole question or took some of an answer.
@@ -86,6 +88,7 @@ impl Connection {
     pub(crate) fn new(
         stream: TcpStream,
         peer: SocketAddr,
+        place: usize,
         stub: Stub,
         now: Instant,
     ) -> io::Result<Self> {
@@ -93,6 +96,7 @@ impl Connection {
         stream.set_nodelay(true)?;
         Ok(Self {
             peer,
+            place,
             stub,
             active_at: now,
             watched: Interest::READ,

@@ -188,7 +188,8 @@ fn second_answer_to_one_question_goes_nowhere() {
         let (socket, from) = peer();
         socket.send_to(&message(1), address).unwrap();
         let (client, wire) = query_of(&round(&mut driver).await[0]);
-        assert_eq!(driver.peer_of(client), Some(from));
+        let caller = driver.caller_of(client).unwrap();
+        assert_eq!((caller.peer, caller.channel), (from, Channel::Udp));
         driver.answer(Answer { client, wire });
         let wire = message(2);
         driver.answer(Answer { client, wire });
@@ -233,7 +234,9 @@ fn answers_of_a_connection_go_out_in_any_order() {
         let got = gather(&mut driver, 3).await;
         for got in got.iter().rev() {
             let (client, wire) = query_of(got);
-            assert_eq!(driver.peer_of(client), stream.local_addr().ok());
+            let caller = driver.caller_of(client).unwrap();
+            assert_eq!(caller.peer, stream.local_addr().unwrap());
+            assert_eq!(caller.channel, Channel::Tcp);
             driver.answer(Answer { client, wire });
         }
         driver.finish_round();

@@ -12,6 +12,7 @@
 
 use std::net::{Shutdown, UdpSocket};
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, Builder, JoinHandle};
@@ -33,8 +34,8 @@ const ERROR_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes of a thread's stack: names, headers and answers are on the heap.
 const STACK: usize = 128 << 10;
 
-/// What is done with the datagrams of one socket.
-pub(crate) trait Desk: Send + 'static {
+/// What is done with the datagrams of one socket; a thread that panics begins anew with a copy.
+pub(crate) trait Desk: Clone + Send + 'static {
     /// Whether it has to know where datagrams came in.
     fn telling(&self) -> Telling {
         Telling::Nothing
@@ -44,7 +45,7 @@ pub(crate) trait Desk: Send + 'static {
     fn serve(&mut self, received: &mut Received, outbox: &mut Outbox, socket: BorrowedFd<'_>);
 }
 
-/// Threads, each with a socket and a desk; they end when this is dropped.
+/// Threads, each with a socket and a desk. When this is dropped they end, soon: nobody waits for them, as it may be a runtime that drops it.
 #[derive(Debug, Default)]
 pub(crate) struct Crew {
     stop: Arc<AtomicBool>,
@@ -63,7 +64,7 @@ impl Crew {
         let started = Builder::new()
             .name("linnet-listener".to_owned())
             .stack_size(STACK)
-            .spawn(move || run(&own, desk, &stop));
+            .spawn(move || keep_running(&own, &desk, &stop));
         match started {
             Ok(handle) => {
                 self.running.push((Arc::clone(socket), handle));
@@ -77,42 +78,95 @@ impl Crew {
     }
 }
 
-impl Drop for Crew {
-    fn drop(&mut self) {
+impl Crew {
+    /// Tells the threads to end.
+    fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         for (socket, _) in &self.running {
             // Says that there is no connection, and wakes whoever waits all the same.
-            let _unconnected = SockRef::from(&**socket).shutdown(Shutdown::Read);
+            let _unconnected = SockRef::from(&**socket).shutdown(Shutdown::Both);
         }
+    }
+
+    /// Has the threads end, and waits until they have.
+    fn end(&mut self) {
+        self.stop();
         for (_, handle) in mem::take(&mut self.running) {
-            if handle.join().is_err() {
-                tracing::error!("a listener thread has panicked");
-            }
+            // A panic has been told.
+            let _ended = handle.join();
         }
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Serves a socket until it is to stop. Others beside it at its address do not get what the kernel gives to this one: it must not be
+/// left without a reader, whatever happens.
+fn keep_running(socket: &UdpSocket, desk: &impl Desk, stop: &AtomicBool) {
+    loop {
+        let own = desk.clone();
+        if panic::catch_unwind(AssertUnwindSafe(|| run(socket, own, stop))).is_ok() {
+            return;
+        }
+        tracing::error!(place = %place_of(socket), "a listener thread has panicked, and begins anew");
+        thread::sleep(ERROR_PAUSE);
     }
 }
 
 fn run(socket: &UdpSocket, mut desk: impl Desk, stop: &AtomicBool) {
     let mut received = Received::new(desk.telling());
     let mut outbox = Outbox::new();
+    let mut hearing = Hearing::default();
     loop {
         let taken = received.receive(socket.as_fd(), Wait::ForOne);
         if stop.load(Ordering::Acquire) {
             return;
         }
         match taken {
-            Ok(_) => desk.serve(&mut received, &mut outbox, socket.as_fd()),
+            Ok(_) => {
+                if hearing.is_news(None) {
+                    tracing::info!(place = %place_of(socket), "clients are heard again");
+                }
+                desk.serve(&mut received, &mut outbox, socket.as_fd());
+            }
             Err(error) if is_passing(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "cannot receive from clients");
+                if hearing.is_news(Some(error.kind())) {
+                    tracing::warn!(%error, place = %place_of(socket), "cannot receive from clients");
+                }
                 thread::sleep(ERROR_PAUSE);
             }
         }
     }
 }
 
+/// What keeps a thread from hearing its clients, so that it is told once.
+#[derive(Debug, Default)]
+struct Hearing {
+    fault: Option<io::ErrorKind>,
+}
+
+impl Hearing {
+    /// Notes how it stands; true when that has changed.
+    fn is_news(&mut self, fault: Option<io::ErrorKind>) -> bool {
+        mem::replace(&mut self.fault, fault) != fault
+    }
+}
+
+/// Returns where a socket is, for messages.
+fn place_of(socket: &UdpSocket) -> String {
+    match socket.local_addr() {
+        Ok(address) => address.to_string(),
+        Err(error) => format!("a socket whose address is unknown ({error})"),
+    }
+}
+
 /// What a thread of the stub listens at.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Post {
     pub(crate) socket: Arc<UdpSocket>,
     /// The place of its UDP stub.
@@ -175,7 +229,15 @@ impl Threads {
     }
 }
 
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // Whoever drops them, at the end of the daemon, has their addresses free for others.
+        self.crew.end();
+    }
+}
+
 /// Hits are answered, all else is handed over to the loop.
+#[derive(Clone)]
 struct StubDesk {
     post: Post,
     shortcut: Shortcut,

@@ -1,22 +1,24 @@
 //! What became of a question, in one line? `key=value` pairs, rate-limited; names only when they are switched on.
 //!
 //! ```text
-//! client=127.0.0.1:40312 name=#8c1f… type=A scope=office@vpn0 rule=longest-suffix owner="profile office" by=10.8.0.1
-//! transport=udp verdict=secure rcode=NOERROR ms=4.2
+//! client=127.0.0.1:40312 listener=127.0.0.53:53 over=udp name=#8c1f… type=A scope=office@vpn0 rule=longest-suffix
+//! owner="profile office" by=10.8.0.1 transport=udp verdict=secure rcode=NOERROR ms=4.2
 //! ```
 //!
 //! Without names nothing is written that may hold one: of an Extended DNS Error only its code. Opens nothing.
 
 use std::fmt::Write as _;
 use std::hash::{BuildHasher as _, RandomState};
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use config::model::Transport;
 use config::observing::{LogConfig, LoggedQueries};
 use config::time::Instant;
+use resolver::Channel;
 use resolver::event::{Step, Trace};
 use resolver::ledger::Trouble;
 use resolver::present::{rcode_name, type_name};
+use resolver_io::Caller;
 
 use crate::convert::{channel_name, verdict_name};
 use crate::date::rfc3339;
@@ -56,7 +58,7 @@ impl QueryLog {
     pub(super) fn line(
         &mut self,
         trace: &Trace,
-        client: Option<SocketAddr>,
+        caller: Option<&Caller>,
         wall: Duration,
         now: Instant,
     ) -> Result<Option<String>, TooMany> {
@@ -81,7 +83,7 @@ impl QueryLog {
             let _ = writeln!(text, "left-out={left_out}");
         }
         self.date(wall, &mut text);
-        self.describe(trace, client, &mut text);
+        self.describe(trace, caller, &mut text);
         text.push('\n');
         Ok(Some(text))
     }
@@ -109,7 +111,7 @@ impl QueryLog {
         }
     }
 
-    fn describe(&self, trace: &Trace, client: Option<SocketAddr>, text: &mut String) {
+    fn describe(&self, trace: &Trace, caller: Option<&Caller>, text: &mut String) {
         let Trace {
             name,
             record_type,
@@ -119,9 +121,14 @@ impl QueryLog {
             elapsed,
             ..
         } = trace;
-        match client {
-            Some(client) => {
-                let _ = write!(text, "client={client}");
+        match caller {
+            Some(caller) => {
+                let over = over(caller);
+                let _ = write!(
+                    text,
+                    "client={} listener={} over={over}",
+                    caller.peer, caller.at
+                );
             }
             None => text.push_str("client=control"),
         }
@@ -164,6 +171,15 @@ impl QueryLog {
             }
         }
         let _ = write!(text, " ms={:.1}", elapsed.as_secs_f64() * 1000.0);
+    }
+}
+
+/// Returns by which transport a question came.
+fn over(caller: &Caller) -> &'static str {
+    match (caller.transport, caller.channel) {
+        (Transport::Plain, Channel::Udp) => "udp",
+        (Transport::Plain, Channel::Tcp) => "tcp",
+        (encrypted, _) => encrypted.as_str(),
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use config::model::Transport;
 use config::observing::DnstapConfig;
 use resolver::{Answer, Channel, ClientId, ExchangeId, Transmit};
+use resolver_io::Caller;
 
 use super::dnstap::{Kind, Protocol, Tapped, encode};
 use super::outlet::{Outlet, OutletCounts, Target};
@@ -32,6 +33,8 @@ pub(super) struct Tap {
 #[derive(Debug, Clone, Copy)]
 struct Open {
     peer: Option<SocketAddr>,
+    /// The address of the stub or listener, for a client's.
+    at: Option<SocketAddr>,
     protocol: Protocol,
     asked_at: Duration,
 }
@@ -76,17 +79,12 @@ impl Tap {
     }
 
     /// Takes a client's question.
-    pub(super) fn query(
-        &mut self,
-        client: ClientId,
-        peer: Option<SocketAddr>,
-        (transport, channel): (Transport, Channel),
-        wire: &[u8],
-        wall: Duration,
-    ) {
+    pub(super) fn query(&mut self, client: ClientId, caller: &Caller, wire: &[u8], wall: Duration) {
         let open = Open {
-            peer: peer.filter(|_| self.config.client_addresses),
-            protocol: protocol(transport, channel),
+            peer: Some(caller.peer).filter(|_| self.config.client_addresses),
+            // All addresses are none.
+            at: Some(caller.at).filter(|at| !at.ip().is_unspecified()),
+            protocol: protocol(caller.transport, caller.channel),
             asked_at: wall,
         };
         if self.clients.len() < OPEN_MAX {
@@ -96,7 +94,7 @@ impl Tap {
             kind: Kind::ClientQuery,
             protocol: Some(open.protocol),
             asker: open.peer,
-            asked: None,
+            asked: open.at,
             asked_at: Some(wall),
             answered_at: None,
             wire,
@@ -113,7 +111,7 @@ impl Tap {
             kind: Kind::ClientResponse,
             protocol: open.map(|open| open.protocol),
             asker: open.and_then(|open| open.peer),
-            asked: None,
+            asked: open.and_then(|open| open.at),
             asked_at: open.map(|open| open.asked_at),
             answered_at: Some(wall),
             wire: &answer.wire,
@@ -139,6 +137,7 @@ impl Tap {
         } = transmit;
         let open = Open {
             peer: Some(SocketAddr::new(upstream.address, upstream.port)),
+            at: None,
             protocol: protocol(upstream.transport, *channel),
             asked_at: wall,
         };

@@ -18,14 +18,16 @@ use std::sync::{Arc, LazyLock};
 
 use config::time::Instant;
 use resolver::Channel;
-use resolver::carried::{CLIENT_COOKIE, Carried, Cookie, put_cookie, truncate, turn_away};
+use resolver::carried::{
+    CLIENT_COOKIE, Carried, Cookie, SizeField, put_cookie, truncate, turn_away,
+};
 use resolver::event::ExtendedError;
 use resolver::shortcut::Shortcut;
 use resolver::wire::{EDNS_UDP_SIZE, rcode};
 use tokio::sync::{mpsc, watch};
 
 use super::access::is_reflective;
-use super::house::{Door, House, Judged, Way, format_error};
+use super::house::{Delivery, Door, House, Judged, QUERIES_MAX, Way, format_error};
 use super::rates::{Allowed, Rates};
 use crate::batch::{Arrival, Outbox, Received, Telling};
 use crate::threads::{Crew, Desk};
@@ -47,7 +49,7 @@ pub(super) struct Sender {
 pub(super) struct Datagrams {
     socket: Arc<UdpSocket>,
     house: Arc<House>,
-    answers: mpsc::UnboundedReceiver<(Sender, Vec<u8>)>,
+    answers: mpsc::Receiver<(Sender, Delivery)>,
     /// Ends with this.
     _crew: Crew,
 }
@@ -62,7 +64,7 @@ impl Datagrams {
         house: &Arc<House>,
         door: &watch::Receiver<Arc<Door>>,
     ) -> io::Result<Self> {
-        let (back, answers) = mpsc::unbounded_channel();
+        let (back, answers) = mpsc::channel(QUERIES_MAX);
         let mut crew = Crew::default();
         let rates = Arc::new(Rates::new());
         let sockets: Vec<Arc<UdpSocket>> = sockets.into_iter().map(Arc::new).collect();
@@ -96,16 +98,18 @@ impl Datagrams {
     /// Sends what the resolver answers, until this is dropped.
     pub(super) async fn serve(mut self) {
         let mut outbox = Outbox::new();
+        let mut shares = Vec::new();
         while let Some(first) = self.answers.recv().await {
             let mut next = Some(first);
             // No more than a batch, so that others on this thread have their turn.
-            while let Some((sender, wire)) = next
+            while let Some((sender, Delivery { wire, share })) = next
                 && let Some(out) = outbox.next()
             {
                 if !wire.is_empty() {
                     *out = wire;
                     seal(&self.house, &sender, out, self.house.now());
                     outbox.keep(sender.peer, sender.from);
+                    shares.extend(share);
                 }
                 next = if outbox.next().is_some() {
                     self.answers.try_recv().ok()
@@ -114,11 +118,13 @@ impl Datagrams {
                 };
             }
             outbox.send(self.socket.as_fd());
+            shares.clear();
         }
     }
 }
 
 /// One thread's part of a listener.
+#[derive(Clone)]
 struct DoorDesk {
     telling: Telling,
     house: Arc<House>,
@@ -127,13 +133,13 @@ struct DoorDesk {
     door: Arc<Door>,
     shortcut: Shortcut,
     rates: Arc<Rates>,
-    back: mpsc::UnboundedSender<(Sender, Vec<u8>)>,
+    back: mpsc::Sender<(Sender, Delivery)>,
     now: Instant,
     tally: Tally,
 }
 
 /// What is counted of one batch, so that threads meet at the listener's counters once for each.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Tally {
     queries: u64,
     strangers: u64,
@@ -153,10 +159,8 @@ impl Desk for DoorDesk {
         self.now = self.house.now();
         for place in 0..received.len() {
             let arrival = received.arrival(place);
-            if let Some((peer, wire)) = received.get_mut(place)
-                && let Some(from) = self.take(peer, arrival, wire, outbox)
-            {
-                outbox.keep(peer, from);
+            if let Some((peer, wire)) = received.get_mut(place) {
+                self.take(peer, arrival, wire, outbox);
             }
         }
         let counts = &self.door.counts;
@@ -175,93 +179,108 @@ impl Desk for DoorDesk {
 }
 
 impl DoorDesk {
-    /// Takes a datagram; returns from where the answer is to leave that was written into the next place of the outbox.
+    /// Takes a datagram; what is answered at once goes into the outbox.
     fn take(
         &mut self,
         peer: SocketAddr,
         arrival: Option<Arrival>,
         wire: &mut [u8],
         outbox: &mut Outbox,
-    ) -> Option<Option<Arrival>> {
+    ) {
         if is_reflective(peer.port()) {
             self.tally.reflective += 1;
-            return None;
+            return;
         }
-        let out = outbox.next()?;
+        let Some(out) = outbox.next() else {
+            return;
+        };
         let from = arrival.map(|arrival| departure(peer, arrival));
         if !self.door.allow.admits(peer.ip()) {
             self.tally.strangers += 1;
-            let refused = self.house.refusals.may_refuse(self.now) && refuse(wire, out);
-            return refused.then_some(from);
+            if self.house.refusals.may_refuse(self.now) && refuse(wire, out) {
+                outbox.keep(peer, from);
+            }
+            return;
         }
         let carried = Carried::parse(wire);
-        let (size, is_bad) = (carried.size(), carried.cookie == Some(Cookie::Bad));
-        let (cookie, is_proven) = match carried.cookie {
-            // What makes no sense is answered as such by the one who reads the whole of it; here it proves nothing.
-            None | Some(Cookie::Bad) => (None, false),
+        let (cookie, proof) = match carried.cookie {
+            None => (None, Proof::None),
+            Some(Cookie::Bad) => (None, Proof::Unreadable),
             Some(Cookie::Good(client, server)) => {
                 let now = cookie_time(self.now);
                 let holds = self.house.cookies.holds(client, server, peer.ip(), now);
-                (Some(*client), holds)
+                let proof = if holds { Proof::Good } else { Proof::None };
+                (Some(*client), proof)
             }
         };
+        let size = carried.size();
         let sender = Sender { peer, from, cookie };
-        let allowed = match is_proven {
-            true => Allowed::Whole,
-            false => self.rates.count(peer.ip(), self.door.client_rate, self.now),
+        if self.answer(&sender, proof, size, wire, out) {
+            seal(&self.house, &sender, out, self.now);
+            outbox.keep(peer, from);
+        }
+    }
+
+    /// Answers a client that may ask, over `out`; false when there is no answer, or not yet.
+    fn answer(
+        &mut self,
+        sender: &Sender,
+        proof: Proof,
+        size: SizeField,
+        wire: &mut [u8],
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let peer = sender.peer;
+        let allowed = match proof {
+            Proof::Good => Allowed::Whole,
+            Proof::None | Proof::Unreadable => {
+                self.rates.count(peer.ip(), self.door.client_rate, self.now)
+            }
         };
         if allowed != Allowed::Whole {
             self.tally.limited += 1;
-            let answered = allowed == Allowed::Short && truncate(wire, out);
-            return self.finish(answered, &sender, outbox);
+            return allowed == Allowed::Short && truncate(wire, out);
         }
-        if is_bad {
-            self.door.counts.malformed.up();
-            // RFC 7873 §5.2.2.
-            let answered = format_error(wire, out);
-            return self.finish(answered, &sender, outbox);
-        }
-        size.limit(
-            wire,
-            if is_proven {
-                EDNS_UDP_SIZE
-            } else {
-                UNPROVEN_SIZE
-            },
-        );
+        let most = match proof {
+            Proof::Good => EDNS_UDP_SIZE,
+            Proof::None => UNPROVEN_SIZE,
+            Proof::Unreadable => {
+                self.door.counts.malformed.up();
+                // RFC 7873 §5.2.2.
+                return format_error(wire, out);
+            }
+        };
+        size.limit(wire, most);
         let stub = self.door.stub;
         if self
             .shortcut
             .answer(wire, stub, Channel::Udp, out, self.now)
         {
             self.tally.queries += 1;
-            return self.finish(true, &sender, outbox);
+            return true;
         }
-        let judged = self.house.judge(&self.door, peer, Channel::Udp, wire, out);
-        let answered = match judged {
+        match self.house.judge(&self.door, peer, Channel::Udp, wire, out) {
             Judged::Answered => true,
             Judged::Silence => false,
             Judged::Good(share) => {
                 let asked = self.door.question(peer, Channel::Udp, wire.to_vec());
-                let way = Way::Datagram(self.back.clone(), sender);
+                let way = Way::Datagram(self.back.clone(), *sender);
                 self.house.ask(asked, share, way);
                 false
             }
-        };
-        self.finish(answered, &sender, outbox)
+        }
     }
+}
 
-    /// Puts onto an answer what its client is to have besides.
-    fn finish(
-        &self,
-        answered: bool,
-        sender: &Sender,
-        outbox: &mut Outbox,
-    ) -> Option<Option<Arrival>> {
-        let out = outbox.next().filter(|_| answered)?;
-        seal(&self.house, sender, out, self.now);
-        Some(sender.from)
-    }
+/// What a datagram's cookie proves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    /// Its client was at this address a short while ago.
+    Good,
+    /// Nothing: it is not ours, or there is none.
+    None,
+    /// Nothing, and it breaks the rules of the option.
+    Unreadable,
 }
 
 /// Returns from where the answer leaves to whoever came in there: from the address that was asked. Which link leads to the client

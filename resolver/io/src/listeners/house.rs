@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use config::model::{ListenerConfig, ListenerStub, Transport};
 use resolver::carried::turn_away;
@@ -22,6 +22,7 @@ use super::board::Counts;
 use super::datagrams::Sender;
 use super::rates::PerSecond;
 use super::shares::{Share, Shares};
+use crate::Caller;
 
 /// Open questions of all clients of all listeners; a quarter of what the resolver has open at most, so that the host's own
 /// programs are never kept waiting by others.
@@ -43,6 +44,8 @@ pub(super) const IN_FLIGHT_MAX: usize = 100;
 pub(super) const IDLE_TIME: Duration = Duration::from_secs(30);
 /// How long when connections are scarce.
 const IDLE_TIME_SCARCE: Duration = Duration::from_secs(2);
+/// How often it is looked whether an idle connection has been so for too long.
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a handshake, a question or the taking of an answer may last, from its first octet to its last.
 pub(super) const SLOWEST: Duration = Duration::from_secs(5);
 
@@ -52,6 +55,7 @@ pub(super) struct Door {
     /// Its transport and address.
     pub(super) place: Arc<str>,
     transport: Transport,
+    address: SocketAddr,
     /// Who may ask.
     pub(super) allow: AccessList,
     /// As which stub it answers.
@@ -85,14 +89,10 @@ pub(super) struct House {
 /// A question on its way to the resolver.
 #[derive(Debug)]
 pub struct Asked {
-    /// Who asks.
-    pub peer: SocketAddr,
+    /// Who asks, where, and how.
+    pub caller: Caller,
     /// As which stub it is to be answered.
     pub stub: Stub,
-    /// How the question came.
-    pub transport: Transport,
-    /// How the answer travels.
-    pub channel: Channel,
     /// The message.
     pub wire: Vec<u8>,
 }
@@ -102,16 +102,25 @@ pub struct Asked {
 pub(super) struct Back {
     way: Way,
     answer: Vec<u8>,
-    _share: Share,
+    share: Option<Share>,
 }
 
-/// Where an answer goes.
+/// Where an answer goes. There is room for as many as can be on their way there.
 #[derive(Debug)]
 pub(super) enum Way {
     /// To a connection, with the tag of its question.
-    Tagged(mpsc::UnboundedSender<(u64, Vec<u8>)>, u64),
+    Tagged(mpsc::Sender<(u64, Delivery)>, u64),
     /// To whoever sent a datagram.
-    Datagram(mpsc::UnboundedSender<(Sender, Vec<u8>)>, Sender),
+    Datagram(mpsc::Sender<(Sender, Delivery)>, Sender),
+}
+
+/// An answer on its way to its client, which has one question less open when this is dropped: once it is written, or cannot be.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    /// The message; empty when there is none.
+    pub(super) wire: Vec<u8>,
+    /// None when the answer was there before it could be a question that is open.
+    pub(super) share: Option<Share>,
 }
 
 /// What becomes of a message.
@@ -154,6 +163,7 @@ impl Door {
         Self {
             place,
             transport: config.transport,
+            address: config.socket(),
             allow: AccessList::new(config.address, &config.allow),
             stub: stub_of(config),
             path: Arc::clone(&config.path),
@@ -167,11 +177,15 @@ impl Door {
 impl Door {
     /// Makes a question of a message that came in here.
     pub(super) fn question(&self, peer: SocketAddr, channel: Channel, wire: Vec<u8>) -> Asked {
-        Asked {
+        let caller = Caller {
             peer,
-            stub: self.stub,
+            at: self.address,
             transport: self.transport,
             channel,
+        };
+        Asked {
+            caller,
+            stub: self.stub,
             wire,
         }
     }
@@ -226,7 +240,7 @@ impl House {
         peer: SocketAddr,
         channel: Channel,
         wire: Vec<u8>,
-        (back, tag): (&mpsc::UnboundedSender<(u64, Vec<u8>)>, u64),
+        (back, tag): (&mpsc::Sender<(u64, Delivery)>, u64),
     ) -> Taken {
         let mut answer = Vec::with_capacity(ANSWER_ROOM);
         if self.answer_at_once(&wire, door.stub, channel, &mut answer) {
@@ -285,7 +299,7 @@ impl House {
         let back = Back {
             way,
             answer: Vec::new(),
-            _share: share,
+            share: Some(share),
         };
         self.asked.try_send((asked, back)).is_ok()
     }
@@ -317,6 +331,18 @@ impl House {
             IDLE_TIME_SCARCE
         } else {
             IDLE_TIME
+        }
+    }
+
+    /// Waits until a connection that has been idle since then has been so for too long, which changes with how many there are.
+    pub(super) async fn until_idle_too_long(&self, since: Instant) {
+        loop {
+            let now = Instant::now();
+            let end = since + self.idle_time();
+            if end <= now {
+                return;
+            }
+            tokio::time::sleep_until(end.min(now + LOOK_INTERVAL).into()).await;
         }
     }
 
@@ -356,11 +382,14 @@ impl Back {
 
 impl Drop for Back {
     fn drop(&mut self) {
-        let answer = std::mem::take(&mut self.answer);
+        let delivery = Delivery {
+            wire: std::mem::take(&mut self.answer),
+            share: self.share.take(),
+        };
         // The door may be gone.
         match &self.way {
-            Way::Tagged(to, tag) => drop(to.send((*tag, answer))),
-            Way::Datagram(to, sender) => drop(to.send((*sender, answer))),
+            Way::Tagged(to, tag) => drop(to.try_send((*tag, delivery))),
+            Way::Datagram(to, sender) => drop(to.try_send((*sender, delivery))),
         }
     }
 }

@@ -3,27 +3,33 @@
 //! The library speaks HTTP/2 and bounds its frames, headers and resets; here is what DNS makes of a request, and how long one may
 //! last. Nothing but the one path is served, and nothing of a request is kept.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
 use http::{Method, Request, Response, StatusCode, header};
 use resolver::Channel;
 use resolver::carried::{Carried, pad};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::house::{Door, House, IN_FLIGHT_MAX, SLOWEST, Taken};
+use super::house::{Delivery, Door, House, IN_FLIGHT_MAX, SLOWEST, Taken, Unsent};
+use super::shares::Share;
 use super::stream::End;
 
 /// The type of a DNS message (RFC 8484 §6).
 const MESSAGE_TYPE: &str = "application/dns-message";
 /// The longest question, in octets.
 const QUESTION_MAX: usize = 4096;
+/// The longest question in base64url without padding.
+const VALUE_MAX: usize = (QUESTION_MAX * 4).div_ceil(3);
 /// The most octets of headers.
 const HEADERS_MAX: u32 = 16 << 10;
 /// Octets that a client may send before it is heard.
@@ -49,31 +55,38 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         .max_send_buffer_size(UNSENT_MAX)
         .max_concurrent_reset_streams(RESETS_MAX)
         .max_pending_accept_reset_streams(RESETS_MAX);
-    let greeted = tokio::time::timeout(SLOWEST, builder.handshake::<_, Bytes>(stream)).await;
+    let greeted = tokio::time::timeout(SLOWEST, builder.handshake::<_, Piece>(stream)).await;
     let Ok(Ok(mut connection)) = greeted else {
         return End::Bad;
     };
     // Ended with the connection.
     let mut requests = JoinSet::new();
     loop {
+        let quiet_since = Instant::now();
         let request = tokio::select! {
             request = connection.accept() => request,
-            Some(_) = requests.join_next() => continue,
-            () = tokio::time::sleep(house.idle_time()) => break,
+            Some(answered) = requests.join_next() => match answered {
+                Ok(Err(Slow)) => {
+                    // It is told, if it reads at all.
+                    connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                    poll_fn(|cx| Poll::Ready(drop(connection.poll_closed(cx)))).await;
+                    return End::Bad;
+                }
+                Ok(Ok(())) | Err(_) => continue,
+            },
+            () = house.until_idle_too_long(quiet_since), if requests.is_empty() => break,
         };
         match request {
             Some(Ok((request, respond))) => {
                 let (house, door) = (Arc::clone(house), Arc::clone(door));
-                requests.spawn(async move {
-                    answer(request, respond, peer, &house, &door).await;
-                });
+                requests.spawn(async move { answer(request, respond, peer, &house, &door).await });
             }
             Some(Err(error)) if error.is_io() => return End::Done,
             Some(Err(_)) => return End::Bad,
             None => return End::Done,
         }
     }
-    // Idle, or its client takes nothing: it is told, and has a while to end what it began.
+    // Idle: it is told, and has a while to end what it began.
     connection.graceful_shutdown();
     let _ended = tokio::time::timeout(SLOWEST, async {
         while let Some(Ok(_)) = connection.accept().await {}
@@ -82,70 +95,116 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     End::Done
 }
 
+/// The client does not take its answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Slow;
+
 async fn answer(
     request: Request<RecvStream>,
-    mut respond: SendResponse<Bytes>,
+    mut respond: SendResponse<Piece>,
     peer: SocketAddr,
     house: &House,
     door: &Door,
-) {
+) -> Result<(), Slow> {
     let (head, mut body) = request.into_parts();
     let question = tokio::time::timeout(SLOWEST, question(&head, &mut body, &door.path)).await;
     let wire = match question.unwrap_or(Err(StatusCode::REQUEST_TIMEOUT)) {
         Ok(wire) => wire,
         Err(status) => {
             door.counts.malformed.up();
-            let response = Response::builder().status(status).body(());
-            if let Ok(response) = response
-                && respond.send_response(response, true).is_ok()
-            {
+            if respond.send_response(refusal(status), true).is_ok() {
                 // What is still on its way is taken, or the client would hear of a reset instead of the status.
                 let _taken = tokio::time::timeout(SLOWEST, drain(&mut body)).await;
             }
-            return;
+            return Ok(());
         }
     };
     let padded = Carried::parse(&wire).padded;
-    let (back, mut answers) = mpsc::unbounded_channel();
-    let answer = match house.take(door, peer, Channel::Tcp, wire, (&back, 0)) {
-        Taken::Asked => answers.recv().await.map(|(_, wire)| wire),
-        Taken::Answered(wire) => Some(wire),
+    let (back, mut answers) = mpsc::channel(1);
+    let delivery = match house.take(door, peer, Channel::Tcp, wire, (&back, 0)) {
+        Taken::Asked => answers.recv().await.map(|(_, delivery)| delivery),
+        Taken::Answered(wire) => Some(Delivery { wire, share: None }),
         Taken::Silence => None,
     };
-    let Some(mut answer) = answer.filter(|wire| !wire.is_empty()) else {
+    let delivery = delivery.filter(|delivery| !delivery.wire.is_empty());
+    let Some(Delivery { mut wire, share }) = delivery else {
         respond.send_reset(Reason::PROTOCOL_ERROR);
-        return;
+        return Ok(());
     };
     if padded {
-        pad(&mut answer);
+        pad(&mut wire);
     }
     let mut unsent = house.unsent();
-    if !unsent.grow(answer.len()) {
+    if !unsent.grow(wire.len()) {
         door.counts.limited.up();
-        respond.send_reset(Reason::ENHANCE_YOUR_CALM);
-        return;
+        return Err(Slow);
     }
     let response = Response::builder()
         .header(header::CONTENT_TYPE, MESSAGE_TYPE)
-        .header(header::CONTENT_LENGTH, answer.len())
+        .header(header::CONTENT_LENGTH, wire.len())
         // RFC 8484 §5.1: no longer than the shortest TTL.
         .header(
             header::CACHE_CONTROL,
-            format!("max-age={}", freshness(&answer)),
+            format!("max-age={}", freshness(&wire)),
         )
         .body(());
     let Ok(response) = response else {
-        return;
+        return Ok(());
     };
     let Ok(body) = respond.send_response(response, false) else {
-        return;
+        return Ok(());
     };
-    if tokio::time::timeout(SLOWEST, send(body, answer.into()))
-        .await
-        .is_err()
-    {
-        // Dropping the body resets the stream.
-        door.counts.malformed.up();
+    let (told, written) = oneshot::channel();
+    let kept = Kept {
+        _unsent: unsent,
+        _share: share,
+        _told: told,
+    };
+    let taken = tokio::time::timeout(SLOWEST, async {
+        send(body, wire.into(), kept).await;
+        let _all_pieces_gone = written.await;
+    });
+    taken.await.map_err(|_| Slow)
+}
+
+/// Returns the response to a request that is no question.
+fn refusal(status: StatusCode) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        // RFC 9110 §15.5.6.
+        let allowed = header::HeaderValue::from_static("GET, POST");
+        response.headers_mut().insert(header::ALLOW, allowed);
+    }
+    response
+}
+
+/// What an answer holds until its last octet is written, or it is dropped.
+#[derive(Debug)]
+struct Kept {
+    _unsent: Unsent,
+    _share: Option<Share>,
+    _told: oneshot::Sender<Infallible>,
+}
+
+/// Some of an answer, as the library keeps it until it is written.
+#[derive(Debug)]
+struct Piece {
+    octets: Bytes,
+    _kept: Arc<Kept>,
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.octets.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.octets.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.octets.advance(count);
     }
 }
 
@@ -162,6 +221,9 @@ async fn question(
         let query = head.uri.query().unwrap_or_default();
         let value = query.split('&').find_map(|part| part.strip_prefix("dns="));
         let value = value.ok_or(StatusCode::BAD_REQUEST)?;
+        if value.len() > VALUE_MAX {
+            return Err(StatusCode::URI_TOO_LONG);
+        }
         return decode(value).ok_or(StatusCode::BAD_REQUEST);
     }
     if head.method != Method::POST {
@@ -200,14 +262,21 @@ async fn drain(body: &mut RecvStream) {
     }
 }
 
-/// Sends an answer as fast as the client's window lets it.
-async fn send(mut body: SendStream<Bytes>, mut rest: Bytes) {
+/// Gives an answer to the library as fast as the client's window lets it.
+async fn send(mut body: SendStream<Piece>, mut rest: Bytes, kept: Kept) {
+    let kept = Arc::new(kept);
     while !rest.is_empty() {
         body.reserve_capacity(rest.len());
         let Some(Ok(room)) = poll_fn(|cx| body.poll_capacity(cx)).await else {
             return;
         };
-        let piece = rest.split_to(room.min(rest.len()));
+        if room == 0 {
+            continue;
+        }
+        let piece = Piece {
+            octets: rest.split_to(room.min(rest.len())),
+            _kept: Arc::clone(&kept),
+        };
         if body.send_data(piece, rest.is_empty()).is_err() {
             return;
         }
@@ -216,7 +285,7 @@ async fn send(mut body: SendStream<Bytes>, mut rest: Bytes) {
 
 /// Reads base64url without padding (RFC 8484 §4.1, RFC 4648 §5).
 pub fn decode(text: &str) -> Option<Vec<u8>> {
-    if text.len() > QUESTION_MAX.div_ceil(3) * 4 {
+    if text.len() > VALUE_MAX {
         return None;
     }
     let mut out = Vec::with_capacity(text.len() * 3 / 4);

@@ -1,19 +1,24 @@
 //! How are questions asked by QUIC? One to a stream (RFC 9250).
 //!
 //! The library speaks QUIC and keeps what it sends below three times what an unproven address sent; whoever comes while
-//! connections are scarce must prove its address first. Here is what DNS makes of a stream, and how long one may last.
+//! connections are scarce, or has many, must prove its address first. Here is what DNS makes of a stream, and how long one may last.
+//! A connection that has ended is kept by the library for a while, and is its client's for as long.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use quinn::{Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, TransportConfig, VarInt};
+use quinn::{
+    Connection, Endpoint, EndpointConfig, Incoming, ReadToEndError, RecvStream, SendStream,
+    TransportConfig, VarInt,
+};
 use resolver::Channel;
 use resolver::carried::{Carried, pad};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::house::{Door, House, IDLE_TIME, IN_FLIGHT_MAX, SLOWEST, Taken};
+use super::house::{Delivery, Door, House, IDLE_TIME, IN_FLIGHT_MAX, SLOWEST, Taken};
 use super::stream::End;
 use crate::frame::{self, Frame};
 
@@ -27,6 +32,13 @@ const SEND_WINDOW: u64 = 128 << 10;
 const INCOMING_MAX: usize = 128;
 /// Octets that those sent meanwhile.
 const INCOMING_BUFFER_MAX: u64 = 1 << 20;
+/// Probe timeouts for which a connection that has ended is kept (RFC 9000 §10.2).
+const PROBES_KEPT: u32 = 3;
+/// The probe timeout before anything is measured (RFC 9002 §6.2.2). Afterwards it is three times the round trip at most, as long as
+/// that varies no more than at its first measurement, and the delay of acknowledgements.
+const FIRST_PROBE: Duration = Duration::from_secs(1);
+/// How long a client may hold an acknowledgement back (RFC 9000 §18.2).
+const ACK_DELAY: Duration = Duration::from_millis(25);
 /// Error codes of DNS over QUIC (RFC 9250 §8.4).
 mod code {
     pub(super) const NO_ERROR: u32 = 0;
@@ -100,8 +112,8 @@ fn admit(incoming: Incoming, house: &Arc<House>, door: &Arc<Door>, guests: &mut 
         incoming.ignore();
         return;
     }
-    if house.connections.is_scarce() && !incoming.remote_address_validated() && incoming.may_retry()
-    {
+    let is_dear = house.connections.is_scarce() || house.connections.has_half(peer.ip());
+    if is_dear && !incoming.remote_address_validated() && incoming.may_retry() {
         // One that cannot be sent is one more lost datagram.
         let _sent = incoming.retry();
         return;
@@ -114,29 +126,43 @@ fn admit(incoming: Incoming, house: &Arc<House>, door: &Arc<Door>, guests: &mut 
     let (house, door) = (Arc::clone(house), Arc::clone(door));
     guests.spawn(async move {
         door.counts.connections.up();
-        if converse(incoming, peer, &house, &door).await == End::Bad {
+        let (end, kept_for) = converse(incoming, peer, &house, &door).await;
+        if end == End::Bad {
             door.counts.malformed.up();
         }
         door.counts.connections.down();
+        tokio::time::sleep(kept_for).await;
         drop(share);
     });
 }
 
+/// Serves one connection; returns how it ended, and how long the library keeps what is left of it.
 async fn converse(
     incoming: Incoming,
     peer: SocketAddr,
     house: &Arc<House>,
     door: &Arc<Door>,
-) -> End {
+) -> (End, Duration) {
     let Ok(connecting) = incoming.accept() else {
-        return End::Bad;
+        return (End::Bad, Duration::ZERO);
     };
     let Ok(Ok(connection)) = tokio::time::timeout(SLOWEST, connecting).await else {
-        return End::Bad;
+        return (End::Bad, PROBES_KEPT * FIRST_PROBE);
     };
+    let end = serve_streams(&connection, peer, house, door).await;
+    (end, PROBES_KEPT * (3 * connection.rtt() + ACK_DELAY))
+}
+
+async fn serve_streams(
+    connection: &Connection,
+    peer: SocketAddr,
+    house: &Arc<House>,
+    door: &Arc<Door>,
+) -> End {
     // Ended with the connection.
     let mut streams = JoinSet::new();
     loop {
+        let quiet_since = Instant::now();
         let accepted = tokio::select! {
             accepted = connection.accept_bi() => accepted,
             Some(asked) = streams.join_next() => {
@@ -149,7 +175,7 @@ async fn converse(
                 }
             }
             // Packets that ask nothing keep no connection open.
-            () = tokio::time::sleep(house.idle_time()), if streams.is_empty() => {
+            () = house.until_idle_too_long(quiet_since), if streams.is_empty() => {
                 connection.close(code::NO_ERROR.into(), b"");
                 return End::Done;
             }
@@ -179,21 +205,35 @@ async fn answer(
         door.counts.malformed.up();
         return Ok(());
     };
-    let wire = bytes.map_err(|_| Wrong)?;
-    let wire = question(&wire).ok_or(Wrong)?.to_vec();
+    let wire = match bytes {
+        Ok(wire) => question(&wire).ok_or(Wrong)?.to_vec(),
+        Err(ReadToEndError::TooLong) => return Err(Wrong),
+        // Taken back by its client, which is no error (RFC 9250 §4.3.3), or gone with its connection.
+        Err(ReadToEndError::Read(_)) => return Ok(()),
+    };
     let carried = Carried::parse(&wire);
     // RFC 9250 §5.5.2.
     if carried.keepalive {
         return Err(Wrong);
     }
     let padded = carried.padded;
-    let (back, mut answers) = mpsc::unbounded_channel();
-    let answer = match house.take(door, peer, Channel::Tcp, wire, (&back, 0)) {
-        Taken::Asked => answers.recv().await.map(|(_, wire)| wire),
-        Taken::Answered(wire) => Some(wire),
+    let (back, mut answers) = mpsc::channel(1);
+    let delivery = match house.take(door, peer, Channel::Tcp, wire, (&back, 0)) {
+        Taken::Asked => tokio::select! {
+            answered = answers.recv() => answered.map(|(_, delivery)| delivery),
+            // Its client wants no answer any more (RFC 9250 §4.3.1).
+            _ = sender.stopped() => return Ok(()),
+        },
+        Taken::Answered(wire) => Some(Delivery { wire, share: None }),
         Taken::Silence => return Err(Wrong),
     };
-    let Some(mut answer) = answer.filter(|wire| !wire.is_empty()) else {
+    let delivery = delivery.filter(|delivery| !delivery.wire.is_empty());
+    // The share is held until the client has the answer, or wants none.
+    let Some(Delivery {
+        wire: mut answer,
+        share: _share,
+    }) = delivery
+    else {
         reset(&mut sender, code::INTERNAL_ERROR);
         return Ok(());
     };

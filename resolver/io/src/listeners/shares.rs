@@ -58,6 +58,13 @@ impl Shares {
         })
     }
 
+    /// Whether a client holds half of what one may.
+    pub(super) fn has_half(&self, address: IpAddr) -> bool {
+        let held = lock(&self.held);
+        let own = held.by_client.get(&client_of(address)).copied();
+        own.unwrap_or(0) >= self.each / 2
+    }
+
     /// Returns how many are held.
     pub(super) fn held(&self) -> usize {
         lock(&self.held).all
@@ -137,6 +144,7 @@ mod tests {
         let shares = Shares::new(100, 10);
         let held = take_all(&shares, 1);
         assert_eq!((held.len(), shares.held()), (10, 10));
+        assert!(shares.has_half(client(1)) && !shares.has_half(client(2)));
         let mut held = held;
         held.pop();
         assert!(

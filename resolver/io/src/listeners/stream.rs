@@ -4,27 +4,29 @@
 //! takes its answers; whatever has begun (a question, the taking of answers) must end within [`SLOWEST`], counted from its first
 //! octet, so that a client that sends or reads octet by octet holds it no longer than one that is quick.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use resolver::Channel;
 use resolver::carried::{Carried, pad, put_keepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 
-use super::house::{Door, House, IDLE_TIME, IN_FLIGHT_MAX, SLOWEST, Taken, Unsent};
+use super::house::{
+    Delivery, Door, House, IDLE_TIME, IN_FLIGHT_MAX, LOOK_INTERVAL, SLOWEST, Taken, Unsent,
+};
+use super::shares::Share;
 use crate::frame::{self, Frame, Inbound};
 
 /// Octets read at once.
 const READ_MAX: usize = 4096;
 /// The longest question, in octets; nobody has reason to ask at more length.
 const QUESTION_MAX: usize = 4096;
-/// How often it is looked whether an idle connection has been so for too long.
-const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// Octets that may wait to be taken while further questions are read.
 const UNSENT_READING_MAX: usize = 64 << 10;
 
@@ -51,6 +53,10 @@ pub(super) struct Conversation<S> {
     /// How far `outbound` must have been sent for the client not to be slow.
     due: usize,
     held: Unsent,
+    /// What the answers in `outbound` hold of their client's share, each with the count of octets sent at its end.
+    shares: VecDeque<(u64, Share)>,
+    /// Octets sent in all.
+    sent_ever: u64,
     /// What each open question wants of its answer, by its tag.
     open: Vec<(u64, Wishes)>,
     last_tag: u64,
@@ -84,7 +90,7 @@ struct Bad;
 
 /// One thing that happened to a connection.
 enum Step {
-    Answer(u64, Vec<u8>),
+    Answer(u64, Delivery),
     Sent(usize),
     Flushed,
     Read(usize),
@@ -105,6 +111,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             sent: 0,
             is_flushed: true,
             due: 0,
+            shares: VecDeque::new(),
+            sent_ever: 0,
             open: Vec::new(),
             last_tag: 0,
             ended: false,
@@ -116,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
 
     /// Serves until the connection ends; `door` is as it was when the client came.
     pub(super) async fn serve(mut self, door: &Door) -> End {
-        let (back, mut answers) = mpsc::unbounded_channel();
+        let (back, mut answers) = mpsc::channel(IN_FLIGHT_MAX);
         let mut bytes = [0; READ_MAX];
         loop {
             if self.take_questions(door, &back).is_err() {
@@ -134,13 +142,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             let look_at = deadline.min(now + LOOK_INTERVAL);
             let step = tokio::select! {
                 biased;
-                Some((tag, wire)) = answers.recv() => Step::Answer(tag, wire),
+                Some((tag, delivery)) = answers.recv() => Step::Answer(tag, delivery),
                 step = self.step(&mut bytes) => step,
                 () = tokio::time::sleep_until(look_at.into()) => continue,
             };
             match step {
-                Step::Answer(tag, wire) => {
-                    if self.keep(tag, wire).is_err() {
+                Step::Answer(tag, delivery) => {
+                    if self.keep(tag, delivery).is_err() {
                         return End::Bad;
                     }
                 }
@@ -192,7 +200,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     fn take_questions(
         &mut self,
         door: &Door,
-        back: &mpsc::UnboundedSender<(u64, Vec<u8>)>,
+        back: &mpsc::Sender<(u64, Delivery)>,
     ) -> Result<(), Bad> {
         while self.has_room() {
             let range = match self.inbound.next() {
@@ -218,7 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                 .take(door, self.peer, Channel::Tcp, wire, (back, tag));
             match taken {
                 Taken::Asked => {}
-                Taken::Answered(answer) => self.keep(tag, answer)?,
+                Taken::Answered(wire) => self.keep(tag, Delivery { wire, share: None })?,
                 // Who sends what is no question has no business here.
                 Taken::Silence => return Err(Bad),
             }
@@ -227,7 +235,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     }
 
     /// Keeps an answer until its client takes it.
-    fn keep(&mut self, tag: u64, mut wire: Vec<u8>) -> Result<(), Bad> {
+    fn keep(&mut self, tag: u64, delivery: Delivery) -> Result<(), Bad> {
+        let Delivery { mut wire, share } = delivery;
         let place = self.open.iter().position(|(open, _)| *open == tag);
         let Some(place) = place else {
             return Ok(());
@@ -248,6 +257,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         {
             return Err(Bad);
         }
+        if let Some(share) = share {
+            let before = (self.outbound.len() - self.sent) as u64;
+            self.shares.push_back((self.sent_ever + before, share));
+        }
         if self.waiting_since.is_none() {
             self.waiting_since = Some(Instant::now());
             self.due = self.outbound.len();
@@ -260,6 +273,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         self.sent += count;
         self.is_flushed = false;
         self.held.shrink(count);
+        self.sent_ever += count as u64;
+        while (self.shares.front()).is_some_and(|(end, _)| *end <= self.sent_ever) {
+            self.shares.pop_front();
+        }
         if self.sent >= self.due {
             self.waiting_since = Some(now);
             self.due = self.outbound.len();

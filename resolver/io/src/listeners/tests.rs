@@ -1,10 +1,10 @@
 //! Do the listeners keep their word on real sockets? Loopback and high ports; encryption and neighbours are for the namespaces.
 
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 use config::model::{ListenerStub, Transport};
-use resolver::{Resolver, Settings, Stub};
+use resolver::{Channel, Resolver, Settings, Stub};
 
 use super::*;
 
@@ -100,10 +100,16 @@ fn a_datagram_is_asked_once_and_answered_to_its_client() {
     let (client, asked) = next(&mut listeners);
     assert_eq!(asked.stub, Stub::Guest);
     assert_eq!(
-        (asked.peer, asked.wire),
+        (asked.caller.peer, asked.wire),
         (socket.local_addr().unwrap(), query(7))
     );
-    assert_eq!(listeners.peer_of(client), Some(asked.peer));
+    let caller = Caller {
+        peer: socket.local_addr().unwrap(),
+        at: address,
+        transport: Transport::Plain,
+        channel: Channel::Udp,
+    };
+    assert_eq!(listeners.caller_of(client), Some(caller));
     let answer = Answer {
         client,
         wire: query(8),
@@ -114,7 +120,7 @@ fn a_datagram_is_asked_once_and_answered_to_its_client() {
         None,
         "a second answer goes nowhere"
     );
-    assert_eq!(listeners.peer_of(client), Some(asked.peer), "for traces");
+    assert_eq!(listeners.caller_of(client), Some(caller), "for traces");
     let mut bytes = [0; 512];
     let (length, from) = socket.recv_from(&mut bytes).unwrap();
     assert_eq!((&bytes[..length], from), (&query(8)[..], address));
@@ -156,8 +162,55 @@ fn one_client_has_its_share_open_and_hears_when_it_asks_for_more() {
             wire: query(1),
         });
     }
-    socket.send_to(&query(1), address).unwrap();
-    next(&mut listeners);
+    // They are given back once the answers are sent.
+    let begun = Instant::now();
+    while listeners.try_next().is_none() {
+        assert!(begun.elapsed() < PATIENCE, "one more is asked");
+        socket.send_to(&query(1), address).unwrap();
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn an_answer_that_waits_to_be_taken_is_still_of_its_clients_share() {
+    let (mut listeners, board) = listeners();
+    let address = open(&mut listeners, &board);
+    // Two connections that ask as much as one may, and read nothing.
+    let questions: Vec<u8> = (0..100).flat_map(|id| framed(&query(id))).collect();
+    let mut deaf = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(&questions).unwrap();
+        let asked: Vec<ClientId> = (0..100).map(|_| next(&mut listeners).0).collect();
+        for client in asked {
+            listeners.answer(Answer {
+                client,
+                wire: vec![0; 60_000],
+            });
+        }
+        deaf.push(stream);
+    }
+    let socket = client();
+    let asks = |count: u64| {
+        for id in 0..count {
+            let before = board.status()[0].clone();
+            socket.send_to(&query(1), address).unwrap();
+            until(&board, |status| {
+                let (now, before) = (&status[0], &before);
+                now.queries + now.limited > before.queries + before.limited
+            });
+            if board.status()[0].limited > before.limited {
+                return id;
+            }
+        }
+        count
+    };
+    // The kernel has some of the answers.
+    let taken = asks(256);
+    assert!((56..100).contains(&taken), "{taken}");
+    drop(deaf);
+    until(&board, |status| status[0].connections == 0);
+    assert_eq!(asks(100), 100, "all is given back");
 }
 
 #[test]

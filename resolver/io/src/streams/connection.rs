@@ -17,13 +17,14 @@ use resolver::{Channel, Failure, TlsFault, Transmit};
 use rustls::ClientConnection;
 
 use super::pending::{Message, Pending};
+use crate::UNACKNOWLEDGED_TIME;
 use crate::bind::{self, is_passing};
 use crate::edns::{self, Additions};
 use crate::frame::{self, Frame, Inbound};
 use crate::poller::Interest;
+use crate::silence::Owed;
 use crate::slots::Key;
 use crate::tls::{self, Peer};
-use crate::{SILENCE, UNACKNOWLEDGED_TIME};
 
 /// The longest message that is sent: what we add fits besides.
 pub(super) const MESSAGE_MAX: usize = u16::MAX as usize - 512;
@@ -63,7 +64,7 @@ pub(super) struct Connection {
     /// Replies that are still looked at for how long the connection may be idle.
     keepalive_looks: u8,
     active_at: Instant,
-    waiting_since: Option<Instant>,
+    owed: Owed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +138,7 @@ impl Connection {
             asked_keepalive: false,
             keepalive_looks: KEEPALIVE_LOOKS,
             active_at: now,
-            waiting_since: None,
+            owed: Owed::default(),
         })
     }
 
@@ -161,7 +162,7 @@ impl Connection {
             place.copy_from_slice(&length.to_be_bytes());
         }
         self.active_at = now;
-        self.waiting_since.get_or_insert(now);
+        self.owed.note_asked(now);
         Ok(id)
     }
 
@@ -296,10 +297,7 @@ impl Connection {
 
     /// Whether the server owes replies, and has said nothing for so long that it may be gone.
     pub(super) fn is_silent(&self, now: Instant) -> bool {
-        self.state == State::Open
-            && self
-                .waiting_since
-                .is_some_and(|since| now.saturating_duration_since(since) >= SILENCE)
+        self.state == State::Open && self.owed.is_silent(now)
     }
 
     /// Whether it is of no use any more: idle for as long as the server or we allow.
@@ -353,14 +351,14 @@ impl Connection {
                 if matches!(self.state, State::Handshaking { .. }) && !tls.is_handshaking() {
                     self.state = State::Open;
                     // Only from here on does silence mean something.
-                    self.waiting_since = (self.pending.live() > 0).then_some(now);
+                    self.owed.note_heard(self.pending.live() > 0, now);
                     return Ok(turn);
                 }
                 turn
             }
         };
         self.active_at = now;
-        self.waiting_since = (self.pending.live() > 0).then_some(now);
+        self.owed.note_heard(self.pending.live() > 0, now);
         Ok(turn)
     }
 }

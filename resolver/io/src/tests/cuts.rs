@@ -13,6 +13,7 @@ use super::calls::{CallServer, Manner, by_h3, by_https, h3, https, https_at, qui
 use super::servers::*;
 use super::streams::{ask, assert_replies, by_stream, named, trusting};
 use super::*;
+use crate::silence::SILENCE;
 
 /// A way to a server; connections that are there when it is cut hear nothing any more, and are not told.
 struct Way {

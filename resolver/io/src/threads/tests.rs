@@ -1,11 +1,16 @@
 //! Do questions reach the loop from listener threads, and answers their clients, and do the threads end?
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::BorrowedFd;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use config::time::Instant;
 use resolver::{Answer, Resolver, Settings, Stub};
 
+use super::{Crew, Desk, Hearing};
+use crate::batch::{Outbox, Received};
 use crate::{Bound, Driver, Input, Listen};
 
 /// Far more than anything here takes.
@@ -45,6 +50,102 @@ async fn serve(driver: &mut Driver, count: usize) {
             }
         }
         driver.finish_round();
+    }
+}
+
+/// Says what it hears, but for one word that it cannot bear, and one that it waits at until somebody lets it go on.
+#[derive(Clone)]
+struct Touchy {
+    waits: Sender<()>,
+    goes_on: Arc<Mutex<Receiver<()>>>,
+}
+
+impl Desk for Touchy {
+    fn serve(&mut self, received: &mut Received, outbox: &mut Outbox, socket: BorrowedFd<'_>) {
+        for place in 0..received.len() {
+            let Some((peer, wire)) = received.get(place) else {
+                continue;
+            };
+            if wire == b"panic" {
+                // Whatever comes after this is of another batch.
+                self.waits.send(()).unwrap();
+                panic!("as it was told");
+            }
+            if wire == b"wait" {
+                self.waits.send(()).unwrap();
+                self.goes_on.lock().unwrap().recv().unwrap();
+            }
+            if let Some(out) = outbox.next() {
+                out.clear();
+                out.extend_from_slice(wire);
+                outbox.keep(peer, None);
+            }
+        }
+        outbox.send(socket);
+    }
+}
+
+/// Starts a crew of one; returns with it where it listens, who says that it waits, and who lets it go on.
+fn touchy() -> (Crew, SocketAddr, Receiver<()>, Sender<()>) {
+    let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+    let address = socket.local_addr().unwrap();
+    let ((waits, waiting), (go_on, goes_on)) = (channel(), channel());
+    let goes_on = Arc::new(Mutex::new(goes_on));
+    let mut crew = Crew::default();
+    crew.start(&socket, Touchy { waits, goes_on }).unwrap();
+    (crew, address, waiting, go_on)
+}
+
+#[test]
+fn a_thread_that_panics_begins_anew_and_its_socket_is_read_on() {
+    let (_crew, address, waiting, _go_on) = touchy();
+    let client = client(address);
+    for word in [&b"one"[..], b"panic", b"two", b"panic", b"three"] {
+        client.send(word).unwrap();
+        if word == b"panic" {
+            waiting.recv_timeout(PATIENCE).unwrap();
+        } else {
+            let mut answer = [0; 20];
+            let length = client.recv(&mut answer).unwrap();
+            assert_eq!(&answer[..length], word);
+        }
+    }
+}
+
+#[test]
+fn whoever_drops_a_crew_does_not_wait_for_a_thread_that_is_at_work() {
+    let (crew, address, waiting, go_on) = touchy();
+    client(address).send(b"wait").unwrap();
+    waiting.recv_timeout(PATIENCE).unwrap();
+    let (dropped, is_dropped) = channel();
+    let dropping = std::thread::spawn(move || {
+        drop(crew);
+        dropped.send(()).unwrap();
+    });
+    is_dropped.recv_timeout(PATIENCE).expect("it is dropped");
+    go_on.send(()).unwrap();
+    dropping.join().unwrap();
+    // The thread ends, and the socket with it.
+    let begun = std::time::Instant::now();
+    while UdpSocket::bind(address).is_err() {
+        assert!(begun.elapsed() < PATIENCE, "the socket is closed");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn what_keeps_clients_from_being_heard_is_news_once() {
+    use std::io::ErrorKind::{NotConnected, OutOfMemory};
+    let mut hearing = Hearing::default();
+    for (fault, is_news) in [
+        (None, false),
+        (Some(NotConnected), true),
+        (Some(NotConnected), false),
+        (Some(OutOfMemory), true),
+        (None, true),
+        (None, false),
+    ] {
+        assert_eq!(hearing.is_news(fault), is_news, "{fault:?}");
     }
 }
 

@@ -1,11 +1,13 @@
 //! What stands in a line, and what must never: names while they are off, control characters, more lines than allowed.
 
+use std::net::SocketAddr;
+
 use config::model::Upstream;
 use policy::domains::Target;
 use policy::explain::{Because, Rule};
 use policy::{Owner, Route, ScopeId};
+use resolver::ClientId;
 use resolver::event::ExtendedError;
-use resolver::{Channel, ClientId};
 
 use super::*;
 
@@ -61,12 +63,21 @@ fn log(queries: LoggedQueries, names: bool, lines_per_second: u32) -> QueryLog {
     QueryLog::new(config, true, at(0))
 }
 
-fn client() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 40_312))
+fn caller(transport: Transport, channel: Channel) -> Caller {
+    Caller {
+        peer: SocketAddr::from(([127, 0, 0, 1], 40_312)),
+        at: SocketAddr::from(([127, 0, 0, 53], 53)),
+        transport,
+        channel,
+    }
+}
+
+fn client() -> Caller {
+    caller(Transport::Plain, Channel::Udp)
 }
 
 fn line(log: &mut QueryLog, trace: &Trace) -> String {
-    log.line(trace, Some(client()), WALL, at(0))
+    log.line(trace, Some(&client()), WALL, at(0))
         .unwrap()
         .unwrap()
 }
@@ -84,10 +95,27 @@ fn a_line_says_who_asked_what_where_why_and_what_came_of_it() {
     );
     assert_eq!(
         text,
-        "2026-11-01T00:00:00.042Z client=127.0.0.1:40312 name=git.corp.test type=AAAA scope=office@vpn0 \
+        "2026-11-01T00:00:00.042Z client=127.0.0.1:40312 listener=127.0.0.53:53 over=udp name=git.corp.test type=AAAA scope=office@vpn0 \
          rule=longest-suffix owner=\"claim my vpn\" by=10.8.0.1 transport=tcp verdict=insecure rcode=SERVFAIL ede=22 \
          why=\"no reply from \\\"10.8.0.1\\\"\\u{a}\" ms=4.2\n"
     );
+}
+
+#[test]
+fn a_line_says_by_which_transport_its_question_came() {
+    let mut log = log(LoggedQueries::All, true, 10);
+    for (transport, channel, over) in [
+        (Transport::Plain, Channel::Udp, "udp"),
+        (Transport::Plain, Channel::Tcp, "tcp"),
+        (Transport::Tls, Channel::Tcp, "tls"),
+        (Transport::Https, Channel::Tcp, "https"),
+        (Transport::Quic, Channel::Tcp, "quic"),
+    ] {
+        let caller = caller(transport, channel);
+        let line = log.line(&trace("a.test", 0, None), Some(&caller), WALL, at(0));
+        let line = line.unwrap().unwrap();
+        assert!(line.contains(&format!(" over={over} name=")), "{line}");
+    }
 }
 
 #[test]
@@ -150,10 +178,10 @@ fn a_flood_has_so_many_lines_a_second_and_the_rest_is_counted() {
     };
     for millis in 0..10_000 {
         for _ in 0..5 {
-            take(log.line(&flood, Some(client()), WALL, at(millis)));
+            take(log.line(&flood, Some(&client()), WALL, at(millis)));
         }
     }
-    take(log.line(&flood, Some(client()), WALL, at(11_000)));
+    take(log.line(&flood, Some(&client()), WALL, at(11_000)));
     // One second's worth at once, and then 100 in each.
     assert!((1090..=1101).contains(&lines), "{lines}");
     assert_eq!(lines + told, 50_001);
