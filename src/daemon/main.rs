@@ -165,12 +165,15 @@ fn check(options: &Options) -> ExitCode {
     }
 }
 
+/// Libraries that warn of what strangers do, as often as they do it.
+const QUIET: &str = "h2=error";
+
 /// Logs to stderr; the journal adds the time by itself.
 fn log_to_stderr(filter: &str) {
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let log = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_env_filter(EnvFilter::new(filter))
+        .with_env_filter(EnvFilter::new(format!("{QUIET},{filter}")))
         .with_ansi(!journal && std::io::stderr().is_terminal());
     if journal {
         log.without_time().init();

@@ -7,6 +7,7 @@ use tests::namespace::{isolated, shell};
 use tests::office::{Office, dig};
 use tests::peer::{Peer, until};
 
+use crate::guests::certificate;
 use crate::{LINNET, LINNETD, json};
 
 /// Fetches the numbers with curl, in the form that Prometheus asks for or in the older one.
@@ -208,6 +209,7 @@ fn a_collector_gets_every_message_of_clients_and_upstreams() {
                 "type: CLIENT_RESPONSE",
                 "query_address: \"127.0.0.1\"",
                 "response_address: \"10.8.0.1\"",
+                "response_address: \"127.0.0.53\"",
                 "response_port: 53",
                 "version: \"linnet ",
             ] {
@@ -261,6 +263,74 @@ fn a_file_of_frames_without_clients_is_whole_when_the_daemon_ends() {
             let (short, text) = read(&file);
             assert!(short.contains(" CQ ") && short.contains(" FR "), "{short}");
             assert!(!text.contains("query_address"), "{text}");
+        },
+    );
+}
+
+#[test]
+fn log_and_dnstap_tell_where_and_how_a_question_came() {
+    isolated(
+        "observe::log_and_dnstap_tell_where_and_how_a_question_came",
+        || {
+            let office = Office::raise();
+            let dir = open_folder(&office, "told");
+            let (log, tap) = (format!("{dir}/queries"), format!("{dir}/frames"));
+            office.configure_usual("");
+            certificate(&office, "good");
+            office.configure(
+                "conf.d/10-told.toml",
+                &format!(
+                    "[log]\nqueries = \"all\"\nfile = \"{log}\"\n[dnstap]\nfile = \"{tap}\"\n"
+                ),
+            );
+            office.configure(
+                "conf.d/20-listeners.toml",
+                "[[listeners]]\naddress = \"127.0.0.1:5300\"\n\
+                 [[listeners]]\naddress = \"127.0.0.1:8853\"\ntransport = \"tls\"\n\
+                 certificate = \"good.pem\"\nkey = \"good.key\"\n",
+            );
+            let mut linnetd = office.linnetd(LINNETD, &[]);
+            until("the listeners are open", || {
+                let status = json(&office, &["status"]);
+                let listeners = status["listeners"].as_array().cloned().unwrap_or_default();
+                listeners.len() == 2 && listeners.iter().all(|one| one["state"] == "open")
+            });
+            for (way, told) in [
+                ("@127.0.0.53", "listener=127.0.0.53:53 over=udp"),
+                ("@127.0.0.53 +tcp", "listener=127.0.0.53:53 over=tcp"),
+                ("@127.0.0.1 -p 5300", "listener=127.0.0.1:5300 over=udp"),
+                (
+                    "@127.0.0.1 -p 5300 +tcp",
+                    "listener=127.0.0.1:5300 over=tcp",
+                ),
+                (
+                    "@127.0.0.1 -p 8853 +tls",
+                    "listener=127.0.0.1:8853 over=tls",
+                ),
+            ] {
+                // Not in the cache, which listeners answer from without a word.
+                let name = format!("n{}.example.test", told.len() + way.len());
+                let line = format!("dig +time=3 +tries=1 {way} {name}; true");
+                assert!(shell(&line).contains("status: "), "{way}");
+                until(told, || {
+                    let text = fs::read_to_string(&log).unwrap_or_default();
+                    text.lines().last().is_some_and(|line| line.contains(told))
+                });
+            }
+            linnetd.signal(libc::SIGTERM);
+            assert_eq!(linnetd.wait(), Some(0));
+            // The reader ends where TLS begins, of which it does not know.
+            let text = shell(&format!("dnstap-ldns -y -r {tap} 2>/dev/null; true"));
+            for part in ["response_port: 53\n", "response_port: 5300\n"] {
+                for kind in ["CLIENT_QUERY", "CLIENT_RESPONSE"] {
+                    let told = text.split("---").filter(|one| one.contains(kind));
+                    let same: Vec<&str> = told.filter(|one| one.contains(part)).collect();
+                    for protocol in ["socket_protocol: UDP", "socket_protocol: TCP"] {
+                        let is_told = same.iter().any(|one| one.contains(protocol));
+                        assert!(is_told, "{kind}, {part} {protocol}: {text}");
+                    }
+                }
+            }
         },
     );
 }

@@ -74,7 +74,8 @@ pub(crate) fn udp_group(
         Ok(())
     });
     let sockets = sockets.map_err(|source| explain(address, Channel::Udp, source))?;
-    Ok((sockets, guard_of_all.unwrap_or(Guard::Source(address.ip()))))
+    let guard = guard_of_all.unwrap_or_else(|| Guard::Source(address.ip()));
+    Ok((sockets, guard))
 }
 
 /// Opens so many UDP sockets at one address, one at least, each prepared by `prepare` before it is bound. The first is alone when it is

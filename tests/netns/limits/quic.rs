@@ -217,19 +217,23 @@ fn connections_that_come_and_go_leave_nothing_behind() {
             let world = World::raise();
             let before = world.held();
             let meanwhile = Meanwhile::begin();
-            runtime().block_on(async {
+            let count = runtime().block_on(async {
                 let endpoint = endpoint(&world, 1);
                 let begun = Instant::now();
+                let mut count = 0;
                 while begun.elapsed() < Duration::from_secs(3) {
                     let connecting = endpoint.connect(QUIC, "dns.test").unwrap();
                     // Its first packet leaves, and then its last.
                     tokio::task::yield_now().await;
                     drop(connecting);
                     tokio::task::yield_now().await;
+                    count += 1;
                 }
+                count
             });
             let grown = world.grown(&before);
-            assert!(grown < 24 << 10, "{grown} KiB more");
+            assert!(count > 1000, "{count} connections");
+            assert!(grown < 24 << 10, "{grown} KiB more for {count}");
             meanwhile.end();
             world.serves_another();
         },

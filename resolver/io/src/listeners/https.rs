@@ -69,7 +69,11 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                 Ok(Err(Slow)) => {
                     // It is told, if it reads at all.
                     connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-                    poll_fn(|cx| Poll::Ready(drop(connection.poll_closed(cx)))).await;
+                    poll_fn(|cx| {
+                        let _later = connection.poll_closed(cx);
+                        Poll::Ready(())
+                    })
+                    .await;
                     return End::Bad;
                 }
                 Ok(Ok(())) | Err(_) => continue,
