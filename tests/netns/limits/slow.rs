@@ -99,7 +99,7 @@ fn what_has_begun_must_end_in_five_seconds() {
                     assert!(begun.elapsed() > least, "{:?}", begun.elapsed());
                 });
                 scope.spawn(move || {
-                    quic::an_unfinished_question_ends_and_its_connection_does_not(world)
+                    quic::an_unfinished_question_ends_and_its_connection_does_not(world);
                 });
             });
             meanwhile.end();
