@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, Connection, Endpoint, ReadError, ReadToEndError};
+use quinn::{ClientConfig, Connection, Endpoint, ReadError, ReadToEndError, TransportConfig};
 use tests::namespace::isolated;
 use tokio::runtime::Runtime;
 
-use super::{Meanwhile, QUIC, SLOWEST, World, framed, question};
+use super::{Meanwhile, QUIC, SLOWEST, World, big_question, framed, question};
 
 /// The longest answer that is waited for.
 const ANSWER_MAX: usize = 4096;
@@ -68,6 +68,31 @@ pub(super) fn an_unfinished_question_ends_and_its_connection_does_not(world: &Wo
         }
         let took = begun.elapsed();
         assert!(Duration::from_secs(4) < took && took < SLOWEST, "{took:?}");
+        assert!(ask(&connection).await, "afterwards");
+    });
+}
+
+/// An answer that its client does not take is given up; others on its connection are answered.
+pub(super) fn an_answer_that_is_not_taken_ends_and_its_connection_does_not(world: &World) {
+    runtime().block_on(async {
+        let mut transport = TransportConfig::default();
+        transport.stream_receive_window(256_u32.into());
+        let crypto = QuicClientConfig::try_from(world.client(b"doq")).unwrap();
+        let mut config = ClientConfig::new(Arc::new(crypto));
+        config.transport_config(Arc::new(transport));
+        let mut endpoint = endpoint(world, 6);
+        endpoint.set_default_client_config(config);
+        let connection = connect(&endpoint).await;
+        let begun = Instant::now();
+        let (mut sender, mut receiver) = connection.open_bi().await.unwrap();
+        sender.write_all(&framed(&big_question(0))).await.unwrap();
+        sender.finish().unwrap();
+        assert!(ask(&connection).await, "beside an answer that waits");
+        let reset = tokio::time::timeout(SLOWEST, receiver.received_reset()).await;
+        let code = reset.expect("it is given up").unwrap();
+        assert_eq!(code.map(u64::from), Some(4));
+        let took = begun.elapsed();
+        assert!(Duration::from_secs(4) < took, "{took:?}");
         assert!(ask(&connection).await, "afterwards");
     });
 }

@@ -101,6 +101,9 @@ fn what_has_begun_must_end_in_five_seconds() {
                 scope.spawn(move || {
                     quic::an_unfinished_question_ends_and_its_connection_does_not(world);
                 });
+                scope.spawn(move || {
+                    quic::an_answer_that_is_not_taken_ends_and_its_connection_does_not(world);
+                });
             });
             meanwhile.end();
             for place in [

@@ -24,8 +24,41 @@ use crate::{batch, bind, holder};
 /// Time between two attempts to open a listener, and between two looks whether its link is still the same.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Keeps a listener open for ever.
+/// Keeps a listener open for ever, whatever happens to it.
 pub(super) async fn keep_open(
+    config: ListenerConfig,
+    house: Arc<House>,
+    door: watch::Receiver<Arc<Door>>,
+    board: Board,
+) {
+    let place = Arc::clone(&door.borrow().place);
+    let begin = || {
+        let (config, house) = (config.clone(), Arc::clone(&house));
+        try_again_and_again(config, house, door.clone(), board.clone())
+    };
+    let tell = || {
+        board.note(&place, "it has failed, and begins anew");
+        tracing::error!(%place, "a listener has panicked, and begins anew");
+    };
+    outlive_panics(begin, tell, RETRY_INTERVAL).await;
+}
+
+/// Has a task that never ends by itself begin anew when it has panicked, which is told; it ends with this.
+async fn outlive_panics<F: Future<Output = ()> + Send + 'static>(
+    begin: impl Fn() -> F,
+    tell: impl Fn(),
+    pause: Duration,
+) {
+    loop {
+        let mut alone = tokio::task::JoinSet::new();
+        alone.spawn(begin());
+        let _panic = alone.join_next().await;
+        tell();
+        tokio::time::sleep(pause).await;
+    }
+}
+
+async fn try_again_and_again(
     config: ListenerConfig,
     house: Arc<House>,
     door: watch::Receiver<Arc<Door>>,
@@ -218,4 +251,34 @@ async fn converse(
     }
     let talk = Conversation::new(stream, peer, Cover::Encrypted, Arc::clone(house));
     talk.serve(door).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_panics_is_told_and_begins_anew() {
+        let (begun, told) = (AtomicU32::new(0), AtomicU32::new(0));
+        let (sender, mut heard) = tokio::sync::mpsc::channel(1);
+        let begin = || {
+            let turn = begun.fetch_add(1, Ordering::Relaxed);
+            let sender = sender.clone();
+            async move {
+                assert!(turn > 1, "as it was told");
+                sender.send(turn).await.unwrap();
+                std::future::pending::<()>().await;
+            }
+        };
+        let tell = || {
+            told.fetch_add(1, Ordering::Relaxed);
+        };
+        tokio::select! {
+            () = outlive_panics(begin, tell, Duration::ZERO) => {}
+            turn = heard.recv() => assert_eq!(turn, Some(2)),
+        }
+        assert_eq!(told.load(Ordering::Relaxed), 2);
+    }
 }
