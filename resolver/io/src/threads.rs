@@ -34,8 +34,8 @@ const ERROR_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes of a thread's stack: names, headers and answers are on the heap.
 const STACK: usize = 128 << 10;
 
-/// What is done with the datagrams of one socket; a thread that panics begins anew with a copy.
-pub(crate) trait Desk: Clone + Send + 'static {
+/// What is done with the datagrams of one socket. One that has panicked gets the next ones too: nothing of a batch before may be left in it.
+pub(crate) trait Desk: Send + 'static {
     /// Whether it has to know where datagrams came in.
     fn telling(&self) -> Telling {
         Telling::Nothing
@@ -64,7 +64,7 @@ impl Crew {
         let started = Builder::new()
             .name("linnet-listener".to_owned())
             .stack_size(STACK)
-            .spawn(move || keep_running(&own, &desk, &stop));
+            .spawn(move || keep_running(&own, desk, &stop));
         match started {
             Ok(handle) => {
                 self.running.push((Arc::clone(socket), handle));
@@ -106,10 +106,9 @@ impl Drop for Crew {
 
 /// Serves a socket until it is to stop. Others beside it at its address do not get what the kernel gives to this one: it must not be
 /// left without a reader, whatever happens.
-fn keep_running(socket: &UdpSocket, desk: &impl Desk, stop: &AtomicBool) {
+fn keep_running(socket: &UdpSocket, mut desk: impl Desk, stop: &AtomicBool) {
     loop {
-        let own = desk.clone();
-        if panic::catch_unwind(AssertUnwindSafe(|| run(socket, own, stop))).is_ok() {
+        if panic::catch_unwind(AssertUnwindSafe(|| run(socket, &mut desk, stop))).is_ok() {
             return;
         }
         tracing::error!(place = %place_of(socket), "a listener thread has panicked, and begins anew");
@@ -117,7 +116,7 @@ fn keep_running(socket: &UdpSocket, desk: &impl Desk, stop: &AtomicBool) {
     }
 }
 
-fn run(socket: &UdpSocket, mut desk: impl Desk, stop: &AtomicBool) {
+fn run(socket: &UdpSocket, desk: &mut impl Desk, stop: &AtomicBool) {
     let mut received = Received::new(desk.telling());
     let mut outbox = Outbox::new();
     let mut hearing = Hearing::default();
@@ -166,7 +165,7 @@ fn place_of(socket: &UdpSocket) -> String {
 }
 
 /// What a thread of the stub listens at.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Post {
     pub(crate) socket: Arc<UdpSocket>,
     /// The place of its UDP stub.
@@ -237,7 +236,6 @@ impl Drop for Threads {
 }
 
 /// Hits are answered, all else is handed over to the loop.
-#[derive(Clone)]
 struct StubDesk {
     post: Post,
     shortcut: Shortcut,
@@ -251,6 +249,7 @@ impl Desk for StubDesk {
     fn serve(&mut self, received: &mut Received, outbox: &mut Outbox, socket: BorrowedFd<'_>) {
         let now = (self.clock)();
         let stub = self.post.stub;
+        self.missed.clear();
         for place in 0..received.len() {
             let Some((peer, wire)) = received.get(place) else {
                 continue;

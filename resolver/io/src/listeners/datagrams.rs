@@ -124,7 +124,6 @@ impl Datagrams {
 }
 
 /// One thread's part of a listener.
-#[derive(Clone)]
 struct DoorDesk {
     telling: Telling,
     house: Arc<House>,
@@ -139,7 +138,7 @@ struct DoorDesk {
 }
 
 /// What is counted of one batch, so that threads meet at the listener's counters once for each.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Tally {
     queries: u64,
     strangers: u64,

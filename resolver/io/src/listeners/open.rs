@@ -3,10 +3,13 @@
 //! An address that is not there yet is bound all the same; a link that is not there, or a port that somebody else has, is tried
 //! again every second. Whoever is not on the list is let go before anything is read from it.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, SocketAddrV6};
 use std::num::NonZeroU32;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use config::model::{ListenerConfig, Transport};
@@ -43,16 +46,21 @@ pub(super) async fn keep_open(
     outlive_panics(begin, tell, RETRY_INTERVAL).await;
 }
 
-/// Has a task that never ends by itself begin anew when it has panicked, which is told; it ends with this.
-async fn outlive_panics<F: Future<Output = ()> + Send + 'static>(
+/// Has what never ends by itself begin anew when it has panicked, which is told. It is no task of its own, so that its sockets are closed
+/// when this is dropped.
+async fn outlive_panics<F: Future<Output = ()>>(
     begin: impl Fn() -> F,
     tell: impl Fn(),
     pause: Duration,
 ) {
     loop {
-        let mut alone = tokio::task::JoinSet::new();
-        alone.spawn(begin());
-        let _panic = alone.join_next().await;
+        let mut turn = Box::pin(begin());
+        poll_fn(|cx| {
+            let poll = AssertUnwindSafe(|| turn.as_mut().poll(cx));
+            panic::catch_unwind(poll).unwrap_or(Poll::Ready(()))
+        })
+        .await;
+        drop(turn);
         tell();
         tokio::time::sleep(pause).await;
     }

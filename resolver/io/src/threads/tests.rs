@@ -2,8 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use config::time::Instant;
@@ -54,10 +54,9 @@ async fn serve(driver: &mut Driver, count: usize) {
 }
 
 /// Says what it hears, but for one word that it cannot bear, and one that it waits at until somebody lets it go on.
-#[derive(Clone)]
 struct Touchy {
     waits: Sender<()>,
-    goes_on: Arc<Mutex<Receiver<()>>>,
+    goes_on: Receiver<()>,
 }
 
 impl Desk for Touchy {
@@ -73,7 +72,7 @@ impl Desk for Touchy {
             }
             if wire == b"wait" {
                 self.waits.send(()).unwrap();
-                self.goes_on.lock().unwrap().recv().unwrap();
+                self.goes_on.recv().unwrap();
             }
             if let Some(out) = outbox.next() {
                 out.clear();
@@ -90,7 +89,6 @@ fn touchy() -> (Crew, SocketAddr, Receiver<()>, Sender<()>) {
     let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
     let address = socket.local_addr().unwrap();
     let ((waits, waiting), (go_on, goes_on)) = (channel(), channel());
-    let goes_on = Arc::new(Mutex::new(goes_on));
     let mut crew = Crew::default();
     crew.start(&socket, Touchy { waits, goes_on }).unwrap();
     (crew, address, waiting, go_on)
