@@ -12,6 +12,7 @@ use tests::peer::{Peer, Tap, occurrences, until};
 use crate::{LINNET, LINNETD, json};
 
 mod datagrams;
+mod offered;
 
 /// Where the server is, in the home namespace.
 const SERVER: &str = "192.0.2.53";
@@ -19,7 +20,7 @@ const SERVER: &str = "192.0.2.53";
 const FRONT: &str = "192.0.2.54";
 
 /// Makes an authority and certificates with openssl; the names are those of the files.
-fn certify(dir: &Path) {
+pub(crate) fn certify(dir: &Path) {
     let sign = |name: &str, alternative: &str, dates: &str, authority: &str| {
         format!(
             "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {name}.key -out {name}.csr -subj /CN={name} 2>/dev/null\n\
@@ -65,6 +66,11 @@ fn pin(dir: &Path, name: &str) -> String {
 
 /// unbound with plain DNS at 53, TLS at 853 and HTTPS at 443, as `certificate`.
 fn unbound(dir: &Path, certificate: &str) -> Peer {
+    unbound_with(dir, certificate, "")
+}
+
+/// unbound with these lines of its server besides.
+fn unbound_with(dir: &Path, certificate: &str, more: &str) -> Peer {
     let file = dir.join("tls-unbound.conf");
     let config = format!(
         "server:\n  interface: {SERVER}@53\n  interface: {SERVER}@853\n  interface: {SERVER}@443\n  do-daemonize: no\n  username: \"\"\n  \
@@ -73,7 +79,7 @@ fn unbound(dir: &Path, certificate: &str) -> Peer {
          tls-service-key: \"{0}/{certificate}.key\"\n  tls-service-pem: \"{0}/{certificate}.pem\"\n  \
          local-zone: \"test.\" static\n  local-data: \"test. 60 SOA ns.test. root.test. 1 60 60 60 60\"\n  \
          local-zone: \"many.test.\" redirect\n  local-data: \"many.test. 0 A 192.0.2.83\"\n  \
-         local-data: \"www.example.test. 60 A 192.0.2.80\"\n{1}remote-control:\n  control-enable: no\n",
+         local-data: \"www.example.test. 60 A 192.0.2.80\"\n{1}{more}remote-control:\n  control-enable: no\n",
         dir.display(),
         (0..16)
             .map(|at| format!(
