@@ -1,6 +1,8 @@
 //! Does linnetd stay right, and its size, while links, servers, claims and files come and go under load?
 //!
-//! Two networks of two servers each answer by rule (`tests::oracle`), so that every answer tells where it is from and how old it is.
+//! Three networks of two servers each answer by rule (`tests::oracle`), so that every answer tells where it is from and how old it is;
+//! the servers of one are unbound by TLS and by HTTPS before the rule. Clients ask at the stub, at a listener for guests and, by TLS, at
+//! one for those who may know all; a list blocks thousands of names.
 //! One thing after another goes wrong; an error is taken only from a scope that has nobody to ask just then, and only with a
 //! reason (EDE). `LINNET_SOAK_SECONDS`, `LINNET_SOAK_RATE` (questions a second) and `LINNET_SOAK_SEED` change the run;
 //! `tests/bench/soak` runs it for an hour.
@@ -12,36 +14,66 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tests::namespace::{isolated, shell};
+use tests::namespace::{inside, isolated, shell};
 use tests::office::{Office, links};
 use tests::oracle::{Network, Server, now_ms};
 use tests::peer::until;
 
-use crate::LINNETD;
+use crate::guests::{self, LAN};
+use crate::{LINNETD, encrypted};
 
+mod answer;
 mod clients;
+mod fronts;
 mod size;
 mod troubles;
 
-use clients::Tally;
+use clients::{Place, Tally};
+use fronts::Fronts;
 use size::Size;
-use troubles::Troubles;
+use troubles::{Stage, Troubles};
 
-const SECONDS: u64 = 60;
+const SECONDS: u64 = 120;
 const RATE: u64 = 2000;
 const SEED: u64 = 0x2545_f491_4f6c_dd1d;
-/// Threads that ask.
+/// Threads that ask at the stub.
 const CLIENTS: u64 = 4;
+/// Which part of the questions guests ask.
+const GUESTS_PART: u64 = 20;
+/// Names on the list, always; and so many more at times.
+const BLOCKED: u64 = 8000;
 /// The marks of the networks in addresses.
 const HOME: u8 = 1;
 const VPN: u8 = 2;
+const SAFE: u8 = 3;
+const TRAP: u8 = 4;
 /// Which part of the run is left to caches and tables to fill.
 const WARM_UP: f64 = 0.3;
+/// From how many seconds on a fifth of the run is so long that no single outage is in its median.
+const LONG: u64 = 600;
+/// What a crowd that has waited through an outage leaves for a while, in KiB: its memory is given back ten seconds after the last one.
+const CROWD_KB: u64 = 8 << 10;
 /// Ports that are open for a while after a question was sent from them: more in one second than in another.
 const PORTS_OPEN: usize = 64;
 const MINUTE: Duration = Duration::from_secs(60);
 /// After the last question: exchanges end, and idle connections are closed.
 const QUIET: Duration = Duration::from_secs(6);
+
+/// Where this host's own programs ask.
+const STUB: Place = Place {
+    address: "127.0.0.53:53",
+    is_for_guests: false,
+};
+/// Where guests ask.
+const GUESTS: Place = Place {
+    address: "10.0.0.1:53",
+    is_for_guests: true,
+};
+/// Where those ask by TLS who see what the host sees.
+const BY_TLS: Place = Place {
+    address: "10.0.0.1:853",
+    is_for_guests: false,
+};
 
 /// What all threads share.
 #[derive(Debug)]
@@ -53,12 +85,15 @@ struct World {
     over: AtomicBool,
 }
 
-/// Ends the run when it is dropped.
-struct Over<'a>(&'a AtomicBool);
+/// Ends the run when it is dropped; one that breaks off tells how it went until then.
+struct Over<'a>(&'a World, Instant);
 
 impl Drop for Over<'_> {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        if thread::panicking() {
+            tests::say(&self.0.tally.report(self.1.elapsed()));
+        }
+        self.0.over.store(true, Ordering::Relaxed);
     }
 }
 
@@ -93,19 +128,31 @@ fn soak() {
     let seed = setting("LINNET_SOAK_SEED", SEED);
     let office = Office::bare(links());
     shell("ip -n home addr add 192.0.2.54/24 dev p0 && ip -n vpn addr add 10.8.0.3/24 dev p0");
+    guests::raise(LAN);
+    guests::certificate(&office, "good");
+    encrypted::certify(office.dir());
     // Whether the claim at run time is in force, as far as that is certain: milliseconds since when, or 0.
     let (claimed, unclaimed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(1)));
     let is_below = |name: &str, zone: &str| name.to_ascii_lowercase().ends_with(zone);
+    let is_blocked = move |name: &str| is_below(name, "ads.test") && name.starts_with(['b', 'B']);
     let certain = Arc::clone(&claimed);
     let home = Network::new(HOME, "corp.test", move |name| {
-        is_below(name, "corp.test")
+        ["corp.test", "safe.test"]
+            .iter()
+            .any(|zone| is_below(name, zone))
+            || is_blocked(name)
             || is_below(name, "dyn.test") && certain.load(Ordering::Relaxed) > 0
     });
     let certain = Arc::clone(&unclaimed);
     let vpn = Network::new(VPN, "", move |name| {
-        is_below(name, "pub.test")
+        ["pub.test", "safe.test", "ads.test"]
+            .iter()
+            .any(|zone| is_below(name, zone))
             || is_below(name, "dyn.test") && certain.load(Ordering::Relaxed) > 0
     });
+    let safe = Network::new(SAFE, "", move |name| !is_below(name, "safe.test"));
+    let trap = Network::new(TRAP, "", |_| true);
+    let mut fronts = Fronts::raise(&office, &safe, &trap);
     let at = |text: &str| text.parse().unwrap();
     let servers = [
         Server::start("home", at("192.0.2.53"), &home),
@@ -114,10 +161,20 @@ fn soak() {
         Server::start("vpn", at("10.8.0.3"), &vpn),
     ];
     troubles::configure(&office, "\"192.0.2.53\", \"192.0.2.54\"");
+    troubles::write_list(&office, false);
     let linnetd = office.linnetd(LINNETD, &[]);
-    for name in ["h1.pub.test", "h1.corp.test"] {
-        until("both scopes answer", || {
+    until("the list is read", || {
+        troubles::listed(&office) == Some(BLOCKED)
+    });
+    for name in ["h1.pub.test", "h1.corp.test", "h1.safe.test"] {
+        until("all scopes answer", || {
             tests::office::dig(&format!("+short {name}")).contains('.')
+        });
+    }
+    for option in ["", "+tls"] {
+        until("both listeners answer", || {
+            let line = format!("kdig +time=1 +retry=0 @10.0.0.1 {option} +short h1.pub.test");
+            guests::at(LAN, &line).contains('.')
         });
     }
     let mut size = Size::new(linnetd.pid());
@@ -131,37 +188,48 @@ fn soak() {
         over: AtomicBool::new(false),
     });
     let begun = Instant::now();
-    let asking: Vec<_> = (0..CLIENTS)
+    let of_guests = rate / GUESTS_PART;
+    let mut asking: Vec<_> = (0..CLIENTS)
         .map(|client| {
             let world = Arc::clone(&world);
-            thread::spawn(move || clients::ask(&world, seed ^ ((client + 1) * 77), rate / CLIENTS))
+            let (seed, rate) = (seed ^ ((client + 1) * 77), (rate - of_guests) / CLIENTS);
+            thread::spawn(move || clients::ask(&world, STUB, seed, rate))
         })
-        .chain([{
-            let world = Arc::clone(&world);
-            thread::spawn(move || clients::ask_by_tcp(&world, seed ^ 5))
-        }])
         .collect();
+    let shared = Arc::clone(&world);
+    asking.push(thread::spawn(move || {
+        clients::ask_by_tcp(&shared, STUB, seed ^ 5);
+    }));
+    let shared = Arc::clone(&world);
+    asking.push(inside(LAN, move || {
+        clients::ask(&shared, GUESTS, seed ^ 6, of_guests);
+    }));
+    let (shared, authority) = (Arc::clone(&world), office.path("etc/ca.pem"));
+    asking.push(inside(LAN, move || {
+        clients::ask_by_tls(&shared, BY_TLS, &authority, "dns.test", seed ^ 7);
+    }));
     let end = Duration::from_secs(seconds);
     thread::scope(|scope| {
         scope.spawn(|| {
             // Whatever becomes of this thread: the others end.
-            let _over = Over(&world.over);
-            let mut luck = Luck(seed);
+            let _over = Over(&world, begun);
+            let mut stage = Stage {
+                world: &world,
+                office: &office,
+                linnetd: &linnetd,
+                servers: &servers,
+                fronts: &mut fronts,
+                claimed: (&claimed, &unclaimed),
+                luck: Luck(seed),
+                deck: Vec::new(),
+            };
             while begun.elapsed() < end {
-                troubles::strike(
-                    &world,
-                    &office,
-                    &linnetd,
-                    &servers,
-                    (&claimed, &unclaimed),
-                    &mut luck,
-                );
+                troubles::strike(&mut stage);
             }
         });
         let mut told = Instant::now();
         while !world.over.load(Ordering::Relaxed) {
             size.sample();
-            // A run that breaks off has told how it went until then.
             if told.elapsed() > MINUTE {
                 told = Instant::now();
                 tests::say(&world.tally.report(begun.elapsed()));
@@ -181,22 +249,26 @@ fn soak() {
     writeln!(
         report,
         "troubles: {}\nsize: {before:?} at the start, {early:?} warm, {late:?} at the end, {after:?} in the quiet; \
-         {dropped} datagrams dropped by the kernel; {} questions at home, {} by VPN",
+         {dropped} datagrams dropped by the kernel; {} questions at home, {} by VPN, {} of encrypted servers",
         world.troubles.told(),
         world.home.asked(),
-        world.vpn.asked()
+        world.vpn.asked(),
+        safe.asked()
     )
     .unwrap();
     tests::say(&report);
-    assert_eq!(world.home.leaked(), [""; 0], "heard at home; seed {seed}");
-    assert_eq!(
-        world.vpn.leaked(),
-        [""; 0],
-        "heard behind the VPN; seed {seed}"
-    );
     world.tally.check(dropped);
+    for (network, place) in [
+        (&world.home, "at home"),
+        (&world.vpn, "behind the VPN"),
+        (&safe, "by encrypted servers"),
+        (&trap, "in the clear by encrypted servers"),
+    ] {
+        assert_eq!(network.leaked(), [""; 0], "heard {place}; seed {seed}");
+    }
+    let slack = if seconds < LONG { CROWD_KB } else { 1024 };
     assert!(
-        late.resident_kb <= early.resident_kb + early.resident_kb / 10 + 1024,
+        late.resident_kb <= early.resident_kb + early.resident_kb / 10 + slack,
         "memory grows: {early:?} to {late:?}"
     );
     assert!(

@@ -4,7 +4,10 @@
 //! whatever it leaves behind dies with it, and the machine's own links are not even visible.
 
 use std::env;
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
 use std::process::Command;
+use std::thread::{self, JoinHandle};
 
 use crate::skip;
 
@@ -68,6 +71,23 @@ pub fn is_root() -> bool {
 pub fn has_other_users() -> bool {
     std::fs::read_to_string("/proc/self/uid_map")
         .is_ok_and(|map| map.split_whitespace().nth(2) != Some("1"))
+}
+
+/// Runs something in a thread of its own inside a network namespace that `ip netns` made; programs that it starts are there too.
+///
+/// # Panics
+/// When there is no such namespace.
+pub fn inside<T: Send + 'static>(
+    namespace: &str,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> JoinHandle<T> {
+    let file = File::open(format!("/run/netns/{namespace}")).expect("the namespace was made");
+    thread::spawn(move || {
+        // SAFETY: setns with an open descriptor of a network namespace changes this thread alone.
+        let entered = unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) };
+        assert_eq!(entered, 0, "the test is root of its namespaces");
+        run()
+    })
 }
 
 fn prepare() {

@@ -7,14 +7,14 @@
 //! all others have the types A and AAAA.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsRawFd as _;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::namespace::inside;
 
 /// The TTL of every record, in seconds.
 pub const TTL: u32 = 4;
@@ -334,8 +334,8 @@ impl Server {
             open: AtomicBool::new(false),
         });
         let (udp, tcp) = (Arc::clone(&shared), Arc::clone(&shared));
-        inside(namespace, move || udp.serve_udp());
-        inside(namespace, move || tcp.serve_tcp());
+        let _serves = inside(namespace, move || udp.serve_udp());
+        let _serves = inside(namespace, move || tcp.serve_tcp());
         crate::peer::until(&format!("{address} listens"), || {
             shared.open.load(Ordering::Relaxed)
         });
@@ -352,17 +352,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.shared.ended.store(true, Ordering::Relaxed);
     }
-}
-
-/// Runs something in a thread of its own inside a network namespace.
-fn inside(namespace: &str, run: impl FnOnce() + Send + 'static) {
-    let file = File::open(format!("/run/netns/{namespace}")).expect("the namespace was made");
-    thread::spawn(move || {
-        // SAFETY: setns with an open descriptor of a network namespace changes this thread alone.
-        let entered = unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) };
-        assert_eq!(entered, 0, "the test is root of its namespaces");
-        run();
-    });
 }
 
 impl Shared {

@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 use std::net::{TcpStream, UdpSocket};
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tests::oracle::{Stamp, TTL, now_ms, query, read_name};
+use tests::oracle::{Stamp, TTL, now_ms, query};
 
+use super::answer::{Answer, parse};
 use super::troubles::Trouble;
-use super::{HOME, Luck, VPN, World};
+use super::{BLOCKED, HOME, Luck, SAFE, VPN, World};
 
 /// A client has an answer, or an error that says why, after 4.5 s. A loaded machine may be late, but not past the C library's 5 s.
 const DEADLINE_MS: u64 = 4950;
@@ -25,8 +27,17 @@ const SHED_PART: u64 = 1000;
 /// Mistakes that are shown.
 const SHOWN: usize = 20;
 /// Between two connections.
-const TCP_PAUSE: Duration = Duration::from_millis(50);
-const STUB: &str = "127.0.0.53:53";
+const PAUSE: Duration = Duration::from_millis(50);
+/// Questions of a connection by TCP.
+const BY_TCP: u64 = 3;
+/// Questions of a connection by TLS.
+const BY_TLS: u64 = 8;
+/// RFC 8914 §4.16: a list has the name.
+const EDE_BLOCKED: u16 = 15;
+/// RFC 8914 §4.19: not for this client.
+const EDE_PROHIBITED: u16 = 18;
+const REFUSED: u8 = 5;
+const NXDOMAIN: u8 = 3;
 
 /// What a name is, and so where it belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +54,21 @@ enum Kind {
     OfficeAbsent,
     /// The VPN's while somebody claims it, else home's.
     Claimed,
+    /// Of the network whose servers are encrypted.
+    Safe,
+    /// On the list at all times.
+    Blocked,
+    /// On the list at times, else home's.
+    Listed,
+}
+
+/// Where questions are asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// Address and port.
+    pub(super) address: &'static str,
+    /// Whether what is claimed is withheld there.
+    pub(super) is_for_guests: bool,
 }
 
 /// A question under way.
@@ -53,10 +79,11 @@ struct Asked {
     record_type: u16,
     sent_ms: u64,
     life: u8,
+    is_guest: bool,
 }
 
 impl Asked {
-    fn any(luck: &mut Luck, world: &World) -> Self {
+    fn any(luck: &mut Luck, world: &World, place: Place) -> Self {
         // Log-uniform: Zipf with exponent one.
         #[expect(
             clippy::cast_precision_loss,
@@ -65,13 +92,26 @@ impl Asked {
             reason = "a number of a name"
         )]
         let number = NAMES.powf(luck.below(1 << 20) as f64 / f64::from(1 << 20)) as u64;
-        let kind = match luck.below(20) {
+        let kind = match luck.below(24) {
             0..8 => Kind::Public,
-            8..14 => Kind::Office,
-            14 | 15 => Kind::Alias,
-            16 => Kind::Absent,
-            17 => Kind::OfficeAbsent,
-            _ => Kind::Claimed,
+            8..13 => Kind::Office,
+            13 | 14 => Kind::Alias,
+            15 => Kind::Absent,
+            16 => Kind::OfficeAbsent,
+            17 | 18 => Kind::Claimed,
+            19 | 20 => Kind::Safe,
+            21 | 22 => Kind::Blocked,
+            _ => Kind::Listed,
+        };
+        let number = match kind {
+            Kind::Blocked | Kind::Listed => number % BLOCKED,
+            Kind::Public
+            | Kind::Office
+            | Kind::Alias
+            | Kind::Absent
+            | Kind::OfficeAbsent
+            | Kind::Claimed
+            | Kind::Safe => number,
         };
         Self {
             kind,
@@ -79,6 +119,7 @@ impl Asked {
             record_type: [1, 1, 28][usize::try_from(luck.below(3)).unwrap()],
             sent_ms: now_ms(),
             life: world.vpn.life(),
+            is_guest: place.is_for_guests,
         }
     }
 
@@ -90,73 +131,12 @@ impl Asked {
             Kind::Absent => ('n', "pub.test"),
             Kind::OfficeAbsent => ('n', "corp.test"),
             Kind::Claimed => ('h', "dyn.test"),
+            Kind::Safe => ('h', "safe.test"),
+            Kind::Blocked => ('b', "ads.test"),
+            Kind::Listed => ('c', "ads.test"),
         };
         format!("{letter}{}.{zone}", self.number)
     }
-}
-
-/// What an answer says.
-#[derive(Debug, Default)]
-struct Answer {
-    rcode: u8,
-    addresses: Vec<([u8; 4], u32)>,
-    explained: Option<u16>,
-    /// The words that go with it.
-    words: String,
-}
-
-/// Reads an answer; `None` when it is damaged or for another question.
-fn parse(message: &[u8], name: &str) -> Option<Answer> {
-    let (asked, end) = read_name(message)?;
-    if !asked.eq_ignore_ascii_case(name) || message.get(2)? & 0x80 == 0 {
-        return None;
-    }
-    let count = |at: usize| Some(u16::from_be_bytes(*message.get(at..)?.first_chunk()?));
-    let (answers, others) = (count(6)?, count(8)? + count(10)?);
-    let mut answer = Answer {
-        rcode: message.get(3)? & 15,
-        ..Answer::default()
-    };
-    let mut at = end + 4;
-    for number in 0..answers + others {
-        loop {
-            let length = *message.get(at)?;
-            at += 1;
-            match length {
-                0 => break,
-                192.. => {
-                    at += 1;
-                    break;
-                }
-                _ => at += usize::from(length),
-            }
-        }
-        let record_type = count(at)?;
-        let ttl = u32::from_be_bytes(*message.get(at + 4..)?.first_chunk()?);
-        let length = usize::from(count(at + 8)?);
-        let rdata = message.get(at + 10..at + 10 + length)?;
-        at += 10 + length;
-        match record_type {
-            1 | 28 if number < answers => {
-                answer.addresses.push((*rdata.last_chunk()?, ttl));
-            }
-            41 => {
-                let mut options = rdata;
-                while let [a, b, c, d, rest @ ..] = options {
-                    let (value, after) =
-                        rest.split_at_checked(usize::from(u16::from_be_bytes([*c, *d])))?;
-                    if [*a, *b] == [0, 15] {
-                        let (code, words) = value.split_first_chunk()?;
-                        answer.explained = Some(u16::from_be_bytes(*code));
-                        answer.words = String::from_utf8_lossy(words).into_owned();
-                    }
-                    options = after;
-                }
-            }
-            _ => {}
-        }
-    }
-    Some(answer)
 }
 
 /// What came of all questions.
@@ -165,11 +145,16 @@ pub(super) struct Tally {
     right: AtomicU64,
     stale: AtomicU64,
     denied: AtomicU64,
+    blocked: AtomicU64,
+    withheld: AtomicU64,
     excused: AtomicU64,
     shed: AtomicU64,
     unanswered: AtomicU64,
     late: AtomicU64,
     by_tcp: AtomicU64,
+    by_tls: AtomicU64,
+    by_guests: AtomicU64,
+    encrypted: AtomicU64,
     slowest_ms: AtomicU64,
     wrong: Mutex<(u64, Vec<String>)>,
     reasons: Mutex<BTreeMap<(u8, u16), u64>>,
@@ -189,6 +174,8 @@ impl Tally {
         let counters = [
             &self.right,
             &self.denied,
+            &self.blocked,
+            &self.withheld,
             &self.excused,
             &self.shed,
             &self.unanswered,
@@ -206,13 +193,18 @@ impl Tally {
         let mut text = String::new();
         writeln!(
             text,
-            "{all} questions in {took:.0?} ({} by TCP): {} right ({} of them stale and said so), {} denied as they should be, \
-             {} errors with a reason while nobody could be asked, {} told that there are too many, {} unanswered ({} of them answered after that), \
+            "{all} questions in {took:.0?} ({} by TCP; at listeners {} by UDP, {} by TLS): {} right ({} of them stale and said so, \
+             {} of encrypted servers), {} denied, {} blocked and {} withheld as they should be, {} errors with a reason while nobody could be asked, {} told that there are too many, {} unanswered ({} of them answered after that), \
              {} wrong; the slowest took {} ms",
             of(&self.by_tcp),
+            of(&self.by_guests),
+            of(&self.by_tls),
             of(&self.right),
             of(&self.stale),
+            of(&self.encrypted),
             of(&self.denied),
+            of(&self.blocked),
+            of(&self.withheld),
             of(&self.excused),
             of(&self.shed),
             of(&self.unanswered),
@@ -246,8 +238,13 @@ impl Tally {
         for (what, counter) in [
             ("right", &self.right),
             ("denied", &self.denied),
+            ("blocked", &self.blocked),
+            ("withheld", &self.withheld),
             ("excused", &self.excused),
-            ("by TCP", &self.by_tcp),
+            ("asked by TCP", &self.by_tcp),
+            ("asked by TLS", &self.by_tls),
+            ("asked by guests", &self.by_guests),
+            ("of an encrypted server", &self.encrypted),
         ] {
             assert!(counter.load(Ordering::Relaxed) > 0, "nothing was {what}");
         }
@@ -268,12 +265,54 @@ impl Tally {
         let Some(answer) = parse(message, &name) else {
             return self.wrong(told(&format!("cannot be read: {message:02x?}")));
         };
-        if answer.rcode != 0 && answer.rcode != 3 {
+        let during = |trouble| world.troubles.overlaps(trouble, asked.sent_ms, now);
+        if asked.is_guest {
+            self.by_guests.fetch_add(1, Ordering::Relaxed);
+            let is_withheld = answer.rcode == REFUSED && answer.explained == Some(EDE_PROHIBITED);
+            let (may, must) = match asked.kind {
+                Kind::Office | Kind::OfficeAbsent | Kind::Safe => (true, true),
+                // The alias itself is home's to tell.
+                Kind::Alias => (true, answer.rcode == 0),
+                Kind::Claimed => (during(Trouble::Claim) || during(Trouble::Claimed), false),
+                Kind::Public | Kind::Absent | Kind::Blocked | Kind::Listed => (false, false),
+            };
+            if is_withheld && may {
+                self.withheld.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            if is_withheld || must {
+                return self.wrong(told(&format!("to a guest: {answer:?}")));
+            }
+        }
+        if answer.rcode != 0 && answer.rcode != NXDOMAIN {
             return self.judge_error(asked, &answer, world, &told);
+        }
+        let is_blocked = answer.rcode == NXDOMAIN && answer.explained == Some(EDE_BLOCKED);
+        let (may, must) = match asked.kind {
+            Kind::Blocked => (true, true),
+            Kind::Listed => {
+                let moves = during(Trouble::Listing);
+                let listed = during(Trouble::Listed);
+                (moves || listed, listed && !moves)
+            }
+            Kind::Public
+            | Kind::Office
+            | Kind::Alias
+            | Kind::Absent
+            | Kind::OfficeAbsent
+            | Kind::Claimed
+            | Kind::Safe => (false, false),
+        };
+        if is_blocked && may {
+            self.blocked.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        if is_blocked || must {
+            return self.wrong(told(&format!("on the list: {must}, but {answer:?}")));
         }
         let denied = matches!(asked.kind, Kind::Absent | Kind::OfficeAbsent);
         if denied {
-            return if answer.rcode == 3 && answer.addresses.is_empty() {
+            return if answer.rcode == NXDOMAIN && answer.addresses.is_empty() {
                 self.denied.fetch_add(1, Ordering::Relaxed);
             } else {
                 self.wrong(told(&format!("does not exist, but {answer:?}")));
@@ -283,10 +322,11 @@ impl Tally {
             return self.wrong(told(&format!("has one address, but {answer:?}")));
         };
         let stamp = Stamp::read(address);
-        let during = |trouble| world.troubles.overlaps(trouble, asked.sent_ms, now);
         let marks: &[u8] = match asked.kind {
-            Kind::Public | Kind::Absent => &[HOME],
+            Kind::Public | Kind::Absent | Kind::Blocked | Kind::Listed => &[HOME],
+            Kind::Safe => &[SAFE],
             Kind::Office | Kind::Alias | Kind::OfficeAbsent => &[VPN],
+            Kind::Claimed if asked.is_guest => &[HOME],
             Kind::Claimed if during(Trouble::Claim) => &[HOME, VPN],
             Kind::Claimed if during(Trouble::Claimed) => &[VPN],
             Kind::Claimed => &[HOME],
@@ -296,9 +336,14 @@ impl Tally {
         }
         let target = match asked.kind {
             Kind::Alias => format!("h{}.corp.test", asked.number),
-            Kind::Public | Kind::Office | Kind::Absent | Kind::OfficeAbsent | Kind::Claimed => {
-                name.clone()
-            }
+            Kind::Public
+            | Kind::Office
+            | Kind::Absent
+            | Kind::OfficeAbsent
+            | Kind::Claimed
+            | Kind::Safe
+            | Kind::Blocked
+            | Kind::Listed => name.clone(),
         };
         if stamp.name != Stamp::hash(&target) {
             return self.wrong(told(&format!("of another name: {stamp:?}")));
@@ -317,6 +362,9 @@ impl Tally {
                 stamp.age()
             )));
         }
+        if stamp.mark == SAFE {
+            self.encrypted.fetch_add(1, Ordering::Relaxed);
+        }
         self.right.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -330,7 +378,11 @@ impl Tally {
         let now = now_ms();
         let during = |trouble| world.troubles.overlaps(trouble, asked.sent_ms, now);
         let excused = match asked.kind {
-            Kind::Public | Kind::Absent => during(Trouble::Home),
+            Kind::Public | Kind::Absent | Kind::Listed => during(Trouble::Home),
+            Kind::Safe => during(Trouble::Safe),
+            Kind::Blocked => false,
+            // What a guest may not know is withheld whether or not somebody can be asked.
+            Kind::Alias if asked.is_guest => during(Trouble::Home),
             Kind::Office | Kind::OfficeAbsent => during(Trouble::Vpn),
             Kind::Alias => during(Trouble::Home) || during(Trouble::Vpn),
             Kind::Claimed => {
@@ -352,7 +404,7 @@ impl Tally {
                     .or_default() += 1;
                 self.excused.fetch_add(1, Ordering::Relaxed);
             }
-            Some(0) if answer.words.starts_with("too many questions at once") => {
+            Some(0) if answer.words.starts_with("too many questions") => {
                 self.shed.fetch_add(1, Ordering::Relaxed);
             }
             Some(_) => self.wrong(told(&format!("somebody could be asked, but {answer:?}"))),
@@ -368,10 +420,10 @@ impl Tally {
 }
 
 /// Asks by UDP at a rate until the run is over and all is answered.
-pub(super) fn ask(world: &World, seed: u64, rate: u64) {
+pub(super) fn ask(world: &World, place: Place, seed: u64, rate: u64) {
     let mut luck = Luck(seed);
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.connect(STUB).unwrap();
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.connect(place.address).unwrap();
     socket
         .set_read_timeout(Some(Duration::from_millis(1)))
         .unwrap();
@@ -390,7 +442,7 @@ pub(super) fn ask(world: &World, seed: u64, rate: u64) {
         // A machine that was away asks on, not all at once.
         sent = sent.max(due.saturating_sub(64));
         while !over && sent < due && pending[usize::from(next)].is_none() {
-            let asked = Asked::any(&mut luck, world);
+            let asked = Asked::any(&mut luck, world, place);
             let message = query(next, &asked.name(), asked.record_type);
             pending[usize::from(next)] = Some(asked);
             is_given_up[usize::from(next)] = false;
@@ -432,38 +484,81 @@ pub(super) fn ask(world: &World, seed: u64, rate: u64) {
     }
 }
 
-/// Asks by TCP, three questions a connection, until the run is over.
-pub(super) fn ask_by_tcp(world: &World, seed: u64) {
+/// Asks by TCP, a connection for some questions, until the run is over.
+pub(super) fn ask_by_tcp(world: &World, place: Place, seed: u64) {
     let mut luck = Luck(seed);
     while !world.over.load(Ordering::Relaxed) {
-        let mut stream = TcpStream::connect(STUB).unwrap();
+        let mut stream = TcpStream::connect(place.address).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_millis(DEADLINE_MS)))
             .unwrap();
-        let asked: Vec<Asked> = (0..3).map(|_| Asked::any(&mut luck, world)).collect();
-        let mut all = Vec::new();
-        for (id, asked) in (0..).zip(&asked) {
-            let message = query(id, &asked.name(), asked.record_type);
-            all.extend(u16::try_from(message.len()).unwrap().to_be_bytes());
-            all.extend(message);
+        let asked = (0..BY_TCP).map(|_| Asked::any(&mut luck, world, place));
+        let asked: Vec<Asked> = asked.collect();
+        stream.write_all(&questions(&asked)).unwrap();
+        judge_all(world, asked, &mut stream, "TCP", &world.tally.by_tcp);
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Asks by TLS with openssl, which holds the certificate against an authority and a name, until the run is over.
+pub(super) fn ask_by_tls(world: &World, place: Place, authority: &str, name: &str, seed: u64) {
+    let mut luck = Luck(seed);
+    while !world.over.load(Ordering::Relaxed) {
+        let mut client = Command::new("openssl")
+            .args(["s_client", "-quiet", "-CAfile", authority])
+            .args(["-verify_return_error", "-verify_hostname", name])
+            .args(["-servername", name, "-connect", place.address])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let (mut input, mut output) = (client.stdin.take().unwrap(), client.stdout.take().unwrap());
+        let asked = (0..BY_TLS).map(|_| Asked::any(&mut luck, world, place));
+        let asked: Vec<Asked> = asked.collect();
+        // A client that has ended is told of below: it has no answers.
+        let _sent = input.write_all(&questions(&asked));
+        judge_all(world, asked, &mut output, "TLS", &world.tally.by_tls);
+        drop(input);
+        let _killed = client.kill();
+        client.wait().unwrap();
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Questions as they go over a stream (RFC 1035 §4.2.2); ids are places in the row.
+fn questions(asked: &[Asked]) -> Vec<u8> {
+    let mut all = Vec::new();
+    for (id, asked) in (0..).zip(asked) {
+        let message = query(id, &asked.name(), asked.record_type);
+        all.extend(u16::try_from(message.len()).unwrap().to_be_bytes());
+        all.extend(message);
+    }
+    all
+}
+
+/// Reads an answer to each question from a stream, in any order.
+fn judge_all(
+    world: &World,
+    asked: Vec<Asked>,
+    stream: &mut impl Read,
+    how: &str,
+    counter: &AtomicU64,
+) {
+    let mut open: Vec<Option<Asked>> = asked.into_iter().map(Some).collect();
+    for _ in 0..open.len() {
+        let mut length = [0; 2];
+        if stream.read_exact(&mut length).is_err() {
+            break;
         }
-        stream.write_all(&all).unwrap();
-        let mut open: Vec<Option<Asked>> = asked.into_iter().map(Some).collect();
-        for _ in 0..open.len() {
-            let mut length = [0; 2];
-            if stream.read_exact(&mut length).is_err() {
-                break;
-            }
-            let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
-            stream.read_exact(&mut message).unwrap();
-            let asked = open.get_mut(usize::from(message[1])).and_then(Option::take);
-            let asked = asked.expect("the id of a question");
-            world.tally.judge(&asked, &message, world);
-            world.tally.by_tcp.fetch_add(1, Ordering::Relaxed);
-        }
-        for asked in open.into_iter().flatten() {
-            world.tally.wrong(format!("no answer by TCP: {asked:?}"));
-        }
-        thread::sleep(TCP_PAUSE);
+        let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
+        stream.read_exact(&mut message).unwrap();
+        let asked = open.get_mut(usize::from(message[1])).and_then(Option::take);
+        let asked = asked.expect("the id of a question");
+        world.tally.judge(&asked, &message, world);
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+    for asked in open.into_iter().flatten() {
+        world.tally.wrong(format!("no answer by {how}: {asked:?}"));
     }
 }

@@ -2,6 +2,10 @@
 
 use std::fs;
 
+use tests::namespace::inside;
+
+use crate::guests::LAN;
+
 /// A size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sample {
@@ -85,9 +89,13 @@ impl Size {
     }
 }
 
-/// Returns how many datagrams the kernel has dropped in this namespace because a socket was full.
+/// Returns how many datagrams the kernel has dropped in the namespaces of clients because a socket was full.
 pub(super) fn dropped() -> u64 {
-    let text = fs::read_to_string("/proc/net/snmp").unwrap();
+    dropped_here() + inside(LAN, dropped_here).join().unwrap()
+}
+
+fn dropped_here() -> u64 {
+    let text = fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
     let mut lines = text.lines().filter_map(|line| line.strip_prefix("Udp: "));
     let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
     let counters = names.split_whitespace().zip(values.split_whitespace());

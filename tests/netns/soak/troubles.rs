@@ -1,5 +1,6 @@
 //! What goes wrong during a soak, when, and whom does it excuse?
 
+use std::fs;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +12,8 @@ use tests::office::{Office, carries};
 use tests::oracle::{Mode, Server, now_ms};
 use tests::peer::{Peer, until, until_within};
 
-use super::{Luck, World};
+use super::fronts::{self, Fronts};
+use super::{BLOCKED, Luck, World};
 use crate::LINNET;
 
 /// How long a scope may take until it asks again somebody who is back, in milliseconds.
@@ -33,6 +35,12 @@ pub(super) enum Trouble {
     Claim,
     /// The claim is in force.
     Claimed,
+    /// The scope whose servers are encrypted.
+    Safe,
+    /// Names come onto the list, or leave it.
+    Listing,
+    /// They are on it.
+    Listed,
 }
 
 /// A trouble, from when to when in milliseconds.
@@ -82,9 +90,37 @@ impl Troubles {
     }
 }
 
+/// Where others listen, and how what they are asked is answered.
+const LISTENERS: &str = r#"
+[[listeners]]
+address = "10.0.0.1"
+allow = ["10.0.0.0/24"]
+stub = "main"
+client-rate = 100000
+
+[[listeners]]
+address = "10.0.0.1"
+transport = "tls"
+allow = ["10.0.0.0/24"]
+certificate = "good.pem"
+key = "good.key"
+stub = "main"
+claims = true
+
+[[lists]]
+path = "ads.txt"
+"#;
+
 /// Writes linnet's configuration with these upstreams at home.
 pub(super) fn configure(office: &Office, upstreams: &str) {
-    office.configure("linnet.toml", "[resolver]\ncache-size = \"1MiB\"\n");
+    let roots = office.path("authority.pem");
+    let resolver = format!("[resolver]\ncache-size = \"1MiB\"\ntls-roots = \"{roots}\"\n");
+    office.configure("linnet.toml", &(resolver + LISTENERS));
+    let upstreams_of_safe = fronts::UPSTREAMS;
+    office.configure(
+        "profiles/safe.toml",
+        &format!("match = {{ name = \"safe0\" }}\n[dns]\nupstreams = [{upstreams_of_safe}]\nclaims = [\"safe.test\"]\n"),
+    );
     office.configure(
         "profiles/home.toml",
         &format!("match = {{ name = \"home0\" }}\n[dns]\nupstreams = [{upstreams}]\n"),
@@ -95,19 +131,95 @@ pub(super) fn configure(office: &Office, upstreams: &str) {
     );
 }
 
+/// Writes the list: names that are always on it, and those that are at times; as whoever downloads one does.
+pub(super) fn write_list(office: &Office, with_more: bool) {
+    let mut text: String = (0..BLOCKED).map(|at| format!("b{at}.ads.test\n")).collect();
+    if with_more {
+        text.extend((0..BLOCKED).map(|at| format!("c{at}.ads.test\n")));
+    }
+    office.configure("ads.new", &text);
+    let etc = office.dir().join("etc");
+    fs::rename(etc.join("ads.new"), etc.join("ads.txt")).unwrap();
+}
+
+/// How many names are on the list in force.
+pub(super) fn listed(office: &Office) -> Option<u64> {
+    crate::json(office, &["status"])["lists"][0]["names"].as_u64()
+}
+
 fn pause(luck: &mut Luck, from: u64, to: u64) {
     thread::sleep(Duration::from_millis(from + luck.below(to - from)));
 }
 
+/// Whatever trouble strikes.
+pub(super) struct Stage<'a> {
+    pub(super) world: &'a World,
+    pub(super) office: &'a Office,
+    pub(super) linnetd: &'a Peer,
+    /// Two at home, two behind the VPN.
+    pub(super) servers: &'a [Server; 4],
+    pub(super) fronts: &'a mut Fronts,
+    /// Since when the claim at run time is certainly in force, or certainly not, in milliseconds; or 0.
+    pub(super) claimed: (&'a AtomicU64, &'a AtomicU64),
+    pub(super) luck: Luck,
+    /// What is still to come before anything comes again.
+    pub(super) deck: Vec<Strike>,
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Strike {
+    OneServer,
+    BothServers,
+    VpnFlaps,
+    VpnIsAnother,
+    HomeFlaps,
+    OtherUpstreams,
+    BrokenFile,
+    Claim,
+    OneFront,
+    BothFronts,
+    SafeFlaps,
+    List,
+}
+
+/// How often each comes in a round.
+const ROUND: [Strike; 15] = [
+    Strike::OneServer,
+    Strike::OneServer,
+    Strike::BothServers,
+    Strike::VpnFlaps,
+    Strike::VpnFlaps,
+    Strike::VpnIsAnother,
+    Strike::HomeFlaps,
+    Strike::OtherUpstreams,
+    Strike::BrokenFile,
+    Strike::Claim,
+    Strike::OneFront,
+    Strike::OneFront,
+    Strike::BothFronts,
+    Strike::SafeFlaps,
+    Strike::List,
+];
+
 /// Makes one trouble, waits until it is over, and rests.
-pub(super) fn strike(
-    world: &World,
-    office: &Office,
-    linnetd: &Peer,
-    servers: &[Server; 4],
-    (claimed, unclaimed): (&AtomicU64, &AtomicU64),
-    luck: &mut Luck,
-) {
+pub(super) fn strike(stage: &mut Stage<'_>) {
+    if stage.deck.is_empty() {
+        stage.deck = ROUND.to_vec();
+    }
+    let left = u64::try_from(stage.deck.len()).unwrap();
+    let drawn = usize::try_from(stage.luck.below(left)).unwrap();
+    let strike = stage.deck.swap_remove(drawn);
+    let Stage {
+        world,
+        office,
+        linnetd,
+        servers,
+        fronts,
+        claimed,
+        luck,
+        deck: _,
+    } = stage;
     let troubles = &world.troubles;
     let modes = [
         Mode::Silent,
@@ -117,8 +229,8 @@ pub(super) fn strike(
         Mode::Truncates,
         Mode::Late(Duration::from_millis(300)),
     ];
-    match luck.below(10) {
-        0 | 1 => {
+    match strike {
+        Strike::OneServer => {
             // One of two: nobody is excused.
             let at = usize::try_from(luck.below(4)).unwrap();
             let server = &servers[at];
@@ -129,7 +241,7 @@ pub(super) fn strike(
             pause(luck, 500, 3000);
             server.set(Mode::Right);
         }
-        2 => {
+        Strike::BothServers => {
             troubles.count("both servers fail");
             let (pair, trouble) = match luck.below(2) {
                 0 => (&servers[..2], Trouble::Home),
@@ -142,7 +254,7 @@ pub(super) fn strike(
                 pair.iter().for_each(|server| server.set(Mode::Right));
             });
         }
-        3 | 4 => {
+        Strike::VpnFlaps => {
             troubles.count("the VPN flaps");
             troubles.during(Trouble::Vpn, GRACE_MS, || {
                 for _ in 0..=luck.below(3) {
@@ -154,7 +266,7 @@ pub(super) fn strike(
                 until_within(CARRIER, "vpn0 carries", || carries("vpn0"));
             });
         }
-        5 => {
+        Strike::VpnIsAnother => {
             troubles.count("the VPN is another");
             troubles.during(Trouble::Vpn, GRACE_MS, || {
                 shell("ip link del vpn0");
@@ -168,7 +280,7 @@ pub(super) fn strike(
                 until_within(CARRIER, "vpn0 carries", || carries("vpn0"));
             });
         }
-        6 => {
+        Strike::HomeFlaps => {
             troubles.count("home flaps");
             troubles.during(Trouble::Home, GRACE_MS, || {
                 shell("ip link set home0 down");
@@ -177,7 +289,7 @@ pub(super) fn strike(
                 until_within(CARRIER, "home0 carries", || carries("home0"));
             });
         }
-        7 => {
+        Strike::OtherUpstreams => {
             troubles.count("other upstreams");
             let sets = [
                 "\"192.0.2.54\", \"192.0.2.53\"",
@@ -191,7 +303,7 @@ pub(super) fn strike(
             configure(office, sets[3]);
             linnetd.signal(libc::SIGHUP);
         }
-        8 => {
+        Strike::BrokenFile => {
             troubles.count("a broken file, a flush");
             office.configure("linnet.toml", "[resolver\n");
             linnetd.signal(libc::SIGHUP);
@@ -201,9 +313,56 @@ pub(super) fn strike(
             let (code, text) = office.linnet(LINNET, &["flush", "--suffix", "pub.test"]);
             assert_eq!(code, 0, "{text}");
         }
-        _ => {
+        Strike::Claim => {
             troubles.count("a claim at run time");
-            claim(world, office, (claimed, unclaimed), luck);
+            claim(world, office, *claimed, luck);
+        }
+        Strike::OneFront => {
+            // One of two: nobody is excused.
+            let front = usize::try_from(luck.below(2)).unwrap();
+            if luck.below(2) == 0 {
+                troubles.count("one encrypted server is killed");
+                fronts.kill(front);
+                pause(luck, 100, 2500);
+                fronts.start(office, front);
+            } else {
+                troubles.count("one encrypted server hangs");
+                fronts.signal(front, libc::SIGSTOP);
+                pause(luck, 100, 2500);
+                fronts.signal(front, libc::SIGCONT);
+            }
+        }
+        Strike::BothFronts => {
+            troubles.count("both encrypted servers are killed");
+            troubles.during(Trouble::Safe, GRACE_MS, || {
+                fronts.kill(0);
+                fronts.kill(1);
+                pause(luck, 100, 1500);
+                fronts.start(office, 0);
+                fronts.start(office, 1);
+            });
+        }
+        Strike::SafeFlaps => {
+            troubles.count("the link of the encrypted servers flaps");
+            troubles.during(Trouble::Safe, GRACE_MS, || {
+                shell("ip link set safe0 down");
+                pause(luck, 30, 700);
+                shell("ip link set safe0 up");
+                until_within(CARRIER, "safe0 carries", || carries("safe0"));
+            });
+        }
+        Strike::List => {
+            troubles.count("a list grows and shrinks");
+            for (more, trouble) in [(true, Some(Trouble::Listed)), (false, None)] {
+                troubles.during(Trouble::Listing, SETTLE_MS, || {
+                    write_list(office, more);
+                    let names = if more { 2 * BLOCKED } else { BLOCKED };
+                    until("the list is read", || listed(office) == Some(names));
+                });
+                if let Some(trouble) = trouble {
+                    troubles.during(trouble, 0, || pause(luck, 1000, 2500));
+                }
+            }
         }
     }
     pause(luck, 500, 2500);
