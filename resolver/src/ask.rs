@@ -170,7 +170,10 @@ impl Resolver {
             let asking = asking.clone();
             self.probe(&asking, &upstream, now);
         }
-        self.send(id, upstream, channel, edns, now);
+        self.send(id, upstream.clone(), channel, edns, now);
+        if again {
+            self.mark_again(id, &upstream, channel, now);
+        }
         true
     }
 

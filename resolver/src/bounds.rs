@@ -1,8 +1,6 @@
-//! How much may be under way for one scope, and is a question our own come back? What keeps questions from multiplying.
+//! How much may be under way for one scope? What keeps questions from multiplying, beside `loops`.
 //!
-//! An upstream that forwards to us sends our question back: the copy has our id and our spelling. It is told so, and answers its
-//! own asker with an error, which ends the circle; else both would wait for each other. What is under way for a scope is
-//! bounded, so that one whose upstreams are dead does not take the sockets of all, and so are the datagrams to one upstream: as many
+//! What is under way for a scope is bounded, so that one whose upstreams are dead does not take the sockets of all, and so are the datagrams to one upstream: as many
 //! as are free, so that however many upstreams are silent, there is as much left for one more.
 
 use std::collections::BTreeMap;
@@ -12,7 +10,6 @@ use config::model::Upstream;
 use config::time::Instant;
 
 use crate::conclude::{Conclusion, failed};
-use crate::event::Step;
 use crate::exchange::Asking;
 use crate::lookup::{Lookup, Waiter};
 use crate::progress::{Outcome, Query};
@@ -94,7 +91,7 @@ impl Resolver {
         asking: &Asking,
         now: Instant,
     ) -> Option<Box<Query>> {
-        let refused = match self.own_question(&query, asking) {
+        let refused = match self.own_question(&query, asking, now) {
             Some(upstream) => Some(Refused::looped(&upstream)),
             None => {
                 let full = self.lookups.of_scope(asking.incarnation) >= SCOPE_LOOKUPS_MAX;
@@ -149,31 +146,6 @@ impl Resolver {
         for exchange in between {
             let _ended = self.end_exchange(exchange);
         }
-    }
-
-    /// Returns the upstream that sends a question back which we asked it.
-    fn own_question(&mut self, query: &Query, asking: &Asking) -> Option<Upstream> {
-        let parsed = &query.parsed;
-        let ids = self.lookups.asking_for(asking);
-        for id in ids {
-            let Some(lookup) = self.lookups.get_mut(id) else {
-                continue;
-            };
-            for exchange in &lookup.exchanges {
-                let Some(exchange) = self.exchanges.get_mut(*exchange) else {
-                    continue;
-                };
-                if exchange.is_copied_by(parsed.id, &parsed.question_wire) {
-                    let upstream = exchange.upstream.clone();
-                    lookup.looped.push(upstream.clone());
-                    let why = "it sends our question back to us";
-                    lookup.steps.push(Step::Dropped(upstream.clone(), why));
-                    self.counters.looped += 1;
-                    return Some(upstream);
-                }
-            }
-        }
-        None
     }
 }
 

@@ -19,7 +19,7 @@ use crate::wire::rcode;
 /// How long a reply is waited for that no client waits for.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long it is remembered that all upstreams fail: the least that RFC 9520 §3.2 allows, so that an outage ends when it ends.
-const FAILURE_LIFETIME: Duration = Duration::from_secs(1);
+pub(crate) const FAILURE_LIFETIME: Duration = Duration::from_secs(1);
 
 /// What a lookup came to.
 #[derive(Debug, Clone)]
@@ -168,6 +168,9 @@ pub(crate) fn failed(lookup: &Lookup) -> Refused {
     }
     if let Some(judging) = &lookup.judging {
         return Refused::not_judged(&judging.upstream, &judging.is_waiting_for());
+    }
+    if let (Some(upstream), true) = (lookup.looped.first(), lookup.exchanges.is_empty()) {
+        return Refused::looped(upstream);
     }
     if lookup.exchanges.is_empty() && !lookup.failures.is_empty() {
         return Refused::unreachable(&lookup.asking.scope, &lookup.failures);

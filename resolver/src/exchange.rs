@@ -20,8 +20,8 @@ use crate::wire::{HEADER, Question, build_query, option};
 
 /// Messages that are not the reply, after which an exchange by UDP is given up for TCP: somebody guesses (RFC 5452 §9.3).
 pub(crate) const MISMATCHES_MAX: u8 = 3;
-/// Letters whose spelling nobody else comes upon.
-const LETTERS_MIN: usize = 20;
+/// Letters whose spelling hardly anybody comes upon who asks for the same name at the same time.
+const LETTERS_MIN: usize = 8;
 /// An OPT record without options, in octets; a query to an upstream ends in one.
 const OPT_SIZE: usize = 11;
 /// Where the low octet of ARCOUNT is in a header.

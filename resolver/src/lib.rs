@@ -37,6 +37,7 @@ pub mod ledger;
 pub mod llmnr;
 pub mod local;
 mod lookup;
+mod loops;
 pub mod mdns;
 mod memory;
 mod neighbours;
@@ -91,6 +92,7 @@ use labels::Labels;
 use ledger::Ledger;
 use local::Local;
 use lookup::{Lookups, Waiter};
+use loops::Marks;
 use neighbours::Neighbours;
 use networks::Networks;
 use numbered::Numbered;
@@ -142,6 +144,7 @@ pub struct Resolver {
     exchanges: Exchanges,
     timers: Timers,
     answers: VecDeque<Answer>,
+    marks: Marks,
     transmits: VecDeque<Transmit>,
     cancels: VecDeque<ExchangeId>,
     events: VecDeque<Event>,
@@ -199,6 +202,7 @@ impl Resolver {
             exchanges: Exchanges::default(),
             timers: Timers::default(),
             answers: VecDeque::new(),
+            marks: Marks::new(),
             transmits: VecDeque::new(),
             cancels: VecDeque::new(),
             events: VecDeque::new(),

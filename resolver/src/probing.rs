@@ -115,15 +115,32 @@ impl Resolver {
         if channel == Channel::Udp && self.exchanges.has_share(asking, &upstream) {
             return;
         }
-        state.watched += 1;
+        self.send_watched(asking, upstream, channel, now);
+    }
+
+    /// Sends what nobody waits for; returns whether it was sent.
+    pub(crate) fn send_watched(
+        &mut self,
+        asking: &Asking,
+        upstream: Upstream,
+        channel: Channel,
+        now: Instant,
+    ) -> bool {
+        let scope = self.scopes.living(&asking.scope, asking.incarnation);
+        let Some(state) = scope.and_then(|scope| scope.state_mut(&upstream)) else {
+            return false;
+        };
+        state.watched = state.watched.saturating_add(1);
         let edns = match state.manners.takes_edns(now) {
             true => Edns::With,
             false => Edns::Without,
         };
         let sent = self.transmit(asking.clone(), Purpose::Probe, upstream, channel, edns, now);
-        if let Some(ExchangeId(key)) = sent {
-            self.timers.set(Timer::Probe, key, now + PROBE_LIFETIME);
-        }
+        let Some(ExchangeId(key)) = sent else {
+            return false;
+        };
+        self.timers.set(Timer::Probe, key, now + PROBE_LIFETIME);
+        true
     }
 
     /// Takes the reply to a message that only tells how its upstream does.

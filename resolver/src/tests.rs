@@ -10,6 +10,7 @@ mod guises;
 mod http3;
 mod islands;
 mod local;
+mod loops;
 pub(crate) mod message;
 mod promise;
 mod proving;

@@ -65,6 +65,8 @@ pub(crate) struct UpstreamState {
     pub(crate) watched: u8,
     /// Replies that may be forged.
     pub(crate) forged: u64,
+    /// Until when it is taken for one that forwards to us.
+    loops_until: Instant,
     sent: u64,
     lost: u64,
     counts: UpstreamCounts,
@@ -128,10 +130,21 @@ impl UpstreamState {
             proof: Proof::remembered(memory.validates.as_ref()),
             watched: 0,
             forged: 0,
+            loops_until: Instant::ZERO,
             sent: 0,
             lost: 0,
             counts: UpstreamCounts::default(),
         }
+    }
+
+    /// Whether it sent a question back to us lately.
+    pub(crate) fn loops(&self, now: Instant) -> bool {
+        now < self.loops_until
+    }
+
+    /// Takes it for one that forwards to us, for a while.
+    pub(crate) const fn found_to_loop(&mut self, until: Instant) {
+        self.loops_until = until;
     }
 
     /// Whether no reply of it has been seen, and nothing is remembered of it.

@@ -29,6 +29,7 @@ mod limits;
 mod links;
 mod listeners;
 mod local_data;
+mod loops;
 mod macsec;
 mod made;
 mod monitor;

@@ -15,7 +15,7 @@ use crate::convert::{answers, failures, rcodes};
 use crate::observe::Exposition;
 
 /// What counters of the resolver mean, by their names in `status`; `None` for those that are told scope by scope.
-const COUNTERS: [(&str, Option<&str>); 17] = [
+const COUNTERS: [(&str, Option<&str>); 18] = [
     ("queries", Some("Questions received from clients.")),
     ("cache_hits", None),
     (
@@ -41,6 +41,7 @@ const COUNTERS: [(&str, Option<&str>); 17] = [
         "dropped",
         Some("Replies dropped: wrong id, wrong question, malformed."),
     ),
+    ("looped", Some("Our own questions, sent back to us.")),
     (
         "timed_out",
         Some("Questions that got no answer within their budget."),

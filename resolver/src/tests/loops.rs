@@ -1,0 +1,114 @@
+//! Is an upstream that forwards to us found out, however it spells, and nobody else taken for one?
+
+use std::time::Duration;
+
+use super::message::Ask;
+use super::world::{HOME, World};
+use crate::event::ClientId;
+
+const MAIN: &str = "[resolver]\ndnssec = \"off\"\nrecursion = \"never\"\n";
+
+/// Whether a question is a mark: of a type for private use (RFC 6895 §3.1).
+fn is_mark(ask: &Ask) -> bool {
+    ask.record_type >= 65_280
+}
+
+/// Sends back what HOME was sent, with an id and a spelling of its own; returns the clients that it is.
+fn send_back(world: &mut World) -> Vec<ClientId> {
+    let sent: Vec<Ask> = world.sent.drain(..).map(|sent| sent.asked).collect();
+    let copies = sent.into_iter().map(|ask| Ask {
+        id: ask.id ^ 1,
+        name: ask.name.to_ascii_lowercase(),
+        ..ask
+    });
+    let copies: Vec<Ask> = copies.collect();
+    copies.iter().map(|ask| world.put_as(ask)).collect()
+}
+
+/// Runs until a mark is sent.
+fn until_marked(world: &mut World) {
+    while !world.sent.iter().any(|sent| is_mark(&sent.asked)) {
+        assert!(
+            world.resolver.poll_timeout().is_some(),
+            "nothing is to come"
+        );
+        world.step_on();
+    }
+}
+
+fn is_told(world: &World, client: ClientId) -> bool {
+    let error = world.answer(client).error;
+    error.is_some_and(|(_, text)| text.contains("sends our own questions back to us"))
+}
+
+/// A world in which it is known that HOME forwards to us.
+fn known() -> World {
+    let mut world = World::with(MAIN, &[]);
+    world.server(HOME).silent = true;
+    world.put("n0.test A");
+    send_back(&mut world);
+    until_marked(&mut world);
+    send_back(&mut world);
+    world.run();
+    world.sent.clear();
+    world.server(HOME).silent = false;
+    world
+}
+
+#[test]
+fn forwarder_that_spells_by_itself_is_found_out_when_it_is_asked_again() {
+    let mut world = World::with(MAIN, &[]);
+    world.server(HOME).silent = true;
+    let begun = world.now;
+    let client = world.put("n0.test A");
+    let copy = send_back(&mut world)[0];
+    assert!(!world.has_answer(client) && !world.has_answer(copy));
+    until_marked(&mut world);
+    send_back(&mut world);
+    assert!(is_told(&world, client) && is_told(&world, copy));
+    assert!(world.now.since(begun) <= Duration::from_secs(1));
+}
+
+#[test]
+fn forwarder_that_was_found_out_is_marked_as_soon_as_somebody_else_asks() {
+    let mut world = known();
+    world.server(HOME).silent = true;
+    let begun = world.now;
+    let client = world.put("n1.test A");
+    assert!(!world.sent.iter().any(|sent| is_mark(&sent.asked)));
+    let copy = send_back(&mut world)[0];
+    assert!(world.sent.iter().any(|sent| is_mark(&sent.asked)));
+    send_back(&mut world);
+    assert!(is_told(&world, client) && is_told(&world, copy));
+    assert_eq!(world.now, begun);
+}
+
+#[test]
+fn name_that_a_forwarder_knows_itself_is_answered_though_the_mark_comes_back() {
+    let mut world = known();
+    let row = "own.test 60 A 192.0.2.90";
+    world.server(HOME).answers("own.test A", &[row]);
+    let clients = [world.put("own.test A"), world.put("own.test A")];
+    assert!(world.sent.iter().any(|sent| is_mark(&sent.asked)));
+    // The reply goes before the mark.
+    world.step_on();
+    send_back(&mut world);
+    for client in clients {
+        assert_eq!(world.answer(client).answers, [row]);
+    }
+}
+
+#[test]
+fn slow_upstream_that_two_wait_for_is_no_forwarder() {
+    let mut world = World::with(MAIN, &[]);
+    let row = "a.test 60 A 192.0.2.1";
+    world.server(HOME).delay = Duration::from_secs(2);
+    world.server(HOME).answers("a.test A", &[row]);
+    let clients = [world.put("a.test A"), world.put("a.test A")];
+    world.run();
+    for client in clients {
+        assert_eq!(world.answer(client).answers, [row]);
+    }
+    let marks = world.sent.iter().filter(|sent| is_mark(&sent.asked));
+    assert_eq!(marks.count(), 1);
+}
