@@ -1,11 +1,11 @@
 //! When does what happen? The one event loop: waits, hands inputs to the [`World`], does what it says.
 //!
-//! A question takes the short way: driver, resolver, driver. Nothing else is touched for a cache hit. Decides nothing about
-//! names, links or files.
+//! A question takes the short way: driver, resolver, driver. Decides nothing about names, links or files.
 
 mod beginning;
 mod linking;
 mod nearby;
+mod turns;
 mod waits;
 
 use std::io;
@@ -179,6 +179,7 @@ struct Running<'a> {
     /// Whether listener threads are wanted.
     has_threads: bool,
     stopping: bool,
+    turns: turns::Turns,
 }
 
 impl<'a> Running<'a> {
@@ -231,6 +232,7 @@ impl<'a> Running<'a> {
             kept_first: None,
             has_threads: false,
             stopping: false,
+            turns: turns::Turns::default(),
         })
     }
 
@@ -238,15 +240,16 @@ impl<'a> Running<'a> {
     async fn turn(&mut self) -> Result<(), RunError> {
         while !self.stopping {
             let deadline = self.world.poll_timeout();
-            // Biased: questions first. The driver itself lets the others have their turn.
+            // Biased: questions first, but for turns of the others.
+            let first = self.turns.begin();
             let input = tokio::select! {
                 biased;
-                () = self.driver.ready() => None,
-                (client, asked) = self.listeners.next() => {
+                () = self.driver.ready(), if first => None,
+                (client, asked) = self.listeners.next(), if first => {
                     self.ask(client, &asked);
                     None
                 }
-                rung = sleep(&mut self.alarm, deadline) => {
+                rung = sleep(&mut self.alarm, deadline), if first => {
                     rung.map_err(|error| RunError::System("wait for a deadline", error))?;
                     Some(Input::Timer)
                 }
@@ -305,6 +308,7 @@ impl<'a> Running<'a> {
                     }
                     continue;
                 }
+                () = std::future::ready(()), if !first => { self.turns.pass().await; continue; }
                 // Last: whatever comes in is served between the slices of a dear computation.
                 () = std::future::ready(()), if self.world.resolver.has_work() => {
                     self.world.resolver.handle_work(clock::now());

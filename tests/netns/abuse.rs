@@ -5,6 +5,8 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tests::namespace::{isolated, shell};
@@ -13,7 +15,7 @@ use tests::peer::{Peer, until};
 use tests::{shared, skip};
 
 use crate::guests::{LAN, dig_at, raise};
-use crate::{LINNETD, json};
+use crate::{LINNET, LINNETD, json};
 
 const OPEN: &str = "[[listeners]]\naddress = \"10.0.0.1\"\nallow = [\"10.0.0.0/24\"]\nclaims = true\n\
                     [[listeners]]\naddress = \"127.0.0.1:5300\"\n";
@@ -473,6 +475,74 @@ fn one_program_of_the_host_that_runs_wild_leaves_room_for_the_others() {
             });
             let grown = resident(&linnetd).saturating_sub(before);
             assert!(grown < 24 << 10, "{grown} KiB more");
+        },
+    );
+}
+
+/// Threads that ask without end.
+const WILD: u16 = 3;
+/// Questions after which all that may wait do.
+const UNDER_WAY: u64 = 100_000;
+/// How long a link that goes may stay unseen while they do, and an order unanswered: they have processors of their own to keep busy.
+const SEEN: Duration = Duration::from_secs(5);
+
+#[test]
+fn questions_without_end_keep_neither_a_link_from_being_seen_nor_an_order_waiting() {
+    isolated(
+        "abuse::questions_without_end_keep_neither_a_link_from_being_seen_nor_an_order_waiting",
+        || {
+            let office = Office::raise();
+            let _deaf = deaf_upstream(&office);
+            let _linnetd = started(&office);
+            let over = Arc::new(AtomicBool::new(false));
+            let sent = Arc::new(AtomicU64::new(0));
+            let wild: Vec<_> = (0..WILD)
+                .map(|thread| {
+                    let (over, sent) = (Arc::clone(&over), Arc::clone(&sent));
+                    std::thread::spawn(move || {
+                        let socket = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+                        socket.connect("127.0.0.53:53").unwrap();
+                        for number in 0_u32.. {
+                            if over.load(Ordering::Relaxed) {
+                                return;
+                            }
+                            sent.fetch_add(1, Ordering::Relaxed);
+                            // Names that wait, and names that are answered.
+                            let zone = ["lost.test", "pub.test"][usize::from(number % 8 > 0)];
+                            let name = format!("t{thread}n{number}.{zone}");
+                            let _full = socket.send(&tests::oracle::query(7, &name, 1));
+                        }
+                    })
+                })
+                .collect();
+            until("they are under way", || {
+                sent.load(Ordering::Relaxed) > UNDER_WAY
+            });
+            let state = || {
+                let (code, text) = office.linnet(LINNET, &["--json", "status"]);
+                assert_eq!(code, 0, "{text}");
+                let status: serde_json::Value = serde_json::from_str(&text).unwrap();
+                let scopes = status["scopes"].as_array().cloned().unwrap_or_default();
+                let office = scopes
+                    .into_iter()
+                    .find(|one| one["id"].to_string().contains("office"));
+                office.unwrap_or_default()["state"].to_string()
+            };
+            let mut slowest = Duration::ZERO;
+            for how in ["down", "up"] {
+                let begun = Instant::now();
+                shell(&format!("ip link set vpn0 {how}"));
+                until("the link is seen", || {
+                    state().contains("ready") == (how == "up")
+                });
+                slowest = slowest.max(begun.elapsed());
+            }
+            over.store(true, Ordering::Relaxed);
+            for thread in wild {
+                thread.join().unwrap();
+            }
+            tests::say(&format!("{sent:?} questions; seen after {slowest:?}"));
+            assert!(slowest < SEEN, "{slowest:?}");
         },
     );
 }
