@@ -345,6 +345,7 @@ impl Attribute {
             | Syntax::OneOrMore(_)
             | Syntax::Numbers { .. }
             | Syntax::Numbered { .. }
+            | Syntax::Mixed(..)
             | Syntax::Table(_)
             | Syntax::Tables(_) => None,
         }

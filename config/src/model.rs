@@ -15,6 +15,7 @@ use crate::name::DomainName;
 use crate::observing::Observing;
 use crate::pin::Pin;
 
+mod address;
 mod connectivity;
 mod dhcp;
 mod hardware;
@@ -25,6 +26,9 @@ mod neighbours;
 mod network;
 mod service;
 
+pub use address::{
+    AddressAttributes, AddressLabel, AddressScope, ConflictUse, MAX_LABEL, StaticAddress,
+};
 pub use connectivity::{CheckUse, ConnectivityConfig};
 pub use dhcp::{DnsUpdate, OwnOptions};
 pub use hardware::{Hardware, HardwareSettings, LinkMode, OFFLOADS, Offload, WAKE_WORDS};

@@ -5,6 +5,7 @@
 
 mod kinds;
 mod long;
+mod mixed;
 mod numbered;
 mod words;
 
@@ -395,6 +396,9 @@ impl Walk<'_, '_> {
             (Syntax::Time { min, max }, DeValue::String(said)) => {
                 self.time(key, (min, max), said, span)
             }
+            (Syntax::Mixed(_, section), DeValue::String(_) | DeValue::Array(_)) => {
+                Some(Value::Tables(self.mixed(key, section, value)))
+            }
             (Syntax::Text(_) | Syntax::OneOrMore(_) | Syntax::List(_), DeValue::String(said)) => {
                 if matches!(key.syntax, Syntax::List(_)) {
                     let message = format!("`{}` is a list, not one text", key.name);
@@ -448,6 +452,7 @@ impl Walk<'_, '_> {
                     | Syntax::OneOrMore(_)
                     | Syntax::Numbers { .. }
                     | Syntax::Numbered { .. }
+                    | Syntax::Mixed(..)
                     | Syntax::Table(_) => {
                         format!("write {}", reference::describe(syntax).replace('`', ""))
                     }

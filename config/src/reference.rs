@@ -62,6 +62,8 @@ pub enum Section {
     Carrier,
     /// `[hardware]` of a profile.
     Hardware,
+    /// One of `addresses` of a profile.
+    Addresses,
     /// One of `[[routes]]` of a profile.
     Routes,
     /// One of `[[rules]]` of a profile.
@@ -78,7 +80,7 @@ pub enum Section {
 
 impl Section {
     /// All sections, in the order of the reference.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Main,
         Self::Resolver,
         Self::Links,
@@ -98,6 +100,7 @@ impl Section {
         Self::Delegated,
         Self::Carrier,
         Self::Hardware,
+        Self::Addresses,
         Self::Routes,
         Self::Rules,
         Self::Link,
@@ -128,6 +131,7 @@ impl Section {
             | Self::Delegated
             | Self::Carrier
             | Self::Hardware
+            | Self::Addresses
             | Self::Routes
             | Self::Rules
             | Self::Link
@@ -159,6 +163,7 @@ impl Section {
             Self::Delegated => "[delegated]",
             Self::Carrier => "[carrier]",
             Self::Hardware => "[hardware]",
+            Self::Addresses => "[[addresses]]",
             Self::Routes => "[[routes]]",
             Self::Rules => "[[rules]]",
             Self::Link => "[link]",
@@ -190,6 +195,7 @@ impl Section {
             Self::Delegated => "in [delegated] of a profile",
             Self::Carrier => "in [carrier] of a profile",
             Self::Hardware => "in [hardware] of a profile",
+            Self::Addresses => "in `addresses` of a profile, as { address = … }",
             Self::Routes => "in [[routes]] of a profile",
             Self::Rules => "in [[rules]] of a profile",
             Self::Link => "in [link] of a profile",
@@ -332,6 +338,8 @@ pub enum Syntax {
         /// What the texts are.
         form: Form,
     },
+    /// A list of texts and tables; a text stands for a table that has it as `address`.
+    Mixed(Form, Section),
     /// A table.
     Table(Section),
     /// A list of tables.

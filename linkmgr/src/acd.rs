@@ -132,6 +132,14 @@ impl Acd {
         acd
     }
 
+    /// Begins to listen for others that have an address that neighbours know already to be ours.
+    pub fn watch(address: Ipv4Addr, mac: Mac, seed: u64, now: Instant) -> Self {
+        let mut acd = Self::hold(address, mac, seed, now);
+        acd.transmits.clear();
+        acd.phase = Phase::Holding;
+        acd
+    }
+
     /// Returns the address.
     pub const fn address(&self) -> Ipv4Addr {
         self.address
@@ -140,6 +148,11 @@ impl Acd {
     /// Whether everything is to be heard; otherwise packets with our address as sender are enough.
     pub const fn is_probing(&self) -> bool {
         matches!(self.phase, Phase::Probing { .. })
+    }
+
+    /// Whether nothing is left but to listen.
+    pub const fn is_holding(&self) -> bool {
+        matches!(self.phase, Phase::Holding)
     }
 
     /// Takes an ARP packet that is not of this machine's: the kernel answers for an address by every link, and that is no

@@ -2,8 +2,8 @@
 //!
 //! The plan says which clients should run ([`Clients::apply_plan`]), the links where they can ([`Clients::apply_links`]); what comes
 //! in goes to the one that it is for, and what they supply is gathered as facts. The driving order is: one `apply_…` or
-//! `handle_…`, then [`Clients::poll_ports`] and [`Clients::poll_transmit`], [`Clients::poll_note`] and [`Clients::poll_memory`] until
-//! they are empty, [`Clients::poll_ports`] again for those that are not needed any more, [`Clients::take_changed`] for a new plan,
+//! `handle_…`, then [`Clients::poll_ports`] and [`Clients::poll_transmit`], [`Clients::poll_note`], [`Clients::poll_standing`] and
+//! [`Clients::poll_memory`] until they are empty, [`Clients::poll_ports`] again for those that are not needed any more, [`Clients::take_changed`] for a new plan,
 //! then [`Clients::poll_timeout`].
 //!
 //! Knows nothing of how a packet is caught or sent, and nothing of what becomes of a supply.
@@ -11,8 +11,10 @@
 mod memory;
 mod on_link;
 mod said;
+mod turns;
+mod wanted;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -25,9 +27,12 @@ use crate::arp::ArpPacket;
 use crate::dhcp4::{ArpFilter, Checksum, Clocks};
 use crate::dhcp6::Duid;
 use crate::slaac::Secret;
+use crate::watches::{self, Standing};
 use crate::{dhcp4, dhcp6, lldp, ra};
 pub use memory::Memory;
 use on_link::OnLink;
+use turns::Turns;
+use wanted::Wanted;
 
 /// The hardware address of a link that has none.
 const NOBODY: Mac = Mac([0; 6]);
@@ -61,7 +66,7 @@ pub enum Port {
 }
 
 /// A port that should be open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedPort {
     /// Of the link with this index.
     pub index: u32,
@@ -112,8 +117,8 @@ pub struct Heard {
 pub struct Note {
     /// Of this link.
     pub link: Arc<str>,
-    /// Through what.
-    pub supplier: Supplier,
+    /// Through what; `None` of the profile's own addresses.
+    pub supplier: Option<Supplier>,
     /// What.
     pub text: String,
 }
@@ -140,7 +145,7 @@ pub struct Clients {
     seed: u64,
     plan: Arc<LinksPlan>,
     /// What is known of each link that clients run on.
-    facts: BTreeMap<LinkId, Traits>,
+    facts: BTreeMap<LinkId, (Wanted, Traits)>,
     clients: BTreeMap<LinkId, OnLink>,
     memory: Memory,
     supplies: BTreeMap<(LinkId, Supplier), Supply>,
@@ -152,6 +157,8 @@ pub struct Clients {
     ports_changed: bool,
     transmits: VecDeque<Transmit>,
     notes: VecDeque<Note>,
+    standings: VecDeque<(u32, Ipv4Addr, Standing)>,
+    turns: Turns,
 }
 
 /// What the clients need to know of a link.
@@ -166,6 +173,9 @@ pub(crate) struct Traits {
     /// For clients that begin.
     ipv4: Vec<Ipv4Addr>,
     lent4: Option<Ipv4Addr>,
+    /// The static addresses to look after that it has.
+    fixed4: Vec<Ipv4Addr>,
+    arp: bool,
 }
 
 impl PartialEq for Traits {
@@ -180,14 +190,22 @@ impl PartialEq for Traits {
             addresses,
             ipv4: _,
             lent4: _,
+            fixed4,
+            arp,
         } = self;
         (name, kind, mac, up) == (&other.name, &other.kind, &other.mac, &other.up)
-            && (link_local, addresses) == (&other.link_local, &other.addresses)
+            && (link_local, addresses, fixed4, arp)
+                == (
+                    &other.link_local,
+                    &other.addresses,
+                    &other.fixed4,
+                    &other.arp,
+                )
     }
 }
 
 impl Traits {
-    fn of(facts: &LinkFacts) -> Self {
+    fn of(facts: &LinkFacts, wanted: &Wanted) -> Self {
         let ipv6 = || {
             let addresses = facts.addresses.iter();
             addresses.filter_map(|prefix| match prefix.address {
@@ -200,8 +218,11 @@ impl Traits {
             IpAddr::V4(v4) => Some(v4),
             IpAddr::V6(_) => None,
         });
+        let ipv4: Vec<Ipv4Addr> = ipv4.collect();
         Self {
-            ipv4: ipv4.collect(),
+            fixed4: wanted.watched_of(&ipv4),
+            arp: facts.arp,
+            ipv4,
             lent4: facts.lent4,
             name: Arc::clone(&facts.name),
             kind: Arc::clone(&facts.kind),
@@ -231,6 +252,8 @@ impl Clients {
             ports_changed: false,
             transmits: VecDeque::new(),
             notes: VecDeque::new(),
+            standings: VecDeque::new(),
+            turns: Turns::default(),
         }
     }
 
@@ -240,6 +263,12 @@ impl Clients {
             return;
         }
         self.plan = Arc::clone(plan);
+        self.facts.retain(|id, (wanted, traits)| {
+            let link = plan.links.get(id);
+            *wanted = link.map_or_else(Wanted::default, |link| Wanted::of(link, traits.arp));
+            traits.fixed4 = wanted.watched_of(&traits.ipv4);
+            *wanted != Wanted::default()
+        });
         self.adjust(wall, now);
     }
 
@@ -251,9 +280,14 @@ impl Clients {
         now: Instant,
     ) {
         let planned = self.plan.links.iter();
-        let planned = planned.filter(|(_, link)| link.clients != Default::default());
-        let facts = planned.filter_map(|(id, _)| Some((*id, Traits::of(links.get(id)?))));
-        let facts: BTreeMap<LinkId, Traits> = facts.collect();
+        let planned = planned.filter(|(_, link)| Wanted::may_be(link));
+        let facts = planned.filter_map(|(id, link)| {
+            let facts = links.get(id)?;
+            let wanted = Wanted::of(link, facts.arp);
+            let traits = Traits::of(facts, &wanted);
+            (wanted != Wanted::default()).then_some((*id, (wanted, traits)))
+        });
+        let facts: BTreeMap<LinkId, (Wanted, Traits)> = facts.collect();
         let is_same = facts == self.facts;
         self.facts = facts;
         if is_same {
@@ -284,6 +318,7 @@ impl Clients {
         on_link.handle_heard(heard, now);
         let id = *id;
         self.gather(id, wall, now);
+        self.take_turns(wall, now);
     }
 
     /// Takes that an address that we made or were given is somebody else's (`IFA_F_DADFAILED`).
@@ -295,9 +330,11 @@ impl Clients {
         now: Instant,
     ) {
         self.each(wall, now, |id, on_link| {
-            if id.index == index {
+            let is_it = id.index == index;
+            if is_it {
                 on_link.handle_dad_failed(address, now);
             }
+            is_it
         });
     }
 
@@ -311,41 +348,52 @@ impl Clients {
         now: Instant,
     ) {
         self.each(wall, now, |id, on_link| {
-            if id.index == index {
+            let is_it = id.index == index;
+            if is_it {
                 on_link.handle_neighbour(neighbour, reachability, now);
             }
+            is_it
         });
     }
 
     /// Takes that the machine was asleep: everything is confirmed, nothing is dropped.
     pub fn handle_resume(&mut self, wall: WallTime, now: Instant) {
-        self.each(wall, now, |_, on_link| on_link.handle_resume(now));
+        self.each(wall, now, |_, on_link| {
+            on_link.handle_resume(now);
+            true
+        });
     }
 
     /// Takes that time has passed.
     pub fn handle_timeout(&mut self, wall: WallTime, now: Instant) {
         self.each(wall, now, |_, on_link| {
-            if on_link.poll_timeout().is_some_and(|at| at <= now) {
+            let is_due = on_link.poll_timeout().is_some_and(|at| at <= now);
+            if is_due {
                 on_link.handle_timeout(now);
             }
+            is_due
         });
     }
 
     /// Has a link's leases asked for anew at once.
     pub fn renew(&mut self, link: LinkId, wall: WallTime, now: Instant) {
         self.each(wall, now, |id, on_link| {
-            if id == link {
+            let is_it = id == link;
+            if is_it {
                 on_link.renew(now);
             }
+            is_it
         });
     }
 
     /// Gives a link's leases back.
     pub fn release(&mut self, link: LinkId, wall: WallTime, now: Instant) {
         self.each(wall, now, |id, on_link| {
-            if id == link {
+            let is_it = id == link;
+            if is_it {
                 on_link.release(now);
             }
+            is_it
         });
     }
 
@@ -370,6 +418,11 @@ impl Clients {
     /// Returns the next thing that a person should know.
     pub fn poll_note(&mut self) -> Option<Note> {
         self.notes.pop_front()
+    }
+
+    /// Returns what was found of a static address, with the index of its link.
+    pub fn poll_standing(&mut self) -> Option<(u32, Ipv4Addr, Standing)> {
+        self.standings.pop_front()
     }
 
     /// Returns what is to be kept, when that has changed.
@@ -408,45 +461,51 @@ impl Clients {
     /// Starts and stops clients, and tells the ones that run how their link is.
     fn adjust(&mut self, wall: WallTime, now: Instant) {
         let clocks = self.clocks(wall, now);
-        let plan = Arc::clone(&self.plan);
-        let wanted: BTreeSet<LinkId> = plan
-            .links
-            .iter()
-            .filter(|(id, link)| link.clients != Default::default() && self.facts.contains_key(id))
-            .map(|(id, _)| *id)
-            .collect();
+        let facts = std::mem::take(&mut self.facts);
         let gone: Vec<LinkId> = self
             .clients
             .keys()
-            .filter(|id| !wanted.contains(id))
+            .filter(|id| !facts.contains_key(id))
             .copied()
             .collect();
-        for id in gone {
-            self.clients.remove(&id);
+        for id in &gone {
+            if let Some(mut watches) = self.clients.remove(id).and_then(|it| it.watches) {
+                watches.apply(&BTreeMap::new(), &[], now);
+                let found = std::iter::from_fn(|| watches.poll_event());
+                let unknown = found.filter_map(|event| match event {
+                    watches::Event::Found(address, found) => Some((id.index, address, found)),
+                    watches::Event::Defended(..) => None,
+                });
+                self.standings.extend(unknown);
+            }
+            self.turns.follow(*id, None);
+            self.open_ports(id.index);
         }
-        for id in wanted {
-            let (Some(link), Some(traits)) = (plan.links.get(&id), self.facts.get(&id)) else {
+        let mut touched = Vec::new();
+        for (id, (wanted, traits)) in &facts {
+            let on_link = self.clients.entry(*id).or_default();
+            if on_link.is_adjusted(wanted, traits) {
                 continue;
-            };
+            }
             self.seed = self
                 .seed
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
-            let on_link = self.clients.entry(id).or_default();
             let beginning = on_link::Beginning {
                 machine: &self.machine,
                 memory: &self.memory,
                 clocks: &clocks,
                 seed: self.seed,
             };
-            on_link.adjust(&link.clients, traits, &beginning, now);
+            on_link.adjust(wanted, traits, &beginning, now);
+            touched.push(*id);
         }
-        let links: Vec<LinkId> = self.clients.keys().copied().collect();
-        for id in links {
+        self.facts = facts;
+        for id in touched {
             self.gather(id, wall, now);
         }
         self.drop_orphans();
-        self.open_ports();
+        self.take_turns(wall, now);
     }
 
     /// Drops what clients supplied that run no more.
@@ -460,14 +519,19 @@ impl Clients {
         self.changed |= self.supplies.len() != before;
     }
 
-    fn each(&mut self, wall: WallTime, now: Instant, mut act: impl FnMut(LinkId, &mut OnLink)) {
-        for (id, on_link) in &mut self.clients {
-            act(*id, on_link);
-        }
-        let links: Vec<LinkId> = self.clients.keys().copied().collect();
-        for id in links {
+    fn each(
+        &mut self,
+        wall: WallTime,
+        now: Instant,
+        mut act: impl FnMut(LinkId, &mut OnLink) -> bool,
+    ) {
+        let acted = self.clients.iter_mut();
+        let acted = acted.filter_map(|(id, on_link)| act(*id, on_link).then_some(*id));
+        let acted: Vec<LinkId> = acted.collect();
+        for id in acted {
             self.gather(id, wall, now);
         }
+        self.take_turns(wall, now);
     }
 
     /// Takes what a link's clients have to say.
@@ -485,6 +549,9 @@ impl Clients {
             .extend(lingering.map(|wanted| ((wanted.index, wanted.port), wanted)));
         self.transmits.extend(said.transmits);
         self.notes.extend(said.notes);
+        let standings = said.standings.into_iter();
+        self.standings
+            .extend(standings.map(|(address, standing)| (id.index, address, standing)));
         for (supplier, supply) in said.supplies {
             let key = (id, supplier);
             self.changed |= match supply {
@@ -500,18 +567,36 @@ impl Clients {
         for word in said.words {
             self.kept |= self.memory.take(word, &clocks);
         }
-        self.open_ports();
+        self.turns.follow(id, self.clients.get(&id));
+        self.open_ports(id.index);
     }
 
-    fn open_ports(&mut self) {
-        let clients = self.clients.iter();
-        let wanted = clients.flat_map(|(id, on_link)| on_link.ports(id.index));
-        let ports: BTreeMap<(u32, Port), WantedPort> = wanted
-            .map(|wanted| ((wanted.index, wanted.port), wanted))
+    /// Follows which ports the clients of a link want.
+    fn open_ports(&mut self, index: u32) {
+        let first = LinkId { index, birth: 0 };
+        let clients = self.clients.range(first..);
+        let clients = clients.take_while(|(id, _)| id.index == index);
+        let wanted: Vec<WantedPort> = clients
+            .flat_map(|(_, on_link)| on_link.ports(index))
             .collect();
+        let open = self.ports.range((index, Port::Packet)..);
+        let open = open.take_while(|((of, _), _)| *of == index);
+        let open: Vec<(u32, Port)> = open.map(|(place, _)| *place).collect();
+        let is_same = open.len() == wanted.len()
+            && wanted
+                .iter()
+                .all(|port| self.ports.get(&(index, port.port)) == Some(port));
+        if !is_same {
+            for place in open {
+                self.ports.remove(&place);
+            }
+            let wanted = wanted.into_iter();
+            self.ports
+                .extend(wanted.map(|wanted| ((index, wanted.port), wanted)));
+            self.ports_changed = true;
+        }
         let is_open = |place: &(u32, Port)| self.ports.contains_key(place);
-        self.ports_changed |= ports != self.ports || !self.lingering.keys().all(is_open);
-        self.ports = ports;
+        self.ports_changed |= !self.lingering.keys().all(is_open);
     }
 }
 

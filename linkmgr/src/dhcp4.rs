@@ -82,7 +82,7 @@ pub enum Socket {
 }
 
 /// Which sockets must be open; without need there is none, so that nothing wakes the machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sockets {
     /// [`Socket::Packet`].
     pub packet: bool,
@@ -94,12 +94,29 @@ pub struct Sockets {
 }
 
 /// What an ARP socket lets through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ArpFilter {
     /// Everything: neighbours are being asked.
     All,
-    /// What names this address as its sender, from another hardware address than ours: conflicts, and nothing else.
-    Conflicts(Ipv4Addr),
+    /// What names one of these addresses as its sender, from another hardware address than ours: conflicts, and nothing else.
+    Conflicts(Arc<[Ipv4Addr]>),
+}
+
+impl ArpFilter {
+    /// Makes the filter for conflicts about one address.
+    pub fn conflicts(address: Ipv4Addr) -> Self {
+        Self::Conflicts(Arc::from([address]))
+    }
+
+    /// Makes the filter that lets through what either does.
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Conflicts(one), Self::Conflicts(other)) => {
+                Self::Conflicts(one.iter().chain(other.iter()).copied().collect())
+            }
+            (Self::All, _) | (_, Self::All) => Self::All,
+        }
+    }
 }
 
 /// Something to send.

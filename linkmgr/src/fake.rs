@@ -11,7 +11,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use config::matcher::Mac;
-use config::model::{Hardware, LinkMode, PolicyRule, Prefix, RouteKind};
+use config::model::{
+    AddressAttributes, AddressLabel, Hardware, LinkMode, PolicyRule, Prefix, RouteKind,
+};
 use config::time::Instant;
 use policy::facts::DefaultRoute;
 use policy::links::{RouteKey, Switch};
@@ -77,6 +79,8 @@ pub struct FakeAddress {
     pub no_prefix_route: bool,
     /// `IFA_RT_PRIORITY`; 0 for the kernel's own.
     pub metric: u32,
+    /// What else there is to know of it.
+    pub attributes: AddressAttributes,
 }
 
 impl FakeAddress {
@@ -91,6 +95,12 @@ impl FakeAddress {
             temporaries: false,
             no_prefix_route: false,
             metric: 0,
+            attributes: AddressAttributes {
+                peer: None,
+                label: None,
+                scope: None,
+                skips_dad: false,
+            },
         }
     }
 }
@@ -196,7 +206,7 @@ impl FakeKernel {
             KernelRequest::SetMac { index, mac, .. } => self.set_mac(*index, *mac),
             KernelRequest::AddAddress(request) => self.add_address(request, now),
             KernelRequest::ReplaceAddress(request) => self.replace_address(request, now),
-            KernelRequest::DeleteAddress { index, address } => {
+            KernelRequest::DeleteAddress { index, address, .. } => {
                 self.delete_address(*index, address, true, now)
             }
             KernelRequest::AddRoute(route) => self.put_route(route, OURS, false, now),
@@ -346,6 +356,10 @@ impl FakeKernel {
     }
 
     fn message(&self, index: u32, address: &FakeAddress, now: Instant) -> AddressMessage {
+        // The kernel calls an IPv4 address by its link's name where nobody calls it otherwise.
+        let link = self.link_by_index.get(&index);
+        let link = link.filter(|_| address.prefix.address.is_ipv4());
+        let name = || AddressLabel::new(&link?.name);
         AddressMessage {
             index,
             address: address.prefix,
@@ -357,6 +371,10 @@ impl FakeKernel {
             no_prefix_route: address.no_prefix_route,
             secondary: self.is_secondary(index, &address.prefix),
             metric: address.metric,
+            attributes: AddressAttributes {
+                label: address.attributes.label.or_else(name),
+                ..address.attributes
+            },
         }
     }
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use config::matcher::Mac;
-use config::model::{PolicyRule, Prefix, RouteKind, RouteTuning};
+use config::model::{AddressAttributes, PolicyRule, Prefix, RouteKind, RouteTuning};
 use policy::facts::{DefaultRoute, Preference};
 use policy::links::RouteKey;
 
@@ -80,6 +80,8 @@ pub struct AddressMessage {
     pub secondary: bool,
     /// The metric of the kernel's own route for the prefix (`IFA_RT_PRIORITY`); 0 when it is the kernel's usual one.
     pub metric: u32,
+    /// What else there is to know of it; a label that is the link's name is none.
+    pub attributes: AddressAttributes,
 }
 
 impl AddressMessage {
@@ -96,6 +98,12 @@ impl AddressMessage {
             no_prefix_route: false,
             secondary: false,
             metric: 0,
+            attributes: AddressAttributes {
+                peer: None,
+                label: None,
+                scope: None,
+                skips_dad: false,
+            },
         }
     }
 }
@@ -217,6 +225,8 @@ pub struct LinkMessage {
     pub loopback: bool,
     /// `IFF_MULTICAST`, and neither `IFF_POINTOPOINT` nor `IFF_LOOPBACK`: a link with neighbours that hear a multicast.
     pub multicast: bool,
+    /// Neither `IFF_NOARP` nor `IFF_POINTOPOINT` nor `IFF_LOOPBACK`, and a hardware address: a link whose neighbours are asked for by ARP.
+    pub arp: bool,
 }
 
 /// A default route, or one half of it.

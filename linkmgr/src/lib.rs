@@ -54,6 +54,7 @@ pub mod slaac;
 pub mod status;
 #[cfg(test)]
 mod tests;
+pub mod watches;
 
 use std::collections::{BTreeMap, BTreeSet};
 

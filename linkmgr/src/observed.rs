@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::matcher::Mac;
-use config::model::Prefix;
+use config::model::{AddressAttributes, AddressLabel, Prefix};
 use config::time::Instant;
 use policy::LinkFacts;
 use policy::links::{RouteKey, Switch};
@@ -39,6 +39,8 @@ pub(crate) struct Observed {
     own: Own,
     /// The metrics of the kernel's routes for prefixes, where they are not the usual ones: few addresses have any.
     prefix_metrics: BTreeMap<(u32, Prefix), u32>,
+    /// What else there is to know of addresses: of few there is anything.
+    attributes: BTreeMap<(u32, Prefix), AddressAttributes>,
     /// What was read of switches, and set: the kernel tells of none.
     switches: BTreeMap<(u32, Switch), i32>,
 }
@@ -148,6 +150,12 @@ impl Observed {
         metric.copied().unwrap_or(0)
     }
 
+    /// Returns what else there is to know of an address.
+    pub(crate) fn attributes(&self, index: u32, address: Prefix) -> AddressAttributes {
+        let attributes = self.attributes.get(&(index, address));
+        attributes.copied().unwrap_or_default()
+    }
+
     /// Returns what was read of a switch.
     pub(crate) fn switch(&self, index: u32, switch: Switch) -> Option<i32> {
         self.switches.get(&(index, switch)).copied()
@@ -219,6 +227,7 @@ impl Observed {
             up: link.admin_up && link.carrier,
             loopback: link.loopback,
             multicast: link.multicast,
+            arp: link.arp,
             port_of: link.port_of,
             addresses: entry
                 .addresses
@@ -278,6 +287,7 @@ impl Observed {
         if let Some(entry) = self.entry_by_index.remove(&index) {
             for address in entry.addresses {
                 self.prefix_metrics.remove(&(index, address.prefix));
+                self.attributes.remove(&(index, address.prefix));
             }
         }
         self.gone.insert(index);
@@ -292,8 +302,20 @@ impl Observed {
 
     fn address(&mut self, message: &AddressMessage, now: Instant, touched: &mut Touched) {
         let index = message.index;
+        let entry = self.entry_by_index.get(&index);
+        let link = entry.and_then(|entry| entry.link.as_ref());
+        // The kernel gives it to all that have no other.
+        let is_name = |label: &AddressLabel| link.is_some_and(|link| *link.name == *label.as_str());
+        let attributes = AddressAttributes {
+            label: message.attributes.label.filter(|label| !is_name(label)),
+            ..message.attributes
+        };
         let address = ObservedAddress::new(message, now);
         let key = (index, address.prefix);
+        match attributes == AddressAttributes::default() {
+            true => self.attributes.remove(&key),
+            false => self.attributes.insert(key, attributes),
+        };
         match message.metric {
             0 => self.prefix_metrics.remove(&key),
             metric => self.prefix_metrics.insert(key, metric),
@@ -326,6 +348,7 @@ impl Observed {
         };
         entry.addresses.remove(place);
         self.prefix_metrics.remove(&(index, address));
+        self.attributes.remove(&(index, address));
         touched.items.push(Item::Address(index, address));
         let is_ipv4 = |left: &ObservedAddress| left.prefix.address.is_ipv4();
         if address.address.is_ipv4() && !entry.addresses.iter().any(is_ipv4) {

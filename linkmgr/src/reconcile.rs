@@ -14,7 +14,7 @@ mod tests;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use crate::journal::{Boot, Journal, JournalText};
 use crate::kernel::KernelEvent;
 use crate::request::{KernelAnswer, KernelFault, KernelRequest, RequestId};
 use crate::status::{Item, ItemState, LinkReport, LinkTimer, Setting, StopLevel};
+use crate::watches::Standing;
 use decide::{Decision, Step, Unsettled, View, WriteDown};
 use record::Record;
 use settings::Freedom;
@@ -81,6 +82,8 @@ pub(crate) struct Writer {
     turning: BTreeSet<u32>,
     adopting: BTreeSet<Item>,
     needs_down: BTreeSet<u32>,
+    /// What is known of others that have static addresses, by the link's index.
+    standings: BTreeMap<(u32, Ipv4Addr), Standing>,
     reports: VecDeque<LinkReport>,
     requests: u64,
     stopping: Option<StopLevel>,
@@ -304,6 +307,7 @@ impl LinkManager {
             overridden: &writer.overridden,
             adopting: &writer.adopting,
             needs_down: &writer.needs_down,
+            standings: &writer.standings,
             unsettled: Unsettled {
                 dirty: &writer.dirty,
                 queued: &writer.step_by_item,

@@ -1,10 +1,11 @@
 //! What is asked of the kernel, and what does it answer? [`KernelRequest`], [`KernelAnswer`]: typed, no netlink bytes.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use config::matcher::Mac;
-use config::model::{PolicyRule, Prefix};
+use config::model::{AddressAttributes, PolicyRule, Prefix};
 use policy::links::Switch;
 
 use crate::kernel::OwnRoute;
@@ -50,6 +51,8 @@ pub enum KernelRequest {
         index: u32,
         /// The address.
         address: Prefix,
+        /// The other end's, where it has one.
+        peer: Option<IpAddr>,
     },
     /// A route is to be added; that another one has its place is an error (`EEXIST`).
     AddRoute(OwnRoute),
@@ -129,6 +132,8 @@ pub struct AddressRequest {
     pub no_prefix_route: bool,
     /// The metric of the kernel's own route for the prefix (`IFA_RT_PRIORITY`); 0 leaves it to the kernel.
     pub metric: u32,
+    /// What else there is to say of it.
+    pub attributes: AddressAttributes,
 }
 
 /// What the kernel says to a request.

@@ -1,5 +1,6 @@
 //! How far is each thing that a plan wants? [`Item`], [`ItemState`]: what `linnet status` shows of the kernel layer.
 
+use config::matcher::Mac;
 use config::model::{PolicyRule, Prefix};
 use policy::LinkId;
 use policy::links::{RouteKey, Switch};
@@ -49,8 +50,12 @@ pub enum ItemState {
     Overridden,
     /// Another link has the same route, with the same metric.
     TakenBy(LinkId),
-    /// An address that somebody else on the link has too.
+    /// An address that somebody else on the link has too, as the kernel has found (RFC 4862 §5.4).
     Duplicate,
+    /// An address that neighbours are asked for before it is used.
+    Probing,
+    /// An address that this machine on the link has too (RFC 5227); it is asked for again after a while, and when the carrier comes.
+    Conflict(Mac),
     /// The kernel does not want it; it is asked for again when the link changes.
     Failed(KernelFault),
 }

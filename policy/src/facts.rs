@@ -208,6 +208,8 @@ pub struct LinkFacts {
     pub loopback: bool,
     /// Whether it has neighbours that hear a multicast: not a tunnel, not loopback.
     pub multicast: bool,
+    /// Whether its IPv4 neighbours are found by ARP.
+    pub arp: bool,
     /// The index of the link that it is a port of.
     pub port_of: Option<NonZeroU32>,
     /// Its addresses.

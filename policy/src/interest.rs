@@ -164,7 +164,7 @@ mod tests {
             matches: Some(matches),
             dns: dns(),
             network: NetworkSettings {
-                addresses: vec![prefix("198.51.100.1/24")],
+                addresses: vec![prefix("198.51.100.1/24").into()],
                 ..NetworkSettings::default()
             },
             link: None,

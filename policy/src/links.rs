@@ -23,8 +23,8 @@ use std::sync::Arc;
 
 use config::matcher::Mac;
 use config::model::{
-    Dhcp4Settings, Dhcp6Settings, Hardware, PolicyRule, Prefix, ProfileId, RaSettings, RouteKind,
-    RouteTuning,
+    AddressAttributes, ConflictUse, Dhcp4Settings, Dhcp6Settings, Hardware, PolicyRule, Prefix,
+    ProfileId, RaSettings, RouteKind, RouteTuning,
 };
 use config::time::Instant;
 
@@ -114,6 +114,10 @@ pub struct AddressPlan {
     pub no_prefix_route: bool,
     /// The metric of the kernel's own route for the prefix (`IFA_RT_PRIORITY`).
     pub metric: u32,
+    /// What the kernel is to know of it beside that.
+    pub attributes: AddressAttributes,
+    /// What is done about others that have it too; what is supplied is its client's to watch.
+    pub conflicts: ConflictUse,
 }
 
 /// By what the kernel tells routes apart.

@@ -360,7 +360,7 @@ impl Rules {
         now: Instant,
     ) -> Foreign {
         let foreign = self.foreign(kernel);
-        let KernelRequest::DeleteAddress { index, address } = request else {
+        let KernelRequest::DeleteAddress { index, address, .. } = request else {
             return foreign;
         };
         let Some(standing) = self.standing.get(index) else {
@@ -400,7 +400,7 @@ impl Rules {
             }
             // With the last address of a link go all its IPv4 routes: the kernel does that. What others have put in the place of
             // ours a moment ago goes for ours.
-            KernelRequest::DeleteAddress { index, address } => {
+            KernelRequest::DeleteAddress { index, address, .. } => {
                 if is_late {
                     expected
                         .addresses
@@ -486,7 +486,9 @@ pub(super) fn check_written(journal: &str, request: &KernelRequest) {
     let was = |index: u32| format!("was {index} ");
     let begins = match request {
         KernelRequest::AddAddress(AddressRequest { index, address, .. })
-        | KernelRequest::DeleteAddress { index, address } => format!("address {index} {address} "),
+        | KernelRequest::DeleteAddress { index, address, .. } => {
+            format!("address {index} {address} ")
+        }
         KernelRequest::AddRoute(route)
         | KernelRequest::ReplaceRoute(route)
         | KernelRequest::DeleteRoute(route) => {

@@ -3,6 +3,7 @@
 mod adoption;
 mod cables;
 mod carrier;
+mod conflicts;
 mod delegation;
 mod doubts;
 mod mistakes;

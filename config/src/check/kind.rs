@@ -263,6 +263,7 @@ fn value(attribute: &Attribute, said: &Table, findings: &mut Findings<'_>) -> Op
         | Syntax::OneOrMore(_)
         | Syntax::Numbers { .. }
         | Syntax::Numbered { .. }
+        | Syntax::Mixed(..)
         | Syntax::Table(_)
         | Syntax::Tables(_) => {
             debug_assert!(false, "no kind has {key} as {:?}", attribute.key.syntax);

@@ -3,6 +3,7 @@
 //! Finds what can be seen in one file; [`super::between`] looks at several. What the kernel would refuse is an error here, so
 //! that nothing is touched before it is mended.
 
+mod addresses;
 mod hardware;
 mod own;
 mod routes;
@@ -49,17 +50,7 @@ pub(super) fn network(
     super::lay(top.boolean("lldp"), &mut network.lldp);
     let priority = top.integer("priority").unwrap_or_default();
     network.priority = i32::try_from(priority).unwrap_or_default();
-    for text in top.texts("addresses").unwrap_or_default() {
-        let Some(address) = values::own_address(text, findings) else {
-            continue;
-        };
-        if network.addresses.contains(&address) {
-            let message = format!("{address} is in the list already");
-            findings.warn(Some(text.span()), message, None);
-        } else {
-            network.addresses.push(address);
-        }
-    }
+    network.addresses = addresses::addresses(top, findings);
     dhcp(top, &mut network, findings);
     network.routes = routes::routes(top, findings);
     network.rules = rules::rules(top, findings);

@@ -382,6 +382,7 @@ fn defaults_of_the_reference_are_those_of_the_model() {
             // What a listener says must fit together; its good file says it all.
             Section::Main
             | Section::Match
+            | Section::Addresses
             | Section::Routes
             | Section::Rules
             | Section::Delegated
@@ -446,9 +447,9 @@ fn defaults_of_the_reference_are_those_of_the_model() {
 #[test]
 fn every_choice_of_the_table_is_a_value_of_the_model() {
     use crate::model::{
-        BlockAction, BlockError, CheckUse, DefaultRouteUse, Dhcp6When, DnsUpdate, DnssecMode,
-        Ipv4llMode, ListFormat, ListenerStub, LlmnrMode, MdnsMode, Privacy, RecursionMode,
-        RouteKind, Selection, Transport, TransportFloor,
+        AddressScope, BlockAction, BlockError, CheckUse, ConflictUse, DefaultRouteUse, Dhcp6When,
+        DnsUpdate, DnssecMode, Ipv4llMode, ListFormat, ListenerStub, LlmnrMode, MdnsMode, Privacy,
+        RecursionMode, RouteKind, Selection, Transport, TransportFloor,
     };
     use crate::observing::{LoggedQueries, TapMessages};
     use crate::raw::from_word;
@@ -485,6 +486,8 @@ fn every_choice_of_the_table_is_a_value_of_the_model() {
                 "kind" if key.section == Section::Rules => {
                     ["table", "nothing"].contains(word) || from_word::<RouteKind>(word).is_some()
                 }
+                "conflicts" => from_word::<ConflictUse>(word).is_some(),
+                "scope" => from_word::<AddressScope>(word).is_some(),
                 "family" => ["both", "ipv4", "ipv6"].contains(word),
                 "privacy" => from_word::<Privacy>(word).is_some(),
                 "ipv4ll" => from_word::<Ipv4llMode>(word).is_some(),

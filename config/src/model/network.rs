@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{DnsUpdate, HardwareSettings, OwnOptions, Prefix, ProfileId};
+use super::{DnsUpdate, HardwareSettings, OwnOptions, Prefix, ProfileId, StaticAddress};
 use crate::matcher::Mac;
 
 /// The part of a profile that the link manager applies.
@@ -17,7 +17,7 @@ pub struct NetworkSettings {
     /// The hardware address; `None` leaves it as it is.
     pub mac: Option<Mac>,
     /// Static addresses.
-    pub addresses: Vec<Prefix>,
+    pub addresses: Vec<StaticAddress>,
     /// DHCPv4; `None` when it is off.
     pub dhcp4: Option<Dhcp4Settings>,
     /// DHCPv6; `None` when it is off.

@@ -23,7 +23,8 @@ pub(super) fn belongs(key: &Key) -> String {
             | Syntax::List(_)
             | Syntax::OneOrMore(_)
             | Syntax::Numbers { .. }
-            | Syntax::Numbered { .. },
+            | Syntax::Numbered { .. }
+            | Syntax::Mixed(..),
             FileKind::Main | FileKind::Profile,
         ) => format!("`{}` belongs {}", key.name, key.section.place()),
     }

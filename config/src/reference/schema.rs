@@ -33,6 +33,7 @@ fn section(section: Section, description: &str) -> Value {
         table["description"] = json!(description);
     }
     let required: &[&str] = match section {
+        Section::Addresses => &["address"],
         Section::Routes => &["to"],
         Section::Rules => &["priority"],
         Section::Listeners => &["address"],
@@ -93,6 +94,9 @@ pub(super) fn property(key: &Key) -> Value {
             "additionalProperties": false,
             "patternProperties": { "^[1-9][0-9]{0,4}$": text },
         }),
+        Syntax::Mixed(_, inner) => {
+            json!({ "type": "array", "items": { "anyOf": [text, section(inner, "")] } })
+        }
         Syntax::Table(inner) => section(inner, ""),
         Syntax::Tables(inner) => json!({ "type": "array", "items": section(inner, "") }),
     };

@@ -129,6 +129,10 @@ fn heading(section: Section) -> (&'static str, &'static str) {
             "`[[rules]]` in a profile",
             "Once for each rule; they hold while a link of the profile is set up.",
         ),
+        Section::Addresses => (
+            "`[[addresses]]` in a profile",
+            "Once for each static address of which there is more to say; the list may have both, as `addresses = [\"192.0.2.10/24\", { address = \"192.0.2.11/24\", label = \"web\" }]`.",
+        ),
         Section::Routes => ("`[[routes]]` in a profile", "Once for each route."),
         Section::Link => (
             "`[link]` in a profile",
@@ -176,6 +180,13 @@ pub(crate) fn describe(syntax: Syntax) -> String {
             format!(
                 "a table of numbers from 1 to {max}, each with {}",
                 one(form)
+            )
+        }
+        Syntax::Mixed(form, section) => {
+            format!(
+                "a list of {}, or of tables: see `{}`",
+                many(form),
+                section.label()
             )
         }
         Syntax::Table(section) => format!("a table: see `{}`", section.label()),

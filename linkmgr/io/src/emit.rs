@@ -7,7 +7,7 @@ mod tests;
 
 use std::net::IpAddr;
 
-use config::model::{PolicyRule, Prefix, RouteKind, RouteTuning};
+use config::model::{AddressAttributes, AddressScope, PolicyRule, Prefix, RouteKind, RouteTuning};
 use linkmgr::KernelRequest;
 use linkmgr::kernel::{NextHop, OURS, OwnRoute};
 use linkmgr::kinds::Message;
@@ -50,7 +50,11 @@ pub(crate) fn emit(request: &KernelRequest) -> Vec<Message> {
         }
         KernelRequest::AddAddress(request) => vec![put_address(request, CREATE | EXCLUSIVE)],
         KernelRequest::ReplaceAddress(request) => vec![put_address(request, CREATE | REPLACE)],
-        KernelRequest::DeleteAddress { index, address } => vec![delete_address(*index, address)],
+        KernelRequest::DeleteAddress {
+            index,
+            address,
+            peer,
+        } => vec![delete_address(*index, address, *peer)],
         KernelRequest::AddRoute(route) => {
             vec![route_message(libc::RTM_NEWROUTE, CREATE | EXCLUSIVE, route)]
         }
@@ -96,20 +100,34 @@ fn put_address(request: &AddressRequest, flags: u16) -> Message {
         temporaries,
         no_prefix_route,
         metric,
+        attributes:
+            AddressAttributes {
+                peer,
+                label,
+                scope,
+                skips_dad,
+            },
     } = *request;
-    let mut body = address_header(index, &prefix);
+    let mut body = address_header(index, &prefix, scope);
     put_ip(&mut body, libc::IFA_LOCAL, prefix.address);
-    put_ip(&mut body, libc::IFA_ADDRESS, prefix.address);
+    put_ip(&mut body, libc::IFA_ADDRESS, peer.unwrap_or(prefix.address));
     if let IpAddr::V4(v4) = prefix.address
+        && peer.is_none()
         && prefix.length <= LONGEST_WITH_BROADCAST
     {
         let host_bits = u32::MAX.checked_shr(prefix.length.into()).unwrap_or(0);
         let broadcast = v4.to_bits() | host_bits;
         put(&mut body, libc::IFA_BROADCAST, &broadcast.to_be_bytes());
     }
+    if let Some(label) = label {
+        let mut text = label.as_str().as_bytes().to_vec();
+        text.push(0);
+        put(&mut body, libc::IFA_LABEL, &text);
+    }
     let flag = |is_set: bool, flag: u32| if is_set { flag } else { 0 };
     let own = flag(temporaries, address::MANAGE_TEMPORARIES)
-        | flag(no_prefix_route, address::NO_PREFIX_ROUTE);
+        | flag(no_prefix_route, address::NO_PREFIX_ROUTE)
+        | flag(skips_dad, libc::IFA_F_NODAD);
     put_word(&mut body, libc::IFA_FLAGS, own);
     let lifetimes = [preferred, valid].map(|it| it.unwrap_or(u32::MAX).to_ne_bytes());
     let mut cache = lifetimes.concat();
@@ -127,9 +145,13 @@ fn put_address(request: &AddressRequest, flags: u16) -> Message {
     }
 }
 
-fn delete_address(index: u32, prefix: &Prefix) -> Message {
-    let mut body = address_header(index, prefix);
+fn delete_address(index: u32, prefix: &Prefix, peer: Option<IpAddr>) -> Message {
+    let mut body = address_header(index, prefix, None);
     put_ip(&mut body, libc::IFA_LOCAL, prefix.address);
+    // Others may have the same address, and other ends.
+    if let Some(peer) = peer {
+        put_ip(&mut body, libc::IFA_ADDRESS, peer);
+    }
     Message {
         kind: libc::RTM_DELADDR,
         flags: NONE,
@@ -320,12 +342,11 @@ fn link_header(index: u32, flags: i32, change: i32) -> Vec<u8> {
 }
 
 /// `struct ifaddrmsg`.
-fn address_header(index: u32, prefix: &Prefix) -> Vec<u8> {
+fn address_header(index: u32, prefix: &Prefix, scope: Option<AddressScope>) -> Vec<u8> {
     let scope = match prefix.address {
-        IpAddr::V4(v4) if v4.is_loopback() => SCOPE_HOST,
-        IpAddr::V4(v4) if v4.is_link_local() => SCOPE_LINK,
+        IpAddr::V4(v4) => scope.unwrap_or_else(|| AddressScope::usual(v4)).number(),
         // Of IPv6 the kernel knows itself.
-        IpAddr::V4(_) | IpAddr::V6(_) => SCOPE_UNIVERSE,
+        IpAddr::V6(_) => SCOPE_UNIVERSE,
     };
     let mut header = vec![family(prefix.address), prefix.length, 0, scope];
     header.extend(index.to_ne_bytes());

@@ -136,6 +136,7 @@ fn link(body: &[u8]) -> Option<KernelEvent> {
         loopback: flags & libc::IFF_LOOPBACK != 0,
         multicast: flags & (libc::IFF_MULTICAST | libc::IFF_POINTOPOINT | libc::IFF_LOOPBACK)
             == libc::IFF_MULTICAST,
+        arp: flags & (libc::IFF_NOARP | libc::IFF_POINTOPOINT | libc::IFF_LOOPBACK) == 0,
         ..LinkMessage::default()
     };
     let (mut parent, mut bus) = (None, None);

@@ -74,7 +74,7 @@ impl Ports {
         let mut failed = Vec::new();
         let places: BTreeMap<(u32, Port), WantedPort> = wanted
             .iter()
-            .map(|wanted| ((wanted.index, wanted.port), *wanted))
+            .map(|wanted| ((wanted.index, wanted.port), wanted.clone()))
             .collect();
         let gone: Vec<(u32, Port)> = self
             .by_place
@@ -93,12 +93,12 @@ impl Ports {
             let result = match self.by_place.get(&place) {
                 Some(token) => match self.open.get_mut(token) {
                     Some(opened) if opened.wanted != wanted => {
-                        opened.wanted = wanted;
+                        opened.wanted = wanted.clone();
                         opened.socket.set_filter(&wanted)
                     }
                     Some(_) | None => Ok(()),
                 },
-                None => self.open_port(wanted),
+                None => self.open_port(wanted.clone()),
             };
             if let Err(error) = result {
                 failed.push((wanted, error));

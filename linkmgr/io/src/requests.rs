@@ -175,7 +175,9 @@ impl Performer {
                     answers.insert(*id, answer);
                 }
                 // Of others that have come a moment ago nobody has heard: any IPv4 address may be the first of some.
-                KernelRequest::DeleteAddress { index, address } if address.address.is_ipv4() => {
+                KernelRequest::DeleteAddress { index, address, .. }
+                    if address.address.is_ipv4() =>
+                {
                     let _new = promoting
                         .entry(*index)
                         .or_insert_with(|| switches::Promoting::begin(*index));

@@ -13,7 +13,10 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::model::{PolicyRule, Prefix, ProfileId, RouteKind, RouteTuning};
+use config::model::{
+    AddressAttributes, AddressLabel, AddressScope, ConflictUse, PolicyRule, Prefix, ProfileId,
+    RouteKind, RouteTuning,
+};
 use config::time::Instant;
 use linkmgr::fake::{FakeAddress, FakeKernel};
 use linkmgr::kernel::{NextHop, OwnRoute};
@@ -218,6 +221,7 @@ impl<K: Kernel> Machine<K> {
             temporaries: false,
             no_prefix_route: false,
             metric: 0,
+            attributes: AddressAttributes::default(),
         };
         for request in [switch, KernelRequest::AddAddress(lease)] {
             assert_eq!(self.kernel.ask(&request), KernelAnswer::Done);
@@ -310,6 +314,8 @@ fn lasting() -> AddressPlan {
         temporaries: false,
         no_prefix_route: false,
         metric: 0,
+        attributes: AddressAttributes::default(),
+        conflicts: ConflictUse::Ignore,
     }
 }
 
@@ -495,6 +501,9 @@ async fn story<K: Kernel>(mut machine: Machine<K>) -> Vec<Vec<String>> {
     for part in over_two_links(&mut machine).await {
         parts.push(part);
     }
+    for part in attributes(&mut machine).await {
+        parts.push(part);
+    }
 
     // What others need stays up: that they do not is to be heard first.
     machine.kernel.others(index, "192.0.2.77/24", false);
@@ -506,6 +515,97 @@ async fn story<K: Kernel>(mut machine: Machine<K>) -> Vec<Vec<String>> {
     for promotes in [0, 1] {
         parts.push(machine.end_of_an_address(promotes).await);
     }
+    parts
+}
+
+/// What addresses are beside their numbers, and what becomes of them when that is to be otherwise.
+async fn attributes<K: Kernel>(machine: &mut Machine<K>) -> Vec<Vec<String>> {
+    let home = machine.id("home0");
+    let wanted = |rows: &[(&str, AddressPlan)]| {
+        let link = LinkPlan {
+            addresses: rows.iter().map(|(text, it)| (prefix(text), *it)).collect(),
+            routes: BTreeMap::new(),
+            switches: BTreeMap::new(),
+            mtu: None,
+            ..full()
+        };
+        LinksPlan {
+            links: [(home, link)].into(),
+            ..LinksPlan::default()
+        }
+    };
+    let none = AddressAttributes::default();
+    let with = |attributes: AddressAttributes| AddressPlan {
+        attributes,
+        ..lasting()
+    };
+    let peer = |peer: &str| {
+        with(AddressAttributes {
+            peer: peer.parse().ok(),
+            ..none
+        })
+    };
+    let named = |label: &str| {
+        with(AddressAttributes {
+            label: AddressLabel::new(label),
+            ..none
+        })
+    };
+    let scoped = |scope| {
+        with(AddressAttributes {
+            scope: Some(scope),
+            ..none
+        })
+    };
+    let deprecated = AddressPlan {
+        preferred_until: Some(Instant::ZERO),
+        ..with(AddressAttributes {
+            skips_dad: true,
+            ..none
+        })
+    };
+    let unrouted = AddressPlan {
+        no_prefix_route: true,
+        ..lasting()
+    };
+    let plans = [
+        vec![
+            ("192.0.2.20/32", peer("192.0.2.21")),
+            ("192.0.2.30/24", named("home0:web")),
+            ("192.0.2.31/24", named("home0")),
+            ("10.66.0.1/24", scoped(AddressScope::Link)),
+            ("10.67.0.1/24", scoped(AddressScope::Global)),
+            ("2001:db8:3::1/64", deprecated),
+            ("2001:db8:4::1/64", unrouted),
+            ("2001:db8:5::1/128", peer("2001:db8:5::2")),
+        ],
+        // Lifetimes and flags of IPv6 change in place, the rest anew.
+        vec![
+            ("192.0.2.20/32", peer("192.0.2.22")),
+            ("192.0.2.30/24", named("home0:other")),
+            ("192.0.2.31/24", lasting()),
+            ("10.66.0.1/24", lasting()),
+            ("10.67.0.1/24", lasting()),
+            ("2001:db8:3::1/64", lasting()),
+            ("2001:db8:4::1/64", lasting()),
+            ("2001:db8:5::1/128", peer("2001:db8:5::3")),
+        ],
+    ];
+    let mut parts = Vec::new();
+    for rows in plans {
+        let before = machine.sent.len();
+        machine.apply(wanted(&rows)).await;
+        parts.push(machine.tables().await);
+        parts.push(machine.asked_since(before));
+        let before = machine.sent.len();
+        machine.restart().await;
+        machine.apply(wanted(&rows)).await;
+        assert_eq!(machine.asked_since(before), Vec::<String>::new());
+    }
+    let asked = parts.last().cloned().unwrap_or_default();
+    let count = |word: &str| asked.iter().filter(|it| *it == word).count();
+    let changes = ["AddAddress", "ReplaceAddress", "DeleteAddress"].map(count);
+    assert_eq!(changes, [4, 2, 4], "{asked:?}");
     parts
 }
 

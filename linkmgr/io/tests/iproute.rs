@@ -10,9 +10,13 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use config::model::{PolicyRule, Prefix, ProfileId, RouteKind, RouteTuning};
+use config::model::{
+    AddressAttributes, AddressLabel, AddressScope, PolicyRule, Prefix, ProfileId, RouteKind,
+    RouteTuning,
+};
 use config::time::Instant;
 use linkmgr::kernel::{NextHop, OwnRoute};
+use linkmgr::request::AddressRequest;
 use linkmgr::{Boot, KernelAnswer, KernelEvent, KernelRequest, LinkManager, RequestId};
 use linkmgr_io::{Monitor, Performer, boot};
 use policy::facts::Preference;
@@ -129,6 +133,83 @@ fn rules() -> Vec<(&'static str, PolicyRule)> {
                 suppress_length: Some(0),
                 invert: true,
                 ..rule4()
+            },
+        ),
+    ]
+}
+
+/// Addresses in the words of `ip address add`, without the link.
+fn addresses(index: u32) -> Vec<(&'static str, AddressRequest)> {
+    let none = AddressAttributes::default();
+    let peer = |text: &str| text.parse().ok();
+    let of = |address: &str, attributes| AddressRequest {
+        index,
+        address: prefix(address),
+        preferred: None,
+        valid: None,
+        temporaries: false,
+        no_prefix_route: false,
+        metric: 0,
+        attributes,
+    };
+    vec![
+        (
+            "10.77.0.1 peer 10.77.0.2/32",
+            of(
+                "10.77.0.1/32",
+                AddressAttributes {
+                    peer: peer("10.77.0.2"),
+                    ..none
+                },
+            ),
+        ),
+        (
+            "10.77.0.1 peer 10.78.0.2/24 label a0:web scope link",
+            of(
+                "10.77.0.1/24",
+                AddressAttributes {
+                    peer: peer("10.78.0.2"),
+                    label: AddressLabel::new("a0:web"),
+                    scope: Some(AddressScope::Link),
+                    ..none
+                },
+            ),
+        ),
+        (
+            "10.77.0.1/24 broadcast + noprefixroute scope host",
+            AddressRequest {
+                no_prefix_route: true,
+                ..of(
+                    "10.77.0.1/24",
+                    AddressAttributes {
+                        scope: Some(AddressScope::Host),
+                        ..none
+                    },
+                )
+            },
+        ),
+        (
+            "2001:db8:9::1 peer 2001:db8:9::2/128 nodad",
+            of(
+                "2001:db8:9::1/128",
+                AddressAttributes {
+                    peer: peer("2001:db8:9::2"),
+                    skips_dad: true,
+                    ..none
+                },
+            ),
+        ),
+        (
+            "2001:db8:9::1/64 preferred_lft 0 nodad",
+            AddressRequest {
+                preferred: Some(0),
+                ..of(
+                    "2001:db8:9::1/64",
+                    AddressAttributes {
+                        skips_dad: true,
+                        ..none
+                    },
+                )
             },
         ),
     ]
@@ -291,6 +372,43 @@ impl Sides {
         }
     }
 
+    /// Addresses that `ip` has made are read as what we would make, and shown alike.
+    async fn compare_addresses(&mut self, index: u32) {
+        let before = ip("-d address show dev a0");
+        for (words, wanted) in addresses(index) {
+            ip(&format!("address add {words} dev a0"));
+            let theirs = ip("-d address show dev a0");
+            let read: Vec<AddressAttributes> = listing()
+                .await
+                .into_iter()
+                .filter_map(|event| match event {
+                    KernelEvent::Address(it) if it.address == wanted.address => Some(it.attributes),
+                    _ => None,
+                })
+                .collect();
+            let [AddressAttributes { label, .. }] = read.as_slice() else {
+                panic!("{words}: {read:?}");
+            };
+            let usual = label.filter(|label| label.as_str() == "a0");
+            let expected = AddressAttributes {
+                label: wanted.attributes.label.or(usual),
+                ..wanted.attributes
+            };
+            assert_eq!(read, [expected], "{words}");
+            let gone = KernelRequest::DeleteAddress {
+                index,
+                address: wanted.address,
+                peer: wanted.attributes.peer,
+            };
+            self.ask(gone.clone());
+            assert_eq!(ip("-d address show dev a0"), before, "{words}");
+            self.ask(KernelRequest::AddAddress(wanted));
+            let ours = ip("-d address show dev a0").replace(" proto 112", "");
+            assert_eq!(ours, theirs, "{words}");
+            self.ask(gone);
+        }
+    }
+
     async fn compare_routes(&mut self, a: u32, b: u32) {
         for (words, wanted) in routes(a, b) {
             let family = if wanted.key.to.address.is_ipv6() {
@@ -433,6 +551,7 @@ async fn compare() {
         performer: Performer::open().unwrap(),
     };
     sides.compare_rules().await;
+    sides.compare_addresses(a).await;
     sides.compare_routes(a, b).await;
     apply(&mut sides.performer, &boot().unwrap(), a, b).await;
 }

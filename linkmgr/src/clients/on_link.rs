@@ -7,13 +7,15 @@ use config::matcher::Mac;
 use config::model::{Dhcp4Settings, Dhcp6Settings, DuidUse, Identity, RaSettings};
 use config::time::Instant;
 use policy::facts::Supplier;
-use policy::links::Clients as Wanted;
+use policy::links::Clients;
 
 use super::memory::{Memory, Word};
 use super::said::Said;
+use super::wanted::Wanted;
 use super::{Heard, Machine, NOBODY, Note, Port, Report, Traits, Transmit, WantedPort};
 use crate::dhcp4::{ArpFilter, Clocks, Received};
 use crate::dhcp6::Duid;
+use crate::watches::Watches;
 use crate::{dhcp4, dhcp6, ipv4ll, lldp, ra};
 
 /// How often routers and DHCPv6 hear of each other before the link's next turn: what one changes is heard of by the other, and
@@ -23,12 +25,15 @@ const ROUNDS: u32 = 4;
 /// The clients of one link.
 #[derive(Debug, Default)]
 pub(super) struct OnLink {
-    traits: Option<Traits>,
+    pub(super) traits: Option<Traits>,
     dhcp4: Option<Running<dhcp4::Client, (Arc<Dhcp4Settings>, Option<Mac>)>>,
     ra: Option<Running<ra::Client, (RaSettings, Option<Mac>)>>,
     dhcp6: Option<Running<dhcp6::Client, (Arc<Dhcp6Settings>, Option<Mac>)>>,
     ipv4ll: Option<Running<ipv4ll::Client, Mac>>,
     lldp: Option<lldp::Neighbours>,
+    pub(super) watches: Option<Watches>,
+    /// What was wanted last.
+    pub(super) wanted: Wanted,
 }
 
 /// A client, and what it was made of: with other settings it is another one.
@@ -58,6 +63,11 @@ impl OnLink {
         }
     }
 
+    /// Whether [`Self::adjust`] would change nothing.
+    pub(super) fn is_adjusted(&self, wanted: &Wanted, traits: &Traits) -> bool {
+        self.wanted == *wanted && self.traits.as_ref() == Some(traits)
+    }
+
     /// Starts and stops clients, and tells those that run how the link is.
     pub(super) fn adjust(
         &mut self,
@@ -66,9 +76,12 @@ impl OnLink {
         beginning: &Beginning<'_>,
         now: Instant,
     ) {
+        self.wanted.clone_from(wanted);
         let old = self.traits.replace(traits.clone());
         let was_up = old.as_ref().is_some_and(|old| old.up);
         let link_local = |old: &Option<Traits>| old.as_ref().and_then(|old| old.link_local);
+        self.watch(beginning.seed, now);
+        let wanted = &wanted.clients;
         let begun = self.begin(wanted, traits, beginning, now);
         if let Some(dhcp4) = &mut self.dhcp4
             && (begun.dhcp4 || was_up != traits.up)
@@ -120,7 +133,7 @@ impl OnLink {
 
     fn begin(
         &mut self,
-        wanted: &Wanted,
+        wanted: &Clients,
         traits: &Traits,
         beginning: &Beginning<'_>,
         now: Instant,
@@ -222,6 +235,9 @@ impl OnLink {
                 if let Some(ipv4ll) = &mut self.ipv4ll {
                     ipv4ll.client.handle_packet(octets, now);
                 }
+                if let Some(watches) = &mut self.watches {
+                    watches.handle_packet(octets, now);
+                }
             }
             (Port::Dhcp4(_), IpAddr::V4(from)) => {
                 self.dhcp4(|client| client.handle_packet(octets, Received::Udp(from), now));
@@ -273,6 +289,9 @@ impl OnLink {
 
     pub(super) fn handle_resume(&mut self, now: Instant) {
         self.dhcp4(|client| client.handle_resume(now));
+        if let Some(watches) = &mut self.watches {
+            watches.handle_resume();
+        }
         if let Some(ra) = &mut self.ra {
             ra.client.handle_reattach(now);
         }
@@ -283,6 +302,9 @@ impl OnLink {
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.dhcp4(|client| client.handle_timeout(now));
+        if let Some(watches) = &mut self.watches {
+            watches.handle_timeout(now);
+        }
         if let Some(ipv4ll) = &mut self.ipv4ll {
             ipv4ll.client.handle_timeout(now);
         }
@@ -321,6 +343,7 @@ impl OnLink {
         let ipv4ll = self.ipv4ll.as_ref();
         let due = [
             ipv4ll.and_then(|running| running.client.poll_timeout()),
+            self.watches.as_ref().and_then(Watches::poll_timeout),
             self.lldp.as_ref().and_then(lldp::Neighbours::poll_timeout),
             dhcp4.and_then(|running| running.client.poll_timeout()),
             ra.and_then(|running| running.client.poll_timeout()),
@@ -383,8 +406,7 @@ impl OnLink {
         ports
     }
 
-    /// Returns what of ARP is to be heard, for all that listen to it. With two addresses on the link all of it is, for a filter
-    /// knows one; that does not last, or was asked for.
+    /// Returns what of ARP is to be heard, for all that listen to it.
     fn arp(&self) -> Option<ArpFilter> {
         let dhcp4 = self.dhcp4.as_ref();
         let dhcp4 = dhcp4.and_then(|running| running.client.sockets().arp);
@@ -392,13 +414,12 @@ impl OnLink {
             let address = running.client.address()?;
             Some(match running.client.is_probing() {
                 true => ArpFilter::All,
-                false => ArpFilter::Conflicts(address),
+                false => ArpFilter::conflicts(address),
             })
         });
-        match (dhcp4, ipv4ll) {
-            (Some(_), Some(_)) => Some(ArpFilter::All),
-            (one, other) => one.or(other),
-        }
+        let watches = self.watches.as_ref().and_then(Watches::arp);
+        let all = [dhcp4, ipv4ll, watches].into_iter().flatten();
+        all.reduce(ArpFilter::and)
     }
 
     /// Takes what the clients have to say.
@@ -448,6 +469,9 @@ impl OnLink {
         }
         if let Some(ipv4ll) = &mut self.ipv4ll {
             said.take_ipv4ll(&mut ipv4ll.client, traits, index);
+        }
+        if let Some(watches) = &mut self.watches {
+            said.take_watches(watches, traits, index);
         }
         said
     }
@@ -521,7 +545,7 @@ fn left_behind(link: &Arc<str>, routers: &[Ipv6Addr]) -> Note {
     let routers: Vec<String> = routers.iter().map(ToString::to_string).collect();
     Note {
         link: Arc::clone(link),
-        supplier: Supplier::Ra,
+        supplier: Some(Supplier::Ra),
         text: format!(
             "not heard since the carrier came, and left behind: {}",
             routers.join(", ")

@@ -1,13 +1,15 @@
 //! What have a link's clients to say? [`Said`]: packets, supplies, words to keep, and notes; those of IPv4 are gathered here.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use policy::facts::{Supplier, Supply};
 
 use super::memory::Word;
 use super::{Note, Port, Traits, Transmit};
-use crate::arp::EVERYBODY;
+use crate::arp::{ArpPacket, EVERYBODY};
 use crate::dhcp4::Socket;
+use crate::watches::{self, Standing, Watches};
 use crate::{dhcp4, ipv4ll};
 
 /// What a link's clients have to say.
@@ -17,6 +19,7 @@ pub(super) struct Said {
     pub(super) supplies: Vec<(Supplier, Option<Box<Supply>>)>,
     pub(super) words: Vec<Word>,
     pub(super) notes: Vec<Note>,
+    pub(super) standings: Vec<(Ipv4Addr, Standing)>,
 }
 
 impl Said {
@@ -29,7 +32,7 @@ impl Said {
         let mut note = |text: String| {
             self.notes.push(Note {
                 link: Arc::clone(&traits.name),
-                supplier: Supplier::Dhcp4,
+                supplier: Some(Supplier::Dhcp4),
                 text,
             });
         };
@@ -72,20 +75,50 @@ impl Said {
                 ipv4ll::Event::Withdrawn => self.supplied(Supplier::Ipv4ll, None),
                 ipv4ll::Event::Conflict { address, neighbour } => self.notes.push(Note {
                     link: Arc::clone(&traits.name),
-                    supplier: Supplier::Ipv4ll,
+                    supplier: Some(Supplier::Ipv4ll),
                     text: format!("{neighbour} has the address {address} too"),
                 }),
             }
         }
         while let Some(packet) = client.poll_transmit() {
-            self.transmits.push(Transmit {
-                index,
-                port: Port::Arp,
-                neighbour: EVERYBODY,
-                to: packet.target_address.into(),
-                from: None,
-                octets: packet.emit(),
-            });
+            self.transmits.push(to_everybody(&packet, index));
         }
+    }
+
+    pub(super) fn take_watches(&mut self, watches: &mut Watches, traits: &Traits, index: u32) {
+        let mut note = |text: String| {
+            self.notes.push(Note {
+                link: Arc::clone(&traits.name),
+                supplier: None,
+                text,
+            });
+        };
+        while let Some(event) = watches.poll_event() {
+            match event {
+                watches::Event::Found(address, standing) => {
+                    if let Standing::Conflict(neighbour) = standing {
+                        note(format!("{neighbour} has the address {address} too"));
+                    }
+                    self.standings.push((address, standing));
+                }
+                watches::Event::Defended(address, neighbour) => note(format!(
+                    "{neighbour} used the address {address}, and was told that it is here"
+                )),
+            }
+        }
+        while let Some(packet) = watches.poll_transmit() {
+            self.transmits.push(to_everybody(&packet, index));
+        }
+    }
+}
+
+fn to_everybody(packet: &ArpPacket, index: u32) -> Transmit {
+    Transmit {
+        index,
+        port: Port::Arp,
+        neighbour: EVERYBODY,
+        to: packet.target_address.into(),
+        from: None,
+        octets: packet.emit(),
     }
 }

@@ -363,7 +363,7 @@ impl Client {
         let is_asking = is_asking || self.witness_query.is_some() || sends(Socket::Arp).is_some();
         let doubted = self.state.doubted().map(|held| held.lease.address);
         let watched = self.acd.as_ref().map(Acd::address);
-        let holds = watched.or(doubted).map(ArpFilter::Conflicts);
+        let holds = watched.or(doubted).map(ArpFilter::conflicts);
         Sockets {
             packet: listens || sends(Socket::Packet).is_some(),
             arp: match is_probing || is_asking {

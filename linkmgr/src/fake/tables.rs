@@ -52,6 +52,16 @@ impl FakeKernel {
         if self.place(index, &address).is_some() {
             return Err(EEXIST);
         }
+        // All IPv4 addresses of one network are known as far as each other.
+        let mut others = self.addresses.iter();
+        let has_other_scope = |(of, it): &(u32, FakeAddress)| {
+            *of == index
+                && is_neighbour(&it.prefix, &address)
+                && it.attributes.scope != request.attributes.scope
+        };
+        if address.address.is_ipv4() && others.any(has_other_scope) {
+            return Err(EINVAL);
+        }
         self.addresses.push((index, made_of(request, now)?));
         self.tell_address(index, &address, now);
         Ok(())
@@ -72,6 +82,7 @@ impl FakeKernel {
         };
         if address.address.is_ipv4() {
             there.no_prefix_route = before.no_prefix_route;
+            there.attributes = before.attributes;
         } else if made.metric == 0 {
             // addrconf.c takes none for no change.
             there.metric = before.metric;
@@ -322,5 +333,6 @@ fn made_of(request: &AddressRequest, now: Instant) -> Result<FakeAddress, i32> {
         temporaries: request.temporaries,
         no_prefix_route: request.no_prefix_route,
         metric: request.metric,
+        attributes: request.attributes,
     })
 }

@@ -4,9 +4,12 @@
 //! be ours, and the kernel says so too where it can.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use config::model::{PolicyRule, Prefix, RouteKind};
+use config::model::{
+    AddressAttributes, AddressLabel, AddressScope, ConflictUse, PolicyRule, Prefix, RouteKind,
+};
 use config::time::Instant;
 use policy::facts::{Preference, Supplier};
 use policy::links::{AddressPlan, HopPlan, RouteKey, RoutePlan};
@@ -17,6 +20,7 @@ use crate::kernel::{NextHop, OURS, OwnRoute, Usability};
 use crate::observed::{Observed, ObservedAddress, ObservedRoute};
 use crate::request::{AddressRequest, KernelRequest};
 use crate::status::{Item, ItemState, Setting, StopLevel};
+use crate::watches::Standing;
 
 /// The kernel tells lifetimes in whole seconds, and takes them so; the moment when it tells them is kept in whole seconds too.
 const TOLERANCE: Duration = Duration::from_secs(3);
@@ -40,6 +44,8 @@ pub(super) struct View<'a> {
     pub(super) overridden: &'a BTreeSet<u32>,
     /// Links whose hardware address does not change while they are up.
     pub(super) needs_down: &'a BTreeSet<u32>,
+    /// What is known of others that have static addresses.
+    pub(super) standings: &'a BTreeMap<(u32, Ipv4Addr), Standing>,
     /// What is to be written once more: somebody else's that is to be ours, or ours with another metric.
     pub(super) adopting: &'a BTreeSet<Item>,
     /// What is yet to be compared, or is under way.
@@ -239,8 +245,57 @@ impl View<'_> {
             {
                 Decision::Wait(ItemState::Waiting)
             }
-            (Some(planned), None) => self.add_address(index, prefix, planned),
-            (Some(planned), Some(observed)) => self.compare_address(item, index, planned, observed),
+            (Some(planned), observed) => {
+                let found = self.found(index, prefix, planned);
+                self.wanted_address(item, index, planned, observed, found)
+            }
+        }
+    }
+
+    /// What is known of others that have an address; `None` where nobody asks.
+    fn found(&self, index: u32, prefix: Prefix, planned: &AddressPlan) -> Option<Standing> {
+        let IpAddr::V4(address) = prefix.address else {
+            return None;
+        };
+        let link = self.observed.link_message(index)?;
+        if planned.conflicts == ConflictUse::Ignore || !link.arp || link.mac.is_none() {
+            return None;
+        }
+        let found = self.standings.get(&(index, address)).copied();
+        Some(found.unwrap_or(Standing::Unknown))
+    }
+
+    fn wanted_address(
+        &self,
+        item: &Item,
+        index: u32,
+        planned: &AddressPlan,
+        observed: Option<&ObservedAddress>,
+        found: Option<Standing>,
+    ) -> Decision {
+        let Item::Address(_, prefix) = item else {
+            return Decision::Nothing;
+        };
+        let Some(observed) = observed else {
+            return match found.filter(|_| planned.conflicts.yields()) {
+                Some(Standing::Unknown) => Decision::Wait(ItemState::Probing),
+                Some(Standing::Conflict(neighbour)) => {
+                    Decision::Wait(ItemState::Conflict(neighbour))
+                }
+                Some(Standing::Free) | None => self.add_address(index, *prefix, planned),
+            };
+        };
+        let Some(Standing::Conflict(neighbour)) = found else {
+            return self.compare_address(item, index, planned, observed);
+        };
+        if planned.conflicts.yields() && self.is_ours(item, observed) {
+            return self.delete_address(Step::AddressGone, index, observed);
+        }
+        match self.compare_address(item, index, planned, observed) {
+            Decision::Settled(ItemState::Ours | ItemState::Adopted) => {
+                Decision::Settled(ItemState::Conflict(neighbour))
+            }
+            other => other,
         }
     }
 
@@ -284,14 +339,25 @@ impl View<'_> {
             return Decision::Settled(ItemState::Duplicate);
         }
         let is_ipv6 = observed.prefix.address.is_ipv6();
-        // IPv4 takes no other flags in place; of an address that is not ours they are not worth its loss.
-        if !is_ipv6 && is_ours && planned.no_prefix_route != observed.no_prefix_route() {
+        let wanted = self.attributes(index, observed.prefix.address, planned);
+        let has = self.observed.attributes(index, observed.prefix);
+        // IPv4 takes no other flags in place, and neither family another end; of an address that is not ours they are not
+        // worth its loss.
+        let has_other_flags = !is_ipv6
+            && (planned.no_prefix_route != observed.no_prefix_route()
+                || (wanted.label, wanted.scope) != (has.label, has.scope));
+        if is_ours && (has_other_flags || wanted.peer != has.peer) {
             return self.delete_address(Step::AddressFirst, index, observed);
+        }
+        // It leads elsewhere.
+        if wanted.peer != has.peer {
+            return Decision::Wait(ItemState::Foreign);
         }
         // Whoever has made an address without the kernel's route for its prefix has made one.
         let has_prefix = planned.no_prefix_route == observed.no_prefix_route()
             || !is_ours && observed.no_prefix_route() && planned.supplier.is_none();
-        let has_flags = planned.temporaries == observed.temporaries() && has_prefix;
+        let has_dad = !is_ours || wanted.skips_dad == has.skips_dad;
+        let has_flags = planned.temporaries == observed.temporaries() && has_prefix && has_dad;
         let lives_as_long = self.is_same_time(planned.valid_until, observed.valid_until())
             && self.is_same_time(preferred_until(planned), observed.preferred_until());
         // Whoever has made an address has chosen where its prefix ranks.
@@ -337,6 +403,22 @@ impl View<'_> {
             temporaries: planned.temporaries,
             no_prefix_route: planned.no_prefix_route,
             metric: prefix_metric(address.address.is_ipv6(), planned.metric),
+            attributes: self.attributes(index, address.address, planned),
+        }
+    }
+
+    /// What an address is to be, said as the kernel says it: what is usual is not said.
+    fn attributes(&self, index: u32, address: IpAddr, planned: &AddressPlan) -> AddressAttributes {
+        let AddressAttributes { label, scope, .. } = planned.attributes;
+        let name = self.observed.link_message(index).map(|link| &link.name);
+        let is_name = |label: &AddressLabel| name.is_some_and(|name| **name == *label.as_str());
+        AddressAttributes {
+            label: label.filter(|label| !is_name(label)),
+            scope: scope.filter(|scope| match address {
+                IpAddr::V4(v4) => *scope != AddressScope::usual(v4),
+                IpAddr::V6(_) => false,
+            }),
+            ..planned.attributes
         }
     }
 
@@ -346,6 +428,7 @@ impl View<'_> {
             request: KernelRequest::DeleteAddress {
                 index,
                 address: observed.prefix,
+                peer: self.observed.attributes(index, observed.prefix).peer,
             },
             write_down: WriteDown::Nothing,
         })

@@ -152,6 +152,7 @@ impl LinkManager {
         let writer = &mut self.writer;
         writer.overridden.remove(&id.index);
         writer.turning.remove(&id.index);
+        writer.standings.retain(|(index, _), _| *index != id.index);
         // What was asked for and not seen may be on the next link with this index.
         let now = writer.now;
         let unseen = |record: &Record| record.unseen_until().is_some_and(|until| until > now);

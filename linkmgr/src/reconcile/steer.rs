@@ -1,5 +1,7 @@
 //! What can be told of one link? To try again, to make ours what is there, to forget that anything is ours.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use config::model::PolicyRule;
 use config::time::Instant;
 use policy::LinkId;
@@ -9,6 +11,7 @@ use policy::links::RouteKey;
 use crate::LinkManager;
 use crate::kernel::OURS;
 use crate::status::{Item, ItemState};
+use crate::watches::Standing;
 
 impl LinkManager {
     /// Asks again for what has failed or was undone by hand on this link (`linnet up`).
@@ -16,6 +19,33 @@ impl LinkManager {
         self.writer.now = now;
         self.writer.overridden.remove(&link.index);
         self.mark_link(link);
+    }
+
+    /// Takes what was found of others that have a static address of the link with this index.
+    pub fn handle_standing(
+        &mut self,
+        index: u32,
+        address: Ipv4Addr,
+        standing: Standing,
+        now: Instant,
+    ) {
+        let writer = &mut self.writer;
+        writer.now = now;
+        let before = match standing {
+            Standing::Unknown => writer.standings.remove(&(index, address)),
+            Standing::Free | Standing::Conflict(_) => {
+                writer.standings.insert((index, address), standing)
+            }
+        };
+        let id = self.id_by_index.get(&index);
+        let plan = writer.plan.as_ref();
+        let link = plan.and_then(|plan| plan.links.get(id?));
+        if let Some(link) = link.filter(|_| before != Some(standing)) {
+            let its = link.addresses.keys();
+            let its = its.filter(|prefix| prefix.address == IpAddr::V4(address));
+            let its = its.map(|prefix| Item::Address(index, *prefix));
+            writer.dirty.extend(its);
+        }
     }
 
     /// Makes everything ours that is on this link as the plan wants it (`linnet adopt`): first the plan with the link, then this.

@@ -14,7 +14,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::model::{PolicyRule, Prefix, ProfileId, RouteKind, RouteTuning};
+use config::model::{
+    AddressAttributes, ConflictUse, PolicyRule, Prefix, ProfileId, RouteKind, RouteTuning,
+};
 use config::time::Instant;
 use policy::facts::Preference;
 use policy::links::{AddressPlan, Clients, HopPlan, RouteKey, RoutePlan};
@@ -176,6 +178,8 @@ fn lasting() -> AddressPlan {
         temporaries: false,
         no_prefix_route: false,
         metric: 0,
+        attributes: AddressAttributes::default(),
+        conflicts: ConflictUse::Ignore,
     }
 }
 

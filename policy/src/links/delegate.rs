@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 
-use config::model::{DelegatedUse, Prefix, RouteKind, RouteTuning};
+use config::model::{AddressAttributes, ConflictUse, DelegatedUse, Prefix, RouteKind, RouteTuning};
 
 use super::make::{Draft, MAIN};
 use super::{AddressPlan, RoutePlan, carrier};
@@ -105,6 +105,8 @@ fn hand_on_one(
                 temporaries: false,
                 no_prefix_route: false,
                 metric: draft.metric(),
+                attributes: AddressAttributes::default(),
+                conflicts: ConflictUse::Ignore,
             };
             let own = Prefix {
                 address: subnet(delegated, number, wanted.host),

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use config::Config;
 use config::model::{
     DefaultRouteUse, Dhcp6Settings, Dhcp6When, HostnameUse, Ipv4llMode, Manage, NetworkSettings,
-    PolicyRule, Prefix, Privacy, ProfileId, RaUse, Route, RouteKind, RouteTuning,
+    PolicyRule, Prefix, Privacy, ProfileId, RaUse, Route, RouteKind, RouteTuning, StaticAddress,
     WireguardSettings,
 };
 use config::time::Instant;
@@ -262,15 +262,18 @@ impl<'a> Draft<'a> {
     /// What the profile itself says.
     fn fixed(&mut self) {
         for address in &self.network.addresses {
+            let metric = address.metric.map(|own| own.min(MAX_METRIC));
             let plan = AddressPlan {
                 supplier: None,
-                preferred_until: None,
+                preferred_until: (!address.preferred).then_some(Instant::ZERO),
                 valid_until: None,
                 temporaries: false,
-                no_prefix_route: false,
-                metric: self.metric(),
+                no_prefix_route: !address.prefix_route,
+                metric: metric.unwrap_or_else(|| self.metric()),
+                attributes: address.attributes,
+                conflicts: address.conflicts,
             };
-            self.add_address(*address, plan);
+            self.add_address(address.prefix, plan);
         }
         for route in self.tunnel.into_iter().flat_map(WireguardSettings::routes) {
             self.add_tunnel_route(&route);
@@ -295,7 +298,8 @@ impl<'a> Draft<'a> {
 
     /// Adds an address, and the route for its prefix where the kernel's would be in the wrong table.
     pub(super) fn add_address(&mut self, prefix: Prefix, mut plan: AddressPlan) {
-        let has_prefix = prefix.length < prefix.host_length();
+        let network = plan.attributes.network(prefix);
+        let has_prefix = prefix.length < prefix.host_length() || plan.attributes.peer.is_some();
         if has_prefix && !plan.no_prefix_route && self.table() != MAIN {
             plan.no_prefix_route = true;
             let route = RoutePlan {
@@ -309,7 +313,7 @@ impl<'a> Draft<'a> {
                 tuning: RouteTuning::default(),
                 valid_until: plan.valid_until,
             };
-            self.add_route(prefix.network(), self.table(), plan.metric, route);
+            self.add_route(network, self.table(), plan.metric, route);
         }
         self.plan.addresses.insert(prefix, plan);
     }
@@ -406,11 +410,14 @@ impl<'a> Draft<'a> {
         {
             return true;
         }
-        let is_wide = |prefix: &&Prefix| prefix.length < prefix.host_length();
-        let own = self.plan.addresses.keys().filter(is_wide);
+        let own = self.plan.addresses.iter();
+        let own = own.filter(|(prefix, plan)| {
+            prefix.length < prefix.host_length() || plan.attributes.peer.is_some()
+        });
+        let own = own.map(|(prefix, plan)| plan.attributes.network(*prefix));
         let routed = self.plan.routes.iter();
         let routed = routed.filter(|(_, route)| route.via.is_empty());
-        own.chain(routed.map(|(key, _)| &key.to))
+        own.chain(routed.map(|(key, _)| key.to))
             .any(|prefix| prefix.contains(neighbour))
     }
 
@@ -477,7 +484,7 @@ impl<'a> Draft<'a> {
 
     /// Whether the link is to have IPv6.
     fn has_ipv6(&self) -> bool {
-        let is_ipv6 = |prefix: &Prefix| prefix.address.is_ipv6();
+        let is_ipv6 = |own: &StaticAddress| own.prefix.address.is_ipv6();
         matches!(self.network.ra, RaUse::Own(_))
             || self.network.dhcp6.is_some()
             || self.network.delegated.is_some()

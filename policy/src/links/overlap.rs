@@ -37,10 +37,11 @@ fn spread_one(draft: &mut Draft<'_>, is_last: bool, taken: &mut Taken) {
     };
     let mut own = Taken::new();
     for (prefix, address) in &mut draft.plan.addresses {
-        if address.no_prefix_route || prefix.length >= prefix.host_length() {
+        let is_alone = prefix.length >= prefix.host_length() && address.attributes.peer.is_none();
+        if address.no_prefix_route || is_alone {
             continue;
         }
-        let network = prefix.network();
+        let network = address.attributes.network(*prefix);
         address.metric = free(network, address.metric);
         own.insert((network, address.metric));
     }

@@ -7,7 +7,8 @@ use std::fmt;
 use std::time::Duration;
 
 use config::model::{
-    MacsecSettings, PolicyRule, Prefix, RouteKind, RouteTuning, SendingAssociation,
+    AddressAttributes, ConflictUse, MacsecSettings, PolicyRule, Prefix, RouteKind, RouteTuning,
+    SendingAssociation,
 };
 use config::time::Instant;
 
@@ -159,7 +160,23 @@ impl fmt::Display for AddressText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(prefix, address, now) = self;
         write!(f, "address {prefix}")?;
-        if prefix.length < prefix.host_length() && !address.no_prefix_route {
+        let AddressAttributes {
+            peer,
+            label,
+            scope,
+            skips_dad,
+        } = address.attributes;
+        if let Some(peer) = peer {
+            write!(f, " peer {peer}")?;
+        }
+        if let Some(scope) = scope {
+            write!(f, " scope {}", scope.name())?;
+        }
+        if let Some(label) = label {
+            write!(f, " label {label}")?;
+        }
+        let has_prefix = prefix.length < prefix.host_length() || peer.is_some();
+        if has_prefix && !address.no_prefix_route {
             write!(f, " metric {}", address.metric)?;
         }
         if address.no_prefix_route {
@@ -168,8 +185,21 @@ impl fmt::Display for AddressText<'_> {
         if address.temporaries {
             f.write_str(" mngtmpaddr")?;
         }
-        ends(f, " preferred", address.preferred_until, *now)?;
+        if skips_dad {
+            f.write_str(" nodad")?;
+        }
+        match address.preferred_until {
+            Some(Instant::ZERO) => f.write_str(" deprecated")?,
+            until => ends(f, " preferred", until, *now)?,
+        }
         ends(f, " valid", address.valid_until, *now)?;
+        // What is usual needs no word, nor does what is the kernel's.
+        if prefix.address.is_ipv4()
+            && address.supplier.is_none()
+            && address.conflicts != ConflictUse::default()
+        {
+            write!(f, " conflicts {}", address.conflicts.name())?;
+        }
         by(f, address.supplier)
     }
 }

@@ -4,7 +4,10 @@ use std::cmp::Reverse;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use config::model::{Ipv4llMode, PolicyRule, Prefix, Privacy, RaUse, RouteKind, RouteTuning};
+use config::model::{
+    AddressAttributes, ConflictUse, Ipv4llMode, PolicyRule, Prefix, Privacy, RaUse, RouteKind,
+    RouteTuning,
+};
 
 use super::make::{Draft, IPV6_MTU, MAIN};
 use super::{AddressPlan, HopPlan, RoutePlan, Switch};
@@ -79,6 +82,8 @@ fn addresses(draft: &mut Draft<'_>, supplier: Supplier, supply: &Supply) {
             temporaries: address.temporaries && makes_temporaries,
             no_prefix_route: is_routed_apart,
             metric: draft.metric(),
+            attributes: AddressAttributes::default(),
+            conflicts: ConflictUse::Ignore,
         };
         draft.add_address(address.prefix, plan);
     }

@@ -169,7 +169,7 @@ fn ra() -> NetworkSettings {
 
 fn fixed(addresses: &[&str], routes: Vec<Route>) -> NetworkSettings {
     NetworkSettings {
-        addresses: addresses.iter().map(|text| prefix(text)).collect(),
+        addresses: addresses.iter().map(|text| prefix(text).into()).collect(),
         routes,
         ..NetworkSettings::default()
     }
@@ -423,7 +423,7 @@ fn a_lease_becomes_addresses_and_routes() {
     check(
         "an address of the profile is not supplied again",
         NetworkSettings {
-            addresses: vec![prefix("192.0.2.10/16")],
+            addresses: vec![prefix("192.0.2.10/16").into()],
             ..dhcp4()
         },
         &with([(Supplier::Dhcp4, lease())]),
@@ -666,7 +666,7 @@ fn items_stay_without_carrier_as_long_as_their_class_says() {
     ];
     for (row, fixed, supplied, (up, since), expected, review) in rows {
         let mut network = dhcp4();
-        network.addresses = vec![prefix("10.8.0.2/24")];
+        network.addresses = vec![prefix("10.8.0.2/24").into()];
         network.carrier.fixed = fixed;
         network.carrier.supplied = supplied;
         let mut facts = with([(Supplier::Dhcp4, lease())]);
@@ -876,7 +876,7 @@ fn rules_and_switches_are_planned_and_read_well() {
 #[test]
 fn where_an_address_ends_by_itself_others_of_its_prefix_are_to_stay() {
     let fixed = NetworkSettings {
-        addresses: vec![prefix("192.0.2.10/24")],
+        addresses: vec![prefix("192.0.2.10/24").into()],
         ..NetworkSettings::default()
     };
     let mut endless = lease();

@@ -33,6 +33,14 @@ pub(crate) fn item(item: &Item, state: &ItemState) -> ItemStatus {
             let text = "somebody else on the link has it too";
             ("duplicate", Some(text.to_owned()))
         }
+        ItemState::Probing => {
+            let text = "neighbours are asked whether somebody has it";
+            ("probing", Some(text.to_owned()))
+        }
+        ItemState::Conflict(neighbour) => {
+            let text = format!("{neighbour} has it too");
+            ("conflict", Some(text))
+        }
         ItemState::Failed(fault) => ("failed", Some(fault.to_string())),
     };
     ItemStatus {

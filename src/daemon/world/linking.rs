@@ -238,7 +238,14 @@ impl World {
             self.replan_soon(now, effects);
         }
         while let Some(note) = self.linking.clients.poll_note() {
-            tracing::info!(link = %note.link, "{}: {}", note.supplier, note.text);
+            match note.supplier {
+                Some(supplier) => tracing::info!(link = %note.link, "{supplier}: {}", note.text),
+                None => tracing::warn!(link = %note.link, "{}", note.text),
+            }
+        }
+        let Linking { links, clients, .. } = &mut self.linking;
+        while let Some((index, address, standing)) = clients.poll_standing() {
+            links.handle_standing(index, address, standing, now);
         }
         if let Some(journal) = self.linking.links.poll_journal() {
             effects.push(Effect::KeepJournal(journal));

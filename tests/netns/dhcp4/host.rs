@@ -205,7 +205,7 @@ impl Host {
             return;
         }
         let _inside = self.runtime.enter();
-        self.sockets = sockets;
+        self.sockets = sockets.clone();
         let mut wanted = Vec::new();
         let mut want = |port, arp| {
             wanted.push(WantedPort {

@@ -137,7 +137,14 @@ const PROFILES: [(&str, &str); 4] = [
     (
         "fixed",
         r#"match = { name = "c0" }
-addresses = ["192.0.2.10/24", "192.0.2.11/24", "2001:db8::10/64"]
+addresses = [
+  "192.0.2.10/24", "192.0.2.11/24", "2001:db8::10/64",
+  { address = "10.77.0.1/32", peer = "10.77.0.2" },
+  { address = "10.78.0.1/24", label = "c0:web", prefix-route = false },
+  { address = "10.79.0.1/24", scope = "host", metric = 70 },
+  { address = "2001:db8:77::1/64", preferred = false, conflicts = "ignore" },
+  { address = "2001:db8:78::1/128", peer = "2001:db8:78::2" },
+]
 mtu = 1450
 ra = false
 metric = 100
@@ -241,6 +248,11 @@ const NETWORKS: [(&str, &str); 7] = [
     (
         "10-c0.network",
         "[Match]\nName=c0\n[Link]\nMTUBytes=1450\n[Network]\nAddress=192.0.2.10/24\nAddress=192.0.2.11/24\nAddress=2001:db8::10/64\nIPv6AcceptRA=no\nMACVLAN=mv0\n\
+         [Address]\nAddress=10.77.0.1/32\nPeer=10.77.0.2/32\n\
+         [Address]\nAddress=10.78.0.1/24\nLabel=c0:web\nAddPrefixRoute=no\n\
+         [Address]\nAddress=10.79.0.1/24\nScope=host\nRouteMetric=70\n\
+         [Address]\nAddress=2001:db8:77::1/64\nPreferredLifetime=0\nDuplicateAddressDetection=none\n\
+         [Address]\nAddress=2001:db8:78::1/128\nPeer=2001:db8:78::2/128\n\
          [Route]\nGateway=192.0.2.1\nMetric=100\n[Route]\nGateway=2001:db8::1\nMetric=100\n\
          [Route]\nDestination=198.51.100.0/24\nGateway=192.0.2.1\nMetric=50\nTable=100\n\
          [Route]\nDestination=203.0.113.0/24\nGateway=10.99.0.1\nGatewayOnLink=yes\nMetric=100\n\
@@ -279,7 +291,10 @@ const NETWORKS: [(&str, &str); 7] = [
 ];
 
 /// What is there when all is set up.
-const WHOLE: [&str; 8] = [
+const WHOLE: [&str; 11] = [
+    "10.77.0.1",
+    "10.79.0.1",
+    "2001:db8:78::1",
     "10.20.0.1",
     "10.21.0.1",
     "198.18.0.111",
@@ -367,7 +382,7 @@ impl Place {
                 // A bridge's is made of its hardware address, and that is drawn.
                 if address["scope"] != "link" {
                     lines.insert(format!(
-                        "address {name}: {}/{} brd {} scope {} dynamic {} noprefixroute {} temporaries {} secondary {}",
+                        "address {name}: {}/{} brd {} scope {} dynamic {} noprefixroute {} temporaries {} secondary {} peer {} label {} deprecated {} nodad {}",
                         address["local"],
                         address["prefixlen"],
                         address["broadcast"],
@@ -376,6 +391,10 @@ impl Place {
                         address["noprefixroute"],
                         address["mngtmpaddr"],
                         address["secondary"],
+                        address["address"],
+                        address["label"],
+                        address["deprecated"],
+                        address["nodad"],
                     ));
                 }
             }

@@ -98,7 +98,7 @@ fn networks(said: &[Said], profiles: &BTreeMap<ProfileId, Profile>, files: &mut 
         };
         let network = &profile.network;
         let own = network.addresses.iter().filter(|_| network.table.is_none());
-        networks.extend(own.map(|own| (own.network(), *own, one)));
+        networks.extend(own.map(|own| (own.network(), own.prefix, one)));
     }
     // What lies within a network comes right behind it.
     networks.sort_by_key(|(network, own, said)| (*network, *own, said.file));

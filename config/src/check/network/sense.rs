@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::diagnostic::Findings;
-use crate::model::{DefaultRouteUse, NetworkSettings, Prefix, RaUse, Route, RouteKind};
+use crate::model::{DefaultRouteUse, NetworkSettings, RaUse, Route, RouteKind, StaticAddress};
 use crate::raw::{Span, Table};
 
 /// The least MTU of IPv6 (RFC 8200 §5).
@@ -43,7 +43,7 @@ fn mtu(top: &Table, network: &NetworkSettings, findings: &mut Findings<'_>) {
     let Some(mtu) = network.mtu.filter(|mtu| *mtu < IPV6_MTU) else {
         return;
     };
-    let is_ipv6 = |address: &Prefix| address.address.is_ipv6();
+    let is_ipv6 = |own: &StaticAddress| own.prefix.address.is_ipv6();
     let why = if network.addresses.iter().any(is_ipv6) {
         "it has an IPv6 address"
     } else if matches!(network.ra, RaUse::Own(_)) {
@@ -62,9 +62,14 @@ fn mtu(top: &Table, network: &NetworkSettings, findings: &mut Findings<'_>) {
 
 /// Warns of addresses whose networks lie within each other: which of them a neighbour is in is then a matter of chance.
 fn overlaps(top: &Table, network: &NetworkSettings, findings: &mut Findings<'_>) {
-    for (at, one) in network.addresses.iter().enumerate() {
+    for (at, first) in network.addresses.iter().enumerate() {
         let later = network.addresses.get(at + 1..).unwrap_or_default();
-        for other in later {
+        let one = &first.prefix;
+        for second in later {
+            let other = &second.prefix;
+            let has_peer = [first, second]
+                .iter()
+                .any(|it| it.attributes.peer.is_some());
             let is_same_host = one.address == other.address;
             if is_same_host && one.length != other.length {
                 let message = format!("{one} and {other} are one address; a link has it once");
@@ -73,7 +78,15 @@ fn overlaps(top: &Table, network: &NetworkSettings, findings: &mut Findings<'_>)
                     message,
                     Some("leave out one of the two".to_owned()),
                 );
-            } else if one.length != other.length
+            } else if one.length == other.length
+                && first.network() == second.network()
+                && first.attributes.scope != second.attributes.scope
+            {
+                let message = format!("{one} and {other} are in one network, and have two scopes");
+                let help = Some("the kernel wants one `scope` for all of a network".to_owned());
+                findings.error(top.key("addresses"), message, help);
+            } else if !has_peer
+                && one.length != other.length
                 && one.length < one.host_length()
                 && other.length < other.host_length()
                 && (one.covers(*other) || other.covers(*one))
@@ -109,12 +122,12 @@ fn near(said: &Table, network: &NetworkSettings, route: &Route, findings: &mut F
     for via in here.filter_map(|hop| hop.via) {
         let is_ipv4 = via.is_ipv4();
         let is_link_local = matches!(via, IpAddr::V6(v6) if v6.is_unicast_link_local());
-        let own: Vec<&Prefix> = network
+        let own: Vec<&StaticAddress> = network
             .addresses
             .iter()
-            .filter(|own| own.address.is_ipv4() == is_ipv4)
+            .filter(|own| own.prefix.address.is_ipv4() == is_ipv4)
             .collect();
-        if own.iter().any(|own| own.address == via) {
+        if own.iter().any(|own| own.prefix.address == via) {
             let message = format!("{via} is the link's own address");
             let help = Some("name the router's".to_owned());
             findings.error(said.key("via"), message, help);
@@ -128,7 +141,11 @@ fn near(said: &Table, network: &NetworkSettings, route: &Route, findings: &mut F
             let is_plain = other.via.is_empty() && other.kind == RouteKind::Unicast;
             is_plain && other.to != route.to && other.to.contains(via)
         };
-        let is_in = |own: &&Prefix| own.length < own.host_length() && own.contains(via);
+        let is_in = |own: &&StaticAddress| {
+            let network = own.network();
+            let has_others = network.length < network.host_length();
+            network.contains(via) && (has_others || own.attributes.peer.is_some())
+        };
         if own.iter().any(is_in) || network.routes.iter().any(is_on_link) {
             continue;
         }
@@ -158,8 +175,8 @@ fn source(said: &Table, network: &NetworkSettings, route: &Route, findings: &mut
     let has_own = network
         .addresses
         .iter()
-        .any(|own| own.address.is_ipv4() == is_ipv4);
-    if has_own && !is_supplied(network, is_ipv4) && !own.any(|own| own.address == source) {
+        .any(|own| own.prefix.address.is_ipv4() == is_ipv4);
+    if has_own && !is_supplied(network, is_ipv4) && !own.any(|own| own.prefix.address == source) {
         let message = format!("{source} is no address of the link");
         let help = Some("add it to `addresses`, or name one that is there".to_owned());
         findings.error(said.key("source"), message, help);

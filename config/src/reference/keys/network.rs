@@ -12,6 +12,16 @@ const MTU: Syntax = Syntax::Integer {
     max: 65_535,
 };
 
+/// What is done about others that have an address too.
+const CONFLICTS: Syntax = Syntax::Choice(&[
+    "ignore",
+    "announce",
+    "check",
+    "watch",
+    "probe",
+    "probe-carefully",
+]);
+
 /// In the order of the reference.
 pub(super) const KEYS: &[Key] = &[
     key(
@@ -34,6 +44,13 @@ pub(super) const KEYS: &[Key] = &[
         Syntax::Text(Form::Mac),
         None,
         "The hardware address to take; without it as the link has it.",
+    ),
+    key(
+        Section::Profile,
+        "conflicts",
+        CONFLICTS,
+        Some("\"check\""),
+        "What is done about others that have a static address too (see docs/links.md): nothing, neighbours are told of it, asked beside its use, listened to as well, or asked before it is used, shortly or for as long as RFC 5227 says; of IPv6 the kernel asks, but for `ignore`.",
     ),
     key(
         Section::Profile,
@@ -363,6 +380,65 @@ pub(super) const KEYS: &[Key] = &[
         Syntax::Text(Form::Address),
         Some("\"::1\""),
         "The lower half of the link's address.",
+    ),
+    key(
+        Section::Addresses,
+        "address",
+        Syntax::Text(Form::Prefix),
+        None,
+        "The address, with the length of its network.",
+    ),
+    key(
+        Section::Addresses,
+        "peer",
+        Syntax::Text(Form::Address),
+        None,
+        "The address of the other end, of the same family; the length is that of its network then.",
+    ),
+    key(
+        Section::Addresses,
+        "label",
+        Syntax::Text(Form::Text),
+        None,
+        "What old programs call the address, of IPv4 alone: at most 15 printable octets without spaces; `ifconfig` wants the link's name, a colon and more.",
+    ),
+    key(
+        Section::Addresses,
+        "preferred",
+        Syntax::Boolean,
+        Some("true"),
+        "Whether connections that name no address may begin with it, of IPv6 alone; without that it is deprecated (RFC 4862 §5.5.4).",
+    ),
+    key(
+        Section::Addresses,
+        "prefix-route",
+        Syntax::Boolean,
+        Some("true"),
+        "Whether there is a route for the address's network.",
+    ),
+    key(
+        Section::Addresses,
+        "metric",
+        Syntax::Integer {
+            min: 0,
+            max: u32::MAX as i64,
+        },
+        None,
+        "The metric of that route; without it that of the profile.",
+    ),
+    key(
+        Section::Addresses,
+        "scope",
+        Syntax::Choice(&["global", "link", "host"]),
+        None,
+        "How far the address is known, of IPv4 alone: the kernel takes none for packets that go further than that; without it as usual, by the address.",
+    ),
+    key(
+        Section::Addresses,
+        "conflicts",
+        CONFLICTS,
+        None,
+        "As conflicts of the profile, for this address.",
     ),
     key(
         Section::Carrier,

@@ -15,7 +15,7 @@ pub(super) const KEYS: &[Key] = &[
     key(
         Section::Profile,
         "addresses",
-        Syntax::List(Form::Prefix),
+        Syntax::Mixed(Form::Prefix, Section::Addresses),
         Some("[]"),
         "Static addresses, each with the length of its network.",
     ),

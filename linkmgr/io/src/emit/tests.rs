@@ -1,6 +1,7 @@
 //! Is what is written what the reader of the kernel's own messages understands?
 
 use config::matcher::Mac;
+use config::model::AddressLabel;
 use linkmgr::{AddressMessage, KernelEvent, Usability};
 use policy::links::{RouteKey, Switch};
 
@@ -59,6 +60,66 @@ fn route(to: &str, via: &[(&str, u16)]) -> OwnRoute {
 }
 
 #[test]
+fn attributes_of_an_address_are_written_as_they_are_read() {
+    let none = AddressAttributes::default();
+    for (address, attributes) in [
+        (
+            "192.0.2.7/32",
+            AddressAttributes {
+                peer: Some("192.0.2.8".parse().unwrap()),
+                label: AddressLabel::new("home0:web"),
+                scope: Some(AddressScope::Link),
+                ..none
+            },
+        ),
+        (
+            "169.254.1.1/16",
+            AddressAttributes {
+                scope: Some(AddressScope::Global),
+                ..none
+            },
+        ),
+        (
+            "2001:db8::7/64",
+            AddressAttributes {
+                peer: Some("2001:db8::8".parse().unwrap()),
+                skips_dad: true,
+                ..none
+            },
+        ),
+    ] {
+        let told = AddressMessage {
+            preferred: Some(0),
+            protocol: OURS,
+            attributes,
+            ..AddressMessage::lasting(7, prefix(address))
+        };
+        let wanted = AddressRequest {
+            index: 7,
+            address: prefix(address),
+            preferred: Some(0),
+            valid: None,
+            temporaries: false,
+            no_prefix_route: false,
+            metric: 0,
+            attributes,
+        };
+        let request = KernelRequest::AddAddress(wanted);
+        assert_eq!(read(&request), [KernelEvent::Address(told)]);
+        let address = prefix(address);
+        let gone = KernelRequest::DeleteAddress {
+            index: 7,
+            address,
+            peer: attributes.peer,
+        };
+        assert_eq!(
+            read(&gone),
+            [KernelEvent::AddressGone { index: 7, address }]
+        );
+    }
+}
+
+#[test]
 fn an_address_is_written_as_it_is_read() {
     for address in [
         "192.0.2.7/24",
@@ -78,6 +139,7 @@ fn an_address_is_written_as_it_is_read() {
                 temporaries,
                 no_prefix_route,
                 metric: 0,
+                attributes: AddressAttributes::default(),
             };
             let told = AddressMessage {
                 usability: Usability::Usable,
@@ -97,6 +159,7 @@ fn an_address_is_written_as_it_is_read() {
             let gone = KernelRequest::DeleteAddress {
                 index: 7,
                 address: prefix(address),
+                peer: None,
             };
             let address = prefix(address);
             assert_eq!(

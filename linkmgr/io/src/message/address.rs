@@ -1,6 +1,8 @@
 //! What does the kernel say of an address? `struct ifaddrmsg` and its attributes.
 
+use config::model::{AddressAttributes, AddressLabel, AddressScope};
 use linkmgr::{AddressMessage, KernelEvent, Usability};
+use std::net::IpAddr;
 
 use super::{attributes_of, ip, prefix, word};
 
@@ -27,18 +29,20 @@ pub(super) fn gone(body: &[u8]) -> Option<KernelEvent> {
 
 fn parse(body: &[u8]) -> Option<AddressMessage> {
     let (header, attributes) = body.split_at_checked(HEADER_LENGTH)?;
-    let [family, length, flags, ..] = *header else {
+    let [family, length, flags, scope, ..] = *header else {
         return None;
     };
     let index = word(header, 4)?;
     let mut flags = u32::from(flags);
     let (mut own, mut other, mut protocol, mut metric) = (None, None, 0, 0);
+    let mut label = None;
     let (mut preferred, mut valid) = (FOR_EVER, FOR_EVER);
     for (kind, value) in attributes_of(attributes) {
         match kind {
             // On a point-to-point link IFA_ADDRESS is the other end's.
             libc::IFA_LOCAL => own = ip(family, value),
             libc::IFA_ADDRESS => other = ip(family, value),
+            libc::IFA_LABEL => label = self::label(value),
             libc::IFA_FLAGS => flags = word(value, 0)?,
             libc::IFA_CACHEINFO => (preferred, valid) = (word(value, 0)?, word(value, 4)?),
             IFA_RT_PRIORITY => metric = word(value, 0)?,
@@ -47,9 +51,14 @@ fn parse(body: &[u8]) -> Option<AddressMessage> {
         }
     }
     let lifetime = |seconds| (seconds != FOR_EVER).then_some(seconds);
+    let address = own.or(other)?;
+    let scope = match address {
+        IpAddr::V4(v4) => AddressScope::of(scope).filter(|it| *it != AddressScope::usual(v4)),
+        IpAddr::V6(_) => None,
+    };
     Some(AddressMessage {
         index,
-        address: prefix(own.or(other)?, length)?,
+        address: prefix(address, length)?,
         usability: usability(flags),
         preferred: lifetime(preferred),
         valid: lifetime(valid),
@@ -58,7 +67,18 @@ fn parse(body: &[u8]) -> Option<AddressMessage> {
         no_prefix_route: flags & NO_PREFIX_ROUTE != 0,
         secondary: flags & libc::IFA_F_SECONDARY != 0,
         metric,
+        attributes: AddressAttributes {
+            peer: other.filter(|other| *other != address),
+            label,
+            scope,
+            skips_dad: address.is_ipv6() && flags & libc::IFA_F_NODAD != 0,
+        },
     })
+}
+
+fn label(value: &[u8]) -> Option<AddressLabel> {
+    let text = value.strip_suffix(&[0]).unwrap_or(value);
+    AddressLabel::new(std::str::from_utf8(text).ok()?)
 }
 
 const fn usability(flags: u32) -> Usability {

@@ -11,6 +11,7 @@ use netlink_packet_route::route::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage as Rt};
 
+use config::model::AddressAttributes;
 use linkmgr::{AddressMessage as Told, Usability};
 
 use super::*;
@@ -105,6 +106,7 @@ fn link_is_read_with_its_kind_and_names() {
         mac: Some(Mac([2, 0, 0, 0, 0, 1])),
         admin_up: true,
         carrier: true,
+        arp: true,
         ..LinkMessage::default()
     };
     assert_eq!(parsed(Rt::NewLink(veth())), [KernelEvent::Link(expected)]);
@@ -205,7 +207,13 @@ fn own_address_of_a_point_to_point_link_is_told_not_the_peers() {
     };
     assert_eq!(
         parsed(Rt::NewAddress(message)),
-        [KernelEvent::Address(Told::lasting(9, address))]
+        [KernelEvent::Address(Told {
+            attributes: AddressAttributes {
+                peer: Some(IpAddr::from([10, 8, 0, 1])),
+                ..AddressAttributes::default()
+            },
+            ..Told::lasting(9, address)
+        })]
     );
 }
 

@@ -17,6 +17,7 @@ mod code {
     pub(super) const LOAD_HALF_BEHIND: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_IND) as u16;
     pub(super) const LOAD_HEADER_LENGTH: u16 = (libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH) as u16;
     pub(super) const JUMP_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    pub(super) const JUMP: u16 = (libc::BPF_JMP | libc::BPF_JA) as u16;
     pub(super) const JUMP_SET: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
     pub(super) const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 }
@@ -59,27 +60,41 @@ pub(super) fn dhcp4() -> Vec<sock_filter> {
     ]
 }
 
+/// So many addresses are looked for at most: the kernel takes no filter of more than 4096 instructions, and there are two for
+/// each. Conflicts about those beyond are not heard of.
+const MAX_ADDRESSES: usize = 2000;
+
 /// Lets ARP packets through as the client wants; `own` is the link's hardware address.
-pub(super) fn arp(filter: ArpFilter, own: Option<Mac>) -> Vec<sock_filter> {
+pub(super) fn arp(filter: &ArpFilter, own: Option<Mac>) -> Vec<sock_filter> {
     match filter {
         ArpFilter::All => vec![ALL],
-        ArpFilter::Conflicts(address) => conflicts(address, own.unwrap_or(Mac([0; 6]))),
+        ArpFilter::Conflicts(addresses) => conflicts(addresses, own.unwrap_or(Mac([0; 6]))),
     }
 }
 
 /// RFC 826: the sender's hardware address is at 8, its address at 14.
-fn conflicts(address: Ipv4Addr, own: Mac) -> Vec<sock_filter> {
+fn conflicts(addresses: &[Ipv4Addr], own: Mac) -> Vec<sock_filter> {
     let [a, b, c, d, e, f] = own.0;
-    vec![
-        instruction(code::LOAD_WORD, 0, 0, 14),
-        instruction(code::JUMP_EQUAL, 0, 5, address.to_bits()),
+    let mut program = vec![instruction(code::LOAD_WORD, 0, 0, 14)];
+    let mut left = addresses.len().min(MAX_ADDRESSES);
+    for address in addresses.iter().take(MAX_ADDRESSES) {
+        left -= 1;
+        // Conditions lead 255 instructions far at most, and there may be more addresses. What follows them is one that lets
+        // nothing through.
+        let behind = u32::try_from(2 * left + 1).unwrap_or(u32::MAX);
+        program.push(instruction(code::JUMP_EQUAL, 0, 1, address.to_bits()));
+        program.push(instruction(code::JUMP, 0, 0, behind));
+    }
+    program.extend([
+        NONE,
         instruction(code::LOAD_WORD, 0, 0, 8),
         instruction(code::JUMP_EQUAL, 0, 2, u32::from_be_bytes([a, b, c, d])),
         instruction(code::LOAD_HALF, 0, 0, 12),
         instruction(code::JUMP_EQUAL, 1, 0, u32::from_be_bytes([0, 0, e, f])),
         ALL,
         NONE,
-    ]
+    ]);
+    program
 }
 
 #[cfg(test)]
@@ -120,6 +135,10 @@ mod tests {
                     } else {
                         instruction.jf
                     });
+                    Some(accumulator)
+                }
+                code::JUMP => {
+                    at += k;
                     Some(accumulator)
                 }
                 _ => return instruction.k != 0,
@@ -174,13 +193,23 @@ mod tests {
             (other, Ipv4Addr::new(192, 0, 2, 8), false),
         ] {
             let packet = linkmgr::arp::ArpPacket::announcement(sender, sender_address).emit();
-            let program = arp(ArpFilter::Conflicts(address), Some(own));
-            assert_eq!(
-                run(&program, &packet),
-                expected,
-                "{sender} {sender_address}"
-            );
-            assert!(run(&arp(ArpFilter::All, Some(own)), &packet));
+            let others = (1..3000).map(|at| Ipv4Addr::from_bits(0x0a00_0000 + at));
+            for many in [0, 1, 500, 1999] {
+                let before = others.clone().take(many);
+                let addresses = before.chain([address]).collect();
+                let program = arp(&ArpFilter::Conflicts(addresses), Some(own));
+                assert!(program.len() <= 4096);
+                assert_eq!(
+                    run(&program, &packet),
+                    expected,
+                    "{sender} {sender_address} after {many}"
+                );
+            }
+            let program = arp(&ArpFilter::Conflicts(others.collect()), Some(own));
+            assert!(program.len() <= 4096 && !run(&program, &packet));
+            let nobody = arp(&ArpFilter::Conflicts([].into()), Some(own));
+            assert!(!run(&nobody, &packet));
+            assert!(run(&arp(&ArpFilter::All, Some(own)), &packet));
         }
     }
 }

@@ -100,7 +100,7 @@ impl ClientSocket {
     /// # Errors
     /// What the kernel says.
     pub(super) fn set_filter(&self, wanted: &WantedPort) -> io::Result<()> {
-        match (wanted.port, wanted.arp) {
+        match (wanted.port, &wanted.arp) {
             (Port::Packet, _) => attach(&self.0, &filter::dhcp4()),
             (Port::Arp, Some(arp)) => attach(&self.0, &filter::arp(arp, wanted.mac)),
             (Port::Arp, None) => attach(&self.0, &filter::nothing()),

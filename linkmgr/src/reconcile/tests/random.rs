@@ -293,6 +293,7 @@ impl World {
             temporaries: false,
             no_prefix_route: self.dice.one_in(4),
             metric: 0,
+            ..lasting()
         }
     }
 

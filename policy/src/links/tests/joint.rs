@@ -30,12 +30,12 @@ fn both(to: &str) -> Route {
 /// The first profile has the route, the second only an address.
 fn profiles(to: &str, metric: Option<u32>) -> Config {
     let first = NetworkSettings {
-        addresses: vec![prefix("192.0.2.10/24")],
+        addresses: vec![prefix("192.0.2.10/24").into()],
         routes: vec![Route { metric, ..both(to) }],
         ..NetworkSettings::default()
     };
     let second = NetworkSettings {
-        addresses: vec![prefix("198.51.100.10/24")],
+        addresses: vec![prefix("198.51.100.10/24").into()],
         ..NetworkSettings::default()
     };
     config([profile("a", "eth0", first), profile("b", "eth1", second)])

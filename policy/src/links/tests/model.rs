@@ -39,7 +39,10 @@ fn network(dice: &mut Dice) -> NetworkSettings {
         ..NetworkSettings::default()
     };
     if dice.coin() {
-        network.addresses = vec![prefix("192.0.2.77/24"), prefix("2001:db8::77/64")];
+        network.addresses = vec![
+            prefix("192.0.2.77/24").into(),
+            prefix("2001:db8::77/64").into(),
+        ];
         network.routes = vec![Route {
             metric: dice.pick(&[None, Some(0), Some(300)]),
             ..fixed_route("0.0.0.0/0", &["192.0.2.1"])

@@ -18,7 +18,7 @@ fn a_lease_is_supplied_as_soon_as_it_is_acknowledged_and_then_nothing_wakes_the_
     assert!(!world.supplied()[0].unconfirmed);
     world.pass(seconds(5));
     let sockets = world.client.sockets();
-    assert_eq!(sockets.arp, Some(ArpFilter::Conflicts(ADDRESS)));
+    assert_eq!(sockets.arp, Some(ArpFilter::conflicts(ADDRESS)));
     assert!(!sockets.packet && sockets.udp.is_none());
     let renew_at = world.client.status().lease.unwrap().renew_at;
     assert_eq!(
