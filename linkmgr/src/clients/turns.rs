@@ -54,3 +54,6 @@ impl Clients {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! Does the link manager make of the kernel what the plan says, ask for no more than that, and take away nothing that is not
 //! its own? Rows first, then random worlds with a crash at every request.
 
+mod addresses;
 mod cards;
 mod endings;
 mod mending;

@@ -18,6 +18,7 @@ use crate::facts::{
 use crate::links::Switch;
 use crate::{Facts, LinkFacts, LinkId, LinksPlan, plan};
 
+mod addresses;
 mod changes;
 mod delegated;
 mod dns;
