@@ -8,6 +8,7 @@
 //!
 //! Knows nothing of how a packet is caught or sent, and nothing of what becomes of a supply.
 
+mod adjust;
 mod memory;
 mod on_link;
 mod said;
@@ -27,7 +28,7 @@ use crate::arp::ArpPacket;
 use crate::dhcp4::{ArpFilter, Checksum, Clocks};
 use crate::dhcp6::Duid;
 use crate::slaac::Secret;
-use crate::watches::{self, Standing};
+use crate::watches::Standing;
 use crate::{dhcp4, dhcp6, lldp, ra};
 pub use memory::Memory;
 use on_link::OnLink;
@@ -147,6 +148,8 @@ pub struct Clients {
     /// What is known of each link that clients run on.
     facts: BTreeMap<LinkId, (Wanted, Traits)>,
     clients: BTreeMap<LinkId, OnLink>,
+    /// When the clients of a link have something to do, where they have.
+    due_at: BTreeMap<LinkId, Instant>,
     memory: Memory,
     supplies: BTreeMap<(LinkId, Supplier), Supply>,
     changed: bool,
@@ -243,6 +246,7 @@ impl Clients {
             plan: Arc::default(),
             facts: BTreeMap::new(),
             clients: BTreeMap::new(),
+            due_at: BTreeMap::new(),
             memory,
             supplies: BTreeMap::new(),
             changed: false,
@@ -255,45 +259,6 @@ impl Clients {
             standings: VecDeque::new(),
             turns: Turns::default(),
         }
-    }
-
-    /// Has the clients of the plan run, and no others.
-    pub fn apply_plan(&mut self, plan: &Arc<LinksPlan>, wall: WallTime, now: Instant) {
-        if Arc::ptr_eq(&self.plan, plan) {
-            return;
-        }
-        self.plan = Arc::clone(plan);
-        self.facts.retain(|id, (wanted, traits)| {
-            let link = plan.links.get(id);
-            *wanted = link.map_or_else(Wanted::default, |link| Wanted::of(link, traits.arp));
-            traits.fixed4 = wanted.watched_of(&traits.ipv4);
-            *wanted != Wanted::default()
-        });
-        self.adjust(wall, now);
-    }
-
-    /// Takes how the links are.
-    pub fn apply_links(
-        &mut self,
-        links: &BTreeMap<LinkId, LinkFacts>,
-        wall: WallTime,
-        now: Instant,
-    ) {
-        let planned = self.plan.links.iter();
-        let planned = planned.filter(|(_, link)| Wanted::may_be(link));
-        let facts = planned.filter_map(|(id, link)| {
-            let facts = links.get(id)?;
-            let wanted = Wanted::of(link, facts.arp);
-            let traits = Traits::of(facts, &wanted);
-            (wanted != Wanted::default()).then_some((*id, (wanted, traits)))
-        });
-        let facts: BTreeMap<LinkId, (Wanted, Traits)> = facts.collect();
-        let is_same = facts == self.facts;
-        self.facts = facts;
-        if is_same {
-            return;
-        }
-        self.adjust(wall, now);
     }
 
     /// Takes a packet. `is_own` says whether a hardware address is that of any link of the machine: the kernel answers for an
@@ -311,8 +276,9 @@ impl Clients {
         {
             return;
         }
-        let mut clients = self.clients.iter_mut();
-        let Some((id, on_link)) = clients.find(|(id, _)| id.index == heard.index) else {
+        let index = heard.index;
+        let mut clients = self.clients.range_mut(LinkId { index, birth: 0 }..);
+        let Some((id, on_link)) = clients.next().filter(|(id, _)| id.index == index) else {
             return;
         };
         on_link.handle_heard(heard, now);
@@ -366,13 +332,14 @@ impl Clients {
 
     /// Takes that time has passed.
     pub fn handle_timeout(&mut self, wall: WallTime, now: Instant) {
-        self.each(wall, now, |_, on_link| {
-            let is_due = on_link.poll_timeout().is_some_and(|at| at <= now);
-            if is_due {
+        let due = self.due_at.iter().filter(|(_, at)| **at <= now);
+        for id in due.map(|(id, _)| *id).collect::<Vec<_>>() {
+            if let Some(on_link) = self.clients.get_mut(&id) {
                 on_link.handle_timeout(now);
             }
-            is_due
-        });
+            self.gather(id, wall, now);
+        }
+        self.take_turns(wall, now);
     }
 
     /// Has a link's leases asked for anew at once.
@@ -442,7 +409,7 @@ impl Clients {
 
     /// Returns when [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.clients.values().filter_map(OnLink::poll_timeout).min()
+        self.due_at.values().min().copied()
     }
 
     /// Returns how the clients of a link stand; `None` when none runs.
@@ -456,67 +423,6 @@ impl Clients {
             wall,
             boot_id: Arc::clone(&self.machine.boot_id),
         }
-    }
-
-    /// Starts and stops clients, and tells the ones that run how their link is.
-    fn adjust(&mut self, wall: WallTime, now: Instant) {
-        let clocks = self.clocks(wall, now);
-        let facts = std::mem::take(&mut self.facts);
-        let gone: Vec<LinkId> = self
-            .clients
-            .keys()
-            .filter(|id| !facts.contains_key(id))
-            .copied()
-            .collect();
-        for id in &gone {
-            if let Some(mut watches) = self.clients.remove(id).and_then(|it| it.watches) {
-                watches.apply(&BTreeMap::new(), &[], now);
-                let found = std::iter::from_fn(|| watches.poll_event());
-                let unknown = found.filter_map(|event| match event {
-                    watches::Event::Found(address, found) => Some((id.index, address, found)),
-                    watches::Event::Defended(..) => None,
-                });
-                self.standings.extend(unknown);
-            }
-            self.turns.follow(*id, None);
-            self.open_ports(id.index);
-        }
-        let mut touched = Vec::new();
-        for (id, (wanted, traits)) in &facts {
-            let on_link = self.clients.entry(*id).or_default();
-            if on_link.is_adjusted(wanted, traits) {
-                continue;
-            }
-            self.seed = self
-                .seed
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            let beginning = on_link::Beginning {
-                machine: &self.machine,
-                memory: &self.memory,
-                clocks: &clocks,
-                seed: self.seed,
-            };
-            on_link.adjust(wanted, traits, &beginning, now);
-            touched.push(*id);
-        }
-        self.facts = facts;
-        for id in touched {
-            self.gather(id, wall, now);
-        }
-        self.drop_orphans();
-        self.take_turns(wall, now);
-    }
-
-    /// Drops what clients supplied that run no more.
-    fn drop_orphans(&mut self) {
-        let before = self.supplies.len();
-        let clients = &self.clients;
-        self.supplies.retain(|(id, supplier), _| {
-            let on_link = clients.get(id);
-            on_link.is_some_and(|on_link| on_link.runs(*supplier))
-        });
-        self.changed |= self.supplies.len() != before;
     }
 
     fn each(
@@ -567,7 +473,17 @@ impl Clients {
         for word in said.words {
             self.kept |= self.memory.take(word, &clocks);
         }
-        self.turns.follow(id, self.clients.get(&id));
+        self.follow(id);
+    }
+
+    /// Follows what the clients of a link wait for, when any run there.
+    fn follow(&mut self, id: LinkId) {
+        let on_link = self.clients.get(&id);
+        match on_link.and_then(OnLink::poll_timeout) {
+            Some(at) => self.due_at.insert(id, at),
+            None => self.due_at.remove(&id),
+        };
+        self.turns.follow(id, on_link);
         self.open_ports(id.index);
     }
 

@@ -225,7 +225,7 @@ pub struct LinkMessage {
     pub loopback: bool,
     /// `IFF_MULTICAST`, and neither `IFF_POINTOPOINT` nor `IFF_LOOPBACK`: a link with neighbours that hear a multicast.
     pub multicast: bool,
-    /// Neither `IFF_NOARP` nor `IFF_POINTOPOINT` nor `IFF_LOOPBACK`, and a hardware address: a link whose neighbours are asked for by ARP.
+    /// Neither `IFF_NOARP` nor `IFF_POINTOPOINT` nor `IFF_LOOPBACK`: a link whose IPv4 neighbours are found by ARP.
     pub arp: bool,
 }
 

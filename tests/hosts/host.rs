@@ -192,6 +192,7 @@ impl Host {
             mac,
             mtu: 1500,
             multicast: kind != "tun",
+            arp: kind != "tun",
             ..LinkMessage::default()
         });
         tell!(self, "link {name} {index}");

@@ -342,15 +342,17 @@ impl View<'_> {
         let wanted = self.attributes(index, observed.prefix.address, planned);
         let has = self.observed.attributes(index, observed.prefix);
         // IPv4 takes no other flags in place, and neither family another end; of an address that is not ours they are not
-        // worth its loss.
+        // worth its loss. Nor is a label that nobody asked for: the kernel makes some when a link gets another name.
+        let has_other_label = wanted.label.is_some() && wanted.label != has.label;
         let has_other_flags = !is_ipv6
             && (planned.no_prefix_route != observed.no_prefix_route()
-                || (wanted.label, wanted.scope) != (has.label, has.scope));
+                || wanted.scope != has.scope
+                || has_other_label);
         if is_ours && (has_other_flags || wanted.peer != has.peer) {
             return self.delete_address(Step::AddressFirst, index, observed);
         }
-        // It leads elsewhere.
-        if wanted.peer != has.peer {
+        // It leads elsewhere than the profile says.
+        if wanted.peer.is_some() && wanted.peer != has.peer {
             return Decision::Wait(ItemState::Foreign);
         }
         // Whoever has made an address without the kernel's route for its prefix has made one.
@@ -373,13 +375,12 @@ impl View<'_> {
         }
         // A lease that we renew is ours to end; an administrator's own address is not, though we may make it last.
         let is_to_be_ours = is_ours || planned.supplier.is_some() || is_to_be_marked;
+        let mut request = self.address_request(index, observed.prefix, planned);
+        // With another end it would be another address.
+        request.attributes.peer = has.peer;
         Decision::Ask(Ask {
             step: Step::Address,
-            request: KernelRequest::ReplaceAddress(self.address_request(
-                index,
-                observed.prefix,
-                planned,
-            )),
+            request: KernelRequest::ReplaceAddress(request),
             write_down: match is_to_be_ours {
                 true => WriteDown::Ours(planned.supplier),
                 false => WriteDown::Nothing,

@@ -132,16 +132,16 @@ impl World {
 
     /// Takes what has become of the links that matter.
     pub(super) fn take_links(&mut self, now: Instant) {
-        for id in self.linking.links.take_changed() {
+        let changed = self.linking.links.take_changed();
+        for id in changed.iter().copied() {
             let outlives = self.told_outlives(id);
             let link = self.linking.links.facts().get(&id);
             self.facts.take_link(id, link, now);
             self.follow_told(id, outlives);
         }
         let wall = self.linking.wall(now);
-        self.linking
-            .clients
-            .apply_links(&self.facts.links, wall, now);
+        let clients = &mut self.linking.clients;
+        clients.apply_changed(&self.facts.links, &changed, wall, now);
     }
 
     /// Whether a link is up as far as is known, and something of the plan hangs on it.

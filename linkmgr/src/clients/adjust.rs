@@ -1,0 +1,128 @@
+//! What runs where, when the plan or links are others than before? Work is in proportion to what has changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use config::time::{Instant, WallTime};
+use policy::{LinkFacts, LinkId, LinksPlan};
+
+use super::on_link::{self, OnLink};
+use super::wanted::Wanted;
+use super::{Clients, Traits};
+use crate::watches;
+
+impl Clients {
+    /// Has the clients of the plan run, and no others.
+    pub fn apply_plan(&mut self, plan: &Arc<LinksPlan>, wall: WallTime, now: Instant) {
+        if Arc::ptr_eq(&self.plan, plan) {
+            return;
+        }
+        self.plan = Arc::clone(plan);
+        self.facts.retain(|id, (wanted, traits)| {
+            let link = plan.links.get(id);
+            *wanted = link.map_or_else(Wanted::default, |link| Wanted::of(link, traits.arp));
+            traits.fixed4 = wanted.watched_of(&traits.ipv4);
+            *wanted != Wanted::default()
+        });
+        let ids = self.facts.keys().chain(self.clients.keys()).copied();
+        self.adjust(&ids.collect(), wall, now);
+    }
+
+    /// Takes how all links are.
+    pub fn apply_links(
+        &mut self,
+        links: &BTreeMap<LinkId, LinkFacts>,
+        wall: WallTime,
+        now: Instant,
+    ) {
+        let planned = self.plan.links.keys().chain(self.facts.keys()).copied();
+        let planned: BTreeSet<LinkId> = planned.collect();
+        self.apply_changed(links, &planned, wall, now);
+    }
+
+    /// Takes how these links are, of all that there are.
+    pub fn apply_changed(
+        &mut self,
+        links: &BTreeMap<LinkId, LinkFacts>,
+        changed: &BTreeSet<LinkId>,
+        wall: WallTime,
+        now: Instant,
+    ) {
+        let mut others = BTreeSet::new();
+        for id in changed {
+            let planned = self.plan.links.get(id).filter(|link| Wanted::may_be(link));
+            let facts = planned.and_then(|link| {
+                let facts = links.get(id)?;
+                let wanted = Wanted::of(link, facts.arp);
+                let traits = Traits::of(facts, &wanted);
+                (wanted != Wanted::default()).then_some((wanted, traits))
+            });
+            if self.facts.get(id) != facts.as_ref() {
+                others.insert(*id);
+            }
+            match facts {
+                Some(facts) => self.facts.insert(*id, facts),
+                None => self.facts.remove(id),
+            };
+        }
+        if !others.is_empty() {
+            self.adjust(&others, wall, now);
+        }
+    }
+
+    /// Starts and stops clients on these links, and tells the ones that run how their link is.
+    fn adjust(&mut self, ids: &BTreeSet<LinkId>, wall: WallTime, now: Instant) {
+        let clocks = self.clocks(wall, now);
+        for id in ids {
+            let Some((wanted, traits)) = self.facts.get(id) else {
+                if let Some(on_link) = self.clients.remove(id) {
+                    self.forget(*id, on_link, now);
+                }
+                continue;
+            };
+            let on_link = self.clients.entry(*id).or_default();
+            if on_link.is_adjusted(wanted, traits) {
+                continue;
+            }
+            self.seed = self
+                .seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let beginning = on_link::Beginning {
+                machine: &self.machine,
+                memory: &self.memory,
+                clocks: &clocks,
+                seed: self.seed,
+            };
+            on_link.adjust(wanted, traits, &beginning, now);
+            self.gather(*id, wall, now);
+        }
+        self.drop_orphans();
+        self.take_turns(wall, now);
+    }
+
+    /// Follows that nothing runs on a link any more: what was known of others is not.
+    fn forget(&mut self, id: LinkId, on_link: OnLink, now: Instant) {
+        if let Some(mut watches) = on_link.watches {
+            watches.apply(&BTreeMap::new(), &[], now);
+            let found = std::iter::from_fn(|| watches.poll_event());
+            let unknown = found.filter_map(|event| match event {
+                watches::Event::Found(address, found) => Some((id.index, address, found)),
+                watches::Event::Defended(..) => None,
+            });
+            self.standings.extend(unknown);
+        }
+        self.follow(id);
+    }
+
+    /// Drops what clients supplied that run no more.
+    fn drop_orphans(&mut self) {
+        let before = self.supplies.len();
+        let clients = &self.clients;
+        self.supplies.retain(|(id, supplier), _| {
+            let on_link = clients.get(id);
+            on_link.is_some_and(|on_link| on_link.runs(*supplier))
+        });
+        self.changed |= self.supplies.len() != before;
+    }
+}
