@@ -5,8 +5,8 @@
 //!             ┌──────────────── carrier lost ◄── any
 //!             ▼
 //!   resting ──► waiting ──(a turn)──► acting ──(nobody objects, no watch)──► resting
-//!                  ▲                    │
-//!                  └──(a while)── conflicted
+//!      │           ▲                    │
+//!      └──► pausing┴──(a conflict)──────┘
 //! ```
 //!
 //! An address that is used only when nobody has it ([`ConflictUse::yields`]) is asked for before it is there, all others once they
@@ -15,6 +15,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,10 @@ use crate::random::Random;
 /// How soon an address that somebody has is asked for again, the first [`acd::MAX_CONFLICTS`] times: whoever pulls the wrong
 /// cable out sees it work.
 const RETRY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long an address is there before neighbours are asked beside its use: nobody waits for them, and what else links need
+/// comes first when many come up together. Within PROBE_WAIT (RFC 5227 §1.1).
+const SETTLING: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_secs(1);
 
 /// What was found of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,8 +87,8 @@ enum Stage {
     Waiting,
     /// Somebody is asked, told or listened to.
     Acting(Box<Acd>),
-    /// Somebody else has it; until then nobody is asked.
-    Conflicted { until: Instant },
+    /// Until then nobody is asked: somebody else has it, or it has come just now.
+    Pausing { until: Instant },
 }
 
 impl Watches {
@@ -167,7 +172,7 @@ impl Watches {
                     self.found(address, Standing::Unknown);
                 }
             },
-            (false, true) => watch.stage = Stage::Waiting,
+            (false, true) => watch.stage = pause(&mut self.random, now),
             (false, false) => {
                 watch.stage = Stage::Resting;
                 self.found(address, Standing::Unknown);
@@ -177,27 +182,28 @@ impl Watches {
 
     /// Takes what hardware address the link has, and whether it has a carrier: where it leads with another is another place,
     /// maybe.
-    pub fn handle_link(&mut self, mac: Mac, has_carrier: bool) {
+    pub fn handle_link(&mut self, mac: Mac, has_carrier: bool, now: Instant) {
         if (self.mac, self.has_carrier) != (mac, has_carrier) {
             (self.mac, self.has_carrier) = (mac, has_carrier);
-            self.begin_anew();
+            self.begin_anew(now);
         }
     }
 
     /// Takes that the machine was asleep.
-    pub fn handle_resume(&mut self) {
+    pub fn handle_resume(&mut self, now: Instant) {
         if self.has_carrier {
-            self.begin_anew();
+            self.begin_anew(now);
         }
     }
 
-    fn begin_anew(&mut self) {
+    fn begin_anew(&mut self, now: Instant) {
         for (address, watch) in &mut self.watch_by_address {
             watch.conflicts = 0;
-            watch.stage = match self.has_carrier && (watch.is_there || watch.conflict_use.yields())
-            {
-                true => Stage::Waiting,
-                false => Stage::Resting,
+            let yields = watch.conflict_use.yields();
+            watch.stage = match (self.has_carrier, watch.is_there) {
+                (true, false) if yields => Stage::Waiting,
+                (true, true) => pause(&mut self.random, now),
+                (true | false, _) => Stage::Resting,
             };
             // What is there stays until somebody objects.
             if watch.found != Standing::Unknown
@@ -266,8 +272,8 @@ impl Watches {
         for watch in self.watch_by_address.values_mut() {
             match &mut watch.stage {
                 Stage::Acting(acd) => acd.handle_timeout(now),
-                Stage::Conflicted { until } if *until <= now => watch.stage = Stage::Waiting,
-                Stage::Conflicted { .. } | Stage::Resting | Stage::Waiting => {}
+                Stage::Pausing { until } if *until <= now => watch.stage = Stage::Waiting,
+                Stage::Pausing { .. } | Stage::Resting | Stage::Waiting => {}
             }
         }
         self.drain(now);
@@ -302,7 +308,7 @@ impl Watches {
                             true => acd::RATE_LIMIT_INTERVAL,
                             false => RETRY_INTERVAL,
                         };
-                        watch.stage = Stage::Conflicted { until: now + pause };
+                        watch.stage = Stage::Pausing { until: now + pause };
                         standings.push((*address, Standing::Conflict(neighbour)));
                     }
                 }
@@ -336,7 +342,7 @@ impl Watches {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let due = |watch: &Watch| match &watch.stage {
             Stage::Acting(acd) => acd.poll_timeout(),
-            Stage::Conflicted { until } => Some(*until),
+            Stage::Pausing { until } => Some(*until),
             Stage::Resting | Stage::Waiting => None,
         };
         self.watch_by_address.values().filter_map(due).min()
@@ -349,12 +355,17 @@ impl Watches {
             match &watch.stage {
                 Stage::Acting(acd) if acd.is_probing() => return Some(ArpFilter::All),
                 Stage::Acting(_) => held.push(*address),
-                Stage::Resting | Stage::Waiting | Stage::Conflicted { .. } => {}
+                Stage::Resting | Stage::Waiting | Stage::Pausing { .. } => {}
             }
         }
         let is_needed = !held.is_empty() || !self.transmits.is_empty();
         is_needed.then(|| ArpFilter::Conflicts(Arc::from(held)))
     }
+}
+
+fn pause(random: &mut Random, now: Instant) -> Stage {
+    let wait = random.between(*SETTLING.start(), *SETTLING.end());
+    Stage::Pausing { until: now + wait }
 }
 
 #[cfg(test)]

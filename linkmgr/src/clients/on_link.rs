@@ -290,7 +290,7 @@ impl OnLink {
     pub(super) fn handle_resume(&mut self, now: Instant) {
         self.dhcp4(|client| client.handle_resume(now));
         if let Some(watches) = &mut self.watches {
-            watches.handle_resume();
+            watches.handle_resume(now);
         }
         if let Some(ra) = &mut self.ra {
             ra.client.handle_reattach(now);

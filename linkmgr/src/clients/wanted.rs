@@ -66,7 +66,7 @@ impl OnLink {
         let watches = self
             .watches
             .get_or_insert_with(|| Watches::new(mac, traits.up, seed ^ 4));
-        watches.handle_link(mac, traits.up);
+        watches.handle_link(mac, traits.up, now);
         watches.apply(&self.wanted.watched, &traits.fixed4, now);
     }
 }

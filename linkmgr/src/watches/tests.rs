@@ -237,16 +237,16 @@ fn another_place_is_asked_and_told_anew() {
             world.pass(60);
             world.sent();
             if by_sleep {
-                world.watches.handle_resume();
+                world.watches.handle_resume(world.now);
             } else {
-                world.watches.handle_link(OWN, false);
+                world.watches.handle_link(OWN, false, world.now);
                 world.pass(60);
                 assert_eq!(world.sent(), (0, 0));
                 assert_eq!(
                     (world.watches.arp(), world.watches.poll_timeout()),
                     (None, None)
                 );
-                world.watches.handle_link(OWN, true);
+                world.watches.handle_link(OWN, true, world.now);
             }
             world.pass(60);
             let sent = world.sent();
@@ -260,20 +260,20 @@ fn a_carrier_that_goes_makes_conflicts_forgotten_and_what_is_free_stays() {
     let mut world = World::new(ConflictUse::Probe, false);
     world.is_taken = true;
     assert_eq!(world.pass(5), [found(Standing::Conflict(OTHER))]);
-    world.watches.handle_link(OWN, false);
+    world.watches.handle_link(OWN, false, world.now);
     assert_eq!(world.pass(5), [found(Standing::Unknown)]);
     world.is_taken = false;
-    world.watches.handle_link(OWN, true);
+    world.watches.handle_link(OWN, true, world.now);
     assert_eq!(world.pass(5), [found(Standing::Free)]);
     world.has(true);
-    world.watches.handle_link(OWN, false);
+    world.watches.handle_link(OWN, false, world.now);
     assert_eq!(
         world.pass(5),
         [],
         "what is there stays until somebody objects"
     );
     world.is_taken = true;
-    world.watches.handle_link(OWN, true);
+    world.watches.handle_link(OWN, true, world.now);
     assert_eq!(world.pass(5), [found(Standing::Conflict(OTHER))]);
 }
 

@@ -116,7 +116,7 @@ fn a_thousand_links_that_come_up_together_take_turns() {
 #[test]
 fn a_link_that_goes_leaves_its_turn_to_others() {
     let mut clients = clients();
-    let now = Instant::ZERO + Duration::from_secs(100);
+    let mut now = Instant::ZERO + Duration::from_secs(100);
     let plan = |range: std::ops::RangeInclusive<u32>| LinksPlan {
         links: range.map(|index| (id(index), link_plan(index))).collect(),
         ..LinksPlan::default()
@@ -127,6 +127,8 @@ fn a_link_that_goes_leaves_its_turn_to_others() {
         let links = (1..=many).map(|index| (id(index), facts(index, has_address)));
         clients.apply_links(&links.collect(), WALL, now);
     }
+    now = now + Duration::from_secs(1);
+    clients.handle_timeout(WALL, now);
     assert_eq!(
         (clients.turns.waiting.len(), clients.turns.taken.len()),
         (MAX_TURNS, MAX_TURNS)
