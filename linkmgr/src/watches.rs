@@ -245,7 +245,8 @@ impl Watches {
                 | ConflictUse::Probe
                 | ConflictUse::ProbeCarefully => Pace::QUICK,
             };
-            let acd = match watch.conflict_use.asks() {
+            // Whoever is known to have it is not told again and again.
+            let acd = match watch.conflict_use.asks() || watch.conflicts > 0 {
                 true => Acd::new(*address, self.mac, pace, seed, now),
                 false => Acd::hold(*address, self.mac, seed, now),
             };

@@ -223,6 +223,28 @@ fn a_late_conflict_is_answered_once_and_then_told() {
 }
 
 #[test]
+fn whoever_objects_to_an_announcement_is_asked_from_then_on() {
+    let mut world = World::new(ConflictUse::Announce, false);
+    world.is_taken = true;
+    world.has(true);
+    assert_eq!(world.pass(1), []);
+    world.hear(OTHER);
+    world.hear(OTHER);
+    let told = [
+        Event::Defended(ADDRESS, OTHER),
+        found(Standing::Conflict(OTHER)),
+    ];
+    assert_eq!(world.pass(1), told);
+    world.sent();
+    assert_eq!(world.pass(30), []);
+    assert_eq!(world.sent(), (3, 0));
+    world.is_taken = false;
+    assert_eq!(world.pass(15), [found(Standing::Free)]);
+    assert_eq!(world.sent(), (3, 2));
+    assert_eq!(world.watches.poll_timeout(), None);
+}
+
+#[test]
 fn another_place_is_asked_and_told_anew() {
     for (conflict_use, is_there, probes, announcements) in [
         (ConflictUse::Announce, true, 0, 2),
