@@ -49,6 +49,8 @@ pub(crate) struct Changed {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Entries {
     pub(crate) addresses: BTreeMap<(u32, Prefix), Option<Supplier>>,
+    /// IPv4 addresses of ours that somebody else made, with a route of his own for their prefix instead of the kernel's.
+    pub(crate) bare: BTreeSet<(u32, Prefix)>,
     pub(crate) routes: BTreeMap<RouteKey, Option<Supplier>>,
     pub(crate) rules: BTreeSet<PolicyRule>,
     pub(crate) settings: BTreeMap<(u32, Setting), Changed>,
@@ -144,6 +146,27 @@ impl Journal {
         self.version += u64::from(is_news);
     }
 
+    /// Writes down that an address comes without the kernel's route for its prefix: somebody else has made both.
+    pub(crate) fn write_down_bare(&mut self, index: u32, prefix: Prefix) {
+        self.version += u64::from(self.entries.bare.insert((index, prefix)));
+    }
+
+    /// Whether an address was made by somebody else, without the kernel's route for its prefix.
+    pub(crate) fn is_bare(&self, index: u32, prefix: Prefix) -> bool {
+        self.entries.bare.contains(&(index, prefix))
+    }
+
+    /// Takes that the routes of others for these prefixes went with the link; returns the addresses, which are ours to make anew.
+    pub(crate) fn strike_bare(&mut self, index: u32) -> Vec<Item> {
+        let bare = &mut self.entries.bare;
+        let here: Vec<(u32, Prefix)> = bare.iter().copied().filter(|it| it.0 == index).collect();
+        bare.retain(|it| it.0 != index);
+        self.has_leavings |= !here.is_empty();
+        here.into_iter()
+            .map(|(index, prefix)| Item::Address(index, prefix))
+            .collect()
+    }
+
     /// Writes down what a setting was, unless that is known from an earlier change, and what it is to be.
     pub(crate) fn write_down_setting(
         &mut self,
@@ -166,6 +189,7 @@ impl Journal {
     pub(crate) fn strike(&mut self, item: &Item) {
         self.has_leavings |= match item {
             Item::Address(index, prefix) => {
+                self.entries.bare.remove(&(*index, *prefix));
                 self.entries.addresses.remove(&(*index, *prefix)).is_some()
             }
             Item::Route(key) => self.entries.routes.remove(key).is_some(),

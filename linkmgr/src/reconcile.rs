@@ -397,10 +397,16 @@ impl LinkManager {
         let journal = &mut self.writer.journal;
         let kind = |index: &u32| Some(&self.observed.link_message(*index)?.kind);
         match (what, item) {
+            (WriteDown::OursBare(supplier), Item::Address(index, prefix)) => {
+                journal.write_down(item, supplier, kind(index));
+                journal.write_down_bare(*index, *prefix);
+            }
             (WriteDown::Ours(supplier), Item::Address(index, _)) => {
                 journal.write_down(item, supplier, kind(index));
             }
-            (WriteDown::Ours(supplier), _) => journal.write_down(item, supplier, None),
+            (WriteDown::Ours(supplier) | WriteDown::OursBare(supplier), _) => {
+                journal.write_down(item, supplier, None)
+            }
             (WriteDown::Changed(is, ours), Item::Setting(index, setting)) => {
                 journal.write_down_setting((*index, *setting), is, ours, kind(index));
             }

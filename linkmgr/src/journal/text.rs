@@ -90,6 +90,9 @@ fn emit_entries(entries: &Entries, text: &mut String) -> fmt::Result {
             supplier_word(*supplier)
         )?;
     }
+    for (index, prefix) in &entries.bare {
+        writeln!(text, "bare {index} {prefix}")?;
+    }
     for (key, supplier) in &entries.routes {
         let RouteKey {
             table,
@@ -197,6 +200,10 @@ fn parse_line(line: &str, entries: &mut Entries) -> Option<()> {
             let prefix = prefix(words.next()?)?;
             let supplier = supplier(words.next()?)?;
             entries.addresses.insert((index, prefix), supplier);
+        }
+        "bare" => {
+            let index = number(&mut words)?;
+            entries.bare.insert((index, prefix(words.next()?)?));
         }
         "route" => {
             let table = number(&mut words)?;

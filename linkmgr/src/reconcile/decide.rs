@@ -118,6 +118,8 @@ pub(super) enum WriteDown {
     Nothing,
     /// The item is ours, for this supplier.
     Ours(Option<Supplier>),
+    /// The address is ours, for this supplier, and was made by somebody else, who has a route of his own for its prefix.
+    OursBare(Option<Supplier>),
     /// The setting is the first, and is to be the second.
     Changed(Value, Value),
 }
@@ -341,11 +343,15 @@ impl View<'_> {
         let is_ipv6 = observed.prefix.address.is_ipv6();
         let wanted = self.attributes(index, observed.prefix.address, planned);
         let has = self.observed.attributes(index, observed.prefix);
+        // Of an address that somebody else made the flag is not worth its loss, also when it is ours by now.
+        let is_bare = observed.no_prefix_route()
+            && !planned.no_prefix_route
+            && self.journal.is_bare(index, observed.prefix);
         // IPv4 takes no other flags in place, and neither family another end; of an address that is not ours they are not
         // worth its loss. Nor is a label that nobody asked for: the kernel makes some when a link gets another name.
         let has_other_label = wanted.label.is_some() && wanted.label != has.label;
         let has_other_flags = !is_ipv6
-            && (planned.no_prefix_route != observed.no_prefix_route()
+            && (planned.no_prefix_route != observed.no_prefix_route() && !is_bare
                 || wanted.scope != has.scope
                 || has_other_label);
         if is_ours && (has_other_flags || wanted.peer != has.peer) {
@@ -382,6 +388,9 @@ impl View<'_> {
             step: Step::Address,
             request: KernelRequest::ReplaceAddress(request),
             write_down: match is_to_be_ours {
+                true if !is_ipv6 && !is_ours && observed.no_prefix_route() => {
+                    WriteDown::OursBare(planned.supplier)
+                }
                 true => WriteDown::Ours(planned.supplier),
                 false => WriteDown::Nothing,
             },

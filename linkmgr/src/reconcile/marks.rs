@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use config::model::Prefix;
+use policy::links::Switch;
 use policy::{LinkId, LinkPlan, LinksPlan};
 
 use super::decide::View;
@@ -97,6 +98,15 @@ impl LinkManager {
             {
                 self.mend_awaiting(prefix.address);
             }
+            if let Item::Address(index, prefix) = &item
+                && matches!(prefix.address, IpAddr::V6(v6) if v6.is_unicast_link_local())
+            {
+                // Whether the kernel has to make one depends on whether there is one.
+                let way = Item::Setting(*index, Setting::Switch(Switch::LinkLocal6));
+                if self.writer.record_by_item.contains_key(&way) {
+                    self.writer.dirty.insert(way);
+                }
+            }
             let writer = &self.writer;
             if !writer.record_by_item.contains_key(&item) && !writer.journal.proves(&item) {
                 continue;
@@ -140,6 +150,11 @@ impl LinkManager {
     /// Follows that a link was taken up or down. One that somebody else takes down stays down.
     fn turned(&mut self, index: u32, up: bool) {
         let writer = &mut self.writer;
+        if !up {
+            // What others had beside addresses that they made is gone, and nobody makes it again.
+            let bare = writer.journal.strike_bare(index);
+            writer.dirty.extend(bare);
+        }
         if up {
             writer.overridden.remove(&index);
         } else if !writer.turning.remove(&index) {

@@ -81,7 +81,10 @@ impl View<'_> {
             Setting::Switch(switch) => self.observed.switch(index, switch).map(Value::from),
         };
         let is_good = |to: Value, is: Value| match setting {
-            Setting::Switch(Switch::LinkLocal6) => is != NO_LINK_LOCAL,
+            // What matters is that there is one, whoever made it.
+            Setting::Switch(Switch::LinkLocal6) => {
+                is != NO_LINK_LOCAL || self.has_link_local(index)
+            }
             Setting::Up | Setting::Mtu | Setting::Mac | Setting::Switch(_) => is == to,
         };
         let (to, write_down, is_back) = match (planned, changed, is) {
@@ -182,16 +185,18 @@ impl View<'_> {
         self.unsettled.contains(&item)
     }
 
+    /// Whether a link has an IPv6 link-local address.
+    fn has_link_local(&self, index: u32) -> bool {
+        let mut addresses = self.observed.addresses_of(index).iter();
+        addresses.any(|address| is_link_local(address.prefix.address))
+    }
+
     /// Whether a link has addresses that others have made; those that the kernel makes by itself do not count.
     fn has_others(&self, index: u32) -> bool {
-        let is_local = |address: IpAddr| match address {
-            IpAddr::V4(_) => false,
-            IpAddr::V6(v6) => v6.is_unicast_link_local(),
-        };
         let mut addresses = self.observed.addresses_of(index).iter();
         addresses.any(|address| {
             let item = Item::Address(index, address.prefix);
-            !is_local(address.prefix.address) && !self.is_ours(&item, address)
+            !is_link_local(address.prefix.address) && !self.is_ours(&item, address)
         })
     }
 
@@ -242,6 +247,13 @@ const fn setting_step(setting: Setting, is_back: bool) -> Step {
         (Setting::Switch(Switch::Mtu6), false) => Step::Mtu6,
         (Setting::Switch(_), false) => Step::Switch,
         (Setting::Switch(_), true) => Step::SwitchBack,
+    }
+}
+
+const fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
     }
 }
 

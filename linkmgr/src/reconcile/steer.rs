@@ -6,11 +6,11 @@ use config::model::PolicyRule;
 use config::time::Instant;
 use policy::LinkId;
 use policy::facts::Supplier;
-use policy::links::RouteKey;
+use policy::links::{RouteKey, Switch};
 
 use crate::LinkManager;
 use crate::kernel::OURS;
-use crate::status::{Item, ItemState};
+use crate::status::{Item, ItemState, Setting};
 use crate::watches::Standing;
 
 impl LinkManager {
@@ -102,6 +102,7 @@ impl LinkManager {
 
     /// Forgets that anything on this link is ours, so that it stays when the plan lets the link go (`linnet release`): first
     /// this, then the plan without the link. A route that has other links too stays ours: it goes on without this one.
+    /// The kernel's own client, if it was switched off for ours, is given back with that plan: nobody else may listen to routers.
     pub fn release(&mut self, link: LinkId) {
         let own = self.observed.own();
         let is_here = |key: &RouteKey| {
@@ -123,7 +124,10 @@ impl LinkManager {
         for key in there.into_iter().chain(planned) {
             self.writer.journal.strike(&Item::Route(key));
         }
-        self.writer.journal.strike_link(link.index);
+        let items: Vec<Item> = self.writer.journal.items_of(link.index).collect();
+        for item in items.iter().filter(|item| !is_kernels_client(item)) {
+            self.writer.journal.strike(item);
+        }
         // Not when there is time: whoever is told that it is released may rely on it.
         self.writer.journal.offer_again();
     }
@@ -132,4 +136,22 @@ impl LinkManager {
     pub fn release_rule(&mut self, rule: &PolicyRule) {
         self.writer.journal.strike(&Item::Rule(rule.clone()));
     }
+}
+
+/// Whether an item is a switch of the kernel's own client for routers, or what is set in its place.
+const fn is_kernels_client(item: &Item) -> bool {
+    matches!(
+        item,
+        Item::Setting(
+            _,
+            Setting::Switch(
+                Switch::AcceptRa
+                    | Switch::UseTempaddr
+                    | Switch::LinkLocal6
+                    | Switch::HopLimit6
+                    | Switch::Reachable6
+                    | Switch::Retransmit6
+            )
+        )
+    )
 }

@@ -4,6 +4,7 @@
 mod addresses;
 mod cards;
 mod endings;
+mod former;
 mod mending;
 mod metrics;
 mod order;

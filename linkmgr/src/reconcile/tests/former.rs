@@ -1,0 +1,130 @@
+//! What becomes of what another manager of the link has left? It is taken over without a moment without it, and the kernel's own
+//! client gets back what was its own.
+
+use policy::facts::Supplier;
+use policy::links::Switch;
+
+use super::*;
+use crate::fake::FakeAddress;
+
+const LEASE: Duration = Duration::from_secs(3600);
+
+fn leased(metric: u32) -> LinkPlan {
+    let mut wanted = up();
+    let lease = AddressPlan {
+        valid_until: Some(START + LEASE),
+        metric,
+        supplier: Some(Supplier::Dhcp4),
+        ..lasting()
+    };
+    wanted.addresses.insert(prefix("192.0.2.10/24"), lease);
+    wanted
+}
+
+/// A link that is up, with an address as NetworkManager and dhcpcd leave it: with a route of their own for its prefix.
+fn with_bare_address() -> Machine {
+    let mut machine = Machine::new();
+    let mut on = link(2, "home0");
+    on.admin_up = true;
+    machine.kernel.put_link(on);
+    let left = FakeAddress {
+        no_prefix_route: true,
+        valid_until: Some(START + Duration::from_secs(900)),
+        preferred_until: Some(START + Duration::from_secs(900)),
+        ..FakeAddress::foreign(prefix("192.0.2.10/24"))
+    };
+    machine.kernel.put_address(2, left, START);
+    machine.drive();
+    machine
+}
+
+fn deletions(machine: &Machine) -> usize {
+    let sent = machine.sent.iter();
+    sent.filter(|request| matches!(request, KernelRequest::DeleteAddress { .. }))
+        .count()
+}
+
+#[test]
+fn a_leased_address_that_another_client_made_without_the_kernels_route_is_never_taken_away() {
+    let mut machine = with_bare_address();
+    let wanted = plan(&machine, &[("home0", leased(100))]);
+    machine.apply(&wanted);
+    machine.pass(Duration::from_secs(10));
+    let item = Item::Address(2, prefix("192.0.2.10/24"));
+    assert_eq!(machine.state("home0", &item), ItemState::Ours);
+    assert_eq!(deletions(&machine), 0, "{:#?}", machine.sent);
+    // The next daemon knows it too.
+    machine.start();
+    machine.apply(&wanted);
+    machine.pass(Duration::from_secs(10));
+    assert_eq!(machine.state("home0", &item), ItemState::Ours);
+    assert_eq!(deletions(&machine), 0, "{:#?}", machine.sent);
+}
+
+#[test]
+fn it_is_made_anew_when_the_link_was_down_as_the_route_beside_it_is_gone() {
+    let mut machine = with_bare_address();
+    machine.apply(&plan(&machine, &[("home0", leased(100))]));
+    machine.pass(Duration::from_secs(10));
+    for up in [false, true] {
+        let mut turned = machine.kernel.links()[&2].clone();
+        turned.admin_up = up;
+        machine.kernel.put_link(turned);
+        machine.drive();
+    }
+    machine.pass(Duration::from_secs(10));
+    assert_eq!(deletions(&machine), 1, "{:#?}", machine.sent);
+    let addresses = machine.kernel.addresses();
+    assert!(!addresses[0].1.no_prefix_route, "{addresses:?}");
+}
+
+#[test]
+fn no_link_local_address_is_made_where_another_manager_has_made_one() {
+    let mut machine = Machine::new();
+    let mut on = link(2, "home0");
+    on.admin_up = true;
+    machine.kernel.put_link(on);
+    let way = ("home0".to_owned(), Switch::LinkLocal6);
+    machine.kernel.put_switch("home0", Switch::LinkLocal6, 1);
+    let theirs = FakeAddress::foreign(prefix("fe80::77/64"));
+    machine.kernel.put_address(2, theirs, START);
+    let mut wanted = up();
+    wanted.switches = [(Switch::LinkLocal6, 0)].into();
+    machine.apply(&plan(&machine, &[("home0", wanted)]));
+    assert_eq!(machine.kernel.switches()[&way], 1, "there is one");
+    machine
+        .kernel
+        .take_address(2, &prefix("fe80::77/64"), machine.now);
+    machine.drive();
+    assert_eq!(machine.kernel.switches()[&way], 0, "it is gone");
+}
+
+#[test]
+fn the_kernels_own_client_is_given_back_with_a_link_that_is_released() {
+    let mut machine = Machine::new();
+    let switches = [
+        (Switch::AcceptRa, 0),
+        (Switch::UseTempaddr, 2),
+        (Switch::LinkLocal6, 0),
+        (Switch::Promote4, 1),
+    ];
+    let before = [1, 0, 1, 0];
+    for ((switch, _), was) in switches.into_iter().zip(before) {
+        machine.kernel.put_switch("home0", switch, was);
+    }
+    let mut wanted = leased(100);
+    wanted.switches = switches.into();
+    machine.apply(&plan(&machine, &[("home0", wanted)]));
+    let now = |machine: &Machine| {
+        switches.map(|(switch, _)| machine.kernel.switches()[&("home0".to_owned(), switch)])
+    };
+    assert_eq!(now(&machine), [0, 2, 0, 1]);
+    machine.links.release(machine.id("home0"));
+    machine.apply(&LinksPlan::default());
+    assert_eq!(now(&machine), [1, 0, 1, 1], "the address is left behind");
+    assert_eq!(machine.prefixes(2), ["192.0.2.10/24"]);
+    machine.links.stop(StopLevel::Detach, machine.now);
+    machine.drive();
+    let journal = machine.journal.unwrap();
+    assert!(!journal.contains("was "), "{journal}");
+}
