@@ -27,6 +27,7 @@ use policy::{LinkFacts, LinkId, LinksPlan};
 use crate::arp::ArpPacket;
 use crate::dhcp4::{ArpFilter, Checksum, Clocks};
 use crate::dhcp6::Duid;
+use crate::former::Former;
 use crate::slaac::Secret;
 use crate::watches::Standing;
 use crate::{dhcp4, dhcp6, lldp, ra};
@@ -150,6 +151,8 @@ pub struct Clients {
     clients: BTreeMap<LinkId, OnLink>,
     /// When the clients of a link have something to do, where they have.
     due_at: BTreeMap<LinkId, Instant>,
+    /// What others have left, for clients that begin.
+    formers: BTreeMap<LinkId, Former>,
     memory: Memory,
     supplies: BTreeMap<(LinkId, Supplier), Supply>,
     changed: bool,
@@ -247,6 +250,7 @@ impl Clients {
             facts: BTreeMap::new(),
             clients: BTreeMap::new(),
             due_at: BTreeMap::new(),
+            formers: BTreeMap::new(),
             memory,
             supplies: BTreeMap::new(),
             changed: false,

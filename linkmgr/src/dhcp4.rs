@@ -46,6 +46,7 @@ pub(crate) use wire::update_flags;
 
 pub use client::Client;
 pub use remembered::{Age, Candidate, Clocks, Leases, Remembered, Witness};
+pub(crate) use send::by_mac;
 
 /// What a client is made of; all of it stays as it is while the client runs.
 #[derive(Debug, Clone)]
@@ -60,6 +61,8 @@ pub struct Setup {
     pub duid: Arc<[u8]>,
     /// Tells this link from the machine's others in front of the DUID (RFC 4361 §6.1).
     pub iaid: u32,
+    /// What the client before us called itself, for [`config::model::ClientId::Kept`].
+    pub former_id: Option<Arc<[u8]>>,
     /// What [`config::model::ClientId::Stable`] is made of.
     pub stable: [u8; 16],
     /// IPv4 addresses that were on the link before the client began.

@@ -36,6 +36,7 @@ pub mod clients;
 pub mod dhcp4;
 pub mod dhcp6;
 pub mod fake;
+pub mod former;
 pub mod ipv4ll;
 pub mod journal;
 pub mod kernel;
@@ -57,13 +58,14 @@ mod tests;
 pub mod watches;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv6Addr;
 
 use config::matcher::Mac;
 use config::time::Instant;
 pub use journal::{Boot, JournalText};
 pub use kernel::{AddressMessage, KernelEvent, LinkMessage, RouteMessage, Usability};
 pub use local::{LocalAddresses, local_names};
-use observed::Observed;
+use observed::{Observed, ObservedAddress};
 pub use octets::Lifetime;
 pub use offered::{Designated, Service};
 use policy::{Interest, LinkFacts, LinkId};
@@ -161,6 +163,14 @@ impl LinkManager {
     pub fn id_of(&self, name: &str) -> Option<LinkId> {
         let index = self.observed.index_of(name)?;
         self.id_by_index.get(&index).copied()
+    }
+
+    /// Returns the IPv6 addresses of a link that somebody has made of prefixes that a router advertises, and that are in use.
+    pub fn made_of_prefixes(&self, link: LinkId) -> Vec<Ipv6Addr> {
+        let addresses = self.observed.addresses_of(link.index).iter();
+        addresses
+            .filter_map(ObservedAddress::made_of_prefix)
+            .collect()
     }
 
     /// Returns the link of this index.

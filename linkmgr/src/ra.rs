@@ -60,6 +60,9 @@ pub struct Setup {
     pub secret: Secret,
     /// The network as far as it is known before any router speaks (an SSID); empty when it is not.
     pub network: Arc<[u8]>,
+    /// Addresses that were on the link before the client began, made of prefixes by whoever was there: they are used on, so that no
+    /// connection ends with a change of managers.
+    pub addresses: Vec<Ipv6Addr>,
     /// Different for each link and each start.
     pub seed: u64,
     /// What [`Event::Keep`] said in this network before.

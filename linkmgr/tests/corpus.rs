@@ -100,6 +100,7 @@ fn to_dhcp4(octets: &[u8]) {
         duid: Arc::new([0, 2, 1, 2, 3]),
         iaid: 9,
         addresses: Vec::new(),
+        former_id: None,
         stable: [7; 16],
         wish: None,
         seed: 5,
@@ -195,6 +196,7 @@ fn to_ra(octets: &[u8]) -> bool {
         mac: Some(MAC),
         secret: Secret([1; 32]),
         network: Arc::new([]),
+        addresses: Vec::new(),
         seed: 1,
         remembered: None,
     };

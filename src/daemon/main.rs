@@ -17,6 +17,7 @@ mod host;
 mod hosts;
 mod input;
 mod kernel_clock;
+mod leavings;
 mod link_keys;
 mod list_loader;
 mod machine;
@@ -49,6 +50,7 @@ use linnet::list_files;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing_subscriber::EnvFilter;
 
+use leavings::Leavings;
 use options::Options;
 use privileges::Started;
 use resolver_io::Bound;
@@ -85,6 +87,10 @@ fn daemon(options: &Options) -> Result<(), Box<dyn Error>> {
         let bound = Bound::open(&run::listen(&config), config.resolver.threads)?;
         (bound, config.links.manage != Manage::None)
     };
+    let leavings = match manages_links {
+        true => Leavings::fetch(),
+        false => Leavings::default(),
+    };
     let options_then = options.privileges(manages_links);
     let started = privileges::start(&options_then, reload::config_of, bound)?;
     tracing::debug!(
@@ -107,6 +113,7 @@ fn daemon(options: &Options) -> Result<(), Box<dyn Error>> {
         keeper,
         texts,
         bound,
+        leavings,
         started_by,
     };
     runtime.block_on(run::run(options, given))?;

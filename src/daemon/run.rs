@@ -86,6 +86,7 @@ pub(crate) async fn run(options: &Options, given: Given) -> Result<(), RunError>
         keeper,
         texts,
         bound,
+        leavings,
         started_by,
     } = given;
     let keeper = keeper
@@ -109,7 +110,7 @@ pub(crate) async fn run(options: &Options, given: Given) -> Result<(), RunError>
     let random = |error| RunError::System("get random numbers", error);
     let board = Board::default();
     let watched = Arc::new(Watched::default());
-    let (links, secret) = link_beginning(options).map_err(random)?;
+    let (links, secret) = link_beginning(options, leavings).map_err(random)?;
     let beginning = Beginning {
         listen: driver.local_addresses().iter().map(listen_status).collect(),
         listeners: board.clone(),

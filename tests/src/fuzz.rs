@@ -159,6 +159,7 @@ fn dhcp4(bytes: &[u8]) {
         duid: std::sync::Arc::new([0, 2]),
         iaid: 1,
         addresses: Vec::new(),
+        former_id: None,
         stable: [7; 16],
         wish: None,
         seed: 1,

@@ -247,7 +247,7 @@ fn dhcp4_settings(said: &Table, dhcp4: &mut Dhcp4Settings, findings: &mut Findin
     super::lay(said.boolean("ipv6-only"), &mut dhcp4.ipv6_only);
     if let Some([text]) = said.texts("client-id") {
         super::lay(client_id(text, findings), &mut dhcp4.client_id);
-        if dhcp4.anonymous && dhcp4.client_id != ClientId::Mac {
+        if dhcp4.anonymous && !matches!(dhcp4.client_id, ClientId::Kept | ClientId::Mac) {
             let message = "the identifier would tell who we are; with anonymous = true it is the hardware address";
             let help = Some("leave out one of the two".to_owned());
             findings.error(Some(text.span()), message, help);
@@ -325,6 +325,7 @@ fn identity(said: &Table, findings: &mut Findings<'_>) -> Identity {
 
 fn duid(text: &Text, findings: &mut Findings<'_>) -> Option<DuidUse> {
     match text.get_ref().as_str() {
+        "kept" => return Some(DuidUse::Kept),
         "machine-id" => return Some(DuidUse::MachineId),
         "mac" => return Some(DuidUse::Mac),
         _ => {}
@@ -333,7 +334,7 @@ fn duid(text: &Text, findings: &mut Findings<'_>) -> Option<DuidUse> {
     let octets = octets(text.get_ref()).filter(|octets| (3..=130).contains(&octets.len()));
     if octets.is_none() {
         let message = "this is no DHCP unique identifier";
-        let help = "write \"machine-id\", \"mac\", or pairs of hexadecimal digits with the two octets of the type first, as \"00:03:00:01:00:53:00:a1:b2:c3\"";
+        let help = "write \"kept\", \"machine-id\", \"mac\", or pairs of hexadecimal digits with the two octets of the type first, as \"00:03:00:01:00:53:00:a1:b2:c3\"";
         findings.error(Some(text.span()), message, Some(help.to_owned()));
     }
     octets.map(|octets| DuidUse::Octets(octets.into()))
@@ -350,6 +351,7 @@ fn octets(text: &str) -> Option<Vec<u8>> {
 
 fn client_id(text: &Text, findings: &mut Findings<'_>) -> Option<ClientId> {
     match text.get_ref().as_str() {
+        "kept" => return Some(ClientId::Kept),
         "mac" => return Some(ClientId::Mac),
         "duid" => return Some(ClientId::Duid),
         "stable" => return Some(ClientId::Stable),
@@ -359,7 +361,7 @@ fn client_id(text: &Text, findings: &mut Findings<'_>) -> Option<ClientId> {
     let octets = octets(text.get_ref()).filter(|octets| (2..=MAX_OPTION).contains(&octets.len()));
     if octets.is_none() {
         let message = "this is no client identifier";
-        let help = "write \"mac\", \"duid\", \"stable\", or pairs of hexadecimal digits with the type first, as \"00:6c:61:62\"";
+        let help = "write \"kept\", \"mac\", \"duid\", \"stable\", or pairs of hexadecimal digits with the type first, as \"00:6c:61:62\"";
         findings.error(Some(text.span()), message, Some(help.to_owned()));
     }
     octets.map(|octets| ClientId::Octets(octets.into()))

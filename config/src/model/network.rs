@@ -185,8 +185,10 @@ pub struct Identity {
 /// By what DHCP servers know the machine (RFC 8415 §11).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum DuidUse {
-    /// By something made of `/etc/machine-id` (DUID-UUID, RFC 6355).
+    /// As the DHCP client that had the link before us, DUID and IAID; by [`Self::MachineId`] where there was none.
     #[default]
+    Kept,
+    /// By something made of `/etc/machine-id` (DUID-UUID, RFC 6355).
     MachineId,
     /// By the link's hardware address (DUID-LL).
     Mac,
@@ -197,8 +199,10 @@ pub enum DuidUse {
 /// By what a DHCPv4 server knows us.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ClientId {
-    /// The hardware address, with its type before it.
+    /// That of the DHCP client that had the link before us; [`Self::Mac`] where there was none, or it had none.
     #[default]
+    Kept,
+    /// The hardware address, with its type before it.
     Mac,
     /// IAID and DUID (RFC 4361).
     Duid,

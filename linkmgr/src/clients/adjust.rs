@@ -4,14 +4,45 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use config::time::{Instant, WallTime};
+use policy::facts::Supplier;
 use policy::{LinkFacts, LinkId, LinksPlan};
 
 use super::on_link::{self, OnLink};
 use super::wanted::Wanted;
 use super::{Clients, Traits};
+use crate::former::Former;
 use crate::watches;
 
 impl Clients {
+    /// Returns those of some links on which a client of the plan is about to begin that others may have had before:
+    /// [`Self::take_former`] comes before [`Self::apply_plan`] and [`Self::apply_changed`].
+    pub fn beginners<'a>(
+        &self,
+        plan: &LinksPlan,
+        links: &'a BTreeMap<LinkId, LinkFacts>,
+        of: &BTreeSet<LinkId>,
+    ) -> Vec<(LinkId, &'a LinkFacts)> {
+        let begins = |id: &LinkId, supplier| {
+            let on_link = self.clients.get(id);
+            on_link.is_none_or(|on_link| !on_link.runs(supplier))
+        };
+        let beginners = of.iter().filter_map(|id| {
+            let wanted = &plan.links.get(id)?.clients;
+            let facts = links.get(id)?;
+            let begins4 = wanted.dhcp4.is_some() && facts.mac.is_some();
+            let begins = wanted.ra.is_some() && begins(id, Supplier::Ra)
+                || begins4 && begins(id, Supplier::Dhcp4)
+                || wanted.dhcp6.is_some() && begins(id, Supplier::Dhcp6);
+            begins.then_some((*id, facts))
+        });
+        beginners.collect()
+    }
+
+    /// Takes what others have left of a link, for clients that begin next.
+    pub fn take_former(&mut self, link: LinkId, former: Former) {
+        self.formers.insert(link, former);
+    }
+
     /// Has the clients of the plan run, and no others.
     pub fn apply_plan(&mut self, plan: &Arc<LinksPlan>, wall: WallTime, now: Instant) {
         if Arc::ptr_eq(&self.plan, plan) {
@@ -88,10 +119,16 @@ impl Clients {
                 .seed
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
+            let mut former = self.formers.remove(id);
+            if let Some(former) = &mut former {
+                let (name, mac) = (&traits.name, traits.mac);
+                self.kept |= self.memory.take_former(name, mac, former, &clocks);
+            }
             let beginning = on_link::Beginning {
                 machine: &self.machine,
                 memory: &self.memory,
                 clocks: &clocks,
+                former: former.as_ref(),
                 seed: self.seed,
             };
             on_link.adjust(wanted, traits, &beginning, now);

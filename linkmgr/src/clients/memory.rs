@@ -9,7 +9,8 @@ use config::time::Instant;
 use policy::facts::NetworkId;
 use serde::{Deserialize, Serialize};
 
-use crate::dhcp4::{Candidate, Clocks, Leases, Remembered};
+use crate::dhcp4::{Candidate, Clocks, Leases, Remembered, by_mac};
+use crate::former::Former;
 use crate::{dhcp6, ra};
 
 /// Links of which something is kept besides DHCPv4 leases; the one that comes first by name goes.
@@ -22,6 +23,18 @@ pub struct Memory {
     dhcp4: Leases,
     ra: BTreeMap<Arc<str>, Dated<ra::Memory>>,
     dhcp6: BTreeMap<Arc<str>, Dated<dhcp6::Memory>>,
+    identities: BTreeMap<Arc<str>, KeptIdentity>,
+}
+
+/// What a link's client before us called itself: servers go on knowing us by it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KeptIdentity {
+    /// The link's hardware address at the time: with another one it is another client.
+    mac: Option<Arc<str>>,
+    /// Option 61 of DHCPv4; `None` for the hardware address.
+    pub(super) client_id: Option<Arc<[u8]>>,
+    /// DUID and IAID of DHCPv6.
+    pub(super) dhcp6: Option<(Vec<u8>, u32)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +88,55 @@ impl Memory {
             Word::Ra(link, memory) => keep(&mut self.ra, link, *memory, clocks),
             Word::Dhcp6(link, memory) => keep(&mut self.dhcp6, link, *memory, clocks),
         }
+    }
+
+    /// Takes what another client has left on a link; returns whether anything has changed. A lease of our own with that address is
+    /// younger than any file of another client: then there is nothing to take.
+    pub(super) fn take_former(
+        &mut self,
+        link: &Arc<str>,
+        mac: Option<Mac>,
+        former: &mut Former,
+        clocks: &Clocks,
+    ) -> bool {
+        let own = mac.map(|mac| self.leases(mac, clocks)).unwrap_or_default();
+        former.dhcp4 = former.dhcp4.take().filter(|dhcp4| {
+            let is_same = |own: &Candidate| own.remembered.address() == Some(dhcp4.address);
+            !own.iter().any(is_same)
+        });
+        let before = self.identity(link, mac).cloned();
+        let mut identity = before.clone().unwrap_or(KeptIdentity {
+            mac: mac.map(|mac| mac.to_string().into()),
+            client_id: None,
+            dhcp6: None,
+        });
+        if let Some(dhcp4) = &former.dhcp4 {
+            let by_mac = mac.map(by_mac);
+            let client_id = dhcp4.client_id.clone();
+            identity.client_id = client_id.filter(|id| Some(id) != by_mac.as_ref());
+        }
+        // With a lease of our own we are who we are.
+        if let Some(dhcp6) = &former.dhcp6
+            && !self.dhcp6.contains_key(link)
+        {
+            identity.dhcp6 = Some((dhcp6.duid.octets().to_vec(), dhcp6.iaid));
+        }
+        let is_worth = identity.client_id.is_some() || identity.dhcp6.is_some();
+        if before.as_ref() == Some(&identity) || before.is_none() && !is_worth {
+            return false;
+        }
+        if self.identities.len() >= MAX_LINKS && !self.identities.contains_key(link) {
+            self.identities.pop_first();
+        }
+        self.identities.insert(Arc::clone(link), identity);
+        true
+    }
+
+    /// Returns what the client before us called itself on a link that has this hardware address.
+    pub(super) fn identity(&self, link: &str, mac: Option<Mac>) -> Option<&KeptIdentity> {
+        let mac = mac.map(|mac| mac.to_string());
+        let identity = self.identities.get(link)?;
+        (identity.mac.as_deref() == mac.as_deref()).then_some(identity)
     }
 
     pub(super) fn leases(&self, mac: Mac, clocks: &Clocks) -> Vec<Candidate> {

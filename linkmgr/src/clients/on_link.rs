@@ -15,6 +15,7 @@ use super::wanted::Wanted;
 use super::{Heard, Machine, NOBODY, Note, Port, Report, Traits, Transmit, WantedPort};
 use crate::dhcp4::{ArpFilter, Clocks, Received};
 use crate::dhcp6::Duid;
+use crate::former::Former;
 use crate::watches::Watches;
 use crate::{dhcp4, dhcp6, ipv4ll, lldp, ra};
 
@@ -49,6 +50,8 @@ pub(super) struct Beginning<'a> {
     pub(super) machine: &'a Machine,
     pub(super) memory: &'a Memory,
     pub(super) clocks: &'a Clocks,
+    /// What another client has left on the link, when it is not remembered as our own.
+    pub(super) former: Option<&'a Former>,
     pub(super) seed: u64,
 }
 
@@ -142,19 +145,27 @@ impl OnLink {
             machine,
             memory,
             clocks,
+            former,
             seed,
         } = *beginning;
         let mut begun = Begun::default();
         let (by_name, mac) = (dhcp6::iaid(&traits.name), traits.mac);
+        let kept = memory.identity(&traits.name, mac);
+        let kept6 = kept.and_then(|kept| kept.dhcp6.as_ref());
         let identity = |identity: &Identity| {
             let duid = match &identity.duid {
+                DuidUse::Kept => kept6.and_then(|(duid, _)| Duid::from_octets(duid)),
                 DuidUse::MachineId => None,
                 DuidUse::Mac => mac.map(Duid::from_mac),
                 DuidUse::Octets(octets) => Duid::from_octets(octets),
             };
             let duid = duid.unwrap_or_else(|| machine.duid.clone());
-            (duid, identity.iaid.unwrap_or(by_name))
+            // It was one of both.
+            let kept = kept6.filter(|_| identity.duid == DuidUse::Kept);
+            let iaid = identity.iaid.or(kept.map(|(_, iaid)| *iaid));
+            (duid, iaid.unwrap_or(by_name))
         };
+        let former4 = former.and_then(|former| former.dhcp4.as_ref());
         // A link without a hardware address of six octets has no DHCPv4.
         let dhcp4 = wanted.dhcp4.clone().filter(|_| traits.mac.is_some());
         let dhcp4 = dhcp4.map(|settings| (settings, traits.mac));
@@ -169,11 +180,17 @@ impl OnLink {
                 duid: duid.octets().into(),
                 iaid,
                 addresses: traits.ipv4.clone(),
+                former_id: kept.and_then(|kept| kept.client_id.clone()),
                 stable: machine.secret.identifier(&traits.name),
-                wish: traits.lent4,
+                wish: former4.map(|it| it.address).or(traits.lent4),
                 seed,
             };
-            dhcp4::Client::new(setup, memory.leases(mac, clocks), now)
+            // Another client has had the link since: what it has now is in use.
+            let leases = match former4 {
+                Some(_) => Vec::new(),
+                None => memory.leases(mac, clocks),
+            };
+            dhcp4::Client::new(setup, leases, now)
         });
         let ipv4ll = traits.mac.filter(|_| wanted.ipv4ll);
         renew(&mut self.ipv4ll, ipv4ll, |mac| {
@@ -189,6 +206,7 @@ impl OnLink {
                 mac: *mac,
                 secret: machine.secret,
                 network: Arc::new([]),
+                addresses: former.map(|it| it.made.clone()).unwrap_or_default(),
                 seed: seed ^ 1,
                 remembered: memory.ra(&traits.name, clocks),
             };

@@ -1,6 +1,8 @@
 //! Do the clients of a link get along? IPv4: a last word through a port that is closed next, the fallback to link-local
 //! addresses, and our own other links.
 
+mod former;
+
 use std::time::Duration;
 
 use config::model::{

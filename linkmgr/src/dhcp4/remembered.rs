@@ -36,6 +36,14 @@ pub struct Remembered {
     pub acquired_at: Instant,
 }
 
+impl Remembered {
+    /// Returns the address that the lease is of (`yiaddr`, RFC 2131 figure 1).
+    pub(crate) fn address(&self) -> Option<Ipv4Addr> {
+        let octets = self.message.get(16..)?.first_chunk::<4>()?;
+        Some(Ipv4Addr::from(*octets))
+    }
+}
+
 /// A neighbour that is in this network only: its gateway, its DHCP server, or a name server (RFC 4436 §2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Witness {

@@ -60,6 +60,7 @@ impl Setup {
             return by_mac(self.mac);
         }
         match &self.settings.client_id {
+            ClientId::Kept => self.former_id.clone().unwrap_or_else(|| by_mac(self.mac)),
             ClientId::Mac => by_mac(self.mac),
             ClientId::Duid => {
                 let mut id = vec![IAID_AND_DUID];
@@ -77,7 +78,8 @@ impl Setup {
     }
 }
 
-fn by_mac(mac: Mac) -> Arc<[u8]> {
+/// Returns the identifier that a hardware address makes.
+pub(crate) fn by_mac(mac: Mac) -> Arc<[u8]> {
     let [a, b, c, d, e, f] = mac.0;
     Arc::new([ETHERNET, a, b, c, d, e, f])
 }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use config::model::{Prefix, Privacy, Upstream};
+use config::model::{AddressGeneration, Prefix, Privacy, Upstream};
 use policy::facts::{SuppliedAddress, SuppliedRoute, SuppliedSource, Supply};
 
 use super::Dhcp6Flags;
@@ -110,7 +110,8 @@ fn prefix(client: &Client, known: &Advertised, supply: &mut Supply) {
             network: &client.setup.network,
             mac: client.setup.mac,
         };
-        if let Some(address) = slaac::address(high, known.taken, &origin) {
+        let there = there(client, high).filter(|_| known.taken == 0);
+        if let Some(address) = there.or_else(|| slaac::address(high, known.taken, &origin)) {
             with_route = made.with_route;
             supply.addresses.push(SuppliedAddress {
                 prefix: Prefix {
@@ -133,6 +134,14 @@ fn prefix(client: &Client, known: &Advertised, supply: &mut Supply) {
             valid_until: on_link.until,
         });
     }
+}
+
+/// Returns the address that was made of this prefix before the client began; where the profile says how they are made it is not asked for.
+fn there(client: &Client, prefix: Ipv6Addr) -> Option<Ipv6Addr> {
+    let setup = &client.setup;
+    let is_of = |address: &&Ipv6Addr| address.to_bits() >> 64 == prefix.to_bits() >> 64;
+    let free = setup.settings.addresses == AddressGeneration::Stable;
+    setup.addresses.iter().find(is_of).copied().filter(|_| free)
 }
 
 /// RFC 4861 §6.3.6: a router that is not reached is passed over where another one leads there too.

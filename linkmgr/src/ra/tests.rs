@@ -71,6 +71,25 @@ fn one_packet_gives_address_default_route_and_resolvers() {
 }
 
 #[test]
+fn an_address_that_was_made_of_a_prefix_before_is_used_on_unless_the_profile_says_how_or_it_is_somebody_elses()
+ {
+    let there = "2001:db8:1:0:5:6:7:8";
+    let address = |network: &Network| network.supply().addresses[0].prefix.address.to_string();
+    let mut network = Network::on(&["2001:db8:9::1", there], RaSettings::default());
+    network.hear(A, &usual("2001:db8:1::"));
+    assert_eq!(address(&network), there);
+    network.dad_failed(there.parse().unwrap());
+    assert_ne!(address(&network), there, "another one is made");
+    let eui64 = RaSettings {
+        addresses: AddressGeneration::Eui64,
+        ..RaSettings::default()
+    };
+    let mut network = Network::on(&[there], eui64);
+    network.hear(A, &usual("2001:db8:1::"));
+    assert_eq!(address(&network), "2001:db8:1:0:253:ff:fea1:b2c3");
+}
+
+#[test]
 fn a_silent_router_loses_each_thing_at_its_own_time_and_nothing_else() {
     let mut network = Network::new();
     let ra = usual("2001:db8:1::")

@@ -16,6 +16,7 @@ use super::waits::text;
 use super::{RunError, Running};
 use crate::input::Input;
 use crate::kernel_clock::{BUILT_AT, Pretence};
+use crate::leavings::Leavings;
 use crate::notify::{Announcement, announce};
 use crate::options::Options;
 use crate::privileges::KeeperSeed;
@@ -31,6 +32,8 @@ pub(crate) struct Given {
     pub(crate) texts: Vec<ConfigText>,
     /// The stub's sockets.
     pub(crate) bound: Bound,
+    /// What other DHCP clients have left in files.
+    pub(crate) leavings: Leavings,
     /// The user that started linnetd.
     pub(crate) started_by: u32,
 }

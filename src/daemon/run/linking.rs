@@ -7,6 +7,7 @@ use linkmgr_io::{Neighbours, Ports, Requester};
 
 use super::Running;
 use super::beginning::seed;
+use crate::leavings::Leavings;
 use crate::machine;
 use crate::making::associations::NUMBERS_FILE;
 use crate::making::{Beginning, Maker};
@@ -65,6 +66,7 @@ impl Running<'_> {
 /// Returns what the links begin with, and the text of the machine's secret when it is to be kept from now on.
 pub(super) fn link_beginning(
     options: &Options,
+    leavings: Leavings,
 ) -> io::Result<(LinkBeginning, Option<(Kept, String)>)> {
     let (machine, secret) = machine::machine(options, seed()?);
     let seed = seed()?;
@@ -77,6 +79,7 @@ pub(super) fn link_beginning(
         journal: store::read(&options.kept_file(Kept::LinkJournal)),
         leases: store::read(&options.kept_file(Kept::Leases)),
         was_made: options.kept_file(Kept::MadeLinks).exists(),
+        leavings,
         told: store::read(&options.kept_file(Kept::Told)),
         seed,
     };

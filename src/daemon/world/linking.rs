@@ -17,6 +17,7 @@ use linkmgr_io::neighbours::Neighbour;
 use policy::LinkId;
 
 use super::{Effect, Kept, World};
+use crate::leavings::Leavings;
 
 /// How long giving back may take.
 const STOP_TIME: Duration = Duration::from_secs(2);
@@ -36,6 +37,8 @@ pub(crate) struct LinkBeginning {
     pub(crate) was_made: bool,
     /// The text of what was told of links by command, when there is one.
     pub(crate) told: Option<String>,
+    /// What other DHCP clients have left in files.
+    pub(crate) leavings: Leavings,
     /// Seed of the clients' random numbers.
     pub(crate) seed: u64,
 }
@@ -45,6 +48,7 @@ pub(crate) struct LinkBeginning {
 pub(super) struct Linking {
     pub(super) links: LinkManager,
     pub(super) clients: Clients,
+    leavings: Leavings,
     /// What the wall clock said, and when.
     reading: (WallTime, Instant),
     /// Until when everything has to be given back; `None` while nothing is.
@@ -60,6 +64,7 @@ impl Linking {
             leases,
             was_made: _,
             told: _,
+            leavings,
             seed,
         } = beginning;
         let mut links = LinkManager::default();
@@ -73,6 +78,7 @@ impl Linking {
         Self {
             links,
             clients: Clients::new(machine, memory, seed),
+            leavings,
             reading: (WallTime(0), Instant::ZERO),
             stop_by: None,
         }
@@ -140,8 +146,28 @@ impl World {
             self.follow_told(id, outlives);
         }
         let wall = self.linking.wall(now);
+        self.look_for_formers(&changed);
         let clients = &mut self.linking.clients;
         clients.apply_changed(&self.facts.links, &changed, wall, now);
+    }
+
+    /// Looks for what others have left where clients of ours are about to begin: what they called themselves, and addresses.
+    fn look_for_formers(&mut self, of: &BTreeSet<LinkId>) {
+        let Linking {
+            links,
+            clients,
+            leavings,
+            ..
+        } = &mut self.linking;
+        for (id, link) in clients.beginners(&self.plan.links, &self.facts.links, of) {
+            let mut former = leavings.of(id.index, link);
+            former.made = links.made_of_prefixes(id);
+            if let Some(dhcp4) = &former.dhcp4 {
+                let address = dhcp4.address;
+                tracing::info!(link = %link.name, "another DHCP client has left {address}: it is asked for, as that client did");
+            }
+            clients.take_former(id, former);
+        }
     }
 
     /// Whether a link is up as far as is known, and something of the plan hangs on it.
@@ -204,6 +230,8 @@ impl World {
         let plan = &self.plan.links;
         let wall = self.linking.wall(now);
         self.linking.links.apply_plan(plan.clone(), now);
+        self.look_for_formers(&self.plan.links.links.keys().copied().collect());
+        let plan = &self.plan.links;
         self.linking.clients.apply_plan(plan, wall, now);
         // The first plan finds the links as they are.
         self.linking

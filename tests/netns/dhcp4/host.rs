@@ -58,6 +58,7 @@ impl Host {
             kind: "ethernet".into(),
             duid: Arc::new([0, 4, 1, 2, 3, 4]),
             addresses: Vec::new(),
+            former_id: None,
             stable: [7; 16],
             wish: None,
             iaid: index,

@@ -69,6 +69,7 @@ impl Host {
                 mac: Some(mac),
                 secret: Secret([9; 32]),
                 network: [][..].into(),
+                addresses: Vec::new(),
                 seed,
                 remembered: None,
             },

@@ -13,6 +13,7 @@ pub(super) fn ra(bytes: &[u8]) {
         mac: None,
         secret: linkmgr::slaac::Secret([1; 32]),
         network: [][..].into(),
+        addresses: Vec::new(),
         seed: 1,
         remembered: None,
     };

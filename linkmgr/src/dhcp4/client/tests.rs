@@ -57,6 +57,7 @@ fn setup(settings: Dhcp4Settings) -> Setup {
         duid: Arc::new([0, 2, 1, 2, 3]),
         iaid: 9,
         addresses: Vec::new(),
+        former_id: None,
         stable: [7; 16],
         wish: None,
         seed: 5,

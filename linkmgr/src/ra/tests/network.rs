@@ -51,7 +51,21 @@ impl Network {
         )
     }
 
+    /// On a link that has had these addresses before.
+    pub(super) fn on(addresses: &[&str], settings: RaSettings) -> Self {
+        let addresses = addresses.iter().map(|address| address.parse().unwrap());
+        Self::begin_on(addresses.collect(), settings, None)
+    }
+
     fn begin(settings: RaSettings, remembered: Option<Remembered>) -> Self {
+        Self::begin_on(Vec::new(), settings, remembered)
+    }
+
+    fn begin_on(
+        addresses: Vec<Ipv6Addr>,
+        settings: RaSettings,
+        remembered: Option<Remembered>,
+    ) -> Self {
         let now = Instant::ZERO + Duration::from_secs(1_000_000);
         let setup = Setup {
             settings,
@@ -59,6 +73,7 @@ impl Network {
             mac: Some(Mac([0, 0x53, 0, 0xa1, 0xb2, 0xc3])),
             secret: Secret([7; 32]),
             network: b"home"[..].into(),
+            addresses,
             seed: 1,
             remembered,
         };

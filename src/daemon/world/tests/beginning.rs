@@ -13,6 +13,7 @@ use resolver_io::listeners::Board;
 
 use crate::host::HostName;
 use crate::kernel_clock::BUILT_AT;
+use crate::leavings::Leavings;
 use crate::reload;
 use crate::trust::Trust;
 use crate::world::{Beginning, LinkBeginning};
@@ -46,6 +47,7 @@ pub(crate) fn beginning(files: Vec<ConfigText>) -> Beginning {
             leases: None,
             was_made: false,
             told: None,
+            leavings: Leavings::default(),
             seed: 7,
         },
     }
