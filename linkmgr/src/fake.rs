@@ -401,6 +401,7 @@ fn tell_route(route: &FakeRoute, now: Instant, is_there: bool) -> Vec<KernelEven
                 gateway: hop.via,
             },
             source: told.source,
+            protocol: *protocol,
         });
         match is_there {
             true => events.push(KernelEvent::RoutesReplaced(messages.collect())),

@@ -240,4 +240,6 @@ pub struct RouteMessage {
     pub route: DefaultRoute,
     /// The preferred source address: the kernel drops an IPv4 route without a word when this address goes.
     pub source: Option<IpAddr>,
+    /// Who has made it (`rtm_protocol`).
+    pub protocol: u8,
 }

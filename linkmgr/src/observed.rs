@@ -16,6 +16,7 @@ use config::matcher::Mac;
 use config::model::{AddressAttributes, AddressLabel, Prefix};
 use config::time::Instant;
 use policy::LinkFacts;
+use policy::facts::DefaultRoute;
 use policy::links::{RouteKey, Switch};
 
 use crate::kernel::{AddressMessage, KernelEvent, LinkMessage, RouteMessage, Usability};
@@ -26,7 +27,7 @@ use own::Loss;
 pub(crate) use own::{ObservedRoute, Own};
 
 /// The main table's number.
-const MAIN: u32 = 254;
+pub(crate) const MAIN: u32 = 254;
 
 /// The kernel's tables.
 #[derive(Debug, Default)]
@@ -245,6 +246,19 @@ impl Observed {
             default_route6: entry.routes.default_route6(),
             // The rest is not the kernel's to tell.
             ..LinkFacts::default()
+        })
+    }
+
+    /// Returns the default routes of a link that configurators of links have made, other than ours, and that no other link is part of.
+    pub(crate) fn configured_defaults(
+        &self,
+        index: u32,
+    ) -> impl Iterator<Item = (Prefix, DefaultRoute)> {
+        let entry = self.entry_by_index.get(&index).into_iter();
+        let theirs = entry.flat_map(|entry| entry.routes.of_configurators());
+        theirs.filter(move |(to, route)| {
+            let mut others = self.entry_by_index.iter().filter(|(of, _)| **of != index);
+            !others.any(|(_, entry)| entry.routes.has_metric(*to, route.metric))
         })
     }
 

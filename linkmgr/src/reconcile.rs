@@ -24,7 +24,7 @@ use policy::{LinkId, LinksPlan};
 
 use crate::LinkManager;
 use crate::journal::{Boot, Journal, JournalText};
-use crate::kernel::KernelEvent;
+use crate::kernel::{KernelEvent, OwnRoute};
 use crate::request::{KernelAnswer, KernelFault, KernelRequest, RequestId};
 use crate::status::{Item, ItemState, LinkReport, LinkTimer, Setting, StopLevel};
 use crate::watches::Standing;
@@ -81,6 +81,8 @@ pub(crate) struct Writer {
     /// Links that we have asked to be down, until the kernel says that they are.
     turning: BTreeSet<u32>,
     adopting: BTreeSet<Item>,
+    /// Default routes of others beside ours, which become ours so that they may go.
+    rivals: BTreeMap<RouteKey, OwnRoute>,
     needs_down: BTreeSet<u32>,
     /// What is known of others that have static addresses, by the link's index.
     standings: BTreeMap<(u32, Ipv4Addr), Standing>,
@@ -170,6 +172,9 @@ impl LinkManager {
             return;
         };
         writer.busy.remove(&item);
+        if let Item::Route(key) = &item {
+            writer.rivals.remove(key);
+        }
         if writer.dirty_later.remove(&item) {
             writer.dirty.insert(item.clone());
         }
@@ -306,6 +311,7 @@ impl LinkManager {
             inherited: &writer.inherited,
             overridden: &writer.overridden,
             adopting: &writer.adopting,
+            rivals: &writer.rivals,
             needs_down: &writer.needs_down,
             standings: &writer.standings,
             unsettled: Unsettled {
@@ -405,7 +411,7 @@ impl LinkManager {
                 journal.write_down(item, supplier, kind(index));
             }
             (WriteDown::Ours(supplier) | WriteDown::OursBare(supplier), _) => {
-                journal.write_down(item, supplier, None)
+                journal.write_down(item, supplier, None);
             }
             (WriteDown::Changed(is, ours), Item::Setting(index, setting)) => {
                 journal.write_down_setting((*index, *setting), is, ours, kind(index));

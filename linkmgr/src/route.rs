@@ -21,6 +21,8 @@ const V6: Destinations = Destinations {
     upper: prefix(IpAddr::V6(Ipv6Addr::new(0x8000, 0, 0, 0, 0, 0, 0, 0)), 1),
 };
 
+/// `RTPROT_BOOT` (iproute2 and scripts of DHCP clients), `RTPROT_STATIC`, `RTPROT_RA` and `RTPROT_DHCP`.
+const CONFIGURATORS: [u8; 4] = [3, 4, 9, 16];
 /// Up to which length a vector grows by one.
 const SHORT: usize = 4;
 
@@ -34,6 +36,7 @@ struct Entry {
     to: Prefix,
     route: DefaultRoute,
     source: Option<IpAddr>,
+    protocol: u8,
 }
 
 struct Destinations {
@@ -49,6 +52,7 @@ impl Routes {
             to: message.to,
             route: message.route,
             source: message.source,
+            protocol: message.protocol,
         };
         match self.place(entry.to, entry.route) {
             Ok(place) => self.0[place] = entry,
@@ -68,6 +72,12 @@ impl Routes {
         };
         self.0.remove(place);
         true
+    }
+
+    /// Whether there is a route of this destination and metric.
+    pub(crate) fn has_metric(&self, to: Prefix, metric: u32) -> bool {
+        let mut entries = self.0.iter();
+        entries.any(|entry| entry.to == to && entry.route.metric == metric)
     }
 
     /// Removes all routes of one destination and metric; returns whether there were any.
@@ -120,6 +130,14 @@ impl Routes {
         let (Ok(place) | Err(place)) = self.place(to, least);
         let entry = self.0.get(place)?;
         (entry.to == to).then_some(entry.route)
+    }
+
+    /// Returns the default routes that configurators of links have made: those of routing programs are none of these.
+    pub(crate) fn of_configurators(&self) -> impl Iterator<Item = (Prefix, DefaultRoute)> {
+        let theirs = self.0.iter();
+        let theirs =
+            theirs.filter(|entry| CONFIGURATORS.contains(&entry.protocol) && entry.to.length == 0);
+        theirs.map(|entry| (entry.to, entry.route))
     }
 
     fn place(&self, to: Prefix, route: DefaultRoute) -> Result<usize, usize> {

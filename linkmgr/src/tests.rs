@@ -54,6 +54,7 @@ fn route(index: u32, to: &str, metric: u32, gateway: &str) -> RouteMessage {
         to: prefix(to),
         route: hop(metric, gateway),
         source: None,
+        protocol: 3,
     }
 }
 

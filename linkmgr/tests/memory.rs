@@ -71,6 +71,7 @@ fn tell(links: &mut LinkManager) {
                         gateway: None,
                     },
                     source: None,
+                    protocol: 3,
                 }),
                 NOW,
             );

@@ -3,11 +3,6 @@
 //! Most may be read by everybody, and are looked at when a client of ours begins. Those of dhcpcd are root's: they are fetched before
 //! root is given up, as octets, and read after it.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "other programs say in files what they called themselves"
-)]
-
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read as _;

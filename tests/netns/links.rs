@@ -6,6 +6,7 @@ mod carrier;
 mod conflicts;
 mod delegation;
 mod doubts;
+mod former;
 mod mistakes;
 mod networkd;
 mod others;

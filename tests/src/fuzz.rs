@@ -6,7 +6,7 @@
 mod clients;
 mod labels;
 
-use clients::{dhcp6, portal, ra};
+use clients::{dhcp6, former, portal, ra};
 use config::diagnostic::Colour;
 use config::layer::{Layer, LayerKind, Origin, Rank};
 use dnssec::{
@@ -20,7 +20,7 @@ use resolver::wire::{Question, class, rtype};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 26] = [
+pub const TARGETS: [Target; 27] = [
     ("query", query),
     ("reply", reply),
     ("hosts", hosts),
@@ -47,6 +47,7 @@ pub const TARGETS: [Target; 26] = [
     ("lldp", lldp),
     ("dhcp6", dhcp6),
     ("portal", portal),
+    ("former", former),
 ];
 
 /// Runs one target by its name.

@@ -237,7 +237,18 @@ fn routes(body: &[u8]) -> Vec<RouteMessage> {
 
 fn default_routes(body: &[u8]) -> Option<Vec<RouteMessage>> {
     let (header, attributes) = body.split_at_checked(ROUTE_HEADER_LENGTH)?;
-    let [family, length, from_length, service, table, _, _, kind, ..] = *header else {
+    let [
+        family,
+        length,
+        from_length,
+        service,
+        table,
+        protocol,
+        _,
+        kind,
+        ..,
+    ] = *header
+    else {
         return None;
     };
     // Routes for some sources or some types of service are no default routes.
@@ -268,6 +279,7 @@ fn default_routes(body: &[u8]) -> Option<Vec<RouteMessage>> {
         to,
         route: DefaultRoute { metric, gateway },
         source,
+        protocol,
     };
     Some(match (hops, index) {
         (Some(hops), _) => next_hops(family, hops)

@@ -105,7 +105,7 @@ impl Memory {
             !own.iter().any(is_same)
         });
         let before = self.identity(link, mac).cloned();
-        let mut identity = before.clone().unwrap_or(KeptIdentity {
+        let mut identity = before.clone().unwrap_or_else(|| KeptIdentity {
             mac: mac.map(|mac| mac.to_string().into()),
             client_id: None,
             dhcp6: None,

@@ -162,7 +162,7 @@ impl OnLink {
             let duid = duid.unwrap_or_else(|| machine.duid.clone());
             // It was one of both.
             let kept = kept6.filter(|_| identity.duid == DuidUse::Kept);
-            let iaid = identity.iaid.or(kept.map(|(_, iaid)| *iaid));
+            let iaid = identity.iaid.or_else(|| kept.map(|(_, iaid)| *iaid));
             (duid, iaid.unwrap_or(by_name))
         };
         let former4 = former.and_then(|former| former.dhcp4.as_ref());

@@ -1,27 +1,29 @@
+//! Are files of other DHCP clients read as those clients write them, and is anything else nothing?
+
 use super::*;
 
 const MAC: Mac = Mac([2, 0, 0, 0, 0, 0x10]);
 
-fn id(octets: &[u8]) -> Option<Arc<[u8]>> {
-    Some(octets.into())
+fn id(octets: &[u8]) -> Arc<[u8]> {
+    octets.into()
 }
 
-fn lease(address: &str, client_id: Option<Arc<[u8]>>) -> Option<Former4> {
-    Some(Former4 {
+fn lease(address: &str, client_id: Option<Arc<[u8]>>) -> Former4 {
+    Former4 {
         address: address.parse().unwrap(),
         client_id,
-    })
+    }
 }
 
 #[test]
 fn networkd_says_what_it_called_itself() {
     let text = b"# This is private data. Do not parse.\nADDRESS=192.0.2.109\nNETMASK=255.255.255.0\nCLIENTID=ffb149d79000020000ab110033bdebf95e192c\n";
     let former = Leaving::NetworkdLease.parse(text, "net0");
-    let client_id = id(&[
+    let client_id = Some(id(&[
         0xff, 0xb1, 0x49, 0xd7, 0x90, 0, 2, 0, 0, 0xab, 0x11, 0, 0x33, 0xbd, 0xeb, 0xf9, 0x5e,
         0x19, 0x2c,
-    ]);
-    assert_eq!(former.dhcp4, lease("192.0.2.109", client_id));
+    ]));
+    assert_eq!(former.dhcp4, Some(lease("192.0.2.109", client_id)));
     let text = b"ADMIN_STATE=configured\nDHCP6_CLIENT_IAID=0xb149d790\nDHCP6_CLIENT_DUID=DUID-EN/Vendor:0000ab110033bdebf95e192c\n";
     let dhcp6 = Leaving::NetworkdLink.parse(text, "net0").dhcp6.unwrap();
     assert_eq!(dhcp6.iaid, 0xb149_d790);
@@ -40,7 +42,7 @@ fn network_manager_says_what_it_called_itself() {
     let former = Leaving::NetworkManager.parse(text, "net0");
     assert_eq!(
         former.dhcp4,
-        lease("192.0.2.109", id(&[1, 2, 0, 0, 0, 0, 0x10]))
+        Some(lease("192.0.2.109", Some(id(&[1, 2, 0, 0, 0, 0, 0x10]))))
     );
     let dhcp6 = former.dhcp6.unwrap();
     assert_eq!(dhcp6.iaid, 0x4503_f6ff);
@@ -87,8 +89,8 @@ lease6 {
 #[test]
 fn the_last_lease_of_dhclient_on_the_link_counts() {
     let read = |link| Leaving::Dhclient.parse(DHCLIENT.as_bytes(), link).dhcp4;
-    assert_eq!(read("net0"), lease("192.0.2.109", id(b"\0lab")));
-    assert_eq!(read("net1"), lease("192.0.2.6", None));
+    assert_eq!(read("net0"), Some(lease("192.0.2.109", Some(id(b"\0lab")))));
+    assert_eq!(read("net1"), Some(lease("192.0.2.6", None)));
     assert_eq!(read("net2"), None);
     let dhcp6 = Leaving::Dhclient.parse(DHCLIENT6.as_bytes(), "net0").dhcp6;
     let dhcp6 = dhcp6.unwrap();
@@ -104,13 +106,16 @@ fn dhcpcd_keeps_the_servers_messages() {
     let options = [53, 1, 5, 0, 61, 3, 0, 7, 8, 255, 61, 2, 1, 1];
     let said = [&message[..], &options].concat();
     let former = Leaving::DhcpcdLease.parse(&said, "net0");
-    assert_eq!(former.dhcp4, lease("192.0.2.109", id(&[0, 7, 8])));
+    assert_eq!(
+        former.dhcp4,
+        Some(lease("192.0.2.109", Some(id(&[0, 7, 8]))))
+    );
     // A server that does not say it back: it is made of the DUID, unless that cannot be read.
     let silent = [&message[..], &[53, 1, 5, 255]].concat();
     let former = Leaving::DhcpcdLease.parse(&silent, "net0");
     let with = former.clone().with_dhcpcd_duid(b"00:01:00:02\n", MAC);
-    let made = id(&[255, 0, 0, 0, 0x10, 0, 1, 0, 2]);
-    assert_eq!(with.dhcp4, lease("192.0.2.109", made));
+    let made = Some(id(&[255, 0, 0, 0, 0x10, 0, 1, 0, 2]));
+    assert_eq!(with.dhcp4, Some(lease("192.0.2.109", made)));
     assert_eq!(former.clone().with_dhcpcd_duid(b"", MAC), former);
 
     let association = [
@@ -134,7 +139,7 @@ fn dhcpcd_keeps_the_servers_messages() {
 fn an_initramfs_says_its_address() {
     let text = b"DEVICE='net0'\nPROTO='dhcp'\nIPV4ADDR='192.0.2.109'\n";
     let read = |text: &[u8]| Leaving::Initramfs.parse(text, "net0").dhcp4;
-    assert_eq!(read(text), lease("192.0.2.109", None));
+    assert_eq!(read(text), Some(lease("192.0.2.109", None)));
     assert_eq!(read(b"PROTO='none'\nIPV4ADDR='192.0.2.109'\n"), None);
 }
 
@@ -162,7 +167,7 @@ fn what_is_not_on_the_link_counts_for_nothing_and_the_first_word_for_most() {
         Leaving::Dhclient.parse(DHCLIENT6.as_bytes(), "net0"),
         &on_link,
     );
-    assert_eq!(former.dhcp4, lease("192.0.2.109", id(&[1, 2])));
+    assert_eq!(former.dhcp4, Some(lease("192.0.2.109", Some(id(&[1, 2])))));
     assert_eq!(former.dhcp6.unwrap().iaid, 0x10);
     // A link of this number in another network namespace.
     let link = b"DHCP6_CLIENT_IAID=0x01\nDHCP6_CLIENT_DUID=DUID-LL:00010203\n";

@@ -48,6 +48,8 @@ pub(super) struct View<'a> {
     pub(super) standings: &'a BTreeMap<(u32, Ipv4Addr), Standing>,
     /// What is to be written once more: somebody else's that is to be ours, or ours with another metric.
     pub(super) adopting: &'a BTreeSet<Item>,
+    /// Default routes of others that are to go as ours.
+    pub(super) rivals: &'a BTreeMap<RouteKey, OwnRoute>,
     /// What is yet to be compared, or is under way.
     pub(super) unsettled: Unsettled<'a>,
     pub(super) stopping: Option<StopLevel>,
@@ -449,7 +451,15 @@ impl View<'_> {
         let observed = self.observed.own().route(key);
         let is_ours = self.journal.proves(item);
         match (planned, observed) {
-            (None, None) => Decision::Nothing,
+            (None, None) => match self.rivals.get(key) {
+                // First it is ours, then it goes.
+                Some(rival) => Decision::Ask(Ask {
+                    step: Step::Route,
+                    request: KernelRequest::ReplaceRoute(rival.clone()),
+                    write_down: WriteDown::Ours(None),
+                }),
+                None => Decision::Nothing,
+            },
             (None, Some(ObservedRoute { route, .. })) if is_ours => {
                 if self.may_come_back(item, route.index()) {
                     return Decision::Wait(ItemState::Waiting);

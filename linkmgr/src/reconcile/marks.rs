@@ -202,6 +202,7 @@ impl LinkManager {
             writer.dirty_later.remove(item);
         }
         writer.needs_down.remove(&id.index);
+        writer.rivals.retain(|_, rival| !rival.leaves_by(id.index));
         let waiting: Vec<(u32, Item)> = writer
             .unsatisfied
             .range((id.index, Item::Setting(0, Setting::Up))..)

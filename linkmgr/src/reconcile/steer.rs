@@ -2,14 +2,15 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use config::model::PolicyRule;
+use config::model::{PolicyRule, RouteKind, RouteTuning};
 use config::time::Instant;
 use policy::LinkId;
-use policy::facts::Supplier;
+use policy::facts::{DefaultRoute, Preference, Supplier};
 use policy::links::{RouteKey, Switch};
 
 use crate::LinkManager;
-use crate::kernel::OURS;
+use crate::kernel::{NextHop, OURS, OwnRoute};
+use crate::observed::MAIN;
 use crate::status::{Item, ItemState, Setting};
 use crate::watches::Standing;
 
@@ -48,7 +49,8 @@ impl LinkManager {
         }
     }
 
-    /// Makes everything ours that is on this link as the plan wants it (`linnet adopt`): first the plan with the link, then this.
+    /// Makes everything ours that is on this link as the plan wants it (`linnet adopt`): first the plan with the link, then this. Default
+    /// routes that another configurator of links has left beside ours become ours too, and go: he is not there to do it.
     pub fn adopt(&mut self, link: LinkId, now: Instant) {
         self.writer.now = now;
         // A plan that has come just before this is to be compared first.
@@ -80,6 +82,7 @@ impl LinkManager {
                 _ => {}
             }
         }
+        self.take_rivals(link);
         self.retry(link, now);
     }
 
@@ -98,6 +101,51 @@ impl LinkManager {
         };
         self.writer.journal.write_down(item, supplier, kind);
         self.writer.dirty.insert(item.clone());
+    }
+
+    /// Takes the default routes that others have made by this link, of each family that has one of ours.
+    fn take_rivals(&mut self, link: LinkId) {
+        let has_own = |is_ipv4: bool| {
+            self.items(Some(link)).iter().any(|(item, state)| {
+                let is_there = matches!(
+                    state,
+                    ItemState::Ours | ItemState::Adopted | ItemState::Foreign
+                );
+                let Item::Route(key) = item else {
+                    return false;
+                };
+                is_there
+                    && key.to.length == 0
+                    && key.table == MAIN
+                    && key.to.address.is_ipv4() == is_ipv4
+            })
+        };
+        let theirs = self.observed.configured_defaults(link.index);
+        let theirs = theirs.filter(|(to, _)| has_own(to.address.is_ipv4()));
+        let rivals = theirs.map(|(to, DefaultRoute { metric, gateway })| OwnRoute {
+            key: RouteKey {
+                table: MAIN,
+                to,
+                metric,
+                from: None,
+            },
+            kind: RouteKind::Unicast,
+            hops: vec![NextHop::only(link.index, gateway)],
+            // It is there, whatever the addresses say.
+            on_link: gateway.is_some(),
+            source: None,
+            mtu: None,
+            preference: Preference::Medium,
+            tuning: RouteTuning::default(),
+            valid: None,
+        });
+        let view = self.view();
+        let is_wanted = |rival: &OwnRoute| view.planned_route(&rival.key).is_some();
+        let rivals: Vec<OwnRoute> = rivals.filter(|rival| !is_wanted(rival)).collect();
+        for rival in rivals {
+            self.writer.mark_anew(Item::Route(rival.key));
+            self.writer.rivals.insert(rival.key, rival);
+        }
     }
 
     /// Forgets that anything on this link is ours, so that it stays when the plan lets the link go (`linnet release`): first

@@ -140,3 +140,21 @@ pub(super) fn portal(bytes: &[u8]) {
         assert_eq!(again, Ok(url), "what is written reads back");
     }
 }
+
+/// The first octet says whose file it is.
+pub(super) fn former(bytes: &[u8]) {
+    use linkmgr::former::{Former, Leaving};
+    let (first, octets) = bytes.split_first().unwrap_or((&0, &[]));
+    let kinds = Leaving::ALL;
+    let leaving = kinds[usize::from(*first) % kinds.len()];
+    let mac = config::matcher::Mac([2, 0, 0, 0, 0, 1]);
+    let read = leaving.parse(octets, "net0").with_dhcpcd_duid(octets, mac);
+    let dhcp4 = read.dhcp4.iter().map(|it| it.address.into());
+    let dhcp6 = read.dhcp6.iter().filter_map(|it| it.address);
+    let on_link: Vec<std::net::IpAddr> = dhcp4.chain(dhcp6.map(Into::into)).collect();
+    let mut former = Former::default();
+    former.add(read, &on_link);
+    if let Some(id) = former.dhcp4.and_then(|it| it.client_id) {
+        assert!((2..=255).contains(&id.len()), "it fits into an option");
+    }
+}

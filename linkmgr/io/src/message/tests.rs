@@ -57,6 +57,7 @@ fn default_route4(index: u32, metric: u32) -> Route {
         address_family: AddressFamily::Inet,
         table: RouteHeader::RT_TABLE_MAIN,
         kind: RouteType::Unicast,
+        protocol: netlink_packet_route::route::RouteProtocol::Dhcp,
         ..RouteHeader::default()
     };
     route.attributes = vec![
@@ -81,6 +82,7 @@ fn told_route4(index: u32, metric: u32) -> RouteMessage {
             gateway: Some(IpAddr::from([192, 0, 2, 1])),
         },
         source: Some(IpAddr::from([192, 0, 2, 10])),
+        protocol: 16,
     }
 }
 
@@ -298,6 +300,7 @@ fn route_over_several_links_is_told_for_each() {
                 gateway: Some(IpAddr::from([192, 0, 2, last])),
             },
             source: None,
+            protocol: 0,
         })
     });
     assert_eq!(parsed(Rt::NewRoute(route)), told);

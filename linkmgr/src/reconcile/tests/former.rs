@@ -4,6 +4,7 @@
 use policy::facts::Supplier;
 use policy::links::Switch;
 
+use super::stories::foreign_route;
 use super::*;
 use crate::fake::FakeAddress;
 
@@ -127,4 +128,67 @@ fn the_kernels_own_client_is_given_back_with_a_link_that_is_released() {
     machine.drive();
     let journal = machine.journal.unwrap();
     assert!(!journal.contains("was "), "{journal}");
+}
+
+#[test]
+fn adopting_a_link_takes_away_default_routes_that_another_manager_has_left_beside_ours_and_no_others()
+ {
+    let mut machine = Machine::new();
+    for (index, name) in [(2, "home0"), (3, "vpn0")] {
+        let mut on = link(index, name);
+        on.admin_up = true;
+        machine.kernel.put_link(on);
+    }
+    let routes = [
+        ("0.0.0.0/0", 1024, 2, "192.0.2.1", 16),
+        ("0.0.0.0/0", 5, 2, "192.0.2.1", 3),
+        ("::/0", 1024, 2, "fe80::1", 9),
+        // A routing program's, one for another place, and one of another link.
+        ("0.0.0.0/0", 32, 2, "192.0.2.1", 12),
+        ("10.9.0.0/16", 1024, 2, "192.0.2.1", 16),
+        ("0.0.0.0/0", 1025, 3, "203.0.113.1", 16),
+    ];
+    let theirs = FakeAddress::foreign(prefix("192.0.2.10/24"));
+    machine.kernel.put_address(2, theirs, START);
+    let theirs = FakeAddress::foreign(prefix("203.0.113.10/24"));
+    machine.kernel.put_address(3, theirs, START);
+    for (to, metric, index, via, protocol) in routes {
+        let left = foreign_route(to, metric, index, via);
+        assert!(machine.kernel.put_foreign_route(&left, protocol, START));
+    }
+    machine.apply(&plan(&machine, &[("home0", home())]));
+    machine.pass(Duration::from_secs(10));
+    let there = |machine: &Machine| {
+        let places = routes.map(|(to, metric, ..)| key(to, metric));
+        places.map(|place| machine.kernel.routes().contains_key(&place))
+    };
+    assert_eq!(there(&machine), [true; 6], "nobody has said so");
+    machine.links.adopt(machine.id("home0"), machine.now);
+    machine.drive();
+    machine.pass(Duration::from_secs(10));
+    let left = [false, false, false, true, true, true];
+    assert_eq!(there(&machine), left, "{:#?}", machine.sent);
+    for own in [key("0.0.0.0/0", 100), key("::/0", 100)] {
+        assert_eq!(machine.state("home0", &Item::Route(own)), ItemState::Ours);
+    }
+    let journal = machine.journal.as_ref().unwrap();
+    assert!(!journal.contains("1024"), "{journal}");
+}
+
+#[test]
+fn a_default_route_of_others_stays_where_there_is_none_of_ours_yet() {
+    let mut machine = Machine::new();
+    let mut on = link(2, "home0");
+    on.admin_up = true;
+    machine.kernel.put_link(on);
+    let theirs = FakeAddress::foreign(prefix("192.0.2.10/24"));
+    machine.kernel.put_address(2, theirs, START);
+    let left = foreign_route("0.0.0.0/0", 1024, 2, "192.0.2.1");
+    assert!(machine.kernel.put_foreign_route(&left, 16, START));
+    machine.apply(&plan(&machine, &[("home0", leased(100))]));
+    machine.links.adopt(machine.id("home0"), machine.now);
+    machine.drive();
+    machine.pass(Duration::from_secs(10));
+    let place = key("0.0.0.0/0", 1024);
+    assert_eq!(machine.kernel.routes()[&place].protocol, 16);
 }

@@ -36,7 +36,7 @@ fn dhcp() -> LinkPlan {
     }
 }
 
-fn foreign_route(to: &str, metric: u32, index: u32, via: &str) -> OwnRoute {
+pub(super) fn foreign_route(to: &str, metric: u32, index: u32, via: &str) -> OwnRoute {
     let via = (!via.is_empty()).then(|| via.parse().unwrap());
     OwnRoute {
         key: key(to, metric),
