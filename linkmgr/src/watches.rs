@@ -300,7 +300,8 @@ impl Watches {
                         standings.push((*address, Standing::Free));
                     }
                     acd::Event::Defended(neighbour) => {
-                        self.events.push_back(Event::Defended(*address, neighbour))
+                        let event = Event::Defended(*address, neighbour);
+                        self.events.push_back(event);
                     }
                     acd::Event::Conflict(neighbour) | acd::Event::Lost(neighbour) => {
                         watch.conflicts += 1;

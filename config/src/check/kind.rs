@@ -255,10 +255,7 @@ fn value(attribute: &Attribute, said: &Table, findings: &mut Findings<'_>) -> Op
             };
             one(form, attribute.wire, text, findings)
         }
-        Syntax::List(form) => {
-            let texts = said.texts(key)?;
-            Some(many(form, attribute, texts, findings))
-        }
+        Syntax::List(form) => Some(many(form, attribute, said.texts(key)?, findings)),
         Syntax::Size { .. }
         | Syntax::OneOrMore(_)
         | Syntax::Numbers { .. }

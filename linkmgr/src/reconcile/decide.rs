@@ -295,11 +295,14 @@ impl View<'_> {
         if planned.conflicts.yields() && self.is_ours(item, observed) {
             return self.delete_address(Step::AddressGone, index, observed);
         }
-        match self.compare_address(item, index, planned, observed) {
-            Decision::Settled(ItemState::Ours | ItemState::Adopted) => {
-                Decision::Settled(ItemState::Conflict(neighbour))
-            }
-            other => other,
+        let decision = self.compare_address(item, index, planned, observed);
+        let is_right = matches!(
+            decision,
+            Decision::Settled(ItemState::Ours | ItemState::Adopted)
+        );
+        match is_right {
+            true => Decision::Settled(ItemState::Conflict(neighbour)),
+            false => decision,
         }
     }
 
