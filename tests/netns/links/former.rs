@@ -206,6 +206,9 @@ fn talk(stream: &mut TcpStream) {
     assert_eq!(&octets, b"still here");
 }
 
+/// Addresses of the plan: of two leases and a prefix.
+const ADDRESSES: usize = 3;
+
 /// Whether every address of the plan is there, and how.
 fn addresses_are(status: &Value, good: &[&str]) -> bool {
     let items = status["items"].as_array().cloned().unwrap_or_default();
@@ -214,8 +217,9 @@ fn addresses_are(status: &Value, good: &[&str]) -> bool {
             .as_str()
             .is_some_and(|it| it.starts_with("address "))
     };
-    let mut addresses = items.iter().filter(is_address);
-    addresses.all(|item| good.contains(&item["state"].as_str().unwrap_or_default()))
+    let addresses: Vec<&Value> = items.iter().filter(is_address).collect();
+    let is_good = |item: &&Value| good.contains(&item["state"].as_str().unwrap_or_default());
+    addresses.len() == ADDRESSES && addresses.iter().all(is_good)
 }
 
 /// Waits until linnetd has leases and router, and what they supply is on the link; returns what it says.
@@ -278,9 +282,10 @@ fn switch_over(name: &str, manager: Former) {
         assert!(!gone.any(is_lost), "{manager:?}: {log}");
         let after = there();
         match manager {
+            // It knows no DHCPv6.
             Former::Initramfs => assert!(after.is_superset(&before), "{before:?} {after:?}"),
             Former::Networkd | Former::NetworkManager | Former::Dhclient | Former::Dhcpcd => {
-                assert_eq!(before, after, "{manager:?}: {status}")
+                assert_eq!(before, after, "{manager:?}: {status}");
             }
         }
 
