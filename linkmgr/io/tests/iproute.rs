@@ -378,14 +378,14 @@ impl Sides {
         for (words, wanted) in addresses(index) {
             ip(&format!("address add {words} dev a0"));
             let theirs = ip("-d address show dev a0");
-            let read: Vec<AddressAttributes> = listing()
-                .await
-                .into_iter()
-                .filter_map(|event| match event {
-                    KernelEvent::Address(it) if it.address == wanted.address => Some(it.attributes),
-                    _ => None,
-                })
-                .collect();
+            let mut read: Vec<AddressAttributes> = Vec::new();
+            for event in listing().await {
+                if let KernelEvent::Address(it) = event
+                    && it.address == wanted.address
+                {
+                    read.push(it.attributes);
+                }
+            }
             let [AddressAttributes { label, .. }] = read.as_slice() else {
                 panic!("{words}: {read:?}");
             };

@@ -586,16 +586,13 @@ fn renew<C, S: PartialEq>(
     wanted: Option<S>,
     make: impl FnOnce(&S) -> C,
 ) {
-    match wanted {
-        None => *slot = None,
-        Some(settings) => {
-            if slot
-                .as_ref()
-                .is_none_or(|running| running.settings != settings)
-            {
-                let client = make(&settings);
-                *slot = Some(Running { client, settings });
-            }
-        }
+    let Some(settings) = wanted else {
+        *slot = None;
+        return;
+    };
+    let running = slot.as_ref();
+    if running.is_none_or(|running| running.settings != settings) {
+        let client = make(&settings);
+        *slot = Some(Running { client, settings });
     }
 }

@@ -295,15 +295,11 @@ impl View<'_> {
         if planned.conflicts.yields() && self.is_ours(item, observed) {
             return self.delete_address(Step::AddressGone, index, observed);
         }
-        let decision = self.compare_address(item, index, planned, observed);
-        let is_right = matches!(
-            decision,
-            Decision::Settled(ItemState::Ours | ItemState::Adopted)
-        );
-        match is_right {
-            true => Decision::Settled(ItemState::Conflict(neighbour)),
-            false => decision,
+        let mut decision = self.compare_address(item, index, planned, observed);
+        if let Decision::Settled(state @ (ItemState::Ours | ItemState::Adopted)) = &mut decision {
+            *state = ItemState::Conflict(neighbour);
         }
+        decision
     }
 
     pub(super) fn is_ours(&self, item: &Item, observed: &ObservedAddress) -> bool {
@@ -349,9 +345,7 @@ impl View<'_> {
         let wanted = self.attributes(index, observed.prefix.address, planned);
         let has = self.observed.attributes(index, observed.prefix);
         // Of an address that somebody else made the flag is not worth its loss, also when it is ours by now.
-        let is_bare = observed.no_prefix_route()
-            && !planned.no_prefix_route
-            && self.journal.is_bare(index, observed.prefix);
+        let is_bare = !planned.no_prefix_route && self.journal.is_bare(index, observed.prefix);
         // IPv4 takes no other flags in place, and neither family another end; of an address that is not ours they are not
         // worth its loss. Nor is a label that nobody asked for: the kernel makes some when a link gets another name.
         let has_other_label = wanted.label.is_some() && wanted.label != has.label;

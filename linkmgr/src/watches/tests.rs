@@ -89,8 +89,8 @@ fn found(standing: Standing) -> Event {
     Event::Found(ADDRESS, standing)
 }
 
-fn held() -> Option<ArpFilter> {
-    Some(ArpFilter::conflicts(ADDRESS))
+fn held() -> ArpFilter {
+    ArpFilter::conflicts(ADDRESS)
 }
 
 #[test]
@@ -98,9 +98,9 @@ fn what_was_there_is_neither_asked_for_nor_told_of() {
     for (conflict_use, arp) in [
         (ConflictUse::Announce, None),
         (ConflictUse::Check, None),
-        (ConflictUse::Watch, held()),
-        (ConflictUse::Probe, held()),
-        (ConflictUse::ProbeCarefully, held()),
+        (ConflictUse::Watch, Some(held())),
+        (ConflictUse::Probe, Some(held())),
+        (ConflictUse::ProbeCarefully, Some(held())),
     ] {
         let mut world = World::new(conflict_use, true);
         assert_eq!(world.pass(3600), []);
@@ -115,7 +115,7 @@ fn an_address_that_comes_is_asked_for_and_told_of_and_then_there_is_no_timer() {
     for (conflict_use, probes, arp) in [
         (ConflictUse::Announce, 0, None),
         (ConflictUse::Check, 3, None),
-        (ConflictUse::Watch, 3, held()),
+        (ConflictUse::Watch, 3, Some(held())),
     ] {
         let mut world = World::new(conflict_use, false);
         assert_eq!(world.pass(60), []);
@@ -166,7 +166,7 @@ fn an_address_that_yields_is_asked_for_before_it_comes() {
         world.has(true);
         assert_eq!(world.pass(60), []);
         assert_eq!(world.sent(), (3, 2));
-        assert_eq!(world.watches.arp(), held());
+        assert_eq!(world.watches.arp(), Some(held()));
         assert_eq!(world.watches.poll_timeout(), None);
     }
 }
@@ -218,7 +218,7 @@ fn a_late_conflict_is_answered_once_and_then_told() {
         world.has(true);
         assert_eq!(world.pass(60), []);
         assert_eq!(world.sent(), (3, 2));
-        assert_eq!(world.watches.arp(), held());
+        assert_eq!(world.watches.arp(), Some(held()));
     }
 }
 
