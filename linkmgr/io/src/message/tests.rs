@@ -300,7 +300,7 @@ fn route_over_several_links_is_told_for_each() {
                 gateway: Some(IpAddr::from([192, 0, 2, last])),
             },
             source: None,
-            protocol: 0,
+            protocol: 16,
         })
     });
     assert_eq!(parsed(Rt::NewRoute(route)), told);
