@@ -216,7 +216,7 @@ pub(super) const KEYS: &[Key] = &[
             max: 32_767,
         },
         None,
-        "The rule to go on with, by its priority, in place of a table.",
+        "The rule to go on with, by its priority, in place of a table; this one is passed over while none is there.",
     ),
     key(
         Section::Rules,
