@@ -12,8 +12,8 @@ use tests::peer::{Peer, Tap, occurrences};
 use crate::{LINNET, LINNETD, json};
 
 /// When questions must have ended while it is not known yet who forwards to us: no reply comes, and whatever is asked for their validation
-/// goes round too, is repeated and found out.
-const ENDS: Duration = Duration::from_millis(4200);
+/// goes round too, is repeated and found out. At the end of their time they end at any rate.
+const ENDS: Duration = Duration::from_millis(4950);
 /// When all others must have, whether they go round or not.
 const AT_ONCE: Duration = Duration::from_secs(1);
 /// The most packets with the name of a question that goes round: some tries of the forwarder, there and back.

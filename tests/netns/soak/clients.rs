@@ -37,6 +37,8 @@ const EDE_BLOCKED: u16 = 15;
 /// RFC 8914 §4.19: not for this client.
 const EDE_PROHIBITED: u16 = 18;
 const REFUSED: u8 = 5;
+/// How the words begin for whoever asks too much at once.
+const TOO_MANY: &str = "too many questions";
 const NXDOMAIN: u8 = 3;
 
 /// What a name is, and so where it belongs.
@@ -270,7 +272,9 @@ impl Tally {
             self.by_guests.fetch_add(1, Ordering::Relaxed);
             let is_withheld = answer.rcode == REFUSED && answer.explained == Some(EDE_PROHIBITED);
             let (may, must) = match asked.kind {
-                Kind::Office | Kind::OfficeAbsent | Kind::Safe => (true, true),
+                Kind::Office | Kind::OfficeAbsent | Kind::Safe => {
+                    (true, !answer.words.starts_with(TOO_MANY))
+                }
                 // The alias itself is home's to tell.
                 Kind::Alias => (true, answer.rcode == 0),
                 Kind::Claimed => (during(Trouble::Claim) || during(Trouble::Claimed), false),
@@ -404,7 +408,7 @@ impl Tally {
                     .or_default() += 1;
                 self.excused.fetch_add(1, Ordering::Relaxed);
             }
-            Some(0) if answer.words.starts_with("too many questions") => {
+            Some(0) if answer.words.starts_with(TOO_MANY) => {
                 self.shed.fetch_add(1, Ordering::Relaxed);
             }
             Some(_) => self.wrong(told(&format!("somebody could be asked, but {answer:?}"))),
