@@ -181,10 +181,10 @@ fn goes_round(forwarder: Forwarder, place: Place) {
         ] {
             let seen = Seen::of(&office, link, &name, how);
             assert!(seen.answer.contains("SERVFAIL"), "{forwarder:?}: {seen:?}");
-            assert!(
-                how == "+noedns" || seen.answer.contains("sends our own questions back to us"),
-                "{forwarder:?}: {seen:?}"
-            );
+            // knot-resolver keeps for a while that we refuse it, and tells us so before our question is back.
+            let is_told = seen.answer.contains("sends our own questions back to us")
+                || forwarder == Forwarder::Kresd && seen.answer.contains("answered SERVFAIL");
+            assert!(how == "+noedns" || is_told, "{forwarder:?}: {seen:?}");
             let limit = if is_first { ENDS } else { AT_ONCE };
             assert!(seen.took < limit, "{forwarder:?}: {seen:?}");
             assert!(seen.packets <= PACKETS, "{forwarder:?}: {seen:?}");
@@ -220,7 +220,11 @@ fn goes_round(forwarder: Forwarder, place: Place) {
         "{forwarder:?} {link}: 800 questions in {took:?}, {heard} heard, {spent} ms of linnetd"
     ));
     assert!(heard <= 800 * COPIES, "{forwarder:?}: {heard}");
-    assert!(counted("looped") >= 10, "{forwarder:?}");
+    let enough = match forwarder {
+        Forwarder::Kresd => 1,
+        Forwarder::Dnsmasq | Forwarder::Unbound | Forwarder::UnboundSpells => 10,
+    };
+    assert!(counted("looped") >= enough, "{forwarder:?}");
 }
 
 /// The time of processors that a process has had.

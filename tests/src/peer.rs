@@ -69,6 +69,11 @@ impl Peer {
         unsafe { libc::kill(pid, signal) };
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+
     /// Waits until it ends by itself, and returns its exit code.
     ///
     /// # Panics

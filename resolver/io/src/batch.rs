@@ -342,6 +342,13 @@ pub(crate) fn link_index(name: &str) -> Option<NonZeroU32> {
     NonZeroU32::new(unsafe { libc::if_nametoindex(name.as_ptr()) })
 }
 
+/// Whether a link with this index is there.
+pub(crate) fn has_link(index: u32) -> bool {
+    let mut name = [0; libc::IF_NAMESIZE];
+    // SAFETY: the pointer is that of a live buffer of the size that the function asks for.
+    !unsafe { libc::if_indextoname(index, name.as_mut_ptr()) }.is_null()
+}
+
 /// Lets the runtime wait for a set of sockets.
 ///
 /// # Errors

@@ -29,6 +29,8 @@ const UNTAKEN_TIME: Duration = Duration::from_secs(5);
 
 /// The link that only this host can send on.
 const LOOPBACK: &[u8] = b"lo";
+/// Its index: the kernel makes it first in each namespace (`LOOPBACK_IFINDEX`).
+const LOOPBACK_INDEX: u32 = 1;
 
 /// How a listener knows that a client is on this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,7 +174,8 @@ fn allow_beside(socket: &Socket) -> io::Result<()> {
     socket.set_reuse_port(true)
 }
 
-/// Opens a socket to an upstream, bound to the scope's link and marked, with the address to connect to.
+/// Opens a socket to an upstream, bound to the scope's link and marked, with the address to connect to. An upstream on this host, as
+/// many VPN programs have one, is behind no link: it is asked by the loopback link alone, while the scope's link is there.
 ///
 /// # Errors
 /// Why the exchange cannot be: the link is gone, or we are out of sockets.
@@ -187,6 +190,15 @@ pub(crate) fn upstream(
         Some(link) => Some(link.id.ok_or(Failure::NoLink)?.index),
     };
     let address = destination(upstream, link, index)?;
+    let index = match index {
+        Some(index) if address.ip().to_canonical().is_loopback() => {
+            if !batch::has_link(index) {
+                return Err(Failure::NoLink);
+            }
+            Some(LOOPBACK_INDEX)
+        }
+        bound => bound,
+    };
     let (kind, protocol) = match channel {
         Channel::Udp => (Type::DGRAM, Protocol::UDP),
         Channel::Tcp => (Type::STREAM, Protocol::TCP),

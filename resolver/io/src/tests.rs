@@ -626,6 +626,21 @@ fn links() {
     assert!(upstream.recv_from(&mut buffer).is_err());
     driver.cancel(ExchangeId(2));
 
+    // A proxy of the VPN's on this host is behind no link.
+    let (proxy, address) = peer();
+    for (exchange, channel) in [(9, Channel::Udp), (10, Channel::Tcp)] {
+        let listener = TcpListener::bind(address).unwrap();
+        driver.transmit(Transmit {
+            link: Some(link("vpn0", Some(index("vpn0")))),
+            ..transmit(exchange, address, channel)
+        });
+        match channel {
+            Channel::Udp => assert_eq!(proxy.recv_from(&mut buffer).unwrap().0, 19),
+            Channel::Tcp => drop(listener.accept().unwrap()),
+        }
+        driver.cancel(ExchangeId(exchange));
+    }
+
     // A link that is renamed is the same link; one that is down or gone is not used.
     let ip = |arguments: &str| {
         let status = Command::new("ip").args(arguments.split(' ')).status();

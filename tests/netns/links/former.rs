@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tests::namespace::{isolated, shell};
@@ -108,7 +108,18 @@ impl Former {
             match self {
                 // With SIGTERM it takes along what it has from servers.
                 Self::Networkd => peer.signal(libc::SIGKILL),
-                Self::NetworkManager | Self::Dhclient | Self::Dhcpcd => peer.signal(libc::SIGTERM),
+                Self::NetworkManager | Self::Dhclient => peer.signal(libc::SIGTERM),
+                // A signal that comes while a hook of its runs is lost on it.
+                Self::Dhcpcd => {
+                    let mut told = None;
+                    until_within(Duration::from_secs(20), "dhcpcd ends", || {
+                        if told.is_none_or(|at: Instant| at.elapsed() > Duration::from_secs(2)) {
+                            peer.signal(libc::SIGTERM);
+                            told = Some(Instant::now());
+                        }
+                        peer.has_ended()
+                    });
+                }
                 Self::Initramfs => {}
             }
             peer.wait();
