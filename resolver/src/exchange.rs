@@ -34,6 +34,8 @@ pub(crate) enum Purpose {
     Lookup(u64),
     /// To see how the upstream does; nobody waits for what it says.
     Probe,
+    /// To see whether the upstream sends it back; what it says of the upstream otherwise is passed over.
+    Mark,
     /// Of the walk of this lookup, with this number.
     Walk(u64, u64),
 }

@@ -4,7 +4,7 @@
 //! our spelling, or our id. A forwarder that spells names itself gives nothing away: where a question has to be repeated while somebody
 //! else asks for the same name, the upstream gets a mark after it, which is a question for the same name with a type that nobody has a
 //! use for. When that comes back before a reply, the upstream is known to forward to us; for a while a mark goes out as soon as
-//! somebody else asks. Other names are asked of it as before: it may know them itself.
+//! somebody else asks. Whoever guesses a mark has one guess. Other names are asked of it as before: it may know them itself.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -17,8 +17,8 @@ use rand::RngExt as _;
 
 use crate::Resolver;
 use crate::conclude::FAILURE_LIFETIME;
-use crate::event::{Channel, Step};
-use crate::exchange::Asking;
+use crate::event::{Channel, ExchangeId, Step};
+use crate::exchange::{Asking, Purpose};
 use crate::progress::Query;
 use crate::refusal::Refused;
 use crate::wire::{Question, rcode};
@@ -33,12 +33,13 @@ const WHY: &str = "it sends our question back to us";
 #[derive(Debug)]
 pub(crate) struct Mark {
     lookup: u64,
+    exchange: ExchangeId,
     incarnation: u64,
     name: DomainName,
     upstream: Upstream,
 }
 
-/// Marks by the types of their questions: as many as there are types.
+/// Marks by the types of their questions: as many as there are types, each until its exchange ends.
 pub(crate) type Marks = BTreeMap<u16, Mark>;
 
 impl Resolver {
@@ -126,11 +127,12 @@ impl Resolver {
         if asking.recurse || self.marks.values().any(is_ours) {
             return;
         }
-        let record_type = self.rng.random_range(MARKS);
-        let before = self.marks.get(&record_type);
-        if before.is_some_and(|mark| self.lookups.get(mark.lookup).is_some()) {
+        let first = self.rng.random_range(MARKS);
+        let types = (first..=*MARKS.end()).chain(*MARKS.start()..first);
+        let mut free = types.filter(|it| !self.marks.contains_key(it));
+        let Some(record_type) = free.next() else {
             return;
-        }
+        };
         let name = asking.question.name.clone();
         let asking = Asking {
             question: Question {
@@ -140,23 +142,35 @@ impl Resolver {
             },
             ..asking.clone()
         };
-        let mark = Mark {
-            lookup: id,
-            incarnation: asking.incarnation,
-            name,
-            upstream: upstream.clone(),
-        };
-        if self.send_watched(&asking, upstream.clone(), channel, now) {
+        let (purpose, by) = (Purpose::Mark, Some(channel));
+        if let Some(exchange) = self.send_watched(&asking, purpose, upstream.clone(), by, now) {
+            let mark = Mark {
+                lookup: id,
+                exchange,
+                incarnation: asking.incarnation,
+                name,
+                upstream: upstream.clone(),
+            };
             self.marks.insert(record_type, mark);
         }
     }
 
+    /// Expects a mark no more, as its exchange has ended.
+    pub(crate) fn forget_mark(&mut self, id: ExchangeId) {
+        self.marks.retain(|_, mark| mark.exchange != id);
+    }
+
     /// Returns the upstream that sends a mark back, and expects nothing of it for the question that the mark went with.
     fn own_mark(&mut self, asking: &Asking, now: Instant) -> Option<Upstream> {
-        let mark = self.marks.get(&asking.question.record_type);
-        let mark = mark.filter(|mark| {
+        let is_of = |mark: &Mark| {
             mark.incarnation == asking.incarnation && mark.name == asking.question.name
-        })?;
+        };
+        let mark = self.marks.get(&asking.question.record_type);
+        let Some(mark) = mark.filter(|mark| is_of(mark)) else {
+            // A stranger's guess: what it could have been counts no more.
+            self.marks.retain(|_, mark| !is_of(mark));
+            return None;
+        };
         let (id, upstream) = (mark.lookup, mark.upstream.clone());
         self.note_loop(asking, &upstream, now);
         self.expect_nothing_of(id, &upstream, now);

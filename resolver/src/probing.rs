@@ -105,42 +105,32 @@ impl Resolver {
         by: Option<Channel>,
         now: Instant,
     ) {
-        let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation) else {
-            return;
-        };
-        let Some(state) = scope.state_mut(&upstream).filter(|state| state.may_watch()) else {
-            return;
-        };
-        let channel = by.unwrap_or_else(|| state.channel(now));
-        if channel == Channel::Udp && self.exchanges.has_share(asking, &upstream) {
-            return;
-        }
-        self.send_watched(asking, upstream, channel, now);
+        self.send_watched(asking, Purpose::Probe, upstream, by, now);
     }
 
-    /// Sends what nobody waits for; returns whether it was sent.
+    /// Sends what nobody waits for, as far as there is room for such; returns what it is, when it was sent.
     pub(crate) fn send_watched(
         &mut self,
         asking: &Asking,
+        purpose: Purpose,
         upstream: Upstream,
-        channel: Channel,
+        by: Option<Channel>,
         now: Instant,
-    ) -> bool {
-        let scope = self.scopes.living(&asking.scope, asking.incarnation);
-        let Some(state) = scope.and_then(|scope| scope.state_mut(&upstream)) else {
-            return false;
-        };
-        state.watched = state.watched.saturating_add(1);
+    ) -> Option<ExchangeId> {
+        let scope = self.scopes.living(&asking.scope, asking.incarnation)?;
+        let state = scope.state_mut(&upstream).filter(|it| it.may_watch())?;
+        let channel = by.unwrap_or_else(|| state.channel(now));
+        if channel == Channel::Udp && self.exchanges.has_share(asking, &upstream) {
+            return None;
+        }
+        state.watched += 1;
         let edns = match state.manners.takes_edns(now) {
             true => Edns::With,
             false => Edns::Without,
         };
-        let sent = self.transmit(asking.clone(), Purpose::Probe, upstream, channel, edns, now);
-        let Some(ExchangeId(key)) = sent else {
-            return false;
-        };
-        self.timers.set(Timer::Probe, key, now + PROBE_LIFETIME);
-        true
+        let sent = self.transmit(asking.clone(), purpose, upstream, channel, edns, now)?;
+        self.timers.set(Timer::Probe, sent.0, now + PROBE_LIFETIME);
+        Some(sent)
     }
 
     /// Takes the reply to a message that only tells how its upstream does.
@@ -150,6 +140,9 @@ impl Resolver {
         reply: &ParsedReply,
         now: Instant,
     ) {
+        if exchange.purpose == Purpose::Mark {
+            return;
+        }
         let outcome = match is_answer(reply) {
             true => told_by(exchange, reply, now.since(exchange.sent_at)),
             false => Outcome::Outdone(reply.rcode),
@@ -170,7 +163,8 @@ impl Resolver {
         let Some(exchange) = self.end_exchange(id) else {
             return;
         };
-        if !exchange.counted {
+        // Whoever passes over types that he does not know is none the worse for it.
+        if !exchange.counted && exchange.purpose != Purpose::Mark {
             self.counters.lost += 1;
             self.take_outcome(&exchange, Outcome::Overtaken, now);
         }

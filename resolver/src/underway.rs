@@ -149,6 +149,10 @@ impl Resolver {
                 }
             }
             Purpose::Probe => self.forget_probe(id, exchange),
+            Purpose::Mark => {
+                self.forget_probe(id, exchange);
+                self.forget_mark(id);
+            }
         }
     }
 

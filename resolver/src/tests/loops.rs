@@ -112,3 +112,35 @@ fn slow_upstream_that_two_wait_for_is_no_forwarder() {
     let marks = world.sent.iter().filter(|sent| is_mark(&sent.asked));
     assert_eq!(marks.count(), 1);
 }
+
+#[test]
+fn mark_is_guessed_once_at_most() {
+    let mut world = World::with(MAIN, &[]);
+    world.server(HOME).silent = true;
+    let clients = [world.put("n0.test A"), world.put("n0.test A")];
+    until_marked(&mut world);
+    let mark = world.sent.iter().find(|sent| is_mark(&sent.asked));
+    let mark = mark.unwrap().asked.clone();
+    let guess = Ask {
+        record_type: 65_280 + (mark.record_type + 1 - 65_280) % 255,
+        ..mark.clone()
+    };
+    world.put_as(&guess);
+    world.put_as(&mark);
+    assert!(clients.iter().all(|client| !world.has_answer(*client)));
+}
+
+#[test]
+fn mark_that_got_a_reply_is_an_ordinary_question_from_then_on() {
+    let mut world = known();
+    let row = "own.test 60 A 192.0.2.90";
+    world.server(HOME).answers("own.test A", &[row]);
+    world.put("own.test A");
+    world.put("own.test A");
+    let mark = world.sent.iter().find(|sent| is_mark(&sent.asked));
+    let mark = mark.unwrap().asked.clone();
+    world.run();
+    let late = world.put_as(&mark);
+    world.run();
+    assert!(!is_told(&world, late));
+}
