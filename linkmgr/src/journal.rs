@@ -49,7 +49,8 @@ pub(crate) struct Changed {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Entries {
     pub(crate) addresses: BTreeMap<(u32, Prefix), Option<Supplier>>,
-    /// IPv4 addresses of ours that somebody else made, with a route of his own for their prefix instead of the kernel's.
+    /// Addresses of ours that somebody else made otherwise than planned: with a route of his own for their prefix instead of the
+    /// kernel's, another end or another scope.
     pub(crate) bare: BTreeSet<(u32, Prefix)>,
     pub(crate) routes: BTreeMap<RouteKey, Option<Supplier>>,
     pub(crate) rules: BTreeSet<PolicyRule>,
@@ -146,12 +147,12 @@ impl Journal {
         self.version += u64::from(is_news);
     }
 
-    /// Writes down that an address comes without the kernel's route for its prefix: somebody else has made both.
+    /// Writes down that an address is otherwise than planned, as by somebody else who made it, and stays so.
     pub(crate) fn write_down_bare(&mut self, index: u32, prefix: Prefix) {
         self.version += u64::from(self.entries.bare.insert((index, prefix)));
     }
 
-    /// Whether an address was made by somebody else, without the kernel's route for its prefix.
+    /// Whether an address was made by somebody else, otherwise than planned.
     pub(crate) fn is_bare(&self, index: u32, prefix: Prefix) -> bool {
         self.entries.bare.contains(&(index, prefix))
     }

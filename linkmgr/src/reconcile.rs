@@ -172,7 +172,7 @@ impl LinkManager {
             return;
         };
         writer.busy.remove(&item);
-        if let Item::Route(key) = &item {
+        if let (Item::Route(key), KernelAnswer::Done) = (&item, &answer) {
             writer.rivals.remove(key);
         }
         if writer.dirty_later.remove(&item) {

@@ -344,16 +344,15 @@ impl View<'_> {
         let is_ipv6 = observed.prefix.address.is_ipv6();
         let wanted = self.attributes(index, observed.prefix.address, planned);
         let has = self.observed.attributes(index, observed.prefix);
-        // Of an address that somebody else made the flag is not worth its loss, also when it is ours by now.
-        let is_bare = !planned.no_prefix_route && self.journal.is_bare(index, observed.prefix);
-        // IPv4 takes no other flags in place, and neither family another end; of an address that is not ours they are not
-        // worth its loss. Nor is a label that nobody asked for: the kernel makes some when a link gets another name.
+        // IPv4 takes no other flags in place, and neither family another end; of an address that somebody else made they are not
+        // worth its loss, nor when it is ours by now. Nor is a label that nobody asked for: the kernel makes some itself.
+        let is_usual = |wanted| wanted && self.journal.is_bare(index, observed.prefix);
         let has_other_label = wanted.label.is_some() && wanted.label != has.label;
-        let has_other_flags = !is_ipv6
-            && (planned.no_prefix_route != observed.no_prefix_route() && !is_bare
-                || wanted.scope != has.scope
-                || has_other_label);
-        if is_ours && (has_other_flags || wanted.peer != has.peer) {
+        let has_other_prefix = planned.no_prefix_route != observed.no_prefix_route();
+        let has_other_peer = wanted.peer != has.peer && !is_usual(wanted.peer.is_none());
+        let has_other_flags = has_other_prefix && !is_usual(!planned.no_prefix_route)
+            || wanted.scope != has.scope && !is_usual(wanted.scope.is_none());
+        if is_ours && (!is_ipv6 && (has_other_flags || has_other_label) || has_other_peer) {
             return self.delete_address(Step::AddressFirst, index, observed);
         }
         // It leads elsewhere than the profile says.
@@ -361,7 +360,7 @@ impl View<'_> {
             return Decision::Wait(ItemState::Foreign);
         }
         // Whoever has made an address without the kernel's route for its prefix has made one.
-        let has_prefix = planned.no_prefix_route == observed.no_prefix_route()
+        let has_prefix = !has_other_prefix
             || !is_ours && observed.no_prefix_route() && planned.supplier.is_none();
         let has_dad = !is_ours || wanted.skips_dad == has.skips_dad;
         let has_flags = planned.temporaries == observed.temporaries() && has_prefix && has_dad;
@@ -387,7 +386,7 @@ impl View<'_> {
             step: Step::Address,
             request: KernelRequest::ReplaceAddress(request),
             write_down: match is_to_be_ours {
-                true if !is_ipv6 && !is_ours && observed.no_prefix_route() => {
+                true if !is_ours && (!is_ipv6 && has_other_flags || has_other_peer) => {
                     WriteDown::OursBare(planned.supplier)
                 }
                 true => WriteDown::Ours(planned.supplier),

@@ -171,6 +171,19 @@ fn what_is_said_of_an_address_of_ours_is_heeded_and_of_anothers_left() {
         machine.apply(&plan(&machine, &[("home0", of(ours))]));
         assert_eq!(machine.own_state(), state);
         assert_eq!(machine.kernel.addresses(), [(2, there)]);
+        if theirs.label.is_some() || state != ItemState::Adopted || ours.label.is_some() {
+            continue;
+        }
+        let id = machine.id("home0");
+        machine.links.adopt(id, machine.now);
+        machine.drive();
+        machine.start();
+        machine.apply(&plan(&machine, &[("home0", of(ours))]));
+        assert_eq!(machine.own_state(), ItemState::Ours);
+        assert_eq!(machine.kernel.addresses()[0].1.attributes, theirs);
+        let is_deletion =
+            |sent: &&KernelRequest| matches!(sent, KernelRequest::DeleteAddress { .. });
+        assert_eq!(machine.sent.iter().find(is_deletion), None);
     }
 }
 
