@@ -31,12 +31,12 @@ impl Leavings {
     /// Fetches what only root may read.
     pub(crate) fn fetch() -> Self {
         let files = fs::read_dir(DHCPCD).into_iter().flatten().flatten();
-        let files = files.take(FETCHED_MAX).map(|entry| entry.path());
-        let is_wanted = |path: &PathBuf| {
+        let is_lease = |path: &PathBuf| {
             let ending = path.extension().and_then(|ending| ending.to_str());
-            matches!(ending, Some("lease" | "lease6")) || path == Path::new(DHCPCD_DUID)
+            matches!(ending, Some("lease" | "lease6"))
         };
-        let fetched = files.filter(is_wanted);
+        let leases = files.map(|entry| entry.path()).filter(is_lease);
+        let fetched = leases.take(FETCHED_MAX).chain([DHCPCD_DUID.into()]);
         let fetched = fetched.filter_map(|path| Some((path.clone(), read(&path)?)));
         Self {
             looks: true,

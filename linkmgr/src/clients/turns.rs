@@ -34,10 +34,12 @@ impl Turns {
     }
 
     fn next(&self) -> Option<LinkId> {
+        if self.taken.len() < MAX_TURNS {
+            return self.waiting.first().copied();
+        }
         // Who has it may go on with what came meanwhile.
-        let mut waiting = self.waiting.iter();
-        let free = self.taken.len() < MAX_TURNS;
-        waiting.find(|id| free || self.taken.contains(id)).copied()
+        let mut taken = self.taken.iter();
+        taken.find(|id| self.waiting.contains(id)).copied()
     }
 }
 

@@ -153,6 +153,9 @@ impl World {
 
     /// Looks for what others have left where clients of ours are about to begin: what they called themselves, and addresses.
     fn look_for_formers(&mut self, of: &BTreeSet<LinkId>) {
+        if self.linking.stop_by.is_some() {
+            return;
+        }
         let Linking {
             links,
             clients,

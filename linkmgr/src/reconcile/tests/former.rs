@@ -6,6 +6,7 @@ use policy::links::Switch;
 
 use super::stories::foreign_route;
 use super::*;
+use crate::KernelFault;
 use crate::fake::FakeAddress;
 
 const LEASE: Duration = Duration::from_secs(3600);
@@ -191,4 +192,47 @@ fn a_default_route_of_others_stays_where_there_is_none_of_ours_yet() {
     machine.pass(Duration::from_secs(10));
     let place = key("0.0.0.0/0", 1024);
     assert_eq!(machine.kernel.routes()[&place].protocol, 16);
+}
+
+#[test]
+fn a_rival_that_the_kernel_was_too_busy_for_is_taken_later() {
+    let mut machine = Machine::new();
+    let mut on = link(2, "home0");
+    on.admin_up = true;
+    machine.kernel.put_link(on);
+    let theirs = FakeAddress::foreign(prefix("192.0.2.10/24"));
+    machine.kernel.put_address(2, theirs, START);
+    let left = foreign_route("0.0.0.0/0", 1024, 2, "192.0.2.1");
+    assert!(machine.kernel.put_foreign_route(&left, 16, START));
+    machine.apply(&plan(&machine, &[("home0", home())]));
+    machine.pass(Duration::from_secs(10));
+    machine.links.adopt(machine.id("home0"), machine.now);
+    let place = key("0.0.0.0/0", 1024);
+    let mut refused = 0;
+    for _ in 0..ROUNDS {
+        if let Some(journal) = machine.links.poll_journal() {
+            machine
+                .links
+                .handle_journal(journal.version, true, machine.now);
+        }
+        while let Some((id, request)) = machine.links.poll_request(machine.now) {
+            let is_rival =
+                matches!(&request, KernelRequest::ReplaceRoute(route) if route.key == place);
+            let answer = match is_rival && refused == 0 {
+                true => KernelAnswer::Failed(KernelFault {
+                    errno: 16,
+                    text: None,
+                }),
+                false => machine.kernel.handle_request(&request, machine.now),
+            };
+            refused += u32::from(is_rival);
+            machine.links.handle_answer(id, answer, machine.now);
+        }
+        if refused > 0 {
+            break;
+        }
+    }
+    assert_eq!(refused, 1);
+    machine.pass(Duration::from_secs(60));
+    assert!(!machine.kernel.routes().contains_key(&place));
 }

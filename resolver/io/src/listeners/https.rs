@@ -140,8 +140,10 @@ async fn answer(
     }
     let mut unsent = house.unsent();
     if !unsent.grow(wire.len()) {
+        // That of all clients together: this one need not be to blame.
         door.counts.limited.up();
-        return Err(Slow);
+        respond.send_reset(Reason::ENHANCE_YOUR_CALM);
+        return Ok(());
     }
     let response = Response::builder()
         .header(header::CONTENT_TYPE, MESSAGE_TYPE)
