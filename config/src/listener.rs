@@ -69,7 +69,7 @@ impl ListenerConfig {
         let same_place = self.socket() == other.socket() && self.zone == other.zone;
         let shares = |one: Transport, two: Transport| match one {
             // UDP and TCP.
-            Transport::Plain => true,
+            Transport::Plain | Transport::Tcp => true,
             Transport::Tls | Transport::Https => !two.is_quic(),
             Transport::Quic | Transport::H3 => two.is_quic() || two == Transport::Plain,
         };

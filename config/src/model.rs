@@ -460,6 +460,8 @@ impl Upstream {
 pub enum Transport {
     /// UDP, and TCP when an answer is truncated.
     Plain,
+    /// TCP alone (RFC 7766), for ways that datagrams do not take. Upstreams only.
+    Tcp,
     /// DNS over TLS (RFC 7858).
     Tls,
     /// DNS over HTTPS (RFC 8484), by HTTP/2.
@@ -474,7 +476,7 @@ impl Transport {
     /// Returns the port where none is written.
     pub const fn default_port(self) -> u16 {
         match self {
-            Self::Plain => crate::DNS_PORT,
+            Self::Plain | Self::Tcp => crate::DNS_PORT,
             Self::Tls | Self::Quic => 853,
             Self::Https | Self::H3 => 443,
         }
@@ -484,6 +486,7 @@ impl Transport {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Plain => "plain",
+            Self::Tcp => "tcp",
             Self::Tls => "tls",
             Self::Https => "https",
             Self::H3 => "h3",
@@ -494,7 +497,7 @@ impl Transport {
     /// Whether nobody on the way can read it.
     pub const fn is_encrypted(self) -> bool {
         match self {
-            Self::Plain => false,
+            Self::Plain | Self::Tcp => false,
             Self::Tls | Self::Https | Self::H3 | Self::Quic => true,
         }
     }
@@ -503,7 +506,7 @@ impl Transport {
     pub const fn is_http(self) -> bool {
         match self {
             Self::Https | Self::H3 => true,
-            Self::Plain | Self::Tls | Self::Quic => false,
+            Self::Plain | Self::Tcp | Self::Tls | Self::Quic => false,
         }
     }
 
@@ -511,7 +514,7 @@ impl Transport {
     pub const fn is_quic(self) -> bool {
         match self {
             Self::Quic | Self::H3 => true,
-            Self::Plain | Self::Tls | Self::Https => false,
+            Self::Plain | Self::Tcp | Self::Tls | Self::Https => false,
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::kind::LinkKind;
 use crate::reference::{self, FileKind, Key, Section, Syntax};
 use crate::units;
 use long::Shortened;
-use words::{belongs, type_name};
+use words::{belongs, type_name, usual_elsewhere, whole_table};
 
 /// From how many texts on a list counts as long.
 const LONG: usize = 64;
@@ -340,6 +340,7 @@ impl Walk<'_, '_> {
         let near = reference::nearest(said, known.iter().copied());
         let near = near.and_then(|near| self.find(section, near));
         let (help, meant) = match (home, near) {
+            _ if let Some(help) = usual_elsewhere(section, said) => (Some(help.to_owned()), None),
             (Some(home), _) => (Some(belongs(home)), Some(home)),
             (None, Some(near)) => (Some(format!("did you mean `{}`?", near.name)), Some(near)),
             (None, None) => (
@@ -427,7 +428,9 @@ impl Walk<'_, '_> {
             (Syntax::Table(section), DeValue::Table(table)) => {
                 Some(Value::Table(self.table(section, table)))
             }
-            (Syntax::Table(section), DeValue::Array(items)) => {
+            (Syntax::Table(section), DeValue::Array(items))
+                if items.iter().all(|item| item.get_ref().is_table()) =>
+            {
                 let message = format!("`{}` is one table, not a list of tables", key.name);
                 let help = Some(format!("write [{0}] instead of [[{0}]]", key.name));
                 self.findings.error(Some(span), message, help);
@@ -441,7 +444,7 @@ impl Walk<'_, '_> {
                 let message = format!("`{}` cannot be {}", key.name, type_name(value));
                 let help = match syntax {
                     Syntax::Tables(_) => format!("write [[{}]], once for each", key.name),
-                    Syntax::Table(Section::Match) => "write match = { name = \"…\" }".to_owned(),
+                    Syntax::Table(section) => whole_table(key, section),
                     Syntax::Boolean
                     | Syntax::Choice(_)
                     | Syntax::Integer { .. }
@@ -452,8 +455,7 @@ impl Walk<'_, '_> {
                     | Syntax::OneOrMore(_)
                     | Syntax::Numbers { .. }
                     | Syntax::Numbered { .. }
-                    | Syntax::Mixed(..)
-                    | Syntax::Table(_) => {
+                    | Syntax::Mixed(..) => {
                         format!("write {}", reference::describe(syntax).replace('`', ""))
                     }
                 };

@@ -19,6 +19,9 @@ const MAX_LINK_NAME: usize = 127;
 const PIN: &str = "pin=";
 /// What stands for pins where any key will do.
 const ANY_KEY: &str = "pin=any";
+/// What stands before the first pin of all, and before each further one.
+const BEFORE_PINS: &str = "?pin=";
+const FURTHER_PIN: &str = "&pin=";
 
 /// What is wrong with an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +30,7 @@ pub enum UpstreamFault {
     #[error("the upstream is empty")]
     Empty,
     /// A scheme that is not known.
-    #[error("the scheme is not tls, https, h3 or quic")]
+    #[error("the scheme is not tcp, tls, https, h3 or quic")]
     UnknownScheme,
     /// No IP address where one belongs.
     #[error("this is not an IP address")]
@@ -62,6 +65,14 @@ pub enum UpstreamFault {
     /// A pin that is none.
     #[error("a pin is sha256/ and the base64 of a key's SHA-256")]
     BadPin,
+    /// Pins in the path, where the server would read them and nobody would hold it to them.
+    #[error("the pins stand in the path")]
+    MisplacedPin,
+    /// A port or brackets at the address of an HTTPS upstream, whose port belongs to the name.
+    #[error(
+        "the port of an HTTPS upstream belongs after its name, and its address has no brackets"
+    )]
+    MisplacedPort,
     /// Something other than pins after a `?`.
     #[error("only pin= can stand here")]
     UnknownOption,
@@ -79,7 +90,7 @@ impl UpstreamFault {
             }
             Self::DeafAddress => "write the address of one server",
             Self::UnknownScheme => {
-                "write tls://ADDRESS#NAME, https://NAME/PATH@ADDRESS, h3://NAME/PATH@ADDRESS, quic://ADDRESS#NAME, or a plain address"
+                "write tls://ADDRESS#NAME, https://NAME/PATH@ADDRESS, h3://NAME/PATH@ADDRESS, quic://ADDRESS#NAME, tcp://ADDRESS, or a plain address"
             }
             Self::BadPort => "write the port after the address: 192.0.2.1:5353, [2001:db8::1]:5353",
             Self::BadZone | Self::NeedlessZone => "write fe80::1%LINK, as fe80::1%eth0",
@@ -90,7 +101,10 @@ impl UpstreamFault {
             }
             Self::MissingPath => "write https://dns.example/dns-query@192.0.2.1",
             Self::BadPath => "write the path as in the server's URL, as /dns-query",
-            Self::BadPin | Self::UnknownOption => {
+            Self::MisplacedPort => {
+                "write https://dns.example:8443/dns-query@192.0.2.1, and @2001:db8::1 without brackets"
+            }
+            Self::BadPin | Self::UnknownOption | Self::MisplacedPin => {
                 "write ?pin=sha256/BASE64 after the address, and &pin=sha256/BASE64 for another key"
             }
             Self::Credentials => "leave out what stands before the @",
@@ -121,6 +135,7 @@ impl FromStr for Upstream {
         };
         let (scheme, rest) = (whole.to(scheme_end), whole.from(scheme_end + 3));
         match scheme.text {
+            "tcp" => plain_stream(rest),
             "tls" => over_stream(rest, Transport::Tls),
             "quic" => over_stream(rest, Transport::Quic),
             "https" => by_http(rest, Transport::Https),
@@ -173,6 +188,15 @@ fn plain(text: Part<'_>) -> Result<Upstream, UpstreamError> {
     Ok(upstream)
 }
 
+/// Reads what follows `tcp://`.
+fn plain_stream(text: Part<'_>) -> Result<Upstream, UpstreamError> {
+    let upstream = plain(text)?;
+    Ok(Upstream {
+        transport: Transport::Tcp,
+        ..upstream
+    })
+}
+
 fn over_stream(text: Part<'_>, transport: Transport) -> Result<Upstream, UpstreamError> {
     let (place, name) = text.split('#');
     if let Some(at) = place.text.rfind('@') {
@@ -210,8 +234,17 @@ fn by_http(text: Part<'_>, transport: Transport) -> Result<Upstream, UpstreamErr
         Some(at) => (rest.to(at), Some(rest.from(at + 1))),
         None => (rest, None),
     };
+    // Without an address after the path the host must be one: the pins follow the path then.
+    let (path, keys) = match (address, path.text.find(BEFORE_PINS)) {
+        (None, Some(at)) => (path.to(at), Some(path.from(at + 1))),
+        (_, Some(at)) => return path.from(at + 1).wrong(UpstreamFault::MisplacedPin),
+        (_, None) => (path, None),
+    };
     if path.text.is_empty() {
         return authority.wrong(UpstreamFault::MissingPath);
+    }
+    if let Some(at) = path.text.find(FURTHER_PIN) {
+        return path.from(at + 1).wrong(UpstreamFault::MisplacedPin);
     }
     let in_path = |byte: u8| {
         byte.is_ascii_graphic()
@@ -225,30 +258,34 @@ fn by_http(text: Part<'_>, transport: Transport) -> Result<Upstream, UpstreamErr
     }
     let path = Some(Arc::from(path.text));
     let Some(address) = address else {
-        // Without an address after the path the host must be one; its certificate then names the address.
         let Ok((address, zone, port)) = socket(authority) else {
             return authority.wrong(UpstreamFault::MissingAddress);
         };
-        let port = port.unwrap_or_else(|| transport.default_port());
         return Ok(Upstream {
             address,
-            port,
+            port: port.unwrap_or_else(|| transport.default_port()),
             zone,
             transport,
+            // Its certificate names the address, or has one of the keys.
             server_name: None,
             path,
-            pins: None,
+            pins: keys.map(pins).transpose()?,
         });
     };
     let (host, port) = authority.split(':');
     let port = port.map(self::port).transpose()?;
     let server_name = Some(server_name(host)?);
     let (address, options) = address.split('?');
-    let (address, zone) = zoned(address)?;
-    let port = port.unwrap_or_else(|| transport.default_port());
+    let (address, zone) = match zoned(address) {
+        Err(_) if matches!(socket(address), Ok((_, _, port)) if port.is_some() || address.text.starts_with('[')) =>
+        {
+            return address.wrong(UpstreamFault::MisplacedPort);
+        }
+        other => other?,
+    };
     Ok(Upstream {
         address,
-        port,
+        port: port.unwrap_or_else(|| transport.default_port()),
         zone,
         transport,
         server_name,
@@ -386,6 +423,7 @@ impl fmt::Display for Upstream {
                     write!(f, "{address}")
                 };
             }
+            Transport::Tcp => "tcp",
             Transport::Tls => "tls",
             Transport::Quic => "quic",
             Transport::Https | Transport::H3 => {
@@ -393,7 +431,8 @@ impl fmt::Display for Upstream {
                 let path = self.path.as_deref().unwrap_or("/");
                 let Some(name) = &self.server_name else {
                     bracketed(f)?;
-                    return f.write_str(path);
+                    f.write_str(path)?;
+                    return self.write_pins(f);
                 };
                 f.write_str(name)?;
                 if let Some(port) = port {
@@ -455,140 +494,4 @@ impl<'de> serde::Deserialize<'de> for Upstream {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_form_reads_back_as_it_was_written() {
-        for text in [
-            "192.0.2.1",
-            "192.0.2.1:5353",
-            "2001:db8::1",
-            "[2001:db8::1]:5353",
-            "fe80::1%eth0",
-            "[fe80::1%eth0]:5353",
-            "tls://192.0.2.1",
-            "tls://192.0.2.1#dns.example",
-            "tls://192.0.2.1:8853#dns.example",
-            "tls://[2001:db8::1]#dns.example",
-            "tls://[fe80::1%wg-0.1]:8853",
-            "quic://192.0.2.1#dns.example",
-            "quic://[2001:db8::1]:8853#dns.example",
-            "https://dns.example/dns-query@192.0.2.1",
-            "h3://dns.example/dns-query@192.0.2.1",
-            "h3://dns.example:8443/dns-query@2001:db8::1",
-            "h3://192.0.2.1/dns-query",
-            "https://dns.example:8443/dns-query{?dns}@192.0.2.1",
-            "https://dns.example/@2001:db8::1",
-            "https://dns.example/a@b@fe80::1%eth0",
-            "https://192.0.2.1/dns-query",
-            "https://[2001:db8::1]:8443/dns-query",
-            "tls://192.0.2.1?pin=sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
-            "tls://192.0.2.1?pin=any",
-            "tls://[2001:db8::1]:8853?pin=sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=#dns.example",
-            "quic://192.0.2.1?pin=sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=&pin=sha256/A7DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
-            "https://dns.example/q@192.0.2.1?pin=sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
-        ] {
-            let text = text.replace("{?dns}", "?x=1");
-            let upstream: Upstream = text
-                .parse()
-                .unwrap_or_else(|error| panic!("{text}: {error}"));
-            assert_eq!(upstream.to_string(), text);
-            assert_eq!(upstream.to_string().parse(), Ok(upstream));
-        }
-    }
-
-    #[test]
-    fn other_spellings_mean_the_same() {
-        for (said, meant) in [
-            ("192.0.2.1:53", "192.0.2.1"),
-            ("[2001:DB8:0::1]:53", "2001:db8::1"),
-            ("[2001:db8::1]", "2001:db8::1"),
-            ("::ffff:192.0.2.1", "192.0.2.1"),
-            (
-                "tls://192.0.2.1:853#DNS.Example.",
-                "tls://192.0.2.1#dns.example",
-            ),
-            (
-                "tls://2001:db8::1#dns.example",
-                "tls://[2001:db8::1]#dns.example",
-            ),
-            (
-                "https://bücher.example/q@192.0.2.1",
-                "https://xn--bcher-kva.example/q@192.0.2.1",
-            ),
-        ] {
-            let upstream: Upstream = said.parse().unwrap();
-            assert_eq!(upstream.to_string(), meant, "{said}");
-        }
-    }
-
-    #[test]
-    fn the_wrong_part_is_named() {
-        use UpstreamFault as F;
-        for (text, fault, part) in [
-            ("", F::Empty, ""),
-            ("dns.example", F::BadAddress, "dns.example"),
-            ("192.0.2", F::BadAddress, "192.0.2"),
-            ("192.0.2.1:", F::BadPort, ""),
-            ("192.0.2.1:0", F::BadPort, "0"),
-            ("192.0.2.1:+53", F::BadPort, "+53"),
-            ("192.0.2.1:70000", F::BadPort, "70000"),
-            ("[2001:db8::1]53", F::BadPort, "53"),
-            ("[2001:db8::1", F::BadAddress, "[2001:db8::1"),
-            ("2001:db8::g", F::BadAddress, "2001:db8::g"),
-            ("0.0.0.0", F::DeafAddress, "0.0.0.0"),
-            ("::", F::DeafAddress, "::"),
-            ("ff02::fb", F::DeafAddress, "ff02::fb"),
-            ("255.255.255.255", F::DeafAddress, "255.255.255.255"),
-            ("fe80::1%", F::BadZone, ""),
-            ("fe80::1%a/b", F::BadZone, "a/b"),
-            ("192.0.2.1%eth0", F::NeedlessZone, "eth0"),
-            (
-                "192.0.2.1#dns.example",
-                F::NeedlessServerName,
-                "dns.example",
-            ),
-            ("udp://192.0.2.1", F::UnknownScheme, "udp"),
-            ("TLS://192.0.2.1", F::UnknownScheme, "TLS"),
-            ("tls://dns.example", F::BadAddress, "dns.example"),
-            ("tls://192.0.2.1#", F::BadServerName, ""),
-            ("tls://192.0.2.1#a b", F::BadServerName, "a b"),
-            ("tls://192.0.2.1?pin=sha256/abc", F::BadPin, "sha256/abc"),
-            ("tls://192.0.2.1?", F::UnknownOption, ""),
-            ("tls://192.0.2.1?key=1#a", F::UnknownOption, "key=1"),
-            ("https://a.example/q@192.0.2.1?x", F::UnknownOption, "x"),
-            ("tls://me:pw@192.0.2.1", F::Credentials, "me:pw"),
-            (
-                "https://dns.example/dns-query",
-                F::MissingAddress,
-                "dns.example",
-            ),
-            (
-                "https://dns.example@192.0.2.1",
-                F::MissingPath,
-                "@192.0.2.1",
-            ),
-            ("https://192.0.2.1", F::MissingPath, "192.0.2.1"),
-            ("https://dns.example/a b@192.0.2.1", F::BadPath, "/a b"),
-            (
-                "https://dns.example/q@dns.example",
-                F::BadAddress,
-                "dns.example",
-            ),
-            ("https://dns.example:x/q@192.0.2.1", F::BadPort, "x"),
-            (
-                "https://me:pw@dns.example/q@192.0.2.1",
-                F::Credentials,
-                "me:pw",
-            ),
-        ] {
-            let error = text.parse::<Upstream>().unwrap_err();
-            assert_eq!(
-                (error.fault, &text[error.part.clone()]),
-                (fault, part),
-                "{text}"
-            );
-        }
-    }
-}
+mod tests;

@@ -193,7 +193,7 @@ impl Resolver {
             dnssec_ok: query.parsed.dnssec_ok(),
             checking_disabled: query.parsed.checking_disabled,
         };
-        self.cache.grant(&key, self.shortcuts.pass(query.stub));
+        self.cache.grant(&key, query.pass);
     }
 
     fn tell(

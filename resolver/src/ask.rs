@@ -13,7 +13,7 @@
 
 use std::time::Duration;
 
-use config::model::{RecursionMode, Upstream};
+use config::model::{RecursionMode, Transport, Upstream};
 use config::time::Instant;
 
 use crate::Resolver;
@@ -151,7 +151,7 @@ impl Resolver {
             Some(_) | None if lookup.bare.contains(&upstream) => Edns::Bare,
             Some(_) | None => Edns::With,
         };
-        let is_open = !upstream.transport.is_encrypted();
+        let is_open = upstream.transport == Transport::Plain;
         match channel {
             Channel::Udp if again && lookup.round >= STREAM_ROUND => {
                 let waited = now.since(lookup.started_at);
@@ -242,7 +242,7 @@ impl Resolver {
             return false;
         };
         lookup.streamed.push(upstream.clone());
-        if upstream.transport.is_encrypted() {
+        if upstream.transport != Transport::Plain {
             return false;
         }
         self.send(id, upstream, Channel::Tcp, Edns::With, now);

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::model::Upstream;
+use config::model::{Transport, Upstream};
 use config::name::DomainName;
 use config::time::{Instant, WallTime};
 use dnssec::Verdict;
@@ -97,12 +97,15 @@ pub enum Channel {
 }
 
 impl Channel {
-    /// Returns how a question goes to an upstream at first: what is encrypted is a stream to us.
+    /// Returns how a question goes to an upstream at first: all but a plain one are a stream to us.
     pub const fn to(upstream: &Upstream) -> Self {
-        if upstream.transport.is_encrypted() {
-            Self::Tcp
-        } else {
-            Self::Udp
+        match upstream.transport {
+            Transport::Plain => Self::Udp,
+            Transport::Tcp
+            | Transport::Tls
+            | Transport::Https
+            | Transport::H3
+            | Transport::Quic => Self::Tcp,
         }
     }
 }
@@ -321,6 +324,8 @@ pub struct Counters {
     pub looped: u64,
     /// Questions that gave their place to later ones: they had waited longest where as many waited as may.
     pub displaced: u64,
+    /// Datagrams of clients that came faster than they were taken, and were dropped unread.
+    pub unread: u64,
     /// Answered without a scope.
     pub synthesized: u64,
     /// Refused, because their scope is not ready.

@@ -4,7 +4,7 @@
 //! strangers, by cookie and spelling, is its guise (`upstream`). Does not decide whom to ask, and not whether a reply is any
 //! good for its question.
 
-use config::model::Upstream;
+use config::model::{Transport, Upstream};
 use config::time::Instant;
 use policy::ScopeId;
 use policy::plan::ScopeLink;
@@ -292,7 +292,7 @@ impl Exchange {
 
     /// Whether it takes one of the places that there are for datagrams.
     pub(crate) fn is_datagram(&self) -> bool {
-        self.channel == Channel::Udp && !self.upstream.transport.is_encrypted()
+        self.channel == Channel::Udp && self.upstream.transport == Transport::Plain
     }
 
     /// Whether it was sent with a cookie.

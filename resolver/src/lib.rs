@@ -423,6 +423,11 @@ impl Resolver {
         std::mem::take(&mut self.was_crowded)
     }
 
+    /// Takes how many datagrams of clients were dropped unread since the start.
+    pub fn note_unread(&mut self, unread: u64) {
+        self.counters.unread = unread;
+    }
+
     /// Returns what has been done since the start.
     pub fn counters(&self) -> Counters {
         let hits = self.shortcuts.hits();

@@ -10,6 +10,7 @@ use config::name::DomainName;
 use config::time::Instant;
 use policy::{Route, ScopeId};
 
+use crate::cache::Pass;
 use crate::chain::{ALIASES_MAX, End, Hop};
 use crate::event::{Below, Channel, ClientId, ExtendedError, Step, Stub};
 use crate::guest::is_withheld;
@@ -31,6 +32,8 @@ pub(crate) struct Query {
     pub(crate) below: Option<Below>,
     pub(crate) parsed: ParsedQuery,
     pub(crate) asked_at: Instant,
+    /// What it leaves to those that ask the same: of what was in force when it came, as lists and records were asked then.
+    pub(crate) pass: Pass,
     pub(crate) steps: Vec<Step>,
     pub(crate) chain: Chain,
     pub(crate) searching: Option<Searching>,

@@ -86,6 +86,7 @@ impl Resolver {
             channel: query.channel,
             origin: query.origin,
             asked_at: now,
+            pass: self.shortcuts.pass(query.stub),
             steps: begun(below.as_ref()),
             below,
             chain: Chain::new(parsed.question.name.clone()),

@@ -2,7 +2,7 @@
 //!
 //! Does not decide whom to ask (`ask`), nor what is learned from a message that is given up (`probing`).
 
-use config::model::Upstream;
+use config::model::{Transport, Upstream};
 use config::time::Instant;
 
 use crate::Resolver;
@@ -27,7 +27,7 @@ impl Resolver {
         if let Some(state) = scope.state_mut(&upstream) {
             state.note_sent();
             // Where a stream or encryption keeps strangers out, there is nobody to hide from.
-            let open = channel == Channel::Udp && !upstream.transport.is_encrypted();
+            let open = channel == Channel::Udp && upstream.transport == Transport::Plain;
             if open && edns == Edns::With {
                 guise = state.manners.dress(&mut self.rng, now);
             }

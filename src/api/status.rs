@@ -29,6 +29,9 @@ pub struct Status {
     /// Links that profiles make, and that are not there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unmade: Vec<super::UnmadeStatus>,
+    /// Profiles that match links, and that no link has; those that make theirs are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub idle_profiles: Vec<String>,
     /// Scopes.
     pub scopes: Vec<ScopeStatus>,
     /// The scope of names that nobody claims; absent when there is none.

@@ -92,6 +92,7 @@ fn the_definition_has_the_fields_that_travel() {
     let status = Status {
         listeners: vec![listener.clone()],
         unmade: vec![unmade.clone()],
+        idle_profiles: vec![String::new()],
         default_scope: some(),
         ..Status::default()
     };

@@ -430,6 +430,7 @@ impl<'a> Running<'a> {
         while let Some(hangup) = self.world.resolver.poll_hangup() {
             self.driver.hang_up(&hangup);
         }
+        self.world.resolver.note_unread(self.driver.lost());
         self.driver.set_clock(self.world.resolver.clock());
         while let Some(visit) = self.world.resolver.poll_visit() {
             self.visits.begin(&mut self.driver, visit);
@@ -449,10 +450,7 @@ impl<'a> Running<'a> {
                 Event::Evidence(evidence) => self.feed(Input::Evidence(evidence)).await,
                 Event::Keys(owner, keys) => self.feed(Input::Keys(owner, keys)).await,
                 Event::Networks(text) => self.feed(Input::Networks(text)).await,
-                Event::Reach(link) => {
-                    self.feed(Input::Reach(link)).await;
-                    again = true;
-                }
+                Event::Reach(link) => (again, ()) = (true, self.feed(Input::Reach(link)).await),
             }
         }
         if again {

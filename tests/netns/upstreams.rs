@@ -96,6 +96,24 @@ fn an_upstream_that_hears_tcp_alone_is_asked_by_tcp() {
 }
 
 #[test]
+fn an_upstream_that_is_to_be_asked_by_tcp_is_asked_so_from_the_first_question_on() {
+    isolated(
+        "upstreams::an_upstream_that_is_to_be_asked_by_tcp_is_asked_so_from_the_first_question_on",
+        || {
+            let office = Office::bare(links());
+            let server = upstream();
+            let home = HOME.replace("\"192.0.2.53\"", "\"tcp://192.0.2.53\"");
+            assert_ne!(home, HOME);
+            office.configure("profiles/home.toml", &home);
+            let seen = seen_by(&office, "", Fault::TcpOnly, &[server], LASTING);
+            assert_eq!(seen.failed, 0, "{seen:?}");
+            // Whoever sends a datagram first waits for that long.
+            assert!(seen.worst < Duration::from_millis(400), "{seen:?}");
+        },
+    );
+}
+
+#[test]
 fn a_truncating_upstream_answers_by_tcp() {
     isolated("upstreams::a_truncating_upstream_answers_by_tcp", || {
         let seen = seen(Fault::Truncating);

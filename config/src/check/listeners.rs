@@ -42,8 +42,12 @@ pub(super) fn listeners(
             continue;
         }
         let asked = |upstream: &&Upstream| {
+            let by = match upstream.transport {
+                Transport::Tcp => Transport::Plain,
+                other => other,
+            };
             SocketAddr::new(upstream.address, upstream.port) == listener.socket()
-                && upstream.transport == listener.transport
+                && by == listener.transport
         };
         if let Some(upstream) = resolver.upstreams.iter().find(asked) {
             let message = format!("the upstream {upstream} is this listener; it would ask itself");

@@ -33,7 +33,7 @@ pub(super) fn network(
 ) -> NetworkSettings {
     let mut network = NetworkSettings {
         mtu: number(top, "mtu"),
-        mac: values::macs(top.texts("mac"), findings).into_iter().next(),
+        mac: hardware::address(top, findings),
         ipv4ll: top.word("ipv4ll").unwrap_or_default(),
         default_route: top.word("default-route").unwrap_or_default(),
         metric: number(top, "metric"),

@@ -208,7 +208,10 @@ pub(super) fn prefix(text: &Text, findings: &mut Findings<'_>) -> Option<Prefix>
             Err(_) if said == "default" => "write 0.0.0.0/0 or ::/0".to_owned(),
             Err(_) => "write an address and length, as 10.8.0.2/24".to_owned(),
         };
-        let message = "the length of the network is missing";
+        let message = match said.parse::<IpAddr>() {
+            Ok(_) => "the length of the network is missing",
+            Err(_) => "this is not an IP address with a length",
+        };
         findings.error(Some(text.span()), message, Some(help));
         return None;
     };

@@ -2,7 +2,7 @@
 
 use toml::de::DeValue;
 
-use crate::reference::{FileKind, Key, Syntax};
+use crate::reference::{FileKind, Key, Section, Syntax};
 
 /// Says where a key belongs.
 pub(super) fn belongs(key: &Key) -> String {
@@ -27,6 +27,43 @@ pub(super) fn belongs(key: &Key) -> String {
             | Syntax::Mixed(..),
             FileKind::Main | FileKind::Profile,
         ) => format!("`{}` belongs {}", key.name, key.section.place()),
+    }
+}
+
+/// Says how a table is written, to whoever wrote something else.
+pub(super) fn whole_table(key: &Key, section: Section) -> String {
+    match section {
+        Section::Match => "write match = { name = \"…\" }".to_owned(),
+        Section::Dns => {
+            "write [dns], and below it upstreams = [\"192.0.2.1\"], claims = [\"corp.example\"]"
+                .to_owned()
+        }
+        Section::Dhcp => {
+            "write dhcp4 = true and dhcp6 = true; the table [dhcp] says how it is done".to_owned()
+        }
+        _ => format!("write [{}], and its keys below it", key.name),
+    }
+}
+
+/// Says what other programs' words for a link's settings are here.
+pub(super) fn usual_elsewhere(section: Section, said: &str) -> Option<&'static str> {
+    if section != Section::Profile {
+        return None;
+    }
+    match said.to_lowercase().replace('_', "-").as_str() {
+        "gateway" | "gateway4" | "gateway6" | "router" | "routers" => Some(
+            "write [[routes]], and below it to = \"0.0.0.0/0\" (\"::/0\" for IPv6) and via = \"192.0.2.1\"",
+        ),
+        "nameserver" | "nameservers" | "dns-server" | "dns-servers" | "dns-nameservers" => {
+            Some("write [dns], and below it upstreams = [\"192.0.2.1\"]")
+        }
+        "domains" | "dns-search" | "search-domains" => Some(
+            "write [dns], and below it search = [\"corp.example\"] or claims = [\"corp.example\"]",
+        ),
+        "netmask" | "prefix" | "prefix-length" => {
+            Some("write the length behind the address: addresses = [\"192.0.2.10/24\"]")
+        }
+        _ => None,
     }
 }
 

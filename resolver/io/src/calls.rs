@@ -566,7 +566,9 @@ fn connect(like: Transmit, peer: Peer) -> Connecting {
             Transport::H3 => https3::connect(&like, &peer).await.map(Line::H3),
             Transport::Quic => quic::connect(&like, &peer).await.map(Line::Quic),
             // Those are streams.
-            Transport::Plain | Transport::Tls => Err(Failure::Tls(TlsFault::Handshake)),
+            Transport::Plain | Transport::Tcp | Transport::Tls => {
+                Err(Failure::Tls(TlsFault::Handshake))
+            }
         }
     };
     Box::pin(async move {

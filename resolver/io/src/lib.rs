@@ -396,7 +396,7 @@ impl Driver {
             (Transport::Plain, Channel::Udp) => {
                 self.ports.send(poller, &transmit, &mut self.found, now)
             }
-            (Transport::Plain | Transport::Tls, Channel::Udp | Channel::Tcp) => {
+            (Transport::Plain | Transport::Tcp | Transport::Tls, Channel::Udp | Channel::Tcp) => {
                 self.streams
                     .start(poller, &mut self.tls, transmit, now, &mut self.found)
             }

@@ -163,7 +163,7 @@ impl Tls {
             Transport::Quic | Transport::H3 => {
                 builder.with_protocol_versions(&[&rustls::version::TLS13])
             }
-            Transport::Plain | Transport::Tls | Transport::Https => {
+            Transport::Plain | Transport::Tcp | Transport::Tls | Transport::Https => {
                 builder.with_safe_default_protocol_versions()
             }
         };
@@ -175,7 +175,7 @@ impl Tls {
         config.resumption = Resumption::in_memory_sessions(SESSIONS);
         config.alpn_protocols = match upstream.transport {
             // Servers that know protocols by name may know others only.
-            Transport::Plain | Transport::Tls => Vec::new(),
+            Transport::Plain | Transport::Tcp | Transport::Tls => Vec::new(),
             Transport::Https => vec![b"h2".to_vec()],
             // RFC 9114 §3.1.
             Transport::H3 => vec![b"h3".to_vec()],

@@ -86,6 +86,31 @@ fn a_server_that_respells_and_speaks_no_tcp_is_served_all_the_same() {
 }
 
 #[test]
+fn an_upstream_of_tcp_alone_gets_no_datagram_whatever_happens() {
+    let main = format!("[resolver]\ndnssec = \"off\"\nupstreams = [\"tcp://{HOME}\"]\n");
+    let mut world = World::with(&main, &[]);
+    let row = "a.test 300 A 192.0.2.1";
+    world.server(HOME).answers("a.test A", &[row]);
+    assert_eq!(world.ask("a.test A").answers, [row]);
+    for say in [
+        Say::Code(rcode::REFUSED),
+        Say::Code(rcode::FORMERR),
+        Say::Fail(crate::event::Failure::Refused),
+        Say::Silence,
+    ] {
+        world.server(HOME).otherwise(say.clone());
+        for name in ["b", "c"] {
+            let seen = world.ask(&format!("{name}.test A"));
+            assert_eq!(seen.rcode, rcode::SERVFAIL, "{say:?}: {seen:?}");
+        }
+        world.sleep(10);
+    }
+    assert_eq!(world.ask("a.test A").answers, [row]);
+    assert!(world.sent.len() > 9);
+    assert_eq!(by_stream(&world), world.sent.len());
+}
+
+#[test]
 fn a_cookie_is_sent_and_the_servers_own_comes_back_with_it() {
     let mut world = world();
     world.server(HOME).cookie = Some([5; 8]);

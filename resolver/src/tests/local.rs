@@ -142,6 +142,23 @@ fn new_records_hide_what_was_cached_and_give_it_back() {
 }
 
 #[test]
+fn a_name_that_was_being_asked_for_when_a_list_came_is_blocked_from_then_on() {
+    let mut world = world("");
+    world
+        .server(HOME)
+        .answers("x.ads.test A", &["x.ads.test 60 A 192.0.2.1"]);
+    let client = world.put("x.ads.test A");
+    world
+        .resolver
+        .apply_lists(vec![listed("ads", "ads.test\n")]);
+    world.run();
+    assert_eq!(world.answer(client).rcode, 0, "it was asked before");
+    for _ in 0..2 {
+        assert_eq!(world.ask("x.ads.test A").codes(), (3, Some(15)));
+    }
+}
+
+#[test]
 fn a_listed_name_is_blocked_with_the_reason_and_its_cached_answer_is_not_served() {
     let mut world = world("");
     world

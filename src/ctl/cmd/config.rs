@@ -93,12 +93,13 @@ pub(crate) fn check(dir: Option<&Path>, out: &mut Output<impl Write>) -> Result<
     })
 }
 
-/// Puts the configuration on disk in force; exit 1 when it is too broken for that and the old one stays.
+/// Puts the configuration on disk in force; exit 1 when something of it has errors, so that an old form of that stays.
 pub(crate) fn reload(
     connection: &mut Connection,
     out: &mut Output<impl Write>,
 ) -> Result<Exit, Failed> {
     let reply: ReloadReply = connection.call("Reload", serde_json::json!({}))?;
+    let has_errors = reply.diagnostics.iter().any(|it| it.severity == "error");
     out.show(&reply, |reply| {
         let mut text = String::new();
         for found in &reply.diagnostics {
@@ -108,14 +109,16 @@ pub(crate) fn reload(
                 let _ = writeln!(text, "  help: {help}");
             }
         }
-        text.push_str(if reply.applied {
-            "in force\n"
-        } else {
-            "the old configuration stays in force\n"
+        text.push_str(match (reply.applied, has_errors) {
+            (true, false) => "in force\n",
+            (true, true) => {
+                "in force, but for the files with errors: what they said before stays\n"
+            }
+            (false, _) => "the old configuration stays in force\n",
         });
         text
     })?;
-    Ok(if reply.applied {
+    Ok(if reply.applied && !has_errors {
         Exit::Success
     } else {
         Exit::Failure

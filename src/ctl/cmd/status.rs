@@ -44,6 +44,7 @@ fn text(status: &Status) -> String {
     place(status, &mut text);
     listeners(status, &mut text);
     links::show(&status.links, &status.unmade, &mut text);
+    links::show_idle(&status.idle_profiles, &mut text);
     claims(status, &mut text);
     if !status.lists.is_empty() {
         text.push_str("\nlists\n");

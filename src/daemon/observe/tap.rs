@@ -196,7 +196,7 @@ fn target(config: &DnstapConfig) -> Option<Target> {
 fn protocol(transport: Transport, channel: Channel) -> Protocol {
     match transport {
         Transport::Plain if channel == Channel::Udp => Protocol::Udp,
-        Transport::Plain => Protocol::Tcp,
+        Transport::Plain | Transport::Tcp => Protocol::Tcp,
         Transport::Tls => Protocol::Tls,
         // dnstap has one word for both.
         Transport::Https | Transport::H3 => Protocol::Https,

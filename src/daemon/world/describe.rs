@@ -32,6 +32,7 @@ impl World {
                 .map(|(id, link)| self.link_status(id, &link, now))
                 .collect(),
             unmade: self.unmade(),
+            idle_profiles: self.idle_profiles(),
             scopes: plan
                 .scopes
                 .keys()

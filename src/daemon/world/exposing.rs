@@ -15,7 +15,7 @@ use crate::convert::{answers, failures, rcodes};
 use crate::observe::Exposition;
 
 /// What counters of the resolver mean, by their names in `status`; `None` for those that are told scope by scope.
-const COUNTERS: [(&str, Option<&str>); 18] = [
+const COUNTERS: [(&str, Option<&str>); 19] = [
     ("queries", Some("Questions received from clients.")),
     ("cache_hits", None),
     (
@@ -33,6 +33,10 @@ const COUNTERS: [(&str, Option<&str>); 18] = [
     (
         "displaced",
         Some("Questions that had waited longest and gave their place to later ones."),
+    ),
+    (
+        "unread",
+        Some("Datagrams of clients that came faster than they were taken, and were dropped."),
     ),
     ("exchanges", Some("Messages sent to upstreams.")),
     ("hedges", Some("Second messages, sent beside a slow first.")),

@@ -2,9 +2,10 @@
 //!
 //! What was told goes with its link, and with the link's profile. Of a link that a profile makes it outlives the link, by its name.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use config::model::{Profile, VirtualLink};
+use config::model::{Profile, ProfileId, VirtualLink};
 use config::time::Instant;
 use linkmgr::Boot;
 use linnet::api::UnmadeStatus;
@@ -191,5 +192,16 @@ impl World {
                 .map(|told| told.as_str().to_owned()),
         };
         absent.map(told).collect()
+    }
+
+    /// Returns the profiles that are for links, and that no link has: a name may be misspelt.
+    pub(super) fn idle_profiles(&self) -> Vec<String> {
+        let governed = policy::governed(&self.config, &self.facts);
+        let busy: BTreeSet<&ProfileId> = governed.values().collect();
+        let profiles = self.config.profiles.values();
+        let for_links =
+            profiles.filter(|profile| profile.matches.is_some() && profile.link.is_none());
+        let idle = for_links.filter(|profile| !busy.contains(&profile.id));
+        idle.map(|profile| profile.id.to_string()).collect()
     }
 }

@@ -222,7 +222,7 @@ impl Tally {
         text
     }
 
-    /// Fails when something was wrong, or when more was lost than the kernel dropped.
+    /// Fails when something was wrong, or when more was lost than was dropped because it came too fast.
     pub(super) fn check(&self, dropped: u64) {
         let (count, shown) = &*self.wrong.lock().unwrap();
         assert_eq!(*count, 0, "wrong: {}", shown.join("\n"));
@@ -235,7 +235,7 @@ impl Tally {
         let unanswered = self.unanswered.load(Ordering::Relaxed);
         assert!(
             unanswered <= dropped,
-            "{unanswered} unanswered after {DEADLINE_MS} ms, {dropped} dropped by the kernel"
+            "{unanswered} unanswered after {DEADLINE_MS} ms, {dropped} dropped by the kernel and linnetd"
         );
         for (what, counter) in [
             ("right", &self.right),

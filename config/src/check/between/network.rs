@@ -120,7 +120,15 @@ fn networks(said: &[Said], profiles: &BTreeMap<ProfileId, Profile>, files: &mut 
                 false => (one, *other),
             };
             let there = path(files, first.file);
-            let (message, help) = if own.address == other_own.address {
+            let links = |said: &Said| profiles.get(&said.profile)?.matches.as_ref();
+            let (message, help) = if links(first).is_some() && links(first) == links(later) {
+                (
+                    format!(
+                        "{there} is for the same links, and comes first: no link has this profile"
+                    ),
+                    "give all addresses of a link in one profile, or match others",
+                )
+            } else if own.address == other_own.address {
                 (
                     format!("{} is an address of {there} too", own.address),
                     "give each link an address of its own",

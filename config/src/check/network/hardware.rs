@@ -1,8 +1,29 @@
 //! Does what `[hardware]` says of network cards fit together?
 
+use crate::check::values;
 use crate::diagnostic::Findings;
+use crate::matcher::Mac;
 use crate::model::{Hardware, HardwareSettings, LinkMode, OFFLOADS, Offload, WAKE_WORDS};
 use crate::raw::Table;
+
+/// Reads the hardware address that the link is to have.
+pub(super) fn address(top: &Table, findings: &mut Findings<'_>) -> Option<Mac> {
+    let mac = values::macs(top.texts("mac"), findings)
+        .into_iter()
+        .next()?;
+    // IEEE 802-2014 §8.2.2: the lowest bit of the first octet is that of groups.
+    let why = if mac.0[0] & 1 != 0 {
+        "many have"
+    } else if mac.0 == [0; 6] {
+        "nobody has"
+    } else {
+        return Some(mac);
+    };
+    let message = format!("{mac} is a hardware address that {why}");
+    let help = "the first octet is even, and 02 for one that is made up, as 02:53:00:a1:b2:c3";
+    findings.error(top.key("mac"), message, Some(help.to_owned()));
+    None
+}
 
 /// Checks `[hardware]`.
 pub(super) fn hardware(top: &Table, findings: &mut Findings<'_>) -> HardwareSettings {

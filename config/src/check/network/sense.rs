@@ -1,7 +1,7 @@
 //! Can all of it hold together? What the kernel would refuse, and what an administrator cannot have meant.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::diagnostic::Findings;
 use crate::model::{DefaultRouteUse, NetworkSettings, RaUse, Route, RouteKind, StaticAddress};
@@ -9,11 +9,14 @@ use crate::raw::{Span, Table};
 
 /// The least MTU of IPv6 (RFC 8200 §5).
 const IPV6_MTU: u32 = 1280;
+/// Whom the last address of an IPv4 network means.
+const EVERYBODY: &str = "everybody in";
 
 /// Looks at a profile's settings together.
 pub(super) fn check(top: &Table, network: &NetworkSettings, findings: &mut Findings<'_>) {
     mtu(top, network, findings);
     overlaps(top, network, findings);
+    hosts(top, network, findings);
     // A route that could not be read would be missing between those that were.
     let said = top.tables("routes").unwrap_or_default();
     if said.len() == network.routes.len() && !top.is_faulty("addresses") {
@@ -58,6 +61,46 @@ fn mtu(top: &Table, network: &NetworkSettings, findings: &mut Findings<'_>) {
         "write {IPV6_MTU} or more; below that the kernel takes IPv6 off the link (RFC 8200 §5)"
     ));
     findings.error(top.key("mtu"), message, help);
+}
+
+/// What an address means in an IPv4 network besides a host (RFC 1122 §3.2.1.3); of two addresses both are hosts (RFC 3021).
+fn meaning(own: &StaticAddress, address: IpAddr) -> Option<&'static str> {
+    let network = own.network();
+    let IpAddr::V4(first) = network.network().address else {
+        return None;
+    };
+    let hosts = u32::MAX
+        .checked_shr(u32::from(network.length))
+        .filter(|hosts| *hosts > 1)?;
+    if address == IpAddr::from(Ipv4Addr::from_bits(first.to_bits() | hosts)) {
+        Some(EVERYBODY)
+    } else if address == IpAddr::V4(first) {
+        Some("the whole of")
+    } else {
+        None
+    }
+}
+
+/// Warns of addresses that hardly anybody can be reached by.
+fn hosts(top: &Table, network: &NetworkSettings, findings: &mut Findings<'_>) {
+    for own in &network.addresses {
+        let address = own.prefix.address;
+        let is_mapped = matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
+        let (message, help) = if is_mapped {
+            (
+                format!("{address} never goes over a link (RFC 4291 §2.5.5.2)"),
+                "write the IPv4 address itself",
+            )
+        } else if let Some(meaning) = meaning(own, address) {
+            (
+                format!("{address} means {meaning} the network {}", own.network()),
+                "write an address of one host; neighbours may not answer this one",
+            )
+        } else {
+            continue;
+        };
+        findings.warn(top.key("addresses"), message, Some(help.to_owned()));
+    }
 }
 
 /// Warns of addresses whose networks lie within each other: which of them a neighbour is in is then a matter of chance.
@@ -129,6 +172,15 @@ fn near(said: &Table, network: &NetworkSettings, route: &Route, findings: &mut F
             .collect();
         if own.iter().any(|own| own.prefix.address == via) {
             let message = format!("{via} is the link's own address");
+            let help = Some("name the router's".to_owned());
+            findings.error(said.key("via"), message, help);
+            continue;
+        }
+        let is_all = |own: &&&StaticAddress| {
+            own.attributes.peer.is_none() && meaning(own, via) == Some(EVERYBODY)
+        };
+        if let Some(own) = own.iter().find(is_all) {
+            let message = format!("{via} means {EVERYBODY} the network {}", own.network());
             let help = Some("name the router's".to_owned());
             findings.error(said.key("via"), message, help);
             continue;

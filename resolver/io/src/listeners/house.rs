@@ -204,7 +204,7 @@ pub(super) const fn stub_of(config: &ListenerConfig) -> Stub {
 /// Returns how a listener is called.
 pub(super) fn place_of(config: &ListenerConfig) -> String {
     match config.transport {
-        Transport::Plain => config.to_string(),
+        Transport::Plain | Transport::Tcp => config.to_string(),
         Transport::Tls | Transport::Https | Transport::H3 | Transport::Quic => {
             format!("{} {config}", config.transport.as_str())
         }

@@ -109,7 +109,7 @@ async fn open(
     let serves_tcp = config.transport != Transport::Quic;
     let sockets = match config.transport {
         Transport::Plain => house.threads,
-        Transport::Tls | Transport::Https | Transport::H3 | Transport::Quic => 1,
+        Transport::Tcp | Transport::Tls | Transport::Https | Transport::H3 | Transport::Quic => 1,
     };
     let udp = serves_udp.then(|| bind::udp_to_others(address, sockets));
     let udp = udp.transpose();
@@ -120,7 +120,9 @@ async fn open(
     let tcp = tcp.map(TcpListener::from_std).transpose().map_err(io)?;
     let (plain, quic) = match config.transport {
         Transport::Quic => (None, udp.map(|mut sockets| sockets.swap_remove(0))),
-        Transport::Plain | Transport::Tls | Transport::Https | Transport::H3 => (udp, None),
+        Transport::Plain | Transport::Tcp | Transport::Tls | Transport::Https | Transport::H3 => {
+            (udp, None)
+        }
     };
     let plain = plain.map(|sockets| Datagrams::open(sockets, house, door));
     let plain = plain

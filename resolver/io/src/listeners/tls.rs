@@ -56,7 +56,9 @@ pub fn server_config(
     // QUIC knows TLS 1.3 alone (RFC 9001 §4.2).
     let versions: &[&rustls::SupportedProtocolVersion] = match transport {
         Transport::Quic | Transport::H3 => &[&rustls::version::TLS13],
-        Transport::Plain | Transport::Tls | Transport::Https => rustls::DEFAULT_VERSIONS,
+        Transport::Plain | Transport::Tcp | Transport::Tls | Transport::Https => {
+            rustls::DEFAULT_VERSIONS
+        }
     };
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(versions)
@@ -65,7 +67,8 @@ pub fn server_config(
         .with_single_cert(chain, key)
         .map_err(unusable)?;
     config.alpn_protocols = match transport {
-        Transport::Plain => Vec::new(),
+        // No configuration has the latter.
+        Transport::Plain | Transport::Tcp => Vec::new(),
         // RFC 7858 has none; a client that offers some must find this one (RFC 9250 §4.1.1 registers both).
         Transport::Tls => vec![b"dot".to_vec()],
         Transport::Https => vec![b"h2".to_vec()],

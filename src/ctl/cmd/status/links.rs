@@ -12,6 +12,13 @@ use crate::output::columns;
 /// What is as it should be, and needs no line.
 const FINE: [&str; 2] = ["ours", "adopted"];
 
+/// Names the profiles that no link has.
+pub(super) fn show_idle(profiles: &[String], text: &mut String) {
+    if !profiles.is_empty() {
+        let _ = writeln!(text, "  no link for: {}", profiles.join(", "));
+    }
+}
+
 /// Writes the links, those that are not there last.
 pub(super) fn show(links: &[LinkStatus], unmade: &[UnmadeStatus], text: &mut String) {
     if links.is_empty() && unmade.is_empty() {

@@ -283,7 +283,12 @@ fn whoever_names_what_is_not_there_is_told_what_could_be_meant() {
         assert!(text.starts_with(expected), "{name}: {text}");
     }
     assert!(world.facts.told.is_empty() && world.facts.told_absent.is_empty());
+    assert_eq!(status(&mut world).get("idle_profiles"), None);
     let (mut world, _) = daemon(texts("", &ALL), None, &[]);
+    assert_eq!(
+        status(&mut world)["idle_profiles"],
+        serde_json::json!(["eth"])
+    );
     let text = refused(&mut world, Steer::Down, "eth");
     assert!(
         text.ends_with("profile eth is for links that match eth*, and none does"),
