@@ -18,6 +18,7 @@ mod wanted;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use config::matcher::Mac;
 use config::time::{Instant, WallTime};
@@ -35,6 +36,9 @@ pub use memory::Memory;
 use on_link::OnLink;
 use turns::Turns;
 use wanted::Wanted;
+
+/// How soon a port that cannot be had is tried again: what is missing, descriptors or rights, does not come back at once.
+const REOPEN: Duration = Duration::from_secs(10);
 
 /// The hardware address of a link that has none.
 const NOBODY: Mac = Mac([0; 6]);
@@ -161,6 +165,8 @@ pub struct Clients {
     /// What is open only until what is to be sent through it was taken.
     lingering: BTreeMap<(u32, Port), WantedPort>,
     ports_changed: bool,
+    /// When those that cannot be had are tried again.
+    reopen_at: Option<Instant>,
     transmits: VecDeque<Transmit>,
     notes: VecDeque<Note>,
     standings: VecDeque<(u32, Ipv4Addr, Standing)>,
@@ -258,6 +264,7 @@ impl Clients {
             ports: BTreeMap::new(),
             lingering: BTreeMap::new(),
             ports_changed: false,
+            reopen_at: None,
             transmits: VecDeque::new(),
             notes: VecDeque::new(),
             standings: VecDeque::new(),
@@ -289,6 +296,15 @@ impl Clients {
         let id = *id;
         self.gather(id, wall, now);
         self.take_turns(wall, now);
+    }
+
+    /// Takes which ports, of those that [`Self::poll_ports`] gave last, cannot be had: they are given once more after a while.
+    pub fn handle_unheard(&mut self, unheard: &[(u32, Port)], wall: WallTime, now: Instant) {
+        self.reopen_at = (!unheard.is_empty()).then(|| now + REOPEN);
+        self.each(wall, now, |id, on_link| {
+            let is_deaf = unheard.contains(&(id.index, Port::Arp));
+            on_link.handle_deaf(is_deaf, now)
+        });
     }
 
     /// Takes that an address that we made or were given is somebody else's (`IFA_F_DADFAILED`).
@@ -336,6 +352,10 @@ impl Clients {
 
     /// Takes that time has passed.
     pub fn handle_timeout(&mut self, wall: WallTime, now: Instant) {
+        if self.reopen_at.is_some_and(|at| at <= now) {
+            self.reopen_at = None;
+            self.ports_changed = true;
+        }
         let due = self.due_at.iter().filter(|(_, at)| **at <= now);
         for id in due.map(|(id, _)| *id).collect::<Vec<_>>() {
             if let Some(on_link) = self.clients.get_mut(&id) {
@@ -413,7 +433,8 @@ impl Clients {
 
     /// Returns when [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.due_at.values().min().copied()
+        let due = self.due_at.values().copied();
+        due.chain(self.reopen_at).min()
     }
 
     /// Returns how the clients of a link stand; `None` when none runs.
@@ -475,7 +496,7 @@ impl Clients {
             };
         }
         for word in said.words {
-            self.kept |= self.memory.take(word, &clocks);
+            self.kept |= self.memory.take(word, &self.plan, &clocks);
         }
         self.follow(id);
     }

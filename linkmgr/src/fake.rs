@@ -217,6 +217,10 @@ impl FakeKernel {
             KernelRequest::ReadSwitch { link, switch } => {
                 return self.tell_switch((link.to_string(), *switch));
             }
+            KernelRequest::ReadPrefixRoute { index, prefix } => {
+                let has_it = self.has_prefix_route(*index, prefix);
+                return KernelAnswer::Value(has_it.into());
+            }
             KernelRequest::SetSwitch {
                 link,
                 switch,
@@ -237,6 +241,13 @@ impl FakeKernel {
             Ok(()) => KernelAnswer::Done,
             Err(errno) => KernelAnswer::Failed(KernelFault { errno, text: None }),
         }
+    }
+
+    fn has_prefix_route(&self, index: u32, prefix: &Prefix) -> bool {
+        let mut routes = self.route_by_key.values().map(|it| &it.route);
+        routes.any(|route| {
+            route.key.to == prefix.network() && route.is_near() && route.leaves_by(index)
+        })
     }
 
     /// Adds a link, or changes one as somebody else would.

@@ -8,11 +8,13 @@ mod packets;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use config::matcher::Mac;
+use config::model::Prefix;
 
 use crate::dhcp6::Duid;
 
@@ -46,6 +48,8 @@ pub struct Former4 {
     pub address: Ipv4Addr,
     /// What it called itself (option 61), where it is known to have done so.
     pub client_id: Option<Arc<[u8]>>,
+    /// Whose file says so.
+    pub by: Leaving,
 }
 
 /// What another client called itself to DHCPv6 servers.
@@ -57,6 +61,8 @@ pub struct Former6 {
     pub iaid: u32,
     /// The address that it had; `None` where the file speaks of none.
     pub address: Option<Ipv6Addr>,
+    /// Whose file says so.
+    pub by: Leaving,
 }
 
 /// Whose file it is.
@@ -96,7 +102,7 @@ impl Leaving {
         match self {
             Self::DhcpcdLease => packets::dhcp4(octets),
             Self::DhcpcdLease6 => packets::dhcp6(octets),
-            Self::Dhclient => blocks::dhclient(octets, link),
+            Self::Dhclient => blocks::dhclient(octets).remove(link).unwrap_or_default(),
             Self::NetworkdLease | Self::NetworkdLink | Self::NetworkManager | Self::Initramfs => {
                 let text = String::from_utf8_lossy(octets);
                 let lines = || Lines(&text);
@@ -115,34 +121,73 @@ impl Leaving {
 }
 
 impl Former {
-    /// Adds what another file says of what this one says nothing of; who is on the link counts, not who was. What names no address is
-    /// about whoever has the IPv4 address: numbers of links are others in another network namespace.
-    pub fn add(&mut self, other: Self, on_link: &[IpAddr]) {
+    /// Adds what another file says of what this one says nothing of; who is on the link counts, not who was.
+    ///
+    /// Numbers of links are others in another network namespace. What names no address, networkd's word on DHCPv6, is believed when
+    /// networkd's DHCPv4 lease of the same number is on the link, or an address that a DHCPv6 server has given: one with no network.
+    pub fn add(&mut self, other: Self, on_link: &[Prefix]) {
         let Self { dhcp4, dhcp6, made } = other;
         self.made.extend(made);
-        let dhcp4 = dhcp4.filter(|it| on_link.contains(&it.address.into()));
+        let is_there = |address: IpAddr| on_link.iter().any(|it| it.address == address);
+        let dhcp4 = dhcp4.filter(|it| is_there(it.address.into()));
         self.dhcp4 = self.dhcp4.take().or(dhcp4);
+        let is_given = |it: &Prefix| it.address.is_ipv6() && it.length == 128;
         let dhcp6 = dhcp6.filter(|it| match it.address {
-            Some(address) => on_link.contains(&address.into()),
-            None => self.dhcp4.is_some(),
+            Some(address) => is_there(address.into()),
+            None => {
+                let by = self.dhcp4.as_ref().map(|dhcp4| dhcp4.by);
+                by == Some(Leaving::NetworkdLease) || on_link.iter().any(is_given)
+            }
         });
         self.dhcp6 = self.dhcp6.take().or(dhcp6);
     }
+}
 
-    /// Makes the client identifier of dhcpcd, which is in no file, of its DUID (RFC 4361): an IAID of the hardware address before it.
-    pub fn with_dhcpcd_duid(mut self, text: &[u8], mac: Mac) -> Self {
-        let duid = std::str::from_utf8(text).ok();
-        let duid = duid.and_then(|text| octets(text.trim(), 16));
-        if let Some(dhcp4) = &mut self.dhcp4
+/// What dhcpcd is told of itself, and has of the link: its client identifier is in no file.
+#[derive(Debug, Clone, Copy)]
+pub struct Dhcpcd<'a> {
+    /// `/etc/dhcpcd.conf`.
+    pub conf: &'a [u8],
+    /// `/var/lib/dhcpcd/duid`.
+    pub duid: &'a [u8],
+    /// The link's hardware address.
+    pub mac: Mac,
+    /// The number of the VLAN that the link is.
+    pub vlan: Option<u16>,
+}
+
+impl Dhcpcd<'_> {
+    /// Fills in the client identifier where the server has not said it back: DUID and IAID (RFC 4361), as `duid` has it in dhcpcd.conf(5).
+    /// None where something else is said there of one of them.
+    pub fn complete(&self, former: &mut Former) {
+        let id = || {
+            let text = std::str::from_utf8(self.conf).ok()?;
+            let mut words = text
+                .lines()
+                .filter_map(|line| line.split_whitespace().next());
+            let is_other = |word: &str| ["clientid", "iaid", "anonymous"].contains(&word);
+            if words.clone().any(is_other) || !words.any(|word| word == "duid") {
+                return None;
+            }
+            let duid = std::str::from_utf8(self.duid).ok()?;
+            let duid = Duid::from_octets(&octets(duid.trim(), 16)?)?;
+            // The last four octets of the hardware address, which VLANs share with their link: of them the number.
+            let [_, _, of_mac @ ..] = self.mac.0;
+            let of_vlan = |vlan: u16| (u32::from(vlan) | 0xff00_0000).to_be_bytes();
+            let iaid = self.vlan.map_or(of_mac, of_vlan);
+            Some([&[255], &iaid[..], duid.octets()].concat().into())
+        };
+        if let Some(dhcp4) = &mut former.dhcp4
             && dhcp4.client_id.is_none()
-            && let Some(duid) = duid.as_deref().and_then(Duid::from_octets)
         {
-            let [_, _, iaid @ ..] = mac.0;
-            let id = [&[255], &iaid[..], duid.octets()].concat();
-            dhcp4.client_id = Some(id.into());
+            dhcp4.client_id = id();
         }
-        self
     }
+}
+
+/// Reads a file of dhclient, which many links share, at once: what it says of each.
+pub fn shared(octets: &[u8]) -> BTreeMap<Box<str>, Former> {
+    blocks::dhclient(octets.get(..FILE_MAX).unwrap_or(octets))
 }
 
 /// `KEY=VALUE`, one a line.
@@ -163,6 +208,7 @@ fn networkd_lease(lines: &Lines<'_>) -> Former {
     let lease = |address| Former4 {
         address,
         client_id: lines.get("CLIENTID").and_then(pairs).and_then(client_id),
+        by: Leaving::NetworkdLease,
     };
     Former {
         dhcp4: lines.address("ADDRESS").map(lease),
@@ -181,6 +227,7 @@ fn networkd_link(lines: &Lines<'_>) -> Former {
             duid: Duid::from_octets(&octets)?,
             iaid,
             address: None,
+            by: Leaving::NetworkdLink,
         })
     };
     Former {
@@ -196,6 +243,7 @@ fn network_manager(lines: &Lines<'_>) -> Former {
             .get("dhcp4.dhcp_client_identifier")
             .and_then(|text| octets(text, 16))
             .and_then(client_id),
+        by: Leaving::NetworkManager,
     };
     let identity = || {
         let duid = octets(lines.get("dhcp6.dhcp6_client_id")?, 16)?;
@@ -204,6 +252,7 @@ fn network_manager(lines: &Lines<'_>) -> Former {
             duid: Duid::from_octets(&duid)?,
             iaid: u32::from_be_bytes(iaid.try_into().ok()?),
             address: Some(lines.address("dhcp6.ip6_address")?),
+            by: Leaving::NetworkManager,
         })
     };
     Former {
@@ -221,6 +270,7 @@ fn initramfs(lines: &Lines<'_>) -> Former {
     let lease = |address| Former4 {
         address,
         client_id: None,
+        by: Leaving::Initramfs,
     };
     Former {
         dhcp4: address.filter(|_| is_leased).map(lease),

@@ -168,6 +168,11 @@ impl Journal {
             .collect()
     }
 
+    /// Takes that the route of others for this prefix is gone: the address is ours to make anew.
+    pub(crate) fn strike_bare_address(&mut self, index: u32, prefix: Prefix) {
+        self.has_leavings |= self.entries.bare.remove(&(index, prefix));
+    }
+
     /// Writes down what a setting was, unless that is known from an earlier change, and what it is to be.
     pub(crate) fn write_down_setting(
         &mut self,

@@ -4,9 +4,11 @@
 //! It is asked for again upon what may mend it: a change of its link, the address that it begins with, the place that it would take. What the comparison comes to is in [`decide`], how patient it is in
 //! [`record`].
 
+mod addresses;
 pub(crate) mod decide;
 mod marks;
 mod record;
+mod rivals;
 mod settings;
 mod steer;
 #[cfg(test)]
@@ -18,18 +20,20 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::model::Prefix;
 use config::time::Instant;
 use policy::links::RouteKey;
 use policy::{LinkId, LinksPlan};
 
 use crate::LinkManager;
 use crate::journal::{Boot, Journal, JournalText};
-use crate::kernel::{KernelEvent, OwnRoute};
+use crate::kernel::KernelEvent;
 use crate::request::{KernelAnswer, KernelFault, KernelRequest, RequestId};
 use crate::status::{Item, ItemState, LinkReport, LinkTimer, Setting, StopLevel};
 use crate::watches::Standing;
 use decide::{Decision, Step, Unsettled, View, WriteDown};
 use record::Record;
+use rivals::Rivals;
 use settings::Freedom;
 
 /// Requests that wait for answers at most: enough for the kernel to do while a plan for a thousand links is made, and few enough that what comes
@@ -82,8 +86,10 @@ pub(crate) struct Writer {
     turning: BTreeSet<u32>,
     adopting: BTreeSet<Item>,
     /// Default routes of others beside ours, which become ours so that they may go.
-    rivals: BTreeMap<RouteKey, OwnRoute>,
+    rivals: BTreeMap<RouteKey, Rivals>,
     needs_down: BTreeSet<u32>,
+    /// Addresses without the kernel's route for their prefix that are known to have another one.
+    proven: BTreeSet<(u32, Prefix)>,
     /// What is known of others that have static addresses, by the link's index.
     standings: BTreeMap<(u32, Ipv4Addr), Standing>,
     reports: VecDeque<LinkReport>,
@@ -172,9 +178,6 @@ impl LinkManager {
             return;
         };
         writer.busy.remove(&item);
-        if let (Item::Route(key), KernelAnswer::Done) = (&item, &answer) {
-            writer.rivals.remove(key);
-        }
         if writer.dirty_later.remove(&item) {
             writer.dirty.insert(item.clone());
         }
@@ -311,6 +314,7 @@ impl LinkManager {
             inherited: &writer.inherited,
             overridden: &writer.overridden,
             adopting: &writer.adopting,
+            proven: &writer.proven,
             rivals: &writer.rivals,
             needs_down: &writer.needs_down,
             standings: &writer.standings,
@@ -406,6 +410,8 @@ impl LinkManager {
             (WriteDown::OursBare(supplier), Item::Address(index, prefix)) => {
                 journal.write_down(item, supplier, kind(index));
                 journal.write_down_bare(*index, *prefix);
+                // Whoever has made it is there, or was a moment ago.
+                self.writer.proven.insert((*index, *prefix));
             }
             (WriteDown::Ours(supplier), Item::Address(index, _)) => {
                 journal.write_down(item, supplier, kind(index));
@@ -430,6 +436,7 @@ impl LinkManager {
             self.observed.set_switch(*index, *switch, *value);
         }
         self.writer.adopting.remove(item);
+        self.writer.follow_rivals(item, request);
         if let Some(record) = self.writer.record_by_item.get_mut(item) {
             record.done(request, now);
         }

@@ -71,6 +71,13 @@ pub enum KernelRequest {
         /// Which.
         switch: Switch,
     },
+    /// It is wanted whether any table has a route for the network of an IPv4 address, by the link itself: 1, or 0.
+    ReadPrefixRoute {
+        /// `ifindex`.
+        index: u32,
+        /// The address.
+        prefix: Prefix,
+    },
     /// A switch is to have this value.
     SetSwitch {
         /// The link's name.
@@ -105,13 +112,14 @@ impl KernelRequest {
             | Self::AddRule(_)
             | Self::DeleteRule(_)
             | Self::ReadSwitch { .. }
+            | Self::ReadPrefixRoute { .. }
             | Self::SetSwitch { .. } => None,
         }
     }
 
     /// Whether it leaves everything as it is.
     pub const fn is_read(&self) -> bool {
-        matches!(self, Self::ReadSwitch { .. })
+        matches!(self, Self::ReadSwitch { .. } | Self::ReadPrefixRoute { .. })
     }
 }
 
@@ -141,7 +149,7 @@ pub struct AddressRequest {
 pub enum KernelAnswer {
     /// It is done.
     Done,
-    /// The switch has this value: it was read, or it is what became of it when it was set.
+    /// What was asked for has this value; a switch: it was read, or it is what became of it when it was set.
     Value(i32),
     /// The same of a switch that the link does not let be changed.
     Fixed(i32),

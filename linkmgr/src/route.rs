@@ -132,11 +132,15 @@ impl Routes {
         (entry.to == to).then_some(entry.route)
     }
 
-    /// Returns the default routes that configurators of links have made: those of routing programs are none of these.
+    /// Returns the default routes that configurators of links have made: those of routing programs are none of these, and neither is
+    /// what has one place with such a one, as the kernel takes one of both for the other.
     pub(crate) fn of_configurators(&self) -> impl Iterator<Item = (Prefix, DefaultRoute)> {
-        let theirs = self.0.iter();
-        let theirs =
-            theirs.filter(|entry| CONFIGURATORS.contains(&entry.protocol) && entry.to.length == 0);
+        let place = |entry: &Entry| (entry.to, entry.route.metric);
+        let is_theirs = |entry: &Entry| CONFIGURATORS.contains(&entry.protocol);
+        let theirs = self.0.iter().filter(move |entry| {
+            let mut beside = self.0.iter().filter(|it| place(it) == place(entry));
+            entry.to.length == 0 && beside.all(is_theirs)
+        });
         theirs.map(|entry| (entry.to, entry.route))
     }
 

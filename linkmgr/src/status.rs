@@ -54,6 +54,8 @@ pub enum ItemState {
     Duplicate,
     /// An address that neighbours are asked for before it is used.
     Probing,
+    /// An address of which neighbours cannot be asked whether they have it, as ARP is not to be had.
+    Unasked,
     /// An address that this machine on the link has too (RFC 5227); it is asked for again after a while, and when the carrier comes.
     Conflict(Mac),
     /// The kernel does not want it; it is asked for again when the link changes.

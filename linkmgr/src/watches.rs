@@ -9,6 +9,8 @@
 //!      └──► pausing┴──(a conflict)──────┘
 //! ```
 //!
+//! Where ARP is not to be had, what acts waits until it is: silence says nothing then.
+//!
 //! An address that is used only when nobody has it ([`ConflictUse::yields`]) is asked for before it is there, all others once they
 //! are. What was there before the watch began is neither asked for nor told of. Whether an address comes or goes is decided by who
 //! hears [`Standing`]s.
@@ -32,6 +34,10 @@ use crate::random::Random;
 /// cable out sees it work.
 const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 
+/// The same where two may have begun together, and each have kept the other from it: so far apart at random that one of them has the
+/// address before the other asks again (RFC 5227 §1.1 lets it take 7 seconds).
+const APART: RangeInclusive<Duration> = RETRY_INTERVAL..=Duration::from_secs(40);
+
 /// How long an address is there before neighbours are asked beside its use: nobody waits for them, and what else links need
 /// comes first when many come up together. Within PROBE_WAIT (RFC 5227 §1.1).
 const SETTLING: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_secs(1);
@@ -43,6 +49,8 @@ pub enum Standing {
     Unknown,
     /// Nobody else has it.
     Free,
+    /// Nobody can be asked, nor heard.
+    Unasked,
     /// This machine has it.
     Conflict(Mac),
 }
@@ -62,6 +70,8 @@ pub enum Event {
 pub struct Watches {
     mac: Mac,
     has_carrier: bool,
+    /// Whether ARP is not to be had.
+    is_deaf: bool,
     watch_by_address: BTreeMap<Ipv4Addr, Watch>,
     random: Random,
     transmits: VecDeque<ArpPacket>,
@@ -89,6 +99,8 @@ enum Stage {
     Acting(Box<Acd>),
     /// Until then nobody is asked: somebody else has it, or it has come just now.
     Pausing { until: Instant },
+    /// Somebody is to be asked or listened to, and ARP is not to be had.
+    Deaf,
 }
 
 impl Watches {
@@ -97,6 +109,7 @@ impl Watches {
         Self {
             mac,
             has_carrier,
+            is_deaf: false,
             watch_by_address: BTreeMap::new(),
             random: Random::new(seed),
             transmits: VecDeque::new(),
@@ -148,6 +161,7 @@ impl Watches {
             };
             self.watch_by_address.insert(*address, watch);
         }
+        self.fall_deaf();
     }
 
     /// Follows that an address came or went.
@@ -167,7 +181,7 @@ impl Watches {
             // It has to be free again before it comes again; who has it is known.
             (true, false) => match watch.found {
                 Standing::Conflict(_) => {}
-                Standing::Free | Standing::Unknown => {
+                Standing::Free | Standing::Unasked | Standing::Unknown => {
                     watch.stage = Stage::Waiting;
                     self.found(address, Standing::Unknown);
                 }
@@ -186,6 +200,43 @@ impl Watches {
         if (self.mac, self.has_carrier) != (mac, has_carrier) {
             (self.mac, self.has_carrier) = (mac, has_carrier);
             self.begin_anew(now);
+        }
+    }
+
+    /// Takes whether ARP is not to be had. Silence says nothing then: whoever is asked is asked anew when it is.
+    pub fn handle_deaf(&mut self, is_deaf: bool, now: Instant) {
+        if std::mem::replace(&mut self.is_deaf, is_deaf) == is_deaf {
+            return;
+        }
+        if is_deaf {
+            return self.fall_deaf();
+        }
+        for watch in self.watch_by_address.values_mut() {
+            if matches!(watch.stage, Stage::Deaf) {
+                watch.stage = match watch.is_there {
+                    true => pause(&mut self.random, now),
+                    false => Stage::Waiting,
+                };
+            }
+        }
+    }
+
+    /// Leaves off what cannot be done without ARP.
+    fn fall_deaf(&mut self) {
+        if !self.is_deaf {
+            return;
+        }
+        self.transmits.clear();
+        for (address, watch) in &mut self.watch_by_address {
+            if !matches!(watch.stage, Stage::Acting(_)) {
+                continue;
+            }
+            watch.stage = Stage::Deaf;
+            if watch.found != Standing::Unasked {
+                watch.found = Standing::Unasked;
+                let event = Event::Found(*address, Standing::Unasked);
+                self.events.push_back(event);
+            }
         }
     }
 
@@ -252,6 +303,7 @@ impl Watches {
             };
             watch.stage = Stage::Acting(Box::new(acd));
         }
+        self.fall_deaf();
         self.drain(now);
     }
 
@@ -274,7 +326,7 @@ impl Watches {
             match &mut watch.stage {
                 Stage::Acting(acd) => acd.handle_timeout(now),
                 Stage::Pausing { until } if *until <= now => watch.stage = Stage::Waiting,
-                Stage::Pausing { .. } | Stage::Resting | Stage::Waiting => {}
+                Stage::Pausing { .. } | Stage::Resting | Stage::Waiting | Stage::Deaf => {}
             }
         }
         self.drain(now);
@@ -282,6 +334,7 @@ impl Watches {
 
     fn drain(&mut self, now: Instant) {
         let mut standings = Vec::new();
+        let random = &mut self.random;
         for (address, watch) in &mut self.watch_by_address {
             let Stage::Acting(acd) = &mut watch.stage else {
                 continue;
@@ -305,10 +358,15 @@ impl Watches {
                     }
                     acd::Event::Conflict(neighbour) | acd::Event::Lost(neighbour) => {
                         watch.conflicts += 1;
+                        let (least, most) = (*APART.start(), *APART.end());
+                        let apart = match may_be_mutual(watch.conflict_use, &event) {
+                            true => random.between(least, most),
+                            false => RETRY_INTERVAL,
+                        };
                         // RFC 5227 §2.1.1.
                         let pause = match watch.conflicts > acd::MAX_CONFLICTS {
-                            true => acd::RATE_LIMIT_INTERVAL,
-                            false => RETRY_INTERVAL,
+                            true => acd::RATE_LIMIT_INTERVAL + apart - RETRY_INTERVAL,
+                            false => apart,
                         };
                         watch.stage = Stage::Pausing { until: now + pause };
                         standings.push((*address, Standing::Conflict(neighbour)));
@@ -345,7 +403,7 @@ impl Watches {
         let due = |watch: &Watch| match &watch.stage {
             Stage::Acting(acd) => acd.poll_timeout(),
             Stage::Pausing { until } => Some(*until),
-            Stage::Resting | Stage::Waiting => None,
+            Stage::Resting | Stage::Waiting | Stage::Deaf => None,
         };
         self.watch_by_address.values().filter_map(due).min()
     }
@@ -356,12 +414,25 @@ impl Watches {
         for (address, watch) in &self.watch_by_address {
             match &watch.stage {
                 Stage::Acting(acd) if acd.is_probing() => return Some(ArpFilter::All),
+                // It is wanted for as long as it is not to be had.
+                Stage::Deaf => return Some(ArpFilter::All),
                 Stage::Acting(_) => held.push(*address),
                 Stage::Resting | Stage::Waiting | Stage::Pausing { .. } => {}
             }
         }
         let is_needed = !held.is_empty() || !self.transmits.is_empty();
         is_needed.then(|| ArpFilter::Conflicts(Arc::from(held)))
+    }
+}
+
+/// Whether whoever is in the way may have given the address up for us at the same moment: he only wanted it too, or took it with us.
+const fn may_be_mutual(conflict_use: ConflictUse, event: &acd::Event) -> bool {
+    match conflict_use {
+        ConflictUse::ProbeCarefully => true,
+        ConflictUse::Probe => matches!(event, acd::Event::Lost(_)),
+        ConflictUse::Ignore | ConflictUse::Announce | ConflictUse::Check | ConflictUse::Watch => {
+            false
+        }
     }
 }
 

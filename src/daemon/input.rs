@@ -5,7 +5,7 @@
 use config::name::DomainName;
 use dnssec::anchors::rollover::Observation;
 use dnssec::clock::{Evidence, Reading};
-use linkmgr::clients::Heard;
+use linkmgr::clients::{Heard, Port};
 use linkmgr::{KernelAnswer, KernelEvent, RequestId};
 use linkmgr_io::neighbours::Neighbour;
 use linnet::anchor_files::AnchorText;
@@ -36,6 +36,8 @@ pub(crate) enum Input {
     Made(Done),
     /// The kernel has done what it was asked for, or not.
     Answers(Vec<(RequestId, KernelAnswer)>),
+    /// These ports of clients cannot be had; told again whenever that has changed or was tried.
+    Unheard(Vec<(u32, Port)>),
     /// These packets came through the ports of clients.
     Heard(Vec<Heard>),
     /// The kernel says how routers are reached.

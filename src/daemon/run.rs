@@ -511,7 +511,7 @@ impl<'a> Running<'a> {
                     }
                 }
                 Effect::RenewPorts => self.driver.renew_ports(),
-                Effect::Ports(wanted) => self.link_io.open_ports(&wanted),
+                Effect::Ports(wanted) => self.open_ports(&wanted).await,
                 Effect::Send(transmits) => {
                     for transmit in transmits {
                         self.link_io.ports.send(&transmit);

@@ -340,6 +340,7 @@ impl World {
             Input::Made(done) => self.handle_done(done, now, &mut effects),
             Input::Answers(answers) => self.handle_answers(answers, now),
             Input::Heard(heard) => self.handle_heard(&heard, now),
+            Input::Unheard(ports) => self.handle_unheard(&ports, now),
             Input::Neighbours(routers) => self.handle_neighbours(&routers, now),
             Input::JournalKept(version, is_kept) => {
                 self.linking.links.handle_journal(version, is_kept, now);

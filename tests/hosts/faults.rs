@@ -202,5 +202,6 @@ pub(super) const fn kind(request: &KernelRequest) -> Subject {
         KernelRequest::DeleteRule(_) => 11,
         KernelRequest::ReadSwitch { .. } => 12,
         KernelRequest::SetSwitch { .. } => 13,
+        KernelRequest::ReadPrefixRoute { .. } => 14,
     }
 }

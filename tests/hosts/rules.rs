@@ -432,6 +432,7 @@ impl Rules {
             | KernelRequest::AddRule(_)
             | KernelRequest::DeleteRule(_)
             | KernelRequest::ReadSwitch { .. }
+            | KernelRequest::ReadPrefixRoute { .. }
             | KernelRequest::SetSwitch { .. } => {}
         }
         let mut after = self.foreign(kernel);
@@ -473,6 +474,7 @@ impl Rules {
             | KernelRequest::DeleteRoute(_)
             | KernelRequest::DeleteRule(_)
             | KernelRequest::ReadSwitch { .. }
+            | KernelRequest::ReadPrefixRoute { .. }
             | KernelRequest::SetSwitch { .. } => false,
         };
         if *answer == KernelAnswer::Done && !stays_theirs {
@@ -509,7 +511,9 @@ pub(super) fn check_written(journal: &str, request: &KernelRequest) {
         KernelRequest::SetMac { index, .. } => was(*index) + "mac ",
         KernelRequest::SetSwitch { .. } => "was ".to_owned(),
         // An administrator's address that is made to last stays his.
-        KernelRequest::ReplaceAddress(_) | KernelRequest::ReadSwitch { .. } => return,
+        KernelRequest::ReplaceAddress(_)
+        | KernelRequest::ReadSwitch { .. }
+        | KernelRequest::ReadPrefixRoute { .. } => return,
     };
     assert!(
         journal.lines().any(|line| line.starts_with(&begins)),
@@ -534,6 +538,7 @@ fn made_by(request: &KernelRequest) -> Option<Item> {
         | KernelRequest::DeleteRoute(_)
         | KernelRequest::DeleteRule(_)
         | KernelRequest::ReadSwitch { .. }
+        | KernelRequest::ReadPrefixRoute { .. }
         | KernelRequest::SetSwitch { .. } => None,
     }
 }

@@ -68,7 +68,9 @@ pub(crate) fn emit(request: &KernelRequest) -> Vec<Message> {
             vec![rule_message(libc::RTM_NEWRULE, CREATE | EXCLUSIVE, rule)]
         }
         KernelRequest::DeleteRule(rule) => vec![rule_message(libc::RTM_DELRULE, NONE, rule)],
-        KernelRequest::ReadSwitch { .. } | KernelRequest::SetSwitch { .. } => Vec::new(),
+        KernelRequest::ReadSwitch { .. }
+        | KernelRequest::ReadPrefixRoute { .. }
+        | KernelRequest::SetSwitch { .. } => Vec::new(),
     }
 }
 

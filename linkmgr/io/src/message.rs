@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use config::matcher::Mac;
 use config::model::Prefix;
+use linkmgr::kernel::OwnRoute;
 use linkmgr::{KernelEvent, LinkMessage, RouteMessage};
 use policy::facts::DefaultRoute;
 
@@ -91,6 +92,20 @@ pub(crate) fn parse_into(mut bytes: &[u8], events: &mut Vec<KernelEvent>) -> End
             }
             libc::RTM_NEWRULE => events.extend(rule::there(message.body)),
             libc::RTM_DELRULE => events.extend(rule::gone(message.body)),
+            _ => {}
+        }
+    }
+    ending
+}
+
+/// As [`parse_into`], of routes whoever made them, each with its number.
+pub(crate) fn routes_into(mut bytes: &[u8], routes: &mut Vec<(u8, OwnRoute)>) -> Ending {
+    let mut ending = Ending::default();
+    while let Some(message) = Message::split(&mut bytes) {
+        ending.interrupted |= i32::from(message.flags) & libc::NLM_F_DUMP_INTR != 0;
+        match message.kind {
+            DONE | ERROR => ending.done = Some(result(message.body)),
+            libc::RTM_NEWROUTE => routes.extend(own_route::with_number(message.body)),
             _ => {}
         }
     }

@@ -174,6 +174,15 @@ impl Performer {
                     };
                     answers.insert(*id, answer);
                 }
+                KernelRequest::ReadPrefixRoute { index, prefix } => {
+                    // Those that were asked for before may be the one.
+                    self.flush(&mut waiting, &mut answers);
+                    let answer = match places::has_prefix_route(*index, *prefix) {
+                        Ok(is_there) => KernelAnswer::Value(is_there.into()),
+                        Err(error) => fault(error.raw_os_error().unwrap_or(libc::EAGAIN)),
+                    };
+                    answers.insert(*id, answer);
+                }
                 // Of others that have come a moment ago nobody has heard: any IPv4 address may be the first of some.
                 KernelRequest::DeleteAddress { index, address, .. }
                     if address.address.is_ipv4() =>

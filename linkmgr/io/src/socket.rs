@@ -231,6 +231,13 @@ pub(crate) fn ask_own_routes4(socket: &Socket, table: u32) -> io::Result<()> {
     send(socket, &listing_of(libc::RTM_GETROUTE, &body))
 }
 
+/// As [`request`], of the IPv4 routes of all tables that leave by one link.
+pub(crate) fn ask_routes4_of(socket: &Socket, index: u32) -> io::Result<()> {
+    let mut body = route_body(libc::AF_INET, 0, 0);
+    tlv::put_word(&mut body, libc::RTA_OIF, index);
+    send(socket, &listing_of(libc::RTM_GETROUTE, &body))
+}
+
 #[expect(
     clippy::cast_possible_truncation,
     reason = "flags are 16 bits wide and declared wider; a request has less than 100 octets"

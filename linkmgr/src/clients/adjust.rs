@@ -99,6 +99,10 @@ impl Clients {
         if !others.is_empty() {
             self.adjust(&others, wall, now);
         }
+        // Where no client has begun by now none will: the link is gone, or has no profile any more.
+        let plan = &self.plan;
+        self.formers
+            .retain(|id, _| links.contains_key(id) && plan.links.contains_key(id));
     }
 
     /// Starts and stops clients on these links, and tells the ones that run how their link is.
@@ -122,8 +126,10 @@ impl Clients {
             let mut former = self.formers.remove(id);
             if let Some(former) = &mut former {
                 let (name, mac) = (&traits.name, traits.mac);
-                self.kept |= self.memory.take_former(name, mac, former, &clocks);
+                let plan = &self.plan;
+                self.kept |= self.memory.take_former(name, mac, former, plan, &clocks);
             }
+            self.memory.note_use(&traits.name, &clocks);
             let beginning = on_link::Beginning {
                 machine: &self.machine,
                 memory: &self.memory,

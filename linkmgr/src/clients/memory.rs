@@ -1,11 +1,12 @@
 //! What is kept of networks, so that they are known again? [`Memory`], as one text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use config::matcher::Mac;
 use config::time::Instant;
+use policy::LinksPlan;
 use policy::facts::NetworkId;
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +14,9 @@ use crate::dhcp4::{Candidate, Clocks, Leases, Remembered, by_mac};
 use crate::former::Former;
 use crate::{dhcp6, ra};
 
-/// Links of which something is kept besides DHCPv4 leases; the one that comes first by name goes.
-const MAX_LINKS: usize = 64;
+/// Links of which something is kept besides DHCPv4 leases, unless profiles have more: of those that no profile has, the one that was not
+/// used for longest goes.
+const MAX_LINKS: usize = 256;
 
 /// What clients want to know again.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -35,6 +37,9 @@ pub(super) struct KeptIdentity {
     pub(super) client_id: Option<Arc<[u8]>>,
     /// DUID and IAID of DHCPv6.
     pub(super) dhcp6: Option<(Vec<u8>, u32)>,
+    /// When a client began with it last, in seconds since 1970.
+    #[serde(default)]
+    used: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,15 +83,22 @@ impl Memory {
     }
 
     /// Takes a word; returns whether anything has changed.
-    pub(super) fn take(&mut self, word: Word, clocks: &Clocks) -> bool {
+    pub(super) fn take(&mut self, word: Word, plan: &LinksPlan, clocks: &Clocks) -> bool {
         match word {
             Word::Lease(mac, remembered) => {
-                self.dhcp4.keep(mac, *remembered, clocks);
+                let links = plan.links.len();
+                self.dhcp4.keep(mac, *remembered, links, clocks);
                 true
             }
             Word::NoLease(mac, network) => self.dhcp4.forget(mac, &network),
-            Word::Ra(link, memory) => keep(&mut self.ra, link, *memory, clocks),
-            Word::Dhcp6(link, memory) => keep(&mut self.dhcp6, link, *memory, clocks),
+            Word::Ra(link, memory) => {
+                make_room(&mut self.ra, &link, plan, |dated| dated.date);
+                keep(&mut self.ra, link, *memory, clocks)
+            }
+            Word::Dhcp6(link, memory) => {
+                make_room(&mut self.dhcp6, &link, plan, |dated| dated.date);
+                keep(&mut self.dhcp6, link, *memory, clocks)
+            }
         }
     }
 
@@ -97,6 +109,7 @@ impl Memory {
         link: &Arc<str>,
         mac: Option<Mac>,
         former: &mut Former,
+        plan: &LinksPlan,
         clocks: &Clocks,
     ) -> bool {
         let own = mac.map(|mac| self.leases(mac, clocks)).unwrap_or_default();
@@ -109,6 +122,7 @@ impl Memory {
             mac: mac.map(|mac| mac.to_string().into()),
             client_id: None,
             dhcp6: None,
+            used: 0,
         });
         if let Some(dhcp4) = &former.dhcp4 {
             let by_mac = mac.map(by_mac);
@@ -125,11 +139,17 @@ impl Memory {
         if before.as_ref() == Some(&identity) || before.is_none() && !is_worth {
             return false;
         }
-        if self.identities.len() >= MAX_LINKS && !self.identities.contains_key(link) {
-            self.identities.pop_first();
-        }
+        make_room(&mut self.identities, link, plan, |identity| identity.used);
+        identity.used = clocks.wall.0;
         self.identities.insert(Arc::clone(link), identity);
         true
+    }
+
+    /// Takes that a client begins on a link: what is kept of it is of use. Written down with whatever is next.
+    pub(super) fn note_use(&mut self, link: &str, clocks: &Clocks) {
+        if let Some(identity) = self.identities.get_mut(link) {
+            identity.used = clocks.wall.0;
+        }
     }
 
     /// Returns what the client before us called itself on a link that has this hardware address.
@@ -154,15 +174,30 @@ impl Memory {
     }
 }
 
+/// Lets go what is of least use when there is too much, and something new comes: never what a link of the plan needs.
+fn make_room<T>(
+    kept: &mut BTreeMap<Arc<str>, T>,
+    link: &Arc<str>,
+    plan: &LinksPlan,
+    used: impl Fn(&T) -> u64,
+) {
+    if kept.len() < MAX_LINKS || kept.contains_key(link) {
+        return;
+    }
+    let planned: BTreeSet<&str> = plan.links.values().map(|link| &*link.name).collect();
+    let absent = kept.iter().filter(|(name, _)| !planned.contains(&***name));
+    let oldest = absent.min_by_key(|(name, it)| (used(it), *name));
+    if let Some(name) = oldest.map(|(name, _)| Arc::clone(name)) {
+        kept.remove(&name);
+    }
+}
+
 fn keep<T>(
     kept: &mut BTreeMap<Arc<str>, Dated<T>>,
     link: Arc<str>,
     memory: T,
     clocks: &Clocks,
 ) -> bool {
-    if kept.len() >= MAX_LINKS && !kept.contains_key(&link) {
-        kept.pop_first();
-    }
     let dated = Dated {
         date: clocks.wall.0,
         boot_id: Arc::clone(&clocks.boot_id),
@@ -192,8 +227,10 @@ fn recall<T: Clone>(
 #[cfg(test)]
 mod tests {
     use config::time::WallTime;
+    use policy::{LinkId, LinkPlan};
 
     use super::*;
+    use crate::former::{Former4, Leaving};
 
     fn clocks(seconds: u64, date: u64, boot_id: &str) -> Clocks {
         Clocks {
@@ -207,7 +244,7 @@ mod tests {
     fn within_one_boot_the_date_says_nothing_of_the_age() {
         let mut memory = Memory::default();
         let word = Word::Dhcp6("eth0".into(), Box::default());
-        memory.take(word, &clocks(100, 5000, "one"));
+        memory.take(word, &LinksPlan::default(), &clocks(100, 5000, "one"));
         let memory = Memory::from_text(&memory.to_text()).unwrap();
         let rows = [
             (clocks(150, 5050, "one"), Some((50, false))),
@@ -222,5 +259,67 @@ mod tests {
             let recalled = recalled.map(|it| (it.age.as_secs(), it.moved));
             assert_eq!(recalled, expected, "{clocks:?}");
         }
+    }
+    /// A plan of so many VLANs.
+    fn vlans(count: u32) -> LinksPlan {
+        let link = |index| {
+            let id = LinkId { index, birth: 1 };
+            (
+                id,
+                LinkPlan::new(name(index), config::model::ProfileId("any".into())),
+            )
+        };
+        LinksPlan {
+            links: (0..count).map(link).collect(),
+            ..LinksPlan::default()
+        }
+    }
+
+    fn name(index: u32) -> Arc<str> {
+        format!("vlan{index}").into()
+    }
+
+    fn left(index: u32) -> Former {
+        Former {
+            dhcp4: Some(Former4 {
+                address: std::net::Ipv4Addr::from(0xc000_0200 + index),
+                client_id: Some([0, 1, 2, 3].as_slice().into()),
+                by: Leaving::Dhclient,
+            }),
+            ..Former::default()
+        }
+    }
+
+    #[test]
+    fn no_link_of_the_plan_loses_its_identity_and_of_others_the_one_goes_that_was_not_used_for_longest()
+     {
+        let mut memory = Memory::default();
+        let plan = vlans(1000);
+        let take = |memory: &mut Memory, index: u32, plan: &LinksPlan, date: u64| {
+            let clocks = clocks(1, date, "one");
+            assert!(memory.take_former(&name(index), None, &mut left(index), plan, &clocks));
+            let word = Word::Dhcp6(name(index), Box::default());
+            memory.take(word, plan, &clocks);
+        };
+        for index in 0..1000 {
+            take(&mut memory, index, &plan, u64::from(index));
+        }
+        let has = |memory: &Memory, index: u32| {
+            let dhcp6 = memory.dhcp6(&name(index), &clocks(2, 2000, "one"));
+            assert_eq!(
+                memory.identity(&name(index), None).is_some(),
+                dhcp6.is_some()
+            );
+            dhcp6.is_some()
+        };
+        assert!((0..1000).all(|index| has(&memory, index)));
+        // Links that are there no more make room, those that were used long ago before the rest.
+        let plan = vlans(2);
+        memory.note_use("vlan2", &clocks(1, 5000, "one"));
+        let dhcp6 = Word::Dhcp6(name(2), Box::default());
+        memory.take(dhcp6, &plan, &clocks(1, 5000, "one"));
+        take(&mut memory, 2000, &plan, 5001);
+        let gone: Vec<u32> = (0..1000).filter(|index| !has(&memory, *index)).collect();
+        assert_eq!(gone, [3]);
     }
 }

@@ -13,7 +13,7 @@ use config::time::{Instant, WallTime};
 use policy::facts::NetworkId;
 use serde::{Deserialize, Serialize};
 
-/// Networks that are kept in all; the one that was not met for longest goes.
+/// Networks that are kept in all, besides one for each link that profiles have; the one that was not met for longest goes.
 const MAX_KEPT: usize = 64;
 /// Networks that are tried when a link comes up: each costs as many ARP requests as it has witnesses.
 const MAX_CANDIDATES: usize = 4;
@@ -102,10 +102,10 @@ struct Kept {
 }
 
 impl Leases {
-    /// Keeps a lease of the link with this hardware address; the one of before in its network goes.
-    pub fn keep(&mut self, mac: Mac, remembered: Remembered, clocks: &Clocks) {
+    /// Keeps a lease of the link with this hardware address, one of so many; the one of before in its network goes.
+    pub fn keep(&mut self, mac: Mac, remembered: Remembered, links: usize, clocks: &Clocks) {
         self.forget(mac, &remembered.network);
-        if self.0.len() >= MAX_KEPT {
+        if self.0.len() >= MAX_KEPT.saturating_add(links) {
             self.0.remove(0);
         }
         let age = clocks.now.since(remembered.acquired_at);

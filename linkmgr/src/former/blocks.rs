@@ -1,18 +1,19 @@
 //! What does dhclient say of leases? Its files (dhclient.leases(5)): declarations that end with `;` or have a block, the last one of
 //! a link counting.
 
+use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
-use super::{Former, Former4, Former6, client_id, octets};
+use super::{Former, Former4, Former6, Leaving, client_id, octets};
 use crate::dhcp6::Duid;
 
 /// Words of one declaration, and declarations within one another, that are looked at: those that matter have few.
 const WORDS_MAX: usize = 8;
 const DEPTH_MAX: usize = 4;
 
-/// Reads a file of leases.
-pub(super) fn dhclient(text: &[u8], link: &str) -> Former {
-    let mut former = Former::default();
+/// Reads a file of leases: what it says of each link.
+pub(super) fn dhclient(text: &[u8]) -> BTreeMap<Box<str>, Former> {
+    let mut formers = BTreeMap::new();
     let mut reader = Reader(text);
     let mut lease = Lease::default();
     let mut inside: Vec<Vec<Vec<u8>>> = Vec::new();
@@ -33,7 +34,7 @@ pub(super) fn dhclient(text: &[u8], link: &str) -> Former {
                 lease.enter(&head);
                 inside.push(head);
                 if inside.len() > DEPTH_MAX {
-                    return former;
+                    return formers;
                 }
             }
             Token::Leave => {
@@ -42,12 +43,12 @@ pub(super) fn dhclient(text: &[u8], link: &str) -> Former {
                 if inside.is_empty()
                     && let Some(head) = head
                 {
-                    std::mem::take(&mut lease).leave(&head, link, &mut former);
+                    std::mem::take(&mut lease).leave(&head, &mut formers);
                 }
             }
         }
     }
-    former
+    formers
 }
 
 /// One lease, as far as it is read.
@@ -96,18 +97,22 @@ impl Lease {
         }
     }
 
-    fn leave(self, head: &[Vec<u8>], link: &str, former: &mut Former) {
-        let is_here = self.interface.as_deref() == Some(link.as_bytes());
+    fn leave(self, head: &[Vec<u8>], formers: &mut BTreeMap<Box<str>, Former>) {
+        let Some(link) = self.interface.as_deref().and_then(plain) else {
+            return;
+        };
+        let former = formers.entry(link.into()).or_default();
         match head {
-            [word] if word == b"lease" && is_here => {
+            [word] if word == b"lease" => {
                 if let Some(address) = self.address4 {
                     former.dhcp4 = Some(Former4 {
                         address,
                         client_id: self.client_id.and_then(client_id),
+                        by: Leaving::Dhclient,
                     });
                 }
             }
-            [word] if word == b"lease6" && is_here => {
+            [word] if word == b"lease6" => {
                 if let (Some(duid), Some(iaid), Some(address)) =
                     (self.duid, self.iaid, self.address6)
                 {
@@ -115,6 +120,7 @@ impl Lease {
                         duid,
                         iaid,
                         address: Some(address),
+                        by: Leaving::Dhclient,
                     });
                 }
             }

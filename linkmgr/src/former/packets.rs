@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::{Former, Former4, Former6, client_id};
+use super::{Former, Former4, Former6, Leaving, client_id};
 use crate::dhcp6::Duid;
 
 /// Where `yiaddr` is, and where the options begin, after the magic cookie (RFC 2131 §2).
@@ -49,6 +49,7 @@ pub(super) fn dhcp4(octets: &[u8]) -> Former {
         Some(Former4 {
             address: Ipv4Addr::from(*address),
             client_id: said,
+            by: Leaving::DhcpcdLease,
         })
     };
     Former {
@@ -71,6 +72,7 @@ pub(super) fn dhcp6(octets: &[u8]) -> Former {
                 duid: Duid::from_octets(duid)?,
                 iaid: u32::from_be_bytes(*iaid),
                 address: Some(Ipv6Addr::from(*address.first_chunk::<16>()?)),
+                by: Leaving::DhcpcdLease6,
             })
         })
     };

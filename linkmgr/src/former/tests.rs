@@ -8,10 +8,11 @@ fn id(octets: &[u8]) -> Arc<[u8]> {
     octets.into()
 }
 
-fn lease(address: &str, client_id: Option<Arc<[u8]>>) -> Former4 {
+fn lease(by: Leaving, address: &str, client_id: Option<Arc<[u8]>>) -> Former4 {
     Former4 {
         address: address.parse().unwrap(),
         client_id,
+        by,
     }
 }
 
@@ -23,7 +24,10 @@ fn networkd_says_what_it_called_itself() {
         0xff, 0xb1, 0x49, 0xd7, 0x90, 0, 2, 0, 0, 0xab, 0x11, 0, 0x33, 0xbd, 0xeb, 0xf9, 0x5e,
         0x19, 0x2c,
     ]));
-    assert_eq!(former.dhcp4, Some(lease("192.0.2.109", client_id)));
+    assert_eq!(
+        former.dhcp4,
+        Some(lease(Leaving::NetworkdLease, "192.0.2.109", client_id))
+    );
     let text = b"ADMIN_STATE=configured\nDHCP6_CLIENT_IAID=0xb149d790\nDHCP6_CLIENT_DUID=DUID-EN/Vendor:0000ab110033bdebf95e192c\n";
     let dhcp6 = Leaving::NetworkdLink.parse(text, "net0").dhcp6.unwrap();
     assert_eq!(dhcp6.iaid, 0xb149_d790);
@@ -42,7 +46,11 @@ fn network_manager_says_what_it_called_itself() {
     let former = Leaving::NetworkManager.parse(text, "net0");
     assert_eq!(
         former.dhcp4,
-        Some(lease("192.0.2.109", Some(id(&[1, 2, 0, 0, 0, 0, 0x10]))))
+        Some(lease(
+            Leaving::NetworkManager,
+            "192.0.2.109",
+            Some(id(&[1, 2, 0, 0, 0, 0, 0x10]))
+        ))
     );
     let dhcp6 = former.dhcp6.unwrap();
     assert_eq!(dhcp6.iaid, 0x4503_f6ff);
@@ -89,9 +97,19 @@ lease6 {
 #[test]
 fn the_last_lease_of_dhclient_on_the_link_counts() {
     let read = |link| Leaving::Dhclient.parse(DHCLIENT.as_bytes(), link).dhcp4;
-    assert_eq!(read("net0"), Some(lease("192.0.2.109", Some(id(b"\0lab")))));
-    assert_eq!(read("net1"), Some(lease("192.0.2.6", None)));
+    assert_eq!(
+        read("net0"),
+        Some(lease(Leaving::Dhclient, "192.0.2.109", Some(id(b"\0lab"))))
+    );
+    assert_eq!(
+        read("net1"),
+        Some(lease(Leaving::Dhclient, "192.0.2.6", None))
+    );
     assert_eq!(read("net2"), None);
+    let all = shared(DHCLIENT.as_bytes());
+    let links: Vec<&str> = all.keys().map(|link| &**link).collect();
+    assert_eq!(links, ["net0", "net1"]);
+    assert_eq!(all["net0"].dhcp4, read("net0"));
     let dhcp6 = Leaving::Dhclient.parse(DHCLIENT6.as_bytes(), "net0").dhcp6;
     let dhcp6 = dhcp6.unwrap();
     assert_eq!((dhcp6.iaid, dhcp6.duid.octets().len()), (0x10, 14));
@@ -108,15 +126,52 @@ fn dhcpcd_keeps_the_servers_messages() {
     let former = Leaving::DhcpcdLease.parse(&said, "net0");
     assert_eq!(
         former.dhcp4,
-        Some(lease("192.0.2.109", Some(id(&[0, 7, 8]))))
+        Some(lease(
+            Leaving::DhcpcdLease,
+            "192.0.2.109",
+            Some(id(&[0, 7, 8]))
+        ))
     );
     // A server that does not say it back: it is made of the DUID, unless that cannot be read.
     let silent = [&message[..], &[53, 1, 5, 255]].concat();
     let former = Leaving::DhcpcdLease.parse(&silent, "net0");
-    let with = former.clone().with_dhcpcd_duid(b"00:01:00:02\n", MAC);
-    let made = Some(id(&[255, 0, 0, 0, 0x10, 0, 1, 0, 2]));
-    assert_eq!(with.dhcp4, Some(lease("192.0.2.109", made)));
-    assert_eq!(former.clone().with_dhcpcd_duid(b"", MAC), former);
+    let usual: &[u8] = b"hostname\n#clientid\nduid\npersistent\n";
+    let rows: [(&[u8], &[u8], Option<u16>, Option<&[u8]>); 6] = [
+        (
+            usual,
+            b"00:01:00:02\n",
+            None,
+            Some(&[255, 0, 0, 0, 0x10, 0, 1, 0, 2]),
+        ),
+        // VLANs have the hardware address of their link.
+        (
+            usual,
+            b"00:01:00:02\n",
+            Some(0x102),
+            Some(&[255, 0xff, 0, 1, 2, 0, 1, 0, 2]),
+        ),
+        (usual, b"", None, None),
+        (b"# duid\n", b"00:01:00:02\n", None, None),
+        (
+            b"duid\ninterface net0\n  iaid 5\n",
+            b"00:01:00:02\n",
+            None,
+            None,
+        ),
+        (b"duid\nclientid\n", b"00:01:00:02\n", None, None),
+    ];
+    for (conf, duid, vlan, made) in rows {
+        let mut with = former.clone();
+        let dhcpcd = Dhcpcd {
+            conf,
+            duid,
+            mac: MAC,
+            vlan,
+        };
+        dhcpcd.complete(&mut with);
+        let expected = lease(Leaving::DhcpcdLease, "192.0.2.109", made.map(id));
+        assert_eq!(with.dhcp4, Some(expected), "{vlan:?}");
+    }
 
     let association = [
         &[0, 0, 0, 9][..],
@@ -139,16 +194,20 @@ fn dhcpcd_keeps_the_servers_messages() {
 fn an_initramfs_says_its_address() {
     let text = b"DEVICE='net0'\nPROTO='dhcp'\nIPV4ADDR='192.0.2.109'\n";
     let read = |text: &[u8]| Leaving::Initramfs.parse(text, "net0").dhcp4;
-    assert_eq!(read(text), Some(lease("192.0.2.109", None)));
+    assert_eq!(
+        read(text),
+        Some(lease(Leaving::Initramfs, "192.0.2.109", None))
+    );
     assert_eq!(read(b"PROTO='none'\nIPV4ADDR='192.0.2.109'\n"), None);
 }
 
 #[test]
 fn what_is_not_on_the_link_counts_for_nothing_and_the_first_word_for_most() {
-    let on_link: [IpAddr; 2] = [
-        "192.0.2.109".parse().unwrap(),
-        "2001:db8:a::1048".parse().unwrap(),
-    ];
+    let prefix = |address: &str, length| Prefix {
+        address: address.parse().unwrap(),
+        length,
+    };
+    let on_link = [prefix("192.0.2.109", 24), prefix("2001:db8:a::1048", 64)];
     let mut former = Former::default();
     former.add(
         Leaving::NetworkdLease.parse(b"ADDRESS=192.0.2.5\nCLIENTID=0102\n", "net0"),
@@ -167,13 +226,39 @@ fn what_is_not_on_the_link_counts_for_nothing_and_the_first_word_for_most() {
         Leaving::Dhclient.parse(DHCLIENT6.as_bytes(), "net0"),
         &on_link,
     );
-    assert_eq!(former.dhcp4, Some(lease("192.0.2.109", Some(id(&[1, 2])))));
+    assert_eq!(
+        former.dhcp4,
+        Some(lease(
+            Leaving::NetworkdLease,
+            "192.0.2.109",
+            Some(id(&[1, 2]))
+        ))
+    );
     assert_eq!(former.dhcp6.unwrap().iaid, 0x10);
     // A link of this number in another network namespace.
     let link = b"DHCP6_CLIENT_IAID=0x01\nDHCP6_CLIENT_DUID=DUID-LL:00010203\n";
     let mut nobody = Former::default();
     nobody.add(Leaving::NetworkdLink.parse(link, "net0"), &on_link);
     assert_eq!(nobody, Former::default());
+    // Nor is it believed for another client's DHCPv4 lease, but for networkd's, and for what only a DHCPv6 server gives.
+    let mut another = Former::default();
+    another.add(
+        Leaving::Dhclient.parse(DHCLIENT.as_bytes(), "net0"),
+        &on_link,
+    );
+    another.add(Leaving::NetworkdLink.parse(link, "net0"), &on_link);
+    assert_eq!(another.dhcp6, None);
+    let mut networkd = Former::default();
+    networkd.add(
+        Leaving::NetworkdLease.parse(b"ADDRESS=192.0.2.109\n", "net0"),
+        &on_link,
+    );
+    networkd.add(Leaving::NetworkdLink.parse(link, "net0"), &on_link);
+    assert_eq!(networkd.dhcp6.map(|it| it.iaid), Some(1));
+    let mut only6 = Former::default();
+    let given = [prefix("fe80::1", 64), prefix("2001:db8:a::1048", 128)];
+    only6.add(Leaving::NetworkdLink.parse(link, "net0"), &given);
+    assert_eq!(only6.dhcp6.map(|it| it.iaid), Some(1));
 }
 
 #[test]

@@ -7,26 +7,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use config::model::{
-    AddressAttributes, AddressLabel, AddressScope, ConflictUse, PolicyRule, Prefix, RouteKind,
-};
+use config::model::{ConflictUse, PolicyRule, Prefix, RouteKind};
 use config::time::Instant;
 use policy::facts::{Preference, Supplier};
 use policy::links::{AddressPlan, HopPlan, RouteKey, RoutePlan};
 use policy::{LinkId, LinkPlan, LinksPlan};
 
+use super::addresses::{preferred_until, prefix_metric};
+use super::rivals::Rivals;
 use crate::journal::{Journal, Value};
 use crate::kernel::{NextHop, OURS, OwnRoute, Usability};
 use crate::observed::{Observed, ObservedAddress, ObservedRoute};
-use crate::request::{AddressRequest, KernelRequest};
+use crate::request::KernelRequest;
 use crate::status::{Item, ItemState, Setting, StopLevel};
 use crate::watches::Standing;
 
 /// The kernel tells lifetimes in whole seconds, and takes them so; the moment when it tells them is kept in whole seconds too.
 const TOLERANCE: Duration = Duration::from_secs(3);
-
-/// What the kernel gives its IPv6 routes for prefixes (`IP6_RT_PRIO_ADDRCONF`).
-const USUAL_METRIC6: u32 = 256;
 
 /// Everything that a decision depends on.
 pub(super) struct View<'a> {
@@ -48,8 +45,10 @@ pub(super) struct View<'a> {
     pub(super) standings: &'a BTreeMap<(u32, Ipv4Addr), Standing>,
     /// What is to be written once more: somebody else's that is to be ours, or ours with another metric.
     pub(super) adopting: &'a BTreeSet<Item>,
+    /// Addresses without the kernel's route for their prefix that are known to have another one still.
+    pub(super) proven: &'a BTreeSet<(u32, Prefix)>,
     /// Default routes of others that are to go as ours.
-    pub(super) rivals: &'a BTreeMap<RouteKey, OwnRoute>,
+    pub(super) rivals: &'a BTreeMap<RouteKey, Rivals>,
     /// What is yet to be compared, or is under way.
     pub(super) unsettled: Unsettled<'a>,
     pub(super) stopping: Option<StopLevel>,
@@ -187,7 +186,7 @@ impl View<'_> {
     }
 
     /// Whole seconds from now.
-    fn left(&self, until: Instant) -> u32 {
+    pub(super) fn left(&self, until: Instant) -> u32 {
         let seconds = until.since(self.now).as_secs();
         // The greatest number means for ever.
         u32::try_from(seconds).map_or(u32::MAX - 1, |seconds| seconds.min(u32::MAX - 1))
@@ -283,21 +282,27 @@ impl View<'_> {
         let Some(observed) = observed else {
             return match found.filter(|_| planned.conflicts.yields()) {
                 Some(Standing::Unknown) => Decision::Wait(ItemState::Probing),
+                Some(Standing::Unasked) => Decision::Wait(ItemState::Unasked),
                 Some(Standing::Conflict(neighbour)) => {
                     Decision::Wait(ItemState::Conflict(neighbour))
                 }
                 Some(Standing::Free) | None => self.add_address(index, *prefix, planned),
             };
         };
-        let Some(Standing::Conflict(neighbour)) = found else {
-            return self.compare_address(item, index, planned, observed);
+        let found = match found {
+            Some(Standing::Conflict(neighbour)) => ItemState::Conflict(neighbour),
+            Some(Standing::Unasked) => ItemState::Unasked,
+            Some(Standing::Unknown | Standing::Free) | None => {
+                return self.compare_address(item, index, planned, observed);
+            }
         };
-        if planned.conflicts.yields() && self.is_ours(item, observed) {
+        let is_taken = matches!(found, ItemState::Conflict(_));
+        if is_taken && planned.conflicts.yields() && self.is_ours(item, observed) {
             return self.delete_address(Step::AddressGone, index, observed);
         }
         let mut decision = self.compare_address(item, index, planned, observed);
         if let Decision::Settled(state @ (ItemState::Ours | ItemState::Adopted)) = &mut decision {
-            *state = ItemState::Conflict(neighbour);
+            *state = found;
         }
         decision
     }
@@ -338,6 +343,9 @@ impl View<'_> {
         observed: &ObservedAddress,
     ) -> Decision {
         let is_ours = self.is_ours(item, observed);
+        if let Some(doubt) = self.doubt(index, observed).filter(|_| is_ours) {
+            return doubt;
+        }
         if observed.usability() == Usability::Duplicate {
             return Decision::Settled(ItemState::Duplicate);
         }
@@ -395,59 +403,12 @@ impl View<'_> {
         })
     }
 
-    fn address_request(
-        &self,
-        index: u32,
-        address: Prefix,
-        planned: &AddressPlan,
-    ) -> AddressRequest {
-        let left = |until: Option<Instant>| until.map(|until| self.left(until));
-        let valid = left(planned.valid_until);
-        AddressRequest {
-            index,
-            address,
-            preferred: left(preferred_until(planned)),
-            valid,
-            temporaries: planned.temporaries,
-            no_prefix_route: planned.no_prefix_route,
-            metric: prefix_metric(address.address.is_ipv6(), planned.metric),
-            attributes: self.attributes(index, address.address, planned),
-        }
-    }
-
-    /// What an address is to be, said as the kernel says it: what is usual is not said.
-    fn attributes(&self, index: u32, address: IpAddr, planned: &AddressPlan) -> AddressAttributes {
-        let AddressAttributes { label, scope, .. } = planned.attributes;
-        let name = self.observed.link_message(index).map(|link| &link.name);
-        let is_name = |label: &AddressLabel| name.is_some_and(|name| **name == *label.as_str());
-        AddressAttributes {
-            label: label.filter(|label| !is_name(label)),
-            scope: scope.filter(|scope| match address {
-                IpAddr::V4(v4) => *scope != AddressScope::usual(v4),
-                IpAddr::V6(_) => false,
-            }),
-            ..planned.attributes
-        }
-    }
-
-    fn delete_address(&self, step: Step, index: u32, observed: &ObservedAddress) -> Decision {
-        Decision::Ask(Ask {
-            step,
-            request: KernelRequest::DeleteAddress {
-                index,
-                address: observed.prefix,
-                peer: self.observed.attributes(index, observed.prefix).peer,
-            },
-            write_down: WriteDown::Nothing,
-        })
-    }
-
     fn route(&self, item: &Item, key: &RouteKey) -> Decision {
         let planned = self.planned_route(key);
         let observed = self.observed.own().route(key);
         let is_ours = self.journal.proves(item);
         match (planned, observed) {
-            (None, None) => match self.rivals.get(key) {
+            (None, None) => match self.rivals.get(key).and_then(Rivals::next) {
                 // First it is ours, then it goes.
                 Some(rival) => Decision::Ask(Ask {
                     step: Step::Route,
@@ -577,22 +538,5 @@ impl View<'_> {
             request,
             write_down,
         })
-    }
-}
-
-/// Of IPv6 no metric means none other than before (addrconf.c), so that the usual one has to be named.
-const fn prefix_metric(is_ipv6: bool, metric: u32) -> u32 {
-    match (is_ipv6, metric) {
-        (true, 0) => USUAL_METRIC6,
-        (_, metric) => metric,
-    }
-}
-
-/// New connections may not begin with an address for longer than it is there (`EINVAL`).
-fn preferred_until(planned: &AddressPlan) -> Option<Instant> {
-    match (planned.preferred_until, planned.valid_until) {
-        (Some(preferred), Some(valid)) => Some(preferred.min(valid)),
-        (None, valid) => valid,
-        (preferred, None) => preferred,
     }
 }

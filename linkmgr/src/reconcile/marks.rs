@@ -151,6 +151,7 @@ impl LinkManager {
     fn turned(&mut self, index: u32, up: bool) {
         let writer = &mut self.writer;
         if !up {
+            writer.doubt_bare(Some(index));
             // What others had beside addresses that they made is gone, and nobody makes it again.
             let bare = writer.journal.strike_bare(index);
             writer.dirty.extend(bare);
@@ -168,6 +169,7 @@ impl LinkManager {
         writer.overridden.remove(&id.index);
         writer.turning.remove(&id.index);
         writer.standings.retain(|(index, _), _| *index != id.index);
+        writer.doubt_bare(Some(id.index));
         // What was asked for and not seen may be on the next link with this index.
         let now = writer.now;
         let unseen = |record: &Record| record.unseen_until().is_some_and(|until| until > now);
@@ -202,7 +204,7 @@ impl LinkManager {
             writer.dirty_later.remove(item);
         }
         writer.needs_down.remove(&id.index);
-        writer.rivals.retain(|_, rival| !rival.leaves_by(id.index));
+        writer.rivals.retain(|_, rivals| rivals.avoid(id.index));
         let waiting: Vec<(u32, Item)> = writer
             .unsatisfied
             .range((id.index, Item::Setting(0, Setting::Up))..)
@@ -222,6 +224,7 @@ impl LinkManager {
         let writer = &mut self.writer;
         // What was said of it is lost, or in the listing.
         writer.turning.clear();
+        writer.doubt_bare(None);
         writer.dirty.extend(writer.journal.items());
         let Some(plan) = &writer.plan else {
             return;
@@ -281,6 +284,7 @@ impl Writer {
             | KernelRequest::AddRule(_)
             | KernelRequest::DeleteRule(_)
             | KernelRequest::ReadSwitch { .. }
+            | KernelRequest::ReadPrefixRoute { .. }
             | KernelRequest::SetSwitch { .. } => {}
         }
     }

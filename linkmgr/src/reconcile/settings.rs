@@ -33,6 +33,9 @@ impl LinkManager {
         (value, freedom): (i32, Freedom),
         now: Instant,
     ) {
+        if let KernelRequest::ReadPrefixRoute { index, prefix } = request {
+            return self.take_prefix_route(*index, *prefix, value != 0);
+        }
         let Item::Setting(index, Setting::Switch(switch)) = item else {
             return;
         };

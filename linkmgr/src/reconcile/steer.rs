@@ -2,15 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use config::model::{PolicyRule, RouteKind, RouteTuning};
+use config::model::PolicyRule;
 use config::time::Instant;
 use policy::LinkId;
-use policy::facts::{DefaultRoute, Preference, Supplier};
+use policy::facts::Supplier;
 use policy::links::{RouteKey, Switch};
 
 use crate::LinkManager;
-use crate::kernel::{NextHop, OURS, OwnRoute};
-use crate::observed::MAIN;
+use crate::kernel::OURS;
 use crate::status::{Item, ItemState, Setting};
 use crate::watches::Standing;
 
@@ -34,7 +33,7 @@ impl LinkManager {
         writer.now = now;
         let before = match standing {
             Standing::Unknown => writer.standings.remove(&(index, address)),
-            Standing::Free | Standing::Conflict(_) => {
+            Standing::Free | Standing::Unasked | Standing::Conflict(_) => {
                 writer.standings.insert((index, address), standing)
             }
         };
@@ -101,51 +100,6 @@ impl LinkManager {
         };
         self.writer.journal.write_down(item, supplier, kind);
         self.writer.dirty.insert(item.clone());
-    }
-
-    /// Takes the default routes that others have made by this link, of each family that has one of ours.
-    fn take_rivals(&mut self, link: LinkId) {
-        let has_own = |is_ipv4: bool| {
-            self.items(Some(link)).iter().any(|(item, state)| {
-                let is_there = matches!(
-                    state,
-                    ItemState::Ours | ItemState::Adopted | ItemState::Foreign
-                );
-                let Item::Route(key) = item else {
-                    return false;
-                };
-                is_there
-                    && key.to.length == 0
-                    && key.table == MAIN
-                    && key.to.address.is_ipv4() == is_ipv4
-            })
-        };
-        let theirs = self.observed.configured_defaults(link.index);
-        let theirs = theirs.filter(|(to, _)| has_own(to.address.is_ipv4()));
-        let rivals = theirs.map(|(to, DefaultRoute { metric, gateway })| OwnRoute {
-            key: RouteKey {
-                table: MAIN,
-                to,
-                metric,
-                from: None,
-            },
-            kind: RouteKind::Unicast,
-            hops: vec![NextHop::only(link.index, gateway)],
-            // It is there, whatever the addresses say.
-            on_link: gateway.is_some(),
-            source: None,
-            mtu: None,
-            preference: Preference::Medium,
-            tuning: RouteTuning::default(),
-            valid: None,
-        });
-        let view = self.view();
-        let is_wanted = |rival: &OwnRoute| view.planned_route(&rival.key).is_some();
-        let rivals: Vec<OwnRoute> = rivals.filter(|rival| !is_wanted(rival)).collect();
-        for rival in rivals {
-            self.writer.mark_anew(Item::Route(rival.key));
-            self.writer.rivals.insert(rival.key, rival);
-        }
     }
 
     /// Forgets that anything on this link is ours, so that it stays when the plan lets the link go (`linnet release`): first

@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::connection::{CallError, Connection};
 use crate::output::{Output, columns};
 use crate::{Exit, Failed};
+pub(super) use processes::second_managers;
 
 /// How long the stub may take for a name that it answers itself.
 const STUB_TIMEOUT: Duration = Duration::from_secs(2);

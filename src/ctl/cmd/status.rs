@@ -13,6 +13,7 @@ use std::io::Write;
 use linnet::api::{Latency, ListStatus, ScopeStatus, Status, UpstreamStatus};
 
 use super::dnssec::negative_anchors;
+use super::doctor::second_managers;
 use crate::connection::Connection;
 use crate::output::{Align, Output, columns, milliseconds, percent, span, table};
 use crate::{Exit, Failed};
@@ -28,14 +29,16 @@ pub(crate) fn run(
     out: &mut Output<impl Write>,
 ) -> Result<Exit, Failed> {
     let status: Status = connection.call("Status", serde_json::json!({}))?;
-    out.show(&status, text)?;
+    let rivals = second_managers(&status.links);
+    out.show(&status, |status| text(status, &rivals))?;
     Ok(Exit::Success)
 }
 
-fn text(status: &Status) -> String {
+/// `rivals` says who else sets up links of linnet's.
+fn text(status: &Status, rivals: &[String]) -> String {
     let mut text = headline(status);
     text.push('\n');
-    for trouble in troubles(status) {
+    for trouble in troubles(status).iter().chain(rivals) {
         let _ = writeln!(text, "! {trouble}");
     }
     scopes(status, &mut text);

@@ -37,6 +37,10 @@ pub(crate) fn item(item: &Item, state: &ItemState) -> ItemStatus {
             let text = "neighbours are asked whether somebody has it";
             ("probing", Some(text.to_owned()))
         }
+        ItemState::Unasked => {
+            let text = "neighbours cannot be asked whether somebody has it; this is tried again";
+            ("unasked", Some(text.to_owned()))
+        }
         ItemState::Conflict(neighbour) => {
             let text = format!("{neighbour} has it too");
             ("conflict", Some(text))

@@ -2,11 +2,13 @@
 
 use std::io;
 
-use linkmgr::clients::WantedPort;
+use linkmgr::clients::{Port, WantedPort};
 use linkmgr_io::{Neighbours, Ports, Requester};
 
 use super::Running;
 use super::beginning::seed;
+use crate::clock;
+use crate::input::Input;
 use crate::leavings::Leavings;
 use crate::machine;
 use crate::making::associations::NUMBERS_FILE;
@@ -19,6 +21,8 @@ use crate::world::{Kept, LinkBeginning};
 #[derive(Debug)]
 pub(super) struct LinkIo {
     pub(super) ports: Ports,
+    /// Ports that cannot be had.
+    unheard: Vec<(u32, Port)>,
     pub(super) neighbours: Neighbours,
     pub(super) requester: Requester,
     pub(super) maker: Maker,
@@ -29,6 +33,7 @@ impl LinkIo {
         let random = seed()?.first_chunk().copied();
         Ok(Self {
             ports: Ports::new()?,
+            unheard: Vec::new(),
             neighbours: Neighbours::open()?,
             requester: Requester::open()?,
             maker: Maker::new(Beginning {
@@ -40,15 +45,32 @@ impl LinkIo {
         })
     }
 
-    /// Has these ports open, and no others.
-    pub(super) fn open_ports(&mut self, wanted: &[WantedPort]) {
-        for (wanted, error) in self.ports.apply(wanted) {
-            tracing::warn!(%error, index = wanted.index, port = ?wanted.port, "a client cannot be heard");
+    /// Has these ports open, and no others; returns those that cannot be had, unless there are none as before.
+    pub(super) fn open_ports(&mut self, wanted: &[WantedPort]) -> Option<Vec<(u32, Port)>> {
+        let failed = self.ports.apply(wanted);
+        let place = |wanted: &WantedPort| (wanted.index, wanted.port);
+        for (wanted, error) in &failed {
+            // It is tried again and again.
+            if !self.unheard.contains(&place(wanted)) {
+                tracing::warn!(%error, index = wanted.index, port = ?wanted.port, "a client cannot be heard");
+            }
         }
+        let failed: Vec<(u32, Port)> = failed.iter().map(|(wanted, _)| place(wanted)).collect();
+        let is_told = !failed.is_empty() || !self.unheard.is_empty();
+        self.unheard.clone_from(&failed);
+        is_told.then_some(failed)
     }
 }
 
 impl Running<'_> {
+    /// Has the ports of clients open, and tells the world which of them cannot be had.
+    pub(super) async fn open_ports(&mut self, wanted: &[WantedPort]) {
+        if let Some(unheard) = self.link_io.open_ports(wanted) {
+            let then = self.world.on(Input::Unheard(unheard), clock::now());
+            Box::pin(self.execute(then)).await;
+        }
+    }
+
     /// Replaces the journal of links; returns whether that went well.
     pub(super) fn keep_journal(&self, text: &str) -> bool {
         let path = self.options.kept_file(Kept::LinkJournal);

@@ -11,13 +11,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use config::time::{Instant, WallTime};
-use linkmgr::clients::{Clients, Heard, Machine, Memory};
+use linkmgr::clients::{Clients, Heard, Machine, Memory, Port};
 use linkmgr::{Boot, KernelAnswer, KernelEvent, LinkManager, LinkReport, RequestId, StopLevel};
 use linkmgr_io::neighbours::Neighbour;
 use policy::LinkId;
 
 use super::{Effect, Kept, World};
-use crate::leavings::Leavings;
+use crate::leavings::{Leavings, Left};
 
 /// How long giving back may take.
 const STOP_TIME: Duration = Duration::from_secs(2);
@@ -163,11 +163,19 @@ impl World {
             ..
         } = &mut self.linking;
         for (id, link) in clients.beginners(&self.plan.links, &self.facts.links, of) {
-            let mut former = leavings.of(id.index, link);
+            let Left {
+                mut former,
+                file4,
+                file6,
+            } = leavings.of(id.index, link);
             former.made = links.made_of_prefixes(id);
-            if let Some(dhcp4) = &former.dhcp4 {
-                let address = dhcp4.address;
-                tracing::info!(link = %link.name, "another DHCP client has left {address}: it is asked for, as that client did");
+            let name = &link.name;
+            if let (Some(dhcp4), Some(file)) = (&former.dhcp4, file4) {
+                let (address, file) = (dhcp4.address, file.display());
+                tracing::info!(link = %name, "another DHCP client has left {address}, as {file} says: it is asked for, as that client did; \"linnet adopt {name}\" takes over what else is left");
+            }
+            if let (Some(_), Some(file)) = (&former.dhcp6, file6) {
+                tracing::info!(link = %name, "another DHCPv6 client has had the link, as {} says: servers are asked as that client did", file.display());
             }
             clients.take_former(id, former);
         }
@@ -197,6 +205,11 @@ impl World {
             let is_own = |mac| links.has_mac(mac);
             clients.handle_heard(heard, is_own, wall, now);
         }
+    }
+
+    pub(super) fn handle_unheard(&mut self, ports: &[(u32, Port)], now: Instant) {
+        let wall = self.linking.wall(now);
+        self.linking.clients.handle_unheard(ports, wall, now);
     }
 
     pub(super) fn handle_neighbours(&mut self, routers: &[Neighbour], now: Instant) {

@@ -2,13 +2,14 @@
 //! NetworkManager leave them: a start of linnetd changes nothing of what is right, and cuts nothing that has to be renewed.
 
 use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use tests::namespace::{isolated, shell};
 use tests::peer::{Peer, until};
 
-use super::{LINNETD, addresses, folder, ip, link_status, office};
+use super::{LINNET, LINNETD, addresses, folder, ip, link_status, office};
 
 /// What somebody has left on `net0`, and the profile that says the same.
 struct Left {
@@ -102,6 +103,27 @@ fn what_is_right_already_is_left_as_it_is() {
     );
 }
 
+fn dnsmasq(dir: &Path) -> Peer {
+    let leases = format!("--dhcp-leasefile={}", dir.join("leases").display());
+    let dnsmasq = [
+        "dnsmasq",
+        "--keep-in-foreground",
+        "--conf-file=/dev/null",
+        "--pid-file=",
+        "--port=0",
+        "--user=root",
+        "--no-ping",
+        "--dhcp-authoritative",
+        "--bind-dynamic",
+        "--interface=far0",
+        "--log-dhcp",
+        "--dhcp-range=192.0.2.100,192.0.2.110,1h",
+        "--dhcp-host=02:00:00:00:00:10,192.0.2.105",
+        &leases,
+    ];
+    Peer::start(dir, "dnsmasq", Some("far"), &dnsmasq)
+}
+
 #[test]
 fn a_lease_of_another_client_is_renewed_in_place() {
     isolated(
@@ -109,24 +131,7 @@ fn a_lease_of_another_client_is_renewed_in_place() {
         || {
             let dir = folder();
             links();
-            let leases = format!("--dhcp-leasefile={}", dir.join("leases").display());
-            let dnsmasq = [
-                "dnsmasq",
-                "--keep-in-foreground",
-                "--conf-file=/dev/null",
-                "--pid-file=",
-                "--port=0",
-                "--user=root",
-                "--no-ping",
-                "--dhcp-authoritative",
-                "--bind-dynamic",
-                "--interface=far0",
-                "--log-dhcp",
-                "--dhcp-range=192.0.2.100,192.0.2.110,1h",
-                "--dhcp-host=02:00:00:00:00:10,192.0.2.105",
-                &leases,
-            ];
-            let _dnsmasq = Peer::start(&dir, "dnsmasq", Some("far"), &dnsmasq);
+            let _dnsmasq = dnsmasq(&dir);
             let office = office(dir.clone());
             office.configure(
                 "profiles/any.toml",
@@ -176,6 +181,117 @@ fn a_lease_of_another_client_is_renewed_in_place() {
                 fs::remove_dir_all(office.dir().join("state")).unwrap();
                 drop(echo);
             }
+        },
+    );
+}
+
+#[test]
+fn a_network_has_a_route_when_the_link_was_down_while_nobody_looked_and_the_old_one_stays_else() {
+    isolated(
+        "links::adoption::a_network_has_a_route_when_the_link_was_down_while_nobody_looked_and_the_old_one_stays_else",
+        || {
+            let dir = folder();
+            links();
+            let _dnsmasq = dnsmasq(&dir);
+            // As NetworkManager and dhcpcd leave it: with a route of their own for its network.
+            shell(
+                "ip addr add 192.0.2.105/24 brd + dev net0 noprefixroute valid_lft 900 preferred_lft 900 && \
+                 ip route add 192.0.2.0/24 dev net0 proto kernel scope link src 192.0.2.105 metric 100",
+            );
+            let office = office(dir.clone());
+            office.configure(
+                "profiles/any.toml",
+                "match = { name = \"net0\" }\ndhcp4 = true\n",
+            );
+            let is_ours = || {
+                let told = link_status(&office, "net0");
+                let items = told["items"].as_array().cloned().unwrap_or_default();
+                items.iter().any(|item| {
+                    item["item"]
+                        .as_str()
+                        .is_some_and(|it| it.starts_with("address 192.0.2.105"))
+                        && item["state"] == "ours"
+                })
+            };
+            let route = || shell("ip route show 192.0.2.0/24 dev net0");
+            let mut linnetd = office.linnetd(LINNETD, &[]);
+            until("the address is taken over", is_ours);
+            linnetd.signal(libc::SIGKILL);
+            linnetd.wait();
+            let monitor = Peer::start(
+                &dir,
+                "monitor",
+                None,
+                &["ip", "monitor", "address", "route"],
+            );
+            let mut linnetd = office.linnetd(LINNETD, &[]);
+            until("the address is known again", is_ours);
+            assert!(!monitor.log().contains("Deleted"), "{}", monitor.log());
+            linnetd.signal(libc::SIGKILL);
+            linnetd.wait();
+            // With the link goes the route, and nobody says so; the address stays.
+            shell("ip link set net0 down && ip link set net0 up");
+            assert_eq!(route(), "");
+            assert_eq!(addresses("net0"), ["192.0.2.105"]);
+            let _linnetd = office.linnetd(LINNETD, &[]);
+            until("the network has a route", || {
+                route().contains("src 192.0.2.105")
+            });
+            until("the address is ours", is_ours);
+        },
+    );
+}
+
+/// Routers of one network that recommend themselves alike, each by its own address.
+fn routers(dir: &Path) -> Vec<Peer> {
+    shell("ip netns exec far sysctl -qw net.ipv6.conf.all.forwarding=1");
+    let start = |number: u32| {
+        shell(&format!(
+            "ip -n far addr add fe80::{number}/64 dev far0 nodad"
+        ));
+        let name = format!("radvd{number}");
+        let conf = dir.join(format!("{name}.conf"));
+        let text = format!(
+            "interface far0 {{ AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; AdvRASrcAddress {{ fe80::{number}; }}; }};\n"
+        );
+        fs::write(&conf, text).unwrap();
+        let pid = dir.join(format!("{name}.pid"));
+        let (conf, pid) = (conf.display().to_string(), pid.display().to_string());
+        let command = [
+            "radvd", "-C", &conf, "-p", &pid, "-n", "-m", "stderr", "-u", "root",
+        ];
+        Peer::start(dir, &name, Some("far"), &command)
+    };
+    (1..=3).map(start).collect()
+}
+
+#[test]
+fn default_routes_by_all_routers_that_the_kernel_listened_to_are_taken_by_one_command() {
+    isolated(
+        "links::adoption::default_routes_by_all_routers_that_the_kernel_listened_to_are_taken_by_one_command",
+        || {
+            let dir = folder();
+            links();
+            shell("sysctl -qw net.ipv6.conf.net0.accept_ra=2");
+            let routers = routers(&dir);
+            let defaults = || shell("ip -6 route show default");
+            until("the kernel has a route by each", || {
+                defaults().matches("proto ra").count() == 3
+            });
+            drop(routers);
+            let office = office(dir.clone());
+            let route = "[[routes]]\nto = \"::/0\"\nvia = \"2001:db8::1\"\nmetric = 100\n";
+            office.configure("profiles/server.toml", &format!("{FIXED}{route}"));
+            let _linnetd = office.linnetd(LINNETD, &[]);
+            until("linnet has one too", || defaults().contains("proto 112"));
+            let monitor = Peer::start(&dir, "monitor", None, &["ip", "-6", "monitor", "route"]);
+            let (code, text) = office.linnet(LINNET, &["adopt", "net0"]);
+            assert_eq!(code, 0, "{text}");
+            until("there is no other", || defaults().lines().count() == 1);
+            assert!(defaults().contains("metric 100"), "{}", defaults());
+            let log = monitor.log();
+            let is_ours = |line: &str| line.contains("default") && line.contains("metric 100");
+            assert!(!log.lines().any(is_ours), "{log}");
         },
     );
 }

@@ -22,6 +22,7 @@ enum Former {
     NetworkManager,
     Dhclient,
     Dhcpcd,
+    Udhcpc,
     Initramfs,
 }
 
@@ -32,6 +33,15 @@ const CONNECTION: &str = "[connection]\nid=net0\nuuid=3f4c0f3b-9a0e-4a5f-8f5e-6c
 const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN" "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig><type>system</type><listen>unix:path=/run/dbus/system_bus_socket</listen><auth>EXTERNAL</auth>
 <policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy></busconfig>"#;
+/// What udhcpc runs, as Debian's does.
+const SCRIPT: &str = "#!/bin/sh
+case $1 in
+deconfig) ip -4 addr flush dev $interface; ip link set $interface up ;;
+bound|renew)
+    ip -4 addr replace $ip/$mask broadcast $broadcast dev $interface
+    ip -4 route replace default via $router dev $interface ;;
+esac
+";
 const SWITCHES: [&str; 3] = ["accept_ra", "addr_gen_mode", "use_tempaddr"];
 
 impl Former {
@@ -57,6 +67,15 @@ impl Former {
                     Path::new("/run/dbus/system_bus_socket").exists()
                 });
                 Some(bus)
+            }
+            Self::Udhcpc => {
+                let script = dir.join("udhcpc");
+                fs::write(&script, SCRIPT).unwrap();
+                shell(&format!(
+                    "chmod 755 {}; ip link set net0 up",
+                    script.display()
+                ));
+                None
             }
             Self::Dhclient | Self::Dhcpcd | Self::Initramfs => {
                 shell("ip link set net0 up");
@@ -87,6 +106,11 @@ impl Former {
                 vec![first, client("-6", "dhclient6")]
             }
             Self::Dhcpcd => vec![start("dhcpcd", &["dhcpcd", "-B", "--noarp", "net0"])],
+            Self::Udhcpc => {
+                let script = dir.join("udhcpc").display().to_string();
+                let command = ["busybox", "udhcpc", "-f", "-i", "net0", "-s", &script];
+                vec![start("udhcpc", &command)]
+            }
             Self::Initramfs => vec![start(
                 "ipconfig",
                 &[
@@ -108,7 +132,9 @@ impl Former {
             match self {
                 // With SIGTERM it takes along what it has from servers.
                 Self::Networkd => peer.signal(libc::SIGKILL),
-                Self::NetworkManager | Self::Dhclient => peer.signal(libc::SIGTERM),
+                Self::NetworkManager | Self::Dhclient | Self::Udhcpc => {
+                    peer.signal(libc::SIGTERM);
+                }
                 // A signal that comes while a hook of its runs is lost on it.
                 Self::Dhcpcd => {
                     let mut told = None;
@@ -260,7 +286,7 @@ fn switch_over(name: &str, manager: Former) {
         let _bus = manager.prepare(&dir);
         let running = manager.start(&dir);
         let leased6 = |address: &String| address.starts_with("2001:") && address.ends_with("/128");
-        let wants6 = manager != Former::Initramfs;
+        let wants6 = !matches!(manager, Former::Initramfs | Former::Udhcpc);
         // dhcpcd waits for a while before it asks.
         until_within(Duration::from_secs(20), "the link is set up", || {
             let there = there();
@@ -293,8 +319,10 @@ fn switch_over(name: &str, manager: Former) {
         assert!(!gone.any(is_lost), "{manager:?}: {log}");
         let after = there();
         match manager {
-            // It knows no DHCPv6.
-            Former::Initramfs => assert!(after.is_superset(&before), "{before:?} {after:?}"),
+            // They know no DHCPv6.
+            Former::Initramfs | Former::Udhcpc => {
+                assert!(after.is_superset(&before), "{before:?} {after:?}")
+            }
             Former::Networkd | Former::NetworkManager | Former::Dhclient | Former::Dhcpcd => {
                 assert_eq!(before, after, "{manager:?}: {status}");
             }
@@ -358,6 +386,11 @@ fn a_host_of_dhclient() {
 #[test]
 fn a_host_of_dhcpcd() {
     switch_over("a_host_of_dhcpcd", Former::Dhcpcd);
+}
+
+#[test]
+fn a_host_of_udhcpc() {
+    switch_over("a_host_of_udhcpc", Former::Udhcpc);
 }
 
 #[test]

@@ -143,15 +143,27 @@ pub(super) fn portal(bytes: &[u8]) {
 
 /// The first octet says whose file it is.
 pub(super) fn former(bytes: &[u8]) {
-    use linkmgr::former::{Former, Leaving};
+    use linkmgr::former::{Dhcpcd, Former, Leaving};
     let (first, octets) = bytes.split_first().unwrap_or((&0, &[]));
     let kinds = Leaving::ALL;
     let leaving = kinds[usize::from(*first) % kinds.len()];
     let mac = config::matcher::Mac([2, 0, 0, 0, 0, 1]);
-    let read = leaving.parse(octets, "net0").with_dhcpcd_duid(octets, mac);
+    let mut read = leaving.parse(octets, "net0");
+    let dhcpcd = Dhcpcd {
+        conf: octets,
+        duid: octets,
+        mac,
+        vlan: None,
+    };
+    dhcpcd.complete(&mut read);
     let dhcp4 = read.dhcp4.iter().map(|it| it.address.into());
     let dhcp6 = read.dhcp6.iter().filter_map(|it| it.address);
-    let on_link: Vec<std::net::IpAddr> = dhcp4.chain(dhcp6.map(Into::into)).collect();
+    let on_link = dhcp4.chain(dhcp6.map(Into::into));
+    let on_link = on_link.map(|address: std::net::IpAddr| config::model::Prefix {
+        address,
+        length: if address.is_ipv4() { 24 } else { 128 },
+    });
+    let on_link: Vec<config::model::Prefix> = on_link.collect();
     let mut former = Former::default();
     former.add(read, &on_link);
     if let Some(id) = former.dhcp4.and_then(|it| it.client_id) {

@@ -39,6 +39,11 @@ pub(super) fn place_of_other(body: &[u8]) -> Option<RouteKey> {
     route.flatten().map(|route| route.key)
 }
 
+/// Reads a route and its number.
+pub(super) fn with_number(body: &[u8]) -> Option<(u8, OwnRoute)> {
+    Some((*body.get(PROTOCOL)?, any(body)?))
+}
+
 /// Reads a route, whoever made it. One for a type of service is at a place of its own, where none of ours ever is.
 fn any(body: &[u8]) -> Option<OwnRoute> {
     let (header, attributes) = body.split_at_checked(ROUTE_HEADER_LENGTH)?;

@@ -275,3 +275,44 @@ fn what_others_put_at_the_places_of_ours_stays() {
         },
     );
 }
+
+/// Whether the network of an address has a route by the link itself is told of any table and number, and of no gateway.
+#[test]
+fn it_is_told_whether_a_network_has_a_route_by_the_link_itself() {
+    in_namespace(
+        "places::it_is_told_whether_a_network_has_a_route_by_the_link_itself",
+        async || {
+            let mut place = Place::start().await;
+            let index = place.id.index;
+            for line in [
+                "route add 10.1.0.0/16 dev home0 proto dhcp metric 1002",
+                "route add 10.2.0.0/16 dev home0 table 1001 proto 16",
+                "route add 10.3.0.0/16 via 192.0.2.1 dev home0",
+                "route add 10.4.0.0/16 dev peer0",
+                "route add 10.5.0.0/17 dev home0",
+                "route add blackhole 10.6.0.0/16",
+            ] {
+                ip(line);
+            }
+            let rows = [
+                ("192.0.2.10/24", 1),
+                ("192.0.2.10/25", 0),
+                ("10.1.2.3/16", 1),
+                ("10.2.2.3/16", 1),
+                ("10.3.2.3/16", 0),
+                ("10.4.2.3/16", 0),
+                ("10.5.2.3/16", 0),
+                ("10.6.2.3/16", 0),
+                ("10.7.2.3/16", 0),
+            ];
+            for (of, expected) in rows {
+                let request = KernelRequest::ReadPrefixRoute {
+                    index,
+                    prefix: prefix(of),
+                };
+                let answer = place.machine.kernel.ask(&request);
+                assert_eq!(answer, KernelAnswer::Value(expected), "{of}");
+            }
+        },
+    );
+}

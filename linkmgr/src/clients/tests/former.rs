@@ -3,7 +3,7 @@
 use config::model::ClientId;
 
 use super::*;
-use crate::former::{Former4, Former6};
+use crate::former::{Former4, Former6, Leaving};
 
 const HELD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 77);
 const THEIRS: &[u8] = &[255, 1, 2, 3, 4, 0, 2, 9, 9];
@@ -13,11 +13,13 @@ fn left(client_id: Option<&[u8]>) -> Former {
         dhcp4: Some(Former4 {
             address: HELD,
             client_id: client_id.map(Into::into),
+            by: Leaving::NetworkdLease,
         }),
         dhcp6: Some(Former6 {
             duid: Duid::from_octets(&[0, 2, 9, 9]).unwrap(),
             iaid: 0x0102_0304,
             address: None,
+            by: Leaving::NetworkdLink,
         }),
         made: Vec::new(),
     }

@@ -1,13 +1,13 @@
 //! What becomes of what another manager of the link has left? It is taken over without a moment without it, and the kernel's own
 //! client gets back what was its own.
 
-use policy::facts::Supplier;
+use policy::facts::{DefaultRoute, Supplier};
 use policy::links::Switch;
 
 use super::stories::foreign_route;
 use super::*;
-use crate::KernelFault;
 use crate::fake::FakeAddress;
+use crate::{KernelEvent, KernelFault, RouteMessage};
 
 const LEASE: Duration = Duration::from_secs(3600);
 
@@ -36,6 +36,8 @@ fn with_bare_address() -> Machine {
         ..FakeAddress::foreign(prefix("192.0.2.10/24"))
     };
     machine.kernel.put_address(2, left, START);
+    let beside = foreign_route("192.0.2.0/24", 0, 2, "");
+    assert!(machine.kernel.put_foreign_route(&beside, 2, START));
     machine.drive();
     machine
 }
@@ -78,6 +80,81 @@ fn it_is_made_anew_when_the_link_was_down_as_the_route_beside_it_is_gone() {
     assert_eq!(deletions(&machine), 1, "{:#?}", machine.sent);
     let addresses = machine.kernel.addresses();
     assert!(!addresses[0].1.no_prefix_route, "{addresses:?}");
+}
+
+#[test]
+fn it_is_made_anew_too_when_the_link_was_down_while_nobody_looked() {
+    let mut machine = with_bare_address();
+    let wanted = plan(&machine, &[("home0", leased(100))]);
+    machine.apply(&wanted);
+    machine.pass(Duration::from_secs(10));
+    // The kernel drops the route in silence, and keeps the address.
+    machine.kernel.take_route(&key("192.0.2.0/24", 0), START);
+    machine.start();
+    machine.apply(&wanted);
+    machine.pass(Duration::from_secs(10));
+    assert_eq!(deletions(&machine), 1, "{:#?}", machine.sent);
+    let addresses = machine.kernel.addresses();
+    assert!(!addresses[0].1.no_prefix_route, "{addresses:?}");
+    let item = Item::Address(2, prefix("192.0.2.10/24"));
+    assert_eq!(machine.state("home0", &item), ItemState::Ours);
+    assert!(!machine.journal.as_ref().unwrap().contains("bare"));
+}
+
+#[test]
+fn all_routers_that_another_manager_took_for_its_default_route_are_taken_from_it_at_once() {
+    let mut machine = Machine::new();
+    let mut on = link(2, "home0");
+    on.admin_up = true;
+    machine.kernel.put_link(on);
+    let left = foreign_route("::/0", 1024, 2, "fe80::1");
+    assert!(machine.kernel.put_foreign_route(&left, 9, START));
+    machine.apply(&plan(&machine, &[("home0", home())]));
+    // Two more of the same place: the kernel tells each when it comes, and none that goes for another.
+    let beside = |via: &str, metric, protocol| {
+        KernelEvent::Route(RouteMessage {
+            index: 2,
+            to: prefix("::/0"),
+            route: DefaultRoute {
+                metric,
+                gateway: Some(via.parse().unwrap()),
+            },
+            source: None,
+            protocol,
+        })
+    };
+    let told = [
+        beside("fe80::2", 1024, 9),
+        beside("fe80::3", 1024, 9),
+        // A routing program's has the place with a manager's: the kernel would take one for the other.
+        beside("fe80::4", 512, 9),
+        beside("fe80::5", 512, 12),
+    ];
+    for event in told {
+        machine.links.handle_event(event, START);
+    }
+    machine.pass(Duration::from_secs(10));
+    let from = machine.sent.len();
+    machine.links.adopt(machine.id("home0"), machine.now);
+    machine.drive();
+    machine.pass(Duration::from_secs(10));
+    let sent = machine.sent[from..].iter();
+    let taken: Vec<(u32, String)> = sent
+        .filter_map(|request| match request {
+            KernelRequest::ReplaceRoute(route) => Some(('+', route)),
+            KernelRequest::DeleteRoute(route) => Some(('-', route)),
+            _ => None,
+        })
+        .map(|(sign, route)| {
+            let via = route.hops[0].via.unwrap();
+            (route.key.metric, format!("{sign}{via}"))
+        })
+        .collect();
+    let expected = [
+        "+fe80::3", "-fe80::3", "+fe80::2", "-fe80::2", "+fe80::1", "-fe80::1",
+    ];
+    assert_eq!(taken, expected.map(|it| (1024, it.to_owned())));
+    assert!(!machine.kernel.routes().contains_key(&key("::/0", 1024)));
 }
 
 #[test]

@@ -431,6 +431,7 @@ impl World {
             | KernelRequest::SetMtu { .. }
             | KernelRequest::SetMac { .. }
             | KernelRequest::ReadSwitch { .. }
+            | KernelRequest::ReadPrefixRoute { .. }
             | KernelRequest::SetSwitch { .. } => return,
         };
         assert!(
@@ -486,6 +487,7 @@ impl World {
             | KernelRequest::AddRule(_)
             | KernelRequest::DeleteRule(_)
             | KernelRequest::ReadSwitch { .. }
+            | KernelRequest::ReadPrefixRoute { .. }
             | KernelRequest::SetSwitch { .. } => {}
         }
         assert_eq!(after, expected, "{request:?}");

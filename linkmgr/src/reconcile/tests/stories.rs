@@ -54,6 +54,7 @@ pub(super) fn foreign_route(to: &str, metric: u32, index: u32, via: &str) -> Own
 fn step(request: &KernelRequest) -> u8 {
     match request {
         KernelRequest::ReadSwitch { .. }
+        | KernelRequest::ReadPrefixRoute { .. }
         | KernelRequest::SetSwitch { .. }
         | KernelRequest::SetMac { .. } => 0,
         KernelRequest::SetUp { .. } | KernelRequest::SetMtu { .. } => 1,

@@ -56,15 +56,32 @@ pub(super) fn look(links: &[LinkStatus]) -> Vec<Finding> {
         &running,
         "two owners of resolv.conf or port 53 undo each other's work",
     );
-    let own: Vec<(u32, &str)> = links
-        .iter()
-        .filter(|link| !link.items.is_empty())
-        .map(|link| (link.index, link.name.as_str()))
-        .collect();
+    let own = own(links);
     if !own.is_empty() {
         found.extend(managers(&own, &running, Path::new("/run")));
     }
     found
+}
+
+/// Says of other managers of links that linnet sets up what `linnet doctor` would, a line for each.
+pub(in crate::cmd) fn second_managers(links: &[LinkStatus]) -> Vec<String> {
+    let own = own(links);
+    if own.is_empty() {
+        return Vec::new();
+    }
+    let found = managers(&own, &running(Path::new("/proc")), Path::new("/run"));
+    let found = found
+        .into_iter()
+        .filter(|found| found.outcome != Outcome::Good);
+    found
+        .map(|found| format!("{} (linnet doctor)", found.seen))
+        .collect()
+}
+
+/// Returns the links that linnet sets up itself.
+fn own(links: &[LinkStatus]) -> Vec<(u32, &str)> {
+    let own = links.iter().filter(|link| !link.items.is_empty());
+    own.map(|link| (link.index, link.name.as_str())).collect()
 }
 
 /// Tells of other link managers, by name of the links that both have, as far as that can be known.

@@ -94,7 +94,7 @@ listens at nothing
 resolv.conf , 
 default scope home@wlan0
 ";
-    let text = text(&status);
+    let text = text(&status, &[]);
     assert_eq!(text, expected, "{text}");
 }
 
@@ -109,5 +109,11 @@ fn without_trouble_no_line_begins_with_an_exclamation_mark() {
         },
         ..Status::default()
     };
-    assert!(!text(&status).contains('!'), "{}", text(&status));
+    assert!(!text(&status, &[]).contains('!'), "{}", text(&status, &[]));
+    let rival = "dhclient runs on eth0, which linnet sets up, pid 8 (linnet doctor)".to_owned();
+    let text = text(&status, &[rival]);
+    assert_eq!(
+        text.lines().nth(1),
+        Some("! dhclient runs on eth0, which linnet sets up, pid 8 (linnet doctor)")
+    );
 }
