@@ -189,7 +189,7 @@ impl Host {
                 Event::Noted(trouble) => self.troubles.push(trouble),
                 Event::Keep(remembered) => {
                     let clocks = clocks(self.now());
-                    self.leases.keep(self.mac, *remembered, &clocks);
+                    self.leases.keep(self.mac, *remembered, 1, &clocks);
                 }
                 Event::Forget(network) => {
                     self.leases.forget(self.mac, &network);
