@@ -82,13 +82,9 @@ impl DomainName {
     /// Reads a name as nearly all are: letters, digits, `-` and `_`, with no digit first; `None` for any other, which may be a name
     /// all the same. There may be many thousands of them.
     pub fn of_hosts(text: &str) -> Option<Self> {
-        let usual =
-            |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'-' | b'_');
-        let octets = text.as_bytes();
-        // Without an early end, many octets are looked at together.
-        let is_usual = octets.iter().fold(true, |all, octet| all & usual(*octet));
-        let is_usual = is_usual && !octets.first()?.is_ascii_digit();
-        is_usual.then(|| plain(text)).flatten()
+        let begins_well = !text.as_bytes().first()?.is_ascii_digit();
+        let is_usual = |octet: u8| USUAL.get(usize::from(octet)) == Some(&true);
+        begins_well.then(|| wire_of(text, is_usual)).flatten()
     }
 
     /// Makes a name from labels, the leftmost first.
@@ -288,32 +284,57 @@ fn finish(mut wire: Vec<u8>) -> Result<DomainName, NameError> {
     Ok(DomainName(wire.into()))
 }
 
-/// Reads a name without escapes and mistakes; there may be many thousands of them.
+/// Reads a name without escapes and mistakes.
 fn plain(text: &str) -> Option<DomainName> {
+    wire_of(text, |octet| octet != b'\\')
+}
+
+/// The octets that are usual in names of hosts.
+const USUAL: [bool; 256] = {
+    let mut usual = [false; 256];
+    let mut octet = 0u8;
+    while octet < 128 {
+        usual[octet as usize] =
+            octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'-' | b'_');
+        octet += 1;
+    }
+    usual
+};
+
+/// Makes a name of a text that has nothing but labels, dots and such octets, in one walk: there may be many thousands of them.
+#[inline]
+fn wire_of(text: &str, is_good: impl Fn(u8) -> bool) -> Option<DomainName> {
     let text = text.strip_suffix('.').unwrap_or(text).as_bytes();
-    if text.contains(&b'\\') {
+    if text.len() + 2 > MAX_NAME {
         return None;
     }
-    let length = text.len() + 2;
-    let mut wire = [0; MAX_NAME];
-    let name = wire.get_mut(1..length - 1)?;
-    name.copy_from_slice(text);
-    name.make_ascii_lowercase();
+    // An octet finds its place in it without a look at its length.
+    let mut wire = [0u8; 1 << u8::BITS];
+    let mut is_name = true;
     // A length stands in place of each dot and before the name, the root after it.
-    let mut length_at = 0;
-    for at in 1..length {
-        if at < length - 1 && wire.get(at) != Some(&b'.') {
-            continue;
+    let mut length_at = 0u8;
+    let mut at = 0u8;
+    for &octet in text {
+        at += 1;
+        is_name &= is_good(octet);
+        wire[usize::from(at)] = octet.to_ascii_lowercase();
+        if octet == b'.' {
+            let label = at - length_at - 1;
+            is_name &= is_label(label);
+            wire[usize::from(length_at)] = label;
+            length_at = at;
         }
-        let label = at - length_at - 1;
-        if label == 0 || label > MAX_LABEL {
-            return None;
-        }
-        *wire.get_mut(length_at)? = u8::try_from(label).ok()?;
-        length_at = at;
     }
-    *wire.get_mut(length_at)? = 0;
-    Some(DomainName(wire.get(..length)?.into()))
+    let label = at - length_at;
+    is_name &= is_label(label);
+    wire[usize::from(length_at)] = label;
+    let name = wire.get(..usize::from(at) + 2)?;
+    is_name.then(|| DomainName(name.into()))
+}
+
+/// Whether a label may be so long.
+const fn is_label(length: u8) -> bool {
+    length != 0 && length as usize <= MAX_LABEL
 }
 
 impl FromStr for DomainName {

@@ -311,22 +311,27 @@ impl DomainTable {
 
     /// Returns some of what [`DomainTable::claims_of`] does, in order, and how many there are in all: there may be very many.
     pub fn some_claims_of(&self, scope: &ScopeId, most: usize) -> (Vec<DomainName>, usize) {
-        let mut claimed = self.claimed(scope);
-        let mut some: Vec<DomainName> = claimed.by_ref().take(most).filter_map(name).collect();
+        let claimed = self.claimed(scope);
+        let mut some: Vec<DomainName> = claimed.take(most).filter_map(name).collect();
         some.sort();
-        let count = some.len() + claimed.count();
+        let count = self.suffixes.count(self.is_claim_of(scope));
         (some, count)
     }
 
     fn claimed(&self, scope: &ScopeId) -> impl Iterator<Item = &[u8]> {
-        let is_its =
-            |claim: &Claim| claim.order.scope == *scope && claim.order.class == Class::Claim;
-        let its: Box<[bool]> = self.claims.iter().map(is_its).collect();
-        let is_its = move |number: &u32| its.get(*number as usize).is_some_and(|its| *its);
+        let is_its = self.is_claim_of(scope);
         let found = self.suffixes.iter();
         found
             .filter(move |found| found.claims.iter().any(&is_its))
             .map(|found| found.suffix)
+    }
+
+    /// Returns a test by their numbers for the claims of a scope, its defaults and reverse zones left out.
+    fn is_claim_of(&self, scope: &ScopeId) -> impl Fn(&u32) -> bool + use<> {
+        let is_its =
+            |claim: &Claim| claim.order.scope == *scope && claim.order.class == Class::Claim;
+        let its: Box<[bool]> = self.claims.iter().map(is_its).collect();
+        move |number| its.get(*number as usize).is_some_and(|its| *its)
     }
 
     /// Returns what names get that nobody claims.

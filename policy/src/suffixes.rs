@@ -39,6 +39,13 @@ struct Place {
     length: u8,
 }
 
+impl Place {
+    /// Where its claims are.
+    const fn claims(&self) -> std::ops::Range<usize> {
+        self.claims as usize..(self.claims + self.count) as usize
+    }
+}
+
 /// A suffix that covers a name.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Found<'t> {
@@ -138,6 +145,15 @@ impl Suffixes {
         self.places.iter().map(|place| self.found(*place))
     }
 
+    /// Returns on how many suffixes there is such a claim, without a look at their names.
+    pub(crate) fn count(&self, is_meant: impl Fn(&u32) -> bool) -> usize {
+        let its = |place: &&Place| {
+            let claims = self.claims.get(place.claims()).unwrap_or_default();
+            claims.iter().any(&is_meant)
+        };
+        self.places.iter().filter(its).count()
+    }
+
     fn find(&self, wire: &[u8]) -> Option<Found<'_>> {
         if wire.len() == 1 {
             return Some(self.found(self.root?));
@@ -151,10 +167,9 @@ impl Suffixes {
     }
 
     fn found(&self, place: Place) -> Found<'_> {
-        let claims = place.claims as usize..(place.claims + place.count) as usize;
         Found {
             suffix: name_at(&self.names, place),
-            claims: self.claims.get(claims).unwrap_or_default(),
+            claims: self.claims.get(place.claims()).unwrap_or_default(),
         }
     }
 }

@@ -12,6 +12,12 @@ const GATHERED: libc::c_int = 32 << 20;
 /// Bytes by which the heap grows at once meanwhile.
 #[cfg(target_env = "gnu")]
 const PADDED: libc::c_int = 1 << 20;
+/// Bytes from which on a configuration is long.
+#[cfg(target_env = "gnu")]
+const LONG: usize = 64 << 10;
+/// What a byte of a long one takes at least, beside itself, while it is read and planned: names in wire form, where they stand, what claims them.
+#[cfg(target_env = "gnu")]
+const NEEDED: usize = 5;
 
 /// Keeps large allocations apart from all others: to be called before there are any.
 ///
@@ -37,13 +43,37 @@ pub(crate) fn gather() {
     }
 }
 
-/// Keeps large allocations apart again. What was gathered is given back by [`trim`].
+/// Has what a configuration of so many bytes will take be there at once, while memory is gathered: a page that comes by itself, when it
+/// is first written to, costs twice as much.
+pub(crate) fn expect(length: usize) {
+    #[cfg(target_env = "gnu")]
+    if length >= LONG {
+        let needed = length * NEEDED;
+        // SAFETY: the pages are within a block that was just given to us, and become what they would by being written to. A block
+        // that is freed at the end of the heap stays there for the next.
+        unsafe {
+            let block = libc::malloc(needed);
+            let page = usize::try_from(libc::sysconf(libc::_SC_PAGESIZE)).unwrap_or(4096);
+            let start = block.addr().next_multiple_of(page);
+            let end = block.addr().saturating_add(needed);
+            let pages = (end - end % page).saturating_sub(start);
+            if !block.is_null() && pages > 0 {
+                // A kernel before 5.14 does not know it: then they come one by one.
+                libc::madvise(block.with_addr(start), pages, libc::MADV_POPULATE_WRITE);
+            }
+            libc::free(block);
+        }
+    }
+    #[cfg(not(target_env = "gnu"))]
+    let _nothing_is_gathered = length;
+}
+
+/// Keeps large allocations apart again. What was gathered stays for what is gathered next, until [`trim`].
 pub(crate) fn scatter() {
     #[cfg(target_env = "gnu")]
     // SAFETY: it takes two numbers.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, MAPPED);
         libc::mallopt(libc::M_TOP_PAD, MAPPED);
     }
 }
@@ -51,8 +81,9 @@ pub(crate) fn scatter() {
 /// Gives free memory back to the system; the C library keeps it otherwise, for ever, in the daemon as in the helper.
 pub(crate) fn trim() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: it takes no pointer, and what is in use stays where it is.
+    // SAFETY: they take numbers, and what is in use stays where it is.
     unsafe {
+        libc::mallopt(libc::M_TRIM_THRESHOLD, MAPPED);
         libc::malloc_trim(0);
     }
 }

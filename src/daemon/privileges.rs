@@ -26,6 +26,7 @@ use resolver_io::resolv_conf::Witness;
 use account::Account;
 
 use crate::helper::{Custody, HelperClient, Keeper, Paths, Understand, serve};
+use crate::memory;
 
 pub(crate) use directories::DirectoryError;
 
@@ -177,9 +178,11 @@ pub(crate) fn start(
         ForkResult::Parent { child } => child,
     };
     drop(helper_end);
-    // What the helper would read, without the way from one process to the other.
+    // What the helper would read, without the way from one process to the other. Where the texts are now, the plan will be.
     let root = Believe::Only(Uid::effective().as_raw());
+    memory::gather();
     let texts = Custody::new(options.paths.clone(), root, understand).texts();
+    memory::scatter();
     // Sockets of one user share a port, as the stub and a listener at all addresses do.
     for socket in bound.descriptors() {
         fchown(socket, Some(user.uid), Some(user.gid)).map_err(step("give the sockets away"))?;

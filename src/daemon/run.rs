@@ -5,6 +5,7 @@
 mod beginning;
 mod linking;
 mod nearby;
+mod serving;
 mod turns;
 mod waits;
 
@@ -15,13 +16,13 @@ use std::time::Duration;
 
 use linkmgr_io::Monitor;
 use linnet::api::Notice;
-use resolver::{ClientId, ClientQuery, Event};
-use resolver_io::listeners::{Asked, Board, Listeners};
+use resolver::Event;
+use resolver_io::listeners::{Board, Listeners};
 use resolver_io::llmnr::Llmnr;
 use resolver_io::multicast::Multicast;
 use resolver_io::resolv_conf::FileWatch;
 use resolver_io::visits::Visits;
-use resolver_io::{BindError, Driver, Input as Wire};
+use resolver_io::{BindError, Driver};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, Sleep};
 
@@ -49,8 +50,6 @@ use waits::{Signals, changed, passed, sleep, text, tick, watch};
 
 pub(crate) use beginning::{Given, listen};
 
-/// Questions of listeners that are taken before others have their turn.
-const ASKED_MAX: usize = 31;
 /// How long after the start what it needed is given back: first come the questions that have waited for us.
 const SETTLING: Duration = Duration::from_millis(100);
 /// How long after that the same is done once more: when leases, what lies behind links and the looks at the clock have come.
@@ -94,6 +93,8 @@ pub(crate) async fn run(options: &Options, given: Given) -> Result<(), RunError>
         .map_err(|error| RunError::System("reach the root helper", error))?;
     let socket = ControlSocket::prepare(&options.control_socket(), started_by)?;
     memory::gather();
+    let lengths = texts.iter().filter_map(|text| text.text.as_ref().ok());
+    memory::expect(lengths.map(String::len).sum());
     let understood = reload::understand(texts, None);
     memory::scatter();
     let threads = understood.config.resolver.threads;
@@ -336,105 +337,9 @@ impl<'a> Running<'a> {
         Ok(())
     }
 
-    /// Hands the resolver what the listeners brought.
-    fn ask(&mut self, client: ClientId, asked: &Asked) {
-        let now = clock::now();
-        let resolver = &mut self.world.resolver;
-        let mut ask = |client, asked: &Asked| {
-            let query = ClientQuery {
-                client,
-                stub: asked.stub,
-                channel: asked.caller.channel,
-                origin: Some(asked.caller.peer.ip()),
-                wire: &asked.wire,
-            };
-            resolver.handle_query(query, now);
-            if self.observers.wants_queries() {
-                self.observers.query(client, &asked.caller, &asked.wire);
-            }
-        };
-        ask(client, asked);
-        for _ in 0..ASKED_MAX {
-            let Some((client, asked)) = self.listeners.try_next() else {
-                break;
-            };
-            ask(client, &asked);
-        }
-    }
-
-    /// Hands the resolver what the sockets brought.
-    fn pump(&mut self) {
-        let now = clock::now();
-        let resolver = &mut self.world.resolver;
-        while let Some(input) = self.driver.poll_input() {
-            match input {
-                Wire::Query {
-                    client,
-                    stub,
-                    channel,
-                    origin,
-                    wire,
-                } => {
-                    let query = ClientQuery {
-                        client,
-                        stub,
-                        channel,
-                        origin,
-                        wire,
-                    };
-                    let tapped = self.observers.wants_queries().then(|| wire.to_vec());
-                    resolver.handle_query(query, now);
-                    if let Some(wire) = tapped
-                        && let Some(caller) = self.driver.caller_of(client)
-                    {
-                        self.observers.query(client, &caller, &wire);
-                    }
-                }
-                Wire::Reply { exchange, wire } => {
-                    self.observers.reply(exchange, wire);
-                    resolver.handle_reply(exchange, wire, now);
-                }
-                Wire::Failed { exchange, failure } => {
-                    self.observers.ended(exchange);
-                    resolver.handle_failure(exchange, failure, now);
-                }
-                Wire::ClientGone(client) => {
-                    self.observers.gone(client);
-                    resolver.handle_client_gone(client);
-                }
-            }
-        }
-    }
-
     /// Hands on what the resolver has to say.
     async fn drain(&mut self) {
-        while let Some(answer) = self.world.resolver.poll_answer() {
-            if World::is_mine(answer.client) {
-                self.world.take_answer(&answer);
-            } else {
-                self.observers.answer(&answer);
-                let Some(answer) = self.listeners.answer(answer) else {
-                    continue;
-                };
-                self.driver.answer(answer);
-            }
-        }
-        while let Some(transmit) = self.world.resolver.poll_transmit() {
-            self.observers.transmit(&transmit);
-            self.driver.transmit(transmit);
-        }
-        while let Some(exchange) = self.world.resolver.poll_cancel() {
-            self.observers.ended(exchange);
-            self.driver.cancel(exchange);
-        }
-        while let Some(hangup) = self.world.resolver.poll_hangup() {
-            self.driver.hang_up(&hangup);
-        }
-        self.world.resolver.note_unread(self.driver.lost());
-        self.driver.set_clock(self.world.resolver.clock());
-        while let Some(visit) = self.world.resolver.poll_visit() {
-            self.visits.begin(&mut self.driver, visit);
-        }
+        self.send();
         let mut again = false;
         while let Some(event) = self.world.resolver.poll_event() {
             match event {

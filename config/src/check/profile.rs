@@ -203,6 +203,14 @@ fn claims(
     dns.claims.reserve_exact(count);
     claims_at.reserve_exact(count);
     for (text, span) in texts {
+        // Nearly all are such, and need no more.
+        if let Some(name) = DomainName::of_hosts(text)
+            && seen.insert(&name, &dns.claims)
+        {
+            dns.claims.push(name);
+            claims_at.push(span);
+            continue;
+        }
         for name in values::domains(text, span.clone(), findings) {
             if name.is_root() {
                 let help = Some("for all names write default = \"exclusive\"".to_owned());

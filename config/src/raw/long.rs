@@ -122,8 +122,7 @@ fn list(source: &str, bracket: usize) -> Option<List> {
             b'"' if wants_text => {
                 let start = at + 1;
                 let rest = octets.get(start..)?;
-                let length = rest.iter().position(|&octet| !is_plain(octet))?;
-                at = start + length;
+                at = start + plain_length(rest);
                 if octets.get(at) != Some(&b'"') {
                     return None;
                 }
@@ -147,9 +146,32 @@ fn list(source: &str, bracket: usize) -> Option<List> {
     }
 }
 
-/// Whether an octet between quotes means itself.
-fn is_plain(octet: u8) -> bool {
-    octet >= b' ' && !matches!(octet, b'"' | b'\\' | 0x7f)
+/// Returns how many octets there are before the first that does not mean itself between quotes; eight are looked at together.
+fn plain_length(octets: &[u8]) -> usize {
+    let (words, rest) = octets.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let marks = not_plain(u64::from_le_bytes(*word));
+        if marks != 0 {
+            return at * 8 + marks.trailing_zeros() as usize / 8;
+        }
+    }
+    let before = octets.len() - rest.len();
+    let is_plain = |octet: &u8| *octet >= b' ' && !matches!(octet, b'"' | b'\\' | 0x7f);
+    before + rest.iter().take_while(|octet| is_plain(octet)).count()
+}
+
+/// Marks, with its highest bit, the first octet of a word that does not mean itself between quotes, and perhaps others behind it:
+/// a difference borrows from the octet behind only where there is a mark.
+const fn not_plain(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const fn less(word: u64, bound: u8) -> u64 {
+        word.wrapping_sub(ONES * bound as u64) & !word
+    }
+    const fn same(word: u64, octet: u8) -> u64 {
+        less(word ^ (ONES * octet as u64), 1)
+    }
+    let marks = less(word, b' ') | same(word, b'"') | same(word, b'\\') | same(word, 0x7f);
+    marks & (ONES << 7)
 }
 
 #[cfg(test)]
@@ -179,6 +201,23 @@ mod tests {
         let (text, lists) = taken(source).unwrap();
         assert_eq!(lists, [vec!["a.test", "ä.test"], vec!["c"]]);
         assert_eq!(text, "[dns]\n claims\t= [] # b\nexclude = []\nx = 1");
+    }
+
+    #[test]
+    fn the_first_octet_that_is_not_plain_ends_a_text_wherever_it_is() {
+        let plain = "abcdefghij~ é!#[]xyz€".as_bytes();
+        assert_eq!(plain_length(plain), plain.len());
+        for octet in 0..=u8::MAX {
+            let means_itself = octet >= b' ' && !matches!(octet, b'"' | b'\\' | 0x7f);
+            for at in 0..plain.len() {
+                let mut octets = plain.to_vec();
+                octets[at] = octet;
+                // What follows does not count, and borrows nothing from what is before.
+                octets.extend([b'"', 0, b' ', 0x7f, b'\\', 0x80, 0xff, 0]);
+                let wanted = if means_itself { plain.len() } else { at };
+                assert_eq!(plain_length(&octets), wanted, "{octet:#x} at {at}");
+            }
+        }
     }
 
     #[test]

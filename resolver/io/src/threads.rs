@@ -20,7 +20,7 @@ use std::time::Duration;
 use std::{io, mem};
 
 use config::time::Instant;
-use resolver::shortcut::Shortcut;
+use resolver::shortcut::{Found, Room, Shortcut, TOGETHER};
 use resolver::{Channel, Stub};
 use socket2::SockRef;
 
@@ -222,7 +222,7 @@ impl Threads {
             clock,
             handover: Arc::clone(&self.handover),
             lost: Arc::clone(&self.lost),
-            missed: Vec::with_capacity(BATCH_MAX),
+            room: Room::new(),
         };
         self.crew.start(&socket, desk)
     }
@@ -242,36 +242,41 @@ struct StubDesk {
     clock: fn() -> Instant,
     handover: Arc<Handover>,
     lost: Arc<AtomicU64>,
-    missed: Vec<usize>,
+    room: Room,
 }
+
+const _: () = assert!(BATCH_MAX <= TOGETHER && BATCH_MAX <= u64::BITS as usize);
 
 impl Desk for StubDesk {
     fn serve(&mut self, received: &mut Received, outbox: &mut Outbox, socket: BorrowedFd<'_>) {
         let now = (self.clock)();
-        let stub = self.post.stub;
-        self.missed.clear();
-        for place in 0..received.len() {
-            let Some((peer, wire)) = received.get(place) else {
-                continue;
-            };
-            if !self.post.guard.admits_datagram(peer) {
-                continue;
-            }
-            let answered = outbox
-                .next()
-                .is_some_and(|out| self.shortcut.answer(wire, stub, Channel::Udp, out, now));
-            if answered {
+        let guard = self.post.guard;
+        let received = &*received;
+        let admitted = (0..received.len()).filter_map(|place| {
+            let (peer, wire) = received.get(place)?;
+            guard.admits_datagram(peer).then_some((place, wire))
+        });
+        // By the bits of their places.
+        let mut answered = 0_u64;
+        let answer = |place: usize, found: Found<'_>| {
+            if let Some((peer, _)) = received.get(place)
+                && let Some(out) = outbox.next()
+            {
+                found.emit(out);
                 outbox.keep(peer, None);
-            } else {
-                self.missed.push(place);
+                answered |= 1 << place;
             }
-        }
+        };
+        let asked_at = (self.post.stub, Channel::Udp);
+        self.shortcut
+            .answer_all(admitted.clone(), &mut self.room, asked_at, answer, now);
         outbox.send(socket);
-        if self.missed.is_empty() {
+        if answered.count_ones() as usize == received.len() {
             return;
         }
-        let datagrams = self.missed.drain(..).filter_map(|place| {
-            let (peer, wire) = received.get(place)?;
+        let missed = admitted.filter(|(place, _)| answered & 1 << place == 0);
+        let datagrams = missed.filter_map(|(place, wire)| {
+            let (peer, _) = received.get(place)?;
             Some(Datagram {
                 stub: self.post.place,
                 peer,

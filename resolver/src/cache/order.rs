@@ -19,7 +19,8 @@ const RENEWABLE_MIN: u64 = 10_000_000_000;
 /// Entries that are allocated together: a table of a million does not double when it is full.
 const CHUNK: usize = 64;
 
-/// A stored answer. Its question stands in the template.
+/// A stored answer. Its question stands in the template. It fills one cache line, and lies on no other.
+#[repr(align(64))]
 pub(super) struct Node {
     /// `None` when the place is free.
     pub(super) template: Option<Arc<Template>>,
@@ -37,6 +38,8 @@ pub(super) struct Node {
     pub(super) bits: Bits,
     pub(super) segment: Segment,
 }
+
+const _: () = assert!(size_of::<Node>() == 64, "one cache line");
 
 /// Switches of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

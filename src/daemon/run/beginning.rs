@@ -66,6 +66,7 @@ impl Running<'_> {
         memory::scatter();
         self.serve_first().await?;
         self.execute(effects).await;
+        self.attend();
         if let Some((kept, text)) = self.kept_first.take() {
             self.writer.write(self.options.kept_file(kept), text);
         }
@@ -79,7 +80,8 @@ impl Running<'_> {
     /// Answers what has waited since the sockets were opened, as the first plan is in force, and has threads answer from then on.
     /// Whoever is to see every question has to be there first.
     async fn serve_first(&mut self) -> Result<(), RunError> {
-        if *self.world.observing() == Observing::default() {
+        let is_unseen = *self.world.observing() == Observing::default();
+        if is_unseen {
             self.pump();
             self.drain().await;
         }
@@ -89,6 +91,10 @@ impl Running<'_> {
                 .driver
                 .start_threads(|| resolver.shortcut(), clock::now);
             started.map_err(|error| RunError::System("start listener threads", error))?;
+        }
+        if is_unseen {
+            // An upstream may have replied by now, and its client need not wait for all that the plan asks for.
+            self.attend();
         }
         Ok(())
     }
