@@ -56,6 +56,12 @@ use privileges::Started;
 use resolver_io::Bound;
 use run::Given;
 
+// What unwinds a panic, as a part of the program: the library that has it otherwise asks, whenever it is loaded, what processor this is,
+// and in a virtual machine each such question goes to the host (docs/decisions.md). It comes with the compiler that links us.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[link(name = "gcc_eh", kind = "static", modifiers = "-bundle")]
+unsafe extern "C" {}
+
 /// Descriptors that are more than enough: all questions, all connections and all exchanges at their bounds.
 const DESCRIPTORS: u64 = 32_768;
 

@@ -66,7 +66,9 @@ impl Running<'_> {
         memory::scatter();
         self.serve_first().await?;
         self.execute(effects).await;
-        self.attend();
+        // Also what replies have said of scopes meanwhile.
+        self.pump();
+        self.drain().await;
         if let Some((kept, text)) = self.kept_first.take() {
             self.writer.write(self.options.kept_file(kept), text);
         }
