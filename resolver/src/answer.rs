@@ -214,6 +214,7 @@ impl Resolver {
             rcode,
             extended_error,
             elapsed: now.since(query.asked_at),
+            is_mark: query.is_mark,
         };
         self.events.push_back(Event::Answered(Box::new(trace)));
     }

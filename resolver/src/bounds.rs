@@ -84,25 +84,19 @@ impl Shares {
 }
 
 impl Resolver {
-    /// Hands a query back unless its question is our own, or one too many; else it is answered.
+    /// Hands a query back unless its question is one too many; else it is answered.
     pub(crate) fn admit(
         &mut self,
         query: Box<Query>,
         asking: &Asking,
         now: Instant,
     ) -> Option<Box<Query>> {
-        let refused = match self.own_question(&query, asking, now) {
-            Some(upstream) => Some(Refused::looped(&upstream)),
-            None => {
-                let full = self.lookups.of_scope(asking.incarnation) >= SCOPE_LOOKUPS_MAX;
-                let one_more = full && self.lookups.joinable(asking, now).is_none();
-                let no_room = one_more && !self.make_room(asking.incarnation, now);
-                no_room.then(|| Refused::too_many_in(&asking.scope))
-            }
-        };
-        let Some(refused) = refused else {
+        let full = self.lookups.of_scope(asking.incarnation) >= SCOPE_LOOKUPS_MAX;
+        let one_more = full && self.lookups.joinable(asking, now).is_none();
+        if !one_more || self.make_room(asking.incarnation, now) {
             return Some(query);
-        };
+        }
+        let refused = Refused::too_many_in(&asking.scope);
         self.finish(query, Outcome::Refused(refused), now);
         None
     }

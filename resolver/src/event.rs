@@ -204,6 +204,8 @@ pub struct Trace {
     pub extended_error: Option<ExtendedError>,
     /// From question to answer.
     pub elapsed: Duration,
+    /// Whether nobody asked: it is a mark of ours, sent to an upstream, that came back as a question.
+    pub is_mark: bool,
 }
 
 /// One thing that happened to a question.

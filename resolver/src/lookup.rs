@@ -57,6 +57,10 @@ pub(crate) struct Lookup {
     pub(crate) bad_cookie: Vec<Upstream>,
     /// Those that sent our question back to us.
     pub(crate) looped: Vec<Upstream>,
+    /// Those that a mark went to.
+    pub(crate) marked: Vec<Upstream>,
+    /// Whether somebody asked the same while it was under way.
+    pub(crate) doubled: bool,
     /// Replies in a guise that is not their own, by upstream.
     pub(crate) doubted: Vec<(Upstream, Doubt, ParsedReply)>,
     pub(crate) failures: Vec<(Upstream, Failure)>,
@@ -189,6 +193,8 @@ impl Lookups {
             bare: Vec::new(),
             bad_cookie: Vec::new(),
             looped: Vec::new(),
+            marked: Vec::new(),
+            doubled: false,
             doubted: Vec::new(),
             failures: Vec::new(),
             bad: None,
@@ -260,7 +266,7 @@ impl Lookups {
         oldest.find(|id| self.lookup_by_id.get(*id).is_some_and(&fits))
     }
 
-    /// Returns those for the same question in the same scope, however it is asked; of those that may be joined.
+    /// Returns those for the same question in the same scope, however and of whom it is asked; of those that may be joined.
     pub(crate) fn asking_for(&self, asking: &Asking) -> Vec<u64> {
         let fits = |joinable: &&Joinable| {
             let lookup = self.lookup_by_id.get(joinable.id);
@@ -317,15 +323,15 @@ fn is_same(one: &Asking, other: &Asking) -> bool {
             asking.fleeting,
         )
     };
-    bits(one) == bits(other) && asks_same(one, other)
-}
-
-/// Whether both ask the same of the same; the incarnation stands for the scope.
-fn asks_same(one: &Asking, other: &Asking) -> bool {
-    one.incarnation == other.incarnation
-        && one.question == other.question
+    bits(one) == bits(other)
+        && asks_same(one, other)
         && one.whom == other.whom
         && one.mark == other.mark
+}
+
+/// Whether both ask the same in the same scope, for which the incarnation stands.
+fn asks_same(one: &Asking, other: &Asking) -> bool {
+    one.incarnation == other.incarnation && one.question == other.question
 }
 
 /// The rest of what makes questions identical differs seldom.

@@ -1,42 +1,56 @@
 //! Is a question our own, come back? An upstream that forwards to us sends it to us as somebody else's.
 //!
 //! Both would wait for each other: so the copy is told, and its asker answers with an error, which ends the circle. Most copies have
-//! our spelling, or our id. A forwarder that spells names itself gives nothing away: where a question has to be repeated while somebody
-//! else asks for the same name, the upstream gets a mark after it, which is a question for the same name with a type that nobody has a
-//! use for. When that comes back before a reply, the upstream is known to forward to us; for a while a mark goes out as soon as
-//! somebody else asks. Whoever guesses a mark has one guess. Other names are asked of it as before: it may know them itself.
+//! our spelling, or our id. A forwarder that spells names itself gives nothing away: when what is being asked of an upstream is asked from
+//! where that is, it gets a mark after it, which is a question for the same name with a type that nobody has a use for; where the question
+//! has to be repeated, whoever else asks the same is enough. When the mark comes back before a reply, the upstream is known to forward to
+//! us, and nothing is expected of it for that question. One whose mark does not come back gets none for a while, but with repetitions.
+//! Whoever guesses a mark has one guess. Other names are asked of it as before: it may know them itself.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use config::model::Upstream;
-use config::name::DomainName;
 use config::time::Instant;
+use policy::{Route, Target};
 use rand::RngExt as _;
 
 use crate::Resolver;
 use crate::conclude::FAILURE_LIFETIME;
-use crate::event::{Channel, ExchangeId, Step};
-use crate::exchange::{Asking, Purpose};
-use crate::progress::Query;
+use crate::event::{Channel, ExchangeId, Step, Stub, Timer};
+use crate::exchange::{Asking, Exchange, Purpose};
+use crate::guest::is_withheld;
+use crate::progress::{Next, Outcome, Query};
 use crate::refusal::Refused;
 use crate::wire::{Question, rcode};
 
-/// How long an upstream that has forwarded to us gets marks at once.
+/// How long an upstream that has forwarded to us is known to.
 const REMEMBERED: Duration = Duration::from_secs(30);
+/// How long one that kept a mark gets none at once: its log shows one now and then, no more.
+const STRAIGHT: Duration = Duration::from_secs(600);
 /// Types for private use (RFC 6895 §3.1): asked by nobody, and passed on by whoever obeys RFC 3597 §3.
 const MARKS: RangeInclusive<u16> = 65_280..=65_534;
+/// The most marks that an upstream may have and not have sent back.
+const OPEN_MAX: usize = 4;
 const WHY: &str = "it sends our question back to us";
 
 /// A mark under way.
 #[derive(Debug)]
 pub(crate) struct Mark {
-    lookup: u64,
     exchange: ExchangeId,
-    incarnation: u64,
-    name: DomainName,
+    /// The question that it went with.
+    asking: Asking,
     upstream: Upstream,
+    is_back: bool,
+}
+
+impl Mark {
+    /// Whether it is still open whether this upstream of a scope sends it back.
+    fn is_open(&self, upstream: &Upstream, incarnation: u64) -> bool {
+        !self.is_back && self.asking.incarnation == incarnation && self.upstream == *upstream
+    }
 }
 
 /// Marks by the types of their questions: as many as there are types, each until its exchange ends.
@@ -50,38 +64,39 @@ impl Resolver {
         asking: &Asking,
         now: Instant,
     ) -> Option<Upstream> {
-        if MARKS.contains(&asking.question.record_type)
-            && let Some(upstream) = self.own_mark(asking, now)
-        {
-            return Some(upstream);
-        }
         let parsed = &query.parsed;
         let ids = self.lookups.asking_for(asking);
+        let mut copied = None;
         for &id in &ids {
             let Some(lookup) = self.lookups.get_mut(id) else {
                 continue;
             };
-            for exchange in &lookup.exchanges {
-                let Some(exchange) = self.exchanges.get_mut(*exchange) else {
-                    continue;
-                };
-                if exchange.is_copied_by(parsed.id, &parsed.question_wire) {
-                    let upstream = exchange.upstream.clone();
-                    lookup.looped.push(upstream.clone());
-                    lookup.steps.push(Step::Dropped(upstream.clone(), WHY));
-                    self.note_loop(asking, &upstream, now);
-                    return Some(upstream);
-                }
+            lookup.doubled = true;
+            let is_copied = |exchange: &ExchangeId| {
+                let exchange = self.exchanges.get(*exchange)?;
+                exchange
+                    .is_copied_by(parsed.id, &parsed.question_wire)
+                    .then(|| exchange.upstream.clone())
+            };
+            let Some(upstream) = lookup.exchanges.iter().find_map(is_copied) else {
+                continue;
+            };
+            if !lookup.looped.contains(&upstream) {
+                lookup.looped.push(upstream.clone());
+                lookup.steps.push(Step::Dropped(upstream.clone(), WHY));
             }
+            self.note_loop(asking, &upstream, now);
+            copied = Some(upstream);
+            break;
         }
         for id in ids {
-            self.mark_known(id, now);
+            self.mark_suspects(id, query.origin, now);
         }
-        None
+        copied
     }
 
-    /// Sends marks after a question that somebody else asks too, to whom it went and who forwards to us as far as is known.
-    fn mark_known(&mut self, id: u64, now: Instant) {
+    /// Sends marks after a question that somebody at `origin` asks too, to those whom it went to and who forward to us, or may.
+    fn mark_suspects(&mut self, id: u64, origin: Option<IpAddr>, now: Instant) {
         let Some(lookup) = self.lookups.get(id) else {
             return;
         };
@@ -89,14 +104,19 @@ impl Resolver {
         let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation) else {
             return;
         };
-        let loops = |upstream: &Upstream| scope.state(upstream).is_some_and(|it| it.loops(now));
+        let may_loop = |exchange: &&Exchange| {
+            let upstream = &exchange.upstream;
+            let is_there = origin.is_some_and(|origin| is_at(origin, upstream));
+            let state = scope.state(upstream);
+            state.is_some_and(|it| it.loops(now) || is_there && it.may_loop(now))
+        };
         let exchanges = lookup.exchanges.iter();
         let open = exchanges.filter_map(|exchange| self.exchanges.get(*exchange));
-        let known: Vec<(Upstream, Channel)> = open
-            .filter(|exchange| loops(&exchange.upstream))
+        let suspects: Vec<(Upstream, Channel)> = open
+            .filter(may_loop)
             .map(|exchange| (exchange.upstream.clone(), exchange.channel))
             .collect();
-        for (upstream, channel) in known {
+        for (upstream, channel) in suspects {
             self.mark(id, &upstream, channel, now);
         }
     }
@@ -112,7 +132,7 @@ impl Resolver {
         let Some(lookup) = self.lookups.get(id) else {
             return;
         };
-        if lookup.waiters.len() > 1 || self.lookups.asking_for(&lookup.asking).len() > 1 {
+        if lookup.doubled || self.lookups.asking_for(&lookup.asking).len() > 1 {
             self.mark(id, upstream, channel, now);
         }
     }
@@ -122,9 +142,12 @@ impl Resolver {
         let Some(lookup) = self.lookups.get(id) else {
             return;
         };
-        let asking = &lookup.asking;
-        let is_ours = |mark: &Mark| mark.lookup == id && mark.upstream == *upstream;
-        if asking.recurse || self.marks.values().any(is_ours) {
+        if lookup.asking.recurse || lookup.marked.contains(upstream) {
+            return;
+        }
+        let asked = lookup.asking.clone();
+        let is_open = |mark: &&Mark| mark.is_open(upstream, asked.incarnation);
+        if self.marks.values().filter(is_open).count() >= OPEN_MAX {
             return;
         }
         let first = self.rng.random_range(MARKS);
@@ -133,55 +156,98 @@ impl Resolver {
         let Some(record_type) = free.next() else {
             return;
         };
-        let name = asking.question.name.clone();
         let asking = Asking {
             question: Question {
-                name: name.clone(),
                 record_type,
-                ..asking.question.clone()
+                ..asked.question.clone()
             },
-            ..asking.clone()
+            ..asked.clone()
         };
         let (purpose, by) = (Purpose::Mark, Some(channel));
-        if let Some(exchange) = self.send_watched(&asking, purpose, upstream.clone(), by, now) {
-            let mark = Mark {
-                lookup: id,
-                exchange,
-                incarnation: asking.incarnation,
-                name,
-                upstream: upstream.clone(),
-            };
-            self.marks.insert(record_type, mark);
+        let Some(exchange) = self.send_watched(&asking, purpose, upstream.clone(), by, now) else {
+            return;
+        };
+        let mark = Mark {
+            exchange,
+            asking: asked,
+            upstream: upstream.clone(),
+            is_back: false,
+        };
+        self.marks.insert(record_type, mark);
+        if let Some(lookup) = self.lookups.get_mut(id) {
+            lookup.marked.push(upstream.clone());
         }
     }
 
     /// Expects a mark no more, as its exchange has ended.
     pub(crate) fn forget_mark(&mut self, id: ExchangeId) {
+        self.timers.clear(Timer::Probe, id.0);
         self.marks.retain(|_, mark| mark.exchange != id);
     }
 
-    /// Returns the upstream that sends a mark back, and expects nothing of it for the question that the mark went with.
-    fn own_mark(&mut self, asking: &Asking, now: Instant) -> Option<Upstream> {
-        let is_of = |mark: &Mark| {
-            mark.incarnation == asking.incarnation && mark.name == asking.question.name
+    /// Takes a mark that comes back, and expects nothing of its upstream for the question that it went with. Its name may be one that no
+    /// client may ask for.
+    pub(crate) fn own_mark(
+        &mut self,
+        stub: Stub,
+        question: &Question,
+        route: &Route,
+        now: Instant,
+    ) -> Option<Next> {
+        if !MARKS.contains(&question.record_type) || is_withheld(stub, route, &self.plan) {
+            return None;
+        }
+        let Target::Ask(scope) = &route.target else {
+            return None;
         };
-        let mark = self.marks.get(&asking.question.record_type);
+        let incarnation = self.scopes.get(scope)?.incarnation;
+        let is_of = |mark: &Mark| {
+            let asked = &mark.asking;
+            asked.incarnation == incarnation && asked.question.name == question.name
+        };
+        let mark = self.marks.get_mut(&question.record_type);
         let Some(mark) = mark.filter(|mark| is_of(mark)) else {
             // A stranger's guess: what it could have been counts no more.
             self.marks.retain(|_, mark| !is_of(mark));
             return None;
         };
-        let (id, upstream) = (mark.lookup, mark.upstream.clone());
-        self.note_loop(asking, &upstream, now);
-        self.expect_nothing_of(id, &upstream, now);
-        Some(upstream)
+        mark.is_back = true;
+        let (asking, upstream) = (mark.asking.clone(), mark.upstream.clone());
+        let is_news = self.note_loop(&asking, &upstream, now);
+        for id in self.lookups.asking_for(&asking) {
+            self.expect_nothing_of(id, &upstream, now);
+        }
+        if is_news {
+            self.mark_doubled(incarnation, now);
+        }
+        let refused = Refused::returned_mark(&upstream);
+        Some(Next::Done(Outcome::Refused(refused)))
     }
 
-    fn note_loop(&mut self, asking: &Asking, upstream: &Upstream, now: Instant) {
+    /// Sends marks after all questions of a scope that somebody else has asked too and that may go round.
+    fn mark_doubled(&mut self, incarnation: u64, now: Instant) {
+        for id in self.lookups.ids() {
+            let lookup = self.lookups.get(id);
+            if lookup.is_some_and(|it| it.doubled && it.asking.incarnation == incarnation) {
+                self.mark_suspects(id, None, now);
+            }
+        }
+    }
+
+    /// Notes that an upstream forwards to us; returns whether that is news.
+    fn note_loop(&mut self, asking: &Asking, upstream: &Upstream, now: Instant) -> bool {
         self.counters.looped += 1;
         let scope = self.scopes.living(&asking.scope, asking.incarnation);
-        if let Some(state) = scope.and_then(|scope| scope.state_mut(upstream)) {
-            state.found_to_loop(now + REMEMBERED);
+        let state = scope.and_then(|scope| scope.state_mut(upstream));
+        state.is_some_and(|state| state.found_to_loop(now + REMEMBERED, now))
+    }
+
+    /// Notes that a mark has not come back.
+    pub(crate) fn note_straight(&mut self, mark: &Exchange, now: Instant) {
+        let asking = &mark.asking;
+        let scope = self.scopes.living(&asking.scope, asking.incarnation);
+        if let Some(state) = scope.and_then(|scope| scope.state_mut(&mark.upstream)) {
+            state.found_straight(now + STRAIGHT, now);
         }
     }
 
@@ -190,11 +256,16 @@ impl Resolver {
         let Some(lookup) = self.lookups.get_mut(id) else {
             return;
         };
-        if lookup.looped.contains(upstream) {
+        if !lookup.asked.contains(upstream) {
             return;
         }
-        lookup.looped.push(upstream.clone());
-        lookup.steps.push(Step::Dropped(upstream.clone(), WHY));
+        if !lookup.looped.contains(upstream) {
+            lookup.looped.push(upstream.clone());
+            lookup.steps.push(Step::Dropped(upstream.clone(), WHY));
+        }
+        if lookup.errors.iter().any(|(other, _)| other == upstream) {
+            return;
+        }
         if lookup.errors.is_empty() {
             lookup.bad_at = now;
         }
@@ -231,4 +302,10 @@ impl Resolver {
         );
         self.conclude_failed(id, now);
     }
+}
+
+/// Whether whoever asks from there may be an upstream. On this host all have one address.
+fn is_at(origin: IpAddr, upstream: &Upstream) -> bool {
+    let (origin, address) = (origin.to_canonical(), upstream.address.to_canonical());
+    origin == address || origin.is_loopback() && address.is_loopback()
 }

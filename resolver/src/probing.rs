@@ -118,12 +118,17 @@ impl Resolver {
         now: Instant,
     ) -> Option<ExchangeId> {
         let scope = self.scopes.living(&asking.scope, asking.incarnation)?;
-        let state = scope.state_mut(&upstream).filter(|it| it.may_watch())?;
+        let state = scope.state_mut(&upstream)?;
+        // Marks have a bound of their own.
+        let counts = purpose != Purpose::Mark;
+        if counts && !state.may_watch() {
+            return None;
+        }
         let channel = by.unwrap_or_else(|| state.channel(now));
         if channel == Channel::Udp && self.exchanges.has_share(asking, &upstream) {
             return None;
         }
-        state.watched += 1;
+        state.watched += u8::from(counts);
         let edns = match state.manners.takes_edns(now) {
             true => Edns::With,
             false => Edns::Without,
@@ -141,6 +146,7 @@ impl Resolver {
         now: Instant,
     ) {
         if exchange.purpose == Purpose::Mark {
+            self.note_straight(exchange, now);
             return;
         }
         let outcome = match is_answer(reply) {
@@ -163,8 +169,12 @@ impl Resolver {
         let Some(exchange) = self.end_exchange(id) else {
             return;
         };
-        // Whoever passes over types that he does not know is none the worse for it.
-        if !exchange.counted && exchange.purpose != Purpose::Mark {
+        if exchange.purpose == Purpose::Mark {
+            // Whoever passes over types that he does not know is none the worse for it.
+            self.note_straight(&exchange, now);
+            return;
+        }
+        if !exchange.counted {
             self.counters.lost += 1;
             self.take_outcome(&exchange, Outcome::Overtaken, now);
         }

@@ -39,6 +39,8 @@ pub(crate) struct Query {
     pub(crate) searching: Option<Searching>,
     pub(crate) lookup: Option<u64>,
     pub(crate) local: crate::local::Progress,
+    /// Whether it is a mark of ours, come back.
+    pub(crate) is_mark: bool,
 }
 
 /// How far the aliases of a name have been followed.

@@ -94,6 +94,7 @@ impl Resolver {
             searching: None,
             lookup: None,
             local: crate::local::Progress::default(),
+            is_mark: false,
         });
         self.was_crowded |= self.queries.len() >= CROWD;
         if self.queries.len() >= QUERIES_MAX {
@@ -243,7 +244,9 @@ impl Resolver {
         loop {
             let question = query.question();
             let route = self.route(&query, &question.name);
-            let next = match self.without_scope(&mut query, &question, &route) {
+            let own = self.own_mark(query.stub, &question, &route, now);
+            query.is_mark |= own.is_some();
+            let next = match own.or_else(|| self.without_scope(&mut query, &question, &route)) {
                 Some(next) => next,
                 None if self.is_for_neighbours(&query, &route) => {
                     self.ask_neighbours(query, &route, now);
@@ -465,6 +468,12 @@ impl Resolver {
             whom: Whom::Any,
             mark: query.below.as_ref().map_or(0, |below| below.mark),
         };
+        // Before anything that makes it wait: what it would wait for may be what waits for it.
+        if let Some(upstream) = self.own_question(&query, &asking, now) {
+            let refused = Refused::looped(&upstream);
+            self.finish(query, Outcome::Refused(refused), now);
+            return;
+        }
         if self.is_for_portal(&mut query, now) {
             // What the upstream thinks of it is no help either.
             asking.checking_disabled = true;

@@ -238,6 +238,15 @@ impl Refused {
         Self::new(rcode::SERVFAIL, code::OTHER, text)
     }
 
+    /// A mark of ours that an upstream sends back; whoever looks at it should not look for its asker.
+    pub(crate) fn returned_mark(upstream: &Upstream) -> Self {
+        let text = format!(
+            "made up by linnet to find this out: {} sends our own questions back to us",
+            address(upstream)
+        );
+        Self::new(rcode::SERVFAIL, code::OTHER, text)
+    }
+
     /// Whether a stale answer says more: nobody decided that there is none, and nothing is wrong with what came.
     pub(crate) fn is_outage(&self) -> bool {
         let failed = matches!(self.rcode, rcode::SERVFAIL | rcode::REFUSED);

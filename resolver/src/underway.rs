@@ -149,10 +149,7 @@ impl Resolver {
                 }
             }
             Purpose::Probe => self.forget_probe(id, exchange),
-            Purpose::Mark => {
-                self.forget_probe(id, exchange);
-                self.forget_mark(id);
-            }
+            Purpose::Mark => self.forget_mark(id),
         }
     }
 

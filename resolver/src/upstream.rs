@@ -67,6 +67,8 @@ pub(crate) struct UpstreamState {
     pub(crate) forged: u64,
     /// Until when it is taken for one that forwards to us.
     loops_until: Instant,
+    /// Until when it is taken for one that does not.
+    straight_until: Instant,
     sent: u64,
     lost: u64,
     counts: UpstreamCounts,
@@ -131,6 +133,7 @@ impl UpstreamState {
             watched: 0,
             forged: 0,
             loops_until: Instant::ZERO,
+            straight_until: Instant::ZERO,
             sent: 0,
             lost: 0,
             counts: UpstreamCounts::default(),
@@ -142,9 +145,24 @@ impl UpstreamState {
         now < self.loops_until
     }
 
-    /// Takes it for one that forwards to us, for a while.
-    pub(crate) const fn found_to_loop(&mut self, until: Instant) {
+    /// Takes it for one that forwards to us, for a while; returns whether that is news.
+    pub(crate) fn found_to_loop(&mut self, until: Instant, now: Instant) -> bool {
+        let is_news = !self.loops(now);
         self.loops_until = until;
+        self.straight_until = Instant::ZERO;
+        is_news
+    }
+
+    /// Whether it is worth finding out if it forwards to us, where it may be who asks what it is asked.
+    pub(crate) fn may_loop(&self, now: Instant) -> bool {
+        now >= self.straight_until
+    }
+
+    /// Takes it for one that does not forward to us, for a while, unless it is known to.
+    pub(crate) fn found_straight(&mut self, until: Instant, now: Instant) {
+        if !self.loops(now) {
+            self.straight_until = until;
+        }
     }
 
     /// Whether no reply of it has been seen, and nothing is remembered of it.

@@ -23,13 +23,13 @@ impl TraceLog {
         self.traces.push_back(trace);
     }
 
-    /// Returns the last trace for a name.
+    /// Returns the last trace for a name. A question that linnet has made up itself tells nothing of what became of others'.
     pub(crate) fn last(&self, name: &DomainName) -> Option<&Trace> {
         self.traces
             .iter()
             .rev()
             .map(Box::as_ref)
-            .find(|trace| trace.name == *name)
+            .find(|trace| trace.name == *name && !trace.is_mark)
     }
 }
 
@@ -50,6 +50,7 @@ mod tests {
             rcode,
             extended_error: None,
             elapsed: Duration::ZERO,
+            is_mark: false,
         })
     }
 
@@ -67,5 +68,17 @@ mod tests {
         }
         assert_eq!(rcode(&log, "a.test"), None);
         assert_eq!(rcode(&log, "b.test"), Some(2), "only what is too old goes");
+    }
+
+    #[test]
+    fn a_mark_stands_for_no_question_of_its_name() {
+        let mut log = TraceLog::default();
+        let rcode = |log: &TraceLog| log.last(&"a.test".parse().unwrap()).map(|it| it.rcode);
+        for (code, is_mark) in [(1, false), (2, true)] {
+            let mut trace = trace("a.test", code);
+            trace.is_mark = is_mark;
+            log.push(trace);
+        }
+        assert_eq!(rcode(&log), Some(1));
     }
 }

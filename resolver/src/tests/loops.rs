@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::message::Ask;
-use super::world::{HOME, World};
+use super::world::{HOME, Say, World};
 use crate::event::ClientId;
 
 const MAIN: &str = "[resolver]\ndnssec = \"off\"\nrecursion = \"never\"\n";
@@ -25,6 +25,25 @@ fn send_back(world: &mut World) -> Vec<ClientId> {
     copies.iter().map(|ask| world.put_as(ask)).collect()
 }
 
+/// Does something as who asks from where HOME is.
+fn from_home<T>(world: &mut World, act: impl FnOnce(&mut World) -> T) -> T {
+    let origin = std::mem::replace(&mut world.origin, HOME.parse().unwrap());
+    let done = act(world);
+    world.origin = origin;
+    done
+}
+
+/// Sends back from HOME what that was sent, and what comes of it, for as long as no time passes.
+fn send_all_back(world: &mut World) {
+    for _ in 0..100 {
+        if world.sent.is_empty() {
+            return;
+        }
+        from_home(world, send_back);
+    }
+    panic!("there is no end to it");
+}
+
 /// Runs until a mark is sent.
 fn until_marked(world: &mut World) {
     while !world.sent.iter().any(|sent| is_mark(&sent.asked)) {
@@ -34,6 +53,11 @@ fn until_marked(world: &mut World) {
         );
         world.step_on();
     }
+}
+
+fn marks(world: &World) -> usize {
+    let marks = world.sent.iter().filter(|sent| is_mark(&sent.asked));
+    marks.count()
 }
 
 fn is_told(world: &World, client: ClientId) -> bool {
@@ -67,6 +91,84 @@ fn forwarder_that_spells_by_itself_is_found_out_when_it_is_asked_again() {
     send_back(&mut world);
     assert!(is_told(&world, client) && is_told(&world, copy));
     assert!(world.now.since(begun) <= Duration::from_secs(1));
+}
+
+#[test]
+fn forwarder_is_found_out_in_no_time_when_it_asks_what_it_is_asked() {
+    let mut world = World::with(MAIN, &[]);
+    world.server(HOME).silent = true;
+    let begun = world.now;
+    // The second is of those that no client may ask any other type of.
+    let clients = ["n0.test A", "com DS"].map(|text| {
+        let client = world.put(text);
+        send_all_back(&mut world);
+        client
+    });
+    assert!(clients.iter().all(|client| is_told(&world, *client)));
+    assert_eq!(world.now, begun);
+}
+
+#[test]
+fn questions_that_wait_for_the_proof_of_a_forwarder_are_told_in_no_time() {
+    let mut world = World::with("[resolver]\nrecursion = \"never\"\n", &[]);
+    world.server(HOME).silent = true;
+    let begun = world.now;
+    // Those of the proof are on their way already.
+    assert!(!world.sent.is_empty());
+    let client = world.put("n0.test A");
+    assert!(!world.sent.iter().any(|sent| sent.asked.name == "n0.test"));
+    send_all_back(&mut world);
+    assert!(is_told(&world, client));
+    assert_eq!(world.now, begun);
+}
+
+#[test]
+fn mark_that_comes_back_says_what_it_is() {
+    let mut world = World::with(MAIN, &[]);
+    world.server(HOME).silent = true;
+    world.put("n0.test A");
+    from_home(&mut world, send_back);
+    let mark = send_back(&mut world)[0];
+    let (_, text) = world.answer(mark).error.unwrap();
+    assert!(text.starts_with("made up by linnet"), "{text}");
+}
+
+#[test]
+fn forwarder_that_passes_nothing_on_after_it_was_refused_is_named_for_its_error() {
+    let mut world = known();
+    world.server(HOME).says("n1.test A", Say::Code(2));
+    let client = world.put("n1.test A");
+    world.run();
+    assert!(is_told(&world, client));
+    // Of one that is not known to, nothing of the kind is said.
+    world.sleep(31);
+    world.server(HOME).says("n2.test A", Say::Code(2));
+    let client = world.put("n2.test A");
+    world.run();
+    assert!(!is_told(&world, client));
+}
+
+#[test]
+fn upstream_that_keeps_a_mark_gets_none_for_a_while() {
+    let mut world = World::with(MAIN, &[]);
+    let put_twice = |world: &mut World, name: &str| {
+        world.sent.clear();
+        world.put(name);
+        from_home(world, |world| world.put(name));
+        let at_once = marks(world);
+        world.run();
+        at_once
+    };
+    assert_eq!(put_twice(&mut world, "a.test A"), 1);
+    assert_eq!(put_twice(&mut world, "b.test A"), 0);
+    world.sleep(601);
+    assert_eq!(put_twice(&mut world, "c.test A"), 1);
+    world.sleep(601);
+    // Silence is no return either.
+    world.server(HOME).silent = true;
+    assert_eq!(put_twice(&mut world, "d.test A"), 1);
+    world.server(HOME).silent = false;
+    assert_eq!(put_twice(&mut world, "e.test A"), 0);
 }
 
 #[test]

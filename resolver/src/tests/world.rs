@@ -132,6 +132,8 @@ pub(crate) struct World {
     pub(crate) sent: Vec<Sent>,
     pub(crate) cancelled: Vec<ExchangeId>,
     pub(crate) answered: BTreeMap<ClientId, Vec<Seen>>,
+    /// Where clients ask from.
+    pub(crate) origin: IpAddr,
     servers: BTreeMap<IpAddr, Server>,
     /// The message that is being answered.
     sending: Option<Sent>,
@@ -168,6 +170,7 @@ impl World {
             sent: Vec::new(),
             cancelled: Vec::new(),
             answered: BTreeMap::new(),
+            origin: std::net::Ipv4Addr::LOCALHOST.into(),
             servers: BTreeMap::new(),
             sending: None,
             arrivals: BTreeMap::new(),
@@ -288,7 +291,7 @@ impl World {
             client,
             stub: ask.stub,
             channel: ask.channel,
-            origin: Some(std::net::Ipv4Addr::LOCALHOST.into()),
+            origin: Some(self.origin),
             wire: &wire,
         };
         self.resolver.handle_query(query, self.now);

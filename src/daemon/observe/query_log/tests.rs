@@ -50,6 +50,7 @@ fn trace(name: &str, rcode: u16, error: Option<(u16, &str)>) -> Trace {
             text: text.to_owned(),
         }),
         elapsed: Duration::from_micros(4240),
+        is_mark: false,
     }
 }
 
