@@ -32,6 +32,7 @@ use threads::{Post, Threads};
 use tls::Tls;
 
 pub use bound::Bound;
+pub use threads::panics;
 pub use tls::Authorities;
 
 mod batch;

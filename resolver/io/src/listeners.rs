@@ -26,6 +26,7 @@ mod tests;
 mod tls;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,6 +52,8 @@ const MARK: u64 = 1 << 62;
 const NOT_OURS: u64 = 1 << 63;
 /// Age at which an open question may be dropped: longer than the resolver takes for any answer.
 const LIFETIME: Duration = Duration::from_secs(6);
+/// How long it is waited for sockets to be closed before others are opened.
+const CLOSING_TIME: Duration = Duration::from_secs(1);
 /// Answered questions whose peers are still known, for traces.
 const RECENT: usize = 256;
 
@@ -199,6 +202,8 @@ impl Listeners {
 struct Open {
     door: watch::Sender<Arc<Door>>,
     task: tokio::task::JoinHandle<()>,
+    /// Ends when its sockets are closed.
+    held: mpsc::Receiver<Infallible>,
 }
 
 /// Keeps open what is wanted, until nobody wants anything any more.
@@ -206,6 +211,7 @@ async fn run(mut wanted: watch::Receiver<Vec<Listener>>, house: Arc<House>, boar
     let mut open: BTreeMap<String, Open> = BTreeMap::new();
     loop {
         let listeners = wanted.borrow_and_update().clone();
+        close_others(&mut open, &listeners, &board).await;
         settle(&mut open, listeners, &house, &board);
         if wanted.changed().await.is_err() {
             return;
@@ -213,22 +219,36 @@ async fn run(mut wanted: watch::Receiver<Vec<Listener>>, house: Arc<House>, boar
     }
 }
 
+/// Closes all but these, and waits until their sockets are closed: another listener may want the address at once.
+async fn close_others(open: &mut BTreeMap<String, Open>, listeners: &[Listener], board: &Board) {
+    let places: Vec<String> = listeners.iter().map(|one| place_of(&one.config)).collect();
+    let gone: Vec<(String, Open)> = open
+        .extract_if(.., |place, _| !places.contains(place))
+        .collect();
+    for (place, one) in &gone {
+        one.task.abort();
+        board.close(place);
+    }
+    let closed = async {
+        for (_, mut one) in gone {
+            while let Some(never) = one.held.recv().await {
+                match never {}
+            }
+        }
+    };
+    // A thread that is at work ends when it is done; whoever wants its address tries again and again.
+    let _in_time = tokio::time::timeout(CLOSING_TIME, closed).await;
+}
+
+/// Opens what is not open yet, and tells the others what is new about them.
 fn settle(
     open: &mut BTreeMap<String, Open>,
     listeners: Vec<Listener>,
     house: &Arc<House>,
     board: &Board,
 ) {
-    let places: Vec<String> = listeners.iter().map(|one| place_of(&one.config)).collect();
-    open.retain(|place, one| {
-        let stays = places.contains(place);
-        if !stays {
-            one.task.abort();
-            board.close(place);
-        }
-        stays
-    });
-    for (listener, place) in listeners.into_iter().zip(places) {
+    for listener in listeners {
+        let place = place_of(&listener.config);
         let counts = board.open(&place, stub_of(&listener.config).as_str());
         let running = open.get(&place);
         let (tls, broken) = match listener.tls {
@@ -251,10 +271,11 @@ fn settle(
             Some(open) => drop(open.door.send_replace(door)),
             None => {
                 let (door, watched) = watch::channel(door);
-                let kept =
-                    open::keep_open(listener.config, Arc::clone(house), watched, board.clone());
+                let (hold, held) = mpsc::channel(1);
+                let (house, board) = (Arc::clone(house), board.clone());
+                let kept = open::keep_open(hold, listener.config, house, watched, board);
                 let task = tokio::spawn(kept);
-                open.insert(place.clone(), Open { door, task });
+                open.insert(place.clone(), Open { door, task, held });
             }
         }
         if let Some(error) = broken {

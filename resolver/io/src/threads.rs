@@ -10,19 +10,21 @@
 //! answers through the same socket. Listeners for others than this host have such threads too, with a desk of their own
 //! (`listeners::datagrams`).
 
+use std::convert::Infallible;
 use std::net::{Shutdown, UdpSocket};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{self, Duration};
 use std::{io, mem};
 
 use config::time::Instant;
 use resolver::shortcut::{Found, Room, Shortcut, TOGETHER};
 use resolver::{Channel, Stub};
 use socket2::SockRef;
+use tokio::sync::mpsc;
 
 use crate::batch::{BATCH_MAX, Outbox, Received, Telling, Wait};
 use crate::bind::{Guard, is_passing};
@@ -30,6 +32,12 @@ use crate::handover::{Datagram, Handover};
 
 /// How long a thread waits after an error of its socket, so that one that lasts costs little.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
+
+/// How soon it is told again at first that a thread panics, and at last; each time after twice as long.
+const TOLD_MIN: Duration = Duration::from_secs(1);
+const TOLD_MAX: Duration = Duration::from_secs(64);
+/// How often listener threads have panicked since the start.
+static PANICS: AtomicU64 = AtomicU64::new(0);
 
 /// Bytes of a thread's stack: names, headers and answers are on the heap.
 const STACK: usize = 128 << 10;
@@ -45,26 +53,47 @@ pub(crate) trait Desk: Send + 'static {
     fn serve(&mut self, received: &mut Received, outbox: &mut Outbox, socket: BorrowedFd<'_>);
 }
 
-/// Threads, each with a socket and a desk. When this is dropped they end, soon: nobody waits for them, as it may be a runtime that drops it.
+/// Returns how often listener threads have panicked since the start.
+pub fn panics() -> u64 {
+    PANICS.load(Ordering::Relaxed)
+}
+
+/// Held by whoever has a socket; when nobody holds it any more, all are closed.
+pub(crate) type Hold = mpsc::Sender<Infallible>;
+
+/// Threads, each with a socket and a desk. When this is dropped they end, soon: nobody waits for them, as it may be a runtime that drops
+/// it. Whoever has to know has given them a [`Hold`].
 #[derive(Debug, Default)]
 pub(crate) struct Crew {
+    hold: Option<Hold>,
     stop: Arc<AtomicBool>,
     running: Vec<(Arc<UdpSocket>, JoinHandle<()>)>,
 }
 
 impl Crew {
+    /// Makes none yet; they hold this as long as their sockets are open.
+    pub(crate) fn holding(hold: Hold) -> Self {
+        let mut crew = Self::default();
+        crew.hold = Some(hold);
+        crew
+    }
+
     /// Starts one.
     ///
     /// # Errors
     /// When the system has no thread left; the socket is then as it was.
     pub(crate) fn start(&mut self, socket: &Arc<UdpSocket>, desk: impl Desk) -> io::Result<()> {
         let own = Arc::clone(socket);
-        let stop = Arc::clone(&self.stop);
+        let (stop, hold) = (Arc::clone(&self.stop), self.hold.clone());
         socket.set_nonblocking(false)?;
         let started = Builder::new()
             .name("linnet-listener".to_owned())
             .stack_size(STACK)
-            .spawn(move || keep_running(&own, desk, &stop));
+            .spawn(move || {
+                keep_running(&own, desk, &stop);
+                drop(own);
+                drop(hold);
+            });
         match started {
             Ok(handle) => {
                 self.running.push((Arc::clone(socket), handle));
@@ -101,18 +130,47 @@ impl Crew {
 impl Drop for Crew {
     fn drop(&mut self) {
         self.stop();
+        // Before what is held goes.
+        self.running.clear();
     }
 }
 
 /// Serves a socket until it is to stop. Others beside it at its address do not get what the kernel gives to this one: it must not be
 /// left without a reader, whatever happens.
 fn keep_running(socket: &UdpSocket, mut desk: impl Desk, stop: &AtomicBool) {
+    let mut panics = Panics::default();
     loop {
         if panic::catch_unwind(AssertUnwindSafe(|| run(socket, &mut desk, stop))).is_ok() {
             return;
         }
-        tracing::error!(place = %place_of(socket), "a listener thread has panicked, and begins anew");
+        PANICS.fetch_add(1, Ordering::Relaxed);
+        if let Some(times) = panics.note(time::Instant::now()) {
+            tracing::error!(place = %place_of(socket), times, "a listener thread has panicked, and begins anew");
+        }
         thread::sleep(ERROR_PAUSE);
+    }
+}
+
+/// When it is told that a thread panics: at once, and as long as it goes on after one second, two, four …; its socket is read all the same.
+#[derive(Debug, Default)]
+struct Panics {
+    untold: u64,
+    /// When it is told again, and how long that was after the last time.
+    again: Option<(time::Instant, Duration)>,
+}
+
+impl Panics {
+    /// Notes one more; returns how many there were since the last time, when it is to be told.
+    fn note(&mut self, now: time::Instant) -> Option<u64> {
+        self.untold += 1;
+        let pause = match self.again {
+            Some((at, _)) if now < at => return None,
+            // What was quiet for as long again is over.
+            Some((at, pause)) if now < at + pause => (pause * 2).min(TOLD_MAX),
+            Some(_) | None => TOLD_MIN,
+        };
+        self.again = Some((now + pause, pause));
+        Some(mem::take(&mut self.untold))
     }
 }
 

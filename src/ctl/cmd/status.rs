@@ -295,6 +295,16 @@ fn place(status: &Status, text: &mut String) {
         listen.join(", ")
     };
     let _ = writeln!(text, "\nlistens at {listen}");
+    let panics = status
+        .counters
+        .get("panics")
+        .and_then(serde_json::Value::as_u64);
+    if let Some(times @ 1..) = panics {
+        let _ = writeln!(
+            text,
+            "listener threads have panicked {times} times: please report what the log says"
+        );
+    }
     let keeper = &status.resolv_conf;
     let _ = write!(text, "resolv.conf {}, {}", keeper.mode, keeper.state);
     let _ = match &keeper.detail {

@@ -81,7 +81,10 @@ impl World {
                 .collect(),
             observers: self.watched.status(&self.config.observing),
             counters: match counters {
-                Ok(serde_json::Value::Object(counters)) => counters,
+                Ok(serde_json::Value::Object(mut counters)) => {
+                    counters.insert("panics".to_owned(), resolver_io::panics().into());
+                    counters
+                }
                 Ok(_) | Err(_) => serde_json::Map::new(),
             },
         }

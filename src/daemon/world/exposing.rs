@@ -77,6 +77,8 @@ impl World {
             &[("version", version)],
         );
         counters(self.resolver.counters(), &mut out);
+        let help = "Times that a listener thread panicked and began anew.";
+        out.counter("linnet_panics", help, &[], resolver_io::panics());
         let plan = &self.plan.dns;
         for scope in &self.resolver.status(now) {
             let Some(planned) = plan.scopes.get(&scope.id) else {

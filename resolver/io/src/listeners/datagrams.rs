@@ -30,7 +30,7 @@ use super::access::is_reflective;
 use super::house::{Delivery, Door, House, Judged, QUERIES_MAX, Way, format_error};
 use super::rates::{Allowed, Rates};
 use crate::batch::{Arrival, Outbox, Received, Telling};
-use crate::threads::{Crew, Desk};
+use crate::threads::{Crew, Desk, Hold};
 
 /// The largest answer to a client whose address is not proven, in octets (RFC 1035 §4.2.1).
 const UNPROVEN_SIZE: u16 = 512;
@@ -50,12 +50,12 @@ pub(super) struct Datagrams {
     socket: Arc<UdpSocket>,
     house: Arc<House>,
     answers: mpsc::Receiver<(Sender, Delivery)>,
-    /// Ends with this.
+    /// Ends with this, and last: what it holds goes after the sockets.
     _crew: Crew,
 }
 
 impl Datagrams {
-    /// Has threads serve a group of bound sockets; those at an address of many are told where datagrams come in.
+    /// Has threads serve a group of bound sockets, which hold `hold`; those at an address of many are told where datagrams come in.
     ///
     /// # Errors
     /// When there are no threads left.
@@ -63,9 +63,10 @@ impl Datagrams {
         sockets: Vec<UdpSocket>,
         house: &Arc<House>,
         door: &watch::Receiver<Arc<Door>>,
+        hold: Hold,
     ) -> io::Result<Self> {
         let (back, answers) = mpsc::channel(QUERIES_MAX);
-        let mut crew = Crew::default();
+        let mut crew = Crew::holding(hold);
         let rates = Arc::new(Rates::new());
         let sockets: Vec<Arc<UdpSocket>> = sockets.into_iter().map(Arc::new).collect();
         for socket in &sockets {

@@ -35,7 +35,7 @@ const CONNECTIONS_MAX: usize = 512;
 const CONNECTIONS_EACH: usize = 32;
 /// Room for an answer, in octets; larger ones grow.
 const ANSWER_ROOM: usize = 512;
-/// Octets of answers that wait for slow readers, of all connections together.
+/// Octets of answers that may wait for slow readers.
 const UNSENT_MAX: usize = 16 << 20;
 
 /// Open questions of one connection; it is not read while it has as many.
@@ -45,7 +45,7 @@ pub(super) const IDLE_TIME: Duration = Duration::from_secs(30);
 /// How long when connections are scarce.
 const IDLE_TIME_SCARCE: Duration = Duration::from_secs(2);
 /// How often it is looked whether an idle connection has been so for too long.
-pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a handshake, a question or the taking of an answer may last, from its first octet to its last.
 pub(super) const SLOWEST: Duration = Duration::from_secs(5);
 
@@ -84,6 +84,8 @@ pub(super) struct House {
     /// Threads for the datagrams of one listener.
     pub(super) threads: usize,
     unsent: Arc<AtomicUsize>,
+    /// Octets of answers that may wait for slow readers, of all connections together.
+    pub(super) unsent_max: usize,
 }
 
 /// A question on its way to the resolver.
@@ -150,6 +152,7 @@ pub(super) enum Judged {
 pub(super) struct Unsent {
     all: Arc<AtomicUsize>,
     own: usize,
+    most: usize,
 }
 
 impl Door {
@@ -230,6 +233,7 @@ impl House {
             refusals: PerSecond::default(),
             threads,
             unsent: Arc::default(),
+            unsent_max: UNSENT_MAX,
         }
     }
 
@@ -351,6 +355,7 @@ impl House {
         Unsent {
             all: Arc::clone(&self.unsent),
             own: 0,
+            most: self.unsent_max,
         }
     }
 }
@@ -398,7 +403,7 @@ impl Unsent {
     /// Adds to them; false when there is no room left for any.
     pub(super) fn grow(&mut self, octets: usize) -> bool {
         self.own += octets;
-        self.all.fetch_add(octets, Ordering::Relaxed) + octets <= UNSENT_MAX
+        self.all.fetch_add(octets, Ordering::Relaxed) + octets <= self.most
     }
 
     /// Takes away what the client took.

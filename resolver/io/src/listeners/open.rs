@@ -22,13 +22,16 @@ use super::datagrams::Datagrams;
 use super::house::{Door, House, SLOWEST};
 use super::stream::{Conversation, Cover, End};
 use super::{https, quic};
+use crate::threads::Hold;
 use crate::{batch, bind, holder};
 
 /// Time between two attempts to open a listener, and between two looks whether its link is still the same.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Keeps a listener open for ever, whatever happens to it.
+/// Keeps a listener open for ever, whatever happens to it. Nobody holds `hold` any more once this is dropped and its sockets are closed;
+/// those of QUIC are open as long as their connections are.
 pub(super) async fn keep_open(
+    hold: Hold,
     config: ListenerConfig,
     house: Arc<House>,
     door: watch::Receiver<Arc<Door>>,
@@ -37,7 +40,7 @@ pub(super) async fn keep_open(
     let place = Arc::clone(&door.borrow().place);
     let begin = || {
         let (config, house) = (config.clone(), Arc::clone(&house));
-        try_again_and_again(config, house, door.clone(), board.clone())
+        try_again_and_again(hold.clone(), config, house, door.clone(), board.clone())
     };
     let tell = || {
         board.note(&place, "it has failed, and begins anew");
@@ -67,6 +70,7 @@ async fn outlive_panics<F: Future<Output = ()>>(
 }
 
 async fn try_again_and_again(
+    hold: Hold,
     config: ListenerConfig,
     house: Arc<House>,
     door: watch::Receiver<Arc<Door>>,
@@ -74,7 +78,7 @@ async fn try_again_and_again(
 ) {
     let place = Arc::clone(&door.borrow().place);
     loop {
-        let why = match open(&config, &house, &door, &board, &place).await {
+        let why = match open(&hold, &config, &house, &door, &board).await {
             Ok(()) => "its link is another one".to_owned(),
             Err(why) => why,
         };
@@ -87,12 +91,13 @@ async fn try_again_and_again(
 
 /// Opens a listener and serves it, until its link is another one or its sockets fail.
 async fn open(
+    hold: &Hold,
     config: &ListenerConfig,
     house: &Arc<House>,
     door: &watch::Receiver<Arc<Door>>,
     board: &Board,
-    place: &str,
 ) -> Result<(), String> {
+    let place = Arc::clone(&door.borrow().place);
     let index = link_of(config)?;
     let address = match (config.socket(), index) {
         (SocketAddr::V6(v6), Some(index)) => {
@@ -124,11 +129,11 @@ async fn open(
             (udp, None)
         }
     };
-    let plain = plain.map(|sockets| Datagrams::open(sockets, house, door));
+    let plain = plain.map(|sockets| Datagrams::open(sockets, house, door, hold.clone()));
     let plain = plain
         .transpose()
         .map_err(|error| format!("no thread for its datagrams can be started: {error}"))?;
-    if board.note(place, "open") {
+    if board.note(&place, "open") {
         tracing::info!(%place, "a listener is open");
     }
     let datagrams = async {

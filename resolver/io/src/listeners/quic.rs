@@ -37,6 +37,8 @@ const PROBES_KEPT: u32 = 3;
 /// The probe timeout before anything is measured (RFC 9002 §6.2.2). Afterwards it is three times the round trip at most, as long as
 /// that varies no more than at its first measurement, and the delay of acknowledgements.
 const FIRST_PROBE: Duration = Duration::from_secs(1);
+/// How long one that has ended counts against its client at most: the round trip is what the client makes of it.
+const KEPT_MAX: Duration = Duration::from_secs(PROBES_KEPT as u64 * FIRST_PROBE.as_secs());
 /// How long a client may hold an acknowledgement back (RFC 9000 §18.2).
 const ACK_DELAY: Duration = Duration::from_millis(25);
 /// Error codes of DNS over QUIC (RFC 9250 §8.4).
@@ -147,10 +149,16 @@ async fn converse(
         return (End::Bad, Duration::ZERO);
     };
     let Ok(Ok(connection)) = tokio::time::timeout(SLOWEST, connecting).await else {
-        return (End::Bad, PROBES_KEPT * FIRST_PROBE);
+        return (End::Bad, KEPT_MAX);
     };
     let end = serve_streams(&connection, peer, house, door).await;
-    (end, PROBES_KEPT * (3 * connection.rtt() + ACK_DELAY))
+    (end, kept_for(connection.rtt()))
+}
+
+/// Returns how long the library keeps a connection that has ended, with this round trip, as far as that counts.
+fn kept_for(rtt: Duration) -> Duration {
+    let probe = rtt.saturating_mul(3).saturating_add(ACK_DELAY);
+    probe.saturating_mul(PROBES_KEPT).min(KEPT_MAX)
 }
 
 async fn serve_streams(
@@ -278,6 +286,16 @@ fn reset(sender: &mut SendStream, code: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_that_stretches_the_round_trip_holds_its_share_no_longer() {
+        let rows = [(0, 75), (10, 165), (300, 2775), (400, 3000), (60_000, 3000)];
+        for (rtt, kept) in rows {
+            let millis = Duration::from_millis;
+            assert_eq!(kept_for(millis(rtt)), millis(kept), "{rtt}");
+        }
+        assert_eq!(kept_for(Duration::MAX), KEPT_MAX);
+    }
 
     #[test]
     fn question_of_a_stream_is_one_and_whole_and_has_no_id() {

@@ -17,9 +17,7 @@ use resolver::carried::{Carried, pad, put_keepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 
-use super::house::{
-    Delivery, Door, House, IDLE_TIME, IN_FLIGHT_MAX, LOOK_INTERVAL, SLOWEST, Taken, Unsent,
-};
+use super::house::{Delivery, Door, House, IDLE_TIME, IN_FLIGHT_MAX, SLOWEST, Taken, Unsent};
 use super::shares::Share;
 use crate::frame::{self, Frame, Inbound};
 
@@ -125,6 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     /// Serves until the connection ends; `door` is as it was when the client came.
     pub(super) async fn serve(mut self, door: &Door) -> End {
         let (back, mut answers) = mpsc::channel(IN_FLIGHT_MAX);
+        let house = Arc::clone(&self.house);
         let mut bytes = [0; READ_MAX];
         loop {
             if self.take_questions(door, &back).is_err() {
@@ -133,18 +132,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             if self.ended && self.open.is_empty() && self.is_taken() {
                 return End::Done;
             }
-            let (deadline, end) = self.deadline();
+            let (deadline, quiet_since) = (self.deadline(), self.quiet_since);
             let now = Instant::now();
-            if deadline <= now {
+            if let Some((at, end)) = deadline
+                && at <= now
+            {
                 return end;
             }
-            // How long idle connections may be changes with their number.
-            let look_at = deadline.min(now + LOOK_INTERVAL);
             let step = tokio::select! {
                 biased;
                 Some((tag, delivery)) = answers.recv() => Step::Answer(tag, delivery),
                 step = self.step(&mut bytes) => step,
-                () = tokio::time::sleep_until(look_at.into()) => continue,
+                end = until_over(deadline, &house, quiet_since) => return end,
             };
             match step {
                 Step::Answer(tag, delivery) => {
@@ -298,21 +297,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         self.quiet_since = Instant::now();
     }
 
-    /// Returns when the connection ends if nothing happens, and how.
-    fn deadline(&self) -> (Instant, End) {
+    /// Returns when the connection ends if nothing happens, and how; `None` when it is idle.
+    fn deadline(&self) -> Option<(Instant, End)> {
         let slow = [self.waiting_since, self.coming_since]
             .into_iter()
             .flatten()
             .min();
         if let Some(since) = slow {
-            return (since + SLOWEST, End::Bad);
+            return Some((since + SLOWEST, End::Bad));
         }
-        let idle = match self.open.is_empty() {
-            true => self.house.idle_time(),
-            // The resolver answers in time.
-            false => IDLE_TIME,
-        };
-        (self.quiet_since + idle, End::Done)
+        // The resolver answers in time.
+        let waits = !self.open.is_empty();
+        waits.then(|| (self.quiet_since + IDLE_TIME, End::Done))
     }
 
     fn reads(&self) -> bool {
@@ -327,5 +323,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     /// Whether the client has all its answers.
     fn is_taken(&self) -> bool {
         self.is_flushed && self.sent == self.outbound.len()
+    }
+}
+
+/// Waits until a connection ends, by its deadline or as it is idle, and returns how.
+async fn until_over(deadline: Option<(Instant, End)>, house: &House, quiet_since: Instant) -> End {
+    match deadline {
+        Some((at, end)) => {
+            tokio::time::sleep_until(at.into()).await;
+            end
+        }
+        None => {
+            house.until_idle_too_long(quiet_since).await;
+            End::Done
+        }
     }
 }

@@ -214,6 +214,60 @@ fn an_answer_that_waits_to_be_taken_is_still_of_its_clients_share() {
 }
 
 #[test]
+fn answers_that_nobody_takes_have_a_bound_for_all_clients_together() {
+    const MOST: usize = 256 << 10;
+    let serve = async |most: usize| {
+        let (asking, mut asked) = mpsc::channel(QUERIES_MAX);
+        let resolver = Resolver::new(Settings {
+            cache_size: 1 << 16,
+            dnssec_cache_size: 1 << 16,
+            seed: [1; 32],
+        });
+        let now = || config::time::Instant::ZERO;
+        let mut house = House::new(asking, resolver.shortcut(), 1, now, [2; 16]);
+        house.unsent_max = most;
+        let house = Arc::new(house);
+        let door = Door::new(&config(), "here".into(), None, Arc::default());
+        let mut ends = tokio::task::JoinSet::new();
+        let mut deaf = Vec::new();
+        // Two answers to each, of which the pipe holds next to nothing.
+        for client in 0..4_u8 {
+            let (mut near, far) = tokio::io::duplex(64);
+            let peer = SocketAddr::from(([10, 0, 0, client], 5300));
+            let cover = stream::Cover::Plain;
+            let talk = stream::Conversation::new(far, peer, cover, Arc::clone(&house));
+            let door = door.clone();
+            ends.spawn(async move { talk.serve(&door).await });
+            for id in 0..2 {
+                let question = framed(&query(id));
+                tokio::io::AsyncWriteExt::write_all(&mut near, &question)
+                    .await
+                    .unwrap();
+                let (_, back): (Asked, Back) = asked.recv().await.unwrap();
+                back.answer(vec![0; 60_000]);
+            }
+            deaf.push(near);
+        }
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        let mut ended = 0;
+        while let Some(end) = ends.try_join_next() {
+            assert_eq!(end.unwrap(), stream::End::Bad);
+            ended += 1;
+        }
+        ended
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    // 480,000 octets wait, of which there may be 262,144: two clients may, and what one that is ended held is free again.
+    let (few, many) = runtime.block_on(async { (serve(MOST).await, serve(2 * MOST).await) });
+    assert_eq!((few, many), (2, 0));
+}
+
+#[test]
 fn answers_of_a_connection_come_in_any_order_and_nonsense_ends_it() {
     let (mut listeners, board) = listeners();
     let address = open(&mut listeners, &board);
@@ -239,6 +293,28 @@ fn answers_of_a_connection_come_in_any_order_and_nonsense_ends_it() {
     stream.write_all(&framed(&reply)).unwrap();
     assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0, "closed");
     until(&board, |status| status[0].connections == 0);
+}
+
+#[test]
+fn a_listener_that_takes_the_address_of_another_one_is_open_at_once() {
+    let (mut listeners, board) = listeners();
+    let near = config();
+    let far = ListenerConfig {
+        address: Ipv4Addr::UNSPECIFIED.into(),
+        ..near.clone()
+    };
+    // Each has the port of the other, and none stands beside it.
+    for config in [&near, &far].into_iter().cycle().take(20) {
+        let (config, place) = (config.clone(), place_of(config));
+        listeners
+            .apply(vec![Listener { config, tls: None }])
+            .unwrap();
+        until(&board, |status| {
+            let [one] = status else { return false };
+            assert!(!one.state.contains("in use"), "{one:?}");
+            one.place == place && one.state == "open"
+        });
+    }
 }
 
 #[test]

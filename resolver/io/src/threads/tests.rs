@@ -9,7 +9,7 @@ use std::time::Duration;
 use config::time::Instant;
 use resolver::{Answer, Resolver, Settings, Stub};
 
-use super::{Crew, Desk, Hearing};
+use super::{Crew, Desk, Hearing, Panics, panics};
 use crate::batch::{Outbox, Received};
 use crate::{Bound, Driver, Input, Listen};
 
@@ -107,6 +107,51 @@ fn a_thread_that_panics_begins_anew_and_its_socket_is_read_on() {
             let length = client.recv(&mut answer).unwrap();
             assert_eq!(&answer[..length], word);
         }
+    }
+    assert!(panics() >= 2);
+}
+
+#[test]
+fn panics_are_counted_each_and_told_ever_less_often() {
+    let start = std::time::Instant::now();
+    let mut panics = Panics::default();
+    let mut told = Vec::new();
+    // Ten a second for 200 seconds, a long rest, and one more.
+    let tenths = (0..2000).chain([4000]);
+    for at in tenths {
+        if let Some(times) = panics.note(start + at * Duration::from_millis(100)) {
+            told.push((at / 10, times));
+        }
+    }
+    let rows = [
+        (0, 1),
+        (1, 10),
+        (3, 20),
+        (7, 40),
+        (15, 80),
+        (31, 160),
+        (63, 320),
+        (127, 640),
+        (191, 640),
+        // The last nine seconds before the rest, and this one.
+        (400, 90),
+    ];
+    assert_eq!(told, rows);
+}
+
+#[test]
+fn sockets_of_a_crew_are_closed_when_nobody_holds_it_any_more() {
+    for _ in 0..50 {
+        let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+        let address = socket.local_addr().unwrap();
+        let ((waits, _waiting), (_go_on, goes_on)) = (channel(), channel());
+        let (hold, mut held) = tokio::sync::mpsc::channel(1);
+        let mut crew = Crew::holding(hold);
+        crew.start(&socket, Touchy { waits, goes_on }).unwrap();
+        drop(socket);
+        drop(crew);
+        assert_eq!(held.blocking_recv(), None);
+        UdpSocket::bind(address).expect("it is closed");
     }
 }
 
