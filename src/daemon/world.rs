@@ -508,7 +508,10 @@ impl World {
                 self.replan(now, effects);
                 self.making.order_anew();
                 self.order_links(now, effects);
-                effects.push(self.open_listeners());
+                // Where the old configuration stays, its listeners do, with their certificates.
+                if matches!(self.reloaded, Some(Ok(true))) {
+                    effects.push(self.open_listeners());
+                }
                 effects.push(Effect::LookAgain);
             }
             Outcome::Keys(files) => {

@@ -30,3 +30,37 @@ impl Turns {
         tokio::task::yield_now().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// For so many rounds, whether questions go first.
+    fn rounds(turns: &mut Turns, count: u32) -> Vec<bool> {
+        (0..count).map(|_| turns.begin()).collect()
+    }
+
+    /// Questions first, then all others, once through.
+    fn once() -> Vec<bool> {
+        let first = (0..FIRST_MAX).map(|_| true);
+        first.chain((0..OTHERS_MAX).map(|_| false)).collect()
+    }
+
+    #[test]
+    fn others_have_their_turns_after_those_of_questions_again_and_again() {
+        let mut turns = Turns::default();
+        for _ in 0..3 {
+            assert_eq!(rounds(&mut turns, FIRST_MAX + OTHERS_MAX), once());
+        }
+    }
+
+    #[tokio::test]
+    async fn questions_go_first_again_when_the_others_have_nothing_and_tasks_have_had_their_turn() {
+        let mut turns = Turns::default();
+        rounds(&mut turns, FIRST_MAX + 1);
+        let task = tokio::spawn(async {});
+        turns.pass().await;
+        assert!(task.is_finished());
+        assert_eq!(rounds(&mut turns, FIRST_MAX + OTHERS_MAX), once());
+    }
+}

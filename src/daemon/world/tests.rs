@@ -351,6 +351,12 @@ fn a_reload_answers_its_callers_and_keeps_the_old_when_the_new_is_broken() {
         .collect();
     assert_eq!(replies.len(), 1);
     assert_eq!(replies[0].parameters["applied"], false);
+    // Nor is anything read for listeners that stay as they are.
+    let opens = |effect: &Effect| {
+        let reads = matches!(effect, Effect::Errand(Errand::ReadKeys));
+        reads || matches!(effect, Effect::Listeners(_))
+    };
+    assert!(!read.iter().any(opens), "{read:?}");
     assert_eq!(
         explain(&mut world, "git.corp.test")["because"]["profile"],
         "office"
