@@ -6,17 +6,21 @@ use std::time::{Duration, Instant};
 
 use tests::namespace::{isolated, shell};
 
-use super::{HTTPS, Meanwhile, SLOWEST, Tls, World, big_question, question};
+use super::{HTTPS, Meanwhile, SLOWEST, TLS, Tls, World, big_question, framed, question};
+use crate::loops::cpu_ms;
 
 /// Kinds of frames (RFC 9113 §6).
 mod kind {
     pub(in crate::limits) const DATA: u8 = 0;
     pub(in crate::limits) const HEADERS: u8 = 1;
+    pub(in crate::limits) const PRIORITY: u8 = 2;
     pub(in crate::limits) const RST_STREAM: u8 = 3;
     pub(in crate::limits) const SETTINGS: u8 = 4;
     pub(in crate::limits) const PING: u8 = 6;
     pub(in crate::limits) const WINDOW_UPDATE: u8 = 8;
     pub(in crate::limits) const CONTINUATION: u8 = 9;
+    /// Of none (RFC 9113 §5.5).
+    pub(in crate::limits) const UNKNOWN: u8 = 0xbe;
 }
 
 const END_STREAM: u8 = 1;
@@ -344,6 +348,67 @@ fn floods_of_frames_end_or_cost_nothing_but_their_own_connection() {
             // Whoever floods fills no log either.
             let log = world.linnetd.log();
             assert!(!log.contains(" h2::"), "{log}");
+        },
+    );
+}
+
+#[test]
+fn frames_that_ask_nothing_cost_no_more_than_questions() {
+    isolated(
+        "limits::http2::frames_that_ask_nothing_cost_no_more_than_questions",
+        || {
+            let world = World::raise();
+            // What linnetd has of the processor for a thousand pieces, in milliseconds, and how many it took in the time.
+            let cost = |tls: Tls, piece: Piece| {
+                let before = cpu_ms(world.linnetd.pid());
+                let (count, is_over) = flood(tls, piece);
+                let spent = cpu_ms(world.linnetd.pid()) - before;
+                (spent as f64 / f64::from(count) * 1000.0, count, is_over)
+            };
+            let tls = world.connect(3, TLS, b"dot").expect("it is let in");
+            let (questions, count, _) = cost(tls, Box::new(|_| framed(&question(1))));
+            tests::say(&format!("questions: {questions:.2} ms for 1000 of {count}"));
+            let setting = [0, 3, 0, 0, 0, 100];
+            let floods: [(&str, Piece); 6] = [
+                (
+                    "settings",
+                    Box::new(move |_| frame(kind::SETTINGS, 0, 0, &setting)),
+                ),
+                ("pings", Box::new(|_| frame(kind::PING, 0, 0, &[0; 8]))),
+                (
+                    "windows",
+                    Box::new(|_| frame(kind::WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes())),
+                ),
+                (
+                    "priorities",
+                    Box::new(|_| frame(kind::PRIORITY, 0, 1, &[0, 0, 0, 3, 0])),
+                ),
+                (
+                    "frames of no kind",
+                    Box::new(|_| frame(kind::UNKNOWN, 0, 0, &[])),
+                ),
+                (
+                    "empty pieces of a body",
+                    Box::new(|number| match number {
+                        0 => post(1),
+                        _ => data(1, &[]),
+                    }),
+                ),
+            ];
+            for (what, piece) in floods {
+                let mut tls = world.connect(3, HTTPS, b"h2").expect("it is let in");
+                let setting = frame(kind::SETTINGS, 0, 0, &[]);
+                let begin = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &setting].concat();
+                tls.write_all(&begin).unwrap();
+                let (frames, count, is_over) = cost(tls, piece);
+                tests::say(&format!(
+                    "{what}: {frames:.2} ms for 1000 of {count}, over: {is_over}"
+                ));
+                assert!(
+                    is_over || frames <= questions,
+                    "{what}: {frames} {questions}"
+                );
+            }
         },
     );
 }
