@@ -13,6 +13,7 @@ use crate::cache::{self, Key};
 use crate::chain::{End, Hop};
 use crate::event::{Answer, Event, ExtendedError, Timer, Trace};
 use crate::exchange::Asking;
+use crate::ledger::Trouble;
 use crate::progress::{Found, Outcome, Query};
 use crate::refusal::Refused;
 use crate::stale::Signed;
@@ -91,8 +92,9 @@ impl Resolver {
         template
     }
 
-    /// Keeps a failure for so long, with what is told of it. An answer that was known before and may still be given is kept in its
-    /// place, but not where nobody failed: where what came is not to be believed, or was refused on purpose.
+    /// Keeps a failure for so long, with what is told of it; without that, its reason, as that of a moment ago. An answer that was
+    /// known before and may still be given is kept in its place, but not where nobody failed: where what came is not to be believed,
+    /// or was refused on purpose.
     pub(crate) fn keep_failure(
         &mut self,
         asking: &Asking,
@@ -115,8 +117,9 @@ impl Resolver {
                 return;
             }
         }
-        let failure = Hop::failure();
-        let template = encode(question, &failure).telling(told);
+        let failure = Hop::failure(refused.rcode);
+        let told = told.unwrap_or_else(|| refused.kept());
+        let template = encode(question, &failure).telling(Some(told));
         let signed = Signed::alone(&failure);
         let (template, lifetime) = (Arc::new(template), Some(lifetime));
         drop(self.keep_for(asking, &failure, signed, template, lifetime, now));
@@ -149,7 +152,10 @@ impl Resolver {
                 let error = found.extended_error.as_ref();
                 match &found.template {
                     Some((template, age)) => {
-                        self.let_pass(&query);
+                        // A failure is counted and told each time.
+                        if !template.is_failure() {
+                            self.let_pass(&query);
+                        }
                         template.emit(&envelope, *age, error, &mut wire);
                     }
                     None => assemble(&query, &found).emit(&envelope, 0, error, &mut wire),
@@ -162,11 +168,12 @@ impl Resolver {
             wire,
         });
         self.counters.withheld += u64::from(query.is_withheld());
-        let is_hit = query.is_hit();
+        let trouble = Trouble::of(rcode, extended_error.as_ref(), &query.steps);
+        let is_known = query.is_hit();
+        let is_hit = is_known && trouble.is_none();
         self.counters.cache_hits += u64::from(is_hit);
         if !is_hit {
-            self.ledger
-                .note(&query, rcode, extended_error.as_ref(), now);
+            self.ledger.note(&query, rcode, trouble, is_known, now);
         }
         if !is_hit || self.trace_hits {
             self.tell(query, rcode, extended_error, now);

@@ -22,7 +22,7 @@ use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;
 
 use crate::event::Stub;
-use crate::record::{RawRecord, soa_minimum};
+use crate::record::{RawRecord, TTL_MAX, soa_minimum};
 use crate::template::Template;
 use crate::wire::{Question, rcode, rtype};
 
@@ -32,10 +32,8 @@ mod shard;
 use order::Node;
 use shard::Shard;
 
-/// The longest that a positive answer is kept, in seconds: a day (RFC 2181 §8 lets a cache choose).
-const MAX_POSITIVE_TTL: u32 = 86_400;
 /// The longest that a negative answer is kept, in seconds: three hours (RFC 2308 §5 recommends one to three).
-const MAX_NEGATIVE_TTL: u32 = 10_800;
+pub(crate) const MAX_NEGATIVE_TTL: u32 = 10_800;
 /// The part of a part's room that one answer may take: an eighth.
 const MAX_SHARE: usize = 8;
 /// The part of the room that protected entries may take, in fifths.
@@ -192,7 +190,7 @@ impl Cache {
         self.shards().map(|shard| shard.lock().close(slot)).sum()
     }
 
-    /// Returns the answer if it is known and fresh; counts a hit or a miss of the slot. Allocates nothing.
+    /// Returns the answer if it is known and fresh; counts a hit or a miss of the slot, but neither for a failure. Allocates nothing.
     pub fn get(&self, key: &Key<'_>, now: Instant) -> Option<Hit> {
         let hash = self.hash(key);
         self.shard(hash).get(key, hash, now)
@@ -243,6 +241,18 @@ impl Cache {
     pub fn revoke(&self, key: &Key<'_>) {
         let hash = self.hash(key);
         self.shard(hash).revoke(key, hash);
+    }
+
+    /// Whether there is a fresh answer that is no failure; counts nothing.
+    pub fn has_answer(&self, key: &Key<'_>, now: Instant) -> bool {
+        let hash = self.hash(key);
+        self.shard(hash).has_answer(key, hash, now)
+    }
+
+    /// Forgets what is known of a question if that is a failure.
+    pub fn forget_failure(&self, key: &Key<'_>) {
+        let hash = self.hash(key);
+        self.shard(hash).forget_failure(key, hash);
     }
 
     /// Returns an answer whose time is over, but not for longer than it may be given after that.
@@ -368,7 +378,7 @@ pub fn lifetime(
         record.record_type == question.record_type || question.record_type == rtype::ANY
     });
     let seconds = match rcode {
-        rcode::NOERROR if positive => shortest?.min(MAX_POSITIVE_TTL),
+        rcode::NOERROR if positive => shortest?.min(TTL_MAX),
         // RFC 2308 §5: NXDOMAIN and NODATA alike.
         rcode::NOERROR | rcode::NXDOMAIN => {
             let soa = authority

@@ -18,7 +18,7 @@ use crate::wire::rcode;
 
 /// How long a reply is waited for that no client waits for.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long it is remembered that all upstreams fail: the least that RFC 9520 §3.2 allows, so that an outage ends when it ends.
+/// How long it is kept that all upstreams fail: the least that RFC 9520 §3.2 allows, so that an outage ends when it ends.
 pub(crate) const FAILURE_LIFETIME: Duration = Duration::from_secs(1);
 
 /// What a lookup came to.
@@ -85,8 +85,8 @@ impl Resolver {
             true => Refused::looped(&upstream),
             false => Refused::by_reply(&upstream, &reply),
         };
-        if reply.rcode == rcode::SERVFAIL {
-            self.keep_failure(&asking, &refused, None, FAILURE_LIFETIME, now);
+        if !(is_its_own || loops) || reply.rcode == rcode::SERVFAIL {
+            self.keep_outage(id, &refused, now);
         }
         self.conclude(id, &Conclusion::Refused(refused), now);
     }
@@ -101,6 +101,9 @@ impl Resolver {
             return;
         };
         let refused = failed(lookup);
+        if lookup.looped.is_empty() {
+            self.keep_outage(id, &refused, now);
+        }
         self.conclude(id, &Conclusion::Refused(refused), now);
     }
 
@@ -185,9 +188,9 @@ pub(crate) fn failed(lookup: &Lookup) -> Refused {
 
 impl Hop {
     /// A failure, to be kept for a moment.
-    pub(crate) fn failure() -> Self {
+    pub(crate) fn failure(rcode: u16) -> Self {
         Self {
-            rcode: rcode::SERVFAIL,
+            rcode,
             answers: Vec::new(),
             authority: Vec::new(),
             additional: Vec::new(),

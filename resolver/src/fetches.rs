@@ -18,7 +18,7 @@ use crate::record::parse_reply;
 use crate::scope::Scope;
 use crate::template::Template;
 use crate::validate::{Judging, judged_reply, records};
-use crate::wire::{ClientEdns, EDNS_UDP_SIZE, Envelope, Question, rcode};
+use crate::wire::{ClientEdns, EDNS_UDP_SIZE, Envelope, Question};
 
 impl Resolver {
     /// Fetches a link of a chain; returns whether it is there already, or never will be.
@@ -127,7 +127,7 @@ impl Resolver {
             checking_disabled: true,
         };
         let hit = self.cache.get(&key, now)?;
-        if hit.template.rcode() == rcode::SERVFAIL {
+        if hit.template.is_failure() {
             return None;
         }
         let wire = message(question, &hit.template, hit.age);

@@ -5,6 +5,7 @@ use policy::ScopeId;
 
 use crate::Resolver;
 use crate::cache::Forget;
+use crate::lookup::Waiter;
 
 /// What to forget.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,12 @@ impl Resolver {
     /// Forgets; returns the number of entries dropped. Records that neighbours announced by multicast DNS stay: they end when
     /// their owners say so.
     pub fn flush(&mut self, what: &Flush) -> usize {
+        let id = match what {
+            Flush::All => None,
+            Flush::Scope(id) => Some(id),
+            Flush::Name(_, id) | Flush::Suffix(_, id) => id.as_ref(),
+        };
+        self.keep_nothing_under_way(id);
         match what {
             Flush::All => {
                 self.trust.forget();
@@ -46,6 +53,22 @@ impl Resolver {
                 let is_within = |at: &[u8]| wire_suffixes(at).any(|at| at == suffix.as_wire());
                 self.forget_roots(id.as_ref(), is_within);
                 self.forget_answers(id.as_ref(), |slot| Forget::Suffix(suffix, slot))
+            }
+        }
+    }
+
+    /// Has what was asked before answered, and not kept: it may bring back what is forgotten. Of what it tells, nobody knows yet; a
+    /// question that comes after is asked anew.
+    fn keep_nothing_under_way(&mut self, id: Option<&ScopeId>) {
+        for lookup in self.lookups.ids() {
+            let Some(lookup) = self.lookups.get_mut(lookup) else {
+                continue;
+            };
+            let is_meant = id.is_none_or(|id| *id == lookup.asking.scope);
+            // A proof tells of an upstream, and is told to nobody.
+            let is_proof = |waiter: &Waiter| matches!(waiter, Waiter::Proof(_));
+            if is_meant && !lookup.waiters.iter().any(is_proof) {
+                lookup.asking.fleeting = true;
             }
         }
     }

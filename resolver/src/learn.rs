@@ -157,7 +157,12 @@ impl Resolver {
         let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation) else {
             return;
         };
+        let heard = scope.state(upstream).and_then(UpstreamState::heard);
         let change = scope.take(upstream, outcome, sent_at, now);
+        if matches!(outcome, Outcome::Good(_)) {
+            let recovered = change == Change::Recovered;
+            scope.outages.end(scope.slot, heard, recovered, &self.cache);
+        }
         if change == Change::Nothing {
             return;
         }

@@ -43,6 +43,7 @@ mod memory;
 mod neighbours;
 mod networks;
 mod numbered;
+mod outages;
 mod points;
 pub mod present;
 mod probing;
@@ -413,7 +414,7 @@ impl Resolver {
     pub fn status(&self, now: Instant) -> Vec<ScopeStatus> {
         let mut status = self.scopes.status(&self.cache, now);
         for scope in &mut status {
-            self.ledger.fill(scope);
+            self.ledger.fill(scope, now);
         }
         status
     }

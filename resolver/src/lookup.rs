@@ -25,7 +25,7 @@ use crate::upstream::Doubt;
 use crate::validate::Judging;
 
 /// How long a lookup takes in more queries; then a new one starts, so that none waits on attempts long past.
-const JOIN_LIFETIME: Duration = Duration::from_secs(4);
+pub(crate) const JOIN_LIFETIME: Duration = Duration::from_secs(4);
 /// Lookups of a scope that have ended and are still in its list, besides as many as are under way.
 const ENDED_MAX: usize = 64;
 /// How many of the first are looked at.

@@ -32,7 +32,7 @@ use crate::lookup::Waiter;
 use crate::progress::{Chain, Found, Next, Outcome, Query, Searching, Visit};
 use crate::proof::Judged;
 use crate::record::parse_reply;
-use crate::refusal::{self, Refused};
+use crate::refusal::Refused;
 use crate::search::{self, Search, search};
 use crate::synthesize::synthesize;
 use crate::template::Template;
@@ -167,14 +167,19 @@ impl Resolver {
         }
         self.counters.timed_out += 1;
         let lookup = query.lookup.take();
+        let mut may_keep = false;
         let refused = match lookup.and_then(|id| self.lookups.get(id)) {
             Some(lookup) => {
                 query.steps.extend_from_slice(&lookup.steps);
+                may_keep = lookup.looped.is_empty();
                 failed(lookup)
             }
             None => Refused::no_reply(&ScopeId("no scope".into()), &[] as &[Upstream]),
         };
         if let Some(lookup) = lookup {
+            if may_keep {
+                self.keep_silence(lookup, &refused, now);
+            }
             self.leave_late(lookup, Waiter::Query(id), now);
         }
         self.finish(query, Outcome::Refused(refused), now);
@@ -195,8 +200,11 @@ impl Resolver {
                             && scope.plan.state == ScopeState::Ready
                     });
                 (!stays).then(|| match &route.target {
-                    Target::Ask(_) => Refused::scope_lost(&visit.name, &visit.scope),
-                    Target::Refuse(_) => Refused::by_route(&visit.name, &route, &self.plan),
+                    Target::Ask(_) => (Refused::scope_lost(&visit.name, &visit.scope), None),
+                    Target::Refuse(_) => {
+                        let refused = Refused::by_route(&visit.name, &route, &self.plan);
+                        (refused, Some(Step::Routed(visit.name.clone(), route)))
+                    }
                 })
             });
             let Some(refused) = moved else {
@@ -205,12 +213,14 @@ impl Resolver {
             let Some(mut query) = self.queries.remove(id) else {
                 continue;
             };
+            let (refused, step) = refused;
             if let Some(lookup) = query.lookup.take() {
                 if let Some(lookup) = self.lookups.get(lookup) {
                     query.steps.extend_from_slice(&lookup.steps);
                 }
                 self.leave(lookup, Waiter::Query(id), now);
             }
+            query.steps.extend(step);
             self.finish(query, Outcome::Refused(refused), now);
         }
     }
@@ -410,10 +420,8 @@ impl Resolver {
         }
         let hop = self.reread(&template, age, question, query, id)?;
         query.steps.push(Step::CacheHit(id.clone()));
-        let failure = hop.rcode == rcode::SERVFAIL;
-        let told = template.error().cloned();
         let found = Found {
-            extended_error: told.or_else(|| failure.then(refusal::cached_error)),
+            extended_error: template.error().cloned(),
             template: Some((template, age)),
             ..Found::default()
         };

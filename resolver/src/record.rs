@@ -14,6 +14,8 @@ use crate::wire::{Question, class, flag, option, rcode, rtype};
 pub const MAX_MESSAGE: usize = 65535;
 /// The most compression pointers that one name may follow; each can add a label, and a name has at most 127.
 const MAX_POINTERS: usize = 127;
+/// The longest that a record counts, in seconds, and that a positive answer is kept: a day (RFC 2181 §8 lets a cache choose).
+pub(crate) const TTL_MAX: u32 = 86_400;
 /// The most octets of EXTRA-TEXT that are kept of one Extended DNS Error.
 const MAX_EXTRA_TEXT: usize = 256;
 
@@ -212,9 +214,13 @@ fn target(record: &RawRecord, record_type: u16) -> Option<DomainName> {
     DomainName::from_wire(&record.rdata).ok()
 }
 
-/// RFC 2181 §8: a TTL with the top bit set counts as zero.
+/// RFC 2181 §8: a TTL with the top bit set counts as zero. No other is longer than an answer is kept here, so that nobody keeps it
+/// longer either (RFC 8767 §4 has seven days at most).
 pub(crate) fn bounded_ttl(ttl: u32) -> u32 {
-    if ttl & 0x8000_0000 == 0 { ttl } else { 0 }
+    match ttl & 0x8000_0000 {
+        0 => ttl.min(TTL_MAX),
+        _ => 0,
+    }
 }
 
 fn read_sections(

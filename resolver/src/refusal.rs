@@ -36,6 +36,17 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
+    /// Returns what is told with it while it is kept: the same reason, as that of a moment ago (RFC 8914 §4.14).
+    pub(crate) fn kept(&self) -> ExtendedError {
+        match self.extended_error.text.as_str() {
+            "" => cached_error(),
+            text => ExtendedError {
+                code: code::CACHED_ERROR,
+                text: text.to_owned(),
+            },
+        }
+    }
+
     /// Whether nobody was heard at all, so that nothing is known of whoever was asked.
     pub(crate) fn is_silence(&self) -> bool {
         matches!(

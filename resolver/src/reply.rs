@@ -8,6 +8,7 @@ use std::sync::Arc;
 use config::time::Instant;
 
 use crate::Resolver;
+use crate::answer::encode;
 use crate::ask::ATTEMPTS_MAX;
 use crate::chain;
 use crate::conclude::{Conclusion, Version};
@@ -79,7 +80,10 @@ impl Resolver {
                 learned = state.channel(now) == Channel::Tcp;
                 state.manners.note_datagram(exchange.sent_at);
             }
+            let was_met = !state.has_told_nothing();
             state.note_rtt(exchange.channel, rtt, now);
+            // The next time in this network it begins with this one's time.
+            learned |= !was_met && !state.has_told_nothing();
             note_cookie(state, exchange, &reply);
         }
         if learned {
@@ -129,7 +133,12 @@ impl Resolver {
                 self.judge(id, upstream, hop, extended_error, now);
                 return;
             }
-            let template = self.store(asking, &hop, now);
+            // What was forgotten meanwhile does not come back by what was asked before.
+            let is_kept = !self.is_fleeting(id);
+            let template = match is_kept {
+                true => self.store(asking, &hop, now),
+                false => Arc::new(encode(&asking.question, &hop)),
+            };
             let version = Version::new(hop, template);
             self.conclude(id, &Conclusion::whole(version, extended_error), now);
             return;
@@ -155,6 +164,11 @@ impl Resolver {
         }
         lookup.keep_bad(upstream.clone(), reply, now);
         self.after_exchange(id, now);
+    }
+
+    fn is_fleeting(&self, id: u64) -> bool {
+        let lookup = self.lookups.get(id);
+        lookup.is_some_and(|lookup| lookup.asking.fleeting)
     }
 
     fn take_loss(&mut self, exchange: &Exchange, failure: Failure, now: Instant) {

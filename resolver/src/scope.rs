@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use config::model::{Selection, Upstream};
+use config::model::{DnssecMode, Selection, Upstream};
 use config::time::Instant;
 use policy::{DnsPlan, ScopeId, ScopePlan, ScopeState};
 use rand::RngExt as _;
@@ -18,6 +18,7 @@ use crate::event::{GroupId, Hangup, ScopeStatus, UpstreamStatus};
 use crate::exchange::{Asking, Way, Whom};
 use crate::ledger::ScopeCounts;
 use crate::networks::Networks;
+use crate::outages::Outages;
 use crate::proof::Proof;
 use crate::upstream::{Change, Outcome, UpstreamState};
 
@@ -35,6 +36,8 @@ pub(crate) struct Scope {
     pub(crate) group: GroupId,
     /// What its plain upstreams said of their encrypted forms.
     pub(crate) discovered: Vec<Discovered>,
+    /// Failures that are kept in its cache.
+    pub(crate) outages: Outages,
     upstreams: Vec<UpstreamState>,
 }
 
@@ -182,6 +185,7 @@ impl Scope {
             plan: plan.clone(),
             group: GroupId(incarnation),
             discovered: Vec::new(),
+            outages: Outages::default(),
             upstreams: Vec::new(),
         };
         let planned = plan.upstreams.iter().cloned();
@@ -390,6 +394,7 @@ impl Scope {
         if moved || set(&self.plan) != set(planned) {
             cache.close(self.slot);
             self.slot = cache.open();
+            self.outages.clear();
         }
         let mut before = std::mem::take(&mut self.upstreams);
         for upstream in planned.upstreams.iter().cloned() {
@@ -421,7 +426,12 @@ impl Scope {
         for state in &self.upstreams {
             let is_current = Some(&state.upstream) == current;
             first &= !is_current || self.plan.selection != Selection::Ordered;
-            status.push(state.status(is_current, first, now));
+            let mut told = state.status(is_current, first, now);
+            if self.plan.dnssec == DnssecMode::Off {
+                // Nobody will ask.
+                told.proof.clear();
+            }
+            status.push(told);
         }
         status
     }

@@ -2,7 +2,8 @@
 //!
 //! It takes the steps of the long way that can be taken without waiting: read the question in place, find its scope in the
 //! domain table of the plan in force, look into that scope's slot, copy the answer and patch it. An entry answers only with a
-//! pass (see `cache`), so that names that are synthesized, searched or put together never come this way. The core publishes what
+//! pass (see `cache`), so that names that are synthesized, searched or put together never come this way, nor do failures, which are
+//! counted and logged each time. The core publishes what
 //! is in force as `Ways`, whole; a shortcut notices before each question that there are new ones, and what older ones led to
 //! is out of reach at once.
 //!
@@ -18,10 +19,9 @@ use config::time::Instant;
 use policy::{DnsPlan, ScopeId};
 
 use crate::cache::{Cache, Key, Pass, SHARDS_MAX, Slot};
-use crate::event::{Channel, ExtendedError, Stub};
-use crate::refusal;
+use crate::event::{Channel, Stub};
 use crate::template::Template;
-use crate::wire::{Envelope, NameBuffer, QueryView, rcode};
+use crate::wire::{Envelope, NameBuffer, QueryView};
 
 /// How many messages are answered together at most.
 pub const TOGETHER: usize = 64;
@@ -50,7 +50,6 @@ pub struct Found<'a> {
     template: &'a Template,
     age: u32,
     envelope: Envelope<'a>,
-    error: &'a ExtendedError,
 }
 
 /// A message that was read.
@@ -107,7 +106,6 @@ pub struct Shortcut {
     shared: Arc<Shared>,
     ways: Arc<Ways>,
     tally: Arc<Tally>,
-    cached_error: ExtendedError,
 }
 
 impl Shortcuts {
@@ -240,7 +238,6 @@ impl Shortcut {
             ways: shared.ways(),
             shared: Arc::clone(shared),
             tally,
-            cached_error: refusal::cached_error(),
         }
     }
 
@@ -264,14 +261,13 @@ impl Shortcut {
             return false;
         };
         let pass = self.ways.pass(stub);
-        let (key, error) = (key(&view, slot), &self.cached_error);
+        let key = key(&view, slot);
         let answered = self.shared.cache.pass(&key, pass, now, |template, age| {
             let envelope = view.envelope(channel);
             let found = Found {
                 template,
                 age,
                 envelope,
-                error,
             };
             found.emit(out);
         });
@@ -293,7 +289,7 @@ impl Shortcut {
         if !self.ways.open {
             return;
         }
-        let (ways, cache, error) = (&*self.ways, &self.shared.cache, &self.cached_error);
+        let (ways, cache) = (&*self.ways, &self.shared.cache);
         let mut asked = [const { None }; TOGETHER];
         let mut first_by_part = [NOBODY; SHARDS_MAX];
         let places = asked.iter_mut().zip(&mut room.0);
@@ -329,7 +325,6 @@ impl Shortcut {
                     template,
                     age,
                     envelope,
-                    error,
                 };
                 take(asked.place, found);
             });
@@ -348,9 +343,7 @@ impl Shortcut {
 impl Found<'_> {
     /// Writes the answer over `out`; allocates only when that is too small.
     pub fn emit(&self, out: &mut Vec<u8>) {
-        let is_failure = self.template.rcode() == rcode::SERVFAIL;
-        let error = is_failure.then_some(self.error);
-        self.template.emit(&self.envelope, self.age, error, out);
+        self.template.emit(&self.envelope, self.age, None, out);
     }
 }
 

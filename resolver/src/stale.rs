@@ -83,7 +83,11 @@ impl Default for Keeping {
 }
 
 impl Keeping {
+    /// Notes that nothing fresh came; who asks meanwhile does not put off when it is asked for again (RFC 8767 §5).
     fn mark(&mut self, mark: Mark, now: Instant) {
+        if self.is_marked(&mark, now) {
+            return;
+        }
         if self.marks.len() >= MARKS_MAX {
             self.marks.retain(|_, until| now < *until);
         }

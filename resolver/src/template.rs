@@ -5,7 +5,9 @@
 
 use config::name::wire_suffixes;
 
+use crate::cache::MAX_NEGATIVE_TTL;
 use crate::event::{Channel, ExtendedError};
+use crate::ledger::is_failure;
 use crate::record::{Field, MAX_MESSAGE, RawRecord, layout, soa_minimum};
 use crate::wire::{Envelope, HEADER, Question, Rejection, flag, option, push_opt, rcode, rtype};
 
@@ -94,7 +96,8 @@ enum Section {
 impl Template {
     /// Encodes an answer; `rcode` includes extended bits. RRsets that do not fit into a message are left out, with TC.
     ///
-    /// A SOA record in the authority section is given the TTL that RFC 2308 §3 asks for: no more than its MINIMUM.
+    /// A SOA record in the authority section is given the TTL that RFC 2308 §3 asks for: no more than its MINIMUM, nor than a denial
+    /// is kept here.
     pub fn build(
         question: &Question,
         rcode: u16,
@@ -192,6 +195,11 @@ impl Template {
     /// Returns the answer's code, extended bits included.
     pub fn rcode(&self) -> u16 {
         self.rcode
+    }
+
+    /// Whether a client has to take it for a failure.
+    pub fn is_failure(&self) -> bool {
+        is_failure(self.rcode)
     }
 
     /// Returns the bytes it takes on the heap, its own size not included.
@@ -315,7 +323,10 @@ pub(crate) fn emit_rejection(rejection: &Rejection<'_>, out: &mut Vec<u8>) {
     } else {
         0
     };
-    let opt = rejection.edns.map(|edns| (edns.dnssec_ok, None));
+    let error = rejection
+        .extended_error
+        .map(|code| (code, rejection.reason));
+    let opt = rejection.edns.map(|edns| (edns.dnssec_ok, error));
     emit_empty(
         rejection.id,
         flags,
@@ -472,7 +483,7 @@ impl<'a> Writer<'a> {
         self.wire.extend_from_slice(&record.class.to_be_bytes());
         let ttl_at = self.wire.len();
         let bound = match section {
-            Section::Authority => soa_minimum(record),
+            Section::Authority => soa_minimum(record).map(|minimum| minimum.min(MAX_NEGATIVE_TTL)),
             Section::Answer | Section::Additional => None,
         };
         let ttl = record.ttl.min(bound.unwrap_or(u32::MAX));

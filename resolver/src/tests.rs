@@ -12,6 +12,7 @@ mod islands;
 mod local;
 mod loops;
 pub(crate) mod message;
+mod outages;
 mod promise;
 mod proving;
 mod recorded;

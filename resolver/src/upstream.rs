@@ -239,6 +239,16 @@ impl UpstreamState {
         self.health.is_on_its_way_back()
     }
 
+    /// Returns when the youngest message that it replied to was sent.
+    pub(crate) fn heard(&self) -> Option<Instant> {
+        self.health.heard()
+    }
+
+    /// Whether it has begun to work again since then.
+    pub(crate) fn has_recovered_since(&self, at: Instant) -> bool {
+        self.health.has_recovered_since(at)
+    }
+
     /// Orders those that fail: first the one that was heard last.
     pub(crate) fn despair(&self) -> impl Ord + use<> {
         (self.is_gone(), std::cmp::Reverse(self.health.heard()))

@@ -201,7 +201,8 @@ impl Resolver {
             Verdict::Secure => {
                 hop.rcode = outcome.rcode;
                 trim(&mut hop, outcome);
-                if outcome.answers.is_empty() && outcome.leads_to.is_none() {
+                let denies = outcome.answers.is_empty() && outcome.leads_to.is_none();
+                if denies && !asking.fleeting {
                     let waited = u32::try_from(waited.as_secs()).unwrap_or(u32::MAX);
                     let ttl = outcome.ttl.saturating_sub(waited);
                     self.keep_denial(&asking, &hop, ttl, now);

@@ -39,6 +39,14 @@ pub mod rcode {
     pub const BADCOOKIE: u16 = 23;
 }
 
+/// Codes of the Extended DNS Errors with which queries are refused that nobody answers here.
+mod code {
+    /// RFC 8914 §4.21.
+    pub(super) const NOT_AUTHORITATIVE: u16 = 20;
+    /// RFC 8914 §4.22.
+    pub(super) const NOT_SUPPORTED: u16 = 21;
+}
+
 /// Record types that are treated in a way of their own.
 pub mod rtype {
     /// IPv4 address.
@@ -235,8 +243,10 @@ pub enum QueryError<'a> {
 pub struct Rejection<'a> {
     /// The answer's code, extended codes included.
     pub rcode: u16,
-    /// Why, for the trace.
+    /// Why; of a query that could be read, its client is told.
     pub reason: &'static str,
+    /// The code of the Extended DNS Error with which it is told (RFC 8914 §4).
+    pub extended_error: Option<u16>,
     /// ID.
     pub id: u16,
     /// OPCODE, copied.
@@ -265,6 +275,7 @@ impl<'a> QueryView<'a> {
         let mut rejection = Rejection {
             rcode: rcode::FORMERR,
             reason: "the message cannot be read",
+            extended_error: None,
             id: header.id,
             opcode: header.opcode(),
             recursion_desired: header.flags & flag::RD != 0,
@@ -323,13 +334,13 @@ impl<'a> QueryView<'a> {
             return Err(rejection.because(rcode::BADVERS, "the EDNS version is not 0"));
         }
         if !matches!(class, class::IN | class::ANY) {
-            return Err(rejection.because(rcode::REFUSED, "the class is not IN"));
+            return Err(rejection.refused(code::NOT_SUPPORTED, "the class is not IN"));
         }
         if !rejection.recursion_desired {
-            return Err(rejection.because(rcode::REFUSED, "recursion is not desired"));
+            return Err(rejection.refused(code::NOT_AUTHORITATIVE, "recursion is not desired"));
         }
         if is_refused_type(record_type) {
-            return Err(rejection.because(rcode::REFUSED, "the type cannot be asked for"));
+            return Err(rejection.refused(code::NOT_SUPPORTED, "the type cannot be asked for"));
         }
         Ok(QueryView {
             id: header.id,
@@ -400,6 +411,14 @@ impl<'a> Rejection<'a> {
     /// Writes the error answer over `out`.
     pub fn emit(&self, out: &mut Vec<u8>) {
         template::emit_rejection(self, out);
+    }
+
+    fn refused(self, code: u16, reason: &'static str) -> QueryError<'a> {
+        Self {
+            extended_error: Some(code),
+            ..self
+        }
+        .because(rcode::REFUSED, reason)
     }
 
     fn because(self, rcode: u16, reason: &'static str) -> QueryError<'a> {

@@ -146,6 +146,12 @@ pub struct ScopeStatus {
     pub state: String,
     /// What it claims.
     pub claims: Vec<String>,
+    /// How one of its upstreams is chosen: `ordered`, `fastest`, `hedged`.
+    #[serde(default)]
+    pub selection: String,
+    /// The network under which is remembered what is learned of its upstreams; absent where nothing tells one from another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
     /// What is done about verdicts there, and why.
     pub dnssec: String,
     /// Whom it asks.
@@ -171,9 +177,16 @@ pub struct ScopeStatus {
     #[serde(default)]
     pub rcodes: BTreeMap<String, u64>,
     /// How many of them were errors, by trouble: `no-reply`, `unreachable`, `upstream-error`, `bogus`, `not-ready`,
-    /// `cached-error`, `other`.
+    /// `refused-by-rule`, `cached-error`, `other`.
     #[serde(default)]
     pub troubles: BTreeMap<String, u64>,
+    /// Of how many of the last answers it is known whether they were errors, 32 at most: those of the cache left out, and those that
+    /// were refused on purpose. 0 when there was none for ten minutes.
+    #[serde(default)]
+    pub recent: u64,
+    /// How many of those were errors.
+    #[serde(default)]
+    pub recent_errors: u64,
     /// How many of them were judged `secure`, `insecure`, `bogus`, `indeterminate`.
     #[serde(default)]
     pub verdicts: BTreeMap<String, u64>,

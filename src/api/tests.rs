@@ -71,6 +71,7 @@ fn the_definition_has_the_fields_that_travel() {
     };
     let scope = ScopeStatus {
         link: some(),
+        network: some(),
         hit_rate: Some(1.0),
         ..ScopeStatus::default()
     };

@@ -7,7 +7,7 @@ mod reach;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use config::model::Upstream;
+use config::model::{Selection, Upstream};
 use dnssec::Verdict;
 use dnssec::anchors::NegativeAnchor;
 use hickory_proto::rr::Name;
@@ -297,6 +297,11 @@ pub(crate) fn scope(
             let claims = plan.domains.claims_of(id);
             claims.iter().map(ToString::to_string).collect()
         },
+        selection: selection_name(planned.selection).to_owned(),
+        network: planned
+            .network
+            .as_ref()
+            .map(|network| network.0.to_string()),
         dnssec: status.map_or_else(String::new, |status| status.dnssec.clone()),
         upstreams,
         cache_entries: number(|status| wide(status.cache_entries)),
@@ -313,6 +318,8 @@ pub(crate) fn scope(
             let words = Trouble::ALL.map(Trouble::as_str);
             counted(words, &status.counts.troubles)
         }),
+        recent: number(|status| status.counts.recent.into()),
+        recent_errors: number(|status| status.counts.recent_failed.into()),
         verdicts: status.map_or_else(BTreeMap::new, |status| {
             counted(ScopeCounts::VERDICTS, &status.counts.verdicts)
         }),
@@ -399,6 +406,15 @@ pub(crate) fn diagnostic(found: &config::diagnostic::Diagnostic) -> api::Diagnos
         column: wide(found.column),
         message: found.message.clone(),
         help: found.help.clone(),
+    }
+}
+
+/// Returns the word for how an upstream is chosen, as it is configured.
+const fn selection_name(selection: Selection) -> &'static str {
+    match selection {
+        Selection::Ordered => "ordered",
+        Selection::Fastest => "fastest",
+        Selection::Hedged => "hedged",
     }
 }
 

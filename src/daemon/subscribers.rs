@@ -34,7 +34,8 @@ impl Told {
 }
 
 fn is_notable(trace: &Trace) -> bool {
-    trace.elapsed >= SLOW || Trouble::of(trace.rcode, trace.extended_error.as_ref()).is_some()
+    let told = trace.extended_error.as_ref();
+    trace.elapsed >= SLOW || Trouble::of(trace.rcode, told, &trace.steps).is_some()
 }
 
 /// Whether somebody hears which names others ask for.

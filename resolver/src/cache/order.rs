@@ -145,6 +145,12 @@ impl Node {
         Arc::clone(template.expect("a place in use has an answer"))
     }
 
+    /// As [`Template::is_failure`].
+    pub(super) fn is_failure(&self) -> bool {
+        let template = self.template.as_ref();
+        template.is_some_and(|template| template.is_failure())
+    }
+
     /// As [`Template::tells_of`].
     pub(super) fn tells_of(&self, is_meant: impl Fn(&[u8]) -> bool) -> bool {
         let template = self.template.as_ref();

@@ -82,7 +82,10 @@ impl Shard {
     /// As [`super::Cache::get`].
     pub(super) fn get(&mut self, key: &Key<'_>, hash: u64, now: Instant) -> Option<Hit> {
         let found = self.fresh(key, hash, now);
-        self.count(key.slot, found.is_some());
+        let is_failure = found.is_some_and(|at| self.nodes.at(at).is_failure());
+        if !is_failure {
+            self.count(key.slot, found.is_some());
+        }
         let node = self.nodes.at_mut(found?);
         let is_due = node.is_due(now);
         if is_due {
@@ -146,6 +149,21 @@ impl Shard {
     pub(super) fn revoke(&mut self, key: &Key<'_>, hash: u64) {
         if let Some(at) = self.find(key, hash) {
             self.nodes.at_mut(at).revoke();
+        }
+    }
+
+    /// As [`super::Cache::has_answer`].
+    pub(super) fn has_answer(&mut self, key: &Key<'_>, hash: u64, now: Instant) -> bool {
+        let found = self.fresh(key, hash, now);
+        found.is_some_and(|at| !self.nodes.at(at).is_failure())
+    }
+
+    /// As [`super::Cache::forget_failure`].
+    pub(super) fn forget_failure(&mut self, key: &Key<'_>, hash: u64) {
+        if let Some(at) = self.find(key, hash)
+            && self.nodes.at(at).is_failure()
+        {
+            self.remove(at);
         }
     }
 

@@ -55,6 +55,23 @@ fn a_silent_upstream_costs_less_than_a_second_once_and_nothing_then() {
     assert!(world.sent.len() > before);
 }
 
+/// A popular name, whose server is back, is not kept from being asked for by those who ask.
+#[test]
+fn who_gets_a_stale_answer_does_not_put_off_the_next_try() {
+    let mut world = known();
+    world.server(HOME).silent = true;
+    world.put("a.test A");
+    // Until nobody tries any more.
+    world.run_for(5_000);
+    world.server(HOME).silent = false;
+    for _ in 0..4 {
+        world.put("a.test A");
+        world.run_for(10_000);
+    }
+    let seen = world.ask("a.test A");
+    assert_eq!(seen.codes(), (rcode::NOERROR, None));
+}
+
 #[test]
 fn what_comes_late_is_kept_for_the_next() {
     let mut world = known();

@@ -263,6 +263,11 @@ impl Health {
         self.heard
     }
 
+    /// Whether it has come back since then.
+    pub(crate) fn has_recovered_since(&self, at: Instant) -> bool {
+        self.recovered_at >= Some(at)
+    }
+
     /// Returns when it is tried again, with the next question after that; `first` says that it would be asked first.
     pub(crate) fn try_at(&self, first: bool) -> Option<Instant> {
         match self.state {

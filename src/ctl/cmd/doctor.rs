@@ -14,6 +14,7 @@ use std::time::Duration;
 use linnet::api::{ListenerStatus, Status};
 use serde::Serialize;
 
+use super::status::errors;
 use crate::connection::{CallError, Connection};
 use crate::output::{Output, columns};
 use crate::{Exit, Failed};
@@ -230,6 +231,10 @@ fn upstreams(status: &Status, findings: &mut Vec<Finding>) {
                 seen,
                 Some("when-down = \"release\" lets the names go elsewhere"),
             ));
+        }
+        if let Some(seen) = errors(scope) {
+            let help = "linnet monitor shows the next ones, linnet explain NAME what the last question did";
+            findings.push(finding("answers", Outcome::Warning, seen, Some(help)));
         }
         for upstream in &scope.upstreams {
             if let Some(failing) = &upstream.failing {

@@ -18,7 +18,7 @@ use crate::connection::Connection;
 use crate::output::{Align, Output, columns, milliseconds, percent, span, table};
 use crate::{Exit, Failed};
 
-pub(crate) use troubles::troubles;
+pub(crate) use troubles::{errors, troubles};
 
 /// Suffixes of a scope that are shown; the rest is counted.
 const CLAIMS_SHOWN: usize = 8;
@@ -272,12 +272,22 @@ fn names(status: &Status, text: &mut String) {
                 Some(more) => writeln!(text, " and {more} more (--json shows all)"),
             };
         }
+        if scope.upstreams.len() > 1 && !scope.selection.is_empty() {
+            let _ = writeln!(text, "  asks {}", scope.selection);
+        }
+        if let Some(network) = &scope.network {
+            let _ = writeln!(text, "  in network {network}");
+        }
         if !scope.dnssec.is_empty() {
             let _ = writeln!(text, "  dnssec {}", scope.dnssec);
         }
         let proofs = scope.upstreams.iter();
         for upstream in proofs.filter(|upstream| !upstream.proof.is_empty()) {
-            let _ = writeln!(text, "  {}: {}", upstream.upstream, upstream.proof);
+            let _ = writeln!(
+                text,
+                "  dnssec through {}: {}",
+                upstream.upstream, upstream.proof
+            );
         }
     }
 }

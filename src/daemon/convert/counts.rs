@@ -12,7 +12,7 @@ use super::milliseconds;
 
 /// Returns how many answers a scope has given.
 pub(crate) fn answers(status: &ScopeStatus) -> u64 {
-    status.cache_hits + status.counts.answers.count()
+    status.cache_hits + status.counts.count()
 }
 
 /// Returns the part of a scope's answers that came straight from the cache.

@@ -65,7 +65,8 @@ impl QueryLog {
         let wanted = match self.config.queries {
             LoggedQueries::Off => false,
             LoggedQueries::Errors => {
-                Trouble::of(trace.rcode, trace.extended_error.as_ref()).is_some()
+                let told = trace.extended_error.as_ref();
+                Trouble::of(trace.rcode, told, &trace.steps).is_some()
             }
             LoggedQueries::All => true,
         };

@@ -98,6 +98,53 @@ default scope home@wlan0
     assert_eq!(text, expected, "{text}");
 }
 
+/// Its upstream answers each question, by REFUSED.
+#[test]
+fn a_scope_whose_last_answers_are_errors_is_in_trouble_though_its_upstream_works() {
+    let mut home = scope("home@wlan0", 30, 0, &[("upstream-error", 30)]);
+    home.upstreams = vec![upstream("192.0.2.53", None)];
+    for (errors, of, is_told) in [(30, 30, true), (4, 8, true), (3, 8, false), (7, 7, false)] {
+        (home.recent_errors, home.recent) = (errors, of);
+        let status = Status {
+            scopes: vec![home.clone()],
+            ..Status::default()
+        };
+        let told = format!(
+            "! {errors} of the last {of} answers of home@wlan0 were errors; so far: 30 upstream-error\n"
+        );
+        assert_eq!(text(&status).contains(&told), is_told, "{errors} of {of}");
+    }
+}
+
+#[test]
+fn how_one_of_several_is_chosen_and_where_that_is_remembered_is_told() {
+    let mut home = scope("home@wlan0", 1, 1, &[]);
+    home.selection = "fastest".to_owned();
+    home.network = Some("wifi 192.0.2.0/24 by 192.0.2.1".to_owned());
+    let mut one = upstream("192.0.2.53", None);
+    one.proof = "validates".to_owned();
+    home.upstreams = vec![one];
+    let shown = |home: &ScopeStatus| {
+        text(&Status {
+            scopes: vec![home.clone()],
+            ..Status::default()
+        })
+    };
+    let text = shown(&home);
+    assert!(
+        text.contains("  in network wifi 192.0.2.0/24 by 192.0.2.1\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("  dnssec through 192.0.2.53: validates\n"),
+        "{text}"
+    );
+    assert!(!text.contains("asks"), "there is no choice: {text}");
+    home.upstreams.push(upstream("192.0.2.54", None));
+    let text = shown(&home);
+    assert!(text.contains("  asks fastest\n"), "{text}");
+}
+
 #[test]
 fn without_trouble_no_line_begins_with_an_exclamation_mark() {
     let status = Status {

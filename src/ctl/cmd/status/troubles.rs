@@ -2,8 +2,12 @@
 
 use linnet::api::{Diagnostic, ScopeStatus, Status};
 
+use super::counts;
+
 /// Suffixes of a scope that are named; the rest is counted.
 const CLAIMS_NAMED: usize = 3;
+/// From how many answers on it is worth telling that half of them were errors.
+const RECENT_MIN: u64 = 8;
 
 /// Returns everything that is wrong, a line each.
 pub(crate) fn troubles(status: &Status) -> Vec<String> {
@@ -11,6 +15,7 @@ pub(crate) fn troubles(status: &Status) -> Vec<String> {
     for scope in &status.scopes {
         found.extend(not_ready(scope));
         found.extend(failing(scope));
+        found.extend(errors(scope));
     }
     if status.default_scope.is_none() {
         found.push("there is no default scope: names that nobody claims are refused".to_owned());
@@ -97,6 +102,18 @@ fn failing(scope: &ScopeStatus) -> Option<String> {
         scope.id,
         failing.join(", ")
     ))
+}
+
+/// Says that many of the last answers of a scope were errors, whatever its upstreams seem to be.
+pub(crate) fn errors(scope: &ScopeStatus) -> Option<String> {
+    let (errors, of) = (scope.recent_errors, scope.recent);
+    (of >= RECENT_MIN && errors * 2 >= of).then(|| {
+        format!(
+            "{errors} of the last {of} answers of {} were errors; so far: {}",
+            scope.id,
+            counts(scope)
+        )
+    })
 }
 
 fn diagnostic(found: &Diagnostic) -> String {
