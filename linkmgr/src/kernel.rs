@@ -7,7 +7,7 @@ use std::sync::Arc;
 use config::matcher::Mac;
 use config::model::{AddressAttributes, PolicyRule, Prefix, RouteKind, RouteTuning};
 use policy::facts::{DefaultRoute, Preference};
-use policy::links::RouteKey;
+use policy::links::{RouteKey, Switch};
 
 /// The protocol number of every route, rule and address that linnet adds. It marks; the journal proves.
 pub const OURS: u8 = 112;
@@ -54,6 +54,13 @@ pub enum KernelEvent {
     RuleGone(PolicyRule),
     /// A rule with another number is gone: its place is free.
     RuleFreed(PolicyRule),
+    /// How switches of a link are.
+    Switches {
+        /// `ifindex`.
+        index: u32,
+        /// Their values; `None` for one that may be another by now.
+        values: Vec<(Switch, Option<i32>)>,
+    },
 }
 
 /// An address, as the kernel describes it.

@@ -129,6 +129,12 @@ impl LinkManager {
                 let indexes = self.mark(touched);
                 self.update_facts(indexes)
             }
+            // A listing begins with what is known of them.
+            KernelEvent::Switches { .. } => {
+                let touched = self.observed.apply(event, now);
+                self.mark(touched);
+                false
+            }
         }
     }
 

@@ -28,6 +28,9 @@ pub(crate) use own::{ObservedRoute, Own};
 
 /// The main table's number.
 pub(crate) const MAIN: u32 = 254;
+/// `RTPROT_RA`, `IFAPROT_KERNEL_RA`: what the kernel makes when it listens to routers itself.
+const KERNELS_ROUTE: u8 = 9;
+const KERNELS_ADDRESS: u8 = 2;
 
 /// The kernel's tables.
 #[derive(Debug, Default)]
@@ -42,7 +45,7 @@ pub(crate) struct Observed {
     prefix_metrics: BTreeMap<(u32, Prefix), u32>,
     /// What else there is to know of addresses: of few there is anything.
     attributes: BTreeMap<(u32, Prefix), AddressAttributes>,
-    /// What was read of switches, and set: the kernel tells of none.
+    /// What was read of switches, and set; the kernel tells of few.
     switches: BTreeMap<(u32, Switch), i32>,
 }
 
@@ -79,6 +82,9 @@ impl Observed {
                 self.address_gone(index, address, &mut touched);
             }
             KernelEvent::Route(route) => {
+                if route.protocol == KERNELS_ROUTE {
+                    self.doubt(route.index, Switch::AcceptRa, &mut touched);
+                }
                 self.entry(route.index).routes.insert(&route);
                 touched.indexes.push(route.index);
             }
@@ -114,6 +120,11 @@ impl Observed {
             KernelEvent::RuleGone(rule) => {
                 self.own.remove_rule(&rule);
                 touched.items.push(Item::Rule(rule));
+            }
+            KernelEvent::Switches { index, values } => {
+                for (switch, value) in values {
+                    self.told_switch((index, switch), value, &mut touched);
+                }
             }
         }
         touched
@@ -165,6 +176,31 @@ impl Observed {
     /// Takes what was read of a switch, or set.
     pub(crate) fn set_switch(&mut self, index: u32, switch: Switch, value: i32) {
         self.switches.insert((index, switch), value);
+    }
+
+    /// Takes what the kernel tells of a switch; one that nobody has read is nobody's business.
+    fn told_switch(&mut self, key: (u32, Switch), value: Option<i32>, touched: &mut Touched) {
+        let Some(known) = self.switches.get_mut(&key) else {
+            return;
+        };
+        match value {
+            Some(value) if *known == value => return,
+            Some(value) => *known = value,
+            None => drop(self.switches.remove(&key)),
+        }
+        let (index, switch) = key;
+        let item = Item::Setting(index, Setting::Switch(switch));
+        touched.items.push(item);
+    }
+
+    /// Has a switch be read anew: something shows that it may be another.
+    fn doubt(&mut self, index: u32, switch: Switch, touched: &mut Touched) {
+        self.told_switch((index, switch), None, touched);
+    }
+
+    /// Forgets what was read of the switches of a link, so that they are read anew.
+    pub(crate) fn forget_switches(&mut self, index: u32) {
+        self.switches.retain(|(of, _), _| *of != index);
     }
 
     /// Takes over what no listing tells.
@@ -345,6 +381,9 @@ impl Observed {
             Err(place) => {
                 insert_exact(addresses, place, address);
                 touched.indexes.push(index);
+                if message.protocol == KERNELS_ADDRESS {
+                    self.doubt(index, Switch::AcceptRa, touched);
+                }
             }
         }
         touched.items.push(Item::Address(index, address.prefix));
@@ -364,6 +403,7 @@ impl Observed {
         self.prefix_metrics.remove(&(index, address));
         self.attributes.remove(&(index, address));
         touched.items.push(Item::Address(index, address));
+        let is_link_local = matches!(address.address, IpAddr::V6(v6) if v6.is_unicast_link_local());
         let is_ipv4 = |left: &ObservedAddress| left.prefix.address.is_ipv4();
         if address.address.is_ipv4() && !entry.addresses.iter().any(is_ipv4) {
             entry.routes.clear_ipv4();
@@ -373,6 +413,10 @@ impl Observed {
         }
         self.drop_source(address.address, touched);
         touched.indexes.push(index);
+        // That IPv6 was switched off shows by this alone.
+        if is_link_local {
+            self.doubt(index, Switch::DisableIpv6, touched);
+        }
     }
 
     /// Follows what becomes of the routes whose preferred source no link has.

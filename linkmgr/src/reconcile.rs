@@ -376,6 +376,7 @@ impl LinkManager {
             }
             Decision::Ask(ask) => {
                 self.writer.inherited.remove(&item);
+                self.report_undone(&item, &ask);
                 let record = self.writer.record(&item);
                 let not_before = record.not_before(&ask.request);
                 if let Some(at) = not_before.filter(|at| *at > self.writer.now) {
@@ -528,7 +529,10 @@ impl Writer {
         let now = self.now;
         let record = self.record(&item);
         record.sent(&request, now);
-        record.state = Some(ItemState::Waiting);
+        // What is only looked at may be as it was.
+        if !request.is_read() {
+            record.state = Some(ItemState::Waiting);
+        }
         self.expect_turn(&request, true);
         self.busy.insert(item.clone());
         self.in_flight.insert(id, (item, request.clone()));

@@ -48,6 +48,8 @@ pub enum ItemState {
     LinkDown,
     /// Somebody has taken the link down by hand: it stays down until [`crate::LinkManager::retry`].
     Overridden,
+    /// Somebody sets it otherwise again and again: it is set anew after a pause.
+    Changed,
     /// Another link has the same route, with the same metric.
     TakenBy(LinkId),
     /// An address that somebody else on the link has too, as the kernel has found (RFC 4862 §5.4).
@@ -68,6 +70,8 @@ pub enum LinkReport {
     /// The kernel has found that somebody else has this address (RFC 4862 §5.4.5); it stays, unused, until the plan lets it
     /// go.
     Duplicate(LinkId, Prefix),
+    /// Somebody has changed a setting of ours, and it is set again.
+    Undone(LinkId, Setting),
 }
 
 /// How much remains when linnet stops.

@@ -146,6 +146,13 @@ pub enum LinkNote {
         /// Whose it is.
         of: Arc<str>,
     },
+    /// There is no link of a port's name.
+    PortAbsent {
+        /// The port.
+        port: Arc<str>,
+        /// Whose it would be.
+        of: Arc<str>,
+    },
 }
 
 /// What has to change, in order, and what is left.
@@ -424,7 +431,15 @@ impl<'a> Walk<'a> {
             return;
         }
         for (port, settings) in &link.ports {
-            if !self.there.contains(port) || self.spared.is_released(port) {
+            if self.spared.is_released(port) {
+                continue;
+            }
+            if !self.there.contains(port) {
+                let note = LinkNote::PortAbsent {
+                    port: port.clone(),
+                    of: link.name.clone(),
+                };
+                self.out.notes.insert(note);
                 continue;
             }
             let held = self.held(port);

@@ -127,7 +127,8 @@ pub struct CableStatus {
 pub struct ItemStatus {
     /// What, in words of iproute2: `address 192.0.2.7/24`.
     pub item: String,
-    /// `waiting`, `ours`, `adopted`, `foreign`, `link-down`, `overridden`, `taken`, `duplicate`, `probing`, `unasked`, `conflict`, `failed`.
+    /// `waiting`, `ours`, `adopted`, `foreign`, `link-down`, `overridden`, `changed`, `taken`, `duplicate`, `probing`, `unasked`, `conflict`,
+    /// `failed`.
     pub state: String,
     /// Why, for those that are not as they should be.
     #[serde(default, skip_serializing_if = "Option::is_none")]

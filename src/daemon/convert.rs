@@ -25,7 +25,7 @@ use resolver::{Channel, ScopeStatus};
 use counts::{counted, hit_rate, latency};
 
 pub(crate) use counts::{answers, failures, rcodes};
-pub(crate) use links::{cable, item, supplies};
+pub(crate) use links::{cable, item, setting_name, supplies};
 pub(crate) use reach::{portal, reach};
 
 use crate::date::rfc3339;

@@ -569,6 +569,9 @@ fn told(note: &LinkNote) -> String {
         LinkNote::PortTaken { port, of } => {
             format!("{port} is a port of {of} already, and somebody else has made it that")
         }
+        LinkNote::PortAbsent { port, of } => {
+            format!("{of} is without its port {port}: there is no link of that name")
+        }
     }
 }
 

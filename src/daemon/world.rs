@@ -506,6 +506,7 @@ impl World {
                 self.observe(effects);
                 self.apply_local(effects);
                 self.replan(now, effects);
+                self.linking.links.look_anew(now);
                 self.making.order_anew();
                 self.order_links(now, effects);
                 // Where the old configuration stays, its listeners do, with their certificates.

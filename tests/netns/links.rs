@@ -15,6 +15,7 @@ mod routers;
 mod sleep;
 mod switches;
 mod told;
+mod undone;
 
 use std::fs;
 use std::path::{Path, PathBuf};

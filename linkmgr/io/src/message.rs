@@ -7,6 +7,7 @@
 pub(crate) mod address;
 pub(crate) mod own_route;
 pub(crate) mod rule;
+mod switches;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
@@ -29,6 +30,8 @@ const ATTRIBUTE_KIND: u16 = 0x3fff;
 /// `NLMSG_DONE` and `NLMSG_ERROR`, as wide as the field that holds them.
 const DONE: u16 = 3;
 const ERROR: u16 = 2;
+/// `RTM_NEWNETCONF`.
+const NEW_NETCONF: u16 = 80;
 
 /// Length of the longest destination that is told: 0, or 1 for half of everywhere.
 pub(crate) const LONGEST_DESTINATION: u8 = 1;
@@ -78,7 +81,12 @@ pub(crate) fn parse_into(mut bytes: &[u8], events: &mut Vec<KernelEvent>) -> End
         ending.interrupted |= i32::from(message.flags) & libc::NLM_F_DUMP_INTR != 0;
         match message.kind {
             DONE | ERROR => ending.done = Some(result(message.body)),
-            libc::RTM_NEWLINK => events.extend(link(message.body)),
+            libc::RTM_NEWLINK => {
+                events.extend(link(message.body));
+                events.extend(switches::of_link(message.body));
+                events.extend(switches::of_ipv6(message.body));
+            }
+            NEW_NETCONF => events.extend(switches::notice(message.body)),
             libc::RTM_DELLINK => events.extend(link_gone(message.body)),
             libc::RTM_NEWADDR => events.extend(address::there(message.body)),
             libc::RTM_DELADDR => events.extend(address::gone(message.body)),

@@ -19,7 +19,7 @@ use crate::message::{HEADER_LENGTH, LONGEST_DESTINATION};
 /// functions may be longer.
 pub(crate) const DATAGRAM_LENGTH: usize = 64 << 10;
 
-const GROUPS: [u32; 7] = [
+const GROUPS: [u32; 10] = [
     libc::RTNLGRP_LINK,
     libc::RTNLGRP_IPV4_IFADDR,
     libc::RTNLGRP_IPV6_IFADDR,
@@ -27,10 +27,16 @@ const GROUPS: [u32; 7] = [
     libc::RTNLGRP_IPV6_ROUTE,
     libc::RTNLGRP_IPV4_RULE,
     RTNLGRP_IPV6_RULE,
+    RTNLGRP_IPV6_IFINFO,
+    RTNLGRP_IPV4_NETCONF,
+    RTNLGRP_IPV6_NETCONF,
 ];
 
 /// As in linux/rtnetlink.h.
 const RTNLGRP_IPV6_RULE: u32 = 19;
+const RTNLGRP_IPV6_IFINFO: u32 = 12;
+const RTNLGRP_IPV4_NETCONF: u32 = 24;
+const RTNLGRP_IPV6_NETCONF: u32 = 25;
 
 /// `RTEXT_FILTER_SKIP_STATS`.
 const SKIP_STATISTICS: u32 = 1 << 3;

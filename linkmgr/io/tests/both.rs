@@ -288,7 +288,8 @@ impl<K: Kernel> Machine<K> {
                 | KernelEvent::OwnRouteGone(_)
                 | KernelEvent::PlaceTaken(_)
                 | KernelEvent::RuleGone(_)
-                | KernelEvent::RuleFreed(_) => None,
+                | KernelEvent::RuleFreed(_)
+                | KernelEvent::Switches { .. } => None,
             })
             .collect();
         lines.sort();

@@ -60,6 +60,10 @@ impl Record {
 
     /// Takes word that a request is sent.
     pub(super) fn sent(&mut self, request: &KernelRequest, now: Instant) {
+        // A look between two tries makes nobody more patient.
+        if request.is_read() && self.last.is_some() {
+            return;
+        }
         let kind = discriminant(request);
         let before = self.last.as_ref().filter(|last| last.kind == kind);
         let attempts = before.map_or(0, |last| {

@@ -11,7 +11,7 @@ use super::decide::{Ask, Decision, Step, View, WriteDown};
 use crate::LinkManager;
 use crate::journal::Value;
 use crate::request::{KernelFault, KernelRequest};
-use crate::status::{Item, ItemState, Setting};
+use crate::status::{Item, ItemState, LinkReport, Setting};
 
 /// `IN6_ADDR_GEN_MODE_NONE`: the kernel makes no link-local address.
 const NO_LINK_LOCAL: Value = 1;
@@ -68,6 +68,26 @@ fn refusal(switch: Switch, asked: i32, is: i32, freedom: Freedom) -> Option<Kern
         errno: EOPNOTSUPP,
         text: Some(text.into()),
     })
+}
+
+impl LinkManager {
+    /// Tells that a setting of ours was changed, where that is why it is asked for.
+    pub(super) fn report_undone(&mut self, item: &Item, ask: &Ask) {
+        let (Item::Setting(index, setting), WriteDown::Changed(_, to)) = (item, ask.write_down)
+        else {
+            return;
+        };
+        let changed = self.writer.journal.changed(*index, *setting);
+        let is_undone = changed.is_some_and(|changed| changed.ours == to);
+        let record = self.writer.record(item);
+        if is_undone && record.state == Some(ItemState::Ours) {
+            record.state = Some(ItemState::Changed);
+            if let Some(id) = self.id_by_index.get(index) {
+                let report = LinkReport::Undone(*id, *setting);
+                self.writer.reports.push_back(report);
+            }
+        }
+    }
 }
 
 impl View<'_> {

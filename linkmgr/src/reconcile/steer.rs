@@ -14,11 +14,29 @@ use crate::status::{Item, ItemState, Setting};
 use crate::watches::Standing;
 
 impl LinkManager {
-    /// Asks again for what has failed or was undone by hand on this link (`linnet up`).
+    /// Asks again for what has failed or was undone by hand on this link (`linnet up`). What the kernel does not tell of is read anew.
     pub fn retry(&mut self, link: LinkId, now: Instant) {
         self.writer.now = now;
         self.writer.overridden.remove(&link.index);
+        self.observed.forget_switches(link.index);
         self.mark_link(link);
+    }
+
+    /// Reads the switches of all links of the plan anew, and has them be as planned (`linnet config reload`).
+    pub fn look_anew(&mut self, now: Instant) {
+        self.writer.now = now;
+        let plan = self.writer.plan.clone().unwrap_or_default();
+        for (id, link) in plan
+            .links
+            .iter()
+            .filter(|(_, link)| !link.switches.is_empty())
+        {
+            self.observed.forget_switches(id.index);
+            for switch in link.switches.keys() {
+                let item = Item::Setting(id.index, Setting::Switch(*switch));
+                self.writer.mark_anew(item);
+            }
+        }
     }
 
     /// Takes what was found of others that have a static address of the link with this index.

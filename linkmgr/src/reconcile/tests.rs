@@ -10,6 +10,7 @@ mod metrics;
 mod order;
 mod random;
 mod stories;
+mod undone;
 mod words;
 
 use std::collections::BTreeMap;

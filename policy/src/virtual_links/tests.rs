@@ -576,3 +576,16 @@ fn a_link_is_not_made_anew_below_one_whose_profile_cannot_be_read() {
     assert_eq!(names(&done), Vec::<String>::new());
     assert_eq!(done.notes.len(), 2, "{done:?}");
 }
+
+#[test]
+fn a_port_that_is_not_there_is_told_until_it_comes() {
+    let mut world = World::with(&[]);
+    let bridge = "name = \"br0\"\nkind = \"bridge\"\nports = [\"lan1\"]\n";
+    let absent = LinkNote::PortAbsent {
+        port: "lan1".into(),
+        of: "br0".into(),
+    };
+    assert_eq!(world.apply(&[bridge]).notes, [absent].into());
+    world.add("lan1", PresentLink::default());
+    assert!(world.apply(&[bridge]).notes.is_empty());
+}

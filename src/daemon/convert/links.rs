@@ -25,6 +25,10 @@ pub(crate) fn item(item: &Item, state: &ItemState) -> ItemStatus {
             let text = "somebody took the link down by hand; linnet up brings it back";
             ("overridden", Some(text.to_owned()))
         }
+        ItemState::Changed => {
+            let text = "somebody sets it otherwise again and again; it is set anew after a pause";
+            ("changed", Some(text.to_owned()))
+        }
         ItemState::TakenBy(link) => {
             let text = format!("the link with index {} has the same route", link.index);
             ("taken", Some(text))
@@ -54,12 +58,19 @@ pub(crate) fn item(item: &Item, state: &ItemState) -> ItemStatus {
     }
 }
 
+/// Names a setting.
+pub(crate) fn setting_name(setting: Setting) -> String {
+    match setting {
+        Setting::Up => "up".to_owned(),
+        Setting::Mtu => "mtu".to_owned(),
+        Setting::Mac => "hardware address".to_owned(),
+        Setting::Switch(switch) => switch_name(switch),
+    }
+}
+
 fn name(item: &Item) -> String {
     match item {
-        Item::Setting(_, Setting::Up) => "up".to_owned(),
-        Item::Setting(_, Setting::Mtu) => "mtu".to_owned(),
-        Item::Setting(_, Setting::Mac) => "hardware address".to_owned(),
-        Item::Setting(_, Setting::Switch(switch)) => switch_name(*switch),
+        Item::Setting(_, setting) => setting_name(*setting),
         Item::Address(_, prefix) => format!("address {prefix}"),
         Item::Route(key) => {
             let from = key.from.map(|from| format!(" from {from}"));

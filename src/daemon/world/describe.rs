@@ -70,6 +70,7 @@ impl World {
                 .iter()
                 .map(|note| format!("{}: {}", note.owner, note.text))
                 .chain(self.making.notes())
+                .chain(self.ports_taken_out())
                 .collect(),
             multicast: self.multicast_status(),
             llmnr: self.llmnr_status(),

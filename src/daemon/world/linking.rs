@@ -17,6 +17,7 @@ use linkmgr_io::neighbours::Neighbour;
 use policy::LinkId;
 
 use super::{Effect, Kept, World};
+use crate::convert;
 use crate::leavings::{Leavings, Left};
 
 /// How long giving back may take.
@@ -322,6 +323,11 @@ impl World {
                     let clients = &mut self.linking.clients;
                     clients.handle_dad_failed(link.index, address, wall, now);
                 }
+            }
+            LinkReport::Undone(link, setting) => {
+                let name = self.facts.links.get(&link).map(|link| &*link.name);
+                let (link, setting) = (name.unwrap_or_default(), convert::setting_name(setting));
+                tracing::info!(%link, "somebody has changed {setting}: it is set again");
             }
         }
     }

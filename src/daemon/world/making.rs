@@ -50,12 +50,14 @@ pub(super) struct Making {
     unmarked: Vec<String>,
     /// How many files were to be marked last.
     marking: usize,
-    /// Whether the next order goes out though nothing seems to have changed, where it has keys.
+    /// Whether the next order goes out though nothing seems to have changed.
     anew: bool,
     /// When the order goes out again, because what has failed may have passed.
     again_at: Option<Instant>,
     /// How often that was in vain.
     vain: u32,
+    /// Whether what came of the last order is not known yet.
+    is_under_way: bool,
     /// Whether the order that is under way went out again for that alone.
     is_again: bool,
     room: Room,
@@ -145,7 +147,7 @@ impl Making {
         self.adopted.insert(Arc::clone(link));
     }
 
-    /// Has everything be ordered anew: the configuration was read, and key files may say something else.
+    /// Has everything be ordered anew: key files may say something else, and somebody may have changed links by hand.
     pub(super) const fn order_anew(&mut self) {
         self.anew = true;
         if self.again_at.is_some() {
@@ -155,6 +157,41 @@ impl Making {
 }
 
 impl World {
+    /// Says which ports somebody has taken out of links that are made: they stay out until they are asked for anew.
+    pub(super) fn ports_taken_out(&self) -> Vec<String> {
+        let Some(order) = self
+            .making
+            .ordered
+            .as_ref()
+            .filter(|_| !self.making.is_under_way)
+        else {
+            return Vec::new();
+        };
+        let made = order.wanted.iter().map(|wanted| &wanted.link);
+        let made = made.filter(|link| !link.ports.is_empty());
+        let mut found = Vec::new();
+        for link in made {
+            if self.linking.links.id_of(&link.name).is_none() {
+                continue;
+            }
+            for port in link.ports.keys() {
+                let id = self.linking.links.id_of(port);
+                let facts = id.and_then(|id| self.facts.links.get(&id));
+                let is_out = facts.is_some_and(|facts| facts.port_of.is_none());
+                // Of what could not be done there is a line already.
+                let said = format!("{port} ");
+                let is_told = self.making.notes.iter().any(|note| note.starts_with(&said));
+                if is_out && !is_told && !order.spared.released().contains(port) {
+                    let name = &link.name;
+                    found.push(format!(
+                        "{port} is no port of {name} any more: somebody has taken it out, and linnet up {name} puts it back"
+                    ));
+                }
+            }
+        }
+        found
+    }
+
     /// Orders what the configuration wants, when that or something around it has changed.
     pub(super) fn order_links(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         // Before there is a plan everything that was made would seem to be unwanted.
@@ -193,7 +230,7 @@ impl World {
         };
         let mut links = order.wanted.iter().map(|wanted| &wanted.link);
         let needs_keys = links.any(|link| link.key_files().next().is_some());
-        let anew = std::mem::take(&mut self.making.anew) && needs_keys;
+        let anew = std::mem::take(&mut self.making.anew);
         let is_same = self.making.ordered.as_ref() == Some(&order);
         let is_due = self.making.again_at.is_some_and(|at| at <= now);
         let is_nothing_else = is_same && self.making.around == around && !anew;
@@ -213,6 +250,7 @@ impl World {
             self.making.vain = 0;
         }
         self.making.around = around;
+        self.making.is_under_way = true;
         self.making.ordered = Some(order.clone());
         effects.push(if needs_keys {
             Effect::Errand(Errand::ReadLinkKeys)
@@ -278,6 +316,7 @@ impl World {
             unmarked,
         } = made;
         self.making.take_associations(associations);
+        self.making.is_under_way = false;
         self.making.put_off(passes, now);
         if !unmarked.is_empty() && !self.making.stops {
             self.making.marking = unmarked.len();

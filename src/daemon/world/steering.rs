@@ -64,6 +64,9 @@ impl World {
             (Steer::Up, _) => {
                 self.tell(name, Some(Told::Up));
                 self.raise_below(name);
+                if is_made {
+                    self.making.order_anew();
+                }
                 if let Some(id) = id {
                     self.linking.links.retry(id, now);
                 }
