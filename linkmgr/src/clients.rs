@@ -183,6 +183,7 @@ pub(crate) struct Traits {
     link_local: Option<Ipv6Addr>,
     addresses: Vec<Ipv6Addr>,
     /// For clients that begin.
+    permanent_mac: Option<Mac>,
     ipv4: Vec<Ipv4Addr>,
     lent4: Option<Ipv4Addr>,
     /// The static addresses to look after that it has.
@@ -200,6 +201,7 @@ impl PartialEq for Traits {
             up,
             link_local,
             addresses,
+            permanent_mac: _,
             ipv4: _,
             lent4: _,
             fixed4,
@@ -239,6 +241,7 @@ impl Traits {
             name: Arc::clone(&facts.name),
             kind: Arc::clone(&facts.kind),
             mac: facts.mac,
+            permanent_mac: facts.known_mac,
             up: facts.up,
             link_local: ipv6().find(Ipv6Addr::is_unicast_link_local),
             addresses: ipv6().filter(|v6| !v6.is_unicast_link_local()).collect(),

@@ -55,6 +55,8 @@ pub struct Setup {
     pub settings: Arc<Dhcp4Settings>,
     /// The link's hardware address; with another one it is another client.
     pub mac: Mac,
+    /// The one that it came with, for [`config::model::ClientId::PermanentMac`]; the present one where that is not known.
+    pub permanent_mac: Mac,
     /// The link's kind, as in `LinkFacts`: networks are told apart by it too.
     pub kind: Arc<str>,
     /// The machine's DUID, for [`config::model::ClientId::Duid`] (RFC 4361).

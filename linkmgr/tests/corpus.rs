@@ -96,6 +96,7 @@ fn to_dhcp4(octets: &[u8]) {
             ..Dhcp4Settings::default()
         }),
         mac: MAC,
+        permanent_mac: MAC,
         kind: "ethernet".into(),
         duid: Arc::new([0, 2, 1, 2, 3]),
         iaid: 9,

@@ -156,6 +156,7 @@ fn dhcp4(bytes: &[u8]) {
     let setup = Setup {
         settings: std::sync::Arc::default(),
         mac,
+        permanent_mac: mac,
         kind: "ethernet".into(),
         duid: std::sync::Arc::new([0, 2]),
         iaid: 1,

@@ -353,6 +353,7 @@ fn client_id(text: &Text, findings: &mut Findings<'_>) -> Option<ClientId> {
     match text.get_ref().as_str() {
         "kept" => return Some(ClientId::Kept),
         "mac" => return Some(ClientId::Mac),
+        "permanent-mac" => return Some(ClientId::PermanentMac),
         "duid" => return Some(ClientId::Duid),
         "stable" => return Some(ClientId::Stable),
         _ => {}
@@ -361,7 +362,7 @@ fn client_id(text: &Text, findings: &mut Findings<'_>) -> Option<ClientId> {
     let octets = octets(text.get_ref()).filter(|octets| (2..=MAX_OPTION).contains(&octets.len()));
     if octets.is_none() {
         let message = "this is no client identifier";
-        let help = "write \"kept\", \"mac\", \"duid\", \"stable\", or pairs of hexadecimal digits with the type first, as \"00:6c:61:62\"";
+        let help = "write \"kept\", \"mac\", \"permanent-mac\", \"duid\", \"stable\", or pairs of hexadecimal digits with the type first, as \"00:6c:61:62\"";
         findings.error(Some(text.span()), message, Some(help.to_owned()));
     }
     octets.map(|octets| ClientId::Octets(octets.into()))

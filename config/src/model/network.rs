@@ -204,6 +204,8 @@ pub enum ClientId {
     Kept,
     /// The hardware address, with its type before it.
     Mac,
+    /// The hardware address that the link came with, with its type before it, whatever it has at present.
+    PermanentMac,
     /// IAID and DUID (RFC 4361).
     Duid,
     /// Something made of the link's name that nobody else can make, whatever its hardware address is.

@@ -223,7 +223,7 @@ fn one(form: Form) -> &'static str {
             "a type and a value, as `\"text:lab\"`, `\"hex:01:0a\"`, `\"u8:1\"`, `\"u16:1\"`, `\"u32:1\"`, `\"address:192.0.2.1\"`, `\"name:host.example\"` or `\"empty\"`"
         }
         Form::ClientId => {
-            "`\"kept\"`, `\"mac\"`, `\"duid\"`, `\"stable\"`, or octets, as `\"00:6c:61:62\"`"
+            "`\"kept\"`, `\"mac\"`, `\"permanent-mac\"`, `\"duid\"`, `\"stable\"`, or octets, as `\"00:6c:61:62\"`"
         }
         Form::Duid => {
             "`\"kept\"`, `\"machine-id\"`, `\"mac\"`, or octets, as `\"00:03:00:01:00:53:00:a1:b2:c3\"`"

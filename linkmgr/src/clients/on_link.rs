@@ -176,6 +176,7 @@ impl OnLink {
             let setup = dhcp4::Setup {
                 settings: Arc::clone(settings),
                 mac,
+                permanent_mac: traits.permanent_mac.unwrap_or(mac),
                 kind: Arc::clone(&traits.kind),
                 duid: duid.octets().into(),
                 iaid,
@@ -538,14 +539,15 @@ impl OnLink {
             match event {
                 dhcp6::Event::Supplied(supply) => {
                     if let Some(ra) = &mut self.ra {
-                        let delegated = !supply.delegated.is_empty();
-                        ra.client.handle_delegation(delegated, now);
+                        let is_handed_on = dhcp6.settings.0.delegate.is_some();
+                        let delegation = ra::Delegation::of(&supply, is_handed_on, now);
+                        ra.client.handle_delegation(delegation, now);
                     }
                     said.supplied(Supplier::Dhcp6, Some(supply));
                 }
                 dhcp6::Event::Withdrawn => {
                     if let Some(ra) = &mut self.ra {
-                        ra.client.handle_delegation(false, now);
+                        ra.client.handle_delegation(ra::Delegation::None, now);
                     }
                     said.supplied(Supplier::Dhcp6, None);
                 }

@@ -20,7 +20,6 @@ pub(crate) mod code {
     pub(crate) const DOMAIN_NAME_SERVER: u8 = 6;
     pub(crate) const DOMAIN_NAME: u8 = 15;
     pub(crate) const INTERFACE_MTU: u8 = 26;
-    pub(crate) const BROADCAST: u8 = 28;
     pub(crate) const STATIC_ROUTES: u8 = 33;
     pub(crate) const NTP_SERVERS: u8 = 42;
     pub(crate) const LEASE_TIME: u8 = 51;

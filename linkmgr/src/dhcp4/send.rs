@@ -62,6 +62,7 @@ impl Setup {
         match &self.settings.client_id {
             ClientId::Kept => self.former_id.clone().unwrap_or_else(|| by_mac(self.mac)),
             ClientId::Mac => by_mac(self.mac),
+            ClientId::PermanentMac => by_mac(self.permanent_mac),
             ClientId::Duid => {
                 let mut id = vec![IAID_AND_DUID];
                 id.extend(self.iaid.to_be_bytes());

@@ -177,7 +177,6 @@ impl Reply {
 fn is_sound(number: u8, length: usize) -> bool {
     match number {
         code::SUBNET_MASK
-        | code::BROADCAST
         | code::LEASE_TIME
         | code::SERVER_ID
         | code::RENEWAL
@@ -204,7 +203,6 @@ fn decode(message: &[u8], options: &Options) -> Option<v4::Message> {
         code::ROUTER,
         code::DOMAIN_NAME_SERVER,
         code::INTERFACE_MTU,
-        code::BROADCAST,
         code::NTP_SERVERS,
         code::LEASE_TIME,
         code::MESSAGE_TYPE,

@@ -182,7 +182,7 @@ pub(super) const KEYS: &[Key] = &[
         "client-id",
         Syntax::Text(Form::ClientId),
         Some("\"kept\""),
-        "By what a DHCPv4 server knows us: as the DHCP client that had the link before linnet, so that it gives the same address, and by the hardware address where there was none; the hardware address, the identity of the machine (RFC 4361), something made of the link's name and a secret of the machine, which stays when the hardware address changes, or octets with the type before them.",
+        "By what a DHCPv4 server knows us: as the DHCP client that had the link before linnet, so that it gives the same address, and by the hardware address where there was none; the hardware address, the one that the link came with whatever it has at present, the identity of the machine (RFC 4361), something made of the link's name and a secret of the machine, which stays when the hardware address changes, or octets with the type before them.",
     ),
     key(
         Section::Dhcp,
@@ -269,7 +269,7 @@ pub(super) const KEYS: &[Key] = &[
         "delegate",
         Syntax::Integer { min: 0, max: 64 },
         None,
-        "The length of a prefix to ask DHCPv6 servers for, to hand on to other links; 0 leaves it to the server, and without it none is asked for.",
+        "The length of a prefix to ask DHCPv6 servers for, to hand on to other links; 0 leaves it to the server. Without it one for the link alone is asked for where routers say that there are some (RFC 9762), and else none.",
     ),
     key(
         Section::Dhcp,

@@ -53,6 +53,7 @@ fn setup(settings: Dhcp4Settings) -> Setup {
     Setup {
         settings: settings.into(),
         mac: MAC,
+        permanent_mac: Mac([2, 0, 0, 0, 0x0f, 1]),
         kind: "ethernet".into(),
         duid: Arc::new([0, 2, 1, 2, 3]),
         iaid: 9,

@@ -617,3 +617,15 @@ fn a_lease_without_end_is_never_asked_for_again() {
         (StateName::Bound, None)
     );
 }
+
+#[test]
+fn the_hardware_address_that_the_link_came_with_may_be_the_identifier() {
+    let settings = Dhcp4Settings {
+        client_id: ClientId::PermanentMac,
+        ..Dhcp4Settings::default()
+    };
+    let mut world = World::new(settings, Vec::new());
+    world.bind();
+    let said = &world.said[0];
+    assert_eq!(said.option(61).unwrap(), [1, 2, 0, 0, 0, 0x0f, 1]);
+}
