@@ -12,7 +12,7 @@
 //! | 8028 | which router takes packets from which prefix | `supply` |
 //! | 7559 | solicitations that do not give up | `solicit` |
 //! | 9096 | prefixes that are left out are deprecated at once | `prefixes` |
-//! | 9762 | prefixes that are there to be delegated | `prefixes`, [`Dhcp6Flags`] |
+//! | 9762 | prefixes that are there to be delegated | `prefixes`, `delegation`, [`Dhcp6Flags`] |
 //!
 //! Whoever is on the link can speak as a router; so packets are counted per router, and strangers' together, tables are bounded,
 //! and no packet takes away an address sooner than in two hours.
@@ -23,6 +23,7 @@
 //! (RFC 8801).
 
 mod client;
+mod delegation;
 mod memory;
 mod prefixes;
 mod report;
@@ -42,6 +43,7 @@ use config::model::RaSettings;
 use policy::facts::Supply;
 
 pub use client::Client;
+pub use delegation::Delegation;
 pub use memory::Memory;
 pub use report::{PrefixReport, Report, RouterReport, RouterState};
 
@@ -124,4 +126,6 @@ pub enum Reachability {
     Unknown,
     /// It does not answer (`NUD_FAILED`).
     Failed,
+    /// It answers that it is no router any more (RFC 4861 §7.2.5).
+    NoRouter,
 }

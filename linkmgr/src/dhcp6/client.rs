@@ -3,6 +3,7 @@
 
 mod states;
 mod told;
+mod wanted;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr};

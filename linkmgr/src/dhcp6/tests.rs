@@ -67,6 +67,57 @@ fn nothing_is_sent_without_a_reason_and_an_address() {
 }
 
 #[test]
+fn a_prefix_is_asked_for_where_routers_say_that_there_are_some() {
+    let mut link = Link::begin(Dhcp6Settings::default(), None);
+    link.attach();
+    link.advertise_prefixes(true);
+    let solicit = link.last();
+    assert_eq!(solicit.kind, MessageType::Solicit);
+    let asked: Vec<Sort> = solicit.associations.iter().map(|it| it.sort).collect();
+    assert_eq!(asked, [Sort::Prefixes], "nobody says M");
+    let hint = solicit.associations[0].leases[0].prefix;
+    assert_eq!(hint.to_string(), "::/64");
+    // Nobody answers: the network is used as if they had said nothing.
+    link.run_until(600);
+    assert_eq!(link.state(), "SOLICIT");
+    assert!(link.supplied.is_none());
+    let answer = |kind| Answer::new(kind).prefixes((1000, 1600), &[(PREFIX, 3000, 4000)]);
+    link.answer(&answer(MessageType::Advertise).with(option::PREFERENCE, &[255]));
+    link.answer(&answer(MessageType::Reply));
+    assert_eq!(link.supply().delegated.len(), 1);
+    link.take_sent();
+    // What is held is held on to.
+    link.advertise_prefixes(false);
+    link.step(1000);
+    assert_eq!(link.take_sent(), [MessageType::Renew]);
+}
+
+#[test]
+fn no_prefix_is_asked_for_by_those_who_are_nobody_or_where_nobody_says_so() {
+    let anonymous = Dhcp6Settings {
+        anonymous: true,
+        ..Dhcp6Settings::default()
+    };
+    for (settings, said) in [(anonymous, true), (Dhcp6Settings::default(), false)] {
+        let mut link = Link::begin(settings, None);
+        link.attach();
+        link.advertise_prefixes(said);
+        link.run_until(60);
+        assert!(link.sent.is_empty(), "{said}");
+    }
+    let mut link = Link::soliciting();
+    assert_eq!(link.last().associations.len(), 1);
+    link.advertise_prefixes(true);
+    link.advertise_prefixes(false);
+    link.take_sent();
+    link.run_until(600);
+    assert!(
+        link.take_sent().is_empty(),
+        "they have thought better of it"
+    );
+}
+
+#[test]
 fn four_messages_bring_an_address_and_what_goes_with_it() {
     let mut link = Link::soliciting();
     let solicit = link.last();

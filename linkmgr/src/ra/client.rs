@@ -9,6 +9,7 @@ use policy::facts::Supply;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
+use super::delegation::{Delegation, Own};
 use super::memory::{Keeper, Memory};
 use super::prefixes::Prefixes;
 use super::router::{Bucket, Router};
@@ -47,7 +48,7 @@ pub struct Client {
     pub(super) solicitation: Solicitation,
     /// For routers that were not heard before.
     strangers: Bucket,
-    pub(super) delegated: bool,
+    pub(super) own: Own,
     /// Whether the link has no carrier, so that nobody is asked.
     detached: bool,
     /// Whether the link may have come to another place since its routers spoke; they name nobody to ask then.
@@ -88,7 +89,7 @@ impl Client {
             prefixes: Prefixes::default(),
             solicitation: Solicitation::default(),
             strangers: Bucket::new(now),
-            delegated: false,
+            own: Own::default(),
             detached: false,
             moved: false,
             same_place: false,
@@ -223,15 +224,15 @@ impl Client {
             let mut ours = told.addresses.iter();
             ours.any(|ours| ours.prefix.address == address)
         });
-        if is_ours && self.prefixes.take_away(address) {
+        if is_ours && (self.own.take_away(address) || self.prefixes.take_away(address)) {
             self.settle(now);
         }
     }
 
-    /// Takes whether DHCPv6 has brought a prefix of our own: no address is made of prefixes that are there to be delegated
-    /// from then (RFC 9762).
-    pub fn handle_delegation(&mut self, delegated: bool, now: Instant) {
-        self.delegated = delegated;
+    /// Takes what DHCPv6 has brought of prefixes: no address is made of those that are there to be delegated from then, but of what is the
+    /// link's own (RFC 9762).
+    pub fn handle_delegation(&mut self, delegation: Delegation, now: Instant) {
+        self.own.take(delegation);
         self.settle(now);
     }
 

@@ -136,6 +136,10 @@ impl KeptPrefix {
             address: made,
             taken: self.taken,
             delegation: self.delegation,
+            delegation_until: match on_link {
+                Some(left) => left.until(now),
+                None => made.and_then(|made| made.valid_until),
+            },
             routers: self.routers.into_iter().take(READ_MAX).collect(),
             left_out_at: None,
         })

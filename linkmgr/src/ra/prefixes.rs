@@ -41,6 +41,8 @@ pub(super) struct Advertised {
     pub(super) taken: u8,
     /// Whether prefixes of one's own are to be had instead of it.
     pub(super) delegation: bool,
+    /// Until when, where it is good for nothing else; `None` for ever.
+    pub(super) delegation_until: Option<Instant>,
     /// The routers that advertise it.
     pub(super) routers: Vec<Ipv6Addr>,
     /// Since when no router advertises it.
@@ -75,7 +77,11 @@ impl Prefixes {
         let at = match known {
             Some(at) => at,
             // RFC 4862 §5.5.3 d, RFC 4861 §6.3.4: nothing begins with a lifetime of zero.
-            None if said.valid.is_zero() || !(said.on_link || said.autonomous) => return false,
+            None if said.valid.is_zero()
+                || !(said.on_link || said.autonomous || said.delegation) =>
+            {
+                return false;
+            }
             None if self.list.len() >= PREFIXES_MAX && !self.make_room(now) => {
                 self.refused = self.refused.saturating_add(1);
                 return false;
@@ -92,6 +98,7 @@ impl Prefixes {
             known.left_out_at.is_some_and(|at| now.since(at) < SPLIT) && !said.preferred.is_zero();
         known.left_out_at = None;
         known.delegation = said.delegation;
+        known.delegation_until = said.valid.until(now);
         if said.preferred.is_zero() {
             known.routers.retain(|router| *router != from);
         } else if !known.routers.contains(&from) {
@@ -134,6 +141,10 @@ impl Prefixes {
                 known.on_link = None;
                 changed = true;
             }
+            if known.delegation && is_over(known.delegation_until, now) {
+                known.delegation = false;
+                changed = true;
+            }
             if known
                 .address
                 .is_some_and(|made| is_over(made.valid_until, now))
@@ -143,14 +154,19 @@ impl Prefixes {
             }
         }
         self.list
-            .retain(|known| known.on_link.is_some() || known.address.is_some());
+            .retain(|known| known.on_link.is_some() || known.address.is_some() || known.delegation);
         changed
     }
 
     pub(super) fn ends_at(&self) -> Option<Instant> {
         let ends = self.list.iter().flat_map(|known| {
             let on_link = known.on_link.and_then(|on_link| on_link.until);
-            [on_link, known.address.and_then(|made| made.valid_until)]
+            let offered = known.delegation_until.filter(|_| known.delegation);
+            [
+                on_link,
+                known.address.and_then(|made| made.valid_until),
+                offered,
+            ]
         });
         ends.fold(None, earlier)
     }
@@ -212,6 +228,7 @@ impl Advertised {
             address: None,
             taken: 0,
             delegation: false,
+            delegation_until: None,
             routers: Vec::new(),
             left_out_at: None,
         }

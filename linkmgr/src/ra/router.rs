@@ -329,7 +329,17 @@ impl Router {
             Reachability::Reachable => self.reach.reach(),
             Reachability::Unknown => false,
             Reachability::Failed => self.reach.fail(now),
+            Reachability::NoRouter => self.resign(),
         }
+    }
+
+    /// RFC 4861 §7.2.5: it is no default router any more, until it advertises again. What it says of the link holds.
+    fn resign(&mut self) -> bool {
+        // Nor is it one after a restart.
+        self.octets.clear();
+        let is_news = !self.routes.is_empty();
+        self.routes.clear();
+        is_news
     }
 }
 

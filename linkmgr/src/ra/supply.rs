@@ -40,6 +40,9 @@ pub(super) fn supply(client: &Client) -> Supply {
     for known in &client.prefixes.list {
         prefix(client, known, &mut supply);
     }
+    supply
+        .addresses
+        .extend(client.own.addresses(&origin(client)));
     supply.sources = sources(client, &routers);
     routes(client, &mut supply);
     // Whoever did not speak here names nobody to ask here, once somebody did.
@@ -101,15 +104,9 @@ fn prefix(client: &Client, known: &Advertised, supply: &mut Supply) {
     let mut with_route = false;
     let made = known
         .address
-        .filter(|_| !(known.delegation && client.delegated));
+        .filter(|_| !(known.delegation && client.own.is_any()));
     if let (Some(made), IpAddr::V6(high)) = (made, known.prefix.address) {
-        let origin = Origin {
-            generation: client.setup.settings.addresses,
-            secret: &client.setup.secret,
-            link: &client.setup.link,
-            network: &client.setup.network,
-            mac: client.setup.mac,
-        };
+        let origin = origin(client);
         let there = there(client, high).filter(|_| known.taken == 0);
         if let Some(address) = there.or_else(|| slaac::address(high, known.taken, &origin)) {
             with_route = made.with_route;
@@ -133,6 +130,17 @@ fn prefix(client: &Client, known: &Advertised, supply: &mut Supply) {
             preference: policy::facts::Preference::Medium,
             valid_until: on_link.until,
         });
+    }
+}
+
+/// Returns what addresses are made of beside a prefix.
+fn origin(client: &Client) -> Origin<'_> {
+    Origin {
+        generation: client.setup.settings.addresses,
+        secret: &client.setup.secret,
+        link: &client.setup.link,
+        network: &client.setup.network,
+        mac: client.setup.mac,
     }
 }
 
@@ -183,7 +191,7 @@ fn sources(client: &Client, routers: &[&Router]) -> Vec<SuppliedSource> {
         .prefixes
         .list
         .iter()
-        .filter(|known| known.address.is_some() && !(known.delegation && client.delegated));
+        .filter(|known| known.address.is_some() && !(known.delegation && client.own.is_any()));
     let sources = made.map(|known| SuppliedSource {
         prefix: known.prefix,
         via: defaults()

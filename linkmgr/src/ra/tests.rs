@@ -5,9 +5,11 @@ mod packet;
 
 pub(super) use packet::Ra;
 
-use config::model::{AddressGeneration, Privacy};
+use std::net::IpAddr;
+
+use config::model::{AddressGeneration, Prefix, Privacy};
 use network::Network;
-use policy::facts::Preference;
+use policy::facts::{Delegated, Preference};
 
 use super::*;
 
@@ -195,6 +197,35 @@ fn a_prefix_with_no_time_or_another_length_makes_no_address() {
 }
 
 #[test]
+fn a_router_that_says_that_it_is_none_is_no_way_to_anywhere_until_it_advertises_again() {
+    let mut network = Network::new();
+    network.hear(A, &usual("2001:db8:1::").rdnss(600, &["2001:db8::a"]));
+    network.hear(B, &usual("2001:db8:2::"));
+    assert_eq!(network.routes(), ["::/0 via fe80::a", "::/0 via fe80::b"]);
+    // RFC 4861 §7.2.5.
+    network.neighbour(A, Reachability::NoRouter);
+    assert_eq!(network.routes(), ["::/0 via fe80::b"]);
+    assert_eq!(
+        network.supply().addresses.len(),
+        2,
+        "what it says of the link holds"
+    );
+    assert_eq!(
+        network.supply().upstreams[0].address.to_string(),
+        "2001:db8::a"
+    );
+    // That it is reached makes it no router.
+    network.neighbour(A, Reachability::Reachable);
+    assert_eq!(network.routes(), ["::/0 via fe80::b"]);
+    network.hear(A, &usual("2001:db8:1::"));
+    assert_eq!(network.routes().len(), 2);
+    // The only one that is left is no better.
+    network.neighbour(B, Reachability::NoRouter);
+    network.neighbour(A, Reachability::NoRouter);
+    assert_eq!(network.routes(), [""; 0]);
+}
+
+#[test]
 fn the_preferred_router_comes_first_and_another_takes_over_when_it_is_not_reached() {
     let mut network = Network::new();
     network.hear(A, &usual("2001:db8:1::").rdnss(600, &["2001:db8::a"]));
@@ -360,10 +391,93 @@ fn a_prefix_to_be_delegated_makes_an_address_until_one_of_our_own_is_there() {
     network.hear(A, &Ra::new(1800).prefix("2001:db8:1::", 64, 0xd0, 600, 600));
     assert!(network.flags.delegation);
     assert_eq!(network.supply().addresses.len(), 1);
-    network.client.handle_delegation(true, network.now);
+    let handed_on = Delegation::HandedOn;
+    network.client.handle_delegation(handed_on, network.now);
     network.drain();
     assert!(network.supply().addresses.is_empty());
     assert_eq!(network.routes(), ["2001:db8:1::/64", "::/0 via fe80::a"]);
+    network
+        .client
+        .handle_delegation(Delegation::None, network.now);
+    network.drain();
+    assert_eq!(network.supply().addresses.len(), 1, "it has gone again");
+}
+
+#[test]
+fn a_prefix_may_say_only_that_others_are_to_be_had() {
+    let mut network = Network::new();
+    network.hear(A, &Ra::new(1800).prefix("2001:db8:1::", 64, 0x10, 600, 300));
+    assert!(network.flags.delegation);
+    assert_eq!(network.routes(), ["::/0 via fe80::a"]);
+    network.run_until(601);
+    assert!(!network.flags.delegation, "it is over");
+    network.hear(A, &Ra::new(1800).prefix("2001:db8:1::", 64, 0x10, 600, 300));
+    assert!(network.flags.delegation);
+    network.hear(A, &Ra::new(1800).prefix("2001:db8:1::", 64, 0x10, 600, 0));
+    assert!(!network.flags.delegation, "its router takes it back");
+}
+
+#[test]
+fn a_prefix_of_our_own_makes_the_address_of_the_link() {
+    let mut network = Network::new();
+    network.hear(A, &Ra::new(1800).prefix("2001:db8:1::", 64, 0xd0, 600, 600));
+    let on_link = network.supply().addresses[0];
+    let until = network.now + Duration::from_secs(3600);
+    let delegated = |prefix: &str, length, excluded: Option<&str>| Delegated {
+        prefix: Prefix {
+            address: prefix.parse().unwrap(),
+            length,
+        },
+        preferred_until: Some(until),
+        valid_until: Some(until),
+        excluded: excluded.map(|excluded| Prefix {
+            address: excluded.parse().unwrap(),
+            length: 64,
+        }),
+    };
+    let mut address = |delegation: Delegated| {
+        let supply = Supply {
+            delegated: vec![delegation],
+            ..Supply::default()
+        };
+        let delegation = Delegation::of(&supply, false, network.now);
+        network.client.handle_delegation(delegation, network.now);
+        network.drain();
+        let addresses = &network.supply().addresses;
+        assert_eq!(addresses.len(), 1, "{addresses:?}");
+        addresses[0]
+    };
+    let own = address(delegated("2001:db8:ff00::", 64, None));
+    assert!(own.prefix.to_string().starts_with("2001:db8:ff00:0:"));
+    assert_eq!(own.prefix.length, 128, "nothing of it is on the link");
+    assert_eq!(
+        (own.preferred_until, own.valid_until),
+        (Some(until), Some(until))
+    );
+    let beside = address(delegated("2001:db8:ff00::", 60, Some("2001:db8:ff00::")));
+    assert!(beside.prefix.to_string().starts_with("2001:db8:ff00:1:"));
+    let again = address(delegated("2001:db8:ff00::", 64, None));
+    assert_eq!(again, own);
+    // Somebody else has it.
+    let IpAddr::V6(taken) = own.prefix.address else {
+        unreachable!("an IPv6 address");
+    };
+    network.dad_failed(taken);
+    let other = network.supply().addresses[0];
+    assert_ne!(other, own);
+    assert!(other.prefix.to_string().starts_with("2001:db8:ff00:0:"));
+    // What its server takes back is none.
+    let supply = Supply {
+        delegated: vec![Delegated {
+            preferred_until: Some(network.now),
+            ..delegated("2001:db8:ff00::", 64, None)
+        }],
+        ..Supply::default()
+    };
+    let delegation = Delegation::of(&supply, false, network.now);
+    network.client.handle_delegation(delegation, network.now);
+    network.drain();
+    assert_eq!(network.supply().addresses, [on_link]);
 }
 
 #[test]

@@ -36,8 +36,8 @@ fn supplied(drafts: &[Draft<'_>], at: usize, facts: &Facts) -> Vec<Delegated> {
     let Some(draft) = drafts.get(at) else {
         return Vec::new();
     };
-    let wants = |dhcp6: &config::model::Dhcp6Settings| dhcp6.delegate.is_some();
-    let is_wanted = draft.network.dhcp6.as_ref().is_some_and(wants);
+    // What no other link gets of it is unreachable too where it is the link's own (RFC 9762).
+    let is_wanted = draft.network.dhcp6.is_some();
     let supply = facts.supplies.get(&(draft.id, Supplier::Dhcp6));
     let delegated = supply.filter(|_| is_wanted);
     let is_over = |one: &&Delegated| one.valid_until.is_some_and(|end| end <= facts.as_of);

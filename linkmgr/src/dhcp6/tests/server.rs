@@ -173,6 +173,16 @@ impl Link {
         self.drain();
     }
 
+    /// Takes whether routers say that prefixes are to be had.
+    pub(super) fn advertise_prefixes(&mut self, delegation: bool) {
+        let flags = crate::ra::Dhcp6Flags {
+            delegation,
+            ..crate::ra::Dhcp6Flags::default()
+        };
+        self.client.handle_advertised(flags, self.now);
+        self.drain();
+    }
+
     /// A link whose router says M, with its first Solicit sent.
     pub(super) fn soliciting() -> Self {
         let mut link = Self::begin(Dhcp6Settings::default(), None);
