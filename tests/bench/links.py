@@ -1,19 +1,12 @@
 """Times and costs of link managers in one namespace; called by tests/bench/links, which explains.
 
-The measured program runs in the namespace of the bench; its network is another namespace with dnsmasq. Programs take
-turns, each run begins with nothing kept.
+Programs take turns, each run begins with nothing kept. Where all of it happens is link_rig.py's.
 """
 
-import ctypes
-import fcntl
 import math
 import os
-import random
 import shutil
-import signal
-import socket
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
@@ -22,6 +15,9 @@ from pathlib import Path
 
 import links_table
 import network_manager
+import roam
+from link_rig import (NETWORKD, InVain, Linnetd, Networkd, Plug, answers, clean, has_address, plug, raise_network, raise_servers, sh, stop,
+                      until)
 
 RUNS = int(os.environ.get("RUNS", "7"))
 ROUTES = [int(size) for size in os.environ.get("ROUTES", "200000,1000000").split(",")]
@@ -31,56 +27,9 @@ OWN = int(os.environ.get("OWN", "1000"))
 # Links that are there while a program is idle.
 TEN = 10
 MANY = [int(size) for size in os.environ.get("MANY", "10000,64000").split(",")]
-NETWORKD = "/lib/systemd/systemd-networkd"
-NAME_ADDRESS = "192.0.2.80"
 # How long a program may take where there are many links.
 PATIENCE = 300.0
 TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def sh(command):
-    return subprocess.run(command, shell=True, check=True, capture_output=True, text=True).stdout
-
-
-class InVain(Exception):
-    """What was waited for has not come."""
-
-
-def until(what, holds, limit=30.0, pause=0.0005):
-    begun = time.monotonic()
-    while not holds():
-        if time.monotonic() - begun > limit:
-            raise InVain(what)
-        time.sleep(pause)
-    return time.monotonic()
-
-
-def has_address():
-    """Whether c0 has an IPv4 address, without a process for each look."""
-    query = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    with query:
-        try:
-            fcntl.ioctl(query, 0x8915, struct.pack("256s", b"c0"))
-            return True
-        except OSError:
-            return False
-
-
-def answers():
-    """Whether the stub gives the network's own answer for a name that nobody asked for."""
-    label = f"n{random.getrandbits(48):x}".encode()
-    wire = struct.pack(">HHHHHH", 7, 0x100, 1, 0, 0, 0)
-    for part in (label, b"test"):
-        wire += bytes([len(part)]) + part
-    wire += b"\0" + struct.pack(">HH", 1, 1)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as query:
-        query.settimeout(0.02)
-        try:
-            query.sendto(wire, ("127.0.0.53", 53))
-            reply = query.recv(2048)
-        except OSError:
-            return False
-    return socket.inet_aton(NAME_ADDRESS) in reply
 
 
 def cpu(pid):
@@ -102,144 +51,6 @@ def wakeups(pid):
             if line.startswith("voluntary_ctxt_switches:"):
                 count += int(line.split()[1])
     return count
-
-
-class Linnetd:
-    name = "linnetd"
-    resolves = True
-    settings = '[resolver]\ndnssec = "off"\nrecursion = "never"\n'
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.program = os.environ["LINNETD"]
-
-    def start(self):
-        for part in ("run", "state"):
-            shutil.rmtree(self.folder / part, ignore_errors=True)
-        profiles = self.folder / "etc" / "profiles"
-        profiles.mkdir(parents=True, exist_ok=True)
-        (self.folder / "etc" / "linnet.toml").write_text(self.settings)
-        (profiles / "c.toml").write_text('match = { name = "c0" }\ndhcp4 = true\n')
-        options = [f"--{part}-dir={self.folder / where}" for part, where in
-                   (("config", "etc"), ("runtime", "run"), ("state", "state"))]
-        # The machine's own is about another network.
-        (self.folder / "resolv.conf").write_text("")
-        self.command = [self.program, "--user=root", f"--resolv-conf={self.folder / 'resolv.conf'}", *options]
-        return self.run()
-
-    def run(self):
-        log = open(self.folder / "linnetd.log", "ab")
-        return subprocess.Popen(self.command, stdout=log, stderr=log)
-
-    def is_up(self):
-        return (self.folder / "run" / "control").exists()
-
-    def prepare(self):
-        """Nothing runs beside it."""
-
-    def finish(self):
-        """Nothing ran beside it."""
-
-    def ask(self, *words):
-        linnet = Path(self.program).parent / "linnet"
-        return sh(f"{linnet} --socket={self.folder / 'run' / 'control'} {' '.join(words)}")
-
-
-class Networkd:
-    name = "systemd-networkd"
-    resolves = False
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def start(self):
-        sh("rm -rf /run/systemd/netif /run/systemd/network; mkdir -p /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/network; "
-           "chown -R systemd-network /run/systemd/netif 2>/dev/null || true")
-        Path("/run/systemd/network/10-c.network").write_text(
-            "[Match]\nName=c0\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n")
-        log = open(self.folder / "networkd.log", "ab")
-        return subprocess.Popen([NETWORKD], stdout=log, stderr=log)
-
-    def is_up(self):
-        return Path("/run/systemd/netif/state").exists()
-
-    def prepare(self):
-        """Nothing runs beside it."""
-
-    def finish(self):
-        """Nothing ran beside it."""
-
-
-def raise_network(folder):
-    sh("mount -t tmpfs tmpfs /run && mkdir -p /run/netns && mount --bind /run/netns /run/netns && mount -t sysfs -o ro sysfs /sys")
-    sh("ip link set lo up && ip netns add lan && ip -n lan link set lo up && ip link add c0 type veth peer name s0 netns lan && "
-       "ip -n lan addr add 192.0.2.1/24 dev s0 && ip -n lan link set s0 up")
-    return raise_servers(folder)
-
-
-def raise_servers(folder, *more):
-    """What gives addresses in the network and answers for names; without `more` for one zone only."""
-    log = open(folder / "dnsmasq.log", "ab")
-    return subprocess.Popen(
-        ["ip", "netns", "exec", "lan", "dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--user=root", "--group=root", "--interface=s0",
-         "--bind-dynamic", "--no-resolv", "--no-hosts", "--no-ping", "--dhcp-authoritative", "--dhcp-range=192.0.2.100,192.0.2.200,1h",
-         f"--dhcp-leasefile={folder / 'leases'}", f"--address=/test/{NAME_ADDRESS}", *more], stdout=log, stderr=log)
-
-
-class Plug:
-    """The other end of the cable. A process that waits in the network takes it up and down, and tells when it asked the kernel to: starting `ip`
-    for it costs as much as a lease does, and is nobody's doing here."""
-
-    the = None
-
-    def __init__(self):
-        self.end, other = socket.socketpair()
-        if os.fork() == 0:
-            self.end.close()
-            self.serve(other)
-            os._exit(0)
-        other.close()
-
-    @staticmethod
-    def serve(orders):
-        with open("/run/netns/lan") as namespace:
-            if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0) != 0:
-                return
-        control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        while order := orders.recv(4):
-            # SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP
-            flags = struct.unpack_from("16sH", fcntl.ioctl(control, 0x8913, struct.pack("16sH14x", b"s0", 0)))[1]
-            flags = flags | 1 if order == b"up" else flags & ~1
-            request = struct.pack("16sH14x", b"s0", flags)
-            asked_at = time.monotonic()
-            fcntl.ioctl(control, 0x8914, request)
-            orders.send(struct.pack("d", asked_at))
-
-    def set(self, how):
-        """Takes it up or down; returns when the kernel was asked."""
-        self.end.send(how.encode())
-        told = self.end.recv(8)
-        if len(told) != 8:
-            raise SystemExit("the other end of the cable cannot be reached")
-        return struct.unpack("d", told)[0]
-
-
-def plug(how):
-    return Plug.the.set(how)
-
-
-def clean():
-    sh("ip link set c0 down; ip addr flush dev c0; ip link set c0 up")
-
-
-def stop(subject, process):
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    subject.finish()
 
 
 def from_start(subject):
@@ -532,6 +343,11 @@ def many_links(subject, count):
     return results
 
 
+def chosen(subjects):
+    only = os.environ.get("ONLY")
+    return [subject for subject in subjects if only is None or subject.name in only.split(",")]
+
+
 def main():
     folder = Path(tempfile.mkdtemp(prefix="links."))
     folder.chmod(0o755)
@@ -545,9 +361,8 @@ def main():
         subjects.append(network_manager.NetworkManager(folder))
     else:
         print(f"NetworkManager is not measured: there is no {absent}", flush=True)
-    if only := os.environ.get("ONLY"):
-        subjects = [subject for subject in subjects if subject.name in only.split(",")]
-    wanted = sys.argv[1:] or ["start", "carrier", "scale", "own", "many", "internet"]
+    subjects = chosen(subjects)
+    wanted = sys.argv[1:] or ["start", "carrier", "scale", "own", "many", "internet", "roam"]
     told = links_table.Told()
     times = {subject.name: {} for subject in subjects}
     if "start" in wanted:
@@ -580,12 +395,18 @@ def main():
     router.wait()
     if "internet" in wanted:
         told.tell_all(subjects[0].name, idle_with_internet(subjects[0], folder))
+    if "roam" in wanted:
+        # Last: nothing of the network of the others is left as it was.
+        if absent is None:
+            subjects.append(network_manager.NetworkManagerWithDnsmasq(folder))
+        roam.roam(folder, chosen(subjects), RUNS, told)
     shutil.rmtree(folder, ignore_errors=True)
     if docs := os.environ.get("DOCS"):
         links_table.write(Path(docs), told.values, RUNS)
+    return links_table.missed(told.values)
 
 
 try:
-    main()
+    sys.exit(main())
 except InVain as vain:
     raise SystemExit(f"in vain: {vain}") from None

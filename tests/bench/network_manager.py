@@ -3,11 +3,11 @@
 import os
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
+from link_rig import RESOLVED, Resolved, until
+
 PROGRAM = "/usr/sbin/NetworkManager"
-RESOLVED = "/lib/systemd/systemd-resolved"
 # Where it remembers leases, wherever the rest of its state is.
 LEASES = Path("/var/lib/NetworkManager")
 BUS = Path("/run/dbus/system_bus_socket")
@@ -15,7 +15,8 @@ BUS = Path("/run/dbus/system_bus_socket")
 SETTINGS = """[main]
 plugins=keyfile
 no-auto-default=*
-dns=systemd-resolved
+dns=@DNS@
+systemd-resolved=@RESOLVED@
 rc-manager=unmanaged
 dhcp=internal
 [connectivity]
@@ -47,6 +48,8 @@ def missing():
 class NetworkManager:
     name = "NetworkManager"
     resolves = True
+    dns = "systemd-resolved"
+    stub = "127.0.0.53"
 
     def __init__(self, folder):
         self.folder = folder
@@ -55,8 +58,7 @@ class NetworkManager:
 
     def prepare(self):
         """The bus and the resolver are there before the manager, as on a machine that boots."""
-        for path in ("/run/NetworkManager", "/run/systemd/resolve"):
-            shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree("/run/NetworkManager", ignore_errors=True)
         # The machine's own are none of our business, and those of the run before would spare it half of the exchange.
         LEASES.mkdir(parents=True, exist_ok=True)
         if not LEASES.is_mount():
@@ -67,7 +69,8 @@ class NetworkManager:
         shutil.rmtree(keep, ignore_errors=True)
         for part in ("profiles", "conf.d", "state"):
             (keep / part).mkdir(parents=True)
-        (keep / "conf").write_text(SETTINGS + f"[keyfile]\npath={keep / 'profiles'}\n")
+        settings = SETTINGS.replace("@DNS@", self.dns).replace("@RESOLVED@", str(self.dns == "systemd-resolved").lower())
+        (keep / "conf").write_text(settings + f"[keyfile]\npath={keep / 'profiles'}\n")
         profile = keep / "profiles" / "c0.nmconnection"
         profile.write_text(PROFILE)
         profile.chmod(0o600)
@@ -75,11 +78,9 @@ class NetworkManager:
         log = open(self.folder / "networkmanager.log", "ab")
         environment = {**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={BUS}"}
         self.bus = subprocess.Popen(["dbus-daemon", "--system", "--nofork", "--nopidfile", "--nosyslog"], stdout=log, stderr=log)
-        wait(BUS.exists)
-        Path("/run/systemd/resolve").mkdir(parents=True, exist_ok=True)
-        shutil.chown("/run/systemd/resolve", "systemd-resolve", "systemd-resolve")
-        self.resolved = subprocess.Popen([RESOLVED], stdout=log, stderr=log, env=environment)
-        wait(Path("/run/systemd/resolve/stub-resolv.conf").exists)
+        until("NetworkManager's bus", BUS.exists)
+        if self.dns == "systemd-resolved":
+            self.resolved = Resolved(log, environment)
 
     def start(self):
         """The manager's process."""
@@ -95,17 +96,16 @@ class NetworkManager:
         return asked.returncode == 0
 
     def finish(self):
-        for process in (self.resolved, self.bus):
-            if process is not None:
-                process.terminate()
-                process.wait()
+        if self.resolved is not None:
+            self.resolved.finish()
+        if self.bus is not None:
+            self.bus.terminate()
+            self.bus.wait()
         self.bus = self.resolved = None
         BUS.unlink(missing_ok=True)
 
 
-def wait(holds, limit=10.0):
-    begun = time.monotonic()
-    while not holds():
-        if time.monotonic() - begun > limit:
-            raise SystemExit("NetworkManager's bus or resolver does not start")
-        time.sleep(0.001)
+class NetworkManagerWithDnsmasq(NetworkManager):
+    name = "NetworkManager with dnsmasq"
+    dns = "dnsmasq"
+    stub = "127.0.0.1"
