@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use tests::dnsmasq::Dnsmasq;
 use tests::namespace::{isolated, shell};
 use tests::office::Office;
 use tests::peer::{Peer, until};
@@ -23,13 +24,13 @@ fn network() -> (Office, Peer) {
         "chmod 755 /run/story && ip netns add lan && ip -n lan link set lo up && ip link add net0 type veth peer name r0 netns lan && \
          ip -n lan addr add 192.0.2.1/24 dev r0 && ip -n lan link set r0 up",
     );
-    let leases = dir.join("leases");
-    let arguments = format!(
-        "exec dnsmasq --no-daemon --conf-file=/dev/null --user=root --group=root --port=0 --interface=r0 --bind-dynamic --no-ping \
-         --dhcp-authoritative --dhcp-range=192.0.2.100,192.0.2.150,600 --dhcp-leasefile={}",
-        leases.display()
-    );
-    let server = Peer::start(&dir, "dnsmasq", Some("lan"), &["sh", "-c", &arguments]);
+    let server = Dnsmasq::leasing(
+        "r0",
+        "192.0.2.100,192.0.2.150,600",
+        &dir.join("leases"),
+        "port=0 bind-dynamic",
+    )
+    .start(&dir, "dnsmasq", Some("lan"));
     let office = Office::bare(dir);
     office.configure(
         "linnet.toml",

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
+use tests::dnsmasq::Dnsmasq;
 use tests::namespace::{has_other_users, isolated, shell};
 use tests::office::{Office, dig};
 use tests::peer::{Peer, until};
@@ -92,20 +93,10 @@ fn a_busy_port_is_told_with_its_holder() {
         office.configure_usual("resolv-conf = \"stub\"");
         let path = office.path("resolv.conf");
         fs::write(&path, "nameserver 192.0.2.53\n").unwrap();
-        let _dnsmasq = Peer::start(
+        let _dnsmasq = Dnsmasq::new("bind-interfaces listen-address=127.0.0.53").start(
             office.dir(),
             "dnsmasq",
             None,
-            &[
-                "dnsmasq",
-                "--keep-in-foreground",
-                "--conf-file=/dev/null",
-                "--pid-file=",
-                "--bind-interfaces",
-                "--listen-address=127.0.0.53",
-                "--no-resolv",
-                "--user=root",
-            ],
         );
         until("dnsmasq listens", || dig("localhost").contains("status:"));
         let mut linnetd = office.start(&[LINNETD], &["--resolv-conf", &path]);

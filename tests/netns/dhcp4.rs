@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use config::model::{ClientId, Dhcp4Settings, OwnOptions, Transport};
 use linkmgr::dhcp4::{Leases, StateName, Trouble};
+use tests::dnsmasq::Dnsmasq;
 use tests::namespace::{isolated, shell};
 use tests::peer::{Peer, until};
 
@@ -51,15 +52,13 @@ impl Lan {
 
     /// dnsmasq with these options besides.
     fn dnsmasq(&self, options: &str) -> Peer {
-        let conf = self.file(
-            "dnsmasq.conf",
-            &format!(
-                "no-daemon\nport=0\nuser=root\ngroup=root\nlog-dhcp\nbind-interfaces\ninterface=br0\nno-ping\ndhcp-authoritative\n\
-                 dhcp-leasefile={}\ndhcp-range=192.0.2.100,192.0.2.110,1h\ndhcp-sequential-ip\n{options}",
-                self.path().join("leases").display()
-            ),
-        );
-        let peer = self.peer("dnsmasq", &["dnsmasq", "-C", &conf.display().to_string()]);
+        let peer = Dnsmasq::leasing(
+            "br0",
+            "192.0.2.100,192.0.2.110,1h",
+            &self.path().join("leases"),
+            &format!("port=0 log-dhcp bind-interfaces dhcp-sequential-ip {options}"),
+        )
+        .start(self.path(), "dnsmasq", Some("lan"));
         until("dnsmasq serves", || {
             peer.log()
                 .contains("sockets bound exclusively to interface br0")

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::model::{Dhcp6Settings, Dhcp6When};
+use tests::dnsmasq::Dnsmasq;
 use tests::namespace::{isolated, shell};
 use tests::peer::Peer;
 
@@ -224,26 +225,12 @@ fn a_stateless_server_gives_resolvers() {
     isolated("ipv6::a_stateless_server_gives_resolvers", || {
         let lan = Lan::raise();
         lan.router("r1", 1, "2001:db8:1::");
-        let command = [
-            "dnsmasq",
-            "--keep-in-foreground",
-            "--conf-file=/dev/null",
-            "--pid-file=",
-            "--no-resolv",
-            "--no-hosts",
-            "--user=root",
-            "--port=0",
-            "--bind-interfaces",
-            "--interface=r0",
-            "--enable-ra",
-            "--leasefile-ro",
-            "--log-dhcp",
-            "--dhcp-range=2001:db8:1::,ra-stateless,64,1h",
-            "--dhcp-option=option6:dns-server,[2001:db8:1::53]",
-            "--dhcp-option=option6:domain-search,lan.example",
-            "--dhcp-option=option6:ntp-server,[2001:db8:1::123]",
-        ];
-        let _dnsmasq = Peer::start(lan.path(), "dnsmasq", Some("r1"), &command);
+        let _dnsmasq = Dnsmasq::new(
+            "port=0 bind-interfaces interface=r0 enable-ra leasefile-ro log-dhcp dhcp-range=2001:db8:1::,ra-stateless,64,1h \
+             dhcp-option=option6:dns-server,[2001:db8:1::53] dhcp-option=option6:domain-search,lan.example \
+             dhcp-option=option6:ntp-server,[2001:db8:1::123]",
+        )
+        .start(lan.path(), "dnsmasq", Some("r1"));
         shell("ip link set c0 up");
         let mut host = Host::new("c0", Dhcp6Settings::default());
         host.until("the server has answered", |host| {

@@ -234,10 +234,12 @@ fn avahi_finds_us_and_hears_our_goodbye() {
             let a = ask("sandbox.local", 1);
             a.contains("0a010009") && !a.contains("0a010001")
         });
-        let tap = shell(
-            "ip netns exec n1 timeout 20 tcpdump -i eth0 -n -c 1 -vv 'udp port 5353 and src 10.1.0.9 and greater 60' >/run/goodbye 2>&1 & sleep 0.7; echo started",
+        shell(
+            "ip netns exec n1 timeout 20 tcpdump -i eth0 -n -c 1 -vv 'udp port 5353 and src 10.1.0.9 and greater 60' >/run/goodbye 2>&1 &",
         );
-        assert!(tap.contains("started"));
+        until("tcpdump listens", || {
+            fs::read_to_string("/run/goodbye").is_ok_and(|said| said.contains("listening on"))
+        });
         linnetd.signal(libc::SIGTERM);
         until("a goodbye is heard", || {
             let heard = fs::read_to_string("/run/goodbye").unwrap_or_default();

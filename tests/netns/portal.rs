@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tests::dnsmasq::Dnsmasq;
 use tests::lab::Lab;
 use tests::namespace::{isolated, shell};
 use tests::office::{self, OFFICE, Office, dig, until_answers};
@@ -51,20 +52,13 @@ server.serve_forever()
 
 /// A network that gives addresses to whoever comes, with these options besides.
 fn dhcp(dir: &Path, namespace: &str, link: &str, network: &str, options: &str) -> Peer {
-    let file = dir.join(format!("{namespace}-dhcp.conf"));
-    let text = format!(
-        "no-daemon\nport=0\nuser=root\ngroup=root\nlog-dhcp\nbind-interfaces\ninterface={link}\nno-ping\ndhcp-authoritative\n\
-         dhcp-leasefile={}\ndhcp-range={network}.100,{network}.150,255.255.255.0,600\n{options}",
-        dir.join(format!("{namespace}.leases")).display()
-    );
-    fs::write(&file, text).unwrap();
-    let name = format!("{namespace}-dhcp");
-    let peer = Peer::start(
-        dir,
-        &name,
-        Some(namespace),
-        &["dnsmasq", "-C", &file.display().to_string()],
-    );
+    let peer = Dnsmasq::leasing(
+        link,
+        &format!("{network}.100,{network}.150,255.255.255.0,600"),
+        &dir.join(format!("{namespace}.leases")),
+        &format!("port=0 log-dhcp bind-interfaces {options}"),
+    )
+    .start(dir, &format!("{namespace}-dhcp"), Some(namespace));
     until("somebody gives addresses", || {
         peer.log()
             .contains("sockets bound exclusively to interface")
@@ -74,23 +68,10 @@ fn dhcp(dir: &Path, namespace: &str, link: &str, network: &str, options: &str) -
 
 /// A resolver that forwards, or that has one address for every name.
 fn resolver(dir: &Path, name: &str, namespace: &str, address: &str, how: &str) -> Peer {
-    let listen = format!("--listen-address={address}");
-    let command = [
-        "dnsmasq",
-        "--no-daemon",
-        "--conf-file=/dev/null",
-        "--pid-file=",
-        "--no-resolv",
-        "--no-hosts",
-        "--user=root",
-        "--group=root",
-        "--bind-interfaces",
-        "--log-queries",
-        "--cache-size=0",
-        &listen,
-        how,
-    ];
-    let peer = Peer::start(dir, name, Some(namespace), &command);
+    let peer = Dnsmasq::new(&format!(
+        "bind-interfaces log-queries cache-size=0 listen-address={address} {how}"
+    ))
+    .start(dir, name, Some(namespace));
     until_answers(Some(namespace), address, "www.nsec.test");
     peer
 }
@@ -129,7 +110,7 @@ impl Hotel {
              dhcp-option=114,https://portal.hotel.test/api\n"
         );
         let dhcp = dhcp(&dir, "home", "p0", "192.0.2", &options);
-        let forging = format!("--address=/#/{PORTAL}");
+        let forging = format!("address=/#/{PORTAL}");
         let resolver = resolver(&dir, "forging", "home", RESOLVER, &forging);
         Self {
             dir,
@@ -148,7 +129,7 @@ impl Hotel {
             "honest",
             "home",
             RESOLVER,
-            &format!("--server={}", tests::lab::UPSTREAM),
+            &format!("server={}", tests::lab::UPSTREAM),
         );
         self.resolver = Some(honest);
         fs::write(self.dir.join("logged-in"), "").unwrap();
@@ -297,7 +278,7 @@ fn a_cable_whose_network_dies_gives_way_and_takes_back() {
              ip -n home addr add 203.0.113.2/24 dev x1 && ip -n home link set x1 up && \
              ip -n cafe route add 192.0.2.0/24 via 203.0.113.2",
             );
-            let forwards = format!("--server={}", tests::lab::UPSTREAM);
+            let forwards = format!("server={}", tests::lab::UPSTREAM);
             let _resolver = resolver(&hotel.dir, "cafe", "cafe", "198.51.100.1", &forwards);
             let options = "dhcp-option=option:router,198.51.100.1\ndhcp-option=option:dns-server,198.51.100.1\n";
             let _dhcp = dhcp(&hotel.dir, "cafe", "r0", "198.51.100", options);

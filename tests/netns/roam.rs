@@ -7,6 +7,7 @@ use std::net::UdpSocket;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tests::dnsmasq::Dnsmasq;
 use tests::namespace::{isolated, shell};
 use tests::office::{Office, carries, dig, unbound, until_answers};
 use tests::oracle::query;
@@ -45,19 +46,10 @@ const B: Network = Network {
 
 /// Raises the server of B, on an address of its own that no link carries yet.
 fn cafe(office: &Office) -> Peer {
-    let dnsmasq = [
-        "dnsmasq",
-        "--keep-in-foreground",
-        "--conf-file=/dev/null",
-        "--pid-file=",
-        "--no-resolv",
-        "--no-hosts",
-        "--user=root",
-        "--local-ttl=60",
-        "--address=/example.test/198.51.100.80",
-        "--address=/pub.test/198.51.100.82",
-    ];
-    let peer = Peer::start(office.dir(), "dnsmasq", Some("cafe"), &dnsmasq);
+    let peer = Dnsmasq::new(
+        "local-ttl=60 address=/example.test/198.51.100.80 address=/pub.test/198.51.100.82",
+    )
+    .start(office.dir(), "dnsmasq", Some("cafe"));
     until_answers(Some("cafe"), "127.0.0.1", "www.example.test");
     peer
 }
@@ -150,6 +142,7 @@ fn travel(
         ));
         took.push(first_right(to, since));
         all_of(to, &names);
+        // Whoever still has the old server in mind asks it by then; nothing tells that nobody has.
         thread::sleep(Duration::from_millis(500));
         let packets = tap.stop();
         let old: Vec<u8> = from

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tests::dnsmasq::Dnsmasq;
 use tests::machine::in_machine;
 use tests::namespace::{isolated, shell};
 use tests::office::{Office, dig};
@@ -58,27 +59,11 @@ fn does(line: &str) -> bool {
 fn dnsmasq(dir: &Path, namespace: &str, address: &str, records: &str) -> Peer {
     let hosts = dir.join(format!("{namespace}.hosts"));
     fs::write(&hosts, records).unwrap();
-    Peer::start(
-        dir,
-        &format!("{namespace}-names"),
-        Some(namespace),
-        &[
-            "dnsmasq",
-            "--keep-in-foreground",
-            "--conf-file=/dev/null",
-            "--pid-file=",
-            "--user=root",
-            "--no-resolv",
-            "--no-hosts",
-            "--log-queries",
-            "--log-facility=-",
-            "--local-ttl=1",
-            "--bind-dynamic",
-            "--local=/test/",
-            &format!("--listen-address={address}"),
-            &format!("--addn-hosts={}", hosts.display()),
-        ],
-    )
+    Dnsmasq::new(&format!(
+        "log-queries local-ttl=1 bind-dynamic local=/test/ listen-address={address} addn-hosts={}",
+        hosts.display()
+    ))
+    .start(dir, &format!("{namespace}-names"), Some(namespace))
 }
 
 impl World {

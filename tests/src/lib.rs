@@ -1,5 +1,6 @@
 //! What do the suites share? Where things are, and how a test says that it cannot run.
 
+pub mod dnsmasq;
 pub mod exposition;
 pub mod faults;
 pub mod fuzz;

@@ -19,6 +19,18 @@ const PATIENCE: &str = "540";
 /// # Panics
 /// When the story does.
 pub fn in_machine(name: &str, modules: &[&str], story: impl FnOnce()) {
+    run(name, modules, &[], story);
+}
+
+/// Runs `story` in a virtual machine as [`in_machine`] does, with systemd as its first process.
+///
+/// # Panics
+/// When the story does.
+pub fn in_booted_machine(name: &str, modules: &[&str], story: impl FnOnce()) {
+    run(name, modules, &["--systemd"], story);
+}
+
+fn run(name: &str, modules: &[&str], how: &[&str], story: impl FnOnce()) {
     if env::var(INSIDE).as_deref() == Ok(name) {
         story();
         return;
@@ -36,6 +48,7 @@ pub fn in_machine(name: &str, modules: &[&str], story: impl FnOnce()) {
         Err(error) => return skip(name, &format!("vmrun cannot be run: {error}")),
     }
     let status = Command::new(&runner)
+        .args(how)
         .args(["--timeout", PATIENCE, "--modprobe", &modules.join(",")])
         .args([
             "--env",

@@ -177,6 +177,7 @@ impl Tap {
 
     /// Stops, and returns every packet in one row of bytes, letters in lower case.
     pub fn stop(mut self) -> Vec<u8> {
+        // What has passed lies in the kernel's ring for a moment, and is lost with the program.
         thread::sleep(Duration::from_millis(200));
         let pid = i32::try_from(self.capture.id()).expect("a pid fits");
         // SAFETY: kill on a child that has not been waited for: the pid is still its own.

@@ -3,12 +3,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::thread;
-use std::time::Duration;
 
+use tests::dnsmasq::Dnsmasq;
 use tests::namespace::{isolated, shell};
 use tests::peer::{Peer, until};
 
+use super::words::{NOTHING, Words};
 use super::{LINNET, LINNETD, addresses, folder, ip, link_status, office};
 
 /// What somebody has left on `net0`, and the profile that says the same.
@@ -81,17 +81,9 @@ fn what_is_right_already_is_left_as_it_is() {
                 let kernel = || shell("ip addr show net0; ip route; ip -6 route; ip rule");
                 let before = kernel();
                 office.configure("profiles/server.toml", &format!("{FIXED}{profile}"));
-                let monitor = Peer::start(
-                    &dir,
-                    "monitor",
-                    None,
-                    &["ip", "monitor", "link", "address", "route", "rule"],
-                );
-                thread::sleep(Duration::from_millis(150));
+                let words = Words::from_now(&office, "monitor link address route rule");
                 let mut linnetd = office.linnetd(LINNETD, &[]);
-                thread::sleep(Duration::from_millis(700));
-                let log = monitor.log();
-                assert_eq!(log, "", "left by {by}");
+                assert_eq!(words.when_all_is_written(), NOTHING, "left by {by}");
                 let told = link_status(&office, "net0").to_string();
                 assert!(told.contains("adopted"), "{by}: {told}");
                 linnetd.signal(libc::SIGTERM);
@@ -104,24 +96,13 @@ fn what_is_right_already_is_left_as_it_is() {
 }
 
 fn dnsmasq(dir: &Path) -> Peer {
-    let leases = format!("--dhcp-leasefile={}", dir.join("leases").display());
-    let dnsmasq = [
-        "dnsmasq",
-        "--keep-in-foreground",
-        "--conf-file=/dev/null",
-        "--pid-file=",
-        "--port=0",
-        "--user=root",
-        "--no-ping",
-        "--dhcp-authoritative",
-        "--bind-dynamic",
-        "--interface=far0",
-        "--log-dhcp",
-        "--dhcp-range=192.0.2.100,192.0.2.110,1h",
-        "--dhcp-host=02:00:00:00:00:10,192.0.2.105",
-        &leases,
-    ];
-    Peer::start(dir, "dnsmasq", Some("far"), &dnsmasq)
+    Dnsmasq::leasing(
+        "far0",
+        "192.0.2.100,192.0.2.110,1h",
+        &dir.join("leases"),
+        "port=0 bind-dynamic log-dhcp dhcp-host=02:00:00:00:00:10,192.0.2.105",
+    )
+    .start(dir, "dnsmasq", Some("far"))
 }
 
 #[test]

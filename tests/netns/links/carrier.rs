@@ -144,6 +144,7 @@ fn two_networks(dir: &Path) -> (Network, Network) {
     (cafe, work)
 }
 
+/// Waits for a time that the profile names to pass, or to pass in vain.
 fn wait(millis: u64) {
     thread::sleep(Duration::from_millis(millis));
 }

@@ -146,6 +146,7 @@ fn an_address_is_asked_for_beside_its_use_and_told_of_when_it_comes_and_with_the
                 linnetd.wait();
                 let linnetd = office.linnetd(LINNETD, &[]);
                 until("linnetd knows it again", || item(&office).0 == "ours");
+                // Announcements are sent by no write to the kernel: as long as the first of them takes above, and more.
                 thread::sleep(Duration::from_millis(500));
                 assert_eq!(heard(&listener), twice, "{conflicts}");
                 drop(linnetd);

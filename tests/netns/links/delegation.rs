@@ -12,6 +12,7 @@ use tests::namespace::{isolated, shell};
 use tests::office::carries;
 use tests::peer::{Peer, until};
 
+use super::words::Words;
 use super::{LINNET, LINNETD, folder, ip, office};
 use crate::json;
 
@@ -162,7 +163,7 @@ fn two_links_get_their_parts_and_a_new_prefix_deprecates_the_old_one() {
             let talk = "for i in $(seq 300); do echo word $i; sleep 0.1; done | socat - TCP6:[2001:db8:a00:aa01::1]:7,retry=20,interval=0.1";
             let talk = Peer::start(&dir, "talk", Some("lan0"), &["sh", "-c", talk]);
             until("there is a connection", || talk.log().contains("word 3"));
-            let monitor = Peer::start(&dir, "monitor", None, &["ip", "monitor", "address"]);
+            let words = Words::from_now(&office, "monitor address");
 
             // The provider has another prefix, and says so when it is asked.
             drop(first);
@@ -192,15 +193,15 @@ fn two_links_get_their_parts_and_a_new_prefix_deprecates_the_old_one() {
             // The provider's modem starts again: longer than what was supplied to its own link stays.
             shell("ip -n isp link set r0 down");
             until("the carrier is gone", || !carries("wan0"));
+            // Longer than the grace that supplied things have.
             thread::sleep(Duration::from_millis(3300));
             let heard = talk.log().lines().count();
             until("the connection goes on", || {
                 talk.log().lines().count() > heard + 3
             });
-            thread::sleep(Duration::from_millis(200));
-            let log = monitor.log();
-            let lost = |line: &&str| line.starts_with("Deleted") && line.contains("lan");
-            assert_eq!(log.lines().find(lost), None, "{log}");
+            let told = words.so_far();
+            let lost = |line: &&String| line.starts_with("Deleted") && line.contains("lan");
+            assert_eq!(told.iter().find(lost), None, "{told:#?}");
             let rest = shell("ip -6 route show type unreachable");
             assert!(rest.contains("2001:db8:b00:bb00::/56"), "{rest}");
             linnetd.signal(libc::SIGTERM);

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tests::dnsmasq::Dnsmasq;
 use tests::namespace::{isolated, shell};
 use tests::office::Office;
 use tests::peer::{Peer, until, until_within};
@@ -26,7 +27,7 @@ enum Former {
     Initramfs,
 }
 
-const NETWORKD: &str = "[Match]\nName=net0\n[Network]\nDHCP=yes\nIPv6AcceptRA=yes\n";
+pub(super) const NETWORKD: &str = "[Match]\nName=net0\n[Network]\nDHCP=yes\nIPv6AcceptRA=yes\n";
 const NETWORK_MANAGER: &str = "[main]\nplugins=keyfile\nno-auto-default=*\ndns=none\nrc-manager=unmanaged\ndhcp=internal\n[connectivity]\nenabled=false\n";
 const CONNECTION: &str = "[connection]\nid=net0\nuuid=3f4c0f3b-9a0e-4a5f-8f5e-6c0fd1c3a001\ntype=ethernet\ninterface-name=net0\n\
                           [ipv4]\nmethod=auto\ndad-timeout=0\n[ipv6]\nmethod=auto\n";
@@ -153,13 +154,13 @@ impl Former {
     }
 }
 
-fn has_address(which: &str) -> bool {
+pub(super) fn has_address(which: &str) -> bool {
     let told = shell(&format!("ip -6 addr show dev net0 {which}"));
     told.contains("inet6") && !told.contains("tentative")
 }
 
 /// Every address of `net0`, with its length.
-fn there() -> BTreeSet<String> {
+pub(super) fn there() -> BTreeSet<String> {
     let told = ip("addr show dev net0");
     let infos = told[0]["addr_info"].as_array().unwrap().clone();
     let told = infos.iter().map(|info| {
@@ -172,7 +173,7 @@ fn there() -> BTreeSet<String> {
     told.collect()
 }
 
-fn defaults(family: &str) -> usize {
+pub(super) fn defaults(family: &str) -> usize {
     let told = shell(&format!("ip {family} route show default"));
     told.lines()
         .filter(|line| line.starts_with("default"))
@@ -187,45 +188,31 @@ fn switches() -> Vec<String> {
     SWITCHES.into_iter().map(read).collect()
 }
 
-fn network(dir: &Path) -> Vec<Peer> {
+pub(super) fn network(dir: &Path) -> Vec<Peer> {
     shell(
         "for d in /var/lib/NetworkManager /var/lib/dhcp /var/lib/dhcpcd /etc/NetworkManager; do mount -t tmpfs -o mode=755 tmpfs $d; done
          ip netns add far && ip link add net0 address 02:00:00:00:00:10 type veth peer name far0 netns far && ip -n far link set lo up && ip -n far link set far0 up
          ip -n far addr add 192.0.2.1/24 dev far0; ip -n far addr add 2001:db8:a::1/64 dev far0 nodad
          ip netns exec far sysctl -qw net.ipv6.conf.all.forwarding=1",
     );
-    let leases = format!("--dhcp-leasefile={}", dir.join("leases").display());
-    let dnsmasq = [
-        "dnsmasq",
-        "--keep-in-foreground",
-        "--conf-file=/dev/null",
-        "--pid-file=",
-        "--port=0",
-        "--user=root",
-        "--no-ping",
-        "--dhcp-authoritative",
-        "--bind-dynamic",
-        "--interface=far0",
-        "--log-dhcp",
-        "--log-facility=-",
-        "--dhcp-range=192.0.2.100,192.0.2.150,1h",
-        "--dhcp-range=2001:db8:a::1000,2001:db8:a::1fff,slaac,64,1h",
-        "--enable-ra",
-        "--ra-param=far0,10,1800",
-        &leases,
-    ];
+    let dnsmasq = Dnsmasq::leasing(
+        "far0",
+        "192.0.2.100,192.0.2.150,1h",
+        &dir.join("leases"),
+        "port=0 bind-dynamic log-dhcp dhcp-range=2001:db8:a::1000,2001:db8:a::1fff,slaac,64,1h enable-ra ra-param=far0,10,1800",
+    );
     let listen = |name, listen| {
         let command = ["socat", listen, "EXEC:cat"];
         Peer::start(dir, name, Some("far"), &command)
     };
     vec![
-        Peer::start(dir, "dnsmasq", Some("far"), &dnsmasq),
+        dnsmasq.start(dir, "dnsmasq", Some("far")),
         listen("echo4", "TCP4-LISTEN:7,fork,reuseaddr"),
         listen("echo6", "TCP6-LISTEN:7,fork,reuseaddr,ipv6only=1"),
     ]
 }
 
-fn connect(to: &str) -> TcpStream {
+pub(super) fn connect(to: &str) -> TcpStream {
     let mut talk = None;
     until("there is a connection", || {
         talk = TcpStream::connect(to).ok();
@@ -236,7 +223,7 @@ fn connect(to: &str) -> TcpStream {
     talk
 }
 
-fn talk(stream: &mut TcpStream) {
+pub(super) fn talk(stream: &mut TcpStream) {
     stream.write_all(b"still here").unwrap();
     let mut octets = [0; 10];
     stream.read_exact(&mut octets).unwrap();
@@ -247,7 +234,7 @@ fn talk(stream: &mut TcpStream) {
 const ADDRESSES: usize = 3;
 
 /// Whether every address of the plan is there, and how.
-fn addresses_are(status: &Value, good: &[&str]) -> bool {
+pub(super) fn addresses_are(status: &Value, good: &[&str]) -> bool {
     let items = status["items"].as_array().cloned().unwrap_or_default();
     let is_address = |item: &&Value| {
         item["item"]

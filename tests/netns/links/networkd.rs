@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tests::dnsmasq::Dnsmasq;
 use tests::namespace::{isolated, shell};
 use tests::peer::Peer;
 
@@ -321,25 +322,14 @@ impl Place {
              for n in 0 1 2 3 4 5 6; do ip netns exec {lan} sysctl -qw net.ipv6.conf.s$n.accept_dad=0; ip -n {lan} link set s$n up; done
              ip -n {lan} addr add 198.18.0.1/24 dev s1; ip -n {lan} addr add 2001:db8:1::1/64 dev s1 nodad"
         ));
-        let leases = dir.join(format!("{name}.leases"));
-        let leases = format!("--dhcp-leasefile={}", leases.display());
-        let dnsmasq = [
-            "dnsmasq",
-            "--keep-in-foreground",
-            "--conf-file=/dev/null",
-            "--pid-file=",
-            "--port=0",
-            "--user=root",
-            "--no-ping",
-            "--dhcp-authoritative",
-            "--bind-dynamic",
-            "--interface=s1",
-            "--dhcp-range=198.18.0.100,198.18.0.200,1h",
-            "--dhcp-host=02:00:00:00:00:11,198.18.0.111",
-            "--dhcp-option=option:classless-static-route,198.19.0.0/24,198.18.0.9,0.0.0.0/0,198.18.0.1",
-            &leases,
-        ];
-        let dnsmasq = Peer::start(dir, &format!("{name}-dnsmasq"), Some(&lan), &dnsmasq);
+        let dnsmasq = Dnsmasq::leasing(
+            "s1",
+            "198.18.0.100,198.18.0.200,1h",
+            &dir.join(format!("{name}.leases")),
+            "port=0 bind-dynamic dhcp-host=02:00:00:00:00:11,198.18.0.111 \
+             dhcp-option=option:classless-static-route,198.19.0.0/24,198.18.0.9,0.0.0.0/0,198.18.0.1",
+        )
+        .start(dir, &format!("{name}-dnsmasq"), Some(&lan));
         let text = "interface s1 { AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 10; AdvDefaultPreference high;\n\
             prefix 2001:db8:1::/64 { AdvOnLink on; AdvAutonomous on; }; route 2001:db8:ff::/48 { AdvRoutePreference low; }; AdvLinkMTU 1400; };\n";
         let mut servers = vec![dnsmasq, radvd(dir, &format!("{name}-radvd"), &lan, text)];

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use tests::dnsmasq::Dnsmasq;
 use tests::namespace::{isolated, shell};
 use tests::office::carries;
 use tests::peer::{Peer, until};
@@ -38,22 +39,16 @@ fn nothing_of_a_network_with_ipv6_outlasts_the_way_to_one_without() {
 
             // The other place: another gateway, no router, and somebody with the address of the cafe's resolver who hears all.
             drop(cafe);
-            let conf = dir.join("plain.conf");
-            let text = format!(
-                "no-daemon\nuser=root\ngroup=root\nno-resolv\nno-hosts\nlog-queries\nbind-dynamic\ninterface=r0\nno-ping\n\
-                 dhcp-authoritative\ndhcp-leasefile={}\ndhcp-range=10.3.0.100,10.3.0.150,255.255.255.0,600\naddress=/test/10.3.0.80\n",
-                dir.join("plain.leases").display()
-            );
-            fs::write(&conf, text).unwrap();
             shell(
                 "ip -n cafe addr flush dev r0 && ip -n cafe link set r0 address 02:00:00:00:03:01 && ip -n cafe addr add 10.3.0.1/24 dev r0",
             );
-            let plain = Peer::start(
-                &dir,
-                "plain",
-                Some("cafe"),
-                &["dnsmasq", "-C", &conf.display().to_string()],
-            );
+            let plain = Dnsmasq::leasing(
+                "r0",
+                "10.3.0.100,10.3.0.150,255.255.255.0,600",
+                &dir.join("plain.leases"),
+                "log-queries bind-dynamic address=/test/10.3.0.80",
+            )
+            .start(&dir, "plain", Some("cafe"));
             shell("ip -n cafe link set r0 up && ip -n cafe addr add 2001:db8:a::1/64 dev r0 nodad");
             let begun = Instant::now();
             until_answer("10.3.0.80", "plain");

@@ -179,6 +179,7 @@ fn what_was_there_before_sleep_is_there_after_it_and_is_confirmed() {
             until("logind is asked to wait", || logind.held() == 1);
             let asked = logind.given.lock().unwrap()[0].1.clone();
             assert!(asked.starts_with("sleep linnet delay "), "{asked}");
+            // The kernel finds its own address unique, and tells of it.
             thread::sleep(Duration::from_millis(1500));
             let before = shell(
                 "ip addr show net0 | grep -c inet; ip route; ip -6 route | sed 's/expires [0-9]*sec//'",
@@ -197,6 +198,7 @@ fn what_was_there_before_sleep_is_there_after_it_and_is_confirmed() {
             // Whoever is not logind says what he likes.
             let stranger = Caller::join();
             stranger.prepare_for_sleep(true);
+            // Nothing tells that a signal was passed over.
             thread::sleep(Duration::from_millis(200));
             assert_eq!(logind.held(), 1);
 
@@ -208,6 +210,7 @@ fn what_was_there_before_sleep_is_there_after_it_and_is_confirmed() {
             until("logind is asked to wait again", || logind.held() == 1);
             let answer = dig("+short +time=2 +tries=1 @127.0.0.53 awake.after.test");
             assert_eq!(answer.trim(), cafe.answer);
+            // A client that begins anew does so after the confirmation that is not waited for: as long as that takes, and more.
             thread::sleep(Duration::from_millis(500));
             assert_eq!(discovers(), discovered, "nothing is asked for anew");
             let log = monitor.log();

@@ -15,6 +15,7 @@ use super::{
 /// The profile that comes with the package.
 const SHIPPED: &str = include_str!("../../../dist/profiles/zz-wired.toml");
 
+/// Waits longer than it takes where the switch is on: nothing tells of what is not done.
 fn wait(millis: u64) {
     thread::sleep(Duration::from_millis(millis));
 }

@@ -1,13 +1,11 @@
 //! Does what an administrator tells of links by command outlive linnetd? Each command is followed by SIGKILL and a new start,
 //! which writes nothing at all: whoever has taken things over keeps them, whoever has let them go is left alone.
 
-use std::thread;
-use std::time::Duration;
-
 use tests::namespace::{isolated, shell};
 use tests::office::Office;
 use tests::peer::{Peer, until};
 
+use super::words::{NOTHING, Words};
 use super::{LINNET, LINNETD, addresses, folder, link_status, office};
 use crate::json;
 
@@ -18,15 +16,12 @@ const MACVLAN: &str = "autoconnect = false\naddresses = [\"10.8.0.1/24\"]\n[link
 
 /// Kills linnetd and starts another, which has nothing to write; the monitor's log is the kernel's word.
 fn begin_anew(office: &Office, linnetd: Peer, after: &str) -> Peer {
-    let watch = ["ip", "-4", "monitor", "address", "route"];
-    let monitor = Peer::start(office.dir(), "monitor", None, &watch);
-    thread::sleep(Duration::from_millis(100));
+    let words = Words::from_now(office, "-4 monitor address route");
     let mut linnetd = linnetd;
     linnetd.signal(libc::SIGKILL);
     linnetd.wait();
     let linnetd = office.linnetd(LINNETD, &[]);
-    thread::sleep(Duration::from_millis(400));
-    assert_eq!(monitor.log(), "", "after {after}");
+    assert_eq!(words.when_all_is_written(), NOTHING, "after {after}");
     linnetd
 }
 
@@ -91,9 +86,12 @@ fn what_was_told_of_links_outlives_linnetd() {
                 "profiles/by-itself.toml",
                 &BY_ITSELF.replace("100.10/", "100.11/"),
             );
-            let (code, text) = office.linnet(LINNET, &["config", "reload"]);
-            assert_eq!(code, 0, "{text}");
-            thread::sleep(Duration::from_millis(200));
+            let words = Words::from_now(&office, "-4 monitor address route");
+            assert_eq!(
+                words.when_all_is_written(),
+                NOTHING,
+                "after another profile"
+            );
             assert_eq!(addresses("net1"), ["198.51.100.10"]);
             office.configure("profiles/by-itself.toml", BY_ITSELF);
             office.linnet(LINNET, &["config", "reload"]);
@@ -106,10 +104,11 @@ fn what_was_told_of_links_outlives_linnetd() {
             let mut linnetd = begin_anew(&office, linnetd, "adopt");
             assert!(all_are(&office, "net1", "ours"));
             // A stop and a start are no other, as of a package that is upgraded.
+            let words = Words::from_now(&office, "-4 monitor address route");
             linnetd.signal(libc::SIGTERM);
             linnetd.wait();
             let _linnetd = office.linnetd(LINNETD, &[]);
-            thread::sleep(Duration::from_millis(300));
+            assert_eq!(words.when_all_is_written(), NOTHING, "after a stop");
             assert_eq!(addresses("net0"), ["192.0.2.10"]);
             assert_eq!(addresses("net1"), ["198.51.100.10"]);
         },
@@ -145,7 +144,13 @@ fn links_that_profiles_make_come_and_go_by_command() {
             until("the bridge has its address", || {
                 addresses_of("br7") == ["10.7.0.1"]
             });
-            thread::sleep(Duration::from_millis(300));
+            // The kernel adds its routes when the links carry.
+            let connected = || shell("ip -4 route").matches("proto kernel").count();
+            until("both carry", || {
+                connected() == 2
+                    && all_are(&office, "mac7", "ours")
+                    && all_are(&office, "br7", "ours")
+            });
             let linnetd = begin_anew(&office, linnetd, "up");
             assert_eq!(unmade(), "null");
 
@@ -203,12 +208,8 @@ fn a_link_that_linnet_made_is_left_when_it_is_released_and_taken_back_without_a_
             );
             let theirs = all_of_it();
             office.configure("profiles/office.toml", &OFFICE.replace("100s", "50s"));
-            let reload = || {
-                let (code, text) = office.linnet(LINNET, &["config", "reload"]);
-                assert_eq!(code, 0, "{text}");
-            };
-            reload();
-            thread::sleep(Duration::from_millis(300));
+            let words = Words::from_now(&office, "monitor address");
+            words.when_all_is_written();
             assert_eq!(all_of_it(), theirs, "after a reload");
             office.configure("profiles/office.toml", OFFICE);
             linnetd = begin_anew(&office, linnetd, "release");
@@ -224,38 +225,15 @@ fn a_link_that_linnet_made_is_left_when_it_is_released_and_taken_back_without_a_
                 "ip address del 10.9.0.7/24 dev br8 && ip link set br8 type bridge ageing_time 10000 && ip link set port1 master br8",
             );
             until("it is as it was", || all_of_it() == as_planned);
-            let watch = ["ip", "monitor", "link", "address", "route", "rule"];
-            let monitor = Peer::start(office.dir(), "adoption", None, &watch);
-            // What it tells lies between two words of this.
-            let mark = |address: &str| {
-                shell(&format!(
-                    "ip address replace {address}/32 dev lo scope host"
-                ));
-                monitor.log().contains(address)
-            };
-            until("the monitor listens", || mark("192.0.2.251"));
-            let words_up_to = |address: &str| {
-                mark(address);
-                until("the monitor has told all", || {
-                    monitor.log().contains(address)
-                });
-                monitor.log()
-            };
-            let before = words_up_to("192.0.2.252");
+            let words = Words::from_now(&office, "monitor link address route rule");
             tell(&office, "adopt", "br8");
             until("all of it is linnet's again", || {
                 all_are(&office, "br8", "ours")
             });
-            thread::sleep(Duration::from_millis(300));
-            let after = words_up_to("192.0.2.253");
-            let written: Vec<&str> = after[before.len()..]
-                .lines()
-                .filter(|line| !line.starts_with(' ') || line.contains("inet"))
-                .filter(|line| !line.contains("192.0.2.25"))
-                // The kernel finds its own addresses unique meanwhile.
-                .filter(|line| !line.contains("fe80::"))
-                .collect();
-            assert_eq!(written, Vec::<&str>::new());
+            let mut written = words.when_all_is_written();
+            // The kernel finds its own addresses unique meanwhile.
+            written.retain(|line| !line.contains("fe80::"));
+            assert_eq!(written, NOTHING);
             assert!(link_status(&office, "br8").get("told").is_none());
 
             linnetd.signal(libc::SIGTERM);
