@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::UdpSocket;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
@@ -38,6 +39,18 @@ pub(crate) fn ask(server: &str, name: &str, record_type: &str) -> Seen {
 pub(crate) fn clock() -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     now.unwrap().as_secs().to_string()
+}
+
+/// At home with a linnet that validates everything, from the lab's own root.
+fn validating(dir: PathBuf, lab: &Lab) -> Office {
+    let office = Office::bare(dir);
+    let anchor = lab.anchor.display();
+    office.configure(
+        "linnet.toml",
+        &format!("[resolver]\ndnssec = \"enforce\"\ntrust-anchors = \"{anchor}\"\n"),
+    );
+    office.configure("profiles/home.toml", tests::office::HOME);
+    office
 }
 
 /// Writes the lab's anchor as delv reads it; returns the file.
@@ -117,15 +130,7 @@ fn every_verdict_is_that_of_unbound_and_delv() {
     isolated("dnssec::every_verdict_is_that_of_unbound_and_delv", || {
         let dir = links();
         let lab = Lab::raise(&dir);
-        let office = Office::bare(dir);
-        office.configure(
-            "linnet.toml",
-            &format!(
-                "[resolver]\ndnssec = \"enforce\"\ntrust-anchors = \"{}\"\n",
-                lab.anchor.display()
-            ),
-        );
-        office.configure("profiles/home.toml", tests::office::HOME);
+        let office = validating(dir, &lab);
         let _linnetd = office.linnetd(LINNETD, &["--clock", &clock()]);
         let anchors = delv_anchors(&office, &lab);
         let mut wrong = Vec::new();
@@ -161,15 +166,10 @@ fn those_who_validate_for_themselves_behind_the_stub_come_to_the_same() {
         || {
             let dir = links();
             let lab = Lab::raise(&dir);
-            let office = Office::bare(dir);
-            let anchor = lab.anchor.display();
-            office.configure(
-                "linnet.toml",
-                &format!("[resolver]\ndnssec = \"enforce\"\ntrust-anchors = \"{anchor}\"\n"),
-            );
-            office.configure("profiles/home.toml", tests::office::HOME);
+            let office = validating(dir, &lab);
             let _linnetd = office.linnetd(LINNETD, &["--clock", &clock()]);
             let anchors = delv_anchors(&office, &lab);
+            let anchor = lab.anchor.display();
             let host_conf = office.path("host.conf");
             let text = format!(
                 "server:\n  do-not-query-localhost: no\n  do-ip6: no\n  trust-anchor-file: \"{anchor}\"\n  local-zone: \"test.\" nodefault\n\
@@ -207,13 +207,7 @@ fn the_chain_is_shown_link_by_link() {
     isolated("dnssec::the_chain_is_shown_link_by_link", || {
         let dir = links();
         let lab = Lab::raise(&dir);
-        let office = Office::bare(dir);
-        let anchor = lab.anchor.display();
-        office.configure(
-            "linnet.toml",
-            &format!("[resolver]\ndnssec = \"enforce\"\ntrust-anchors = \"{anchor}\"\n"),
-        );
-        office.configure("profiles/home.toml", tests::office::HOME);
+        let office = validating(dir, &lab);
         let _linnetd = office.linnetd(LINNETD, &["--clock", &clock()]);
         for (name, code, words) in [
             (
@@ -284,13 +278,7 @@ fn a_private_zone_under_a_signed_parent_asks_its_parent_nothing() {
             let dir = links();
             let lab = Lab::raise(&dir);
             let _vpn = tests::office::knot(&dir, "vpn", "10.8.0.1");
-            let office = Office::bare(dir);
-            let anchor = lab.anchor.display();
-            office.configure(
-                "linnet.toml",
-                &format!("[resolver]\ndnssec = \"enforce\"\ntrust-anchors = \"{anchor}\"\n"),
-            );
-            office.configure("profiles/home.toml", tests::office::HOME);
+            let office = validating(dir, &lab);
             office.configure("profiles/office.toml", tests::office::OFFICE);
             let _linnetd = office.linnetd(LINNETD, &["--clock", &clock()]);
             let (home, vpn) = (
@@ -358,12 +346,7 @@ fn behind_a_full_tunnel_a_claim_validates_if_its_public_parents_let_it() {
         || {
             let dir = links();
             let lab = Lab::raise(&dir);
-            let office = Office::bare(dir);
-            let anchor = lab.anchor.display();
-            office.configure(
-                "linnet.toml",
-                &format!("[resolver]\ndnssec = \"enforce\"\ntrust-anchors = \"{anchor}\"\n"),
-            );
+            let office = validating(dir, &lab);
             office.configure(
                 "profiles/home.toml",
                 "match = { name = \"home*\" }\n[dns]\nupstreams = [\"192.0.2.53\"]\ndefault = \"exclusive\"\n\

@@ -50,6 +50,18 @@ struct Network {
 }
 
 impl Network {
+    /// Raises the cafe's network at the other end of a link.
+    fn cafe(dir: &Path, link: &'static str) -> Self {
+        Self::raise(dir, "cafe", link, "192.0.2", "2001:db8:a", "192.0.2.80")
+    }
+
+    /// Raises the cafe's network at the other end of `net0`, and that of work at `net1`.
+    fn two(dir: &Path) -> (Self, Self) {
+        let answer = "198.51.100.80";
+        let work = Self::raise(dir, "work", "net1", "198.51.100", "2001:db8:b", answer);
+        (Self::cafe(dir, "net0"), work)
+    }
+
     /// Raises the network `name` at the other end of `link`, whose cable is not plugged in.
     fn raise(
         dir: &Path,
@@ -195,16 +207,7 @@ fn addresses_default_route_and_names_move_from_network_to_network() {
         "links::addresses_default_route_and_names_move_from_network_to_network",
         || {
             let dir = folder();
-            let mut cafe =
-                Network::raise(&dir, "cafe", "net0", "192.0.2", "2001:db8:a", "192.0.2.80");
-            let work = Network::raise(
-                &dir,
-                "work",
-                "net1",
-                "198.51.100",
-                "2001:db8:b",
-                "198.51.100.80",
-            );
+            let (mut cafe, work) = Network::two(&dir);
             let office = office(dir.clone());
             office.configure("profiles/any.toml", ANY_NETWORK);
             let _linnetd = office.linnetd(LINNETD, &[]);
@@ -269,7 +272,7 @@ fn a_hundred_renewals_delete_no_address_and_cut_no_connection() {
         "links::a_hundred_renewals_delete_no_address_and_cut_no_connection",
         || {
             let dir = folder();
-            let cafe = Network::raise(&dir, "cafe", "net0", "192.0.2", "2001:db8:a", "192.0.2.80");
+            let cafe = Network::cafe(&dir, "net0");
             let office = office(dir.clone());
             office.configure("profiles/any.toml", ANY_NETWORK);
             let _linnetd = office.linnetd(LINNETD, &[]);
@@ -321,7 +324,7 @@ fn what_others_made_stays_whatever_happens_to_linnetd() {
         "links::what_others_made_stays_whatever_happens_to_linnetd",
         || {
             let dir = folder();
-            let cafe = Network::raise(&dir, "cafe", "net0", "192.0.2", "2001:db8:a", "192.0.2.80");
+            let cafe = Network::cafe(&dir, "net0");
             shell(
                 "ip link add other0 type veth peer name other1 && ip link set other0 up && ip link set other1 up && ip addr add 203.0.113.1/24 dev other0",
             );
@@ -400,7 +403,7 @@ fn what_others_made_stays_whatever_happens_to_linnetd() {
 fn a_link_without_a_profile_is_not_touched() {
     isolated("links::a_link_without_a_profile_is_not_touched", || {
         let dir = folder();
-        let cafe = Network::raise(&dir, "cafe", "eth9", "192.0.2", "2001:db8:a", "192.0.2.80");
+        let cafe = Network::cafe(&dir, "eth9");
         let office = office(dir.clone());
         office.configure("profiles/any.toml", ANY_NETWORK);
         // A profile of names alone says nothing of addresses.
@@ -437,7 +440,7 @@ fn what_stays_at_the_end_is_as_the_configuration_says() {
         "links::what_stays_at_the_end_is_as_the_configuration_says",
         || {
             let dir = folder();
-            let cafe = Network::raise(&dir, "cafe", "net0", "192.0.2", "2001:db8:a", "192.0.2.80");
+            let cafe = Network::cafe(&dir, "net0");
             let office = office(dir);
             office.configure("profiles/any.toml", ANY_NETWORK);
             let accept_ra =

@@ -4,12 +4,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail at any line")]
 
+mod namespace;
 #[path = "both/places.rs"]
 mod places;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +31,8 @@ use policy::facts::{Preference, Supplier};
 use policy::links::{AddressPlan, Clients, HopPlan, RouteKey, RoutePlan, Switch};
 use policy::{LinkId, LinkPlan, LinksPlan};
 
-const INSIDE: &str = "LINNET_TEST_NAMESPACE";
+use namespace::in_namespace;
+
 const NOW: Instant = Instant::from_nanos(1_000_000_000_000);
 /// The kernel has told when it answers; only the reading of it takes time.
 const QUIET: Duration = Duration::from_millis(50);
@@ -694,36 +696,6 @@ async fn over_two_links<K: Kernel>(machine: &mut Machine<K>) -> Vec<Vec<String>>
 #[test]
 fn both_kernels_come_to_the_same_tables() {
     in_namespace("both_kernels_come_to_the_same_tables", compare);
-}
-
-/// Runs a story in a network namespace, in which the test of this name runs itself again.
-fn in_namespace(test: &str, story: impl AsyncFnOnce()) {
-    if std::env::var_os(INSIDE).is_some() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        return runtime.unwrap().block_on(story());
-    }
-    // SAFETY: geteuid has no preconditions.
-    let is_root = unsafe { libc::geteuid() } == 0;
-    let flags = if is_root { "-n" } else { "-Urn" };
-    let probe = Command::new("unshare")
-        .args([flags, "ip", "link", "set", "lo", "up"])
-        .stdin(Stdio::null())
-        .output();
-    if !probe.is_ok_and(|probe| probe.status.success()) {
-        let _shown = writeln!(std::io::stderr(), "SKIP {test}: no namespaces here");
-        return;
-    }
-    let output = Command::new("unshare")
-        .arg(flags)
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(INSIDE, "1")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
 }
 
 fn ip(line: &str) {

@@ -5,9 +5,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail at any line")]
 
+mod namespace;
+
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 
 use config::model::{
@@ -23,7 +24,8 @@ use policy::facts::Preference;
 use policy::links::{Clients, HopPlan, RouteKey, RoutePlan};
 use policy::{LinkPlan, LinksPlan};
 
-const INSIDE: &str = "LINNET_TEST_NAMESPACE";
+use namespace::in_namespace;
+
 const NOW: Instant = Instant::from_nanos(1_000_000_000_000);
 
 fn prefix(text: &str) -> Prefix {
@@ -558,31 +560,5 @@ async fn compare() {
 
 #[test]
 fn what_ip_makes_and_what_we_make_are_the_same() {
-    let test = "what_ip_makes_and_what_we_make_are_the_same";
-    if std::env::var_os(INSIDE).is_some() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        return runtime.unwrap().block_on(compare());
-    }
-    // SAFETY: geteuid has no preconditions.
-    let is_root = unsafe { libc::geteuid() } == 0;
-    let flags = if is_root { "-n" } else { "-Urn" };
-    let probe = Command::new("unshare")
-        .args([flags, "ip", "link", "set", "lo", "up"])
-        .stdin(Stdio::null())
-        .output();
-    if !probe.is_ok_and(|probe| probe.status.success()) {
-        writeln!(std::io::stderr(), "SKIP {test}: no namespaces here").unwrap();
-        return;
-    }
-    let output = Command::new("unshare")
-        .arg(flags)
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(INSIDE, "1")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    in_namespace("what_ip_makes_and_what_we_make_are_the_same", compare);
 }

@@ -82,27 +82,10 @@ fn call(world: &mut World, connection: u64, method: Method) -> (Vec<Effect>, Opt
     };
     let mut others = Vec::new();
     for effect in world.on(Input::Control(Box::new(call)), NOW) {
-        match effect {
-            Effect::Reply(caller, reply) => caller.send(reply).unwrap(),
-            Effect::Notice(_)
-            | Effect::Subscribe(..)
-            | Effect::Errand(_)
-            | Effect::Keep(..)
-            | Effect::Announce(_)
-            | Effect::Listeners(_)
-            | Effect::FollowLists(_)
-            | Effect::Delay(_)
-            | Effect::MaySleep
-            | Effect::LookAgain
-            | Effect::Scraped(..)
-            | Effect::Observe
-            | Effect::KeepJournal(_)
-            | Effect::Requests(_)
-            | Effect::Make(_)
-            | Effect::RenewPorts
-            | Effect::Ports(_)
-            | Effect::Send(_)
-            | Effect::Stop => others.push(effect),
+        if let Effect::Reply(caller, reply) = effect {
+            caller.send(reply).unwrap();
+        } else {
+            others.push(effect);
         }
     }
     (others, answered.try_recv().ok())
@@ -167,27 +150,12 @@ fn a_link_that_goes_down_changes_the_plan_and_its_names_are_refused() {
 #[test]
 fn resolv_conf_is_asked_for_once_and_only_when_it_is_to_be_ours() {
     let errands = |effects: &[Effect]| -> Vec<Errand> {
-        let errand = |effect: &Effect| match effect {
-            Effect::Errand(errand) => Some(errand.clone()),
-            Effect::Reply(..)
-            | Effect::Notice(_)
-            | Effect::Subscribe(..)
-            | Effect::Keep(..)
-            | Effect::Announce(_)
-            | Effect::Listeners(_)
-            | Effect::FollowLists(_)
-            | Effect::Delay(_)
-            | Effect::MaySleep
-            | Effect::LookAgain
-            | Effect::Scraped(..)
-            | Effect::Observe
-            | Effect::KeepJournal(_)
-            | Effect::Requests(_)
-            | Effect::Make(_)
-            | Effect::RenewPorts
-            | Effect::Ports(_)
-            | Effect::Send(_)
-            | Effect::Stop => None,
+        let errand = |effect: &Effect| {
+            if let Effect::Errand(errand) = effect {
+                Some(errand.clone())
+            } else {
+                None
+            }
         };
         effects.iter().filter_map(errand).collect()
     };
@@ -260,27 +228,12 @@ fn a_claim_holds_before_its_caller_hears_of_it_and_goes_with_the_connection() {
 fn a_persistent_claim_is_kept_and_forgotten_when_it_is_withdrawn() {
     let (mut world, _) = office("");
     let kept = |effects: &[Effect]| {
-        effects.iter().find_map(|effect| match effect {
-            Effect::Keep(_, text) => Some(text.contains("lab.test")),
-            Effect::Reply(..)
-            | Effect::Notice(_)
-            | Effect::Subscribe(..)
-            | Effect::Errand(_)
-            | Effect::Announce(_)
-            | Effect::Listeners(_)
-            | Effect::FollowLists(_)
-            | Effect::Delay(_)
-            | Effect::MaySleep
-            | Effect::LookAgain
-            | Effect::Scraped(..)
-            | Effect::Observe
-            | Effect::KeepJournal(_)
-            | Effect::Requests(_)
-            | Effect::Make(_)
-            | Effect::RenewPorts
-            | Effect::Ports(_)
-            | Effect::Send(_)
-            | Effect::Stop => None,
+        effects.iter().find_map(|effect| {
+            if let Effect::Keep(_, text) = effect {
+                Some(text.contains("lab.test"))
+            } else {
+                None
+            }
         })
     };
     let (effects, _) = call(&mut world, 7, Method::Claim(myvpn(true)));
@@ -326,27 +279,12 @@ fn a_reload_answers_its_callers_and_keeps_the_old_when_the_new_is_broken() {
     let effects = world.on(Input::Anchors(None), NOW);
     let replies: Vec<&Reply> = effects
         .iter()
-        .filter_map(|effect| match effect {
-            Effect::Reply(_, reply) => Some(reply),
-            Effect::Notice(_)
-            | Effect::Subscribe(..)
-            | Effect::Errand(_)
-            | Effect::Keep(..)
-            | Effect::Announce(_)
-            | Effect::Listeners(_)
-            | Effect::FollowLists(_)
-            | Effect::Delay(_)
-            | Effect::MaySleep
-            | Effect::LookAgain
-            | Effect::Scraped(..)
-            | Effect::Observe
-            | Effect::KeepJournal(_)
-            | Effect::Requests(_)
-            | Effect::Make(_)
-            | Effect::RenewPorts
-            | Effect::Ports(_)
-            | Effect::Send(_)
-            | Effect::Stop => None,
+        .filter_map(|effect| {
+            if let Effect::Reply(_, reply) = effect {
+                Some(reply)
+            } else {
+                None
+            }
         })
         .collect();
     assert_eq!(replies.len(), 1);

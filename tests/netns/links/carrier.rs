@@ -1,6 +1,5 @@
 //! What stays when the carrier goes, and what comes back with it? Each way that `[carrier]` knows, on a link whose cable is pulled.
 
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -130,20 +129,6 @@ fn configure(office: &Office, way: &Way) {
     assert!(code == 0 && !text.contains("error"), "{text}");
 }
 
-/// A link with the cafe's network and one with that of work; the cafe's comes first.
-fn two_networks(dir: &Path) -> (Network, Network) {
-    let cafe = Network::raise(dir, "cafe", "net0", "192.0.2", "2001:db8:a", "192.0.2.80");
-    let work = Network::raise(
-        dir,
-        "work",
-        "net1",
-        "198.51.100",
-        "2001:db8:b",
-        "198.51.100.80",
-    );
-    (cafe, work)
-}
-
 /// Waits for a time that the profile names to pass, or to pass in vain.
 fn wait(millis: u64) {
     thread::sleep(Duration::from_millis(millis));
@@ -155,7 +140,7 @@ fn what_stays_without_a_carrier_is_as_the_profile_says() {
         "links::carrier::what_stays_without_a_carrier_is_as_the_profile_says",
         || {
             let dir = folder();
-            let (cafe, work) = two_networks(&dir);
+            let (cafe, work) = Network::two(&dir);
             let office = office(dir.clone());
             office.configure("profiles/any.toml", ANY_NETWORK);
             let _linnetd = office.linnetd(LINNETD, &[]);

@@ -25,7 +25,7 @@ fn a_lease_outlives_a_blink_while_gateway_and_server_are_away() {
         "links::doubts::a_lease_outlives_a_blink_while_gateway_and_server_are_away",
         || {
             let dir = folder();
-            let cafe = Network::raise(&dir, "cafe", "net0", "192.0.2", "2001:db8:a", "192.0.2.80");
+            let cafe = Network::cafe(&dir, "net0");
             let office = office(dir.clone());
             office.configure(
                 "profiles/any.toml",

@@ -214,7 +214,7 @@ fn is_taken_up(office: &Office) -> bool {
 fn what_bird_and_keepalived_have_made_stays_as_it_is_to_the_last_octet() {
     isolated(NAME, || {
         let dir = folder();
-        let cafe = Network::raise(&dir, "cafe", "net0", "192.0.2", "2001:db8:a", "192.0.2.80");
+        let cafe = Network::cafe(&dir, "net0");
         rack();
         let _peers = [
             bird(&dir, "bird", None, BIRD),

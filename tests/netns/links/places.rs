@@ -1,12 +1,11 @@
 //! What of one place is believed in the next? One cable, pulled from a network with IPv6 and plugged into one without.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use tests::dnsmasq::Dnsmasq;
 use tests::namespace::{isolated, shell};
 use tests::office::carries;
-use tests::peer::{Peer, until};
+use tests::peer::until;
 
 use super::{ANY_NETWORK, LINNETD, Network, addresses, default_link, folder, office, until_answer};
 
@@ -19,7 +18,7 @@ fn nothing_of_a_network_with_ipv6_outlasts_the_way_to_one_without() {
         "links::places::nothing_of_a_network_with_ipv6_outlasts_the_way_to_one_without",
         || {
             let dir = folder();
-            let cafe = Network::raise(&dir, "cafe", "net0", "192.0.2", "2001:db8:a", "192.0.2.80");
+            let cafe = Network::cafe(&dir, "net0");
             let office = office(dir.clone());
             office.configure("profiles/any.toml", ANY_NETWORK);
             let _linnetd = office.linnetd(LINNETD, &[]);

@@ -160,7 +160,7 @@ fn what_was_there_before_sleep_is_there_after_it_and_is_confirmed() {
         "links::sleep::what_was_there_before_sleep_is_there_after_it_and_is_confirmed",
         || {
             let dir = folder();
-            let cafe = Network::raise(&dir, "cafe", "net0", "192.0.2", "2001:db8:a", "192.0.2.80");
+            let cafe = Network::cafe(&dir, "net0");
             let office = office(dir.clone());
             let profile = |mdns: &str| {
                 let text = format!(

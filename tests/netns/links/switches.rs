@@ -91,7 +91,7 @@ fn links_set_themselves_up_by_a_shipped_file_that_an_empty_one_takes_away() {
         "links::switches::links_set_themselves_up_by_a_shipped_file_that_an_empty_one_takes_away",
         || {
             let dir = folder();
-            let cafe = Network::raise(&dir, "cafe", "net0", "192.0.2", "2001:db8:a", "192.0.2.80");
+            let cafe = Network::cafe(&dir, "net0");
             let office = office(dir.clone());
             // Directories of vendor and administrator, as on a machine; no cable is plugged into these links, so that
             // their kind is another one.
@@ -158,7 +158,7 @@ fn default_routes_are_nobodys_where_they_are_switched_off() {
         "links::switches::default_routes_are_nobodys_where_they_are_switched_off",
         || {
             let dir = folder();
-            let cafe = Network::raise(&dir, "cafe", "net0", "192.0.2", "2001:db8:a", "192.0.2.80");
+            let cafe = Network::cafe(&dir, "net0");
             let office = office(dir);
             let main = |links: &str| {
                 let text = format!("[resolver]\ndnssec = \"off\"\nrecursion = \"never\"\n{links}");
@@ -203,7 +203,7 @@ fn nothing_at_all_is_written_where_links_are_not_managed() {
         "links::switches::nothing_at_all_is_written_where_links_are_not_managed",
         || {
             let dir = folder();
-            let cafe = Network::raise(&dir, "cafe", "net0", "192.0.2", "2001:db8:a", "192.0.2.80");
+            let cafe = Network::cafe(&dir, "net0");
             let office = office(dir.clone());
             office.configure(
                 "linnet.toml",

@@ -272,6 +272,8 @@ async fn converse(
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    use tokio::sync::mpsc::error::TryRecvError;
+
     use super::*;
 
     #[tokio::test]
@@ -295,5 +297,24 @@ mod tests {
             turn = heard.recv() => assert_eq!(turn, Some(2)),
         }
         assert_eq!(told.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn what_is_given_up_closes_what_it_has_open() {
+        let (open, mut closed) = tokio::sync::mpsc::channel::<()>(1);
+        let begin = || {
+            let open = open.clone();
+            async move {
+                let _open = open;
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = outlive_panics(begin, || (), Duration::ZERO) => {}
+            () = std::future::ready(()) => {}
+        }
+        drop(open);
+        assert_eq!(closed.try_recv(), Err(TryRecvError::Disconnected));
     }
 }

@@ -27,28 +27,14 @@ fn feed(world: &mut World, (input, now): (Input, Instant)) -> Vec<Effect> {
 }
 
 fn kept(effects: &[Effect], what: Kept) -> Option<&str> {
-    effects.iter().find_map(|effect| match effect {
-        Effect::Keep(kept, text) if *kept == what => Some(text.as_str()),
-        Effect::Keep(..)
-        | Effect::Reply(..)
-        | Effect::Notice(_)
-        | Effect::Subscribe(..)
-        | Effect::Errand(_)
-        | Effect::Announce(_)
-        | Effect::Listeners(_)
-        | Effect::FollowLists(_)
-        | Effect::Delay(_)
-        | Effect::MaySleep
-        | Effect::LookAgain
-        | Effect::Scraped(..)
-        | Effect::Observe
-        | Effect::KeepJournal(_)
-        | Effect::Requests(_)
-        | Effect::Make(_)
-        | Effect::RenewPorts
-        | Effect::Ports(_)
-        | Effect::Send(_)
-        | Effect::Stop => None,
+    effects.iter().find_map(|effect| {
+        if let Effect::Keep(kept, text) = effect
+            && *kept == what
+        {
+            Some(text.as_str())
+        } else {
+            None
+        }
     })
 }
 
