@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tests::machine::in_booted_machine;
@@ -18,6 +19,8 @@ use crate::{LINNET, LINNETD};
 const NAME: &str = "links::switchover::networkd_gives_way_by_the_commands_of_the_page";
 const PROFILE: &str = "match = { name = \"net0\" }\ndhcp4 = true\ndhcp6 = true\nra = true\n";
 const CHECK: &str = "linnet config check";
+/// Everything takes its time in a virtual machine, and the look itself does.
+const LONG: Duration = Duration::from_secs(60);
 const WAITS: &str = "linnet status";
 
 /// The lines of code of a page's section, without what they say of themselves.
@@ -75,6 +78,17 @@ fn is_set_up() -> bool {
         && [defaults("-4"), defaults("-6")] == [1, 1]
 }
 
+/// Waits until a condition holds; whether it has come to hold.
+fn comes(mut holds: impl FnMut() -> bool) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < LONG {
+        if holds() {
+            return true;
+        }
+    }
+    false
+}
+
 #[test]
 fn networkd_gives_way_by_the_commands_of_the_page() {
     in_booted_machine(NAME, &["veth"], || {
@@ -122,12 +136,17 @@ fn networkd_gives_way_by_the_commands_of_the_page() {
             }
             talks.iter_mut().for_each(talk);
         }
-        until("all of it is linnet's", || {
+        let mut told = String::new();
+        let is_linnets = || {
+            let there = shell("ip route; ip -6 route; ip address show net0");
+            told = format!("{there}{}", status());
             let ours = shell("ip route show default proto 112; ip -6 route show default proto 112");
             ours.lines().count() == 2
                 && [defaults("-4"), defaults("-6")] == [1, 1]
                 && addresses_are(&status(), &["ours"])
-        });
+        };
+        let all = comes(is_linnets);
+        assert!(all, "not all is linnet's: {told}");
         assert!(
             !doctor.is_empty() && !doctor.contains("networkd"),
             "{doctor}"
