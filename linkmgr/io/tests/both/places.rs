@@ -1,6 +1,8 @@
 //! What becomes of others' routes that stand at the places of ours, before them, behind them, or instead of them? Each of
 //! these is left by the real kernel, whatever ours is asked to do.
 
+use std::process::Stdio;
+
 use super::*;
 
 /// The number that `ip` gives when nobody says another.
