@@ -18,6 +18,7 @@ use config::time::Instant;
 use policy::facts::DefaultRoute;
 use policy::links::{RouteKey, Switch};
 
+use crate::journal::AddressMarks;
 use crate::kernel::{
     AddressMessage, KernelEvent, LinkMessage, OURS, OwnRoute, RouteMessage, Usability,
 };
@@ -46,6 +47,8 @@ pub struct FakeKernel {
     switches: BTreeMap<(String, Switch), i32>,
     /// Switches of cards that stay as they are.
     stubborn: BTreeMap<(String, Switch), Stubborn>,
+    /// Whether an IPv4 address keeps the number that it was made with.
+    keeps_numbers: bool,
     events: VecDeque<KernelEvent>,
     /// How many requests changed something, or tried to.
     writes: u64,
@@ -155,6 +158,19 @@ impl FakeKernel {
     /// Returns the switches that were ever set.
     pub const fn switches(&self) -> &BTreeMap<(String, Switch), i32> {
         &self.switches
+    }
+
+    /// Has it keep the number that an IPv4 address was made with, as before Linux 6.4.
+    pub const fn make_older(&mut self) {
+        self.keeps_numbers = true;
+    }
+
+    /// Returns which addresses it marks.
+    pub const fn marks(&self) -> AddressMarks {
+        match self.keeps_numbers {
+            true => AddressMarks::Made,
+            false => AddressMarks::All,
+        }
     }
 
     /// Has a card's switch stay as it is, or (`None`) be as it is told again.

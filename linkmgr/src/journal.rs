@@ -15,6 +15,7 @@ use config::model::{PolicyRule, Prefix};
 use policy::facts::Supplier;
 use policy::links::RouteKey;
 
+use crate::kernel::OURS;
 use crate::status::{Item, Setting};
 
 /// What proves that a journal is about the kernel of today.
@@ -22,8 +23,31 @@ use crate::status::{Item, Setting};
 pub struct Boot {
     /// Differs after each start of the machine, and in each network namespace.
     pub id: Arc<str>,
-    /// Whether the kernel keeps the protocol number of addresses (Linux 5.18).
-    pub marks_addresses: bool,
+    /// Which addresses the kernel marks as ours.
+    pub marks: AddressMarks,
+}
+
+/// Which addresses have the protocol number of whoever has asked for them (`IFA_PROTO`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AddressMarks {
+    /// None, before Linux 5.18.
+    #[default]
+    None,
+    /// Those that he has made. An IPv4 one of somebody else's keeps its number when it is asked for again, before Linux 6.4.
+    Made,
+    /// All.
+    All,
+}
+
+impl AddressMarks {
+    /// Whether an address with this number may be ours, when it is written down as that.
+    pub(crate) const fn admit(self, protocol: u8, is_ipv6: bool) -> bool {
+        match self {
+            Self::None => true,
+            Self::Made => protocol == OURS || protocol == 0 && !is_ipv6,
+            Self::All => protocol == OURS,
+        }
+    }
 }
 
 /// The journal, to be kept whole in the place of the one before.

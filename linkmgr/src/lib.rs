@@ -62,7 +62,7 @@ use std::net::Ipv6Addr;
 
 use config::matcher::Mac;
 use config::time::Instant;
-pub use journal::{Boot, JournalText};
+pub use journal::{AddressMarks, Boot, JournalText};
 pub use kernel::{AddressMessage, KernelEvent, LinkMessage, RouteMessage, Usability};
 pub use local::{LocalAddresses, local_names};
 use observed::{Observed, ObservedAddress};

@@ -26,7 +26,7 @@ use policy::links::RouteKey;
 use policy::{LinkId, LinksPlan};
 
 use crate::LinkManager;
-use crate::journal::{Boot, Journal, JournalText};
+use crate::journal::{AddressMarks, Boot, Journal, JournalText};
 use crate::kernel::KernelEvent;
 use crate::request::{KernelAnswer, KernelFault, KernelRequest, RequestId};
 use crate::status::{Item, ItemState, LinkReport, LinkTimer, Setting, StopLevel};
@@ -60,7 +60,7 @@ pub(crate) struct Writer {
     claimants: BTreeSet<(RouteKey, LinkId)>,
     journal: Journal,
     journal_retry_at: Option<Instant>,
-    marks_addresses: bool,
+    marks: AddressMarks,
     /// Items that have to be compared.
     dirty: BTreeSet<Item>,
     /// Items that have to be compared when the kernel has answered.
@@ -107,7 +107,7 @@ impl LinkManager {
     pub fn load_journal(&mut self, text: Option<&str>, boot: &Boot) {
         let writer = &mut self.writer;
         writer.journal = Journal::load(text, boot);
-        writer.marks_addresses = boot.marks_addresses;
+        writer.marks = boot.marks;
         writer.inherited = writer.journal.items().collect();
         if writer.is_ready {
             self.check_kinds();
@@ -310,7 +310,7 @@ impl LinkManager {
             observed: &self.observed,
             journal: &writer.journal,
             id_by_index: &self.id_by_index,
-            marks_addresses: writer.marks_addresses,
+            marks: writer.marks,
             inherited: &writer.inherited,
             overridden: &writer.overridden,
             adopting: &writer.adopting,

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt as _;
 
-use linkmgr::Boot;
+use linkmgr::{AddressMarks, Boot};
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_ROUTE;
 
@@ -14,8 +14,9 @@ const RELEASE: &str = "/proc/sys/kernel/osrelease";
 const NAMESPACE: &str = "/proc/self/ns/net";
 /// `SO_NETNS_COOKIE`, since Linux 5.14.
 const NAMESPACE_COOKIE: libc::c_int = 71;
-/// Since when the kernel keeps `IFA_PROTO`.
-const MARKS_ADDRESSES: (u32, u32) = (5, 18);
+/// Since when the kernel keeps `IFA_PROTO` of addresses that are made, and of IPv4 addresses that are asked for again.
+const MARKS_MADE: (u32, u32) = (5, 18);
+const MARKS_ALL: (u32, u32) = (6, 4);
 
 /// Returns what proves that a journal is about this kernel and this network namespace.
 ///
@@ -31,7 +32,7 @@ pub fn boot() -> io::Result<Boot> {
     let release = fs::read_to_string(RELEASE)?;
     Ok(Boot {
         id: format!("{id}/{namespace}").into(),
-        marks_addresses: version(&release).is_some_and(|version| version >= MARKS_ADDRESSES),
+        marks: marks(&release),
     })
 }
 
@@ -41,6 +42,14 @@ pub fn boot() -> io::Result<Boot> {
 /// When `/proc` does not tell.
 pub fn boot_id() -> io::Result<String> {
     Ok(fs::read_to_string(BOOT_ID)?.trim().to_owned())
+}
+
+fn marks(release: &str) -> AddressMarks {
+    match version(release) {
+        Some(MARKS_ALL..) => AddressMarks::All,
+        Some(MARKS_MADE..) => AddressMarks::Made,
+        Some(_) | None => AddressMarks::None,
+    }
 }
 
 fn version(release: &str) -> Option<(u32, u32)> {
@@ -80,13 +89,16 @@ mod tests {
     #[test]
     fn versions_are_read_as_distributions_write_them() {
         let rows = [
-            ("6.18.44-fc-v669\n", Some((6, 18))),
-            ("5.18.0", Some((5, 18))),
-            ("5.4.0-150-generic", Some((5, 4))),
-            ("nonsense", None),
+            ("6.18.44-fc-v669\n", Some((6, 18)), AddressMarks::All),
+            ("6.4.0", Some((6, 4)), AddressMarks::All),
+            ("6.1.0-57-amd64", Some((6, 1)), AddressMarks::Made),
+            ("5.18.0", Some((5, 18)), AddressMarks::Made),
+            ("5.4.0-150-generic", Some((5, 4)), AddressMarks::None),
+            ("nonsense", None, AddressMarks::None),
         ];
-        for (release, expected) in rows {
+        for (release, expected, marked) in rows {
             assert_eq!(version(release), expected, "{release}");
+            assert_eq!(marks(release), marked, "{release}");
         }
     }
 }

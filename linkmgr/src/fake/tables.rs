@@ -83,6 +83,9 @@ impl FakeKernel {
         if address.address.is_ipv4() {
             there.no_prefix_route = before.no_prefix_route;
             there.attributes = before.attributes;
+            if self.keeps_numbers {
+                there.protocol = before.protocol;
+            }
         } else if made.metric == 0 {
             // addrconf.c takes none for no change.
             there.metric = before.metric;

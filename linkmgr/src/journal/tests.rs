@@ -16,7 +16,7 @@ fn prefix(text: &str) -> Prefix {
 fn boot(id: &str) -> Boot {
     Boot {
         id: id.into(),
-        marks_addresses: true,
+        marks: AddressMarks::All,
     }
 }
 

@@ -15,8 +15,8 @@ use policy::{LinkId, LinkPlan, LinksPlan};
 
 use super::addresses::{preferred_until, prefix_metric};
 use super::rivals::Rivals;
-use crate::journal::{Journal, Value};
-use crate::kernel::{NextHop, OURS, OwnRoute, Usability};
+use crate::journal::{AddressMarks, Journal, Value};
+use crate::kernel::{NextHop, OwnRoute, Usability};
 use crate::observed::{Observed, ObservedAddress, ObservedRoute};
 use crate::request::KernelRequest;
 use crate::status::{Item, ItemState, Setting, StopLevel};
@@ -33,8 +33,8 @@ pub(super) struct View<'a> {
     pub(super) observed: &'a Observed,
     pub(super) journal: &'a Journal,
     pub(super) id_by_index: &'a BTreeMap<u32, LinkId>,
-    /// Whether the kernel keeps the protocol number of addresses.
-    pub(super) marks_addresses: bool,
+    /// Which addresses the kernel marks as ours.
+    pub(super) marks: AddressMarks,
     /// What a run before has left, while its suppliers have time to say it again.
     pub(super) inherited: &'a BTreeSet<Item>,
     /// Links that somebody has taken down by hand.
@@ -308,7 +308,8 @@ impl View<'_> {
     }
 
     pub(super) fn is_ours(&self, item: &Item, observed: &ObservedAddress) -> bool {
-        self.journal.proves(item) && (!self.marks_addresses || observed.protocol == OURS)
+        let is_ipv6 = observed.prefix.address.is_ipv6();
+        self.journal.proves(item) && self.marks.admit(observed.protocol, is_ipv6)
     }
 
     fn add_address(&self, index: u32, prefix: Prefix, planned: &AddressPlan) -> Decision {

@@ -9,6 +9,7 @@ use policy::facts::Supplier;
 use policy::links::{RouteKey, Switch};
 
 use crate::LinkManager;
+use crate::journal::AddressMarks;
 use crate::kernel::OURS;
 use crate::status::{Item, ItemState, Setting};
 use crate::watches::Standing;
@@ -81,7 +82,7 @@ impl LinkManager {
                 (Item::Address(index, prefix), ItemState::Adopted) => {
                     let there = self.observed.address_of(*index, prefix);
                     let is_marked = there.is_some_and(|there| there.protocol == OURS);
-                    if self.writer.marks_addresses && is_marked {
+                    if self.writer.marks != AddressMarks::None && is_marked {
                         let planned = planned.addresses.get(prefix);
                         self.make_ours(&item, planned.and_then(|planned| planned.supplier));
                     } else {

@@ -27,7 +27,8 @@ use policy::{LinkId, LinkPlan, LinksPlan};
 
 use crate::fake::FakeKernel;
 use crate::{
-    Boot, Item, ItemState, KernelAnswer, KernelRequest, LinkManager, LinkMessage, StopLevel,
+    AddressMarks, Boot, Item, ItemState, KernelAnswer, KernelRequest, LinkManager, LinkMessage,
+    StopLevel,
 };
 
 const START: Instant = Instant::from_nanos(1_000_000_000_000);
@@ -62,7 +63,9 @@ impl Machine {
     fn start(&mut self) {
         self.kernel.lose_events();
         self.links = LinkManager::default();
-        self.links.load_journal(self.journal.as_deref(), &boot());
+        let marks = self.kernel.marks();
+        self.links
+            .load_journal(self.journal.as_deref(), &Boot { marks, ..boot() });
         self.list();
     }
 
@@ -151,7 +154,7 @@ impl Machine {
 fn boot() -> Boot {
     Boot {
         id: "today".into(),
-        marks_addresses: true,
+        marks: AddressMarks::All,
     }
 }
 

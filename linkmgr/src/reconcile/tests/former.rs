@@ -66,6 +66,33 @@ fn a_leased_address_that_another_client_made_without_the_kernels_route_is_never_
 }
 
 #[test]
+fn what_another_client_made_becomes_ours_where_the_kernel_does_not_mark_it_too() {
+    let mut machine = Machine::new();
+    machine.kernel.make_older();
+    machine.start();
+    let mut on = link(2, "home0");
+    on.admin_up = true;
+    machine.kernel.put_link(on);
+    let left = FakeAddress {
+        valid_until: Some(START + Duration::from_secs(900)),
+        preferred_until: Some(START + Duration::from_secs(900)),
+        ..FakeAddress::foreign(prefix("192.0.2.10/24"))
+    };
+    machine.kernel.put_address(2, left, START);
+    machine.drive();
+    let wanted = plan(&machine, &[("home0", leased(100))]);
+    machine.apply(&wanted);
+    let item = Item::Address(2, prefix("192.0.2.10/24"));
+    assert_eq!(machine.state("home0", &item), ItemState::Ours);
+    // The next daemon knows it too, and takes it away with its lease.
+    machine.start();
+    machine.apply(&wanted);
+    assert_eq!(machine.state("home0", &item), ItemState::Ours);
+    machine.apply(&plan(&machine, &[("home0", up())]));
+    assert_eq!(machine.prefixes(2), Vec::<String>::new());
+}
+
+#[test]
 fn it_is_made_anew_when_the_link_was_down_as_the_route_beside_it_is_gone() {
     let mut machine = with_bare_address();
     machine.apply(&plan(&machine, &[("home0", leased(100))]));

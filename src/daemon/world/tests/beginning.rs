@@ -41,7 +41,7 @@ pub(crate) fn beginning(files: Vec<ConfigText>) -> Beginning {
             },
             boot: Boot {
                 id: "boot".into(),
-                marks_addresses: true,
+                marks: linkmgr::AddressMarks::All,
             },
             journal: None,
             leases: None,
