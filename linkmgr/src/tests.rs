@@ -9,7 +9,8 @@ use policy::{LinkFacts, LinkId};
 use config::time::Instant;
 
 use crate::{
-    AddressMessage, KernelEvent as Event, LinkManager, LinkMessage, RouteMessage, local_names,
+    AddressMessage, KernelEvent as Event, LinkManager, LinkMessage, RouteMessage, Usability,
+    local_names,
 };
 
 const NOW: Instant = Instant::ZERO;
@@ -435,4 +436,24 @@ fn machine_with_no_other_addresses_has_its_link_local_or_loopback_ones() {
     let mut story = lo();
     story.extend([Event::Link(link(2, "home0")), address(2, "fe80::10/64")]);
     assert_eq!(local_names(told(story).facts()).addresses, [ip("fe80::10")]);
+}
+
+#[test]
+fn addresses_that_somebody_made_of_prefixes_are_told_from_all_others() {
+    let made = |text: &str, change: fn(&mut AddressMessage)| {
+        let mut message = AddressMessage::lasting(2, prefix(text));
+        message.valid = Some(3600);
+        change(&mut message);
+        let links = told([Event::Link(link(2, "home0")), Event::Address(message)]);
+        let (id, _) = only(&links);
+        links.made_of_prefixes(id).len()
+    };
+    let address = "2001:db8::5:6:7:8/64";
+    assert_eq!(made(address, |_| ()), 1);
+    assert_eq!(made(address, |it| it.valid = None), 0);
+    assert_eq!(made(address, |it| it.secondary = true), 0);
+    assert_eq!(made(address, |it| it.usability = Usability::Tentative), 0);
+    assert_eq!(made("2001:db8::5:6:7:8/128", |_| ()), 0);
+    assert_eq!(made("fe80::5:6:7:8/64", |_| ()), 0);
+    assert_eq!(made("192.0.2.5/24", |_| ()), 0);
 }

@@ -285,3 +285,68 @@ fn what_does_not_read_is_not_there() {
         }
     }
 }
+
+#[test]
+fn nothing_is_taken_for_more_than_it_says() {
+    let lease4 = |leaving: Leaving, text: &[u8]| leaving.parse(text, "net0").dhcp4;
+    // A key that another one begins with, an identifier too short to be one, and what comes after all that is read of a file.
+    let text = b"ADDRESS_BEFORE=192.0.2.5\nADDRESS=192.0.2.109\nCLIENTID=01\n";
+    let plain = Some(lease("192.0.2.109", None));
+    assert_eq!(lease4(Leaving::NetworkdLease, text), plain);
+    let late = [&vec![b'\n'; FILE_MAX][..], text].concat();
+    assert_eq!(lease4(Leaving::NetworkdLease, &late), None);
+    // What dhclient says of no lease, and what is deeper than anything it writes.
+    let lease_of_5 = "lease { interface \"net0\"; fixed-address 192.0.2.5; }";
+    let before = format!("option dhcp-client-identifier 1:2:3; {lease_of_5}");
+    let read = lease4(Leaving::Dhclient, before.as_bytes());
+    assert_eq!(read, Some(lease("192.0.2.5", None)));
+    let deep = format!("a {{ a {{ a {{ a {{ a {{ }} }} }} }} }} {lease_of_5}");
+    assert_eq!(lease4(Leaving::Dhclient, deep.as_bytes()), None);
+}
+
+#[test]
+fn a_message_that_dhcpcd_keeps_is_read_to_its_end_and_no_further() {
+    let mut message = vec![0; 240];
+    message[16..20].copy_from_slice(&[192, 0, 2, 109]);
+    let read = |cookie: [u8; 4], options: &[u8]| {
+        let mut said = message.clone();
+        said[236..].copy_from_slice(&cookie);
+        Leaving::DhcpcdLease.parse(&[&said[..], options].concat(), "net0")
+    };
+    const COOKIE: [u8; 4] = [99, 130, 83, 99];
+    let plain = Some(lease("192.0.2.109", None));
+    assert_eq!(read([0; 4], &[61, 2, 7, 8]).dhcp4, plain);
+    assert_eq!(read(COOKIE, &[255, 1, 0, 61, 2, 7, 8]).dhcp4, plain);
+    // What the server has said back counts more than what the DUID would make.
+    let said = read(COOKIE, &[61, 2, 7, 8, 255]);
+    let with = said.clone().with_dhcpcd_duid(b"00:01:00:02", MAC);
+    assert_eq!(with, said);
+
+    // An association without an address comes before one that has one.
+    let without = [&[0, 3, 0, 12, 0, 0, 0, 8][..], &[0; 8]].concat();
+    let address = [&[0, 5, 0, 24, 0x20, 1, 0xd, 0xb8][..], &[0; 20]].concat();
+    let with = [&[0, 3, 0, 40, 0, 0, 0, 9][..], &[0; 8], &address].concat();
+    let said = [&[7, 1, 2, 3, 0, 1, 0, 4, 0, 3, 0, 1][..], &without, &with].concat();
+    let dhcp6 = Leaving::DhcpcdLease6.parse(&said, "net0").dhcp6.unwrap();
+    assert_eq!(dhcp6.iaid, 9);
+}
+
+#[test]
+fn of_ipv6_too_the_first_word_counts_that_is_about_an_address_on_the_link() {
+    let said = |iaid: u32, address: &str| Former {
+        dhcp6: Some(Former6 {
+            duid: Duid::from_octets(&[0, 3, 0, 1]).unwrap(),
+            iaid,
+            address: address.parse().ok(),
+        }),
+        made: address.parse().into_iter().collect(),
+        ..Former::default()
+    };
+    let on_link = ["2001:db8::1", "2001:db8::2"].map(|it| it.parse().unwrap());
+    let mut former = Former::default();
+    for (iaid, address) in [(1, "2001:db8::9"), (2, "2001:db8::1"), (3, "2001:db8::2")] {
+        former.add(said(iaid, address), &on_link);
+    }
+    assert_eq!(former.dhcp6.unwrap().iaid, 2);
+    assert_eq!(former.made.len(), 3);
+}
