@@ -46,8 +46,8 @@ pub fn boot_id() -> io::Result<String> {
 
 fn marks(release: &str) -> AddressMarks {
     match version(release) {
-        Some(MARKS_ALL..) => AddressMarks::All,
-        Some(MARKS_MADE..) => AddressMarks::Made,
+        Some(version) if version >= MARKS_ALL => AddressMarks::All,
+        Some(version) if version >= MARKS_MADE => AddressMarks::Made,
         Some(_) | None => AddressMarks::None,
     }
 }

@@ -248,9 +248,10 @@ fn adopting_a_link_takes_away_default_routes_that_another_manager_has_left_besid
         ("0.0.0.0/0", 1024, 2, "192.0.2.1", 16),
         ("0.0.0.0/0", 5, 2, "192.0.2.1", 3),
         ("::/0", 1024, 2, "fe80::1", 9),
-        // A routing program's, one for another place, and one of another link.
+        // A routing program's, one for another place, one for half of all, and one of another link.
         ("0.0.0.0/0", 32, 2, "192.0.2.1", 12),
         ("10.9.0.0/16", 1024, 2, "192.0.2.1", 16),
+        ("0.0.0.0/1", 1024, 2, "192.0.2.1", 16),
         ("0.0.0.0/0", 1025, 3, "203.0.113.1", 16),
     ];
     let theirs = FakeAddress::foreign(prefix("192.0.2.10/24"));
@@ -267,11 +268,11 @@ fn adopting_a_link_takes_away_default_routes_that_another_manager_has_left_besid
         let places = routes.map(|(to, metric, ..)| key(to, metric));
         places.map(|place| machine.kernel.routes().contains_key(&place))
     };
-    assert_eq!(there(&machine), [true; 6], "nobody has said so");
+    assert_eq!(there(&machine), [true; 7], "nobody has said so");
     machine.links.adopt(machine.id("home0"), machine.now);
     machine.drive();
     machine.pass(Duration::from_secs(10));
-    let left = [false, false, false, true, true, true];
+    let left = [false, false, false, true, true, true, true];
     assert_eq!(there(&machine), left, "{:#?}", machine.sent);
     for own in [key("0.0.0.0/0", 100), key("::/0", 100)] {
         assert_eq!(machine.state("home0", &Item::Route(own)), ItemState::Ours);
