@@ -168,6 +168,12 @@ fn networkd_gives_way_by_the_commands_of_the_page() {
         // systemd waits until linnetd serves, and has it read its files.
         let kind = shell("systemctl show --property Type --value linnetd");
         assert!(kind.starts_with("notify"), "{kind}");
+        shell("systemctl restart linnetd && linnet status");
+        until("it is all taken up again", || {
+            addresses_are(&status(), &["ours"])
+        });
+        talks.iter_mut().for_each(talk);
+        assert_eq!(there(), before);
         let more = "[[routes]]\nto = \"10.1.0.0/16\"\nvia = \"192.0.2.1\"\n";
         fs::write("/etc/linnet/profiles/net0.toml", format!("{PROFILE}{more}")).unwrap();
         shell("systemctl reload linnetd 2>&1");
