@@ -112,7 +112,11 @@ fn a_scope_whose_last_answers_are_errors_is_in_trouble_though_its_upstream_works
         let told = format!(
             "! {errors} of the last {of} answers of home@wlan0 were errors; so far: 30 upstream-error\n"
         );
-        assert_eq!(text(&status).contains(&told), is_told, "{errors} of {of}");
+        assert_eq!(
+            text(&status, &[]).contains(&told),
+            is_told,
+            "{errors} of {of}"
+        );
     }
 }
 
@@ -125,10 +129,11 @@ fn how_one_of_several_is_chosen_and_where_that_is_remembered_is_told() {
     one.proof = "validates".to_owned();
     home.upstreams = vec![one];
     let shown = |home: &ScopeStatus| {
-        text(&Status {
+        let status = Status {
             scopes: vec![home.clone()],
             ..Status::default()
-        })
+        };
+        text(&status, &[])
     };
     let text = shown(&home);
     assert!(
