@@ -353,7 +353,7 @@ fn an_address_that_is_taken_is_made_anew_three_times() {
     network.hear(A, &usual("2001:db8:1::"));
     let mut seen = Vec::new();
     while let Some(address) = network.supply().addresses.first() {
-        let std::net::IpAddr::V6(address) = address.prefix.address else {
+        let IpAddr::V6(address) = address.prefix.address else {
             panic!("IPv6");
         };
         assert!(!seen.contains(&address));

@@ -55,6 +55,7 @@ impl Host {
         let setup = Setup {
             settings: Arc::new(settings),
             mac,
+            permanent_mac: mac,
             kind: "ethernet".into(),
             duid: Arc::new([0, 4, 1, 2, 3, 4]),
             addresses: Vec::new(),

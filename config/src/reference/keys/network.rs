@@ -269,7 +269,7 @@ pub(super) const KEYS: &[Key] = &[
         "delegate",
         Syntax::Integer { min: 0, max: 64 },
         None,
-        "The length of a prefix to ask DHCPv6 servers for, to hand on to other links; 0 leaves it to the server. Without it one for the link alone is asked for where routers say that there are some (RFC 9762), and else none.",
+        "The length of a prefix to ask DHCPv6 servers for, to hand on to other links; 0 leaves it to the server, and without it one for the link alone is asked for where routers say that there are some (RFC 9762).",
     ),
     key(
         Section::Dhcp,
