@@ -37,13 +37,10 @@ pub fn governed(config: &Config, facts: &Facts) -> BTreeMap<LinkId, ProfileId> {
     by_link(&Profiles::of(config), facts)
 }
 
-/// Assigns each link to the first profile, in the order of their ids, that matches it. Loopback links have none.
+/// Assigns each link to the first profile, in the order of their ids, that matches it.
 pub(crate) fn by_link(profiles: &Profiles<'_>, facts: &Facts) -> BTreeMap<LinkId, ProfileId> {
     let mut profiles_by_link = BTreeMap::new();
     for (id, link) in &facts.links {
-        if link.loopback {
-            continue;
-        }
         if let Some(profile) = profiles.matching(link).first() {
             profiles_by_link.insert(*id, (*profile).clone());
         }
@@ -90,7 +87,7 @@ impl<'a> Profiles<'a> {
             .chain(&self.others)
             .filter(|profile| {
                 let matches = profile.matches.as_ref();
-                matches.is_some_and(|matches| matches.matches(&traits(link, &names)))
+                matches.is_some_and(|matches| may_mean(matches, link, &names))
             })
             .map(|profile| &profile.id)
             .collect();
@@ -98,6 +95,13 @@ impl<'a> Profiles<'a> {
         found.dedup();
         found
     }
+}
+
+/// Whether a match fits a link. A loopback link is the kernel's own, and is meant by nobody who does not say its name, or that kind.
+fn may_mean(matches: &LinkMatch, link: &LinkFacts, names: &[&str]) -> bool {
+    let is = |globs: &[Glob], word: &str| globs.iter().any(|glob| glob.literal() == Some(word));
+    let is_said = || is(&matches.kind, &link.kind) || names.iter().any(|it| is(&matches.name, it));
+    matches.matches(&traits(link, names)) && (!link.loopback || is_said())
 }
 
 /// Returns the names of the only links that a match can fit, when it says so.
@@ -141,11 +145,11 @@ pub(crate) fn held(
         broken.any(|(broken, matches)| {
             let may_match = matches
                 .as_ref()
-                .is_none_or(|matches| matches.matches(&traits(link, &names)));
+                .is_none_or(|matches| may_mean(matches, link, &names));
             may_match && governing.is_none_or(|governing| broken <= governing)
         })
     };
-    let links = facts.links.iter().filter(|(_, link)| !link.loopback);
+    let links = facts.links.iter();
     match config.broken.is_empty() {
         true => BTreeSet::new(),
         false => links

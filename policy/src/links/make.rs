@@ -10,7 +10,7 @@
 //! 5. Static addresses belong to one link: of several that a profile governs, the first has them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use config::Config;
@@ -43,6 +43,12 @@ const MAX_METRIC: u32 = 1_000_000_000;
 const IPV6_METRIC: u32 = 1024;
 /// The least MTU of IPv6 (RFC 8200 §5); below it the kernel takes IPv6 off the link.
 pub(super) const IPV6_MTU: u32 = 1280;
+
+/// The addresses of a loopback link that are the kernel's own.
+const KERNELS: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::LOCALHOST),
+    IpAddr::V6(Ipv6Addr::LOCALHOST),
+];
 
 /// A link's plan while it is made.
 pub(super) struct Draft<'a> {
@@ -98,7 +104,7 @@ pub(crate) fn plan(
         let master = ports::master(link, facts);
         draft.tunnel = tunnel;
         if told == Some(&Told::Down) {
-            draft.plan.admin_up = Some(false);
+            draft.plan.admin_up = (!link.loopback).then_some(false);
             whole.links.insert(*id, draft.plan);
             continue;
         }
@@ -200,7 +206,8 @@ impl<'a> Draft<'a> {
         let plan = LinkPlan {
             name: Arc::clone(&link.name),
             profile: profile.clone(),
-            admin_up: Some(true),
+            // Whatever speaks to this machine itself hangs on the kernel's own link.
+            admin_up: (!link.loopback).then_some(true),
             mtu: None,
             mac: None,
             addresses: BTreeMap::new(),
@@ -216,7 +223,7 @@ impl<'a> Draft<'a> {
             plan,
             defaults: Vec::new(),
             rules: Vec::new(),
-            may_default: config.links.default_route,
+            may_default: config.links.default_route && !link.loopback,
             as_of: facts.as_of,
         }
     }
@@ -234,6 +241,15 @@ impl<'a> Draft<'a> {
 
     /// Fills the plan; returns when it is to be made anew.
     fn fill(&mut self, facts: &Facts, is_holder: bool) -> Option<Instant> {
+        if self.link.loopback {
+            // Nobody is at the other end who could supply anything, and it never loses its carrier.
+            if is_holder {
+                self.fixed();
+            }
+            let is_kernels = |prefix: &Prefix| KERNELS.contains(&prefix.address);
+            self.plan.addresses.retain(|prefix, _| !is_kernels(prefix));
+            return None;
+        }
         self.plan.mac = self.network.mac;
         self.plan.clients = self.clients(facts);
         let policy = self.network.carrier;
