@@ -119,7 +119,8 @@ impl LinkManager {
             | KernelEvent::PlaceTaken(_)
             | KernelEvent::Rule(_)
             | KernelEvent::RuleGone(_)
-            | KernelEvent::RuleFreed(_) => {
+            | KernelEvent::RuleOfOther(..)
+            | KernelEvent::RuleFreed(..) => {
                 if let Some(listing) = &mut self.listing {
                     listing.apply(event, now);
                     return false;

@@ -431,6 +431,7 @@ impl Rules {
             | KernelRequest::DeleteRoute(_)
             | KernelRequest::AddRule(_)
             | KernelRequest::DeleteRule(_)
+            | KernelRequest::TakeRule(..)
             | KernelRequest::ReadSwitch { .. }
             | KernelRequest::ReadPrefixRoute { .. }
             | KernelRequest::SetSwitch { .. } => {}
@@ -473,6 +474,7 @@ impl Rules {
             | KernelRequest::DeleteAddress { .. }
             | KernelRequest::DeleteRoute(_)
             | KernelRequest::DeleteRule(_)
+            | KernelRequest::TakeRule(..)
             | KernelRequest::ReadSwitch { .. }
             | KernelRequest::ReadPrefixRoute { .. }
             | KernelRequest::SetSwitch { .. } => false,
@@ -499,7 +501,9 @@ pub(super) fn check_written(journal: &str, request: &KernelRequest) {
             } = route.key;
             format!("route {table} {to} {metric} ")
         }
-        KernelRequest::AddRule(rule) | KernelRequest::DeleteRule(rule) => {
+        KernelRequest::AddRule(rule)
+        | KernelRequest::DeleteRule(rule)
+        | KernelRequest::TakeRule(rule, _) => {
             format!(
                 "rule {} {} ",
                 if rule.is_ipv6 { 6 } else { 4 },
@@ -537,6 +541,7 @@ fn made_by(request: &KernelRequest) -> Option<Item> {
         | KernelRequest::DeleteAddress { .. }
         | KernelRequest::DeleteRoute(_)
         | KernelRequest::DeleteRule(_)
+        | KernelRequest::TakeRule(..)
         | KernelRequest::ReadSwitch { .. }
         | KernelRequest::ReadPrefixRoute { .. }
         | KernelRequest::SetSwitch { .. } => None,

@@ -11,6 +11,7 @@ mod mistakes;
 mod networkd;
 mod others;
 mod places;
+mod released;
 mod routers;
 mod sleep;
 mod switches;

@@ -290,7 +290,8 @@ impl<K: Kernel> Machine<K> {
                 | KernelEvent::OwnRouteGone(_)
                 | KernelEvent::PlaceTaken(_)
                 | KernelEvent::RuleGone(_)
-                | KernelEvent::RuleFreed(_)
+                | KernelEvent::RuleOfOther(..)
+                | KernelEvent::RuleFreed(..)
                 | KernelEvent::Switches { .. } => None,
             })
             .collect();
