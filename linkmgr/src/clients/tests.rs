@@ -3,8 +3,6 @@
 
 mod former;
 
-use std::time::Duration;
-
 use config::model::{
     Dhcp4Settings, Dhcp6Settings, Dhcp6When, DuidUse, Identity, Prefix, ProfileId,
 };

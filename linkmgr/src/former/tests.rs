@@ -291,7 +291,7 @@ fn nothing_is_taken_for_more_than_it_says() {
     let lease4 = |leaving: Leaving, text: &[u8]| leaving.parse(text, "net0").dhcp4;
     // A key that another one begins with, an identifier too short to be one, and what comes after all that is read of a file.
     let text = b"ADDRESS_BEFORE=192.0.2.5\nADDRESS=192.0.2.109\nCLIENTID=01\n";
-    let plain = Some(lease("192.0.2.109", None));
+    let plain = Some(lease(Leaving::NetworkdLease, "192.0.2.109", None));
     assert_eq!(lease4(Leaving::NetworkdLease, text), plain);
     let late = [&vec![b'\n'; FILE_MAX][..], text].concat();
     assert_eq!(lease4(Leaving::NetworkdLease, &late), None);
@@ -299,7 +299,7 @@ fn nothing_is_taken_for_more_than_it_says() {
     let lease_of_5 = "lease { interface \"net0\"; fixed-address 192.0.2.5; }";
     let before = format!("option dhcp-client-identifier 1:2:3; {lease_of_5}");
     let read = lease4(Leaving::Dhclient, before.as_bytes());
-    assert_eq!(read, Some(lease("192.0.2.5", None)));
+    assert_eq!(read, Some(lease(Leaving::Dhclient, "192.0.2.5", None)));
     let deep = format!("a {{ a {{ a {{ a {{ a {{ }} }} }} }} }} {lease_of_5}");
     assert_eq!(lease4(Leaving::Dhclient, deep.as_bytes()), None);
 }
@@ -314,12 +314,19 @@ fn a_message_that_dhcpcd_keeps_is_read_to_its_end_and_no_further() {
         Leaving::DhcpcdLease.parse(&[&said[..], options].concat(), "net0")
     };
     const COOKIE: [u8; 4] = [99, 130, 83, 99];
-    let plain = Some(lease("192.0.2.109", None));
+    let plain = Some(lease(Leaving::DhcpcdLease, "192.0.2.109", None));
     assert_eq!(read([0; 4], &[61, 2, 7, 8]).dhcp4, plain);
     assert_eq!(read(COOKIE, &[255, 1, 0, 61, 2, 7, 8]).dhcp4, plain);
     // What the server has said back counts more than what the DUID would make.
     let said = read(COOKIE, &[61, 2, 7, 8, 255]);
-    let with = said.clone().with_dhcpcd_duid(b"00:01:00:02", MAC);
+    let mut with = said.clone();
+    let dhcpcd = Dhcpcd {
+        conf: b"duid\n",
+        duid: b"00:01:00:02",
+        mac: MAC,
+        vlan: None,
+    };
+    dhcpcd.complete(&mut with);
     assert_eq!(with, said);
 
     // An association without an address comes before one that has one.
@@ -338,11 +345,15 @@ fn of_ipv6_too_the_first_word_counts_that_is_about_an_address_on_the_link() {
             duid: Duid::from_octets(&[0, 3, 0, 1]).unwrap(),
             iaid,
             address: address.parse().ok(),
+            by: Leaving::NetworkManager,
         }),
         made: address.parse().into_iter().collect(),
         ..Former::default()
     };
-    let on_link = ["2001:db8::1", "2001:db8::2"].map(|it| it.parse().unwrap());
+    let on_link = ["2001:db8::1", "2001:db8::2"].map(|it| Prefix {
+        address: it.parse().unwrap(),
+        length: 64,
+    });
     let mut former = Former::default();
     for (iaid, address) in [(1, "2001:db8::9"), (2, "2001:db8::1"), (3, "2001:db8::2")] {
         former.add(said(iaid, address), &on_link);
