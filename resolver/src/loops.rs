@@ -2,10 +2,10 @@
 //!
 //! Both would wait for each other: so the copy is told, and its asker answers with an error, which ends the circle. Most copies have
 //! our spelling, or our id. A forwarder that spells names itself gives nothing away: when what is being asked of an upstream is asked from
-//! where that is, it gets a mark after it, which is a question for the same name with a type that nobody has a use for; where the question
-//! has to be repeated, whoever else asks the same is enough. When the mark comes back before a reply, the upstream is known to forward to
-//! us, and nothing is expected of it for that question. One whose mark does not come back gets none for a while, but with repetitions.
-//! Whoever guesses a mark has one guess. Other names are asked of it as before: it may know them itself.
+//! the same side, this host or another one, it gets a mark after it, which is a question for the same name with a type that nobody has a
+//! use for; where the question has to be repeated, whoever else asks the same is enough. When the mark comes back before a reply, the
+//! upstream is known to forward to us, and nothing is expected of it for that question. One whose mark does not come back gets none for a
+//! while, but with repetitions. Whoever guesses a mark has one guess. Other names are asked of it as before: it may know them itself.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -106,7 +106,7 @@ impl Resolver {
         };
         let may_loop = |exchange: &&Exchange| {
             let upstream = &exchange.upstream;
-            let is_there = origin.is_some_and(|origin| is_at(origin, upstream));
+            let is_there = origin.is_some_and(|origin| may_be(origin, upstream));
             let state = scope.state(upstream);
             state.is_some_and(|it| it.loops(now) || is_there && it.may_loop(now))
         };
@@ -304,8 +304,9 @@ impl Resolver {
     }
 }
 
-/// Whether whoever asks from there may be an upstream. On this host all have one address.
-fn is_at(origin: IpAddr, upstream: &Upstream) -> bool {
-    let (origin, address) = (origin.to_canonical(), upstream.address.to_canonical());
-    origin == address || origin.is_loopback() && address.is_loopback()
+/// Whether whoever asks from there may be an upstream: both are on this host, or neither is. Which address of its own a forwarder asks
+/// from is its affair.
+fn may_be(origin: IpAddr, upstream: &Upstream) -> bool {
+    let is_here = |address: IpAddr| address.to_canonical().is_loopback();
+    is_here(origin) == is_here(upstream.address)
 }

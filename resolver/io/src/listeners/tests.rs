@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 use config::model::{ListenerStub, Transport};
 use resolver::{Channel, Resolver, Settings, Stub};
+use tokio::io::AsyncWriteExt as _;
 
 use super::*;
 
@@ -238,12 +239,12 @@ fn answers_that_nobody_takes_have_a_bound_for_all_clients_together() {
             let talk = stream::Conversation::new(far, peer, cover, Arc::clone(&house));
             let door = door.clone();
             ends.spawn(async move { talk.serve(&door).await });
+            let mut backs: Vec<Back> = Vec::new();
             for id in 0..2 {
-                let question = framed(&query(id));
-                tokio::io::AsyncWriteExt::write_all(&mut near, &question)
-                    .await
-                    .unwrap();
-                let (_, back): (Asked, Back) = asked.recv().await.unwrap();
+                near.write_all(&framed(&query(id))).await.unwrap();
+                backs.push(asked.recv().await.unwrap().1);
+            }
+            for back in backs {
                 back.answer(vec![0; 60_000]);
             }
             deaf.push(near);
