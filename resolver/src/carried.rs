@@ -6,7 +6,7 @@
 use crate::event::{Channel, ExtendedError};
 use crate::reader::{Header, Passed, Reader};
 use crate::template;
-use crate::wire::{NameBuffer, QueryError, QueryView, option, rtype};
+use crate::wire::{NameBuffer, QueryError, QueryView, Rejection, option, rtype};
 
 /// Length of a client cookie, in octets (RFC 7873 §4).
 pub const CLIENT_COOKIE: usize = 8;
@@ -137,7 +137,12 @@ pub fn turn_away(
     let mut buffer: NameBuffer = [0; 255];
     match QueryView::parse(wire, &mut buffer) {
         Ok(view) => template::error_answer(&view.envelope(channel), rcode, Some(error), out),
-        Err(QueryError::Reject(rejection)) => rejection.emit(out),
+        // No more words than others hear who are turned away: nobody is to be flooded with them.
+        Err(QueryError::Reject(rejection)) => Rejection {
+            reason: "",
+            ..rejection
+        }
+        .emit(out),
         Err(QueryError::Silence) => return false,
     }
     true

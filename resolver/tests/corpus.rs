@@ -15,6 +15,9 @@ use resolver::record::{ParsedReply, RawRecord, ReplyError, parse_reply, soa_mini
 use resolver::template::Template;
 use resolver::wire::{ClientEdns, Envelope, QueryError, QueryView, Question, build_query};
 
+/// The longest that a record counts, in seconds, and that a denial does.
+const KEPT: u32 = 86_400;
+const DENIAL_KEPT: u32 = 10_800;
 /// Damaged copies that are made of every packet.
 const COPIES: usize = 20;
 
@@ -199,12 +202,13 @@ fn assert_same(ours: &[RawRecord], theirs: &[Record<RData>], packet: usize) {
     );
     for (our, their) in ours.iter().zip(theirs) {
         let mut our = library_record(our).expect("the library read it when it was compressed");
-        // RFC 2181 §8; the library leaves such TTLs as they are.
-        our.ttl = if their.ttl & 0x8000_0000 == 0 {
-            our.ttl
-        } else {
-            their.ttl
+        // RFC 2181 §8, and no longer than an answer is kept; the library leaves such TTLs as they are.
+        let expected = match their.ttl & 0x8000_0000 {
+            0 => their.ttl.min(KEPT),
+            _ => 0,
         };
+        assert_eq!(our.ttl, expected, "packet {packet}");
+        our.ttl = their.ttl;
         // The library leaves names compressed in types it does not know.
         if matches!(their.data, RData::Unknown { .. }) {
             our.data = their.data.clone();
@@ -274,7 +278,8 @@ fn a_template_gives_back_what_the_upstream_said() {
         };
         let mut authority = plain(&reply.authority);
         for record in &mut authority {
-            record.ttl = record.ttl.min(soa_minimum(record).unwrap_or(u32::MAX));
+            let longest = soa_minimum(record).map_or(u32::MAX, |minimum| minimum.min(DENIAL_KEPT));
+            record.ttl = record.ttl.min(longest);
         }
         assert_eq!(back.rcode, reply.rcode, "packet {at}");
         assert_eq!(plain(&back.answers), plain(&reply.answers), "packet {at}");

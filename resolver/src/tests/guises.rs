@@ -101,7 +101,10 @@ fn an_upstream_of_tcp_alone_gets_no_datagram_whatever_happens() {
         world.server(HOME).otherwise(say.clone());
         for name in ["b", "c"] {
             let seen = world.ask(&format!("{name}.test A"));
-            assert_eq!(seen.rcode, rcode::SERVFAIL, "{say:?}: {seen:?}");
+            assert!(
+                seen.rcode > 0 && seen.answers.is_empty(),
+                "{say:?}: {seen:?}"
+            );
         }
         world.sleep(10);
     }
