@@ -42,12 +42,9 @@ pub(super) fn listeners(
             continue;
         }
         let asked = |upstream: &&Upstream| {
-            let by = match upstream.transport {
-                Transport::Tcp => Transport::Plain,
-                other => other,
-            };
-            SocketAddr::new(upstream.address, upstream.port) == listener.socket()
-                && by == listener.transport
+            let is_heard = upstream.transport == listener.transport
+                || (upstream.transport, listener.transport) == (Transport::Tcp, Transport::Plain);
+            is_heard && SocketAddr::new(upstream.address, upstream.port) == listener.socket()
         };
         if let Some(upstream) = resolver.upstreams.iter().find(asked) {
             let message = format!("the upstream {upstream} is this listener; it would ask itself");

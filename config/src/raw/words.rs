@@ -32,16 +32,15 @@ pub(super) fn belongs(key: &Key) -> String {
 
 /// Says how a table is written, to whoever wrote something else.
 pub(super) fn whole_table(key: &Key, section: Section) -> String {
-    match section {
-        Section::Match => "write match = { name = \"…\" }".to_owned(),
-        Section::Dns => {
-            "write [dns], and below it upstreams = [\"192.0.2.1\"], claims = [\"corp.example\"]"
-                .to_owned()
-        }
-        Section::Dhcp => {
-            "write dhcp4 = true and dhcp6 = true; the table [dhcp] says how it is done".to_owned()
-        }
-        _ => format!("write [{}], and its keys below it", key.name),
+    if section == Section::Match {
+        "write match = { name = \"…\" }".to_owned()
+    } else if section == Section::Dns {
+        "write [dns], and below it upstreams = [\"192.0.2.1\"], claims = [\"corp.example\"]"
+            .to_owned()
+    } else if section == Section::Dhcp {
+        "write dhcp4 = true and dhcp6 = true; the table [dhcp] says how it is done".to_owned()
+    } else {
+        format!("write [{}], and its keys below it", key.name)
     }
 }
 
