@@ -43,7 +43,7 @@ const ALLOCATION: usize = 16;
 /// The least room of a part, so that the longest message fits into one; a smaller cache has one part.
 const SHARD_MIN: usize = MAX_SHARE << 16;
 /// The most parts.
-pub(crate) const SHARDS_MAX: usize = 16;
+const SHARDS_MAX: usize = 16;
 
 /// A scope's place in the cache; never equal to one that was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -209,28 +209,6 @@ impl Cache {
         self.shard(hash).pass(key, hash, pass, now, take)
     }
 
-    /// As [`Self::pass`] for several questions of one part ([`Self::place`]), which is locked once; each comes with what `take` is to
-    /// know it by, and its hash ([`Self::hash`]). Returns how many had an answer.
-    pub(crate) fn pass_each<'k, A>(
-        &self,
-        part: usize,
-        asked: impl Iterator<Item = (A, Key<'k>, u64)>,
-        pass: Pass,
-        now: Instant,
-        mut take: impl FnMut(A, &Template, u32),
-    ) -> u64 {
-        let Some(part) = self.parts.shards.get(part) else {
-            return 0;
-        };
-        let mut shard = Lock(&part.0).lock();
-        let mut hits = 0;
-        for (asked, key, hash) in asked {
-            let take = |template: &Template, age: u32| take(asked, template, age);
-            hits += u64::from(shard.pass(&key, hash, pass, now, take));
-        }
-        hits
-    }
-
     /// Lets a question pass as long as its answer is kept.
     pub fn grant(&self, key: &Key<'_>, pass: Pass) {
         let hash = self.hash(key);
@@ -323,17 +301,13 @@ impl Cache {
     }
 
     fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
-        Lock(&self.parts.shards[self.place(hash)].0).lock()
+        let shards = &self.parts.shards;
+        // Neither the bits that a table chooses its bucket by nor those that it compares first.
+        let at = usize::try_from(hash >> 48).unwrap_or(0) % shards.len();
+        Lock(&shards[at].0).lock()
     }
 
-    /// Returns in which part an entry with this hash is: below [`SHARDS_MAX`].
-    pub(crate) fn place(&self, hash: u64) -> usize {
-        // Neither the bits that a table chooses its bucket by nor those that it compares first. A product costs less than a remainder.
-        let bits = usize::try_from(hash >> 48).unwrap_or(0);
-        (bits * self.parts.shards.len()) >> 16
-    }
-
-    pub(crate) fn hash(&self, key: &Key<'_>) -> u64 {
+    fn hash(&self, key: &Key<'_>) -> u64 {
         let mut hasher = FoldHasher::with_seed(self.parts.seed, &self.parts.shared_seed);
         hasher.write_u64(u64::from(key.slot.index) << 32 | u64::from(key.slot.epoch));
         let kind = u64::from(key.record_type) << 16 | u64::from(key.class);

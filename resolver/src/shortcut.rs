@@ -8,9 +8,6 @@
 //! is out of reach at once.
 //!
 //! Everything else is left to the core, which also answers when a shortcut cannot: byte for byte the same.
-//!
-//! Messages that have come together are answered together: all are read first, and then each part of the cache is locked once for
-//! all that it knows. Between two locked instructions a processor begins nothing, so that one wait for memory would follow another.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,15 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use config::time::Instant;
 use policy::{DnsPlan, ScopeId};
 
-use crate::cache::{Cache, Key, Pass, SHARDS_MAX, Slot};
+use crate::cache::{Cache, Key, Pass, Slot};
 use crate::event::{Channel, Stub};
-use crate::template::Template;
-use crate::wire::{Envelope, NameBuffer, QueryView};
-
-/// How many messages are answered together at most.
-pub const TOGETHER: usize = 64;
-/// What follows the last message of a part: more than any number of one.
-const NOBODY: u8 = u8::MAX;
+use crate::wire::{NameBuffer, QueryView};
 
 /// What is in force.
 #[derive(Debug)]
@@ -39,29 +30,6 @@ struct Ways {
     plan: Arc<DnsPlan>,
     /// Where the answers of each scope of the domain table are.
     slots: Box<[Option<Slot>]>,
-}
-
-/// Room for the names in messages that are answered together; used again and again.
-pub struct Room(Box<[NameBuffer]>);
-
-/// An answer that is known, and for whom.
-#[derive(Debug, Clone, Copy)]
-pub struct Found<'a> {
-    template: &'a Template,
-    age: u32,
-    envelope: Envelope<'a>,
-}
-
-/// A message that was read.
-#[derive(Clone, Copy)]
-struct Asked<'a> {
-    /// What the caller knows it by.
-    place: usize,
-    view: QueryView<'a>,
-    slot: Slot,
-    hash: u64,
-    /// The number of another of the same part.
-    next: u8,
 }
 
 /// What the core shares with its shortcuts.
@@ -252,161 +220,53 @@ impl Shortcut {
         out: &mut Vec<u8>,
         now: Instant,
     ) -> bool {
-        self.look();
+        if self.ways.generation != self.shared.generation.load(Ordering::Acquire) {
+            self.ways = self.shared.ways();
+        }
         if !self.ways.open {
             return false;
         }
         let mut buffer: NameBuffer = [0; 255];
-        let Some((view, slot)) = self.ways.read(wire, &mut buffer) else {
+        let Ok(view) = QueryView::parse(wire, &mut buffer) else {
             return false;
         };
-        let pass = self.ways.pass(stub);
-        let key = key(&view, slot);
+        let Some(slot) = self.ways.slot(view.name) else {
+            return false;
+        };
+        let key = Key {
+            slot,
+            name: view.name,
+            record_type: view.record_type,
+            class: view.class,
+            dnssec_ok: view.dnssec_ok(),
+            checking_disabled: view.checking_disabled,
+        };
+        let pass = Pass {
+            epoch: self.ways.epoch,
+            stub,
+        };
         let answered = self.shared.cache.pass(&key, pass, now, |template, age| {
-            let envelope = view.envelope(channel);
-            let found = Found {
-                template,
-                age,
-                envelope,
-            };
-            found.emit(out);
+            template.emit(&view.envelope(channel), age, None, out);
         });
-        self.tally.add(u64::from(answered));
+        if answered {
+            self.tally.add_hit();
+        }
         answered
-    }
-
-    /// As [`Self::answer`] for messages that have come together, [`TOGETHER`] at most. Those with an answer are handed to `take`, in any
-    /// order, by what the caller knows them by; it writes them somewhere while others wait for a lock. The rest is the core's.
-    pub fn answer_all<'w>(
-        &mut self,
-        messages: impl IntoIterator<Item = (usize, &'w [u8])>,
-        room: &mut Room,
-        (stub, channel): (Stub, Channel),
-        mut take: impl FnMut(usize, Found<'_>),
-        now: Instant,
-    ) {
-        self.look();
-        if !self.ways.open {
-            return;
-        }
-        let (ways, cache) = (&*self.ways, &self.shared.cache);
-        let mut asked = [const { None }; TOGETHER];
-        let mut first_by_part = [NOBODY; SHARDS_MAX];
-        let places = asked.iter_mut().zip(&mut room.0);
-        for (number, ((asked, buffer), (place, wire))) in (0u8..).zip(places.zip(messages)) {
-            let Some((view, slot)) = ways.read(wire, buffer) else {
-                continue;
-            };
-            let hash = cache.hash(&key(&view, slot));
-            let Some(first) = first_by_part.get_mut(cache.place(hash)) else {
-                continue;
-            };
-            *asked = Some(Asked {
-                place,
-                view,
-                slot,
-                hash,
-                next: std::mem::replace(first, number),
-            });
-        }
-        let asked = |number: u8| asked.get(usize::from(number)).and_then(Option::as_ref);
-        let pass = ways.pass(stub);
-        let mut hits = 0;
-        for (part, first) in first_by_part.into_iter().enumerate() {
-            if first == NOBODY {
-                continue;
-            }
-            let its = std::iter::successors(asked(first), |before| asked(before.next));
-            let its =
-                its.map(|asked: &Asked<'_>| (asked, key(&asked.view, asked.slot), asked.hash));
-            hits += cache.pass_each(part, its, pass, now, |asked, template, age| {
-                let envelope = asked.view.envelope(channel);
-                let found = Found {
-                    template,
-                    age,
-                    envelope,
-                };
-                take(asked.place, found);
-            });
-        }
-        self.tally.add(hits);
-    }
-
-    /// Takes the ways in force.
-    fn look(&mut self) {
-        if self.ways.generation != self.shared.generation.load(Ordering::Acquire) {
-            self.ways = self.shared.ways();
-        }
-    }
-}
-
-impl Found<'_> {
-    /// Writes the answer over `out`; allocates only when that is too small.
-    pub fn emit(&self, out: &mut Vec<u8>) {
-        self.template.emit(&self.envelope, self.age, None, out);
-    }
-}
-
-impl Room {
-    /// Makes it for [`TOGETHER`] messages.
-    pub fn new() -> Self {
-        Self(vec![[0; 255]; TOGETHER].into_boxed_slice())
-    }
-}
-
-impl Default for Room {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl std::fmt::Debug for Room {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Room").finish_non_exhaustive()
     }
 }
 
 impl Tally {
-    /// Counts; only its shortcut does, so that no other thread's sum is lost.
-    fn add(&self, hits: u64) {
+    /// Counts; only its shortcut does, so that nothing has to be locked.
+    fn add_hit(&self) {
         let before = self.hits.load(Ordering::Relaxed);
-        self.hits.store(before + hits, Ordering::Relaxed);
+        self.hits.store(before + 1, Ordering::Relaxed);
     }
 }
 
 impl Ways {
-    /// Reads a message whose question has a place in the cache.
-    fn read<'m>(
-        &self,
-        wire: &'m [u8],
-        buffer: &'m mut NameBuffer,
-    ) -> Option<(QueryView<'m>, Slot)> {
-        let view = QueryView::parse(wire, buffer).ok()?;
-        let slot = self.slot(view.name)?;
-        Some((view, slot))
-    }
-
-    const fn pass(&self, stub: Stub) -> Pass {
-        Pass {
-            epoch: self.epoch,
-            stub,
-        }
-    }
-
     fn slot(&self, name: &[u8]) -> Option<Slot> {
         let place = self.plan.domains.place(name)?;
         *self.slots.get(place)?
-    }
-}
-
-fn key<'a>(view: &QueryView<'a>, slot: Slot) -> Key<'a> {
-    Key {
-        slot,
-        name: view.name,
-        record_type: view.record_type,
-        class: view.class,
-        dnssec_ok: view.dnssec_ok(),
-        checking_disabled: view.checking_disabled,
     }
 }
 

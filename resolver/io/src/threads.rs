@@ -21,7 +21,7 @@ use std::time::{self, Duration};
 use std::{io, mem};
 
 use config::time::Instant;
-use resolver::shortcut::{Found, Room, Shortcut, TOGETHER};
+use resolver::shortcut::Shortcut;
 use resolver::{Channel, Stub};
 use socket2::SockRef;
 use tokio::sync::mpsc;
@@ -280,7 +280,7 @@ impl Threads {
             clock,
             handover: Arc::clone(&self.handover),
             lost: Arc::clone(&self.lost),
-            room: Room::new(),
+            missed: Vec::with_capacity(BATCH_MAX),
         };
         self.crew.start(&socket, desk)
     }
@@ -300,41 +300,36 @@ struct StubDesk {
     clock: fn() -> Instant,
     handover: Arc<Handover>,
     lost: Arc<AtomicU64>,
-    room: Room,
+    missed: Vec<usize>,
 }
-
-const _: () = assert!(BATCH_MAX <= TOGETHER && BATCH_MAX <= u64::BITS as usize);
 
 impl Desk for StubDesk {
     fn serve(&mut self, received: &mut Received, outbox: &mut Outbox, socket: BorrowedFd<'_>) {
         let now = (self.clock)();
-        let guard = self.post.guard;
-        let received = &*received;
-        let admitted = (0..received.len()).filter_map(|place| {
-            let (peer, wire) = received.get(place)?;
-            guard.admits_datagram(peer).then_some((place, wire))
-        });
-        // By the bits of their places.
-        let mut answered = 0_u64;
-        let answer = |place: usize, found: Found<'_>| {
-            if let Some((peer, _)) = received.get(place)
-                && let Some(out) = outbox.next()
-            {
-                found.emit(out);
-                outbox.keep(peer, None);
-                answered |= 1 << place;
+        let stub = self.post.stub;
+        self.missed.clear();
+        for place in 0..received.len() {
+            let Some((peer, wire)) = received.get(place) else {
+                continue;
+            };
+            if !self.post.guard.admits_datagram(peer) {
+                continue;
             }
-        };
-        let asked_at = (self.post.stub, Channel::Udp);
-        self.shortcut
-            .answer_all(admitted.clone(), &mut self.room, asked_at, answer, now);
+            let answered = outbox
+                .next()
+                .is_some_and(|out| self.shortcut.answer(wire, stub, Channel::Udp, out, now));
+            if answered {
+                outbox.keep(peer, None);
+            } else {
+                self.missed.push(place);
+            }
+        }
         outbox.send(socket);
-        if answered.count_ones() as usize == received.len() {
+        if self.missed.is_empty() {
             return;
         }
-        let missed = admitted.filter(|(place, _)| answered & 1 << place == 0);
-        let datagrams = missed.filter_map(|(place, wire)| {
-            let (peer, _) = received.get(place)?;
+        let datagrams = self.missed.drain(..).filter_map(|place| {
+            let (peer, wire) = received.get(place)?;
             Some(Datagram {
                 stub: self.post.place,
                 peer,

@@ -19,8 +19,7 @@ const RENEWABLE_MIN: u64 = 10_000_000_000;
 /// Entries that are allocated together: a table of a million does not double when it is full.
 const CHUNK: usize = 64;
 
-/// A stored answer. Its question stands in the template. It fills one cache line, and lies on no other.
-#[repr(align(64))]
+/// A stored answer. Its question stands in the template.
 pub(super) struct Node {
     /// `None` when the place is free.
     pub(super) template: Option<Arc<Template>>,
@@ -38,8 +37,6 @@ pub(super) struct Node {
     pub(super) bits: Bits,
     pub(super) segment: Segment,
 }
-
-const _: () = assert!(size_of::<Node>() == 64, "one cache line");
 
 /// Switches of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,12 +1,11 @@
 //! A question gets the same answer whichever way it takes, and no old one when something else comes into force.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::message::{Ask, asked};
 use super::signed::{self, Zone};
 use super::world::{HOME, OFFICE, Say, World};
 use crate::event::{Channel, Stub};
-use crate::shortcut::{Found, Room, TOGETHER};
 use crate::wire::rcode;
 
 /// The ways in which clients ask for one and the same.
@@ -153,80 +152,6 @@ fn both_ways_count_down_alike_also_what_is_signed() {
     );
     // The same records with other TTLs.
     assert!(seen.len() >= 5 * 3, "{seen:?}");
-}
-
-/// Those with an answer, those without, the same twice, what is no question, and more than are taken together.
-#[test]
-fn messages_that_come_together_get_what_each_gets_alone() {
-    let mut world = World::new();
-    let known: Vec<String> = (0..50).map(|at| format!("n{at}.test")).collect();
-    for (at, name) in known.iter().enumerate() {
-        let record = format!("{name} 300 A 192.0.2.{at}");
-        let server = world.server(HOME);
-        server.answers(&format!("{name} A"), &[&record]);
-        world.ask(&format!("{name} A"));
-    }
-    world.sleep(7);
-    let mut wires: Vec<Vec<u8>> = Vec::new();
-    for (at, name) in known.iter().enumerate() {
-        let manners = manners(&format!("{name} A"));
-        let ask = &manners[at % manners.len()];
-        if at % 3 > 0 {
-            world.ask_as(ask);
-        }
-        wires.push(ask.wire());
-        if at % 5 == 0 {
-            wires.push(asked(&format!("x{at}.test A")).wire());
-        }
-        if at % 7 == 0 {
-            wires.push(vec![0xff; at]);
-        }
-        if at % 9 == 0 {
-            wires.push(wires[at].clone());
-        }
-    }
-    let mut shortcut = world.resolver.shortcut();
-    let mut alone: BTreeMap<usize, Vec<u8>> = BTreeMap::new();
-    for (at, wire) in wires.iter().enumerate() {
-        let mut out = Vec::new();
-        if shortcut.answer(wire, Stub::Main, Channel::Udp, &mut out, world.now) {
-            alone.insert(at, out);
-        }
-    }
-    let hits = world.resolver.counters().cache_hits;
-    let mut room = Room::new();
-    let mut together: BTreeMap<usize, Vec<u8>> = BTreeMap::new();
-    let messages = || wires.iter().map(Vec::as_slice).enumerate();
-    for from in (0..wires.len()).step_by(TOGETHER) {
-        let take = |at: usize, found: Found<'_>| {
-            let mut out = vec![7; 3];
-            found.emit(&mut out);
-            assert_eq!(together.insert(at, out), None, "{at} twice");
-        };
-        let asked_at = (Stub::Main, Channel::Udp);
-        // All that are left; those that are too many have no answer.
-        let rest = messages().skip(from);
-        shortcut.answer_all(rest, &mut room, asked_at, take, world.now);
-    }
-    assert!(wires.len() > TOGETHER);
-    assert!(
-        alone.len() > 30 && alone.len() < wires.len(),
-        "{}",
-        alone.len()
-    );
-    assert_eq!(together, alone);
-    let counted = world.resolver.counters().cache_hits - hits;
-    assert_eq!(counted, u64::try_from(alone.len()).unwrap());
-
-    world.resolver.trace_hits(true);
-    let closed = |_: usize, _: Found<'_>| panic!("closed while hits are traced");
-    shortcut.answer_all(
-        messages(),
-        &mut room,
-        (Stub::Main, Channel::Udp),
-        closed,
-        world.now,
-    );
 }
 
 #[test]
