@@ -231,9 +231,7 @@ async fn close_others(open: &mut BTreeMap<String, Open>, listeners: &[Listener],
     }
     let closed = async {
         for (_, mut one) in gone {
-            while let Some(never) = one.held.recv().await {
-                match never {}
-            }
+            let None = one.held.recv().await;
         }
     };
     // A thread that is at work ends when it is done; whoever wants its address tries again and again.

@@ -8,6 +8,9 @@ use crate::event::ClientId;
 
 const MAIN: &str = "[resolver]\ndnssec = \"off\"\nrecursion = \"never\"\n";
 
+/// The flag CD (RFC 4035 §3.2.2).
+const CHECKING_DISABLED: u16 = 0x0010;
+
 /// Whether a question is a mark: of a type for private use (RFC 6895 §3.1).
 fn is_mark(ask: &Ask) -> bool {
     ask.record_type >= 65_280
@@ -15,11 +18,17 @@ fn is_mark(ask: &Ask) -> bool {
 
 /// Sends back what HOME was sent, with an id and a spelling of its own; returns the clients that it is.
 fn send_back(world: &mut World) -> Vec<ClientId> {
+    send_back_as(world, |_| {})
+}
+
+/// As [`send_back`], with what the forwarder changes besides.
+fn send_back_as(world: &mut World, change: impl Fn(&mut Ask)) -> Vec<ClientId> {
     let sent: Vec<Ask> = world.sent.drain(..).map(|sent| sent.asked).collect();
-    let copies = sent.into_iter().map(|ask| Ask {
-        id: ask.id ^ 1,
-        name: ask.name.to_ascii_lowercase(),
-        ..ask
+    let copies = sent.into_iter().map(|mut ask| {
+        ask.id ^= 1;
+        ask.name.make_ascii_lowercase();
+        change(&mut ask);
+        ask
     });
     let copies: Vec<Ask> = copies.collect();
     copies.iter().map(|ask| world.put_as(ask)).collect()
@@ -34,12 +43,12 @@ fn from_home<T>(world: &mut World, act: impl FnOnce(&mut World) -> T) -> T {
 }
 
 /// Sends back from HOME what that was sent, and what comes of it, for as long as no time passes.
-fn send_all_back(world: &mut World) {
+fn send_all_back(world: &mut World, change: impl Fn(&mut Ask)) {
     for _ in 0..100 {
         if world.sent.is_empty() {
             return;
         }
-        from_home(world, send_back);
+        from_home(world, |world| send_back_as(world, &change));
     }
     panic!("there is no end to it");
 }
@@ -101,7 +110,7 @@ fn forwarder_is_found_out_in_no_time_when_it_asks_what_it_is_asked() {
     // The second is of those that no client may ask any other type of.
     let clients = ["n0.test A", "com DS"].map(|text| {
         let client = world.put(text);
-        send_all_back(&mut world);
+        send_all_back(&mut world, |_| {});
         client
     });
     assert!(clients.iter().all(|client| is_told(&world, *client)));
@@ -110,16 +119,24 @@ fn forwarder_is_found_out_in_no_time_when_it_asks_what_it_is_asked() {
 
 #[test]
 fn questions_that_wait_for_the_proof_of_a_forwarder_are_told_in_no_time() {
-    let mut world = World::with("[resolver]\nrecursion = \"never\"\n", &[]);
-    world.server(HOME).silent = true;
-    let begun = world.now;
-    // Those of the proof are on their way already.
-    assert!(!world.sent.is_empty());
-    let client = world.put("n0.test A");
-    assert!(!world.sent.iter().any(|sent| sent.asked.name == "n0.test"));
-    send_all_back(&mut world);
-    assert!(is_told(&world, client));
-    assert_eq!(world.now, begun);
+    // Flags as they were, and without CD and DO, so that its copies wait for the proof themselves.
+    for keeps_flags in [true, false] {
+        let mut world = World::with("[resolver]\nrecursion = \"never\"\n", &[]);
+        world.server(HOME).silent = true;
+        let begun = world.now;
+        // The questions of the proof are on their way already.
+        assert!(!world.sent.is_empty());
+        let client = world.put("n0.test A");
+        assert!(!world.sent.iter().any(|sent| sent.asked.name == "n0.test"));
+        send_all_back(&mut world, |ask| {
+            if !keeps_flags {
+                ask.flags &= !CHECKING_DISABLED;
+                ask.dnssec_ok = false;
+            }
+        });
+        assert!(is_told(&world, client), "{keeps_flags}");
+        assert_eq!(world.now, begun);
+    }
 }
 
 #[test]
