@@ -251,6 +251,8 @@ fn vlan_number(link: &str) -> io::Result<u16> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::disallowed_methods, reason = "a test writes files to read")]
+
     use super::*;
 
     #[test]

@@ -14,6 +14,9 @@ use crate::{LINNET, LINNETD, json};
 /// When questions must have ended, whether they go round or not, and whether or not it is known yet who forwards to us. What is asked for their
 /// validation goes round too.
 const AT_ONCE: Duration = Duration::from_millis(500);
+/// When the first must have that goes round by a listener. What linnet asks as it starts may come back before that is open; dnsmasq then
+/// sends none of it again, so that nothing comes back before linnet asks by stream, after 0.8 s.
+const FIRST: Duration = Duration::from_millis(1500);
 /// The most packets with the name of a question that goes round: some tries of the forwarder, there and back.
 const PACKETS: usize = 64;
 
@@ -167,6 +170,10 @@ fn goes_round(forwarder: Forwarder, place: Place) {
     let _forwarder = forwarder.start(&office, place);
     let linnetd = office.linnetd(LINNETD, &[]);
     let cpu = cpu_ms(linnetd.pid());
+    let mut limit = match place.namespace {
+        None => AT_ONCE,
+        Some(_) => FIRST,
+    };
     for (at, how) in ["", "+noedns", "+tcp", "+dnssec", "+cd"]
         .into_iter()
         .enumerate()
@@ -180,7 +187,8 @@ fn goes_round(forwarder: Forwarder, place: Place) {
             assert!(seen.answer.contains("SERVFAIL"), "{forwarder:?}: {seen:?}");
             let is_told = seen.answer.contains("sends our own questions back to us");
             assert!(how == "+noedns" || is_told, "{forwarder:?}: {seen:?}");
-            assert!(seen.took < AT_ONCE, "{forwarder:?}: {seen:?}");
+            assert!(seen.took < limit, "{forwarder:?}: {seen:?}");
+            limit = AT_ONCE;
             assert!(seen.packets <= PACKETS, "{forwarder:?}: {seen:?}");
             for (name, address) in [("own.test", "192.0.2.90"), ("git.corp.test", "10.8.0.80")] {
                 let begun = Instant::now();

@@ -287,7 +287,7 @@ mod tests {
             });
             heard.last().flatten()
         };
-        let rows: [(&[(u16, u16, u8)], Option<Reachability>); 6] = [
+        let rows: [(&[_], Option<Reachability>); 6] = [
             // It answers, and says so.
             (
                 &[(there, 0x10, ROUTER), (there, 0x02, 0)],

@@ -108,7 +108,6 @@ fn an_upstream_of_tcp_alone_gets_no_datagram_whatever_happens() {
         }
         world.sleep(10);
     }
-    assert_eq!(world.ask("a.test A").answers, [row]);
     assert!(world.sent.len() > 9);
     assert_eq!(by_stream(&world), world.sent.len());
 }

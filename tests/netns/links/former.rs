@@ -308,7 +308,7 @@ fn switch_over(name: &str, manager: Former) {
         match manager {
             // They know no DHCPv6.
             Former::Initramfs | Former::Udhcpc => {
-                assert!(after.is_superset(&before), "{before:?} {after:?}")
+                assert!(after.is_superset(&before), "{before:?} {after:?}");
             }
             Former::Networkd | Former::NetworkManager | Former::Dhclient | Former::Dhcpcd => {
                 assert_eq!(before, after, "{manager:?}: {status}");

@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn notices_say_which_switch_of_which_link_is_how() {
-        let rows: [(Vec<u8>, Option<(u32, Switch, Option<i32>)>); 7] = [
+        type Told = Option<(u32, Switch, Option<i32>)>;
+        let rows: [(Vec<u8>, Told); 7] = [
             (
                 netconf(2, &[(1, 3), (2, 0)]),
                 Some((3, Switch::Forwarding4, Some(0))),

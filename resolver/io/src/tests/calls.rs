@@ -455,7 +455,9 @@ fn every_wrong_certificate_is_refused_by_https_and_quic_too() {
                 let server = match transport {
                     Transport::Https => https(identity.config, Manner::Well),
                     Transport::H3 => h3(identity.config, Manner::Well),
-                    _ => quic(identity.config, 9),
+                    Transport::Plain | Transport::Tcp | Transport::Tls | Transport::Quic => {
+                        quic(identity.config, 9)
+                    }
                 };
                 let mut sent = by_https(exchange, server.address, Some("dns.example"));
                 sent.upstream.transport = transport;
