@@ -167,10 +167,14 @@ fn all_routers_that_another_manager_took_for_its_default_route_are_taken_from_it
     machine.pass(Duration::from_secs(10));
     let sent = machine.sent[from..].iter();
     let taken: Vec<(u32, String)> = sent
-        .filter_map(|request| match request {
-            KernelRequest::ReplaceRoute(route) => Some(('+', route)),
-            KernelRequest::DeleteRoute(route) => Some(('-', route)),
-            _ => None,
+        .filter_map(|request| {
+            if let KernelRequest::ReplaceRoute(route) = request {
+                return Some(('+', route));
+            }
+            let KernelRequest::DeleteRoute(route) = request else {
+                return None;
+            };
+            Some(('-', route))
         })
         .map(|(sign, route)| {
             let via = route.hops[0].via.unwrap();
