@@ -154,7 +154,7 @@ impl Resolver {
                     Some((template, age)) => {
                         // A failure is counted and told each time.
                         if !template.is_failure() {
-                            self.let_pass(&query);
+                            self.let_pass(&query, template);
                         }
                         template.emit(&envelope, *age, error, &mut wire);
                     }
@@ -181,7 +181,7 @@ impl Resolver {
     }
 
     /// Lets the same question go straight to the cache next time.
-    fn let_pass(&mut self, query: &Query) {
+    fn let_pass(&mut self, query: &Query, template: &Arc<Template>) {
         let [visit] = query.chain.visits.as_slice() else {
             return;
         };
@@ -200,7 +200,7 @@ impl Resolver {
             dnssec_ok: query.parsed.dnssec_ok(),
             checking_disabled: query.parsed.checking_disabled,
         };
-        self.cache.grant(&key, query.pass);
+        self.cache.grant(&key, template, query.pass);
     }
 
     fn tell(

@@ -209,10 +209,10 @@ impl Cache {
         self.shard(hash).pass(key, hash, pass, now, take)
     }
 
-    /// Lets a question pass as long as its answer is kept.
-    pub fn grant(&self, key: &Key<'_>, pass: Pass) {
+    /// Lets a question pass as long as this answer to it is kept.
+    pub fn grant(&self, key: &Key<'_>, template: &Arc<Template>, pass: Pass) {
         let hash = self.hash(key);
-        self.shard(hash).grant(key, hash, pass);
+        self.shard(hash).grant(key, hash, template, pass);
     }
 
     /// Makes the passes of a question void.

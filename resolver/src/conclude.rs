@@ -77,10 +77,7 @@ impl Resolver {
             return;
         };
         let is_its_own = lookup.looped.contains(&upstream);
-        let scope = self.scopes.living(&asking.scope, asking.incarnation);
-        let state = scope.and_then(|scope| scope.state(&upstream));
-        // A forwarder that heard us refuse its copies spares itself the next ones: its error is that of the circle.
-        let loops = reply.rcode == rcode::SERVFAIL && state.is_some_and(|it| it.loops(now));
+        let loops = self.errs_for_its_loop(&asking, &upstream, &reply, now);
         let refused = match is_its_own || loops {
             true => Refused::looped(&upstream),
             false => Refused::by_reply(&upstream, &reply),

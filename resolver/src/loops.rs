@@ -20,9 +20,10 @@ use rand::RngExt as _;
 use crate::Resolver;
 use crate::conclude::FAILURE_LIFETIME;
 use crate::event::{Channel, ExchangeId, Step, Stub, Timer};
-use crate::exchange::{Asking, Exchange, Purpose};
+use crate::exchange::{Asking, Exchange, Purpose, Whom};
 use crate::guest::is_withheld;
 use crate::progress::{Next, Outcome, Query};
+use crate::record::ParsedReply;
 use crate::refusal::Refused;
 use crate::wire::{Question, rcode};
 
@@ -34,6 +35,8 @@ const STRAIGHT: Duration = Duration::from_secs(600);
 const MARKS: RangeInclusive<u16> = 65_280..=65_534;
 /// The most marks that an upstream may have and not have sent back.
 const OPEN_MAX: usize = 4;
+/// What Extended DNS Errors say of a question that nobody answered (RFC 8914 §4): nothing, a failure of before, nobody reachable, the network.
+const NOBODY_ANSWERED: [u16; 4] = [0, 13, 22, 23];
 const WHY: &str = "it sends our question back to us";
 
 /// A mark under way.
@@ -121,7 +124,8 @@ impl Resolver {
         }
     }
 
-    /// Sends a mark after a question that is asked again, when somebody else asks it too.
+    /// Sends a mark after a question that is asked again, when somebody else asks it too, or when its upstream is known to forward to us: one
+    /// that waits for us already may not ask again.
     pub(crate) fn mark_again(
         &mut self,
         id: u64,
@@ -132,7 +136,11 @@ impl Resolver {
         let Some(lookup) = self.lookups.get(id) else {
             return;
         };
-        if lookup.doubled || self.lookups.asking_for(&lookup.asking).len() > 1 {
+        let asking = &lookup.asking;
+        let scope = self.scopes.living(&asking.scope, asking.incarnation);
+        let state = scope.and_then(|scope| scope.state(upstream));
+        let loops = state.is_some_and(|state| state.loops(now));
+        if loops || lookup.doubled || self.lookups.asking_for(asking).len() > 1 {
             self.mark(id, upstream, channel, now);
         }
     }
@@ -251,6 +259,35 @@ impl Resolver {
         }
     }
 
+    /// Whether an error of an upstream is that of the circle: a forwarder that heard us refuse its copies spares itself the next ones.
+    pub(crate) fn errs_for_its_loop(
+        &mut self,
+        asking: &Asking,
+        upstream: &Upstream,
+        reply: &ParsedReply,
+        now: Instant,
+    ) -> bool {
+        let scope = self.scopes.living(&asking.scope, asking.incarnation);
+        let state = scope.and_then(|scope| scope.state(upstream));
+        // Whoever says that a name is bogus or blocked has not failed by the circle.
+        let mut said = reply.extended_errors.iter();
+        let says_nothing_else = said.all(|error| NOBODY_ANSWERED.contains(&error.code));
+        reply.rcode == rcode::SERVFAIL && says_nothing_else && state.is_some_and(|it| it.loops(now))
+    }
+
+    /// Waits no longer for what else a lookup has asked an upstream.
+    pub(crate) fn end_exchanges_with(&mut self, id: u64, upstream: &Upstream) {
+        let lookup = self.lookups.get(id);
+        let mut exchanges = lookup.map_or_else(Vec::new, |lookup| lookup.exchanges.clone());
+        exchanges.retain(|id| {
+            let exchange = self.exchanges.get(*id);
+            exchange.is_some_and(|exchange| exchange.upstream == *upstream)
+        });
+        for exchange in exchanges {
+            let _ended: Option<Box<_>> = self.end_exchange(exchange);
+        }
+    }
+
     /// Goes on without an upstream that forwards to us.
     fn expect_nothing_of(&mut self, id: u64, upstream: &Upstream, now: Instant) {
         let Some(lookup) = self.lookups.get_mut(id) else {
@@ -270,14 +307,7 @@ impl Resolver {
             lookup.bad_at = now;
         }
         lookup.errors.push((upstream.clone(), rcode::SERVFAIL));
-        let mut exchanges = lookup.exchanges.clone();
-        exchanges.retain(|id| {
-            let exchange = self.exchanges.get(*id);
-            exchange.is_some_and(|exchange| exchange.upstream == *upstream)
-        });
-        for exchange in exchanges {
-            let _ended: Option<Box<_>> = self.end_exchange(exchange);
-        }
+        self.end_exchanges_with(id, upstream);
         let Some(lookup) = self.lookups.get(id).filter(|it| it.judging.is_none()) else {
             return;
         };
@@ -293,13 +323,17 @@ impl Resolver {
             return;
         }
         let asking = lookup.asking.clone();
-        self.keep_failure(
-            &asking,
-            &Refused::looped(upstream),
-            None,
-            FAILURE_LIFETIME,
-            now,
-        );
+        // What one upstream did that alone was asked, or on a tunnel's own way, is nobody else's.
+        let is_for_all = !matches!(asking.whom, Whom::Only(_)) && asking.mark == 0;
+        if is_for_all && !self.may_walk(id, now) {
+            self.keep_failure(
+                &asking,
+                &Refused::looped(upstream),
+                None,
+                FAILURE_LIFETIME,
+                now,
+            );
+        }
         self.conclude_failed(id, now);
     }
 }

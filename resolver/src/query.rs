@@ -411,7 +411,10 @@ impl Resolver {
             dnssec_ok: query.parsed.dnssec_ok(),
             checking_disabled: query.parsed.checking_disabled,
         };
-        let Some(hit) = self.cache.get(&key, now) else {
+        // A failure was that of the usual way; a tunnel's own may work.
+        let hit = self.cache.get(&key, now);
+        let hit = hit.filter(|hit| query.below.is_none() || !hit.template.is_failure());
+        let Some(hit) = hit else {
             return self.stale_at_once(query, question, &key, id, now);
         };
         let (template, age) = (hit.template, hit.age);

@@ -162,7 +162,14 @@ impl Resolver {
             self.send(id, upstream.clone(), channel, edns, now);
             return;
         }
+        let loops = self.errs_for_its_loop(asking, upstream, &reply, now);
+        let Some(lookup) = self.lookups.get_mut(id) else {
+            return;
+        };
         lookup.keep_bad(upstream.clone(), reply, now);
+        if loops {
+            self.end_exchanges_with(id, upstream);
+        }
         self.after_exchange(id, now);
     }
 
@@ -172,6 +179,11 @@ impl Resolver {
     }
 
     fn take_loss(&mut self, exchange: &Exchange, failure: Failure, now: Instant) {
+        if exchange.purpose == Purpose::Mark {
+            // Some end a connection for a type that they do not know.
+            self.note_straight(exchange, now);
+            return;
+        }
         let usual = exchange.channel == Channel::to(&exchange.upstream);
         self.take_outcome(exchange, Outcome::of_failure(failure, usual), now);
         let Purpose::Lookup(id) = exchange.purpose else {

@@ -140,9 +140,14 @@ impl Shard {
         }
     }
 
-    pub(super) fn grant(&mut self, key: &Key<'_>, hash: u64, pass: Pass) {
-        if let Some(at) = self.find(key, hash) {
-            self.nodes.at_mut(at).grant(pass);
+    pub(super) fn grant(&mut self, key: &Key<'_>, hash: u64, template: &Arc<Template>, pass: Pass) {
+        let Some(at) = self.find(key, hash) else {
+            return;
+        };
+        let node = self.nodes.at_mut(at);
+        let kept = node.template.as_ref();
+        if kept.is_some_and(|kept| Arc::ptr_eq(kept, template)) {
+            node.grant(pass);
         }
     }
 

@@ -166,6 +166,34 @@ fn forwarder_that_passes_nothing_on_after_it_was_refused_is_named_for_its_error(
 }
 
 #[test]
+fn forwarder_that_waits_for_us_already_is_marked_when_it_is_asked_again() {
+    let mut world = known();
+    world.server(HOME).silent = true;
+    let begun = world.now;
+    let client = world.put("n1.test A");
+    until_marked(&mut world);
+    world.sent.retain(|sent| is_mark(&sent.asked));
+    send_back(&mut world);
+    assert!(is_told(&world, client));
+    assert!(world.now.since(begun) <= Duration::from_millis(400));
+}
+
+#[test]
+fn error_of_a_forwarder_ends_what_else_it_was_asked() {
+    let mut world = known();
+    let say = Say::ByStream(Box::new(Say::Silence), Box::new(Say::Code(2)));
+    world.server(HOME).says("n1.test A", say);
+    let begun = world.now;
+    let client = world.put("n1.test A");
+    while !world.has_answer(client) {
+        world.step_on();
+    }
+    assert!(is_told(&world, client));
+    let took = world.now.since(begun);
+    assert!(took < Duration::from_millis(1500), "{took:?}");
+}
+
+#[test]
 fn upstream_that_keeps_a_mark_gets_none_for_a_while() {
     let mut world = World::with(MAIN, &[]);
     let put_twice = |world: &mut World, name: &str| {
