@@ -207,8 +207,8 @@ impl FakeKernel {
         for route in self.route_by_key.values() {
             events.extend(tell_route(route, now, true));
         }
-        let rules = self.rules.iter();
-        events.extend(rules.map(|(rule, protocol)| tell_rule(rule, *protocol)));
+        let ours = self.rules.iter().filter(|(_, protocol)| *protocol == OURS);
+        events.extend(ours.map(|(rule, _)| KernelEvent::Rule(rule.clone())));
         events.push(KernelEvent::ListingEnds);
         events
     }
@@ -230,7 +230,6 @@ impl FakeKernel {
             KernelRequest::DeleteRoute(route) => self.delete_route(&route.key, OURS, now),
             KernelRequest::AddRule(rule) => self.add_rule(rule, OURS),
             KernelRequest::DeleteRule(rule) => self.delete_rule(rule, OURS),
-            KernelRequest::TakeRule(rule, protocol) => self.delete_rule(rule, *protocol),
             KernelRequest::ReadSwitch { link, switch } => {
                 return self.tell_switch((link.to_string(), *switch));
             }
@@ -447,13 +446,6 @@ fn tell_route(route: &FakeRoute, now: Instant, is_there: bool) -> Vec<KernelEven
         });
     }
     events
-}
-
-fn tell_rule(rule: &PolicyRule, protocol: u8) -> KernelEvent {
-    match protocol {
-        OURS => KernelEvent::Rule(rule.clone()),
-        _ => KernelEvent::RuleOfOther(rule.clone(), protocol),
-    }
 }
 
 fn left(until: Instant, now: Instant) -> u32 {

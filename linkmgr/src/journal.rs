@@ -79,8 +79,6 @@ pub(crate) struct Entries {
     pub(crate) routes: BTreeMap<RouteKey, Option<Supplier>>,
     pub(crate) rules: BTreeSet<PolicyRule>,
     pub(crate) settings: BTreeMap<(u32, Setting), Changed>,
-    /// Clients whose first supply is to be ours as far as it is there, by the link's index: the link was adopted before they had any.
-    pub(crate) owed: BTreeSet<(u32, Supplier)>,
     /// The kinds of the links above: a link never changes its kind, so that another kind is another link.
     pub(crate) kinds: BTreeMap<u32, Arc<str>>,
 }
@@ -173,24 +171,6 @@ impl Journal {
         self.version += u64::from(is_news);
     }
 
-    /// Writes down that the first supply of a client is to be ours as far as it is there.
-    pub(crate) fn owe(&mut self, index: u32, supplier: Supplier, kind: Option<&Arc<str>>) {
-        self.version += u64::from(self.entries.owed.insert((index, supplier)));
-        self.note_kind_of(index, kind);
-    }
-
-    /// Strikes out that the first supplies of a link's clients are to be ours: of one, or (`None`) of all.
-    pub(crate) fn strike_owed(&mut self, index: u32, supplier: Option<Supplier>) {
-        let before = self.entries.owed.len();
-        let is_it = |by: &Supplier| supplier.is_none_or(|supplier| supplier == *by);
-        let owed = &mut self.entries.owed;
-        owed.retain(|(of, by)| *of != index || !is_it(by));
-        if owed.len() != before {
-            self.has_leavings = true;
-            self.drop_kind(index);
-        }
-    }
-
     /// Writes down that an address is otherwise than planned, as by somebody else who made it, and stays so.
     pub(crate) fn write_down_bare(&mut self, index: u32, prefix: Prefix) {
         self.version += u64::from(self.entries.bare.insert((index, prefix)));
@@ -248,16 +228,10 @@ impl Journal {
                 self.entries.settings.remove(&(*index, *setting)).is_some()
             }
         };
-        if let Item::Address(index, _) | Item::Setting(index, _) = item {
-            self.drop_kind(*index);
-        }
-    }
-
-    /// Forgets the kind of a link of which nothing is written down.
-    fn drop_kind(&mut self, index: u32) {
-        let is_owed = self.entries.owed.iter().any(|(of, _)| *of == index);
-        if !is_owed && self.items_of(index).next().is_none() {
-            self.entries.kinds.remove(&index);
+        if let Item::Address(index, _) | Item::Setting(index, _) = item
+            && self.items_of(*index).next().is_none()
+        {
+            self.entries.kinds.remove(index);
         }
     }
 
@@ -267,7 +241,6 @@ impl Journal {
         for item in &items {
             self.strike(item);
         }
-        self.strike_owed(index, None);
         self.entries.kinds.remove(&index);
     }
 
@@ -352,14 +325,10 @@ impl Journal {
         let (Item::Address(index, _) | Item::Setting(index, _)) = item else {
             return;
         };
-        self.note_kind_of(*index, kind);
-    }
-
-    fn note_kind_of(&mut self, index: u32, kind: Option<&Arc<str>>) {
         if let Some(kind) = kind
-            && self.entries.kinds.get(&index) != Some(kind)
+            && self.entries.kinds.get(index) != Some(kind)
         {
-            self.entries.kinds.insert(index, Arc::clone(kind));
+            self.entries.kinds.insert(*index, Arc::clone(kind));
             self.version += 1;
         }
     }

@@ -52,10 +52,8 @@ pub enum KernelEvent {
     Rule(PolicyRule),
     /// A rule with our number is gone.
     RuleGone(PolicyRule),
-    /// A rule with another number is there, which says no more than a [`PolicyRule`] can.
-    RuleOfOther(PolicyRule, u8),
-    /// A rule with another number is gone.
-    RuleFreed(PolicyRule, u8),
+    /// A rule with another number is gone: its place is free.
+    RuleFreed(PolicyRule),
     /// How switches of a link are.
     Switches {
         /// `ifindex`.

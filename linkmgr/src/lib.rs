@@ -119,8 +119,7 @@ impl LinkManager {
             | KernelEvent::PlaceTaken(_)
             | KernelEvent::Rule(_)
             | KernelEvent::RuleGone(_)
-            | KernelEvent::RuleOfOther(..)
-            | KernelEvent::RuleFreed(..) => {
+            | KernelEvent::RuleFreed(_) => {
                 if let Some(listing) = &mut self.listing {
                     listing.apply(event, now);
                     return false;

@@ -116,14 +116,7 @@ impl Observed {
                 touched.items.push(Item::Rule(rule.clone()));
                 self.own.insert_rule(rule);
             }
-            KernelEvent::RuleOfOther(rule, protocol) => {
-                touched.items.push(Item::Rule(rule.clone()));
-                self.own.insert_rule_of_other(rule, protocol);
-            }
-            KernelEvent::RuleFreed(rule, protocol) => {
-                self.own.remove_rule_of_other(&rule, protocol);
-                touched.items.push(Item::Rule(rule));
-            }
+            KernelEvent::RuleFreed(rule) => touched.items.push(Item::Rule(rule)),
             KernelEvent::RuleGone(rule) => {
                 self.own.remove_rule(&rule);
                 touched.items.push(Item::Rule(rule));
@@ -303,19 +296,6 @@ impl Observed {
             let mut others = self.entry_by_index.iter().filter(|(of, _)| **of != index);
             !others.any(|(_, entry)| entry.routes.has_metric(*to, route.metric))
         })
-    }
-
-    /// Whether a default route is there, whoever has made it, and has its place on this link to itself.
-    pub(crate) fn has_default(&self, message: &RouteMessage) -> bool {
-        let entry = self.entry_by_index.get(&message.index);
-        entry.is_some_and(|entry| entry.routes.is_alone(message))
-    }
-
-    /// Returns the links that have a default route of this metric, whoever has made it.
-    pub(crate) fn with_default(&self, to: Prefix, metric: u32) -> impl Iterator<Item = u32> {
-        let entries = self.entry_by_index.iter();
-        let its = entries.filter(move |(_, entry)| entry.routes.has_metric(to, metric));
-        its.map(|(index, _)| *index)
     }
 
     fn entry(&mut self, index: u32) -> &mut Entry {

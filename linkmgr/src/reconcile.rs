@@ -6,14 +6,10 @@
 
 mod addresses;
 pub(crate) mod decide;
-mod keeping;
 mod marks;
-mod owed;
 mod record;
 mod rivals;
-mod rules;
 mod settings;
-mod siblings;
 mod steer;
 #[cfg(test)]
 mod tests;
@@ -30,7 +26,7 @@ use policy::links::RouteKey;
 use policy::{LinkId, LinksPlan};
 
 use crate::LinkManager;
-use crate::journal::{AddressMarks, Boot, Journal};
+use crate::journal::{AddressMarks, Boot, Journal, JournalText};
 use crate::kernel::KernelEvent;
 use crate::request::{KernelAnswer, KernelFault, KernelRequest, RequestId};
 use crate::status::{Item, ItemState, LinkReport, LinkTimer, Setting, StopLevel};
@@ -45,6 +41,8 @@ use settings::Freedom;
 pub const MAX_IN_FLIGHT: usize = 512;
 /// How long what a run before has left waits for its supplier to say it again: longer than a DHCP server is asked.
 const INHERITED: Duration = Duration::from_secs(60);
+/// How long after a failure the journal is tried again.
+const JOURNAL_PAUSE: Duration = Duration::from_secs(30);
 
 const EEXIST: i32 = 17;
 /// What the kernel says of a source address that is not there, or may not be used yet.
@@ -61,8 +59,7 @@ pub(crate) struct Writer {
     plan: Option<Arc<LinksPlan>>,
     claimants: BTreeSet<(RouteKey, LinkId)>,
     journal: Journal,
-    /// When the journal, which could not be kept, is tried again, and how long that is after the last time.
-    journal_retry: Option<(Instant, Duration)>,
+    journal_retry_at: Option<Instant>,
     marks: AddressMarks,
     /// Items that have to be compared.
     dirty: BTreeSet<Item>,
@@ -84,8 +81,6 @@ pub(crate) struct Writer {
     unsatisfied: BTreeSet<(u32, Item)>,
     inherited: BTreeSet<Item>,
     inherited_until: Option<Instant>,
-    /// Until when first supplies are to be ours of links that were adopted before.
-    owed_until: Option<Instant>,
     overridden: BTreeSet<u32>,
     /// Links that we have asked to be down, until the kernel says that they are.
     turning: BTreeSet<u32>,
@@ -127,10 +122,23 @@ impl LinkManager {
         self.writer.now = now;
         if self.writer.stopping.is_none() {
             self.mark_plan(plan);
-            if self.writer.journal_retry.is_some() {
-                self.writer.journal.offer_again();
-            }
         }
+    }
+
+    /// Returns the journal when it has to be kept; what it proves is asked for after [`LinkManager::handle_journal`] only.
+    pub fn poll_journal(&mut self) -> Option<JournalText> {
+        self.settle();
+        let is_idle = self.writer.is_at_rest();
+        self.writer.journal.poll(is_idle)
+    }
+
+    /// Takes word of the journal of this version: it is kept, or could not be. A disk that is full is no reason to have no
+    /// network: the requests go out all the same, and the journal is tried again later.
+    pub fn handle_journal(&mut self, version: u64, is_kept: bool, now: Instant) {
+        let writer = &mut self.writer;
+        writer.now = now;
+        writer.journal.settle(version);
+        writer.journal_retry_at = (!is_kept).then(|| now + JOURNAL_PAUSE);
     }
 
     /// Returns the next request, in the order in which the kernel must see them; at most [`MAX_IN_FLIGHT`] wait for
@@ -200,9 +208,7 @@ impl LinkManager {
             .inherited_until
             .filter(|_| !writer.inherited.is_empty())
             .map(|at| (at, LinkTimer::Inherited));
-        // While a version is under way nothing is to be tried again.
-        let journal = writer.journal_retry.filter(|_| writer.journal.is_settled());
-        let journal = journal.map(|(at, _)| (at, LinkTimer::Journal));
+        let journal = writer.journal_retry_at.map(|at| (at, LinkTimer::Journal));
         retry.into_iter().chain(inherited).chain(journal).min()
     }
 
@@ -225,7 +231,8 @@ impl LinkManager {
             let inherited = std::mem::take(&mut writer.inherited);
             writer.dirty.extend(inherited);
         }
-        if writer.journal_retry.is_some_and(|(at, _)| at <= now) && writer.journal.is_settled() {
+        if writer.journal_retry_at.is_some_and(|at| at <= now) {
+            writer.journal_retry_at = None;
             writer.journal.offer_again();
         }
     }
@@ -326,15 +333,12 @@ impl LinkManager {
         if self.is_held() || self.writer.stopping == Some(StopLevel::Release) {
             return;
         }
-        while !self.writer.dirty.is_empty() {
-            while let Some(item) = self.writer.dirty.pop_first() {
-                if self.writer.busy.contains(&item) {
-                    self.writer.dirty_later.insert(item);
-                } else {
-                    self.settle_item(item);
-                }
+        while let Some(item) = self.writer.dirty.pop_first() {
+            if self.writer.busy.contains(&item) {
+                self.writer.dirty_later.insert(item);
+            } else {
+                self.settle_item(item);
             }
-            self.adopt_supplied();
         }
     }
 
@@ -359,9 +363,6 @@ impl LinkManager {
                 }
             }
             Decision::Settled(state) => {
-                if let Item::Rule(_) = item {
-                    self.writer.adopting.remove(&item);
-                }
                 self.writer.record(&item).seen();
                 self.writer.inherited.remove(&item);
                 self.writer.not_mended(&item);
@@ -435,10 +436,7 @@ impl LinkManager {
             // The kernel tells of none.
             self.observed.set_switch(*index, *switch, *value);
         }
-        // A rule of ours is there first; somebody else's that is the same goes then.
-        if !matches!(request, KernelRequest::AddRule(_)) {
-            self.writer.adopting.remove(item);
-        }
+        self.writer.adopting.remove(item);
         self.writer.follow_rivals(item, request);
         if let Some(record) = self.writer.record_by_item.get_mut(item) {
             record.done(request, now);
@@ -463,9 +461,6 @@ impl LinkManager {
             } else if let KernelRequest::DeleteRule(rule) = request {
                 self.observed
                     .apply(KernelEvent::RuleGone(rule.clone()), now);
-            } else if let KernelRequest::TakeRule(rule, protocol) = request {
-                let gone = KernelEvent::RuleFreed(rule.clone(), *protocol);
-                self.observed.apply(gone, now);
             }
             return self.take_done(&item, request, now);
         }

@@ -64,8 +64,6 @@ pub enum KernelRequest {
     AddRule(PolicyRule),
     /// Our own rule is to go.
     DeleteRule(PolicyRule),
-    /// A rule of another number is to go, beside which there is the same one of ours.
-    TakeRule(PolicyRule, u8),
     /// The value of a switch is wanted.
     ReadSwitch {
         /// The link's name.
@@ -96,10 +94,7 @@ impl KernelRequest {
     pub const fn is_deletion(&self) -> bool {
         matches!(
             self,
-            Self::DeleteAddress { .. }
-                | Self::DeleteRoute(_)
-                | Self::DeleteRule(_)
-                | Self::TakeRule(..)
+            Self::DeleteAddress { .. } | Self::DeleteRoute(_) | Self::DeleteRule(_)
         )
     }
 
@@ -116,7 +111,6 @@ impl KernelRequest {
             | Self::DeleteRoute(_)
             | Self::AddRule(_)
             | Self::DeleteRule(_)
-            | Self::TakeRule(..)
             | Self::ReadSwitch { .. }
             | Self::ReadPrefixRoute { .. }
             | Self::SetSwitch { .. } => None,

@@ -80,16 +80,6 @@ impl Routes {
         entries.any(|entry| entry.to == to && entry.route.metric == metric)
     }
 
-    /// Whether there is just this route, and no other of its destination and metric.
-    pub(crate) fn is_alone(&self, message: &RouteMessage) -> bool {
-        let mut same = self
-            .0
-            .iter()
-            .filter(|entry| (entry.to, entry.route.metric) == (message.to, message.route.metric));
-        let is_it = |entry: &Entry| entry.route == message.route && entry.source == message.source;
-        same.next().is_some_and(is_it) && same.next().is_none()
-    }
-
     /// Removes all routes of one destination and metric; returns whether there were any.
     pub(crate) fn remove_metric(&mut self, to: Prefix, metric: u32) -> bool {
         self.remove_where(|entry| entry.to == to && entry.route.metric == metric)

@@ -199,7 +199,7 @@ pub(super) const fn kind(request: &KernelRequest) -> Subject {
         KernelRequest::ReplaceRoute(_) => 8,
         KernelRequest::DeleteRoute(_) => 9,
         KernelRequest::AddRule(_) => 10,
-        KernelRequest::DeleteRule(_) | KernelRequest::TakeRule(..) => 11,
+        KernelRequest::DeleteRule(_) => 11,
         KernelRequest::ReadSwitch { .. } => 12,
         KernelRequest::SetSwitch { .. } => 13,
         KernelRequest::ReadPrefixRoute { .. } => 14,

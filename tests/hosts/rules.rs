@@ -431,7 +431,6 @@ impl Rules {
             | KernelRequest::DeleteRoute(_)
             | KernelRequest::AddRule(_)
             | KernelRequest::DeleteRule(_)
-            | KernelRequest::TakeRule(..)
             | KernelRequest::ReadSwitch { .. }
             | KernelRequest::ReadPrefixRoute { .. }
             | KernelRequest::SetSwitch { .. } => {}
@@ -474,7 +473,6 @@ impl Rules {
             | KernelRequest::DeleteAddress { .. }
             | KernelRequest::DeleteRoute(_)
             | KernelRequest::DeleteRule(_)
-            | KernelRequest::TakeRule(..)
             | KernelRequest::ReadSwitch { .. }
             | KernelRequest::ReadPrefixRoute { .. }
             | KernelRequest::SetSwitch { .. } => false,
@@ -501,9 +499,7 @@ pub(super) fn check_written(journal: &str, request: &KernelRequest) {
             } = route.key;
             format!("route {table} {to} {metric} ")
         }
-        KernelRequest::AddRule(rule)
-        | KernelRequest::DeleteRule(rule)
-        | KernelRequest::TakeRule(rule, _) => {
+        KernelRequest::AddRule(rule) | KernelRequest::DeleteRule(rule) => {
             format!(
                 "rule {} {} ",
                 if rule.is_ipv6 { 6 } else { 4 },
@@ -541,7 +537,6 @@ fn made_by(request: &KernelRequest) -> Option<Item> {
         | KernelRequest::DeleteAddress { .. }
         | KernelRequest::DeleteRoute(_)
         | KernelRequest::DeleteRule(_)
-        | KernelRequest::TakeRule(..)
         | KernelRequest::ReadSwitch { .. }
         | KernelRequest::ReadPrefixRoute { .. }
         | KernelRequest::SetSwitch { .. } => None,

@@ -11,7 +11,6 @@ mod mistakes;
 mod networkd;
 mod others;
 mod places;
-mod released;
 mod routers;
 mod sleep;
 mod switches;

@@ -65,19 +65,9 @@ pub(crate) fn emit(request: &KernelRequest) -> Vec<Message> {
             vec![route_message(libc::RTM_DELROUTE, NONE, route)]
         }
         KernelRequest::AddRule(rule) => {
-            vec![rule_message(
-                libc::RTM_NEWRULE,
-                CREATE | EXCLUSIVE,
-                rule,
-                OURS,
-            )]
+            vec![rule_message(libc::RTM_NEWRULE, CREATE | EXCLUSIVE, rule)]
         }
-        KernelRequest::DeleteRule(rule) => {
-            vec![rule_message(libc::RTM_DELRULE, NONE, rule, OURS)]
-        }
-        KernelRequest::TakeRule(rule, protocol) => {
-            vec![rule_message(libc::RTM_DELRULE, NONE, rule, *protocol)]
-        }
+        KernelRequest::DeleteRule(rule) => vec![rule_message(libc::RTM_DELRULE, NONE, rule)],
         KernelRequest::ReadSwitch { .. }
         | KernelRequest::ReadPrefixRoute { .. }
         | KernelRequest::SetSwitch { .. } => Vec::new(),
@@ -259,10 +249,10 @@ fn put_metrics(body: &mut Vec<u8>, route: &OwnRoute) {
     });
 }
 
-fn rule_message(kind: u16, flags: u16, wanted: &PolicyRule, protocol: u8) -> Message {
+fn rule_message(kind: u16, flags: u16, wanted: &PolicyRule) -> Message {
     let mut body = rule_header(wanted);
     put_word(&mut body, rule::PRIORITY, wanted.priority);
-    put(&mut body, rule::PROTOCOL, &[protocol]);
+    put(&mut body, rule::PROTOCOL, &[OURS]);
     if let Some(from) = wanted.from {
         put_ip(&mut body, rule::SOURCE, from.address);
     }

@@ -214,8 +214,7 @@ impl Performer {
                 | KernelRequest::ReplaceRoute(_)
                 | KernelRequest::DeleteRoute(_)
                 | KernelRequest::AddRule(_)
-                | KernelRequest::DeleteRule(_)
-                | KernelRequest::TakeRule(..) => self.append(*id, request, &mut waiting),
+                | KernelRequest::DeleteRule(_) => self.append(*id, request, &mut waiting),
             }
             if waiting.len() >= AT_ONCE {
                 self.flush(&mut waiting, &mut answers);

@@ -290,8 +290,7 @@ impl<K: Kernel> Machine<K> {
                 | KernelEvent::OwnRouteGone(_)
                 | KernelEvent::PlaceTaken(_)
                 | KernelEvent::RuleGone(_)
-                | KernelEvent::RuleOfOther(..)
-                | KernelEvent::RuleFreed(..)
+                | KernelEvent::RuleFreed(_)
                 | KernelEvent::Switches { .. } => None,
             })
             .collect();

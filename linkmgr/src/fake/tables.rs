@@ -279,13 +279,13 @@ impl FakeKernel {
     }
 
     pub(super) fn add_rule(&mut self, rule: &PolicyRule, protocol: u8) -> Done {
-        // Rules with other numbers are others (fib_rules.c, rule_exists).
-        let is_it = |there: &(PolicyRule, u8)| there.0 == *rule && there.1 == protocol;
-        if self.rules.iter().any(is_it) {
+        if self.rules.iter().any(|(there, _)| there == rule) {
             return Err(EEXIST);
         }
         self.rules.push((rule.clone(), protocol));
-        self.events.push_back(tell_rule(rule, protocol));
+        if protocol == OURS {
+            self.events.push_back(KernelEvent::Rule(rule.clone()));
+        }
         Ok(())
     }
 
@@ -295,7 +295,7 @@ impl FakeKernel {
         self.rules.remove(place);
         self.events.push_back(match protocol {
             OURS => KernelEvent::RuleGone(rule.clone()),
-            _ => KernelEvent::RuleFreed(rule.clone(), protocol),
+            _ => KernelEvent::RuleFreed(rule.clone()),
         });
         Ok(())
     }

@@ -110,9 +110,6 @@ fn emit_entries(entries: &Entries, text: &mut String) -> fmt::Result {
     for rule in &entries.rules {
         emit_rule(rule, text)?;
     }
-    for (index, supplier) in &entries.owed {
-        writeln!(text, "owed {index} {}", supplier_word(Some(*supplier)))?;
-    }
     Ok(())
 }
 
@@ -227,10 +224,6 @@ fn parse_line(line: &str, entries: &mut Entries) -> Option<()> {
         }
         "rule" => {
             entries.rules.insert(rule(&mut words)?);
-        }
-        "owed" => {
-            let index = number(&mut words)?;
-            entries.owed.insert((index, supplier(words.next()?)??));
         }
         _ => return None,
     }

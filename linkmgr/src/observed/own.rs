@@ -1,6 +1,6 @@
 //! Which routes and rules with our number are there? By what the kernel tells them apart.
 //!
-//! Routes of others are not here, whatever place they take. Their rules are: there may be the same one twice.
+//! Routes of others are not here, whatever place they take.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -17,8 +17,6 @@ use crate::kernel::OwnRoute;
 pub(crate) struct Own {
     route_by_key: BTreeMap<RouteKey, ObservedRoute>,
     rules: BTreeSet<PolicyRule>,
-    /// Those of others, and their numbers.
-    rules_of_others: BTreeSet<(PolicyRule, u8)>,
 }
 
 /// What a link has lost, so that routes go with it.
@@ -46,13 +44,6 @@ impl Own {
 
     pub(crate) fn has_rule(&self, rule: &PolicyRule) -> bool {
         self.rules.contains(rule)
-    }
-
-    /// Returns the number of somebody else who has the same rule.
-    pub(crate) fn other_with_rule(&self, rule: &PolicyRule) -> Option<u8> {
-        let mut same = self.rules_of_others.range((rule.clone(), 0)..);
-        let (found, protocol) = same.next()?;
-        (found == rule).then_some(*protocol)
     }
 
     pub(super) fn insert(&mut self, route: OwnRoute, now: Instant) {
@@ -84,14 +75,6 @@ impl Own {
 
     pub(super) fn insert_rule(&mut self, rule: PolicyRule) {
         self.rules.insert(rule);
-    }
-
-    pub(super) fn insert_rule_of_other(&mut self, rule: PolicyRule, protocol: u8) {
-        self.rules_of_others.insert((rule, protocol));
-    }
-
-    pub(super) fn remove_rule_of_other(&mut self, rule: &PolicyRule, protocol: u8) {
-        self.rules_of_others.remove(&(rule.clone(), protocol));
     }
 
     pub(super) fn remove_rule(&mut self, rule: &PolicyRule) {

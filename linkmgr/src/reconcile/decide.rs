@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use config::model::{ConflictUse, Prefix, RouteKind};
+use config::model::{ConflictUse, PolicyRule, Prefix, RouteKind};
 use config::time::Instant;
 use policy::facts::{Preference, Supplier};
 use policy::links::{AddressPlan, HopPlan, RouteKey, RoutePlan};
@@ -419,7 +419,7 @@ impl View<'_> {
                 None => Decision::Nothing,
             },
             (None, Some(ObservedRoute { route, .. })) if is_ours => {
-                if self.may_come_back(item, route.index()) || self.awaits_better(key, route) {
+                if self.may_come_back(item, route.index()) {
                     return Decision::Wait(ItemState::Waiting);
                 }
                 Decision::Ask(Ask {
@@ -441,25 +441,13 @@ impl View<'_> {
                         false => ItemState::Adopted,
                     });
                 }
-                if observed.is_none()
-                    && !is_to_be_ours
-                    && self.is_same_of_other(key, planned, &route)
-                {
-                    return Decision::Settled(ItemState::Adopted);
-                }
                 let mut hops = route.hops.iter();
                 if !hops.all(|hop| self.is_or_will_be_up(hop.index)) {
                     return Decision::Wait(ItemState::LinkDown);
                 }
-                let place = observed.map(|observed| &observed.route);
-                if place.is_some_and(|there| self.awaits_sibling(key, &route, there)) {
-                    return Decision::Wait(ItemState::Waiting);
-                }
                 let request = match observed {
-                    None if self.adopting.contains(item) && !self.is_others_place(key, &route) => {
-                        KernelRequest::ReplaceRoute(route)
-                    }
-                    None => KernelRequest::AddRoute(route),
+                    None if !self.adopting.contains(item) => KernelRequest::AddRoute(route),
+                    None => KernelRequest::ReplaceRoute(route),
                     Some(_) if is_to_be_ours => KernelRequest::ReplaceRoute(route),
                     // It has our number, but nothing proves that we have made it.
                     Some(_) => return Decision::Wait(ItemState::Foreign),
@@ -526,5 +514,30 @@ impl View<'_> {
             ..observed.route.clone()
         };
         as_wanted == *wanted && self.is_same_time(valid_until, observed.valid_until)
+    }
+
+    fn rule(&self, item: &Item, rule: &PolicyRule) -> Decision {
+        let is_planned = self.stopping != Some(StopLevel::Clean)
+            && self.plan.is_some_and(|plan| plan.rules.contains(rule));
+        let is_there = self.observed.own().has_rule(rule);
+        let is_ours = self.journal.proves(item);
+        let (step, request, write_down) = match (is_planned, is_there) {
+            (true, true) if is_ours => return Decision::Settled(ItemState::Ours),
+            (true, true) => return Decision::Settled(ItemState::Adopted),
+            (true, false) => {
+                let request = KernelRequest::AddRule(rule.clone());
+                (Step::Rule, request, WriteDown::Ours(None))
+            }
+            (false, true) if is_ours => {
+                let request = KernelRequest::DeleteRule(rule.clone());
+                (Step::RuleGone, request, WriteDown::Nothing)
+            }
+            (false, true | false) => return Decision::Nothing,
+        };
+        Decision::Ask(Ask {
+            step,
+            request,
+            write_down,
+        })
     }
 }

@@ -204,7 +204,6 @@ impl LinkManager {
             writer.dirty_later.remove(item);
         }
         writer.needs_down.remove(&id.index);
-        writer.journal.strike_owed(id.index, None);
         writer.rivals.retain(|_, rivals| rivals.avoid(id.index));
         let waiting: Vec<(u32, Item)> = writer
             .unsatisfied
@@ -284,7 +283,6 @@ impl Writer {
             | KernelRequest::DeleteRoute(_)
             | KernelRequest::AddRule(_)
             | KernelRequest::DeleteRule(_)
-            | KernelRequest::TakeRule(..)
             | KernelRequest::ReadSwitch { .. }
             | KernelRequest::ReadPrefixRoute { .. }
             | KernelRequest::SetSwitch { .. } => {}
@@ -334,11 +332,7 @@ impl View<'_> {
                     Some((id, route)) => {
                         let others = route.via.iter().filter_map(|hop| hop.link);
                         let others = others.map(|link| link.index);
-                        // The link whose place it is to take may have to get another one first.
-                        let there = self.observed.own().route(key);
-                        let holder = there.and_then(|there| there.route.index());
-                        let holder = holder.filter(|index| *index != id.index);
-                        others.chain([id.index]).chain(holder).collect()
+                        others.chain([id.index]).collect()
                     }
                     None => {
                         let there = self.observed.own().route(key).into_iter();

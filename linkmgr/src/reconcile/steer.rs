@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use config::model::PolicyRule;
 use config::time::Instant;
+use policy::LinkId;
 use policy::facts::Supplier;
 use policy::links::{RouteKey, Switch};
-use policy::{LinkId, LinkPlan};
 
 use crate::LinkManager;
 use crate::journal::AddressMarks;
@@ -78,48 +78,36 @@ impl LinkManager {
             return;
         };
         for (item, state) in self.items(Some(link)) {
-            self.adopt_item(&item, &state, planned);
+            match (&item, state) {
+                (Item::Address(index, prefix), ItemState::Adopted) => {
+                    let there = self.observed.address_of(*index, prefix);
+                    let is_marked = there.is_some_and(|there| there.protocol == OURS);
+                    if self.writer.marks != AddressMarks::None && is_marked {
+                        let planned = planned.addresses.get(prefix);
+                        self.make_ours(&item, planned.and_then(|planned| planned.supplier));
+                    } else {
+                        self.writer.adopting.insert(item);
+                    }
+                }
+                // It has our number.
+                (Item::Route(key), ItemState::Adopted) => {
+                    let planned = planned.routes.get(key);
+                    self.make_ours(&item, planned.and_then(|planned| planned.supplier));
+                }
+                (Item::Route(_), ItemState::Foreign) => {
+                    self.writer.adopting.insert(item);
+                }
+                _ => {}
+            }
         }
         self.take_rivals(link);
-        self.owe(link, planned);
         self.retry(link, now);
     }
 
-    /// Makes one item of a link ours that is there.
-    pub(super) fn adopt_item(&mut self, item: &Item, state: &ItemState, planned: &LinkPlan) {
-        let adopting = match (item, state) {
-            (Item::Address(index, prefix), ItemState::Adopted) => {
-                let there = self.observed.address_of(*index, prefix);
-                let is_marked = there.is_some_and(|there| there.protocol == OURS);
-                if self.writer.marks != AddressMarks::None && is_marked {
-                    let planned = planned.addresses.get(prefix);
-                    return self.make_ours(item, planned.and_then(|planned| planned.supplier));
-                }
-                true
-            }
-            // It has our number.
-            (Item::Route(key), ItemState::Adopted) if self.observed.own().route(key).is_some() => {
-                let planned = planned.routes.get(key);
-                return self.make_ours(item, planned.and_then(|planned| planned.supplier));
-            }
-            (Item::Route(_), ItemState::Adopted | ItemState::Foreign) => true,
-            _ => false,
-        };
-        if adopting && self.writer.adopting.insert(item.clone()) {
-            self.writer.mark_anew(item.clone());
-        }
-    }
-
-    /// Makes a rule ours that is there, as with [`LinkManager::adopt`]: somebody else's goes when ours is there.
+    /// Makes a rule ours that is there with our number, as with [`LinkManager::adopt`].
     pub fn adopt_rule(&mut self, rule: &PolicyRule) {
-        let own = self.observed.own();
-        let item = Item::Rule(rule.clone());
-        if own.other_with_rule(rule).is_some() {
-            self.writer.adopting.insert(item.clone());
-            self.writer.mark_anew(item.clone());
-        }
         if self.observed.own().has_rule(rule) {
-            self.make_ours(&item, None);
+            self.make_ours(&Item::Rule(rule.clone()), None);
         }
     }
 
@@ -161,7 +149,6 @@ impl LinkManager {
         for item in items.iter().filter(|item| !is_kernels_client(item)) {
             self.writer.journal.strike(item);
         }
-        self.writer.journal.strike_owed(link.index, None);
         // Not when there is time: whoever is told that it is released may rely on it.
         self.writer.journal.offer_again();
     }

@@ -2,7 +2,6 @@
 //! its own? Rows first, then random worlds with a crash at every request.
 
 mod addresses;
-mod adopting;
 mod cards;
 mod endings;
 mod former;

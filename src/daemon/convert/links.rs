@@ -17,12 +17,7 @@ pub(crate) fn item(item: &Item, state: &ItemState) -> ItemStatus {
         ItemState::Ours => ("ours", None),
         ItemState::Adopted => ("adopted", None),
         ItemState::Foreign => {
-            // Of such routes of others nothing is told but that they are there.
-            let may_be_same = matches!(item, Item::Route(key) if key.to.length > 0);
-            let text = match may_be_same {
-                true => "somebody else has a route in its place, the same one or another",
-                false => "somebody else has something of his own in its place",
-            };
+            let text = "somebody else has something of his own in its place";
             ("foreign", Some(text.to_owned()))
         }
         ItemState::LinkDown => ("link-down", None),

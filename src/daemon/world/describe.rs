@@ -1,7 +1,5 @@
 //! How does the world describe itself? Status, and why a name goes where it goes.
 
-use std::collections::BTreeSet;
-
 use config::name::DomainName;
 use config::time::Instant;
 use linnet::api::{ClockStatus, Diagnostic, Explanation, Status, StatusParameters};
@@ -12,9 +10,6 @@ use resolver::wire::{Question, class, rtype};
 
 use super::World;
 use crate::convert;
-
-/// What it means that the journal of links is not kept.
-const JOURNAL_TROUBLE: &str = "it cannot be written to the state directory: what linnet sets up on links would stay there after a crash; it is tried again by itself";
 
 impl World {
     /// Tells everything at a glance.
@@ -70,9 +65,13 @@ impl World {
                 .map(convert::negative_anchor)
                 .collect(),
             diagnostics: self.findings(),
-            journal_trouble: (!self.linking.links.is_journal_kept())
-                .then(|| JOURNAL_TROUBLE.to_owned()),
-            notes: self.notes(),
+            notes: plan
+                .notes
+                .iter()
+                .map(|note| format!("{}: {}", note.owner, note.text))
+                .chain(self.making.notes())
+                .chain(self.ports_taken_out())
+                .collect(),
             multicast: self.multicast_status(),
             llmnr: self.llmnr_status(),
             unicast_locals: self
@@ -90,17 +89,6 @@ impl World {
                 Ok(_) | Err(_) => serde_json::Map::new(),
             },
         }
-    }
-
-    /// Tells what else there is to know, each thing once.
-    fn notes(&self) -> Vec<String> {
-        let planned = self.plan.dns.notes.iter();
-        let planned = planned.map(|note| format!("{}: {}", note.owner, note.text));
-        let mut seen = BTreeSet::new();
-        let notes = planned
-            .chain(self.making.notes())
-            .chain(self.ports_taken_out());
-        notes.filter(|note| seen.insert(note.clone())).collect()
     }
 
     /// Tells what is wrong with the configuration and the anchor files.

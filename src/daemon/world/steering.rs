@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use config::model::{Manage, PolicyRule, Profile, VirtualLink};
+use config::model::{Manage, Profile, VirtualLink};
 use config::time::Instant;
 use linnet::api::{ItemStatus, LinkParameters, LinkStatus, PlanReply, Reply};
 use policy::facts::Told;
@@ -82,8 +82,6 @@ impl World {
                 let profile = self.plan.profiles_by_link.get(&id);
                 let profile = profile.and_then(|profile| self.config.profiles.get(profile));
                 let by_itself = profile.is_none_or(|profile| profile.network.autoconnect);
-                let own = profile.map(|profile| profile.network.rules.clone());
-                let own = own.unwrap_or_default();
                 self.tell(name, (!by_itself).then_some(Told::Up));
                 if let Some((_, made)) = self.maker_of(name) {
                     let made = Arc::clone(&made.name);
@@ -92,9 +90,7 @@ impl World {
                 let before = Arc::clone(&self.plan.links);
                 self.replan(now, effects);
                 self.linking.links.adopt(id, now);
-                let is_its =
-                    |rule: &&PolicyRule| own.contains(*rule) || !before.rules.contains(*rule);
-                for rule in self.plan.links.rules.iter().filter(is_its) {
+                for rule in self.plan.links.rules.difference(&before.rules) {
                     self.linking.links.adopt_rule(rule);
                 }
             }

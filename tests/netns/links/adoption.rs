@@ -6,7 +6,6 @@ use std::path::Path;
 
 use tests::dnsmasq::Dnsmasq;
 use tests::namespace::{isolated, shell};
-use tests::office::Office;
 use tests::peer::{Peer, until};
 
 use super::words::{NOTHING, Words};
@@ -17,16 +16,10 @@ struct Left {
     by: &'static str,
     commands: &'static str,
     profile: &'static str,
-    /// The routes of the profile, and how far each is told to be.
-    routes: &'static [(&'static str, &'static str)],
 }
 
 const FIXED: &str =
     "match = { name = \"net0\" }\naddresses = [\"192.0.2.10/24\", \"2001:db8::10/64\"]\n";
-/// Rules with which a machine of two networks answers where it was asked, and in the profile.
-const RULES: &str = "ip rule add priority 100 from 192.0.2.0/24 lookup 77; ip -6 rule add priority 101 from 2001:db8::/64 fwmark 7 lookup 77";
-const SAME_RULES: &str = "[[rules]]\npriority = 100\nfrom = \"192.0.2.0/24\"\ntable = 77\n\
-                          [[rules]]\npriority = 101\nfrom = \"2001:db8::/64\"\nmark = \"7\"\ntable = 77\n";
 
 const LEFT: [Left; 4] = [
     Left {
@@ -35,14 +28,12 @@ const LEFT: [Left; 4] = [
         commands: "ip addr add 192.0.2.10/24 broadcast 192.0.2.255 dev net0; ip addr add 2001:db8::10/64 dev net0; \
                    ip route add default via 192.0.2.1 dev net0 proto boot",
         profile: "metric = 0\n[[routes]]\nto = \"0.0.0.0/0\"\nvia = \"192.0.2.1\"\nmetric = 0\n",
-        routes: &[("0.0.0.0/0 metric 0", "adopted")],
     },
     Left {
         by: "ifupdown with dhclient before it",
         commands: "ip addr add 192.0.2.10/24 brd + dev net0 label net0; ip addr add 2001:db8::10/64 dev net0; \
                    ip route add default via 192.0.2.1 dev net0 onlink metric 100",
         profile: "[[routes]]\nto = \"0.0.0.0/0\"\nvia = \"192.0.2.1\"\nmetric = 100\n",
-        routes: &[("0.0.0.0/0 metric 100", "adopted")],
     },
     Left {
         by: "systemd-networkd",
@@ -51,11 +42,6 @@ const LEFT: [Left; 4] = [
                    ip route add 10.1.0.0/16 via 192.0.2.1 dev net0 proto static metric 100",
         profile: "[[routes]]\nto = \"0.0.0.0/0\"\nvia = \"192.0.2.1\"\nmetric = 100\n\
                   [[routes]]\nto = \"10.1.0.0/16\"\nvia = \"192.0.2.1\"\nmetric = 100\n",
-        // Of such a route of others the kernel tells nothing, and linnet says that it may be the same.
-        routes: &[
-            ("0.0.0.0/0 metric 100", "adopted"),
-            ("10.1.0.0/16 metric 100", "foreign"),
-        ],
     },
     Left {
         by: "NetworkManager",
@@ -64,7 +50,6 @@ const LEFT: [Left; 4] = [
                    ip -6 route add 2001:db8::/64 dev net0 proto kernel metric 100; \
                    ip route add default via 192.0.2.1 dev net0 proto static metric 100",
         profile: "[[routes]]\nto = \"0.0.0.0/0\"\nvia = \"192.0.2.1\"\nmetric = 100\n",
-        routes: &[("0.0.0.0/0 metric 100", "adopted")],
     },
 ];
 
@@ -84,12 +69,10 @@ fn what_is_right_already_is_left_as_it_is() {
             let dir = folder();
             links();
             let office = office(dir.clone());
-            shell(RULES);
             for Left {
                 by,
                 commands,
                 profile,
-                routes,
             } in &LEFT
             {
                 shell(&format!(
@@ -97,32 +80,15 @@ fn what_is_right_already_is_left_as_it_is() {
                 ));
                 let kernel = || shell("ip addr show net0; ip route; ip -6 route; ip rule");
                 let before = kernel();
-                let profile = format!("{FIXED}{profile}{SAME_RULES}");
-                office.configure("profiles/server.toml", &profile);
+                office.configure("profiles/server.toml", &format!("{FIXED}{profile}"));
                 let words = Words::from_now(&office, "monitor link address route rule");
                 let mut linnetd = office.linnetd(LINNETD, &[]);
                 assert_eq!(words.when_all_is_written(), NOTHING, "left by {by}");
-                let addresses = ["192.0.2.10/24", "2001:db8::10/64"];
-                let addresses = addresses.map(|it| (format!("address {it}"), "adopted"));
-                let routes = routes.iter();
-                let routes = routes.map(|(it, state)| (format!("route {it} table 254"), *state));
-                let mut expected: Vec<_> = addresses.into_iter().chain(routes).collect();
-                expected.sort();
-                assert_eq!(placed(&office), expected, "left by {by}");
-                assert_eq!(kernel(), before, "left by {by}");
-                // By command all of it is linnet's, each once.
-                let (code, text) = office.linnet(LINNET, &["adopt", "net0"]);
-                assert_eq!(code, 0, "{text}");
-                until(&format!("everything left by {by} is linnet's"), || {
-                    let rules = shell("ip rule; ip -6 rule");
-                    let count = |what: &str| rules.matches(what).count();
-                    placed(&office).iter().all(|(_, state)| *state == "ours")
-                        && (count("lookup 77"), count("lookup 77 proto 112")) == (2, 2)
-                });
+                let told = link_status(&office, "net0").to_string();
+                assert!(told.contains("adopted"), "{by}: {told}");
                 linnetd.signal(libc::SIGTERM);
                 linnetd.wait();
-                shell("ip rule del priority 100; ip -6 rule del priority 101");
-                shell(RULES);
+                assert_eq!(kernel(), before, "left by {by}");
                 fs::remove_dir_all(office.dir().join("state")).unwrap();
             }
         },
@@ -137,26 +103,6 @@ fn dnsmasq(dir: &Path) -> Peer {
         "port=0 bind-dynamic log-dhcp dhcp-host=02:00:00:00:00:10,192.0.2.105",
     )
     .start(dir, "dnsmasq", Some("far"))
-}
-
-/// Every address and route of `net0` that the profile wants, in order, and how far it is.
-fn placed(office: &Office) -> Vec<(String, &'static str)> {
-    let told = link_status(office, "net0");
-    let items = told["items"].as_array().unwrap().iter();
-    let items = items.filter_map(|item| {
-        let name = item["item"].as_str().unwrap();
-        let state = match item["state"].as_str().unwrap() {
-            "adopted" => "adopted",
-            "ours" => "ours",
-            "foreign" => "foreign",
-            _ => "another",
-        };
-        let is_placed = name.starts_with("address ") || name.starts_with("route ");
-        is_placed.then(|| (name.to_owned(), state))
-    });
-    let mut placed: Vec<_> = items.collect();
-    placed.sort();
-    placed
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What does the kernel say of a rule? `struct fib_rule_hdr` and its attributes.
 //!
-//! What a rule says beyond a [`PolicyRule`] is not read: none of ours says so, and one of others that does is not the same as any of ours.
+//! What a rule says beyond a [`PolicyRule`] is not read: none of ours says so.
 
 use config::model::{PolicyRule, Prefix, RouteKind};
 use linkmgr::KernelEvent;
@@ -35,33 +35,24 @@ pub(crate) const PROTOCOL: u16 = 21;
 pub(crate) const IP_PROTOCOL: u16 = 22;
 pub(crate) const SOURCE_PORTS: u16 = 23;
 pub(crate) const DESTINATION_PORTS: u16 = 24;
-const PADDING: u16 = 18;
-const PORT_MASK: u16 = 28;
-const PORT_MASK_TO: u16 = 29;
 const NO_SUPPRESSION: u32 = u32::MAX;
 
-/// Reads a rule that is there; `None` for one of others that says more than ours can.
+/// Reads a rule that is there; `None` for one with another number than ours.
 pub(super) fn there(body: &[u8]) -> Option<KernelEvent> {
-    let (rule, protocol, is_whole) = parse(body)?;
-    match (protocol, is_whole) {
-        (OURS, _) => Some(KernelEvent::Rule(rule)),
-        (_, true) => Some(KernelEvent::RuleOfOther(rule, protocol)),
-        (_, false) => None,
-    }
+    let (rule, protocol) = parse(body)?;
+    (protocol == OURS).then_some(KernelEvent::Rule(rule))
 }
 
 /// Reads a rule that is gone.
 pub(super) fn gone(body: &[u8]) -> Option<KernelEvent> {
-    let (rule, protocol, is_whole) = parse(body)?;
-    match (protocol, is_whole) {
-        (OURS, _) => Some(KernelEvent::RuleGone(rule)),
-        (_, true) => Some(KernelEvent::RuleFreed(rule, protocol)),
-        (_, false) => None,
-    }
+    let (rule, protocol) = parse(body)?;
+    Some(match protocol {
+        OURS => KernelEvent::RuleGone(rule),
+        _ => KernelEvent::RuleFreed(rule),
+    })
 }
 
-/// Returns a rule, whose it is, and whether it says no more than that.
-fn parse(body: &[u8]) -> Option<(PolicyRule, u8, bool)> {
+fn parse(body: &[u8]) -> Option<(PolicyRule, u8)> {
     let (header, attributes) = body.split_at_checked(HEADER_LENGTH)?;
     let [
         family,
@@ -92,7 +83,7 @@ fn parse(body: &[u8]) -> Option<(PolicyRule, u8, bool)> {
         invert: word(header, 8)? & INVERT != 0,
         ..PolicyRule::default()
     };
-    let (mut protocol, mut mark, mut mask, mut is_whole) = (0, 0, 0, true);
+    let (mut protocol, mut mark, mut mask) = (0, 0, 0);
     for (kind, value) in attributes_of(attributes) {
         match kind {
             PROTOCOL => protocol = *value.first()?,
@@ -114,10 +105,7 @@ fn parse(body: &[u8]) -> Option<(PolicyRule, u8, bool)> {
             IP_PROTOCOL => rule.protocol = value.first().copied(),
             SOURCE_PORTS => rule.source_ports = half(value, 0).zip(half(value, 2)),
             DESTINATION_PORTS => rule.destination_ports = half(value, 0).zip(half(value, 2)),
-            // Of a single port, or none.
-            PORT_MASK | PORT_MASK_TO => is_whole &= matches!(half(value, 0), Some(0 | u16::MAX)),
-            PADDING => {}
-            _ => is_whole = false,
+            _ => {}
         }
     }
     rule.tos = service;
@@ -125,7 +113,7 @@ fn parse(body: &[u8]) -> Option<(PolicyRule, u8, bool)> {
     if action != TO_TABLE || rule.vrf {
         rule.table = None;
     }
-    Some((rule, protocol, is_whole))
+    Some((rule, protocol))
 }
 
 fn network(family: u8, value: &[u8], length: u8) -> Option<Prefix> {

@@ -427,7 +427,6 @@ impl World {
                 Item::Rule(rule.clone())
             }
             KernelRequest::ReplaceAddress(_)
-            | KernelRequest::TakeRule(..)
             | KernelRequest::SetUp { .. }
             | KernelRequest::SetMtu { .. }
             | KernelRequest::SetMac { .. }
@@ -487,7 +486,6 @@ impl World {
             | KernelRequest::DeleteRoute(_)
             | KernelRequest::AddRule(_)
             | KernelRequest::DeleteRule(_)
-            | KernelRequest::TakeRule(..)
             | KernelRequest::ReadSwitch { .. }
             | KernelRequest::ReadPrefixRoute { .. }
             | KernelRequest::SetSwitch { .. } => {}

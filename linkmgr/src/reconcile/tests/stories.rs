@@ -61,7 +61,7 @@ fn step(request: &KernelRequest) -> u8 {
         KernelRequest::AddAddress(_) | KernelRequest::ReplaceAddress(_) => 2,
         KernelRequest::AddRoute(_) | KernelRequest::ReplaceRoute(_) => 3,
         KernelRequest::AddRule(_) => 4,
-        KernelRequest::DeleteRule(_) | KernelRequest::TakeRule(..) => 5,
+        KernelRequest::DeleteRule(_) => 5,
         KernelRequest::DeleteRoute(_) => 6,
         KernelRequest::DeleteAddress { .. } => 7,
     }
@@ -312,7 +312,7 @@ fn foreign_things_in_the_way_stay_and_are_told() {
     machine.pass(Duration::from_secs(1000));
     let item = Item::Route(key("10.0.0.0/8", 50));
     assert_eq!(machine.state("home0", &item), ItemState::Foreign);
-    assert_eq!(machine.links.items(None)[0].1, ItemState::Adopted);
+    assert_eq!(machine.links.items(None)[0].1, ItemState::Foreign);
     machine.links.stop(StopLevel::Clean, machine.now);
     machine.drive();
     assert!(machine.links.is_idle());
