@@ -40,6 +40,11 @@ fn switches_are_set_again_that_somebody_has_set_otherwise() {
                 "it forwards again whatever the whole machine does",
                 forwards,
             );
+            // Of this one that the link's own address goes.
+            until("the link has an address of its own", || {
+                let own = shell("ip -6 addr show net0 scope link");
+                own.contains("fe80:") && !own.contains("tentative")
+            });
             shell("sysctl -qw net.ipv6.conf.net0.disable_ipv6=1");
             until("there is IPv6 again, and the address", || {
                 switch("ipv6/conf/net0/disable_ipv6") == 0 && has_address()
