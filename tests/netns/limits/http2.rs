@@ -339,7 +339,9 @@ fn floods_of_frames_end_or_cost_nothing_but_their_own_connection() {
                 let flooding = thread::spawn(move || flood(tls, piece));
                 world.serves_another();
                 let (count, is_over) = flooding.join().unwrap();
-                assert!(count > 100, "{what}: {count}");
+                // What has to end the connection may do so as soon as it is known for what it is.
+                let least = if ends { 8 } else { 100 };
+                assert!(count > least, "{what}: {count}");
                 assert!(is_over || !ends, "{what}: {count} were borne");
                 let grown = world.grown(&before);
                 assert!(grown < 12 << 10, "{what}: {grown} KiB more after {count}");
