@@ -132,6 +132,7 @@ impl Resolver {
         self.queries_by_client.remove(&(query.client, query.id));
         let envelope = query.parsed.envelope(query.channel);
         let mut wire = Vec::with_capacity(ANSWER_ROOM);
+        let mut is_kept_failure = false;
         let (rcode, extended_error) = match outcome {
             Outcome::Refused(refused) => {
                 error_answer(
@@ -153,7 +154,8 @@ impl Resolver {
                 match &found.template {
                     Some((template, age)) => {
                         // A failure is counted and told each time.
-                        if !template.is_failure() {
+                        is_kept_failure = template.is_failure();
+                        if !is_kept_failure {
                             self.let_pass(&query, template);
                         }
                         template.emit(&envelope, *age, error, &mut wire);
@@ -173,7 +175,8 @@ impl Resolver {
         let is_hit = is_known && trouble.is_none();
         self.counters.cache_hits += u64::from(is_hit);
         if !is_hit {
-            self.ledger.note(&query, rcode, trouble, is_known, now);
+            let is_retold = is_known && is_kept_failure;
+            self.ledger.note(&query, rcode, trouble, is_retold, now);
         }
         if !is_hit || self.trace_hits {
             self.tell(query, rcode, extended_error, now);

@@ -1,7 +1,7 @@
 //! Questions for a tunnel's own sake: its default does not count, its claims and those of others do, by aliases too.
 
 use super::message::asked;
-use super::world::{HOME, LAB, OFFICE, World};
+use super::world::{HOME, LAB, OFFICE, Say, World};
 use crate::wire::rcode;
 use crate::{Below, ClientId, ClientQuery, GroupId};
 
@@ -105,6 +105,19 @@ fn aliases_are_followed_below_too_and_claims_hold_on_the_way() {
         (rcode::REFUSED, 0),
         "of another tunnel, and that is down"
     );
+}
+
+/// What others' packets meet behind a dead tunnel is nothing that the tunnel's own meet.
+#[test]
+fn a_failure_of_the_usual_way_is_not_the_tunnels() {
+    let mut world = world();
+    let right = Say::Answer(vec![format!("vpn.lab.test 300 A {LAB}")]);
+    let failed = Say::Code(rcode::SERVFAIL);
+    world.server(LAB).says("vpn.lab.test A", failed);
+    assert_eq!(world.ask("vpn.lab.test A").rcode, rcode::SERVFAIL);
+    world.server(LAB).says("vpn.lab.test A", right);
+    let (code, sent) = ask(&mut world, "vpn.lab.test A");
+    assert_eq!((code, sent), (rcode::NOERROR, vec!["lab@lab0".to_owned()]));
 }
 
 #[test]

@@ -166,6 +166,20 @@ fn forwarder_that_passes_nothing_on_after_it_was_refused_is_named_for_its_error(
 }
 
 #[test]
+fn forwarder_that_says_why_a_name_fails_is_believed() {
+    let mut world = known();
+    for (name, code) in [("n1", 6), ("n2", 9), ("n3", 15), ("n4", 17)] {
+        let question = format!("{name}.test A");
+        let say = Say::Error(2, code, "says the forwarder");
+        world.server(HOME).says(&question, say);
+        let seen = world.ask(&question);
+        assert_eq!(seen.rcode, 2, "{seen:?}");
+        let (_, why) = seen.error.expect("a reason");
+        assert!(why.contains("says the forwarder"), "{why}");
+    }
+}
+
+#[test]
 fn forwarder_that_waits_for_us_already_is_marked_when_it_is_asked_again() {
     let mut world = known();
     world.server(HOME).silent = true;
