@@ -13,13 +13,13 @@ pub(super) fn address(top: &Table, findings: &mut Findings<'_>) -> Option<Mac> {
         .next()?;
     // IEEE 802-2014 §8.2.2: the lowest bit of the first octet is that of groups.
     let why = if mac.0[0] & 1 != 0 {
-        "many have"
+        "a multicast address, and no link's own"
     } else if mac.0 == [0; 6] {
-        "nobody has"
+        "no address"
     } else {
         return Some(mac);
     };
-    let message = format!("{mac} is a hardware address that {why}");
+    let message = format!("{mac} is {why}");
     let help = "the first octet is even, and 02 for one that is made up, as 02:53:00:a1:b2:c3";
     findings.error(top.key("mac"), message, Some(help.to_owned()));
     None

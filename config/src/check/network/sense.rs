@@ -9,8 +9,8 @@ use crate::raw::{Span, Table};
 
 /// The least MTU of IPv6 (RFC 8200 §5).
 const IPV6_MTU: u32 = 1280;
-/// Whom the last address of an IPv4 network means.
-const EVERYBODY: &str = "everybody in";
+/// What the last address of an IPv4 network is.
+const BROADCAST: &str = "the broadcast address";
 
 /// Looks at a profile's settings together.
 pub(super) fn check(top: &Table, network: &NetworkSettings, findings: &mut Findings<'_>) {
@@ -73,9 +73,9 @@ fn meaning(own: &StaticAddress, address: IpAddr) -> Option<&'static str> {
         .checked_shr(u32::from(network.length))
         .filter(|hosts| *hosts > 1)?;
     if address == IpAddr::from(Ipv4Addr::from_bits(first.to_bits() | hosts)) {
-        Some(EVERYBODY)
+        Some(BROADCAST)
     } else if address == IpAddr::V4(first) {
-        Some("the whole of")
+        Some("the network address")
     } else {
         None
     }
@@ -93,7 +93,7 @@ fn hosts(top: &Table, network: &NetworkSettings, findings: &mut Findings<'_>) {
             )
         } else if let Some(meaning) = meaning(own, address) {
             (
-                format!("{address} means {meaning} the network {}", own.network()),
+                format!("{address} is {meaning} of {}", own.network()),
                 "write an address of one host; neighbours may not answer this one",
             )
         } else {
@@ -177,10 +177,10 @@ fn near(said: &Table, network: &NetworkSettings, route: &Route, findings: &mut F
             continue;
         }
         let is_all = |own: &&&StaticAddress| {
-            own.attributes.peer.is_none() && meaning(own, via) == Some(EVERYBODY)
+            own.attributes.peer.is_none() && meaning(own, via) == Some(BROADCAST)
         };
         if let Some(own) = own.iter().find(is_all) {
-            let message = format!("{via} means {EVERYBODY} the network {}", own.network());
+            let message = format!("{via} is {BROADCAST} of {}", own.network());
             let help = Some("name the router's".to_owned());
             findings.error(said.key("via"), message, help);
             continue;
