@@ -12,6 +12,7 @@ use config::model::{Dhcp6Settings, Dhcp6When};
 use tests::dnsmasq::Dnsmasq;
 use tests::namespace::{isolated, shell};
 use tests::peer::Peer;
+use tests::radvd;
 
 use host::Host;
 
@@ -57,16 +58,7 @@ impl Lan {
     }
 
     fn radvd(&self, name: &str, text: &str) -> Peer {
-        let conf = self.file(
-            &format!("{name}.conf"),
-            &format!("interface r0 {{ AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 10; {text} }};\n"),
-        );
-        let pid = self.path().join(format!("{name}.pid"));
-        let (conf, pid) = (conf.display().to_string(), pid.display().to_string());
-        let command = [
-            "radvd", "-C", &conf, "-p", &pid, "-n", "-m", "stderr", "-u", "root",
-        ];
-        Peer::start(self.path(), name, Some(name), &command)
+        radvd::advertise(self.path(), name, name, "r0", text)
     }
 
     fn kea(&self, text: &str) -> Peer {

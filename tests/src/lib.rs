@@ -10,6 +10,7 @@ pub mod namespace;
 pub mod office;
 pub mod oracle;
 pub mod peer;
+pub mod radvd;
 
 use std::path::{Path, PathBuf};
 

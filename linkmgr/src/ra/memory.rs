@@ -8,7 +8,7 @@ use config::model::Prefix;
 use config::time::Instant;
 use policy::facts::Supply;
 
-use super::prefixes::{Advertised, Made, OnLink, Prefixes};
+use super::prefixes::{Advertised, Made, Offer, OnLink, Prefixes};
 use super::router::Router;
 use super::wire::{Advertisement, HOP_LIMIT};
 use crate::octets::Lifetime;
@@ -136,10 +136,13 @@ impl KeptPrefix {
             address: made,
             taken: self.taken,
             delegation: self.delegation,
-            delegation_until: match on_link {
-                Some(left) => left.until(now),
-                None => made.and_then(|made| made.valid_until),
-            },
+            // How long it is preferred is remembered with its address alone.
+            offer: self.delegation.then(|| Offer {
+                until: match (made, on_link) {
+                    (Some(made), _) => made.preferred_until,
+                    (None, left) => left.and_then(|left| left.until(now)),
+                },
+            }),
             routers: self.routers.into_iter().take(READ_MAX).collect(),
             left_out_at: None,
         })

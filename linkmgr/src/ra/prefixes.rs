@@ -39,10 +39,10 @@ pub(super) struct Advertised {
     pub(super) address: Option<Made>,
     /// How many addresses made of it turned out to be somebody else's.
     pub(super) taken: u8,
-    /// Whether prefixes of one's own are to be had instead of it.
+    /// Whether prefixes of one's own are meant to be used instead of it (P).
     pub(super) delegation: bool,
-    /// Until when, where it is good for nothing else; `None` for ever.
-    pub(super) delegation_until: Option<Instant>,
+    /// That such prefixes are to be had.
+    pub(super) offer: Option<Offer>,
     /// The routers that advertise it.
     pub(super) routers: Vec<Ipv6Addr>,
     /// Since when no router advertises it.
@@ -52,6 +52,13 @@ pub(super) struct Advertised {
 /// That a prefix is on the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct OnLink {
+    /// `None` for ever.
+    pub(super) until: Option<Instant>,
+}
+
+/// That prefixes of one's own are to be had: while the prefix that says so is preferred (RFC 9762 §7.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Offer {
     /// `None` for ever.
     pub(super) until: Option<Instant>,
 }
@@ -98,11 +105,15 @@ impl Prefixes {
             known.left_out_at.is_some_and(|at| now.since(at) < SPLIT) && !said.preferred.is_zero();
         known.left_out_at = None;
         known.delegation = said.delegation;
-        known.delegation_until = said.valid.until(now);
         if said.preferred.is_zero() {
             known.routers.retain(|router| *router != from);
-        } else if !known.routers.contains(&from) {
-            known.routers.push(from);
+        } else {
+            known.offer = said.delegation.then(|| Offer {
+                until: said.preferred.until(now),
+            });
+            if !known.routers.contains(&from) {
+                known.routers.push(from);
+            }
         }
         known.hear(said, now);
         split
@@ -141,8 +152,8 @@ impl Prefixes {
                 known.on_link = None;
                 changed = true;
             }
-            if known.delegation && is_over(known.delegation_until, now) {
-                known.delegation = false;
+            if known.offer.is_some_and(|offer| is_over(offer.until, now)) {
+                known.offer = None;
                 changed = true;
             }
             if known
@@ -153,15 +164,16 @@ impl Prefixes {
                 changed = true;
             }
         }
-        self.list
-            .retain(|known| known.on_link.is_some() || known.address.is_some() || known.delegation);
+        self.list.retain(|known| {
+            known.on_link.is_some() || known.address.is_some() || known.offer.is_some()
+        });
         changed
     }
 
     pub(super) fn ends_at(&self) -> Option<Instant> {
         let ends = self.list.iter().flat_map(|known| {
             let on_link = known.on_link.and_then(|on_link| on_link.until);
-            let offered = known.delegation_until.filter(|_| known.delegation);
+            let offered = known.offer.and_then(|offer| offer.until);
             [
                 on_link,
                 known.address.and_then(|made| made.valid_until),
@@ -228,7 +240,7 @@ impl Advertised {
             address: None,
             taken: 0,
             delegation: false,
-            delegation_until: None,
+            offer: None,
             routers: Vec::new(),
             left_out_at: None,
         }

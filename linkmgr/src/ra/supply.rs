@@ -230,7 +230,7 @@ pub(super) fn flags(client: &Client) -> Dhcp6Flags {
             .prefixes
             .list
             .iter()
-            .any(|known| known.delegation && !known.routers.is_empty()),
+            .any(|known| known.offer.is_some() && !known.routers.is_empty()),
     }
 }
 

@@ -409,8 +409,13 @@ fn a_prefix_may_say_only_that_others_are_to_be_had() {
     network.hear(A, &Ra::new(1800).prefix("2001:db8:1::", 64, 0x10, 600, 300));
     assert!(network.flags.delegation);
     assert_eq!(network.routes(), ["::/0 via fe80::a"]);
-    network.run_until(601);
-    assert!(!network.flags.delegation, "it is over");
+    network.run_until(299);
+    assert!(network.flags.delegation);
+    network.run_until(301);
+    assert!(
+        !network.flags.delegation,
+        "it is valid still, not preferred"
+    );
     network.hear(A, &Ra::new(1800).prefix("2001:db8:1::", 64, 0x10, 600, 300));
     assert!(network.flags.delegation);
     network.hear(A, &Ra::new(1800).prefix("2001:db8:1::", 64, 0x10, 600, 0));

@@ -7,6 +7,7 @@ use std::path::Path;
 use tests::dnsmasq::Dnsmasq;
 use tests::namespace::{isolated, shell};
 use tests::peer::{Peer, until};
+use tests::radvd;
 
 use super::words::{NOTHING, Words};
 use super::{LINNET, LINNETD, addresses, folder, ip, link_status, office};
@@ -230,18 +231,8 @@ fn routers(dir: &Path) -> Vec<Peer> {
         shell(&format!(
             "ip -n far addr add fe80::{number}/64 dev far0 nodad"
         ));
-        let name = format!("radvd{number}");
-        let conf = dir.join(format!("{name}.conf"));
-        let text = format!(
-            "interface far0 {{ AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; AdvRASrcAddress {{ fe80::{number}; }}; }};\n"
-        );
-        fs::write(&conf, text).unwrap();
-        let pid = dir.join(format!("{name}.pid"));
-        let (conf, pid) = (conf.display().to_string(), pid.display().to_string());
-        let command = [
-            "radvd", "-C", &conf, "-p", &pid, "-n", "-m", "stderr", "-u", "root",
-        ];
-        Peer::start(dir, &name, Some("far"), &command)
+        let says = format!("MaxRtrAdvInterval 4; AdvRASrcAddress {{ fe80::{number}; }};");
+        radvd::advertise(dir, &format!("radvd{number}"), "far", "far0", &says)
     };
     (1..=3).map(start).collect()
 }

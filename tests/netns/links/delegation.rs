@@ -11,6 +11,7 @@ use serde_json::Value;
 use tests::namespace::{isolated, shell};
 use tests::office::carries;
 use tests::peer::{Peer, until};
+use tests::radvd;
 
 use super::words::Words;
 use super::{LINNET, LINNETD, folder, ip, office};
@@ -27,17 +28,6 @@ ip -n $lan link set h0 up && sysctl -qw net.ipv6.conf.$lan.accept_dad=0; done";
 
 /// What kernels have that forward IPv6 link by link.
 const BY_LINK: &str = "/proc/sys/net/ipv6/conf/lan0/force_forwarding";
-
-fn radvd(dir: &Path) -> Peer {
-    let conf = dir.join("radvd.conf");
-    let text = "interface r0 { AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 10; };\n";
-    fs::write(&conf, text).unwrap();
-    let (conf, pid) = (conf.display().to_string(), "/run/story/radvd.pid");
-    let command = [
-        "radvd", "-C", &conf, "-p", pid, "-n", "-m", "stderr", "-u", "root",
-    ];
-    Peer::start(dir, "radvd", Some("isp"), &command)
-}
 
 /// kea with a pool of one prefix.
 fn kea(dir: &Path, name: &str, pool: &str) -> Peer {
@@ -92,7 +82,7 @@ fn two_links_get_their_parts_and_a_new_prefix_deprecates_the_old_one() {
             let dir = folder();
             shell(LINKS);
             until("the provider's link carries", || carries("wan0"));
-            let _radvd = radvd(&dir);
+            let _radvd = radvd::advertise(&dir, "radvd", "isp", "r0", "");
             let first = kea(&dir, "kea1", "2001:db8:a00:aa00::");
             let office = office(dir.clone());
             office.configure(

@@ -17,6 +17,7 @@ use serde_json::Value;
 use tests::dnsmasq::Dnsmasq;
 use tests::namespace::{isolated, shell};
 use tests::peer::Peer;
+use tests::radvd;
 
 use super::{LINNETD, folder};
 
@@ -332,7 +333,10 @@ impl Place {
         .start(dir, &format!("{name}-dnsmasq"), Some(&lan));
         let text = "interface s1 { AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 10; AdvDefaultPreference high;\n\
             prefix 2001:db8:1::/64 { AdvOnLink on; AdvAutonomous on; }; route 2001:db8:ff::/48 { AdvRoutePreference low; }; AdvLinkMTU 1400; };\n";
-        let mut servers = vec![dnsmasq, radvd(dir, &format!("{name}-radvd"), &lan, text)];
+        let mut servers = vec![
+            dnsmasq,
+            radvd::start(dir, &format!("{name}-radvd"), &lan, text),
+        ];
         servers.extend(served::servers(dir, name));
         Self {
             name,
@@ -460,16 +464,6 @@ fn part_of(data: &Value, keys: &[&str]) -> Value {
         .iter()
         .map(|key| ((*key).to_owned(), data[*key].clone()));
     Value::Object(parts.collect())
-}
-
-fn radvd(dir: &Path, name: &str, namespace: &str, text: &str) -> Peer {
-    let path = |kind: &str| dir.join(format!("{name}.{kind}")).display().to_string();
-    let (conf, pid) = (path("conf"), path("pid"));
-    fs::write(&conf, text).unwrap();
-    let command = [
-        "radvd", "-C", &conf, "-p", &pid, "-n", "-m", "stderr", "-u", "root",
-    ];
-    Peer::start(dir, name, Some(namespace), &command)
 }
 
 fn networkd(dir: &Path, networks: &[(&str, &str)]) -> Peer {

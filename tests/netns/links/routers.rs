@@ -10,6 +10,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 use tests::namespace::{isolated, shell};
 use tests::peer::{Peer, until};
+use tests::radvd;
 
 use super::{LINNET, LINNETD, addresses, folder, office};
 
@@ -25,17 +26,8 @@ fn provider(dir: &Path, name: &str, number: u8, prefix: &str, says: &str) -> Pee
          ip netns exec {name} nft 'add table ip6 f; add chain ip6 f in {{ type filter hook input priority 0; }}; \
          add rule ip6 f in ip6 daddr {FAR} ip6 saddr != {prefix}/64 counter drop'"
     ));
-    let conf = dir.join(format!("{name}.conf"));
-    let text = format!(
-        "interface r0 {{ AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 10; {says} prefix {prefix}/64 {{ AdvOnLink on; AdvAutonomous on; }}; }};\n"
-    );
-    fs::write(&conf, text).unwrap();
-    let pid = dir.join(format!("{name}.pid"));
-    let (conf, pid) = (conf.display().to_string(), pid.display().to_string());
-    let command = [
-        "radvd", "-C", &conf, "-p", &pid, "-n", "-m", "stderr", "-u", "root",
-    ];
-    Peer::start(dir, name, Some(name), &command)
+    let says = format!("{says} prefix {prefix}/64 {{ AdvOnLink on; AdvAutonomous on; }};");
+    radvd::advertise(dir, name, name, "r0", &says)
 }
 
 /// Whether a connection that begins with this address gets through: nobody listens there, and says so.

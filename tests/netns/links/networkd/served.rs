@@ -72,8 +72,8 @@ pub(super) fn servers(dir: &Path, name: &str) -> Vec<Peer> {
     let second = "interface s3 { AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 10; AdvDefaultPreference low; AdvRASrcAddress { fe80::33; };\n\
          prefix 2001:db8:33::/64 { AdvOnLink on; AdvAutonomous on; }; };\n";
     vec![
-        radvd(dir, &format!("{name}-radvd3"), &lan, first),
-        radvd(dir, &format!("{name}-radvd33"), &lan, second),
+        radvd::start(dir, &format!("{name}-radvd3"), &lan, first),
+        radvd::start(dir, &format!("{name}-radvd33"), &lan, second),
         kea(dir, name, &lan),
     ]
 }
