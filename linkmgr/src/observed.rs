@@ -112,6 +112,16 @@ impl Observed {
                     touched.items.push(Item::Route(key));
                 }
             }
+            KernelEvent::PlaceShared(key) => {
+                if self.own.share(key) {
+                    touched.items.push(Item::Route(key));
+                }
+            }
+            KernelEvent::PlaceLeft(key) => {
+                self.own.leave(&key);
+                // What has been kept from this place, or must not be changed beside it, may come.
+                touched.items.push(Item::Route(key));
+            }
             KernelEvent::Rule(rule) => {
                 touched.items.push(Item::Rule(rule.clone()));
                 self.own.insert_rule(rule);
@@ -205,10 +215,19 @@ impl Observed {
 
     /// Takes over what no listing tells.
     pub(crate) fn inherit(&mut self, before: Self) {
+        self.own.inherit(before.own);
         self.switches = before.switches;
         for index in &self.gone {
             self.switches.retain(|(of, _), _| of != index);
         }
+    }
+
+    /// Whether routes of others are beside one of ours, at the same place: whoever replaces one there may replace theirs.
+    pub(crate) fn is_shared(&self, key: &RouteKey) -> bool {
+        let is_default = (key.table, key.from) == (MAIN, None);
+        let mut entries = self.entry_by_index.values();
+        self.own.has_others(key)
+            || is_default && entries.any(|entry| entry.routes.has_other(key.to, key.metric))
     }
 
     /// Returns the indexes of which anything is told.

@@ -2,6 +2,7 @@
 //! addresses, and our own other links.
 
 mod former;
+mod work;
 
 use config::model::{
     Dhcp4Settings, Dhcp6Settings, Dhcp6When, DuidUse, Identity, Prefix, ProfileId,
@@ -69,9 +70,7 @@ impl World {
     }
 
     fn drain(&mut self) {
-        if let Some(ports) = self.clients.poll_ports() {
-            self.open = ports;
-        }
+        self.open_ports();
         while let Some(transmit) = self.clients.poll_transmit() {
             let is_open = |open: &WantedPort| open.port == transmit.port;
             assert!(
@@ -80,9 +79,23 @@ impl World {
             );
             self.sent.push(transmit);
         }
-        if let Some(ports) = self.clients.poll_ports() {
-            self.open = ports;
+        self.open_ports();
+    }
+
+    fn open_ports(&mut self) {
+        let changes = self.clients.poll_ports().unwrap_or_default();
+        let is_same = |open: &WantedPort, place| (open.index, open.port) == place;
+        for place in changes.close {
+            let before = self.open.len();
+            self.open.retain(|open| !is_same(open, place));
+            assert_ne!(self.open.len(), before, "{place:?} is not open");
         }
+        for wanted in changes.open {
+            self.open
+                .retain(|open| !is_same(open, (wanted.index, wanted.port)));
+            self.open.push(wanted);
+        }
+        self.open.sort_by_key(|open| (open.index, open.port));
     }
 
     fn pass(&mut self, time: Duration) {

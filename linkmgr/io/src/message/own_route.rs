@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use config::model::{RouteKind, RouteTuning};
-use linkmgr::kernel::{NextHop, OURS, OwnRoute};
+use linkmgr::kernel::{NextHop, OURS, OwnRoute, stands_beside};
 use policy::facts::Preference;
 use policy::links::RouteKey;
 
@@ -42,6 +42,12 @@ pub(super) fn place_of_other(body: &[u8]) -> Option<RouteKey> {
 /// Reads a route and its number.
 pub(super) fn with_number(body: &[u8]) -> Option<(u8, OwnRoute)> {
     Some((*body.get(PROTOCOL)?, any(body)?))
+}
+
+/// Returns the place of a route of somebody else that may go when another one at the place is replaced.
+pub(super) fn place_beside(body: &[u8]) -> Option<RouteKey> {
+    let place = place_of_other(body)?;
+    stands_beside(*body.get(PROTOCOL)?, place.to).then_some(place)
 }
 
 /// Reads a route, whoever made it. One for a type of service is at a place of its own, where none of ours ever is.
