@@ -56,12 +56,17 @@ pub enum KernelEvent {
     /// A route with our number is gone.
     OwnRouteGone(OwnRoute),
     /// Somebody else's route is there in the place of another: if that was ours, nothing else tells so.
-    PlaceTaken(RouteKey),
+    PlaceTaken(OwnRoute),
     /// Somebody else's route is there beside another one, which may be ours: `ip route prepend` and `append` do so. Of default routes
     /// of the main table [`KernelEvent::Route`] tells.
-    PlaceShared(RouteKey),
+    PlaceShared {
+        /// Theirs; of IPv6 with all ways that the place has.
+        theirs: OwnRoute,
+        /// Whether it is before all that were there.
+        is_first: bool,
+    },
     /// Somebody else's route is gone, which may have been beside ours.
-    PlaceLeft(RouteKey),
+    PlaceLeft(OwnRoute),
     /// A rule with our number is there.
     Rule(PolicyRule),
     /// A rule with our number is gone.

@@ -120,12 +120,16 @@ impl LinkManager {
             | KernelEvent::OwnRoute(_)
             | KernelEvent::OwnRouteGone(_)
             | KernelEvent::PlaceTaken(_)
-            | KernelEvent::PlaceShared(_)
+            | KernelEvent::PlaceShared { .. }
             | KernelEvent::PlaceLeft(_)
             | KernelEvent::Rule(_)
             | KernelEvent::RuleGone(_)
             | KernelEvent::RuleFreed(_) => {
                 if let Some(listing) = &mut self.listing {
+                    // Who is beside routes of ours no listing tells; it goes on from what was known.
+                    if let KernelEvent::PlaceShared { .. } | KernelEvent::PlaceLeft(_) = event {
+                        self.observed.apply(event.clone(), now);
+                    }
                     listing.apply(event, now);
                     return false;
                 }

@@ -97,8 +97,8 @@ pub(crate) fn parse_into(mut bytes: &[u8], events: &mut Vec<KernelEvent>) -> End
             libc::RTM_DELROUTE => {
                 let gone = routes(message.body);
                 if gone.is_empty() {
-                    let place = own_route::place_beside(message.body);
-                    events.extend(place.map(KernelEvent::PlaceLeft));
+                    let theirs = own_route::beside(message.body);
+                    events.extend(theirs.map(KernelEvent::PlaceLeft));
                 }
                 events.extend(gone.into_iter().map(KernelEvent::RouteGone));
                 events.extend(own_route::parse(message.body).map(KernelEvent::OwnRouteGone));
@@ -253,12 +253,14 @@ fn routes_there(body: &[u8], flags: u16, events: &mut Vec<KernelEvent>) {
     let is_beside = has(libc::NLM_F_CREATE) && !has(libc::NLM_F_EXCL);
     match (replaces, routes.is_empty()) {
         (false, true) if is_beside => {
-            let place = own_route::place_beside(body);
-            events.extend(place.map(KernelEvent::PlaceShared));
+            let is_first = !has(libc::NLM_F_APPEND);
+            let theirs = own_route::beside(body);
+            let shared = |theirs| KernelEvent::PlaceShared { theirs, is_first };
+            events.extend(theirs.map(shared));
         }
         (true, true) => {
-            let place = own_route::place_of_other(body);
-            events.extend(place.map(KernelEvent::PlaceTaken));
+            let theirs = own_route::of_other(body);
+            events.extend(theirs.map(KernelEvent::PlaceTaken));
         }
         (true, false) => events.push(KernelEvent::RoutesReplaced(routes)),
         (false, _) => events.extend(routes.into_iter().map(KernelEvent::Route)),

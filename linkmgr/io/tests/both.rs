@@ -301,7 +301,7 @@ impl<K: Kernel> Machine<K> {
                 | KernelEvent::RouteGone(_)
                 | KernelEvent::OwnRouteGone(_)
                 | KernelEvent::PlaceTaken(_)
-                | KernelEvent::PlaceShared(_)
+                | KernelEvent::PlaceShared { .. }
                 | KernelEvent::PlaceLeft(_)
                 | KernelEvent::RuleGone(_)
                 | KernelEvent::RuleFreed(_)

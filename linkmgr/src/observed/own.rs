@@ -1,6 +1,6 @@
 //! Which routes and rules with our number are there? By what the kernel tells them apart.
 //!
-//! Routes of others are not here, whatever place they take.
+//! Routes of others are not here, whatever place they take; of those beside ours it is known that they are.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -8,6 +8,7 @@ use config::model::{PolicyRule, Prefix};
 use config::time::Instant;
 use policy::links::RouteKey;
 
+use super::beside::Beside;
 use super::until;
 use crate::kernel::OwnRoute;
 use crate::tables::{Map, Set};
@@ -31,8 +32,7 @@ pub(crate) struct Own {
     keys_by_link: Set<(u32, RouteKey)>,
     /// Which have a preferred source.
     keys_by_source: Set<(IpAddr, RouteKey)>,
-    /// How many routes of others are beside one of ours, at the same place.
-    others_by_key: Map<RouteKey, u32>,
+    beside: Beside,
     rules: Set<PolicyRule>,
 }
 
@@ -67,39 +67,36 @@ impl Own {
         let valid_until = until(route.valid, now);
         if self.take(&route.key).is_none() {
             // One that is new has come to a free place.
-            self.others_by_key.remove(&route.key);
+            self.beside.forget(&route.key);
         }
         self.put(ObservedRoute { route, valid_until });
     }
 
-    /// Follows that a route of somebody else is at a place; returns whether that is beside one of ours.
-    pub(super) fn share(&mut self, key: RouteKey) -> bool {
-        let is_shared = self.route_by_key.contains_key(&key);
-        if is_shared {
-            *self.others_by_key.entry(key).or_default() += 1;
-        }
-        is_shared
+    /// Follows that a route of somebody else is at a place; returns whether that is news and beside one of ours.
+    pub(super) fn share(&mut self, theirs: &OwnRoute, was_first: bool) -> bool {
+        let ours = self.route_by_key.get(&theirs.key);
+        ours.is_some_and(|ours| self.beside.share(theirs, &ours.route, was_first))
     }
 
     /// Follows that a route of somebody else has left a place, which may be one of ours.
-    pub(super) fn leave(&mut self, key: &RouteKey) {
-        if let Some(others) = self.others_by_key.get_mut(key) {
-            *others -= 1;
-            if *others == 0 {
-                self.others_by_key.remove(key);
-            }
-        }
+    pub(super) fn leave(&mut self, theirs: &OwnRoute) {
+        self.beside.leave(theirs);
     }
 
     pub(super) fn has_others(&self, key: &RouteKey) -> bool {
-        self.others_by_key.contains_key(key)
+        self.beside.has(key)
     }
 
-    /// Takes over what no listing tells.
-    pub(super) fn inherit(&mut self, before: Self) {
-        let others = before.others_by_key.into_iter();
-        let others = others.filter(|(key, _)| self.route_by_key.contains_key(key));
-        self.others_by_key = others.collect();
+    /// Takes over what no listing tells. IPv4 routes of others are gone where all links that they leave by are down, or gone: `lives` says
+    /// which are not.
+    pub(super) fn inherit(&mut self, before: Self, lives: impl Fn(u32) -> bool) {
+        let there = &self.route_by_key;
+        self.beside
+            .inherit(before.beside, |key| there.contains_key(key));
+        let is_dead = |route: &OwnRoute| !route.hops.iter().any(|hop| lives(hop.index));
+        let _alone = self
+            .beside
+            .drop_where(|route| !route.hops.is_empty() && is_dead(route));
     }
 
     /// Removes a route, or one of the ways of an IPv6 one; one that has taken its place on another link stays.
@@ -122,9 +119,14 @@ impl Own {
         }
     }
 
-    /// Removes whatever has this key, as somebody else's route has taken its place.
+    /// Removes whatever has this key, as another route has taken its place.
     pub(super) fn displace(&mut self, key: &RouteKey) -> bool {
         self.take(key).is_some()
+    }
+
+    /// Follows that somebody else's route has replaced the first at its place; returns whether that was ours.
+    pub(super) fn give_way(&mut self, theirs: &OwnRoute) -> bool {
+        !self.beside.replace_first(theirs) && self.displace(&theirs.key)
     }
 
     pub(super) fn insert_rule(&mut self, rule: PolicyRule) {
@@ -135,7 +137,7 @@ impl Own {
         self.rules.remove(rule);
     }
 
-    /// Removes the routes that go with a link; returns which.
+    /// Removes the routes that go with a link; returns which, and those of ours beside which others' routes have gone with it.
     pub(super) fn clear(&mut self, index: u32, loss: Loss<'_>) -> Vec<RouteKey> {
         let goes = |route: &OwnRoute| {
             let is_ipv4 = route.key.to.address.is_ipv4();
@@ -149,11 +151,16 @@ impl Own {
         };
         let here = self.by_link(index);
         let gone = here.filter(|key| self.route(key).is_some_and(|there| goes(&there.route)));
-        let gone: Vec<RouteKey> = gone.collect();
-        for key in &gone {
+        let mut touched: Vec<RouteKey> = gone.collect();
+        for key in &touched {
             self.take(key);
         }
-        gone
+        let is_here = |route: &OwnRoute| route.leaves_by(index);
+        let alone = self
+            .beside
+            .drop_where(|route| is_here(route) && goes(route));
+        touched.extend(alone);
+        touched
     }
 
     /// Follows that an IPv6 route over several links has lost those of a link that is gone; returns which.
@@ -168,21 +175,23 @@ impl Own {
         touched
     }
 
-    /// Whether a route has this preferred source address.
+    /// Whether a route has this preferred source address, or one of others beside ours.
     pub(super) fn has_source(&self, source: IpAddr) -> bool {
-        self.by_source(source).next().is_some()
+        self.by_source(source).next().is_some() || self.beside.has_source(source)
     }
 
     /// Follows that no link has this address any more: the kernel drops IPv4 routes from it, and lets IPv6 routes forget it;
     /// it tells neither.
     pub(super) fn forget_source(&mut self, source: IpAddr) -> Vec<RouteKey> {
-        let touched: Vec<RouteKey> = self.by_source(source).collect();
+        let mut touched: Vec<RouteKey> = self.by_source(source).collect();
         for key in &touched {
             match source {
                 IpAddr::V4(_) => drop(self.take(key)),
                 IpAddr::V6(_) => self.change(key, |route| route.source = None),
             }
         }
+        let alone = self.beside.drop_where(|route| route.source == Some(source));
+        touched.extend(alone);
         touched
     }
 

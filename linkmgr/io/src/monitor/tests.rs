@@ -399,8 +399,8 @@ async fn heard_of(watcher: &mut Watcher, replaced: &[String], marker: &str) -> V
     loop {
         let events = watcher.step().await;
         for event in events {
-            if let KernelEvent::PlaceTaken(key) = event {
-                heard.push(key.to.to_string());
+            if let KernelEvent::PlaceTaken(theirs) = event {
+                heard.push(theirs.key.to.to_string());
             } else if let KernelEvent::Link(link) = event
                 && link.alt_names.iter().any(|name| **name == *marker)
             {
