@@ -186,6 +186,38 @@ fn the_last_word_goes_through_a_port_that_is_closed_next() {
 }
 
 #[test]
+fn a_port_that_cannot_be_had_is_tried_again_and_no_other() {
+    let mut world = World::new(wanted(true, false));
+    world.reply(OFFER);
+    world.reply(ACK);
+    world.pass(Duration::from_secs(10));
+    let [open] = world.open.as_slice() else {
+        panic!("{:?}", world.open);
+    };
+    let again = PortChanges {
+        open: vec![open.clone()],
+        close: Vec::new(),
+    };
+    let place = (open.index, open.port);
+    let clients = &mut world.clients;
+    for _ in 0..3 {
+        clients.handle_unheard(&[place], WALL, world.now);
+        assert_eq!(clients.poll_ports(), None);
+        let at = clients.poll_timeout().unwrap();
+        assert_eq!(at, world.now + REOPEN);
+        world.now = at;
+        clients.handle_timeout(WALL, at);
+        assert_eq!(clients.poll_ports(), Some(again.clone()));
+    }
+    clients.handle_unheard(&[], WALL, world.now);
+    assert!(clients.poll_timeout().unwrap() > world.now + REOPEN);
+    // One that is not wanted any more is closed, though it was never had.
+    clients.handle_unheard(&[place], WALL, world.now);
+    world.plan(Wanted::default());
+    assert_eq!(world.open, []);
+}
+
+#[test]
 fn a_decline_goes_out_and_what_our_own_other_link_says_is_no_conflict() {
     let mut world = World::new(wanted(true, false));
     world.reply(OFFER);

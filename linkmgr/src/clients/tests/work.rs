@@ -59,6 +59,11 @@ fn looks_of_each(links: u32) -> Vec<(&'static str, u64)> {
         *now = clients.poll_timeout().expect("every client waits");
         clients.handle_timeout(WALL, *now);
     });
+    count("a port that cannot be had", &mut |clients, now| {
+        clients.handle_unheard(&[(LINK.index, Port::Arp)], WALL, *now);
+        *now = *now + REOPEN;
+        clients.handle_unheard(&[], WALL, *now);
+    });
     count("an order to renew", &mut |clients, now| {
         clients.renew(LINK, WALL, *now);
     });
