@@ -11,11 +11,12 @@
 mod adjust;
 mod memory;
 mod on_link;
+mod opening;
 mod said;
 mod turns;
 mod wanted;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,10 +31,13 @@ use crate::dhcp4::{ArpFilter, Checksum, Clocks};
 use crate::dhcp6::Duid;
 use crate::former::Former;
 use crate::slaac::Secret;
+use crate::tables::{Map, Set};
 use crate::watches::Standing;
 use crate::{dhcp4, dhcp6, lldp, ra};
 pub use memory::Memory;
 use on_link::OnLink;
+use opening::Opening;
+pub use opening::PortChanges;
 use turns::Turns;
 use wanted::Wanted;
 
@@ -151,21 +155,21 @@ pub struct Clients {
     seed: u64,
     plan: Arc<LinksPlan>,
     /// What is known of each link that clients run on.
-    facts: BTreeMap<LinkId, (Wanted, Traits)>,
-    clients: BTreeMap<LinkId, OnLink>,
+    facts: Map<LinkId, (Wanted, Traits)>,
+    clients: Map<LinkId, OnLink>,
     /// When the clients of a link have something to do, where they have.
-    due_at: BTreeMap<LinkId, Instant>,
+    due_at: Map<LinkId, Instant>,
+    /// The same in the order of time.
+    due: Set<(Instant, LinkId)>,
     /// What others have left, for clients that begin.
     formers: BTreeMap<LinkId, Former>,
     memory: Memory,
-    supplies: BTreeMap<(LinkId, Supplier), Supply>,
-    changed: bool,
+    supplies: Map<(LinkId, Supplier), Supply>,
+    /// Which of them are others than they were.
+    changed: BTreeSet<(LinkId, Supplier)>,
     kept: bool,
-    ports: BTreeMap<(u32, Port), WantedPort>,
-    /// What is open only until what is to be sent through it was taken.
-    lingering: BTreeMap<(u32, Port), WantedPort>,
-    ports_changed: bool,
-    /// When those that cannot be had are tried again.
+    opening: Opening,
+    /// When ports that cannot be had are tried again.
     reopen_at: Option<Instant>,
     transmits: VecDeque<Transmit>,
     notes: VecDeque<Note>,
@@ -256,17 +260,16 @@ impl Clients {
             machine,
             seed,
             plan: Arc::default(),
-            facts: BTreeMap::new(),
-            clients: BTreeMap::new(),
-            due_at: BTreeMap::new(),
+            facts: Map::default(),
+            clients: Map::default(),
+            due_at: Map::default(),
+            due: Set::default(),
             formers: BTreeMap::new(),
             memory,
-            supplies: BTreeMap::new(),
-            changed: false,
+            supplies: Map::default(),
+            changed: BTreeSet::new(),
             kept: false,
-            ports: BTreeMap::new(),
-            lingering: BTreeMap::new(),
-            ports_changed: false,
+            opening: Opening::default(),
             reopen_at: None,
             transmits: VecDeque::new(),
             notes: VecDeque::new(),
@@ -301,13 +304,19 @@ impl Clients {
         self.take_turns(wall, now);
     }
 
-    /// Takes which ports, of those that [`Self::poll_ports`] gave last, cannot be had: they are given once more after a while.
+    /// Takes which ports, of those that [`Self::poll_ports`] gave, cannot be had, and no others: they are given once more after a while.
     pub fn handle_unheard(&mut self, unheard: &[(u32, Port)], wall: WallTime, now: Instant) {
         self.reopen_at = (!unheard.is_empty()).then(|| now + REOPEN);
-        self.each(wall, now, |id, on_link| {
-            let is_deaf = unheard.contains(&(id.index, Port::Arp));
-            on_link.handle_deaf(is_deaf, now)
-        });
+        let before = self.opening.take_unheard(unheard);
+        let mut is_deaf: BTreeMap<u32, bool> = before.map(|(index, _)| (index, false)).collect();
+        for (index, port) in unheard {
+            *is_deaf.entry(*index).or_default() |= *port == Port::Arp;
+        }
+        for (index, is_deaf) in is_deaf {
+            self.act(self.at(index), wall, now, |on_link| {
+                on_link.handle_deaf(is_deaf, now);
+            });
+        }
     }
 
     /// Takes that an address that we made or were given is somebody else's (`IFA_F_DADFAILED`).
@@ -318,12 +327,8 @@ impl Clients {
         wall: WallTime,
         now: Instant,
     ) {
-        self.each(wall, now, |id, on_link| {
-            let is_it = id.index == index;
-            if is_it {
-                on_link.handle_dad_failed(address, now);
-            }
-            is_it
+        self.act(self.at(index), wall, now, |on_link| {
+            on_link.handle_dad_failed(address, now);
         });
     }
 
@@ -336,77 +341,51 @@ impl Clients {
         wall: WallTime,
         now: Instant,
     ) {
-        self.each(wall, now, |id, on_link| {
-            let is_it = id.index == index;
-            if is_it {
-                on_link.handle_neighbour(neighbour, reachability, now);
-            }
-            is_it
+        self.act(self.at(index), wall, now, |on_link| {
+            on_link.handle_neighbour(neighbour, reachability, now);
         });
     }
 
     /// Takes that the machine was asleep: everything is confirmed, nothing is dropped.
     pub fn handle_resume(&mut self, wall: WallTime, now: Instant) {
-        self.each(wall, now, |_, on_link| {
-            on_link.handle_resume(now);
-            true
-        });
+        let all = self.clients.keys().copied().collect();
+        self.act(all, wall, now, |on_link| on_link.handle_resume(now));
     }
 
     /// Takes that time has passed.
     pub fn handle_timeout(&mut self, wall: WallTime, now: Instant) {
         if self.reopen_at.is_some_and(|at| at <= now) {
             self.reopen_at = None;
-            self.ports_changed = true;
+            self.opening.reopen();
         }
-        let due = self.due_at.iter().filter(|(_, at)| **at <= now);
-        for id in due.map(|(id, _)| *id).collect::<Vec<_>>() {
-            if let Some(on_link) = self.clients.get_mut(&id) {
-                on_link.handle_timeout(now);
-            }
-            self.gather(id, wall, now);
-        }
-        self.take_turns(wall, now);
+        let due = self.due.iter().take_while(|(at, _)| *at <= now);
+        let mut due: Vec<LinkId> = due.map(|(_, id)| *id).collect();
+        due.sort_unstable();
+        self.act(due, wall, now, |on_link| on_link.handle_timeout(now));
     }
 
     /// Has a link's leases asked for anew at once.
     pub fn renew(&mut self, link: LinkId, wall: WallTime, now: Instant) {
-        self.each(wall, now, |id, on_link| {
-            let is_it = id == link;
-            if is_it {
-                on_link.renew(now);
-            }
-            is_it
-        });
+        self.act(vec![link], wall, now, |on_link| on_link.renew(now));
     }
 
     /// Gives a link's leases back.
     pub fn release(&mut self, link: LinkId, wall: WallTime, now: Instant) {
-        self.each(wall, now, |id, on_link| {
-            let is_it = id == link;
-            if is_it {
-                on_link.release(now);
-            }
-            is_it
-        });
+        self.act(vec![link], wall, now, |on_link| on_link.release(now));
     }
 
     /// Returns the next thing to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         let transmit = self.transmits.pop_front();
-        if self.transmits.is_empty() && !std::mem::take(&mut self.lingering).is_empty() {
-            self.ports_changed = true;
+        if self.transmits.is_empty() {
+            self.opening.close_lingering();
         }
         transmit
     }
 
-    /// Returns which ports should be open, and no others, when that has changed.
-    pub fn poll_ports(&mut self) -> Option<Vec<WantedPort>> {
-        std::mem::take(&mut self.ports_changed).then(|| {
-            let mut ports = self.lingering.clone();
-            ports.extend(self.ports.clone());
-            ports.into_values().collect()
-        })
+    /// Returns which ports should be open otherwise than before, when any should.
+    pub fn poll_ports(&mut self) -> Option<PortChanges> {
+        self.opening.poll()
     }
 
     /// Returns the next thing that a person should know.
@@ -424,8 +403,8 @@ impl Clients {
         std::mem::take(&mut self.kept).then_some(&self.memory)
     }
 
-    /// Says whether what is supplied has changed since it was last asked.
-    pub fn take_changed(&mut self) -> bool {
+    /// Returns what of [`Self::supplies`] has changed, come or gone since it was last asked.
+    pub fn take_changed(&mut self) -> BTreeSet<(LinkId, Supplier)> {
         std::mem::take(&mut self.changed)
     }
 
@@ -436,8 +415,8 @@ impl Clients {
 
     /// Returns when [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let due = self.due_at.values().copied();
-        due.chain(self.reopen_at).min()
+        let due = self.due.first().map(|(at, _)| *at);
+        due.into_iter().chain(self.reopen_at).min()
     }
 
     /// Returns how the clients of a link stand; `None` when none runs.
@@ -453,16 +432,25 @@ impl Clients {
         }
     }
 
-    fn each(
+    /// Returns the links of this index that clients run on.
+    fn at(&self, index: u32) -> Vec<LinkId> {
+        let here = self.clients.range(LinkId { index, birth: 0 }..);
+        let here = here.take_while(|(id, _)| id.index == index);
+        here.map(|(id, _)| *id).collect()
+    }
+
+    /// Has something happen to the clients of these links, and takes what they say.
+    fn act(
         &mut self,
+        links: Vec<LinkId>,
         wall: WallTime,
         now: Instant,
-        mut act: impl FnMut(LinkId, &mut OnLink) -> bool,
+        mut act: impl FnMut(&mut OnLink),
     ) {
-        let acted = self.clients.iter_mut();
-        let acted = acted.filter_map(|(id, on_link)| act(*id, on_link).then_some(*id));
-        let acted: Vec<LinkId> = acted.collect();
-        for id in acted {
+        for id in links {
+            if let Some(on_link) = self.clients.get_mut(&id) {
+                act(on_link);
+            }
             self.gather(id, wall, now);
         }
         self.take_turns(wall, now);
@@ -479,8 +467,7 @@ impl Clients {
         // A last word goes through a port that its client does not need any more.
         let sends = |port| said.transmits.iter().any(|transmit| transmit.port == port);
         let lingering = open.into_iter().filter(|wanted| sends(wanted.port));
-        self.lingering
-            .extend(lingering.map(|wanted| ((wanted.index, wanted.port), wanted)));
+        self.opening.keep(lingering);
         self.transmits.extend(said.transmits);
         self.notes.extend(said.notes);
         let standings = said.standings.into_iter();
@@ -488,7 +475,7 @@ impl Clients {
             .extend(standings.map(|(address, standing)| (id.index, address, standing)));
         for (supplier, supply) in said.supplies {
             let key = (id, supplier);
-            self.changed |= match supply {
+            let is_news = match supply {
                 Some(supply) => {
                     let supply = *supply;
                     let differs = self.supplies.get(&key) != Some(&supply);
@@ -497,6 +484,9 @@ impl Clients {
                 }
                 None => self.supplies.remove(&key).is_some(),
             };
+            if is_news {
+                self.changed.insert(key);
+            }
         }
         for word in said.words {
             self.kept |= self.memory.take(word, &self.plan, &clocks);
@@ -507,40 +497,27 @@ impl Clients {
     /// Follows what the clients of a link wait for, when any run there.
     fn follow(&mut self, id: LinkId) {
         let on_link = self.clients.get(&id);
-        match on_link.and_then(OnLink::poll_timeout) {
+        let at = on_link.and_then(OnLink::poll_timeout);
+        let before = match at {
             Some(at) => self.due_at.insert(id, at),
             None => self.due_at.remove(&id),
         };
+        if before != at {
+            self.due.extend(at.map(|at| (at, id)));
+            if let Some(before) = before {
+                self.due.remove(&(before, id));
+            }
+        }
         self.turns.follow(id, on_link);
         self.open_ports(id.index);
     }
 
     /// Follows which ports the clients of a link want.
     fn open_ports(&mut self, index: u32) {
-        let first = LinkId { index, birth: 0 };
-        let clients = self.clients.range(first..);
+        let clients = self.clients.range(LinkId { index, birth: 0 }..);
         let clients = clients.take_while(|(id, _)| id.index == index);
-        let wanted: Vec<WantedPort> = clients
-            .flat_map(|(_, on_link)| on_link.ports(index))
-            .collect();
-        let open = self.ports.range((index, Port::Packet)..);
-        let open = open.take_while(|((of, _), _)| *of == index);
-        let open: Vec<(u32, Port)> = open.map(|(place, _)| *place).collect();
-        let is_same = open.len() == wanted.len()
-            && wanted
-                .iter()
-                .all(|port| self.ports.get(&(index, port.port)) == Some(port));
-        if !is_same {
-            for place in open {
-                self.ports.remove(&place);
-            }
-            let wanted = wanted.into_iter();
-            self.ports
-                .extend(wanted.map(|wanted| ((index, wanted.port), wanted)));
-            self.ports_changed = true;
-        }
-        let is_open = |place: &(u32, Port)| self.ports.contains_key(place);
-        self.ports_changed |= !self.lingering.keys().all(is_open);
+        let wanted = clients.flat_map(|(_, on_link)| on_link.ports(index));
+        self.opening.follow(index, wanted.collect());
     }
 }
 

@@ -8,7 +8,7 @@
 mod tests;
 mod text;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use config::model::{PolicyRule, Prefix};
@@ -17,6 +17,13 @@ use policy::links::RouteKey;
 
 use crate::kernel::OURS;
 use crate::status::{Item, Setting};
+use crate::tables::{Map, Set};
+
+/// The least prefix.
+const FIRST: Prefix = Prefix {
+    address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    length: 0,
+};
 
 /// What proves that a journal is about the kernel of today.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,15 +79,15 @@ pub(crate) struct Changed {
 /// What we have added and changed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Entries {
-    pub(crate) addresses: BTreeMap<(u32, Prefix), Option<Supplier>>,
+    pub(crate) addresses: Map<(u32, Prefix), Option<Supplier>>,
     /// Addresses of ours that somebody else made otherwise than planned: with a route of his own for their prefix instead of the
     /// kernel's, another end or another scope.
-    pub(crate) bare: BTreeSet<(u32, Prefix)>,
-    pub(crate) routes: BTreeMap<RouteKey, Option<Supplier>>,
-    pub(crate) rules: BTreeSet<PolicyRule>,
-    pub(crate) settings: BTreeMap<(u32, Setting), Changed>,
+    pub(crate) bare: Set<(u32, Prefix)>,
+    pub(crate) routes: Map<RouteKey, Option<Supplier>>,
+    pub(crate) rules: Set<PolicyRule>,
+    pub(crate) settings: Map<(u32, Setting), Changed>,
     /// The kinds of the links above: a link never changes its kind, so that another kind is another link.
-    pub(crate) kinds: BTreeMap<u32, Arc<str>>,
+    pub(crate) kinds: Map<u32, Arc<str>>,
 }
 
 /// The journal, and how far it is kept.
@@ -183,9 +190,12 @@ impl Journal {
 
     /// Takes that the routes of others for these prefixes went with the link; returns the addresses, which are ours to make anew.
     pub(crate) fn strike_bare(&mut self, index: u32) -> Vec<Item> {
-        let bare = &mut self.entries.bare;
-        let here: Vec<(u32, Prefix)> = bare.iter().copied().filter(|it| it.0 == index).collect();
-        bare.retain(|it| it.0 != index);
+        let here = self.entries.bare.range((index, FIRST)..);
+        let here = here.take_while(|(of, _)| *of == index);
+        let here: Vec<(u32, Prefix)> = here.copied().collect();
+        for bare in &here {
+            self.entries.bare.remove(bare);
+        }
         self.has_leavings |= !here.is_empty();
         here.into_iter()
             .map(|(index, prefix)| Item::Address(index, prefix))
@@ -246,11 +256,7 @@ impl Journal {
 
     /// Returns the addresses and settings of one link.
     pub(crate) fn items_of(&self, index: u32) -> impl Iterator<Item = Item> {
-        let first = Prefix {
-            address: std::net::Ipv4Addr::UNSPECIFIED.into(),
-            length: 0,
-        };
-        let addresses = self.entries.addresses.range((index, first)..);
+        let addresses = self.entries.addresses.range((index, FIRST)..);
         let addresses = addresses.map_while(move |((of, prefix), _)| {
             (*of == index).then_some(Item::Address(index, *prefix))
         });

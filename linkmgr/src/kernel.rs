@@ -12,6 +12,15 @@ use policy::links::{RouteKey, Switch};
 /// The protocol number of every route, rule and address that linnet adds. It marks; the journal proves.
 pub const OURS: u8 = 112;
 
+/// `RTPROT_REDIRECT`, `RTPROT_KERNEL` and `RTPROT_RA`: of IPv6 what the kernel has made by itself.
+const BY_ITSELF: [u8; 3] = [1, 2, 9];
+
+/// Whether a route of somebody else to this destination, with this protocol number, may go when one of ours at the same place is
+/// replaced. What the kernel itself has heard from IPv6 routers or made for prefixes has no part in that.
+pub fn stands_beside(protocol: u8, to: Prefix) -> bool {
+    to.address.is_ipv4() || !BY_ITSELF.contains(&protocol)
+}
+
 /// One thing that the kernel said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KernelEvent {
@@ -47,7 +56,17 @@ pub enum KernelEvent {
     /// A route with our number is gone.
     OwnRouteGone(OwnRoute),
     /// Somebody else's route is there in the place of another: if that was ours, nothing else tells so.
-    PlaceTaken(RouteKey),
+    PlaceTaken(OwnRoute),
+    /// Somebody else's route is there beside another one, which may be ours: `ip route prepend` and `append` do so. Of default routes
+    /// of the main table [`KernelEvent::Route`] tells.
+    PlaceShared {
+        /// Theirs; of IPv6 with all ways that the place has.
+        theirs: OwnRoute,
+        /// Whether it is before all that were there.
+        is_first: bool,
+    },
+    /// Somebody else's route is gone, which may have been beside ours.
+    PlaceLeft(OwnRoute),
     /// A rule with our number is there.
     Rule(PolicyRule),
     /// A rule with our number is gone.

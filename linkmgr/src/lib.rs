@@ -21,11 +21,12 @@
 //! At the start [`LinkManager::load_journal`]. Then for every plan [`LinkManager::apply_plan`]; for every answer
 //! [`LinkManager::handle_answer`]; at [`LinkManager::poll_timeout`] [`LinkManager::handle_timeout`]. After a *whole batch*
 //! of any of these, and of events:
-//! 1. [`LinkManager::poll_journal`]: when there is one, keep it (replace the file whole; it need not survive a loss of power,
+//! 1. [`LinkManager::poll_destinations`]: when there are any, have it heard that routes there are replaced;
+//! 2. [`LinkManager::poll_journal`]: when there is one, keep it (replace the file whole; it need not survive a loss of power,
 //!    after which it is void), then [`LinkManager::handle_journal`];
-//! 2. [`LinkManager::poll_request`] until there is none, and send them all, in order, in one go;
-//! 3. both again, until both have nothing;
-//! 4. [`LinkManager::poll_report`] until there is none.
+//! 3. [`LinkManager::poll_request`] until there is none, and send them all, in order, in one go;
+//! 4. all of these again, until they have nothing;
+//! 5. [`LinkManager::poll_report`] until there is none.
 //!
 //! Requests that need the journal are withheld until it is kept, which is all there is to survive a SIGKILL at any point. When
 //! the daemon ends: [`LinkManager::stop`], and go on until [`LinkManager::is_idle`].
@@ -53,6 +54,7 @@ pub mod request;
 mod route;
 pub mod slaac;
 pub mod status;
+mod tables;
 #[cfg(test)]
 mod tests;
 pub mod watches;
@@ -73,6 +75,7 @@ pub use reconcile::MAX_IN_FLIGHT;
 use reconcile::Writer;
 pub use request::{KernelAnswer, KernelFault, KernelRequest, RequestId};
 pub use status::{Item, ItemState, LinkReport, LinkTimer, Setting, StopLevel};
+use tables::Map;
 
 /// The links of the machine, as last reported.
 ///
@@ -85,11 +88,11 @@ pub struct LinkManager {
     /// What a listing has brought so far; `None` while there is none.
     listing: Option<Observed>,
     /// Facts of the links that matter.
-    facts: BTreeMap<LinkId, LinkFacts>,
+    facts: Map<LinkId, LinkFacts>,
     interest: Interest,
     /// Links whose facts have changed, come or gone.
     changed: BTreeSet<LinkId>,
-    id_by_index: BTreeMap<u32, LinkId>,
+    id_by_index: Map<u32, LinkId>,
     births: u32,
     /// What asks the kernel.
     writer: Writer,
@@ -117,12 +120,21 @@ impl LinkManager {
             | KernelEvent::OwnRoute(_)
             | KernelEvent::OwnRouteGone(_)
             | KernelEvent::PlaceTaken(_)
+            | KernelEvent::PlaceShared { .. }
+            | KernelEvent::PlaceLeft(_)
             | KernelEvent::Rule(_)
             | KernelEvent::RuleGone(_)
             | KernelEvent::RuleFreed(_) => {
                 if let Some(listing) = &mut self.listing {
+                    // Who is beside routes of ours no listing tells; it goes on from what was known.
+                    if let KernelEvent::PlaceShared { .. } | KernelEvent::PlaceLeft(_) = event {
+                        self.observed.apply(event.clone(), now);
+                    }
                     listing.apply(event, now);
                     return false;
+                }
+                if let KernelEvent::OwnRoute(route) = &event {
+                    self.hear_of(route.key.to);
                 }
                 let touched = self.observed.apply(event, now);
                 self.observed.forget_gone();

@@ -5,6 +5,7 @@
 //! address are not told (`fib_disable_ip`, `fib_sync_down_addr`). Identity and birth of links are not known here.
 
 mod address;
+mod beside;
 mod own;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -107,10 +108,20 @@ impl Observed {
                 touched.items.push(Item::Route(route.key));
                 self.own.remove(&route);
             }
-            KernelEvent::PlaceTaken(key) => {
-                if self.own.displace(&key) {
-                    touched.items.push(Item::Route(key));
+            KernelEvent::PlaceTaken(theirs) => {
+                if self.own.give_way(&theirs) {
+                    touched.items.push(Item::Route(theirs.key));
                 }
+            }
+            KernelEvent::PlaceShared { theirs, is_first } => {
+                if self.own.share(&theirs, is_first) {
+                    touched.items.push(Item::Route(theirs.key));
+                }
+            }
+            KernelEvent::PlaceLeft(theirs) => {
+                self.own.leave(&theirs);
+                // What has been kept from this place, or must not be changed beside it, may come.
+                touched.items.push(Item::Route(theirs.key));
             }
             KernelEvent::Rule(rule) => {
                 touched.items.push(Item::Rule(rule.clone()));
@@ -205,10 +216,20 @@ impl Observed {
 
     /// Takes over what no listing tells.
     pub(crate) fn inherit(&mut self, before: Self) {
+        let lives = |index: u32| lives(&self.entry_by_index, index, true);
+        self.own.inherit(before.own, lives);
         self.switches = before.switches;
         for index in &self.gone {
             self.switches.retain(|(of, _), _| of != index);
         }
+    }
+
+    /// Whether routes of others are beside one of ours, at the same place: whoever replaces one there may replace theirs.
+    pub(crate) fn is_shared(&self, key: &RouteKey) -> bool {
+        let is_default = (key.table, key.from) == (MAIN, None);
+        let mut entries = self.entry_by_index.values();
+        self.own.has_others(key)
+            || is_default && entries.any(|entry| entry.routes.has_other(key.to, key.metric))
     }
 
     /// Returns the indexes of which anything is told.

@@ -6,6 +6,7 @@
 
 mod addresses;
 pub(crate) mod decide;
+mod hearing;
 mod marks;
 mod record;
 mod rivals;
@@ -15,7 +16,7 @@ mod steer;
 mod tests;
 mod waiting;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,8 +31,10 @@ use crate::journal::{AddressMarks, Boot, Journal, JournalText};
 use crate::kernel::KernelEvent;
 use crate::request::{KernelAnswer, KernelFault, KernelRequest, RequestId};
 use crate::status::{Item, ItemState, LinkReport, LinkTimer, Setting, StopLevel};
+use crate::tables::{Map, Set};
 use crate::watches::Standing;
 use decide::{Decision, Step, Unsettled, View, WriteDown};
+use hearing::Hearing;
 use record::Record;
 use rivals::Rivals;
 use settings::Freedom;
@@ -57,41 +60,42 @@ const NOT_THERE: [i32; 4] = [2, 3, 19, 99];
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
     plan: Option<Arc<LinksPlan>>,
-    claimants: BTreeSet<(RouteKey, LinkId)>,
+    claimants: Set<(RouteKey, LinkId)>,
+    hearing: Hearing,
     journal: Journal,
     journal_retry_at: Option<Instant>,
     marks: AddressMarks,
     /// Items that have to be compared.
-    dirty: BTreeSet<Item>,
+    dirty: Set<Item>,
     /// Items that have to be compared when the kernel has answered.
-    dirty_later: BTreeSet<Item>,
+    dirty_later: Set<Item>,
     /// Items that have to be asked for, in order.
-    queue: BTreeSet<(Step, Item)>,
-    step_by_item: BTreeMap<Item, Step>,
+    queue: Set<(Step, Item)>,
+    step_by_item: Map<Item, Step>,
     /// Items that have to be compared later.
-    delayed: BTreeSet<(Instant, Item)>,
+    delayed: Set<(Instant, Item)>,
     /// Items that are tried again though nothing is told of what may mend them; nobody waits for those.
-    late: BTreeSet<(Instant, Item)>,
+    late: Set<(Instant, Item)>,
     /// Routes that wait for an address of any link to begin with.
-    awaiting: BTreeSet<(IpAddr, Item)>,
-    in_flight: BTreeMap<RequestId, (Item, KernelRequest)>,
-    busy: BTreeSet<Item>,
-    record_by_item: BTreeMap<Item, Record>,
+    awaiting: Set<(IpAddr, Item)>,
+    in_flight: Map<RequestId, (Item, KernelRequest)>,
+    busy: Set<Item>,
+    record_by_item: Map<Item, Record>,
     /// What a change of its link may mend, by the link's index.
-    unsatisfied: BTreeSet<(u32, Item)>,
-    inherited: BTreeSet<Item>,
+    unsatisfied: Set<(u32, Item)>,
+    inherited: Set<Item>,
     inherited_until: Option<Instant>,
-    overridden: BTreeSet<u32>,
+    overridden: Set<u32>,
     /// Links that we have asked to be down, until the kernel says that they are.
-    turning: BTreeSet<u32>,
-    adopting: BTreeSet<Item>,
+    turning: Set<u32>,
+    adopting: Set<Item>,
     /// Default routes of others beside ours, which become ours so that they may go.
-    rivals: BTreeMap<RouteKey, Rivals>,
-    needs_down: BTreeSet<u32>,
+    rivals: Map<RouteKey, Rivals>,
+    needs_down: Set<u32>,
     /// Addresses without the kernel's route for their prefix that are known to have another one.
-    proven: BTreeSet<(u32, Prefix)>,
+    proven: Set<(u32, Prefix)>,
     /// What is known of others that have static addresses, by the link's index.
-    standings: BTreeMap<(u32, Ipv4Addr), Standing>,
+    standings: Map<(u32, Ipv4Addr), Standing>,
     reports: VecDeque<LinkReport>,
     requests: u64,
     stopping: Option<StopLevel>,

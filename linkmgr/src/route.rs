@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use config::model::Prefix;
 use policy::facts::DefaultRoute;
 
-use crate::kernel::RouteMessage;
+use crate::kernel::{OURS, RouteMessage, stands_beside};
 
 const V4: Destinations = Destinations {
     everywhere: prefix(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
@@ -78,6 +78,13 @@ impl Routes {
     pub(crate) fn has_metric(&self, to: Prefix, metric: u32) -> bool {
         let mut entries = self.0.iter();
         entries.any(|entry| entry.to == to && entry.route.metric == metric)
+    }
+
+    /// Whether a route of somebody else has this destination and metric, and may go when ours is replaced.
+    pub(crate) fn has_other(&self, to: Prefix, metric: u32) -> bool {
+        let there = self.0.iter();
+        let mut there = there.filter(|entry| entry.to == to && entry.route.metric == metric);
+        there.any(|entry| entry.protocol != OURS && stands_beside(entry.protocol, to))
     }
 
     /// Removes all routes of one destination and metric; returns whether there were any.

@@ -409,14 +409,11 @@ impl<'a> Running<'a> {
                     let then = self.world.on(kept, clock::now());
                     Box::pin(self.execute(then)).await;
                 }
+                Effect::HearOf(destinations) => self.monitor.hear_of(&destinations),
                 Effect::Requests(requests) => self.link_io.requester.send(requests),
-                Effect::Make(task) => {
-                    if let Err(error) = self.link_io.maker.order(task) {
-                        tracing::error!(%error, "no links can be made");
-                    }
-                }
+                Effect::Make(task) => self.link_io.make(task),
                 Effect::RenewPorts => self.driver.renew_ports(),
-                Effect::Ports(wanted) => self.open_ports(&wanted).await,
+                Effect::Ports(changes) => self.open_ports(changes).await,
                 Effect::Send(transmits) => {
                     for transmit in transmits {
                         self.link_io.ports.send(&transmit);

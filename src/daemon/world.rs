@@ -32,10 +32,10 @@ use std::sync::Arc;
 
 use config::Config;
 use config::diagnostic::Diagnostic;
-use config::model::{ListConfig, ResolvConfMode, StopUse};
+use config::model::{ListConfig, Prefix, ResolvConfMode, StopUse};
 use config::observing::Observing;
 use config::time::Instant;
-use linkmgr::clients::{Transmit, WantedPort};
+use linkmgr::clients::{PortChanges, Transmit};
 use linkmgr::{JournalText, KernelRequest, RequestId, StopLevel};
 use linnet::api::{ListenStatus, Notice, Reply, SubscribeParameters};
 use policy::{Facts, Plan};
@@ -135,14 +135,16 @@ pub(crate) enum Effect {
     FollowLists(Vec<ListConfig>),
     /// Keep the journal of the links, and say what became of it ([`Input::JournalKept`]).
     KeepJournal(JournalText),
+    /// Hear of routes of others that lead to one of these.
+    HearOf(Vec<Prefix>),
     /// Ask the kernel for these, in this order.
     Requests(Vec<(RequestId, KernelRequest)>),
     /// Have this done with links that profiles make.
     Make(Task),
     /// Ask upstreams through new sockets: links and addresses that the open ones are bound to have changed.
     RenewPorts,
-    /// Have these ports of clients open, and no others.
-    Ports(Vec<WantedPort>),
+    /// Have these ports of clients open or closed.
+    Ports(PortChanges),
     /// Send these through them.
     Send(Vec<Transmit>),
     /// Read the clock, the host's name, the hosts table and the anchor files again.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use dnssec::clock::Reading;
-use linkmgr::clients::Transmit;
+use linkmgr::clients::{Transmit, WantedPort};
 use linkmgr::{JournalText, KernelAnswer, KernelEvent, KernelFault};
 use resolver::{Event, Failure};
 use resolver_io::resolv_conf::State;
@@ -116,6 +116,7 @@ impl Host {
         self.journals = 0;
         self.requests.clear();
         self.ports.clear();
+        self.heard_of = None;
         let forgets = self.is_writing_leases();
         self.rules.died(forgets, self.now);
     }
@@ -173,8 +174,18 @@ impl Host {
                 let after = self.dice.millis(0, 30);
                 self.write_later(after, kept, text);
             }
+            Effect::HearOf(destinations) => self.heard_of = Some(destinations),
             Effect::Requests(requests) => {
                 for request in requests {
+                    let heard_of = self.heard_of.as_ref();
+                    if let Some(route) = request.1.route()
+                        && let Some(heard_of) = heard_of
+                    {
+                        assert!(
+                            heard_of.contains(&route.key.to),
+                            "nobody would hear that {route:?} is replaced"
+                        );
+                    }
                     if !self.faults.fills_disk() {
                         let journal = self.disk.journal.as_deref();
                         rules::check_written(journal.unwrap_or_default(), &request.1);
@@ -188,7 +199,18 @@ impl Host {
             Effect::Reply(caller, reply) => {
                 let _heard = caller.send(reply);
             }
-            Effect::Ports(ports) => self.ports = ports,
+            Effect::Ports(changes) => {
+                let is_same = |open: &WantedPort, place| (open.index, open.port) == place;
+                for place in changes.close {
+                    self.ports.retain(|open| !is_same(open, place));
+                }
+                for wanted in changes.open {
+                    let place = (wanted.index, wanted.port);
+                    self.ports.retain(|open| !is_same(open, place));
+                    self.ports.push(wanted);
+                }
+                self.ports.sort_by_key(|open| (open.index, open.port));
+            }
             Effect::Send(transmits) => {
                 for transmit in transmits {
                     self.send(&transmit);

@@ -75,6 +75,8 @@ pub(super) struct Host {
     pub(super) disk: Disk,
     pub(super) files: Vec<ConfigText>,
     pub(super) ports: Vec<WantedPort>,
+    /// Where it is heard that routes are replaced; `None` for everywhere.
+    pub(super) heard_of: Option<Vec<Prefix>>,
     pub(super) networks: BTreeMap<u8, Network>,
     /// Which network each link leads to.
     pub(super) network_by_index: BTreeMap<u32, u8>,
@@ -139,6 +141,7 @@ impl Host {
             disk: Disk::default(),
             files,
             ports: Vec::new(),
+            heard_of: None,
             networks: BTreeMap::new(),
             network_by_index: BTreeMap::new(),
             requests: VecDeque::new(),

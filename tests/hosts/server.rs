@@ -1,10 +1,10 @@
 //! Worlds of a machine that carries others: links that come and go by the dozen, addresses, routes and rules of others at any time;
 //! a fixed profile, restarts, reloads of files that are right, changed or broken.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use config::model::{PolicyRule, Prefix, RouteKind, RouteTuning};
+use config::model::{AddressAttributes, PolicyRule, Prefix, RouteKind, RouteTuning};
 use linkmgr::Item;
 use linkmgr::fake::FakeAddress;
 use linkmgr::kernel::{NextHop, OURS, OwnRoute};
@@ -24,12 +24,33 @@ const OFFICE: &str =
     "match = { name = \"vpn0\" }\n[dns]\nupstreams = [\"10.8.0.1\"]\nclaims = [\"corp.example\"]\n";
 const ONE: [&str; 1] = ["192.0.2.10/24"];
 const TWO: [&str; 2] = ["192.0.2.11/24", "192.0.2.10/24"];
+/// What more there is to say of each of them.
+const ASIDES: [[&str; 2]; 5] = [
+    ["", ""],
+    ["label = \"eth0:web\"", "prefix-route = false"],
+    ["metric = 50", "peer = \"192.0.2.99\""],
+    ["label = \"eth0:db\", metric = 70", "label = \"eth0:web\""],
+    ["metric = 50, conflicts = \"ignore\"", "label = \"eth0:db\""],
+];
 const ETH: u32 = 2;
 const RACK: u8 = 9;
+const DEPRECATED: Prefix = Prefix {
+    address: IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 0x10)),
+    length: 64,
+};
 
 /// What the profile wants: one address, or two; routes and a rule beside the default route; or what cannot be read.
-fn files(seed: u64, addresses: &[&str], more: &str) -> Vec<ConfigText> {
-    let fixed = format!("match = {{ name = \"eth0\" }}\naddresses = {addresses:?}\n{FIXED}{more}");
+fn files(seed: u64, addresses: &[&str], asides: &[&str; 2], more: &str) -> Vec<ConfigText> {
+    let told = addresses.iter().map(|address| {
+        let aside = asides[usize::from(*address != ONE[0])];
+        match aside {
+            "" => format!("{address:?}"),
+            aside => format!("{{ address = {address:?}, {aside} }}"),
+        }
+    });
+    let told: Vec<String> = told.chain(deprecated(seed)).collect();
+    let told = told.join(", ");
+    let fixed = format!("match = {{ name = \"eth0\" }}\naddresses = [{told}]\n{FIXED}{more}");
     vec![
         main(seed),
         file(Kind::Profile, "profiles/fixed.toml", &fixed),
@@ -37,8 +58,14 @@ fn files(seed: u64, addresses: &[&str], more: &str) -> Vec<ConfigText> {
     ]
 }
 
+/// In every other world there is an IPv6 address that nothing begins with.
+fn deprecated(seed: u64) -> Option<String> {
+    let address = DEPRECATED.to_string();
+    (seed % 2 == 1).then(|| format!("{{ address = {address:?}, preferred = false }}"))
+}
+
 fn machine(seed: u64) -> Host {
-    let mut host = Host::new(seed, files(seed, &ONE, ""));
+    let mut host = Host::new(seed, files(seed, &ONE, &ASIDES[0], ""));
     host.add_network(Network::fixed(RACK, [192, 0, 2], 53));
     host.add_network(Network::new(1));
     host.add_link(ETH, "eth0", "ethernet");
@@ -208,7 +235,8 @@ fn act(host: &mut Host) {
                     "addresses = [\"192.0.2.300/24\"]\n",
                 ]);
                 let addresses = host.dice.of(&[&ONE[..], &TWO[..]]);
-                host.files = files(host.seed, addresses, more);
+                let asides = host.dice.of(&ASIDES);
+                host.files = files(host.seed, addresses, &asides, more);
                 if host.dice.one_in(6) {
                     host.files[0].text = Ok("[resolver".to_owned());
                 }
@@ -231,9 +259,10 @@ fn act(host: &mut Host) {
         host.run_for(time);
     }
     let is_more = host.dice.one_in(2);
+    let asides = host.dice.of(&ASIDES);
     host.files = match is_more {
-        true => files(host.seed, &TWO, MORE),
-        false => files(host.seed, &ONE, ""),
+        true => files(host.seed, &TWO, &asides, MORE),
+        false => files(host.seed, &ONE, &asides, ""),
     };
     host.reload();
     host.calm_down();
@@ -242,6 +271,7 @@ fn act(host: &mut Host) {
     host.feed(Input::Kernel(listing));
     host.run_for(Duration::from_secs(5));
     check(host, is_more);
+    check_asides(host, &asides);
     assert_eq!(host.network_of("fresh.pub.test"), Some(RACK));
     host.check_rest();
     host.stop();
@@ -258,8 +288,9 @@ fn check(host: &Host, is_more: bool) {
     assert!(has_address(first) && (!is_more || has_address(second)));
     let has = |to: Prefix| host.kernel.routes().keys().any(|key| key.to == to);
     assert!(has(prefix(0, 0, 0, 0, 0)), "there is no default route");
-    let fixed = [first, second];
-    host.check_leavings(&fixed[..1 + usize::from(is_more)]);
+    let mut fixed = vec![DEPRECATED, first];
+    fixed.extend(is_more.then_some(second));
+    host.check_leavings(&fixed);
     for to in [prefix(198, 51, 100, 0, 24), prefix(203, 0, 113, 0, 24)] {
         let is_ours = host.own_routes().any(|it| it.route.key.to == to);
         assert!(!is_more || has(to), "{to} is not there");
@@ -271,6 +302,48 @@ fn check(host: &Host, is_more: bool) {
         is_more || host.own_rules().next().is_none(),
         "a rule is left"
     );
+}
+
+/// Addresses that are ours are as the profile says, down to what nobody but old programs reads.
+fn check_asides(host: &Host, asides: &[&str; 2]) {
+    for (index, it) in host.kernel.addresses() {
+        if !host
+            .rules
+            .is_ours(&Item::Address(*index, it.prefix), it.protocol)
+        {
+            continue;
+        }
+        let aside = match it.prefix {
+            DEPRECATED => "preferred = false",
+            address => asides[usize::from(address != prefix(192, 0, 2, 10, 24))],
+        };
+        let is_said = |what: &str| aside.contains(what);
+        let AddressAttributes {
+            peer,
+            label,
+            scope,
+            skips_dad: _,
+        } = it.attributes;
+        let is_over = it.preferred_until.is_some_and(|until| until <= host.now);
+        assert_eq!(
+            (peer.is_some(), scope.is_some(), it.no_prefix_route, is_over),
+            (
+                is_said("peer"),
+                is_said("scope"),
+                is_said("prefix-route"),
+                is_said("preferred")
+            ),
+            "{it:?} beside {aside:?}"
+        );
+        // One that the profile does not speak of stays.
+        let has_label =
+            label.is_some_and(|label| is_said(&format!("label = {:?}", label.as_str())));
+        assert!(has_label || !is_said("label"), "{it:?} beside {aside:?}");
+        for metric in [50, 70] {
+            let is_wanted = is_said(&format!("metric = {metric}"));
+            assert_eq!(it.metric == metric, is_wanted, "{it:?} beside {aside:?}");
+        }
+    }
 }
 
 #[test]

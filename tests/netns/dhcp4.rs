@@ -505,7 +505,10 @@ fn what_a_switch_says_is_heard_through_a_socket_of_its_own() {
                     arp: None,
                     mac: None,
                 };
-                let failed = ports.apply(&[wanted]);
+                let failed = ports.apply(linkmgr::clients::PortChanges {
+                    open: vec![wanted],
+                    close: Vec::new(),
+                });
                 assert!(failed.is_empty(), "{failed:?}");
                 shell(&format!("ip netns exec lan python3 -c '{SWITCH}'"));
                 tokio::time::timeout(Duration::from_secs(5), ports.next())

@@ -12,15 +12,13 @@
 //! `CAP_NET_ADMIN`, and switches a `/proc/sys/net` that can be written.
 //!
 //! # Limitations
-//! When somebody replaces a route of ours that is no default route (`ip route replace`), nobody tells: the filter drops what
-//! has another number. It is noticed at the next listing.
-//!
 //! Routes through nexthop objects (`ip nexthop`) are seen while `net.ipv4.nexthop_compat_mode` is 1, its default; an IPv4
 //! route that vanishes because its nexthop object is deleted is noticed at the next listing only.
 
 pub mod ask;
 mod boot;
 mod emit;
+mod filter;
 mod frame;
 pub mod message;
 mod monitor;

@@ -95,7 +95,12 @@ pub(crate) fn parse_into(mut bytes: &[u8], events: &mut Vec<KernelEvent>) -> End
                 events.extend(own_route::parse(message.body).map(KernelEvent::OwnRoute));
             }
             libc::RTM_DELROUTE => {
-                events.extend(routes(message.body).into_iter().map(KernelEvent::RouteGone));
+                let gone = routes(message.body);
+                if gone.is_empty() {
+                    let theirs = own_route::beside(message.body);
+                    events.extend(theirs.map(KernelEvent::PlaceLeft));
+                }
+                events.extend(gone.into_iter().map(KernelEvent::RouteGone));
                 events.extend(own_route::parse(message.body).map(KernelEvent::OwnRouteGone));
             }
             libc::RTM_NEWRULE => events.extend(rule::there(message.body)),
@@ -242,11 +247,20 @@ fn kind_of_hardware(hardware: u16) -> &'static str {
 
 fn routes_there(body: &[u8], flags: u16, events: &mut Vec<KernelEvent>) {
     let routes = routes(body);
-    let replaces = i32::from(flags) & libc::NLM_F_REPLACE != 0;
+    let has = |flag: libc::c_int| i32::from(flags) & flag != 0;
+    let replaces = has(libc::NLM_F_REPLACE);
+    // The kernel says of a route that has its place to itself that it has.
+    let is_beside = has(libc::NLM_F_CREATE) && !has(libc::NLM_F_EXCL);
     match (replaces, routes.is_empty()) {
+        (false, true) if is_beside => {
+            let is_first = !has(libc::NLM_F_APPEND);
+            let theirs = own_route::beside(body);
+            let shared = |theirs| KernelEvent::PlaceShared { theirs, is_first };
+            events.extend(theirs.map(shared));
+        }
         (true, true) => {
-            let place = own_route::place_of_other(body);
-            events.extend(place.map(KernelEvent::PlaceTaken));
+            let theirs = own_route::of_other(body);
+            events.extend(theirs.map(KernelEvent::PlaceTaken));
         }
         (true, false) => events.push(KernelEvent::RoutesReplaced(routes)),
         (false, _) => events.extend(routes.into_iter().map(KernelEvent::Route)),

@@ -4,6 +4,7 @@
 
 use std::io;
 
+use config::model::Prefix;
 use linkmgr::KernelEvent;
 use netlink_sys::Socket;
 use tokio::io::Interest;
@@ -86,6 +87,14 @@ impl Monitor {
             stage: Stage::Missed,
             buffer: Vec::new(),
         })
+    }
+
+    /// Has routes of others heard of that lead to one of these destinations; before this is called, all are that take another's
+    /// place. What is to lead there is asked for afterwards.
+    pub fn hear_of(&self, destinations: &[Prefix]) {
+        if let Err(error) = socket::hear_of(self.notices.get_ref(), destinations) {
+            tracing::error!(%error, "it is not heard when others replace routes of ours");
+        }
     }
 
     /// Waits for the next events, in order; a loss of messages shows as a new listing. Cancel-safe.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd, RawFd};
 
-use linkmgr::clients::{Heard, Port, Transmit, WantedPort};
+use linkmgr::clients::{Heard, Port, PortChanges, Transmit, WantedPort};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -30,6 +30,8 @@ pub struct Ports {
     epoll: AsyncFd<Set>,
     open: BTreeMap<u64, Opened>,
     by_place: BTreeMap<(u32, Port), u64>,
+    /// What could not be had.
+    missing: BTreeMap<(u32, Port), WantedPort>,
     opened: u64,
     closer: Closer,
 }
@@ -63,32 +65,27 @@ impl Ports {
             epoll,
             open: BTreeMap::new(),
             by_place: BTreeMap::new(),
+            missing: BTreeMap::new(),
             opened: 0,
             closer: Closer::default(),
         })
     }
 
-    /// Has these ports open, and no others; returns those that cannot be had, and why. They are tried again when they are
-    /// wanted again.
-    pub fn apply(&mut self, wanted: &[WantedPort]) -> Vec<(WantedPort, io::Error)> {
+    /// Has these ports open or closed; returns those that cannot be had, and why. They are tried again with the next change,
+    /// of whatever port.
+    pub fn apply(&mut self, changes: PortChanges) -> Vec<(WantedPort, io::Error)> {
         let mut failed = Vec::new();
-        let places: BTreeMap<(u32, Port), WantedPort> = wanted
-            .iter()
-            .map(|wanted| ((wanted.index, wanted.port), wanted.clone()))
-            .collect();
-        let gone: Vec<(u32, Port)> = self
-            .by_place
-            .keys()
-            .filter(|place| !places.contains_key(*place))
-            .copied()
-            .collect();
-        for place in gone {
+        for place in changes.close {
+            self.missing.remove(&place);
             if let Some(token) = self.by_place.remove(&place)
                 && let Some(opened) = self.open.remove(&token)
             {
                 self.close(opened);
             }
         }
+        let mut places = std::mem::take(&mut self.missing);
+        let open = changes.open.into_iter();
+        places.extend(open.map(|wanted| ((wanted.index, wanted.port), wanted)));
         for (place, wanted) in places {
             let result = match self.by_place.get(&place) {
                 Some(token) => match self.open.get_mut(token) {
@@ -101,6 +98,9 @@ impl Ports {
                 None => self.open_port(wanted.clone()),
             };
             if let Err(error) = result {
+                if !self.by_place.contains_key(&place) {
+                    self.missing.insert(place, wanted.clone());
+                }
                 failed.push((wanted, error));
             }
         }

@@ -19,6 +19,7 @@ use netlink_sys::{Socket, SocketAddr};
 use tokio::sync::mpsc as answers_channel;
 
 use cards::Cards;
+use places::Places;
 
 use crate::emit::emit;
 use crate::frame::frame;
@@ -152,7 +153,12 @@ impl Performer {
         let mut waiting = BTreeMap::new();
         // By link, until everything is done: a batch may take a thousand addresses away.
         let mut promoting = BTreeMap::new();
-        for (id, request) in batch {
+        // Of the deletions from here on that follow one another.
+        let mut found = None;
+        for (place, (id, request)) in batch.iter().enumerate() {
+            if places::doubtful(request).is_none() {
+                found = None;
+            }
             match request {
                 KernelRequest::ReadSwitch { link, switch } => {
                     self.flush(&mut waiting, &mut answers);
@@ -192,16 +198,18 @@ impl Performer {
                         .or_insert_with(|| switches::Promoting::begin(*index));
                     self.append(*id, request, &mut waiting);
                 }
-                KernelRequest::DeleteRoute(route) if places::is_doubtful(route) => {
-                    // What was asked for before may be what it is about.
-                    self.flush(&mut waiting, &mut answers);
-                    match places::is_there(route) {
+                KernelRequest::DeleteRoute(route) if places::doubtful(request).is_some() => {
+                    let found = found.get_or_insert_with(|| {
+                        // What was asked for before may be what it is about.
+                        self.flush(&mut waiting, &mut answers);
+                        // Whatever comes between may make one of them go in silence.
+                        let rest = batch[place..].iter();
+                        Places::look(rest.map_while(|(_, next)| places::doubtful(next)))
+                    });
+                    match found.has(route) {
                         Ok(true) => self.append(*id, request, &mut waiting),
                         Ok(false) => drop(answers.insert(*id, fault(libc::ESRCH))),
-                        Err(error) => {
-                            let errno = error.raw_os_error().unwrap_or(libc::EAGAIN);
-                            answers.insert(*id, fault(errno));
-                        }
+                        Err(errno) => drop(answers.insert(*id, fault(errno))),
                     }
                 }
                 KernelRequest::SetUp { .. }

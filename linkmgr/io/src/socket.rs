@@ -1,19 +1,21 @@
 //! Which netlink sockets are there? One that hears the kernel's notices, and one for each listing.
 //!
-//! A filter in the kernel drops notices of routes that are no default route: a million of them wake nobody. It looks at
+//! A filter in the kernel ([`crate::filter`]) drops notices of routes that are no default route: a million of them wake nobody. It looks at
 //! the first message of a datagram, which is the only one in a notice; a listing packs many messages into one datagram,
 //! so the listing's socket has no filter and asks the kernel for one table instead. Nothing is decided here.
 
 use std::io;
 use std::os::fd::AsRawFd as _;
 
+use config::model::Prefix;
 use linkmgr::kernel::OURS;
 use linkmgr::kinds::tlv;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
-use socket2::{SockFilter, SockRef};
+use socket2::SockRef;
 
-use crate::message::{HEADER_LENGTH, LONGEST_DESTINATION};
+use crate::filter;
+use crate::message::HEADER_LENGTH;
 
 /// Bytes for one datagram: the kernel makes listings of at most 32 KiB; a notice about a link with hundreds of virtual
 /// functions may be longer.
@@ -84,13 +86,30 @@ impl Table {
 pub(crate) fn open_notices(receive_buffer: usize) -> io::Result<Socket> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.set_non_blocking(true)?;
-    SockRef::from(&socket).attach_filter(&filter())?;
+    SockRef::from(&socket).attach_filter(&filter::program(None))?;
     set_receive_buffer(&socket, receive_buffer)?;
     socket.bind(&SocketAddr::new(0, 0))?;
     for group in GROUPS {
         socket.add_membership(group)?;
     }
     Ok(socket)
+}
+
+/// Has notices of others' routes come when they lead to one of these destinations.
+///
+/// # Errors
+/// When the kernel takes no filter at all: what it had stays.
+pub(crate) fn hear_of(notices: &Socket, destinations: &[Prefix]) -> io::Result<()> {
+    let notices = SockRef::from(notices);
+    let program = filter::program(Some(destinations));
+    if notices.attach_filter(&program).is_err() {
+        // Two long ones have no room beside each other (net.core.optmem_max); all of those routes is more than is needed.
+        notices.attach_filter(&filter::program(None))?;
+        if let Err(error) = notices.attach_filter(&program) {
+            tracing::debug!(%error, "whatever routes others replace is heard");
+        }
+    }
+    Ok(())
 }
 
 /// Opens a socket for one listing.
@@ -165,42 +184,6 @@ fn set_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<()> {
     }
     // Without CAP_NET_ADMIN: up to net.core.rmem_max.
     socket.set_rx_buf_sz(value)
-}
-
-/// Classic BPF over the first message: a route goes through when it has our number, when it takes another's place, which may be
-/// ours, or when its destination is short enough, its table is the main one and its type is unicast; everything that is no route goes
-/// through.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "an instruction's code is 16 bits wide, its parts are declared wider; the header's length is 16"
-)]
-fn filter() -> [SockFilter; 15] {
-    const LOAD_HALF: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
-    const LOAD_OCTET: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
-    const JUMP_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    const JUMP_SET: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
-    const JUMP_GREATER: u16 = (libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K) as u16;
-    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-    // BPF loads in network order what netlink writes in the machine's.
-    let half = |number: u16| u32::from(number.to_be());
-    let octet = |offset: u8| HEADER_LENGTH as u32 + u32::from(offset);
-    [
-        SockFilter::new(LOAD_HALF, 0, 0, 4),
-        SockFilter::new(JUMP_EQUAL, 1, 0, half(libc::RTM_NEWROUTE)),
-        SockFilter::new(JUMP_EQUAL, 0, 10, half(libc::RTM_DELROUTE)),
-        SockFilter::new(LOAD_OCTET, 0, 0, octet(5)),
-        SockFilter::new(JUMP_EQUAL, 8, 0, u32::from(OURS)),
-        SockFilter::new(LOAD_HALF, 0, 0, 6),
-        SockFilter::new(JUMP_SET, 6, 0, half(libc::NLM_F_REPLACE as u16)),
-        SockFilter::new(LOAD_OCTET, 0, 0, octet(1)),
-        SockFilter::new(JUMP_GREATER, 5, 0, u32::from(LONGEST_DESTINATION)),
-        SockFilter::new(LOAD_OCTET, 0, 0, octet(4)),
-        SockFilter::new(JUMP_EQUAL, 0, 3, u32::from(libc::RT_TABLE_MAIN)),
-        SockFilter::new(LOAD_OCTET, 0, 0, octet(7)),
-        SockFilter::new(JUMP_EQUAL, 0, 1, u32::from(libc::RTN_UNICAST)),
-        SockFilter::new(RETURN, 0, 0, u32::MAX),
-        SockFilter::new(RETURN, 0, 0, 0),
-    ]
 }
 
 /// Writes the request for a listing: `struct nlmsghdr`, the family's header, attributes.

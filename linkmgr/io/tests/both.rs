@@ -40,6 +40,8 @@ const QUIET: Duration = Duration::from_millis(50);
 /// A kernel that can be asked, and that tells.
 trait Kernel {
     fn ask(&mut self, request: &KernelRequest) -> KernelAnswer;
+    /// Others' routes to these destinations are heard of.
+    fn hear_of(&mut self, destinations: &[Prefix]);
     async fn events(&mut self) -> Vec<KernelEvent>;
     async fn listing(&mut self) -> Vec<KernelEvent>;
     /// Somebody else adds an address to `home0`, or takes it away.
@@ -61,6 +63,10 @@ impl Kernel for Real {
             .performer
             .perform(&[(linkmgr::RequestId(1), request.clone())]);
         answers[0].1.clone()
+    }
+
+    fn hear_of(&mut self, destinations: &[Prefix]) {
+        self.monitor.hear_of(destinations);
     }
 
     async fn events(&mut self) -> Vec<KernelEvent> {
@@ -98,6 +104,9 @@ impl Kernel for FakeKernel {
     fn ask(&mut self, request: &KernelRequest) -> KernelAnswer {
         self.handle_request(request, NOW)
     }
+
+    /// Everything is, always.
+    fn hear_of(&mut self, _destinations: &[Prefix]) {}
 
     async fn events(&mut self) -> Vec<KernelEvent> {
         std::iter::from_fn(|| self.poll_event()).collect()
@@ -176,6 +185,9 @@ impl<K: Kernel> Machine<K> {
                 self.journal = Some(journal.text);
                 self.links.handle_journal(journal.version, true, self.now);
                 is_busy = true;
+            }
+            if let Some(destinations) = self.links.poll_destinations() {
+                self.kernel.hear_of(&destinations);
             }
             while let Some((id, request)) = self.links.poll_request(self.now) {
                 let answer = self.kernel.ask(&request);
@@ -289,6 +301,8 @@ impl<K: Kernel> Machine<K> {
                 | KernelEvent::RouteGone(_)
                 | KernelEvent::OwnRouteGone(_)
                 | KernelEvent::PlaceTaken(_)
+                | KernelEvent::PlaceShared { .. }
+                | KernelEvent::PlaceLeft(_)
                 | KernelEvent::RuleGone(_)
                 | KernelEvent::RuleFreed(_)
                 | KernelEvent::Switches { .. } => None,

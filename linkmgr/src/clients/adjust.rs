@@ -140,7 +140,7 @@ impl Clients {
             on_link.adjust(wanted, traits, &beginning, now);
             self.gather(*id, wall, now);
         }
-        self.drop_orphans();
+        self.drop_orphans(ids);
         self.take_turns(wall, now);
     }
 
@@ -158,14 +158,17 @@ impl Clients {
         self.follow(id);
     }
 
-    /// Drops what clients supplied that run no more.
-    fn drop_orphans(&mut self) {
-        let before = self.supplies.len();
-        let clients = &self.clients;
-        self.supplies.retain(|(id, supplier), _| {
-            let on_link = clients.get(id);
-            on_link.is_some_and(|on_link| on_link.runs(*supplier))
-        });
-        self.changed |= self.supplies.len() != before;
+    /// Drops what clients of these links supplied that run no more.
+    fn drop_orphans(&mut self, ids: &BTreeSet<LinkId>) {
+        for id in ids {
+            let on_link = self.clients.get(id);
+            for supplier in Supplier::ALL {
+                let key = (*id, supplier);
+                let runs = on_link.is_some_and(|on_link| on_link.runs(supplier));
+                if !runs && self.supplies.remove(&key).is_some() {
+                    self.changed.insert(key);
+                }
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! addresses, and our own other links.
 
 mod former;
+mod work;
 
 use config::model::{
     Dhcp4Settings, Dhcp6Settings, Dhcp6When, DuidUse, Identity, Prefix, ProfileId,
@@ -69,9 +70,7 @@ impl World {
     }
 
     fn drain(&mut self) {
-        if let Some(ports) = self.clients.poll_ports() {
-            self.open = ports;
-        }
+        self.open_ports();
         while let Some(transmit) = self.clients.poll_transmit() {
             let is_open = |open: &WantedPort| open.port == transmit.port;
             assert!(
@@ -80,9 +79,23 @@ impl World {
             );
             self.sent.push(transmit);
         }
-        if let Some(ports) = self.clients.poll_ports() {
-            self.open = ports;
+        self.open_ports();
+    }
+
+    fn open_ports(&mut self) {
+        let changes = self.clients.poll_ports().unwrap_or_default();
+        let is_same = |open: &WantedPort, place| (open.index, open.port) == place;
+        for place in changes.close {
+            let before = self.open.len();
+            self.open.retain(|open| !is_same(open, place));
+            assert_ne!(self.open.len(), before, "{place:?} is not open");
         }
+        for wanted in changes.open {
+            self.open
+                .retain(|open| !is_same(open, (wanted.index, wanted.port)));
+            self.open.push(wanted);
+        }
+        self.open.sort_by_key(|open| (open.index, open.port));
     }
 
     fn pass(&mut self, time: Duration) {
@@ -170,6 +183,38 @@ fn the_last_word_goes_through_a_port_that_is_closed_next() {
     assert_eq!(world.sent.last().unwrap().port, Port::Dhcp4(ADDRESS));
     assert!(world.open.is_empty(), "{:?}", world.open);
     assert_eq!(world.addresses(Supplier::Dhcp4), None);
+}
+
+#[test]
+fn a_port_that_cannot_be_had_is_tried_again_and_no_other() {
+    let mut world = World::new(wanted(true, false));
+    world.reply(OFFER);
+    world.reply(ACK);
+    world.pass(Duration::from_secs(10));
+    let [open] = world.open.as_slice() else {
+        panic!("{:?}", world.open);
+    };
+    let again = PortChanges {
+        open: vec![open.clone()],
+        close: Vec::new(),
+    };
+    let place = (open.index, open.port);
+    let clients = &mut world.clients;
+    for _ in 0..3 {
+        clients.handle_unheard(&[place], WALL, world.now);
+        assert_eq!(clients.poll_ports(), None);
+        let at = clients.poll_timeout().unwrap();
+        assert_eq!(at, world.now + REOPEN);
+        world.now = at;
+        clients.handle_timeout(WALL, at);
+        assert_eq!(clients.poll_ports(), Some(again.clone()));
+    }
+    clients.handle_unheard(&[], WALL, world.now);
+    assert!(clients.poll_timeout().unwrap() > world.now + REOPEN);
+    // One that is not wanted any more is closed, though it was never had.
+    clients.handle_unheard(&[place], WALL, world.now);
+    world.plan(Wanted::default());
+    assert_eq!(world.open, []);
 }
 
 #[test]

@@ -1,13 +1,12 @@
 //! Whose turn is it to ask for static addresses? [`Turns`]: a few links at a time, so that a thousand that come up together do not
 //! open a thousand sockets.
 
-use std::collections::BTreeSet;
-
 use config::time::{Instant, WallTime};
 use policy::LinkId;
 
 use super::Clients;
 use super::on_link::OnLink;
+use crate::tables::Set;
 
 /// So many links ask or tell at once. Each has a socket meanwhile, for three seconds as a rule.
 const MAX_TURNS: usize = 64;
@@ -15,15 +14,15 @@ const MAX_TURNS: usize = 64;
 /// Which links wait for their turn, and which have it.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
-    waiting: BTreeSet<LinkId>,
-    taken: BTreeSet<LinkId>,
+    waiting: Set<LinkId>,
+    taken: Set<LinkId>,
 }
 
 impl Turns {
     /// Follows what becomes of a link; `None` when it is gone.
     pub(super) fn follow(&mut self, id: LinkId, on_link: Option<&OnLink>) {
         let watches = on_link.and_then(|on_link| on_link.watches.as_ref());
-        let mut set = |is_in: bool, of: fn(&mut Self) -> &mut BTreeSet<LinkId>| match is_in {
+        let mut set = |is_in: bool, of: fn(&mut Self) -> &mut Set<LinkId>| match is_in {
             true => of(self).insert(id),
             false => of(self).remove(&id),
         };

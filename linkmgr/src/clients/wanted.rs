@@ -69,11 +69,11 @@ impl OnLink {
         watches.handle_link(mac, traits.up, now);
         watches.apply(&self.wanted.watched, &traits.fixed4, now);
     }
-    /// Follows whether ARP is not to be had on the link; returns whether it matters.
-    pub(super) fn handle_deaf(&mut self, is_deaf: bool, now: Instant) -> bool {
-        let watches = self.watches.as_mut();
-        watches
-            .map(|watches| watches.handle_deaf(is_deaf, now))
-            .is_some()
+
+    /// Follows whether ARP is not to be had on the link.
+    pub(super) fn handle_deaf(&mut self, is_deaf: bool, now: Instant) {
+        if let Some(watches) = &mut self.watches {
+            watches.handle_deaf(is_deaf, now);
+        }
     }
 }

@@ -224,7 +224,8 @@ impl FakeKernel {
         self.events.extend(tell_route(&made, now, true));
         let before = self.route_by_key.insert(route.key, made);
         if before.is_some() && protocol != OURS {
-            self.events.push_back(KernelEvent::PlaceTaken(route.key));
+            self.events
+                .push_back(KernelEvent::PlaceTaken(route.clone()));
         }
         Ok(())
     }

@@ -1,22 +1,39 @@
 //! Which routes and rules with our number are there? By what the kernel tells them apart.
 //!
-//! Routes of others are not here, whatever place they take.
+//! Routes of others are not here, whatever place they take; of those beside ours it is known that they are.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use config::model::PolicyRule;
+use config::model::{PolicyRule, Prefix};
 use config::time::Instant;
 use policy::links::RouteKey;
 
+use super::beside::Beside;
 use super::until;
 use crate::kernel::OwnRoute;
+use crate::tables::{Map, Set};
+
+/// The least key.
+const FIRST: RouteKey = RouteKey {
+    table: 0,
+    to: Prefix {
+        address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        length: 0,
+    },
+    metric: 0,
+    from: None,
+};
 
 /// Routes and rules with our number.
 #[derive(Debug, Default)]
 pub(crate) struct Own {
-    route_by_key: BTreeMap<RouteKey, ObservedRoute>,
-    rules: BTreeSet<PolicyRule>,
+    route_by_key: Map<RouteKey, ObservedRoute>,
+    /// Which leave by a link, by its index.
+    keys_by_link: Set<(u32, RouteKey)>,
+    /// Which have a preferred source.
+    keys_by_source: Set<(IpAddr, RouteKey)>,
+    beside: Beside,
+    rules: Set<PolicyRule>,
 }
 
 /// What a link has lost, so that routes go with it.
@@ -48,29 +65,68 @@ impl Own {
 
     pub(super) fn insert(&mut self, route: OwnRoute, now: Instant) {
         let valid_until = until(route.valid, now);
-        let route = ObservedRoute { route, valid_until };
-        self.route_by_key.insert(route.route.key, route);
+        if self.take(&route.key).is_none() {
+            // One that is new has come to a free place.
+            self.beside.forget(&route.key);
+        }
+        self.put(ObservedRoute { route, valid_until });
+    }
+
+    /// Follows that a route of somebody else is at a place; returns whether that is news and beside one of ours.
+    pub(super) fn share(&mut self, theirs: &OwnRoute, was_first: bool) -> bool {
+        let ours = self.route_by_key.get(&theirs.key);
+        ours.is_some_and(|ours| self.beside.share(theirs, &ours.route, was_first))
+    }
+
+    /// Follows that a route of somebody else has left a place, which may be one of ours.
+    pub(super) fn leave(&mut self, theirs: &OwnRoute) {
+        self.beside.leave(theirs);
+    }
+
+    pub(super) fn has_others(&self, key: &RouteKey) -> bool {
+        self.beside.has(key)
+    }
+
+    /// Takes over what no listing tells. IPv4 routes of others are gone where all links that they leave by are down, or gone: `lives` says
+    /// which are not.
+    pub(super) fn inherit(&mut self, before: Self, lives: impl Fn(u32) -> bool) {
+        let there = &self.route_by_key;
+        self.beside
+            .inherit(before.beside, |key| there.contains_key(key));
+        let is_dead = |route: &OwnRoute| !route.hops.iter().any(|hop| lives(hop.index));
+        let _alone = self
+            .beside
+            .drop_where(|route| !route.hops.is_empty() && is_dead(route));
     }
 
     /// Removes a route, or one of the ways of an IPv6 one; one that has taken its place on another link stays.
     pub(super) fn remove(&mut self, gone: &OwnRoute) {
-        if let Some(there) = self.route_by_key.get_mut(&gone.key)
-            && let ([lost], true) = (gone.hops.as_slice(), gone.key.to.address.is_ipv6())
+        let Some(there) = self.route_by_key.get(&gone.key) else {
+            return;
+        };
+        if let ([lost], true) = (gone.hops.as_slice(), gone.key.to.address.is_ipv6())
             && there.route.hops.len() > 1
         {
-            let hops = &mut there.route.hops;
-            hops.retain(|hop| (hop.index, hop.via) != (lost.index, lost.via));
-            return there.route.settle_ways();
-        }
-        let is_same = |there: &ObservedRoute| there.route.hops == gone.hops;
-        if self.route_by_key.get(&gone.key).is_some_and(is_same) {
-            self.route_by_key.remove(&gone.key);
+            let (index, via) = (lost.index, lost.via);
+            self.change(&gone.key, |route| {
+                route
+                    .hops
+                    .retain(|hop| (hop.index, hop.via) != (index, via));
+                route.settle_ways();
+            });
+        } else if there.route.hops == gone.hops {
+            self.take(&gone.key);
         }
     }
 
-    /// Removes whatever has this key, as somebody else's route has taken its place.
+    /// Removes whatever has this key, as another route has taken its place.
     pub(super) fn displace(&mut self, key: &RouteKey) -> bool {
-        self.route_by_key.remove(key).is_some()
+        self.take(key).is_some()
+    }
+
+    /// Follows that somebody else's route has replaced the first at its place; returns whether that was ours.
+    pub(super) fn give_way(&mut self, theirs: &OwnRoute) -> bool {
+        !self.beside.replace_first(theirs) && self.displace(&theirs.key)
     }
 
     pub(super) fn insert_rule(&mut self, rule: PolicyRule) {
@@ -81,55 +137,61 @@ impl Own {
         self.rules.remove(rule);
     }
 
-    /// Removes the routes that go with a link; returns which.
+    /// Removes the routes that go with a link; returns which, and those of ours beside which others' routes have gone with it.
     pub(super) fn clear(&mut self, index: u32, loss: Loss<'_>) -> Vec<RouteKey> {
-        self.take_where(|route| {
+        let goes = |route: &OwnRoute| {
             let is_ipv4 = route.key.to.address.is_ipv4();
             let mut others = route.hops.iter().filter(|hop| hop.index != index);
-            route.leaves_by(index)
-                && match loss {
-                    // Of several links the kernel marks one dead to the route, until it is up again.
-                    Loss::Link => is_ipv4 || others.next().is_none(),
-                    Loss::Up(lives) => !others.any(|hop| lives(hop.index, is_ipv4)),
-                    Loss::Ipv4(lives) => is_ipv4 && !others.any(|hop| lives(hop.index, true)),
-                }
-        })
+            match loss {
+                // Of several links the kernel marks one dead to the route, until it is up again.
+                Loss::Link => is_ipv4 || others.next().is_none(),
+                Loss::Up(lives) => !others.any(|hop| lives(hop.index, is_ipv4)),
+                Loss::Ipv4(lives) => is_ipv4 && !others.any(|hop| lives(hop.index, true)),
+            }
+        };
+        let here = self.by_link(index);
+        let gone = here.filter(|key| self.route(key).is_some_and(|there| goes(&there.route)));
+        let mut touched: Vec<RouteKey> = gone.collect();
+        for key in &touched {
+            self.take(key);
+        }
+        let is_here = |route: &OwnRoute| route.leaves_by(index);
+        let alone = self
+            .beside
+            .drop_where(|route| is_here(route) && goes(route));
+        touched.extend(alone);
+        touched
     }
 
     /// Follows that an IPv6 route over several links has lost those of a link that is gone; returns which.
     pub(super) fn thin_out(&mut self, index: u32) -> Vec<RouteKey> {
-        let mut touched = Vec::new();
-        for (key, route) in &mut self.route_by_key {
-            let hops = &mut route.route.hops;
-            let before = hops.len();
-            hops.retain(|hop| hop.index != index);
-            if hops.len() != before {
-                route.route.settle_ways();
-                touched.push(*key);
-            }
+        let touched: Vec<RouteKey> = self.by_link(index).collect();
+        for key in &touched {
+            self.change(key, |route| {
+                route.hops.retain(|hop| hop.index != index);
+                route.settle_ways();
+            });
         }
         touched
     }
 
-    /// Whether a route has this preferred source address.
+    /// Whether a route has this preferred source address, or one of others beside ours.
     pub(super) fn has_source(&self, source: IpAddr) -> bool {
-        let mut routes = self.route_by_key.values();
-        routes.any(|route| route.route.source == Some(source))
+        self.by_source(source).next().is_some() || self.beside.has_source(source)
     }
 
     /// Follows that no link has this address any more: the kernel drops IPv4 routes from it, and lets IPv6 routes forget it;
     /// it tells neither.
     pub(super) fn forget_source(&mut self, source: IpAddr) -> Vec<RouteKey> {
-        if source.is_ipv4() {
-            return self.take_where(|route| route.source == Some(source));
-        }
-        let mut touched = Vec::new();
-        for (key, route) in &mut self.route_by_key {
-            if route.route.source == Some(source) {
-                route.route.source = None;
-                touched.push(*key);
+        let mut touched: Vec<RouteKey> = self.by_source(source).collect();
+        for key in &touched {
+            match source {
+                IpAddr::V4(_) => drop(self.take(key)),
+                IpAddr::V6(_) => self.change(key, |route| route.source = None),
             }
         }
+        let alone = self.beside.drop_where(|route| route.source == Some(source));
+        touched.extend(alone);
         touched
     }
 
@@ -138,19 +200,42 @@ impl Own {
         self.route_by_key.keys().copied()
     }
 
-    fn take_where(&mut self, is_wanted: impl Fn(&OwnRoute) -> bool) -> Vec<RouteKey> {
-        if self.route_by_key.is_empty() {
-            return Vec::new();
+    /// Returns which routes leave by a link.
+    pub(crate) fn by_link(&self, index: u32) -> impl Iterator<Item = RouteKey> {
+        let here = self.keys_by_link.range((index, FIRST)..);
+        here.map_while(move |(of, key)| (*of == index).then_some(*key))
+    }
+
+    fn by_source(&self, source: IpAddr) -> impl Iterator<Item = RouteKey> {
+        let here = self.keys_by_source.range((source, FIRST)..);
+        here.map_while(move |(of, key)| (*of == source).then_some(*key))
+    }
+
+    fn put(&mut self, route: ObservedRoute) {
+        let key = route.route.key;
+        let indexes = route.route.hops.iter().map(|hop| (hop.index, key));
+        self.keys_by_link.extend(indexes);
+        let source = route.route.source;
+        self.keys_by_source
+            .extend(source.map(|source| (source, key)));
+        self.route_by_key.insert(key, route);
+    }
+
+    fn take(&mut self, key: &RouteKey) -> Option<ObservedRoute> {
+        let route = self.route_by_key.remove(key)?;
+        for hop in &route.route.hops {
+            self.keys_by_link.remove(&(hop.index, *key));
         }
-        let gone: Vec<RouteKey> = self
-            .route_by_key
-            .values()
-            .filter(|route| is_wanted(&route.route))
-            .map(|route| route.route.key)
-            .collect();
-        for key in &gone {
-            self.route_by_key.remove(key);
+        if let Some(source) = route.route.source {
+            self.keys_by_source.remove(&(source, *key));
         }
-        gone
+        Some(route)
+    }
+
+    fn change(&mut self, key: &RouteKey, change: impl FnOnce(&mut OwnRoute)) {
+        if let Some(mut route) = self.take(key) {
+            change(&mut route.route);
+            self.put(route);
+        }
     }
 }

@@ -448,8 +448,10 @@ impl View<'_> {
                 let request = match observed {
                     None if !self.adopting.contains(item) => KernelRequest::AddRoute(route),
                     None => KernelRequest::ReplaceRoute(route),
-                    Some(_) if is_to_be_ours => KernelRequest::ReplaceRoute(route),
-                    // It has our number, but nothing proves that we have made it.
+                    Some(_) if is_to_be_ours && !self.observed.is_shared(key) => {
+                        KernelRequest::ReplaceRoute(route)
+                    }
+                    // It has our number, but nothing proves that we have made it; or the kernel would replace another one.
                     Some(_) => return Decision::Wait(ItemState::Foreign),
                 };
                 Decision::Ask(Ask {

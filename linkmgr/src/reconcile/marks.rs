@@ -70,6 +70,7 @@ impl LinkManager {
         for rule in before.rules.symmetric_difference(&plan.rules) {
             writer.mark_anew(Item::Rule(rule.clone()));
         }
+        self.hear_of_all();
     }
 
     /// Marks everything that is wanted of a link, as if it were wanted for the first time.
@@ -168,7 +169,12 @@ impl LinkManager {
         let writer = &mut self.writer;
         writer.overridden.remove(&id.index);
         writer.turning.remove(&id.index);
-        writer.standings.retain(|(index, _), _| *index != id.index);
+        let every = (id.index, Ipv4Addr::UNSPECIFIED)..=(id.index, Ipv4Addr::BROADCAST);
+        let standings = writer.standings.range(every);
+        let standings: Vec<(u32, Ipv4Addr)> = standings.map(|(key, _)| *key).collect();
+        for key in standings {
+            writer.standings.remove(&key);
+        }
         writer.doubt_bare(Some(id.index));
         // What was asked for and not seen may be on the next link with this index.
         let now = writer.now;
@@ -221,6 +227,7 @@ impl LinkManager {
         if !std::mem::replace(&mut self.writer.is_ready, true) {
             self.check_kinds();
         }
+        self.hear_of_all();
         let writer = &mut self.writer;
         // What was said of it is lost, or in the listing.
         writer.turning.clear();

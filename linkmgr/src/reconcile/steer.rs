@@ -130,7 +130,7 @@ impl LinkManager {
             let route = own.route(key);
             route.is_some_and(|route| route.route.leaves_by_alone(link.index))
         };
-        let there: Vec<RouteKey> = own.keys().filter(is_here).collect();
+        let there: Vec<RouteKey> = own.by_link(link.index).filter(is_here).collect();
         // What is under way is written down, and nobody has seen it.
         let plan = self.writer.plan.as_ref();
         let planned = plan.and_then(|plan| plan.links.get(&link));

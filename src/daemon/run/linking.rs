@@ -2,7 +2,7 @@
 
 use std::io;
 
-use linkmgr::clients::{Port, WantedPort};
+use linkmgr::clients::{Port, PortChanges, WantedPort};
 use linkmgr_io::{Neighbours, Ports, Requester};
 
 use super::Running;
@@ -12,7 +12,7 @@ use crate::input::Input;
 use crate::leavings::Leavings;
 use crate::machine;
 use crate::making::associations::NUMBERS_FILE;
-use crate::making::{Beginning, Maker};
+use crate::making::{Beginning, Maker, Task};
 use crate::options::Options;
 use crate::store;
 use crate::world::{Kept, LinkBeginning};
@@ -45,9 +45,16 @@ impl LinkIo {
         })
     }
 
-    /// Has these ports open, and no others; returns those that cannot be had, unless there are none as before.
-    pub(super) fn open_ports(&mut self, wanted: &[WantedPort]) -> Option<Vec<(u32, Port)>> {
-        let failed = self.ports.apply(wanted);
+    /// Has this done with links that profiles make.
+    pub(super) fn make(&mut self, task: Task) {
+        if let Err(error) = self.maker.order(task) {
+            tracing::error!(%error, "no links can be made");
+        }
+    }
+
+    /// Has these ports open or closed; returns all that cannot be had, unless there are none as before.
+    pub(super) fn open_ports(&mut self, changes: PortChanges) -> Option<Vec<(u32, Port)>> {
+        let failed = self.ports.apply(changes);
         let place = |wanted: &WantedPort| (wanted.index, wanted.port);
         for (wanted, error) in &failed {
             // It is tried again and again.
@@ -63,9 +70,9 @@ impl LinkIo {
 }
 
 impl Running<'_> {
-    /// Has the ports of clients open, and tells the world which of them cannot be had.
-    pub(super) async fn open_ports(&mut self, wanted: &[WantedPort]) {
-        if let Some(unheard) = self.link_io.open_ports(wanted) {
+    /// Has ports of clients open or closed, and tells the world which of them cannot be had.
+    pub(super) async fn open_ports(&mut self, changes: PortChanges) {
+        if let Some(unheard) = self.link_io.open_ports(changes) {
             let then = self.world.on(Input::Unheard(unheard), clock::now());
             Box::pin(self.execute(then)).await;
         }

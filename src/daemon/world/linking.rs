@@ -50,6 +50,8 @@ pub(super) struct Linking {
     pub(super) links: LinkManager,
     pub(super) clients: Clients,
     leavings: Leavings,
+    /// The links that scopes of the plan are about.
+    scoped: BTreeSet<LinkId>,
     /// What the wall clock said, and when.
     reading: (WallTime, Instant),
     /// Until when everything has to be given back; `None` while nothing is.
@@ -80,6 +82,7 @@ impl Linking {
             links,
             clients: Clients::new(machine, memory, seed),
             leavings,
+            scoped: BTreeSet::new(),
             reading: (WallTime(0), Instant::ZERO),
             stop_by: None,
         }
@@ -188,9 +191,7 @@ impl World {
         let Some((id, _)) = ids.next().filter(|(id, link)| id.index == index && link.up) else {
             return false;
         };
-        let mut scopes = self.plan.dns.scopes.values();
-        self.plan.links.links.contains_key(id)
-            || scopes.any(|scope| scope.link.as_ref().and_then(|link| link.id) == Some(*id))
+        self.plan.links.links.contains_key(id) || self.linking.scoped.contains(id)
     }
 
     pub(super) fn handle_answers(&mut self, answers: Vec<(RequestId, KernelAnswer)>, now: Instant) {
@@ -241,6 +242,9 @@ impl World {
 
     /// Puts what the plan says of links in force.
     pub(super) fn apply_links_plan(&mut self, now: Instant) {
+        let scopes = self.plan.dns.scopes.values();
+        let scoped = scopes.filter_map(|scope| scope.link.as_ref()?.id);
+        self.linking.scoped = scoped.collect();
         if self.linking.stop_by.is_some() {
             return;
         }
@@ -276,10 +280,15 @@ impl World {
         while let Some(report) = self.linking.links.poll_report() {
             self.handle_report(report, now);
         }
-        if self.linking.clients.take_changed() {
-            self.facts
-                .supplies
-                .clone_from(self.linking.clients.supplies());
+        let changed = self.linking.clients.take_changed();
+        let is_changed = !changed.is_empty();
+        for key in changed {
+            match self.linking.clients.supplies().get(&key) {
+                Some(supply) => drop(self.facts.supplies.insert(key, supply.clone())),
+                None => drop(self.facts.supplies.remove(&key)),
+            }
+        }
+        if is_changed {
             self.replan_soon(now, effects);
         }
         while let Some(note) = self.linking.clients.poll_note() {
@@ -292,10 +301,12 @@ impl World {
         while let Some((index, address, standing)) = clients.poll_standing() {
             links.handle_standing(index, address, standing, now);
         }
-        if let Some(journal) = self.linking.links.poll_journal() {
+        let links = &mut self.linking.links;
+        // What takes the place of a route is heard from before the route is there; requests follow as soon as the journal is kept.
+        effects.extend(links.poll_destinations().map(Effect::HearOf));
+        if let Some(journal) = links.poll_journal() {
             effects.push(Effect::KeepJournal(journal));
         }
-        let links = &mut self.linking.links;
         let requests: Vec<_> = std::iter::from_fn(|| links.poll_request(now)).collect();
         if !requests.is_empty() {
             effects.push(Effect::Requests(requests));

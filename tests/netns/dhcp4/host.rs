@@ -8,7 +8,7 @@ use std::time::Duration;
 use config::matcher::Mac;
 use config::model::Dhcp4Settings;
 use config::time::{Instant, WallTime};
-use linkmgr::clients::{Port, Transmit, WantedPort};
+use linkmgr::clients::{Port, PortChanges, Transmit, WantedPort};
 use linkmgr::dhcp4::{
     Client, Clocks, Event, Leases, Received, Setup, Socket, Sockets, StateName, Trouble,
 };
@@ -30,6 +30,7 @@ pub(crate) struct Host {
     mac: Mac,
     begun: std::time::Instant,
     sockets: Sockets,
+    open: Vec<(u32, Port)>,
     pub(crate) supply: Option<Supply>,
     pub(crate) troubles: Vec<Trouble>,
     /// States in their order, each once.
@@ -79,6 +80,7 @@ impl Host {
             mac,
             begun: std::time::Instant::now(),
             sockets: Sockets::default(),
+            open: Vec::new(),
             supply: None,
             troubles: Vec::new(),
             applies: true,
@@ -226,7 +228,14 @@ impl Host {
         if let Some(address) = sockets.udp {
             want(Port::Dhcp4(address), None);
         }
-        let failed = self.ports.apply(&wanted);
+        let mut close = std::mem::take(&mut self.open);
+        self.open = wanted
+            .iter()
+            .map(|wanted| (wanted.index, wanted.port))
+            .collect();
+        close.retain(|place| !self.open.contains(place));
+        let open = wanted;
+        let failed = self.ports.apply(PortChanges { open, close });
         assert!(failed.is_empty(), "{failed:?}");
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use config::matcher::Mac;
 use config::model::{Dhcp6Settings, RaSettings};
 use config::time::Instant;
-use linkmgr::clients::{Port, Transmit, WantedPort};
+use linkmgr::clients::{Port, PortChanges, Transmit, WantedPort};
 use linkmgr::slaac::Secret;
 use linkmgr::{dhcp6, ra};
 use linkmgr_io::{Neighbours, Ports};
@@ -57,7 +57,10 @@ impl Host {
             arp: None,
             mac: Some(mac),
         };
-        let failed = ports.apply(&[want(Port::Icmp6), want(Port::Dhcp6)]);
+        let failed = ports.apply(PortChanges {
+            open: vec![want(Port::Icmp6), want(Port::Dhcp6)],
+            close: Vec::new(),
+        });
         assert!(failed.is_empty(), "{failed:?}");
         drop(inside);
         let now = Instant::from_nanos(1_000_000_000_000);

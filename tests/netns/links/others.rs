@@ -320,3 +320,68 @@ fn what_bird_and_keepalived_have_made_stays_as_it_is_to_the_last_octet() {
         assert_eq!(now, before, "linnetd has taken what is its own");
     });
 }
+
+/// A route of ours for each family, and one more that tells that a profile is in force.
+fn two_routes(more: &str, last: &str) -> String {
+    format!(
+        "match = {{ name = \"net0\" }}\naddresses = [\"192.0.2.10/24\", \"2001:db8::10/64\"]\n\
+         [[routes]]\nto = \"10.1.0.0/16\"\nvia = \"192.0.2.1\"\nmetric = 50\n{more}\
+         [[routes]]\nto = \"2001:db8:1::/48\"\nvia = \"2001:db8::1\"\nmetric = 50\n{more}\
+         [[routes]]\nto = \"2001:db8:{last}::/48\"\nvia = \"2001:db8::1\"\nmetric = 50\n"
+    )
+}
+
+#[test]
+fn routes_that_others_put_beside_ours_stay_when_ours_change() {
+    isolated(
+        "links::others::routes_that_others_put_beside_ours_stay_when_ours_change",
+        || {
+            shell(
+                "ip link set lo up && ip link add net0 type veth peer name p0 && ip link set p0 up && ip link set net0 up",
+            );
+            let office = office(folder());
+            office.configure("profiles/net.toml", &two_routes("", "2"));
+            let _linnetd = office.linnetd(LINNETD, &[]);
+            let theirs = || shell("ip route show proto bird; ip -6 route show | grep -A3 db8:1:");
+            let has_theirs = |hosts: [u8; 2]| {
+                let told = theirs();
+                let [first, second] = hosts;
+                told.contains(&format!("via 192.0.2.{first}"))
+                    && told.contains(&format!("via 2001:db8::{second}"))
+            };
+            let is_there = |what: &str| {
+                let what = what.to_owned();
+                move || shell("ip route; ip -6 route").contains(&what)
+            };
+            until("all of ours is there", is_there("2001:db8:2::/48"));
+            for (round, verb) in ["prepend", "append"].into_iter().enumerate() {
+                shell(&format!(
+                    "ip route {verb} 10.1.0.0/16 via 192.0.2.2 metric 50 proto bird && \
+                     ip -6 route {verb} 2001:db8:1::/48 via 2001:db8::2 metric 50 proto bird"
+                ));
+                let reload = || {
+                    let (code, text) = office.linnet(LINNET, &["config", "reload"]);
+                    assert_eq!(code, 0, "{text}");
+                };
+                // What the kernel has told is read by then.
+                reload();
+                let (mtu, last) = (1300 + round, 3 + round);
+                let changed = two_routes(&format!("mtu = {mtu}\n"), &last.to_string());
+                office.configure("profiles/net.toml", &changed);
+                reload();
+                until(
+                    "the profile is in force",
+                    is_there(&format!("2001:db8:{last}::/48")),
+                );
+                assert!(has_theirs([2, 2]), "after {verb}: {}", theirs());
+                shell(
+                    "ip route flush proto bird && ip -6 route del 2001:db8:1::/48 via 2001:db8::2 proto bird",
+                );
+                until("ours is as wanted when they are alone", || {
+                    let told = shell("ip route show 10.1.0.0/16; ip -6 route show 2001:db8:1::/48");
+                    told.matches(&format!("mtu {mtu}")).count() == 2 && told.lines().count() == 2
+                });
+            }
+        },
+    );
+}

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use config::model::{RouteKind, RouteTuning};
-use linkmgr::kernel::{NextHop, OURS, OwnRoute};
+use linkmgr::kernel::{NextHop, OURS, OwnRoute, stands_beside};
 use policy::facts::Preference;
 use policy::links::RouteKey;
 
@@ -33,15 +33,21 @@ pub(super) fn parse(body: &[u8]) -> Option<OwnRoute> {
     (*body.get(PROTOCOL)? == OURS).then(|| any(body)).flatten()
 }
 
-/// Returns the place of a route with another number than ours.
-pub(super) fn place_of_other(body: &[u8]) -> Option<RouteKey> {
+/// Reads a route with another number than ours.
+pub(super) fn of_other(body: &[u8]) -> Option<OwnRoute> {
     let route = (*body.get(PROTOCOL)? != OURS).then(|| any(body));
-    route.flatten().map(|route| route.key)
+    route.flatten()
 }
 
 /// Reads a route and its number.
 pub(super) fn with_number(body: &[u8]) -> Option<(u8, OwnRoute)> {
     Some((*body.get(PROTOCOL)?, any(body)?))
+}
+
+/// Reads a route of somebody else that may go when another one at its place is replaced.
+pub(super) fn beside(body: &[u8]) -> Option<OwnRoute> {
+    let theirs = of_other(body)?;
+    stands_beside(*body.get(PROTOCOL)?, theirs.key.to).then_some(theirs)
 }
 
 /// Reads a route, whoever made it. One for a type of service is at a place of its own, where none of ours ever is.

@@ -380,6 +380,77 @@ fn foreign_routes_wake_nobody() {
     });
 }
 
+/// Has routes replaced, and returns which of them were told of.
+async fn heard_of(watcher: &mut Watcher, replaced: &[String], marker: &str) -> Vec<String> {
+    let replace = |route: &str, host: &str| {
+        let net = if route.contains(':') {
+            "2001:db8::"
+        } else {
+            "192.0.2."
+        };
+        ip(&format!("route replace {route} via {net}{host} table 77"));
+    };
+    for route in replaced {
+        replace(route, "1");
+        replace(route, "2");
+    }
+    ip(&format!("link property add dev peer0 altname {marker}"));
+    let mut heard = Vec::new();
+    loop {
+        let events = watcher.step().await;
+        for event in events {
+            if let KernelEvent::PlaceTaken(theirs) = event {
+                heard.push(theirs.key.to.to_string());
+            } else if let KernelEvent::Link(link) = event
+                && link.alt_names.iter().any(|name| **name == *marker)
+            {
+                return heard;
+            }
+        }
+    }
+}
+
+#[test]
+fn who_replaces_routes_is_heard_where_ours_lead_and_nowhere_else() {
+    let test = "who_replaces_routes_is_heard_where_ours_lead_and_nowhere_else";
+    in_namespace(test, async || {
+        let mut watcher = watcher_of_home().await;
+        ip("-6 route add default via 2001:db8::1 metric 300");
+        let there = |number: u16| {
+            let [a, b] = number.to_be_bytes();
+            match number % 2 {
+                0 => format!("10.{a}.{b}.0/24"),
+                _ => format!("2001:db8:{a}:{b}::/64"),
+            }
+        };
+        let destination = |text: &str| {
+            let (address, length) = text.split_once('/').unwrap();
+            let (address, length) = (address.parse().unwrap(), length.parse().unwrap());
+            Prefix { address, length }
+        };
+        // Up to the most, and one more: then all are heard.
+        for (ours, are_told_apart) in [
+            (0, true),
+            (3, true),
+            (40, true),
+            (1500, true),
+            (1501, false),
+        ] {
+            let destinations: Vec<Prefix> = (0..ours).map(|it| destination(&there(it))).collect();
+            watcher.monitor.hear_of(&destinations);
+            let probed: Vec<u16> = [0, 1, 2, 19, 38, 39, 750, 1498, 1499, 3000, 3001].into();
+            let replaced: Vec<String> = probed.iter().map(|it| there(*it)).collect();
+            let expected = probed.iter().filter(|it| **it < ours || !are_told_apart);
+            let expected: Vec<String> = expected.map(|it| there(*it)).collect();
+            let heard = heard_of(&mut watcher, &replaced, &format!("marker{ours}")).await;
+            assert_eq!(heard, expected, "of {ours}");
+            ip("route flush table 77");
+            ip("-6 route flush table 77");
+        }
+        assert_eq!(watcher.listings, 1, "nothing was lost");
+    });
+}
+
 #[test]
 fn first_facts_come_at_once() {
     in_namespace("first_facts_come_at_once", async || {

@@ -1,15 +1,19 @@
-//! Is a route there? One that is to be deleted, where the kernel would take another one for it; and one that somebody has laid beside an
-//! address.
+//! Which routes are there? Those that are to be deleted, where the kernel would take other ones for them; and one that somebody has laid
+//! beside an address.
 //!
 //! A deletion names what it is about, and 0 names no IPv4 metric: the first route fits that is like ours but for the metric. As the least metric
 //! comes first, that is ours as long as it is there. Somebody may have taken it away a moment ago, and another one with our
-//! number, ours or not, would go in its stead. So it is looked for right before.
+//! number, ours or not, would go in its stead. So it is looked for right before: with others of its table, as the kernel goes
+//! through all of the table for each look, whoever has made what is there.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use config::model::Prefix;
+use linkmgr::KernelRequest;
 use linkmgr::kernel::{OURS, OwnRoute};
 use netlink_sys::Socket;
+use policy::links::RouteKey;
 
 use crate::message::routes_into;
 use crate::socket::{self, Received};
@@ -17,55 +21,118 @@ use crate::socket::{self, Received};
 /// How often a table is listed again because it changed meanwhile.
 const ATTEMPTS: u32 = 8;
 
-/// Whether the kernel may take another route for this one.
-pub(super) const fn is_doubtful(route: &OwnRoute) -> bool {
-    route.key.to.address.is_ipv4() && route.key.metric == 0
+/// Returns the route that a request deletes and for which the kernel may take another one.
+pub(super) const fn doubtful(request: &KernelRequest) -> Option<&OwnRoute> {
+    match request {
+        KernelRequest::DeleteRoute(route)
+            if route.key.to.address.is_ipv4() && route.key.metric == 0 =>
+        {
+            Some(route)
+        }
+        KernelRequest::DeleteRoute(_)
+        | KernelRequest::SetUp { .. }
+        | KernelRequest::SetMtu { .. }
+        | KernelRequest::SetMac { .. }
+        | KernelRequest::AddAddress(_)
+        | KernelRequest::ReplaceAddress(_)
+        | KernelRequest::DeleteAddress { .. }
+        | KernelRequest::AddRoute(_)
+        | KernelRequest::ReplaceRoute(_)
+        | KernelRequest::AddRule(_)
+        | KernelRequest::DeleteRule(_)
+        | KernelRequest::ReadPrefixRoute { .. }
+        | KernelRequest::ReadSwitch { .. }
+        | KernelRequest::SetSwitch { .. } => None,
+    }
 }
 
-/// Looks for a route of ours. A listing during which the table changed proves that it is there, never that it is not.
-///
-/// # Errors
-/// When the kernel does not list its table, or the table does not stand still.
-pub(super) fn is_there(route: &OwnRoute) -> io::Result<bool> {
-    let ask = |socket: &Socket| socket::ask_own_routes4(socket, route.key.table);
-    let is_it = |number: u8, there: &OwnRoute| {
-        number == OURS
-            && (there.key, there.kind, &there.hops) == (route.key, route.kind, &route.hops)
-    };
-    look_for(&ask, &is_it)
+/// Which of some routes are there, and which cannot be told, with the `errno` of that.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    there: BTreeSet<RouteKey>,
+    untold: BTreeMap<RouteKey, i32>,
+}
+
+impl Places {
+    /// Looks for routes of ours, once for each table.
+    pub(super) fn look<'a>(routes: impl Iterator<Item = &'a OwnRoute>) -> Self {
+        let mut by_table: BTreeMap<u32, BTreeMap<RouteKey, &OwnRoute>> = BTreeMap::new();
+        for route in routes {
+            let wanted = by_table.entry(route.key.table).or_default();
+            wanted.insert(route.key, route);
+        }
+        let mut places = Self::default();
+        for (table, mut wanted) in by_table {
+            if let Err(error) = places.find(table, &mut wanted) {
+                let errno = error.raw_os_error().unwrap_or(libc::EAGAIN);
+                let untold = wanted.into_keys().map(|key| (key, errno));
+                places.untold.extend(untold);
+            }
+        }
+        places
+    }
+
+    /// Whether a route is there.
+    ///
+    /// # Errors
+    /// The `errno` of the kernel that does not list its table, or `EAGAIN` when the table does not stand still.
+    pub(super) fn has(&self, route: &OwnRoute) -> Result<bool, i32> {
+        match self.untold.get(&route.key) {
+            Some(errno) => Err(*errno),
+            None => Ok(self.there.contains(&route.key)),
+        }
+    }
+
+    /// Moves what is there out of what is wanted.
+    fn find(&mut self, table: u32, wanted: &mut BTreeMap<RouteKey, &OwnRoute>) -> io::Result<()> {
+        let ask = |socket: &Socket| socket::ask_own_routes4(socket, table);
+        look_for(&ask, &mut |number, there| {
+            let is_it = |route: &&OwnRoute| {
+                number == OURS && (there.kind, &there.hops) == (route.kind, &route.hops)
+            };
+            if wanted.get(&there.key).is_some_and(is_it) {
+                wanted.remove(&there.key);
+                self.there.insert(there.key);
+            }
+            wanted.is_empty()
+        })?;
+        Ok(())
+    }
 }
 
 /// Looks for a route to the network of an IPv4 address by a link itself, in any table, whoever made it.
 ///
 /// # Errors
-/// As with [`is_there`].
+/// When the kernel does not list its tables, or they do not stand still.
 pub(super) fn has_prefix_route(index: u32, prefix: Prefix) -> io::Result<bool> {
     let ask = |socket: &Socket| socket::ask_routes4_of(socket, index);
-    let is_it = |_: u8, there: &OwnRoute| {
+    look_for(&ask, &mut |_, there| {
         there.key.to == prefix.network() && there.is_near() && there.leaves_by(index)
-    };
-    look_for(&ask, &is_it)
+    })
 }
 
 type Ask<'a> = &'a dyn Fn(&Socket) -> io::Result<()>;
-type IsIt<'a> = &'a dyn Fn(u8, &OwnRoute) -> bool;
+/// Takes a route with its number; says whether nothing more is looked for.
+type Take<'a> = &'a mut dyn FnMut(u8, &OwnRoute) -> bool;
 
-fn look_for(ask: Ask<'_>, is_it: IsIt<'_>) -> io::Result<bool> {
+/// Looks until all is found, or is known not to be there: a listing during which the table changed proves that something is there, never
+/// that it is not. Returns whether all is found.
+fn look_for(ask: Ask<'_>, take: Take<'_>) -> io::Result<bool> {
     for _ in 0..ATTEMPTS {
-        let (is_found, is_certain) = look(ask, is_it)?;
-        if is_found || is_certain {
-            return Ok(is_found);
+        let (is_all, is_certain) = look(ask, take)?;
+        if is_all || is_certain {
+            return Ok(is_all);
         }
     }
     Err(io::Error::from_raw_os_error(libc::EAGAIN))
 }
 
-/// Lists once; returns whether it was there, and whether the table stood still.
-fn look(ask: Ask<'_>, is_it: IsIt<'_>) -> io::Result<(bool, bool)> {
+/// Lists once; returns whether all was found, and whether the table stood still.
+fn look(ask: Ask<'_>, take: Take<'_>) -> io::Result<(bool, bool)> {
     let socket = socket::open_listing()?;
     ask(&socket)?;
     let (mut buffer, mut routes) = (Vec::new(), Vec::new());
-    let mut is_found = false;
+    let mut is_all = false;
     let mut is_certain = true;
     loop {
         match socket::receive(&socket, &mut buffer)? {
@@ -75,13 +142,13 @@ fn look(ask: Ask<'_>, is_it: IsIt<'_>) -> io::Result<(bool, bool)> {
         }
         let ending = routes_into(&buffer, &mut routes);
         is_certain &= !ending.interrupted;
-        is_found |= routes
-            .drain(..)
-            .any(|(number, there)| is_it(number, &there));
+        for (number, there) in routes.drain(..) {
+            is_all |= take(number, &there);
+        }
         match ending.done {
             None => {}
             // There is no such table.
-            Some(Ok(()) | Err(libc::ENOENT)) => return Ok((is_found, is_certain)),
+            Some(Ok(()) | Err(libc::ENOENT)) => return Ok((is_all, is_certain)),
             Some(Err(errno)) => return Err(io::Error::from_raw_os_error(errno)),
         }
     }

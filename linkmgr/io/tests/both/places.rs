@@ -55,23 +55,26 @@ impl Place {
 
     /// Asks for a deletion, whatever is there.
     fn delete(&mut self, key: RouteKey, kind: RouteKind, via: Option<&str>) -> KernelAnswer {
+        let deletion = self.deletion(key, kind, via);
+        self.machine.kernel.ask(&deletion)
+    }
+
+    fn deletion(&self, key: RouteKey, kind: RouteKind, via: Option<&str>) -> KernelRequest {
         let via = via.map(|via| via.parse().unwrap());
-        self.machine
-            .kernel
-            .ask(&KernelRequest::DeleteRoute(OwnRoute {
-                key,
-                kind,
-                hops: match kind == RouteKind::Unicast {
-                    true => vec![NextHop::only(self.id.index, via)],
-                    false => Vec::new(),
-                },
-                on_link: false,
-                source: None,
-                mtu: None,
-                preference: Preference::Medium,
-                tuning: RouteTuning::default(),
-                valid: None,
-            }))
+        KernelRequest::DeleteRoute(OwnRoute {
+            key,
+            kind,
+            hops: match kind == RouteKind::Unicast {
+                true => vec![NextHop::only(self.id.index, via)],
+                false => Vec::new(),
+            },
+            on_link: false,
+            source: None,
+            mtu: None,
+            preference: Preference::Medium,
+            tuning: RouteTuning::default(),
+            valid: None,
+        })
     }
 }
 
@@ -238,7 +241,7 @@ async fn beside(place: &mut Place) {
     }
 }
 
-/// At the very place of ours others stand before or behind it: theirs stay.
+/// At the very place of ours others stand before or behind it: theirs stay when ours changes, or goes.
 async fn at_one_place(place: &mut Place) {
     for row in &ROWS {
         let is_ipv4 = row.least == 0;
@@ -254,15 +257,64 @@ async fn at_one_place(place: &mut Place) {
                 place.want(&[(key, one(row.ours))]).await;
                 ip(&format!("route {verb} {at} {by} proto {BOOT}"));
                 ip(&format!("route {verb} blackhole {at} proto 4"));
+                place.machine.drive().await;
+                let before = routes(row, 1001);
+                place.want(&[(key, one(row.later))]).await;
+                place.machine.wait(LONG).await;
+                assert_eq!(routes(row, 1001), before, "the kernel would replace theirs");
                 place.want(&[]).await;
                 let left = routes(row, 1001);
                 assert_eq!(left.lines().count(), 2, "{left}");
                 assert!(!left.contains("proto 112"), "{left}");
+                // When they have left, ours comes as it is wanted.
+                place.want(&[(key, one(row.ours))]).await;
                 clear();
+                place.machine.drive().await;
+                let alone = routes(row, 1001);
+                assert!(alone.contains(row.ours), "{alone}");
+                assert_eq!(alone.lines().count(), 1, "{alone}");
+                place.want(&[]).await;
                 place.machine.wait(LONG).await;
             }
         }
     }
+}
+
+/// Many routes of the least metric go at once: those that are there, and no others like them.
+async fn many(place: &mut Place) {
+    const MANY: u8 = 200;
+    let of = |number: u8, metric| key(1001, &format!("10.88.{number}.0/24"), metric);
+    let wanted = |metric: u32| (0..MANY).map(move |number| (of(number, metric), one("192.0.2.1")));
+    let all: Vec<_> = wanted(0).chain(wanted(50)).collect();
+    place.want(&all).await;
+    let left = || shown("-4 route show table 1001");
+    assert_eq!(left().lines().count(), all.len(), "{}", left());
+    let is_taken = |number: u8| number.is_multiple_of(3);
+    for number in (0..MANY).filter(|number| is_taken(*number)) {
+        let answer = place.delete(of(number, 0), RouteKind::Unicast, Some("192.0.2.1"));
+        assert_eq!(answer, KernelAnswer::Done);
+    }
+    let requests = (0..MANY).map(|number| {
+        let id = linkmgr::RequestId(number.into());
+        (
+            id,
+            place.deletion(of(number, 0), RouteKind::Unicast, Some("192.0.2.1")),
+        )
+    });
+    let requests: Vec<_> = requests.collect();
+    for (id, answer) in place.machine.kernel.performer.perform(&requests) {
+        let number = u8::try_from(id.0).unwrap();
+        let is_gone = matches!(&answer, KernelAnswer::Failed(fault) if fault.errno == libc::ESRCH);
+        assert_eq!(is_gone, is_taken(number), "{number}: {answer:?}");
+        assert!(
+            is_gone || answer == KernelAnswer::Done,
+            "{number}: {answer:?}"
+        );
+    }
+    assert_eq!(left().lines().count(), usize::from(MANY), "{}", left());
+    let is_later = |line: &str| line.contains("metric 50");
+    assert!(left().lines().all(is_later), "{}", left());
+    clear();
 }
 
 #[test]
@@ -274,6 +326,7 @@ fn what_others_put_at_the_places_of_ours_stays() {
             beside(&mut place).await;
             at_one_place(&mut place).await;
             replaced(&mut place).await;
+            many(&mut place).await;
         },
     );
 }

@@ -1,0 +1,199 @@
+//! Do routes of others at the places of ours stay, and do ours change when they are alone again?
+
+use super::stories::foreign_route;
+use super::*;
+use crate::KernelEvent;
+use crate::fake::FakeAddress;
+use crate::kernel::{NextHop, OwnRoute};
+
+const V4: &str = "10.1.0.0/16";
+const V6: &str = "2001:db8:1::/48";
+
+/// A machine whose second link is up and has addresses, and two routes of ours by the first one.
+fn machine() -> Machine {
+    let mut machine = Machine::new();
+    let mut other = link(3, "vpn0");
+    (other.admin_up, other.carrier) = (true, true);
+    machine.kernel.put_link(other);
+    for address in ["198.51.100.2/24", "203.0.113.2/24"] {
+        let address = FakeAddress::foreign(prefix(address));
+        machine.kernel.put_address(3, address, machine.now);
+    }
+    want(&mut machine, "1");
+    machine
+}
+
+/// Has both routes lead to neighbours that end like this.
+fn want(machine: &mut Machine, host: &str) {
+    let mut wanted = home();
+    for (to, net) in [(V4, "192.0.2."), (V6, "2001:db8::")] {
+        let route = through(&format!("{net}{host}"));
+        wanted.routes.insert(key(to, 50), route);
+    }
+    let wanted = plan(machine, &[("home0", wanted)]);
+    machine.apply(&wanted);
+}
+
+fn tell(machine: &mut Machine, event: KernelEvent) {
+    machine.links.handle_event(event, machine.now);
+    machine.drive();
+}
+
+fn shared(theirs: &OwnRoute, is_first: bool) -> KernelEvent {
+    let theirs = theirs.clone();
+    KernelEvent::PlaceShared { theirs, is_first }
+}
+
+/// Where the route to somewhere leads in the kernel, and how it stands.
+fn stands(machine: &Machine, to: &str) -> (String, ItemState) {
+    let key = key(to, 50);
+    let via = machine.kernel.routes()[&key].route.hops[0].via.unwrap();
+    (via.to_string(), machine.state("home0", &Item::Route(key)))
+}
+
+#[test]
+fn a_route_beside_which_somebody_elses_stands_changes_when_that_has_left() {
+    for is_first in [true, false] {
+        let mut machine = machine();
+        let theirs = foreign_route(V4, 50, 3, "198.51.100.1");
+        tell(&mut machine, shared(&theirs, is_first));
+        assert_eq!(
+            stands(&machine, V4),
+            ("192.0.2.1".to_owned(), ItemState::Ours)
+        );
+        want(&mut machine, "2");
+        let kept = ("192.0.2.1".to_owned(), ItemState::Foreign);
+        assert_eq!(stands(&machine, V4), kept);
+        // What is told twice is there once.
+        tell(&mut machine, shared(&theirs, is_first));
+        let other = foreign_route(V4, 50, 3, "198.51.100.9");
+        tell(&mut machine, KernelEvent::PlaceLeft(other));
+        assert_eq!(stands(&machine, V4), kept);
+        tell(&mut machine, KernelEvent::PlaceLeft(theirs));
+        assert_eq!(
+            stands(&machine, V4),
+            ("192.0.2.2".to_owned(), ItemState::Ours)
+        );
+    }
+}
+
+#[test]
+fn the_ways_that_others_have_beside_ours_are_told_apart() {
+    let mut machine = machine();
+    let way = |host: &str| NextHop::only(2, Some(format!("2001:db8::{host}").parse().unwrap()));
+    let with = |hops: Vec<NextHop>| OwnRoute {
+        hops,
+        ..foreign_route(V6, 50, 2, "")
+    };
+    // The kernel tells all of them, ours among them.
+    let all = with(vec![way("1"), way("2"), way("3")]);
+    tell(&mut machine, shared(&all, false));
+    want(&mut machine, "4");
+    for gone in ["2", "3"] {
+        let kept = ("2001:db8::1".to_owned(), ItemState::Foreign);
+        assert_eq!(stands(&machine, V6), kept, "before {gone}");
+        tell(&mut machine, KernelEvent::PlaceLeft(with(vec![way(gone)])));
+    }
+    let changed = ("2001:db8::4".to_owned(), ItemState::Ours);
+    assert_eq!(stands(&machine, V6), changed);
+}
+
+#[test]
+fn routes_beside_ours_that_go_without_a_word_of_the_kernel_are_known_to_be_gone() {
+    type Act = fn(&mut Machine);
+    let take = |machine: &mut Machine, address: &str| {
+        let now = machine.now;
+        machine.kernel.take_address(3, &prefix(address), now);
+    };
+    let rows: [(&str, Act); 5] = [
+        ("its link is down", |machine| {
+            let down = KernelRequest::SetUp {
+                index: 3,
+                up: false,
+            };
+            machine.kernel.handle_request(&down, machine.now);
+        }),
+        ("its link is gone", |machine| {
+            machine.kernel.remove_link(3, machine.now);
+        }),
+        ("its link is down, which nobody has heard", |machine| {
+            let down = KernelRequest::SetUp {
+                index: 3,
+                up: false,
+            };
+            machine.kernel.handle_request(&down, machine.now);
+            machine.list();
+        }),
+        ("no address is left", |machine| {
+            let now = machine.now;
+            for address in ["203.0.113.2/24", "198.51.100.2/24"] {
+                machine.kernel.take_address(3, &prefix(address), now);
+            }
+        }),
+        ("its source is gone", |machine| {
+            let now = machine.now;
+            let address = prefix("198.51.100.2/24");
+            machine.kernel.take_address(3, &address, now);
+        }),
+    ];
+    for (what, act) in rows {
+        let mut machine = machine();
+        let theirs = OwnRoute {
+            source: Some("198.51.100.2".parse().unwrap()),
+            ..foreign_route(V4, 50, 3, "198.51.100.1")
+        };
+        tell(&mut machine, shared(&theirs, true));
+        let of_ipv6 = foreign_route(V6, 50, 3, "2001:db8:9::1");
+        tell(&mut machine, shared(&of_ipv6, true));
+        want(&mut machine, "2");
+        // Another address has nothing to do with it.
+        take(&mut machine, "203.0.113.2/24");
+        machine.drive();
+        assert_eq!(stands(&machine, V4).1, ItemState::Foreign, "{what}");
+        act(&mut machine);
+        machine.drive();
+        let changed = ("192.0.2.2".to_owned(), ItemState::Ours);
+        assert_eq!(stands(&machine, V4), changed, "{what}");
+        // Of IPv6 the kernel tells.
+        assert_eq!(stands(&machine, V6).1, ItemState::Foreign, "{what}");
+    }
+}
+
+#[test]
+fn somebody_elses_route_that_is_replaced_before_ours_takes_nothing_from_us() {
+    let mut machine = machine();
+    let theirs = foreign_route(V4, 50, 3, "198.51.100.1");
+    let later = foreign_route(V4, 50, 3, "198.51.100.7");
+    let before = machine.sent.len();
+    tell(&mut machine, shared(&theirs, true));
+    tell(&mut machine, KernelEvent::PlaceTaken(later.clone()));
+    assert_eq!(machine.sent[before..], []);
+    assert_eq!(stands(&machine, V4).1, ItemState::Ours);
+    want(&mut machine, "2");
+    assert_eq!(stands(&machine, V4).1, ItemState::Foreign);
+    tell(&mut machine, KernelEvent::PlaceLeft(later.clone()));
+    let changed = ("192.0.2.2".to_owned(), ItemState::Ours);
+    assert_eq!(stands(&machine, V4), changed);
+    // Behind ours it is ours that is replaced.
+    tell(&mut machine, shared(&theirs, false));
+    tell(&mut machine, KernelEvent::PlaceTaken(later));
+    assert_eq!(stands(&machine, V4).1, ItemState::Foreign);
+}
+
+#[test]
+fn routes_that_come_beside_ours_while_the_kernel_lists_are_known() {
+    let mut machine = machine();
+    let theirs = foreign_route(V4, 50, 3, "198.51.100.1");
+    let listing = machine.kernel.listing(machine.now);
+    let (last, listed) = listing.split_last().unwrap();
+    let (first, listed) = listed.split_first().unwrap();
+    let listed = listed.iter().cloned();
+    let between = [shared(&theirs, true)].into_iter().chain(listed);
+    for event in [first.clone()].into_iter().chain(between) {
+        machine.links.handle_event(event, machine.now);
+    }
+    machine.links.handle_event(last.clone(), machine.now);
+    machine.drive();
+    want(&mut machine, "2");
+    assert_eq!(stands(&machine, V4).1, ItemState::Foreign);
+}
