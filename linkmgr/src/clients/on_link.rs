@@ -91,9 +91,7 @@ impl OnLink {
         {
             dhcp4.client.handle_carrier(traits.up, now);
         }
-        if let Some(ipv4ll) = &mut self.ipv4ll
-            && (begun.ipv4ll || was_up != traits.up)
-        {
+        if let Some(ipv4ll) = &mut self.ipv4ll {
             ipv4ll.client.handle_carrier(traits.up, now);
         }
         if !wanted.lldp {
@@ -195,7 +193,6 @@ impl OnLink {
         });
         let ipv4ll = traits.mac.filter(|_| wanted.ipv4ll);
         renew(&mut self.ipv4ll, ipv4ll, |mac| {
-            begun.ipv4ll = true;
             ipv4ll::Client::new(*mac, seed ^ 3)
         });
         let ra = wanted.ra.map(|settings| (settings, traits.mac));
@@ -307,7 +304,13 @@ impl OnLink {
     }
 
     pub(super) fn handle_resume(&mut self, now: Instant) {
+        if self.traits.as_ref().is_none_or(|traits| !traits.up) {
+            return;
+        }
         self.dhcp4(|client| client.handle_resume(now));
+        if let Some(ipv4ll) = &mut self.ipv4ll {
+            ipv4ll.client.handle_resume(now);
+        }
         if let Some(watches) = &mut self.watches {
             watches.handle_resume(now);
         }
@@ -577,7 +580,6 @@ fn left_behind(link: &Arc<str>, routers: &[Ipv6Addr]) -> Note {
 #[derive(Debug, Default)]
 struct Begun {
     dhcp4: bool,
-    ipv4ll: bool,
     ra: bool,
     dhcp6: bool,
 }
