@@ -84,8 +84,7 @@ impl OnLink {
         let was_up = old.as_ref().is_some_and(|old| old.up);
         let link_local = |old: &Option<Traits>| old.as_ref().and_then(|old| old.link_local);
         self.watch(beginning.seed, now);
-        let wanted = &wanted.clients;
-        let begun = self.begin(wanted, traits, beginning, now);
+        let begun = self.begin(&wanted.clients, traits, beginning, now);
         if let Some(dhcp4) = &mut self.dhcp4
             && (begun.dhcp4 || was_up != traits.up)
         {
@@ -94,7 +93,7 @@ impl OnLink {
         if let Some(ipv4ll) = &mut self.ipv4ll {
             ipv4ll.client.handle_carrier(traits.up, now);
         }
-        if !wanted.lldp {
+        if !wanted.clients.lldp {
             self.lldp = None;
         } else if let Some(lldp) = &mut self.lldp {
             // Whoever is there says so again.
@@ -192,9 +191,8 @@ impl OnLink {
             dhcp4::Client::new(setup, leases, now)
         });
         let ipv4ll = traits.mac.filter(|_| wanted.ipv4ll);
-        renew(&mut self.ipv4ll, ipv4ll, |mac| {
-            ipv4ll::Client::new(*mac, seed ^ 3)
-        });
+        let new = |mac: &Mac| ipv4ll::Client::new(*mac, seed ^ 3);
+        renew(&mut self.ipv4ll, ipv4ll, new);
         let ra = wanted.ra.map(|settings| (settings, traits.mac));
         renew(&mut self.ra, ra, |(settings, mac)| {
             begun.ra = true;
