@@ -179,13 +179,14 @@ impl Watch {
             said.push(if packet.is_probe() { 'p' } else { 'a' });
         }
         while let Some(event) = self.acd.poll_event() {
-            said.push(match event {
-                Event::Clear => 'C',
-                Event::Conflict(OTHER) => 'X',
-                Event::Defended(OTHER) => 'D',
-                Event::Lost(OTHER) => 'L',
-                other => panic!("{other:?} is of nobody"),
-            });
+            let (letter, neighbour) = match event {
+                Event::Clear => ('C', OTHER),
+                Event::Conflict(neighbour) => ('X', neighbour),
+                Event::Defended(neighbour) => ('D', neighbour),
+                Event::Lost(neighbour) => ('L', neighbour),
+            };
+            assert_eq!(neighbour, OTHER);
+            said.push(letter);
         }
         said
     }

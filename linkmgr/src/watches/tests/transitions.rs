@@ -288,14 +288,21 @@ impl World {
             .map(|packet| if packet.is_probe() { 'p' } else { 'a' })
             .collect();
         while let Some(event) = self.watches.poll_event() {
-            said.push(match event {
-                Event::Found(ADDRESS, Standing::Free) => 'F',
-                Event::Found(ADDRESS, Standing::Unknown) => 'U',
-                Event::Found(ADDRESS, Standing::Unasked) => 'N',
-                Event::Found(ADDRESS, Standing::Conflict(OTHER)) => 'X',
-                Event::Defended(ADDRESS, OTHER) => 'D',
-                other => panic!("{other:?} is of nobody"),
-            });
+            let (address, letter) = match event {
+                Event::Found(address, Standing::Free) => (address, 'F'),
+                Event::Found(address, Standing::Unknown) => (address, 'U'),
+                Event::Found(address, Standing::Unasked) => (address, 'N'),
+                Event::Found(address, Standing::Conflict(neighbour)) => {
+                    assert_eq!(neighbour, OTHER);
+                    (address, 'X')
+                }
+                Event::Defended(address, neighbour) => {
+                    assert_eq!(neighbour, OTHER);
+                    (address, 'D')
+                }
+            };
+            assert_eq!(address, ADDRESS);
+            said.push(letter);
         }
         said
     }
