@@ -346,7 +346,8 @@ impl Clients {
         });
     }
 
-    /// Takes that the machine was asleep: everything is confirmed, nothing is dropped.
+    /// Takes that the machine was asleep: everything is confirmed where there is a carrier, and nothing is dropped but addresses that
+    /// nobody gave out (RFC 3927 §2.2).
     pub fn handle_resume(&mut self, wall: WallTime, now: Instant) {
         let all = self.clients.keys().copied().collect();
         self.act(all, wall, now, |on_link| on_link.handle_resume(now));

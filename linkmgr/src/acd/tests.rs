@@ -1,5 +1,7 @@
 //! Does the watch over an address keep to RFC 5227? A fake clock, and a neighbour that speaks at each moment.
 
+mod transitions;
+
 use super::*;
 use crate::arp::ArpOperation;
 

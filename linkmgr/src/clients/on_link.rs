@@ -84,19 +84,16 @@ impl OnLink {
         let was_up = old.as_ref().is_some_and(|old| old.up);
         let link_local = |old: &Option<Traits>| old.as_ref().and_then(|old| old.link_local);
         self.watch(beginning.seed, now);
-        let wanted = &wanted.clients;
-        let begun = self.begin(wanted, traits, beginning, now);
+        let begun = self.begin(&wanted.clients, traits, beginning, now);
         if let Some(dhcp4) = &mut self.dhcp4
             && (begun.dhcp4 || was_up != traits.up)
         {
             dhcp4.client.handle_carrier(traits.up, now);
         }
-        if let Some(ipv4ll) = &mut self.ipv4ll
-            && (begun.ipv4ll || was_up != traits.up)
-        {
+        if let Some(ipv4ll) = &mut self.ipv4ll {
             ipv4ll.client.handle_carrier(traits.up, now);
         }
-        if !wanted.lldp {
+        if !wanted.clients.lldp {
             self.lldp = None;
         } else if let Some(lldp) = &mut self.lldp {
             // Whoever is there says so again.
@@ -194,10 +191,8 @@ impl OnLink {
             dhcp4::Client::new(setup, leases, now)
         });
         let ipv4ll = traits.mac.filter(|_| wanted.ipv4ll);
-        renew(&mut self.ipv4ll, ipv4ll, |mac| {
-            begun.ipv4ll = true;
-            ipv4ll::Client::new(*mac, seed ^ 3)
-        });
+        let new = |mac: &Mac| ipv4ll::Client::new(*mac, seed ^ 3);
+        renew(&mut self.ipv4ll, ipv4ll, new);
         let ra = wanted.ra.map(|settings| (settings, traits.mac));
         renew(&mut self.ra, ra, |(settings, mac)| {
             begun.ra = true;
@@ -307,7 +302,13 @@ impl OnLink {
     }
 
     pub(super) fn handle_resume(&mut self, now: Instant) {
+        if self.traits.as_ref().is_none_or(|traits| !traits.up) {
+            return;
+        }
         self.dhcp4(|client| client.handle_resume(now));
+        if let Some(ipv4ll) = &mut self.ipv4ll {
+            ipv4ll.client.handle_resume(now);
+        }
         if let Some(watches) = &mut self.watches {
             watches.handle_resume(now);
         }
@@ -577,7 +578,6 @@ fn left_behind(link: &Arc<str>, routers: &[Ipv6Addr]) -> Note {
 #[derive(Debug, Default)]
 struct Begun {
     dhcp4: bool,
-    ipv4ll: bool,
     ra: bool,
     dhcp6: bool,
 }

@@ -252,6 +252,34 @@ fn asked_in_vain_is_an_empty_supply_and_the_fallback_is_given_up_for_a_lease() {
     assert_eq!(world.addresses(Supplier::Ipv4ll), None);
 }
 
+#[test]
+fn after_a_sleep_a_link_local_address_is_asked_for_anew_and_nobody_is_asked_without_a_carrier() {
+    let mut world = World::new(Wanted {
+        ipv4ll: true,
+        ra: Some(<_>::default()),
+        ..Wanted::default()
+    });
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.addresses(Supplier::Ipv4ll), Some(1));
+    world.clients.handle_resume(WALL, world.now);
+    world.drain();
+    assert_eq!(
+        world.addresses(Supplier::Ipv4ll),
+        None,
+        "it may be somebody else's"
+    );
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.addresses(Supplier::Ipv4ll), Some(1));
+    world.links.get_mut(&LINK).unwrap().up = false;
+    world.clients.apply_links(&world.links, WALL, world.now);
+    world.drain();
+    let sent = world.sent.len();
+    world.clients.handle_resume(WALL, world.now);
+    world.drain();
+    world.pass(Duration::from_secs(60));
+    assert_eq!(world.sent.len(), sent);
+}
+
 /// DUID and IAID of the first DHCPv6 message of a link with this hardware address.
 fn identity(settings: &Dhcp6Settings, mac: Mac) -> (Vec<u8>, u32) {
     let mut world = World::new(Wanted {

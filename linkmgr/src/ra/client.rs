@@ -49,8 +49,8 @@ pub struct Client {
     /// For routers that were not heard before.
     strangers: Bucket,
     pub(super) own: Own,
-    /// Whether the link has no carrier, so that nobody is asked.
-    detached: bool,
+    /// Whether the link has no carrier, so that nobody is asked, and nobody is heard.
+    pub(super) detached: bool,
     /// Whether the link may have come to another place since its routers spoke; they name nobody to ask then.
     pub(super) moved: bool,
     /// Whether a router spoke here that was known before, with a prefix that it had before.
@@ -131,10 +131,11 @@ impl Client {
         self.settle(now);
     }
 
-    /// Takes an ICMPv6 message from its type on; what is no valid router advertisement is passed over.
+    /// Takes an ICMPv6 message from its type on; what is no valid router advertisement is passed over, and so is what is read after
+    /// the carrier went: it was said in the place before.
     pub fn handle_packet(&mut self, octets: &[u8], from: Ipv6Addr, hop_limit: u8, now: Instant) {
         // A router on this machine speaks to others.
-        if Some(from) == self.link_local {
+        if self.detached || Some(from) == self.link_local {
             return;
         }
         let known = self.routers.iter().position(|known| known.address == from);
@@ -212,7 +213,7 @@ impl Client {
         if router.neighbour(reachability, now) {
             if router.reach.is_failed() {
                 // RFC 4861 §7.3.3: others are used; who they are is asked.
-                self.solicitation.begin_owed(now);
+                self.ask(now);
             }
             self.settle(now);
         }
@@ -270,8 +271,15 @@ impl Client {
 
     /// Takes that routers are to be asked at once, for no reason but that somebody wants it.
     pub fn handle_renew(&mut self, now: Instant) {
-        self.solicitation.begin_owed(now);
+        self.ask(now);
         self.settle(now);
+    }
+
+    /// Has routers asked once at least, where there is somebody to ask.
+    fn ask(&mut self, now: Instant) {
+        if !self.detached {
+            self.solicitation.begin_owed(now);
+        }
     }
 
     /// Whether the network is known to be the one of before the carrier came: a router of then has spoken, with a prefix of

@@ -2,6 +2,7 @@
 
 mod network;
 mod packet;
+mod transitions;
 
 pub(super) use packet::Ra;
 

@@ -1,5 +1,7 @@
 //! Do static addresses stand up for themselves as their profile says? A fake clock, and a neighbour that speaks when it is told to.
 
+mod transitions;
+
 use super::*;
 use crate::arp::ArpOperation;
 
