@@ -254,7 +254,7 @@ impl Resolver {
         loop {
             let question = query.question();
             let route = self.route(&query, &question.name);
-            let own = self.own_mark(query.stub, &question, &route, now);
+            let own = self.own_mark(&query, &question, &route, now);
             query.is_mark |= own.is_some();
             let next = match own.or_else(|| self.without_scope(&mut query, &question, &route)) {
                 Some(next) => next,

@@ -74,14 +74,22 @@ fn is_told(world: &World, client: ClientId) -> bool {
     error.is_some_and(|(_, text)| text.contains("sends our own questions back to us"))
 }
 
-/// A world in which it is known that HOME forwards to us.
+/// Has a name come back, and what asks for it marked.
+fn comes_back(world: &mut World, name: &str) {
+    world.put(&format!("{name} A"));
+    send_back(world);
+    until_marked(world);
+    send_back(world);
+    world.sent.clear();
+}
+
+/// A world in which it is known that HOME forwards to us, whatever it is asked.
 fn known() -> World {
     let mut world = World::with(MAIN, &[]);
     world.server(HOME).silent = true;
-    world.put("n0.test A");
-    send_back(&mut world);
-    until_marked(&mut world);
-    send_back(&mut world);
+    for name in ["n0.test", "n0.example", "n0.home.arpa"] {
+        from_home(&mut world, |world| comes_back(world, name));
+    }
     world.run();
     world.sent.clear();
     world.server(HOME).silent = false;
@@ -177,6 +185,54 @@ fn forwarder_that_says_why_a_name_fails_is_believed() {
         let (_, why) = seen.error.expect("a reason");
         assert!(why.contains("says the forwarder"), "{why}");
     }
+}
+
+/// Who owns a domain sees what is asked for in it, and may send that back to us in an upstream's stead; some upstreams forward a few domains
+/// to us and no more. Either is known of these names, and nothing else that the upstream says is taken for its circle.
+#[test]
+fn loop_of_some_names_is_told_of_no_others() {
+    let of_one = ["a.one.test", "b.one.test", "c.one.test", "d.two.test"];
+    let of_three = ["a.one.test", "a.one.example", "a.home.arpa"];
+    for (from_there, names) in [(true, &of_one[..]), (false, &of_three[..])] {
+        let mut world = World::with(MAIN, &[]);
+        world.server(HOME).silent = true;
+        for name in names {
+            match from_there {
+                true => from_home(&mut world, |world| comes_back(world, name)),
+                false => comes_back(&mut world, name),
+            }
+        }
+        world.server(HOME).silent = false;
+        world.server(HOME).otherwise(Say::Code(2));
+        for (name, told) in [
+            ("b.other", false),
+            ("one.test", false),
+            ("x.a.one.test", true),
+        ] {
+            let client = world.put(&format!("{name} A"));
+            world.run();
+            assert_eq!(is_told(&world, client), told, "{from_there} {name}");
+        }
+    }
+}
+
+#[test]
+fn forwarder_that_sends_the_root_back_sends_back_all() {
+    let mut world = World::with(MAIN, &[]);
+    world.server(HOME).silent = true;
+    world.put(". NS");
+    send_back(&mut world);
+    until_marked(&mut world);
+    send_back(&mut world);
+    // What comes back after it does not make it forgotten.
+    for name in 0..20 {
+        comes_back(&mut world, &format!("n{name}.t{name}"));
+    }
+    world.server(HOME).silent = false;
+    world.server(HOME).otherwise(Say::Code(2));
+    let client = world.put("a.other A");
+    world.run();
+    assert!(is_told(&world, client));
 }
 
 #[test]
