@@ -468,6 +468,50 @@ fn addresses_are_made_where_there_are_none_and_only_there() {
     assert_eq!(world.ask_as(&bypass).answers.len(), 0);
 }
 
+/// Asks, and lets no more time pass than that takes.
+fn ask_soon(world: &mut World, text: &str) -> Seen {
+    let client = world.put(text);
+    while !world.has_answer(client) {
+        world.step_on();
+    }
+    world.answer(client)
+}
+
+/// RFC 6147 §5.1.2 and §5.1.3: an error is as good as none of this type, and silence is an error.
+#[test]
+fn failures_are_translated_alike_whether_fresh_or_told_again() {
+    let unreachable = Say::Fail(crate::event::Failure::Unreachable);
+    let silence = Say::Silence;
+    for (say, fresh, told_again) in [
+        // The answer for A ends what nobody could be reached for.
+        (unreachable, true, false),
+        (Say::Code(2), true, true),
+        (Say::Code(5), true, true),
+        // The time of the first client ends with it.
+        (silence, false, true),
+    ] {
+        for (four, count) in [(true, 1), (false, 0)] {
+            let mut world = world(MAPPED);
+            let home = world.server(HOME);
+            home.says("a.test AAAA", say.clone());
+            match four {
+                true => home.answers("a.test A", &["a.test 60 A 192.0.2.2"]),
+                false => home.says("a.test A", Say::NoRecords(30, 60)),
+            };
+            let first = ask_soon(&mut world, "a.test AAAA");
+            let expected = if fresh { (0, count) } else { (2, 0) };
+            let seen = (first.rcode, first.answers.len());
+            assert_eq!(seen, expected, "{say:?} {four}");
+            let sent = world.take_sent();
+            let again = ask_soon(&mut world, "a.test AAAA");
+            assert_eq!((again.rcode, again.answers.len()), (0, count), "{say:?}");
+            let sent = (sent, world.take_sent());
+            let asked = sent.1.iter().any(|row| row.ends_with(" AAAA"));
+            assert_eq!(asked, !told_again, "{say:?}: {sent:?}");
+        }
+    }
+}
+
 #[test]
 fn claimed_names_are_not_translated_by_the_default_scopes_prefix() {
     let mut world = world(MAPPED);
