@@ -134,6 +134,13 @@ impl Resolver {
     /// Takes a reply into a query: what lists and rebinding protection say of it comes first.
     pub(crate) fn take_hop(&mut self, query: &mut Query, hop: &Hop, found: Found) -> Next {
         if !query.stub.is_bypass() {
+            if let Some(here) = self.exist_here(query, hop) {
+                let found = Found {
+                    template: None,
+                    ..found
+                };
+                return query.take(&here, found, &self.plan);
+            }
             if let Some(cut) = self.cut_at_listed(query, hop) {
                 let found = Found {
                     template: None,

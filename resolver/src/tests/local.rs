@@ -122,6 +122,44 @@ fn the_administrators_record_wins_over_a_claim_and_circles_end() {
     assert!(why.text.contains("own.corp.test"), "{why:?}");
 }
 
+const PASSED_ON: &str = "[[records]]\nname = \"mail.test\"\ntype = \"MX\"\ndata = \"10 relay.test\"\npass-on = true\n\
+     [[records]]\nname = \"*.lab.test\"\ntype = \"TXT\"\ndata = \"ours\"\npass-on = true\n";
+
+/// RFC 8020: a name that does not exist has no MX either, and nothing below it.
+#[test]
+fn name_with_records_here_is_not_told_to_be_missing_elsewhere() {
+    let mut world = world(PASSED_ON);
+    let home = world.server(HOME);
+    home.answers("www.test A", &["www.test 60 CNAME mail.test"]);
+    home.answers("www.test TXT", &["www.test 60 TXT \"theirs\""]);
+    for turn in 0..2 {
+        for name in ["mail.test A", "a.lab.test A", "lab.test A"] {
+            let seen = world.ask(name);
+            let counts = (seen.rcode, seen.answers.len(), seen.authority.len());
+            assert_eq!(counts, (0, 0, 1), "{name}");
+            assert_eq!(world.take_sent().len(), 1 - turn, "{name}");
+        }
+        assert_eq!(world.ask("other.test A").rcode, 3);
+        let alias = world.ask("www.test A");
+        assert_eq!(alias.rcode, 0);
+        assert_eq!(alias.answers, ["www.test 60 CNAME mail.test"]);
+        world.take_sent();
+    }
+    let both = Ask {
+        dnssec_ok: true,
+        ..asked("mail.test AAAA")
+    };
+    assert_eq!(world.ask_as(&both).rcode, 0);
+    let bypass = Ask {
+        stub: Stub::Bypass,
+        ..asked("mail.test A")
+    };
+    assert_eq!(world.ask_as(&bypass).rcode, 3);
+    // What is kept is what they said.
+    world.resolver.apply_records(&config::Config::default());
+    assert_eq!(world.ask("mail.test A").rcode, 3);
+}
+
 #[test]
 fn new_records_hide_what_was_cached_and_give_it_back() {
     let mut world = world("");
