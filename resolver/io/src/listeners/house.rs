@@ -281,7 +281,10 @@ impl House {
                 return Judged::Silence;
             }
             Err(QueryError::Reject(rejection)) => {
-                door.counts.malformed.up();
+                match rejection.rcode {
+                    rcode::FORMERR => door.counts.malformed.up(),
+                    _ => door.counts.refused.up(),
+                }
                 rejection.emit(out);
                 return Judged::Answered;
             }

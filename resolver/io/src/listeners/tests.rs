@@ -136,6 +136,30 @@ fn a_datagram_is_asked_once_and_answered_to_its_client() {
 }
 
 #[test]
+fn questions_that_are_refused_are_not_malformed() {
+    let (mut listeners, board) = listeners();
+    let address = open(&mut listeners, &board);
+    let socket = client();
+    // The place of an octet in the question, and what it is: without RD, Chaos, AXFR, NOTIFY.
+    for (place, octet) in [(2, 0), (18, 3), (16, 252), (2, 0x21)] {
+        let mut wire = query(7);
+        wire[place] = octet;
+        socket.send_to(&wire, address).unwrap();
+    }
+    let mut cut = query(8);
+    cut.truncate(15);
+    socket.send_to(&cut, address).unwrap();
+    until(&board, |status| {
+        status[0].refused + status[0].malformed == 5
+    });
+    let status = &board.status()[0];
+    assert_eq!(
+        (status.refused, status.malformed, status.queries),
+        (4, 1, 0)
+    );
+}
+
+#[test]
 fn one_client_has_its_share_open_and_hears_when_it_asks_for_more() {
     let (mut listeners, board) = listeners();
     let address = open(&mut listeners, &board);
