@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::message::Ask;
 use super::world::{HOME, Say, World};
-use crate::event::ClientId;
+use crate::event::{ClientId, Failure};
 
 const MAIN: &str = "[resolver]\ndnssec = \"off\"\nrecursion = \"never\"\n";
 
@@ -284,6 +284,57 @@ fn upstream_that_keeps_a_mark_gets_none_for_a_while() {
     assert_eq!(put_twice(&mut world, "d.test A"), 1);
     world.server(HOME).silent = false;
     assert_eq!(put_twice(&mut world, "e.test A"), 0);
+}
+
+/// Some end a stream for a type that they do not know: that is the mark kept, and no failure of theirs.
+#[test]
+fn mark_that_ends_a_stream_is_kept_and_no_failure() {
+    let home = format!("match = {{ name = \"home*\" }}\n[dns]\nupstreams = [\"tcp://{HOME}\"]\n");
+    let mut world = World::with(MAIN, &[("home", &home)]);
+    world.server(HOME).otherwise(Say::Fail(Failure::Closed));
+    for (name, expected) in [("a.test A", 1), ("b.test A", 0)] {
+        let row = format!("{} 60 A 192.0.2.1", name.trim_end_matches(" A"));
+        world.server(HOME).answers(name, &[&row]);
+        world.sent.clear();
+        let first = world.put(name);
+        let second = from_home(&mut world, |world| world.put(name));
+        assert_eq!(marks(&world), expected, "{name}");
+        world.run();
+        for client in [first, second] {
+            assert_eq!(world.answer(client).answers.first(), Some(&row));
+        }
+    }
+    let upstream = &world.status("home@home0").upstreams[0];
+    assert_eq!((upstream.failing.clone(), upstream.lost), (None, 0));
+}
+
+/// What one upstream was asked alone, to prove it, came back: others may still know the answer.
+#[test]
+fn loop_of_a_question_to_one_upstream_alone_is_not_kept_for_all() {
+    let mut world = World::with("[resolver]\nrecursion = \"never\"\n", &[]);
+    world.server(HOME).silent = true;
+    let proof = world
+        .sent
+        .iter()
+        .find(|sent| sent.server.to_string() == HOME);
+    let proof = proof.expect("a proof has begun").asked.clone();
+    assert!(proof.dnssec_ok && proof.flags & CHECKING_DISABLED != 0);
+    // The forwarder's own copies wait for the proof themselves.
+    from_home(&mut world, |world| {
+        send_back_as(world, |ask| {
+            ask.flags &= !CHECKING_DISABLED;
+            ask.dnssec_ok = false;
+        })
+    });
+    world.sent.retain(|sent| is_mark(&sent.asked));
+    assert!(!world.sent.is_empty());
+    from_home(&mut world, send_back);
+    let client = world.put_as(&Ask {
+        id: proof.id ^ 1,
+        name: proof.name.to_ascii_lowercase(),
+        ..proof
+    });
+    assert!(!world.has_answer(client), "{:?}", world.answer(client));
 }
 
 #[test]
