@@ -95,6 +95,7 @@ impl Resolver {
             lookup: None,
             local: crate::local::Progress::default(),
             is_mark: false,
+            by_stream: false,
         });
         self.was_crowded |= self.queries.len() >= CROWD;
         if self.queries.len() >= QUERIES_MAX {

@@ -214,7 +214,7 @@ pass.nx.example.test CNAME rpz-passthru.\n\
 own.example.test A 192.0.2.201\nown.example.test A 192.0.2.202\nown.example.test AAAA 2001:db8::201\nown.example.test TXT \"a ; b\"\n\
 *.below.example.test A 192.0.2.203\nbelow.example.test CNAME *.\n\
 to.example.test CNAME www.example.test.\n*.walled.example.test CNAME *.pub.test.\n\
-www.corp.test CNAME .\n";
+www.corp.test CNAME .\nstream.pub.test CNAME rpz-tcp-only.\n";
 
 #[test]
 fn a_policy_zone_does_what_unbound_does_with_it() {
@@ -259,11 +259,24 @@ fn a_policy_zone_does_what_unbound_does_with_it() {
                 "to.example.test",
                 "x.walled.example.test",
                 "alias.example.test",
+                "+ignore stream.pub.test",
+                "+tcp stream.pub.test",
+                // What the cache has by now goes by TCP all the same.
+                "+ignore stream.pub.test",
+                "stream.pub.test",
             ];
             let mut asked = 0;
             let different = differences(&questions, &mut asked);
             assert!(different.is_empty(), "{}", different.join("\n"));
             assert_eq!(asked, questions.len());
+            for server in ["127.0.0.53", OTHER] {
+                let by = |how: &str| shell(&format!("dig @{server} {how} stream.pub.test"));
+                let flags = by("+ignore");
+                assert!(flags.contains("flags: qr aa tc rd ra;"), "{flags}");
+                assert!(flags.contains("ANSWER: 0, AUTHORITY: 0"), "{flags}");
+                let whole = by("+tcp");
+                assert!(whole.contains("192.0.2.82"), "{whole}");
+            }
             let got = dig("nx.example.test");
             assert!(
                 got.contains("EDE: 15 (Blocked)")

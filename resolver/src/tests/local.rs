@@ -550,6 +550,55 @@ fn failures_are_translated_alike_whether_fresh_or_told_again() {
     }
 }
 
+/// What goes by stream alone earns no pass, as those are for datagrams too.
+#[test]
+fn name_that_a_list_has_by_stream_alone_is_truncated_by_datagram() {
+    const TC: u16 = 0x0200;
+    let mut world = world("");
+    let rows = "s.test CNAME rpz-tcp-only.\ns.home.test CNAME rpz-tcp-only.\nnx.test CNAME .\n";
+    let later = listed("later", "s.test CNAME .\n");
+    world
+        .resolver
+        .apply_lists(vec![listed("first", rows), later]);
+    let home = world.server(HOME);
+    home.answers("s.test A", &["s.test 60 A 192.0.2.1"]);
+    home.answers(
+        "s.home.test A",
+        &["s.home.test 60 CNAME s.test", "s.test 60 A 192.0.2.1"],
+    );
+    home.answers(
+        "www.test A",
+        &["www.test 60 CNAME s.test", "s.test 60 A 192.0.2.1"],
+    );
+    let by_stream = |text: &str| Ask {
+        channel: crate::Channel::Tcp,
+        ..asked(text)
+    };
+    for _ in 0..3 {
+        for name in ["s.test A", "www.test A", "s A"] {
+            let seen = world.ask(name);
+            assert_eq!((seen.rcode, seen.error.clone()), (0, None), "{name}");
+            assert_ne!(seen.flags & TC, 0, "{name}");
+            assert_eq!(seen.authority.len(), 0, "{name}");
+            assert!(
+                !seen.answers.iter().any(|row| row.contains(" A ")),
+                "{seen:?}"
+            );
+            let seen = world.ask_as(&by_stream(name));
+            assert_eq!(seen.flags & TC, 0, "{name}");
+            assert!(
+                seen.answers.contains(&"s.test 60 A 192.0.2.1".to_owned()),
+                "{seen:?}"
+            );
+        }
+    }
+    assert_eq!(world.ask("nx.test A").flags & TC, 0);
+    let why = world.resolver.why_listed(&"s.test".parse().unwrap());
+    assert!(why.is_some_and(|why| why.text.contains("by TCP alone")));
+    world.resolver.apply_lists(Vec::new());
+    assert_eq!(world.ask("s.test A").answers.len(), 1);
+}
+
 #[test]
 fn claimed_names_are_not_translated_by_the_default_scopes_prefix() {
     let mut world = world(MAPPED);
