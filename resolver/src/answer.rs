@@ -11,7 +11,7 @@ use config::time::Instant;
 use crate::Resolver;
 use crate::cache::{self, Key};
 use crate::chain::{End, Hop};
-use crate::event::{Answer, Event, ExtendedError, Timer, Trace};
+use crate::event::{Answer, Channel, Event, ExtendedError, Timer, Trace};
 use crate::exchange::Asking;
 use crate::ledger::Trouble;
 use crate::progress::{Found, Outcome, Query};
@@ -162,6 +162,9 @@ impl Resolver {
                     }
                     None => assemble(&query, &found).emit(&envelope, 0, error, &mut wire),
                 }
+                if query.by_stream && query.channel == Channel::Udp {
+                    truncate(&mut wire);
+                }
                 (found.rcode, found.extended_error)
             }
         };
@@ -190,6 +193,10 @@ impl Resolver {
         };
         let question = &query.parsed.question;
         if query.searching.is_some() || query.below.is_some() || visit.name != question.name {
+            return;
+        }
+        // A pass is good for datagrams too.
+        if query.by_stream {
             return;
         }
         let Some(scope) = self.scopes.living(&visit.scope, visit.incarnation) else {
@@ -227,6 +234,14 @@ impl Resolver {
             is_mark: query.is_mark,
         };
         self.events.push_back(Event::Answered(Box::new(trace)));
+    }
+}
+
+/// Tells the client of a whole answer to ask by stream (RFC 1035 §4.1.1, RFC 7766 §5).
+fn truncate(wire: &mut [u8]) {
+    const TC: u8 = 0x02;
+    if let Some(flags) = wire.get_mut(2) {
+        *flags |= TC;
     }
 }
 

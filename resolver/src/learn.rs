@@ -161,7 +161,9 @@ impl Resolver {
         let change = scope.take(upstream, outcome, sent_at, now);
         if matches!(outcome, Outcome::Good(_)) {
             let recovered = change == Change::Recovered;
-            scope.outages.end(scope.slot, heard, recovered, &self.cache);
+            scope
+                .outages
+                .end(scope.slot, heard, recovered, &self.cache, now);
         }
         if change == Change::Nothing {
             return;

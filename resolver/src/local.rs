@@ -27,14 +27,14 @@ use policy::explain::Rule;
 use policy::{DnsPlan, Owner, Route};
 
 use crate::Resolver;
-use crate::chain::{ALIASES_MAX, is_claimed};
+use crate::chain::{ALIASES_MAX, End, Hop, is_claimed};
 use crate::event::{ExtendedError, Step};
 use crate::guest::is_withheld;
 use crate::progress::{Found, Next, Outcome, Query};
 use crate::record::RawRecord;
 use crate::refusal::Refused;
 use crate::synthesize::soa;
-use crate::wire::{Question, class, rtype};
+use crate::wire::{Question, class, rcode, rtype};
 use list::List;
 use records::{Records, Said};
 
@@ -171,9 +171,42 @@ impl Resolver {
         };
         Some(made.answer(query, question))
     }
+
+    /// Takes back that a name does not exist which exists here: what it does not have here was asked for elsewhere (`pass-on`), and who is
+    /// told that it does not exist takes all its types, and all names below it, for gone (RFC 8020 §2).
+    fn exist_here(&self, query: &mut Query, hop: &Hop) -> Option<Hop> {
+        let has_none = self.local.records.is_empty() && self.plan.recorded.is_empty();
+        if has_none || hop.rcode != rcode::NXDOMAIN || !matches!(hop.end, End::Final) {
+            return None;
+        }
+        let name = hop.aliases.last().unwrap_or(&query.chain.name);
+        let route = self.plan.domains.route(name);
+        if !self.local.has_recorded(name, &route, &self.plan) {
+            return None;
+        }
+        let step = Step::Local("record", name.to_string().into());
+        query.steps.push(step);
+        // The proof is of what is not so.
+        let is_soa = |record: &&RawRecord| record.record_type == rtype::SOA;
+        let authority = hop.authority.iter().filter(is_soa);
+        Some(Hop {
+            rcode: rcode::NOERROR,
+            authority: authority.cloned().collect(),
+            ..hop.clone()
+        })
+    }
 }
 
 impl Local {
+    /// Whether a name exists by the records.
+    fn has_recorded(&self, name: &DomainName, route: &Route, plan: &DnsPlan) -> bool {
+        let of_profile = |id: &&ProfileId| {
+            let records = self.records_by_profile.get(*id);
+            may_record(id, route) && records.is_some_and(|records| records.has(name))
+        };
+        self.records.has(name) || plan.recorded.iter().any(|id| of_profile(&id))
+    }
+
     /// Returns what the records say of a question: the machine's own first, then those of profiles that hold.
     fn recorded<'a>(
         &self,

@@ -5,21 +5,23 @@
 //! the same side, this host or another one, it gets a mark after it, which is a question for the same name with a type that nobody has a
 //! use for; where the question has to be repeated, whoever else asks the same is enough. When the mark comes back before a reply, the
 //! upstream is known to forward to us, and nothing is expected of it for that question. One whose mark does not come back gets none for a
-//! while, but with repetitions. Whoever guesses a mark has one guess. Other names are asked of it as before: it may know them itself.
+//! while, but with repetitions. Whoever guesses a mark has one guess. Other names are asked of it as before: it may know them itself. What
+//! came back is known of the name and of those below it; of all others when the root was among it, or names that have nothing in common.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use config::model::Upstream;
+use config::name::DomainName;
 use config::time::Instant;
 use policy::{Route, Target};
 use rand::RngExt as _;
 
 use crate::Resolver;
 use crate::conclude::FAILURE_LIFETIME;
-use crate::event::{Channel, ExchangeId, Step, Stub, Timer};
+use crate::event::{Channel, ExchangeId, Step, Timer};
 use crate::exchange::{Asking, Exchange, Purpose, Whom};
 use crate::guest::is_withheld;
 use crate::progress::{Next, Outcome, Query};
@@ -37,6 +39,11 @@ const MARKS: RangeInclusive<u16> = 65_280..=65_534;
 const OPEN_MAX: usize = 4;
 /// What Extended DNS Errors say of a question that nobody answered (RFC 8914 §4): nothing, a failure of before, nobody reachable, the network.
 const NOBODY_ANSWERED: [u16; 4] = [0, 13, 22, 23];
+/// So many names of different top-level domains must have come back from an upstream itself before that is taken for its way with all: it may
+/// forward to us a few domains only, and whoever owns one sees what is asked for in it, and may send it to us in its stead.
+const UNRELATED_MIN: usize = 3;
+/// The most names that are known to come back from an upstream.
+const SEEN_MAX: usize = 8;
 const WHY: &str = "it sends our question back to us";
 
 /// A mark under way.
@@ -58,6 +65,62 @@ impl Mark {
 
 /// Marks by the types of their questions: as many as there are types, each until its exchange ends.
 pub(crate) type Marks = BTreeMap<u16, Mark>;
+
+/// Which names an upstream has sent back to us lately.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Looped {
+    /// The oldest first.
+    seen: Vec<Seen>,
+}
+
+/// A name that came back.
+#[derive(Debug, Clone)]
+struct Seen {
+    name: DomainName,
+    /// Whether it came from where the upstream is.
+    from_there: bool,
+    until: Instant,
+}
+
+impl Looped {
+    /// Whether anything came back.
+    pub(crate) fn any(&self, now: Instant) -> bool {
+        self.seen.iter().any(|seen| now < seen.until)
+    }
+
+    /// Whether a name would come back too, as far as can be told.
+    pub(crate) fn reaches(&self, name: &DomainName, now: Instant) -> bool {
+        let seen = self.seen.iter().filter(|seen| now < seen.until);
+        let mut tops = BTreeSet::new();
+        for seen in seen {
+            if name.is_in(&seen.name) {
+                return true;
+            }
+            if seen.from_there {
+                tops.insert(seen.name.labels().last());
+            }
+        }
+        tops.len() >= UNRELATED_MIN
+    }
+
+    /// Takes a name that came back.
+    pub(crate) fn take(&mut self, name: DomainName, from_there: bool, now: Instant) {
+        self.seen
+            .retain(|seen| now < seen.until && seen.name != name);
+        if self.seen.len() >= SEEN_MAX {
+            // One more of a domain tells nothing new, and the root tells most.
+            let alike = |seen: &Seen| seen.name.labels().last() == name.labels().last();
+            let place = self.seen.iter().position(alike);
+            let place = place.or_else(|| self.seen.iter().position(|seen| !seen.name.is_root()));
+            self.seen.remove(place.unwrap_or(0));
+        }
+        self.seen.push(Seen {
+            name,
+            from_there,
+            until: now + REMEMBERED,
+        });
+    }
+}
 
 impl Resolver {
     /// Returns the upstream that sends a question back which we asked it.
@@ -88,7 +151,7 @@ impl Resolver {
                 lookup.looped.push(upstream.clone());
                 lookup.steps.push(Step::Dropped(upstream.clone(), WHY));
             }
-            self.note_loop(asking, &upstream, now);
+            self.note_loop(asking, &upstream, query.origin, now);
             copied = Some(upstream);
             break;
         }
@@ -109,9 +172,9 @@ impl Resolver {
         };
         let may_loop = |exchange: &&Exchange| {
             let upstream = &exchange.upstream;
-            let is_there = origin.is_some_and(|origin| may_be(origin, upstream));
+            let may_be = origin.is_some_and(|origin| may_be(origin, upstream));
             let state = scope.state(upstream);
-            state.is_some_and(|it| it.loops(now) || is_there && it.may_loop(now))
+            state.is_some_and(|it| it.looped().any(now) || may_be && it.may_loop(now))
         };
         let exchanges = lookup.exchanges.iter();
         let open = exchanges.filter_map(|exchange| self.exchanges.get(*exchange));
@@ -139,7 +202,7 @@ impl Resolver {
         let asking = &lookup.asking;
         let scope = self.scopes.living(&asking.scope, asking.incarnation);
         let state = scope.and_then(|scope| scope.state(upstream));
-        let loops = state.is_some_and(|state| state.loops(now));
+        let loops = state.is_some_and(|state| state.looped().any(now));
         if loops || lookup.doubled || self.lookups.asking_for(asking).len() > 1 {
             self.mark(id, upstream, channel, now);
         }
@@ -197,12 +260,12 @@ impl Resolver {
     /// client may ask for.
     pub(crate) fn own_mark(
         &mut self,
-        stub: Stub,
+        query: &Query,
         question: &Question,
         route: &Route,
         now: Instant,
     ) -> Option<Next> {
-        if !MARKS.contains(&question.record_type) || is_withheld(stub, route, &self.plan) {
+        if !MARKS.contains(&question.record_type) || is_withheld(query.stub, route, &self.plan) {
             return None;
         }
         let Target::Ask(scope) = &route.target else {
@@ -221,7 +284,7 @@ impl Resolver {
         };
         mark.is_back = true;
         let (asking, upstream) = (mark.asking.clone(), mark.upstream.clone());
-        let is_news = self.note_loop(&asking, &upstream, now);
+        let is_news = self.note_loop(&asking, &upstream, query.origin, now);
         for id in self.lookups.asking_for(&asking) {
             self.expect_nothing_of(id, &upstream, now);
         }
@@ -243,11 +306,19 @@ impl Resolver {
     }
 
     /// Notes that an upstream forwards to us; returns whether that is news.
-    fn note_loop(&mut self, asking: &Asking, upstream: &Upstream, now: Instant) -> bool {
+    fn note_loop(
+        &mut self,
+        asking: &Asking,
+        upstream: &Upstream,
+        origin: Option<IpAddr>,
+        now: Instant,
+    ) -> bool {
         self.counters.looped += 1;
         let scope = self.scopes.living(&asking.scope, asking.incarnation);
         let state = scope.and_then(|scope| scope.state_mut(upstream));
-        state.is_some_and(|state| state.found_to_loop(now + REMEMBERED, now))
+        let from_there = origin.is_some_and(|origin| is_there(origin, upstream));
+        let name = asking.question.name.clone();
+        state.is_some_and(|state| state.found_to_loop(name, from_there, now))
     }
 
     /// Notes that a mark has not come back.
@@ -272,7 +343,9 @@ impl Resolver {
         // Whoever says that a name is bogus or blocked has not failed by the circle.
         let mut said = reply.extended_errors.iter();
         let says_nothing_else = said.all(|error| NOBODY_ANSWERED.contains(&error.code));
-        reply.rcode == rcode::SERVFAIL && says_nothing_else && state.is_some_and(|it| it.loops(now))
+        let name = &asking.question.name;
+        let comes_back = state.is_some_and(|state| state.looped().reaches(name, now));
+        reply.rcode == rcode::SERVFAIL && says_nothing_else && comes_back
     }
 
     /// Waits no longer for what else a lookup has asked an upstream.
@@ -336,6 +409,12 @@ impl Resolver {
         }
         self.conclude_failed(id, now);
     }
+}
+
+/// Whether whoever asks from there is where an upstream is: at its address, or on this host as it is.
+fn is_there(origin: IpAddr, upstream: &Upstream) -> bool {
+    let (origin, address) = (origin.to_canonical(), upstream.address.to_canonical());
+    origin == address || origin.is_loopback() && address.is_loopback()
 }
 
 /// Whether whoever asks from there may be an upstream: both are on this host, or neither is. Which address of its own a forwarder asks

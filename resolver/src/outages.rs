@@ -61,7 +61,9 @@ impl Outages {
         heard: Option<Instant>,
         recovered: bool,
         cache: &Cache,
+        now: Instant,
     ) {
+        self.expire(now);
         self.kept.retain(|outage| {
             // Who answered others meanwhile has not begun to work: it is the name that gets no answer.
             // Its name alone may have made it count as failing, so that it recovers says nothing.
@@ -77,11 +79,16 @@ impl Outages {
         });
     }
 
-    /// Takes one in; returns whether there is room.
-    fn take(&mut self, outage: Outage, now: Instant) -> bool {
+    /// Leaves out those whose time is over.
+    fn expire(&mut self, now: Instant) {
         while self.kept.front().is_some_and(|first| first.ends_at <= now) {
             self.kept.pop_front();
         }
+    }
+
+    /// Takes one in; returns whether there is room.
+    fn take(&mut self, outage: Outage, now: Instant) -> bool {
+        self.expire(now);
         let has_room = self.kept.len() < OUTAGES_MAX;
         if has_room {
             self.kept.push_back(outage);
@@ -168,4 +175,39 @@ fn may_keep(lookup: &Lookup) -> bool {
     let is_known = lookup.bogus.is_none() && lookup.judging.is_none();
     let walks = asking.recurse || lookup.walk.is_some();
     is_everybodys && is_theirs && is_known && !walks && !asking.fleeting
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::wire::{class, rtype};
+
+    #[test]
+    fn failures_whose_time_is_over_are_not_walked() {
+        let cache = Cache::new(1 << 20, [1; 32]);
+        let slot = cache.open();
+        let mut outages = Outages::default();
+        let now = Instant::ZERO + Duration::from_secs(10);
+        for number in 0..OUTAGES_MAX {
+            let outage = Outage {
+                question: Question {
+                    name: format!("n{number}.test").parse().unwrap(),
+                    record_type: rtype::A,
+                    class: class::IN,
+                },
+                dnssec_ok: false,
+                checking_disabled: false,
+                silent: false,
+                begun_at: now,
+                ends_at: now + FAILURE_LIFETIME,
+            };
+            assert!(outages.take(outage, now));
+        }
+        outages.end(slot, Some(now), false, &cache, now);
+        assert_eq!(outages.kept.len(), OUTAGES_MAX);
+        outages.end(slot, Some(now), false, &cache, now + FAILURE_LIFETIME);
+        assert!(outages.kept.is_empty());
+    }
 }

@@ -41,6 +41,8 @@ pub(crate) struct Query {
     pub(crate) local: crate::local::Progress,
     /// Whether it is a mark of ours, come back.
     pub(crate) is_mark: bool,
+    /// Whether a list has its answer go by stream alone.
+    pub(crate) by_stream: bool,
 }
 
 /// How far the aliases of a name have been followed.
@@ -206,7 +208,9 @@ impl Query {
         let Some(searching) = &mut self.searching else {
             return Some(outcome);
         };
-        if searching.tried.is_empty() {
+        // Who is told to come by stream hears by stream what there is.
+        let comes_back = self.by_stream && self.channel == Channel::Udp;
+        if searching.tried.is_empty() || comes_back {
             return Some(outcome);
         }
         match outcome {

@@ -2,7 +2,7 @@
 //!
 //! Says what `proof`, `validate` and `walks` would decide; decides nothing.
 
-use config::model::{DnssecMode, RecursionMode};
+use config::model::{DnssecMode, RecursionMode, Upstream};
 use config::name::DomainName;
 use config::time::Instant;
 use policy::ScopeId;
@@ -18,12 +18,15 @@ pub struct Prospects {
     pub validation: String,
     /// Who is asked in which order: the upstreams, the servers from the root down.
     pub order: String,
+    /// Whom of the upstreams a question would go to first at present; two with `hedged`.
+    pub first: Vec<Upstream>,
 }
 
 impl Resolver {
     /// Tells what is to be expected of a name that is asked in a scope.
     pub fn prospects(&self, name: &DomainName, id: &ScopeId, now: Instant) -> Option<Prospects> {
         let scope = self.scopes.get(id)?;
+        let validate = scope.plan.dnssec != DnssecMode::Off && self.is_within_trust(name, now);
         let asking = Asking {
             scope: id.clone(),
             incarnation: scope.incarnation,
@@ -43,6 +46,7 @@ impl Resolver {
         Some(Prospects {
             validation: self.validation_of(name, &asking, now),
             order: self.order_of(&asking, now).to_owned(),
+            first: scope.first(&Asking { validate, ..asking }),
         })
     }
 

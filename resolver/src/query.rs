@@ -95,6 +95,7 @@ impl Resolver {
             lookup: None,
             local: crate::local::Progress::default(),
             is_mark: false,
+            by_stream: false,
         });
         self.was_crowded |= self.queries.len() >= CROWD;
         if self.queries.len() >= QUERIES_MAX {
@@ -254,7 +255,7 @@ impl Resolver {
         loop {
             let question = query.question();
             let route = self.route(&query, &question.name);
-            let own = self.own_mark(query.stub, &question, &route, now);
+            let own = self.own_mark(&query, &question, &route, now);
             query.is_mark |= own.is_some();
             let next = match own.or_else(|| self.without_scope(&mut query, &question, &route)) {
                 Some(next) => next,

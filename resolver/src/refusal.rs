@@ -55,6 +55,11 @@ impl Refused {
         )
     }
 
+    /// Whether it is what upstreams said, or that none of them said anything: kept for a moment it is the same.
+    pub(crate) fn is_upstreams(&self) -> bool {
+        self.replied || self.rcode == rcode::SERVFAIL && self.is_silence()
+    }
+
     /// Whether an answer came that is not believed (RFC 8914 §4.2 to §4.13).
     pub(crate) fn is_disbelieved(&self) -> bool {
         !self.replied && matches!(self.extended_error.code, 1 | 2 | 5..=12)

@@ -261,22 +261,43 @@ impl Scope {
         {
             return Some(state.upstream.clone());
         }
+        if self.plan.selection == Selection::Fastest {
+            let working = self.working(asking, tried);
+            if working.len() > 1 && rng.random_ratio(1, EXPLORE_ONE_IN) {
+                let chosen = working.get(rng.random_range(0..working.len()));
+                return chosen.map(|state| state.upstream.clone());
+            }
+        }
+        self.best(asking, tried).map(|state| state.upstream.clone())
+    }
+
+    /// Returns whom a question would go to first as things are, but for those that go elsewhere so that times stay known.
+    pub(crate) fn first(&self, asking: &Asking) -> Vec<Upstream> {
+        let mut first = Vec::new();
+        first.extend(self.best(asking, &[]).map(|state| state.upstream.clone()));
+        if self.asks_two(asking, &first) {
+            let second = self.best(asking, &first);
+            first.extend(second.map(|state| state.upstream.clone()));
+        }
+        first
+    }
+
+    /// Returns the best upstream that is left, by what is known.
+    fn best(&self, asking: &Asking, tried: &[Upstream]) -> Option<&UpstreamState> {
         let working = self.working(asking, tried);
         let chosen = match self.plan.selection {
             Selection::Ordered => working.first().copied(),
-            Selection::Fastest if working.len() > 1 && rng.random_ratio(1, EXPLORE_ONE_IN) => {
-                working.get(rng.random_range(0..working.len())).copied()
-            }
             // One whose time is unknown comes first, so that it becomes known.
             Selection::Fastest | Selection::Hedged => {
                 working.into_iter().min_by_key(|state| state.srtt())
             }
         };
         let failing = || {
-            let left = self.upstreams.iter().filter(fresh);
-            left.min_by_key(|state| state.despair())
+            let left = self.upstreams.iter();
+            left.filter(|state| is_open(state, asking, tried))
+                .min_by_key(|state| state.despair())
         };
-        chosen.or_else(failing).map(|state| state.upstream.clone())
+        chosen.or_else(failing)
     }
 
     /// Whether a question that went to one upstream goes to another one at once.

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::model::{Transport, Upstream};
+use config::name::DomainName;
 use config::time::Instant;
 
 use crate::event::{Channel, Failure, UpstreamStatus};
 use crate::ledger::UpstreamCounts;
+use crate::loops::Looped;
 use crate::networks::Memory;
 use crate::proof::Proof;
 
@@ -65,8 +67,8 @@ pub(crate) struct UpstreamState {
     pub(crate) watched: u8,
     /// Replies that may be forged.
     pub(crate) forged: u64,
-    /// Until when it is taken for one that forwards to us.
-    loops_until: Instant,
+    /// What it has sent back to us.
+    looped: Looped,
     /// Until when it is taken for one that does not.
     straight_until: Instant,
     sent: u64,
@@ -132,7 +134,7 @@ impl UpstreamState {
             proof: Proof::remembered(memory.validates.as_ref()),
             watched: 0,
             forged: 0,
-            loops_until: Instant::ZERO,
+            looped: Looped::default(),
             straight_until: Instant::ZERO,
             sent: 0,
             lost: 0,
@@ -140,15 +142,20 @@ impl UpstreamState {
         }
     }
 
-    /// Whether it sent a question back to us lately.
-    pub(crate) fn loops(&self, now: Instant) -> bool {
-        now < self.loops_until
+    /// Returns what it has sent back to us.
+    pub(crate) fn looped(&self) -> &Looped {
+        &self.looped
     }
 
-    /// Takes it for one that forwards to us, for a while; returns whether that is news.
-    pub(crate) fn found_to_loop(&mut self, until: Instant, now: Instant) -> bool {
-        let is_news = !self.loops(now);
-        self.loops_until = until;
+    /// Takes a name that it has sent back to us, `from_there` from where it is itself; returns whether it is the first for a while.
+    pub(crate) fn found_to_loop(
+        &mut self,
+        name: DomainName,
+        from_there: bool,
+        now: Instant,
+    ) -> bool {
+        let is_news = !self.looped.any(now);
+        self.looped.take(name, from_there, now);
         self.straight_until = Instant::ZERO;
         is_news
     }
@@ -160,7 +167,7 @@ impl UpstreamState {
 
     /// Takes it for one that does not forward to us, for a while, unless it is known to.
     pub(crate) fn found_straight(&mut self, until: Instant, now: Instant) {
-        if !self.loops(now) {
+        if !self.looped.any(now) {
             self.straight_until = until;
         }
     }

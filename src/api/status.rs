@@ -112,7 +112,10 @@ pub struct ListenerStatus {
     pub strangers: u64,
     /// Questions and connections of clients that had their share, or asked too often.
     pub limited: u64,
-    /// Messages that are no good question, connections that broke the rules or were too slow.
+    /// Questions that could be read, and that nobody is told the answer to here: without RD, of another class, for a transfer.
+    #[serde(default)]
+    pub refused: u64,
+    /// Messages that cannot be read, connections that broke the rules or were too slow.
     pub malformed: u64,
     /// Datagrams from ports whose owners answer to anything.
     pub reflective: u64,

@@ -82,6 +82,7 @@ fn the_definition_has_the_fields_that_travel() {
         queries: 0,
         strangers: 0,
         limited: 0,
+        refused: 0,
         malformed: 0,
         reflective: 0,
         connections: 0,

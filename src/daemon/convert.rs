@@ -220,6 +220,8 @@ fn target(target: &Target, because: &Because, plan: &DnsPlan) -> api::Target {
             .flat_map(|scope| &scope.upstreams)
             .map(ToString::to_string)
             .collect(),
+        selection: scope.map(|scope| selection_name(scope.selection).to_owned()),
+        first: Vec::new(),
         refusal,
     }
 }

@@ -94,6 +94,7 @@ pub(crate) fn status(board: &Board) -> Vec<ListenerStatus> {
             queries: one.queries,
             strangers: one.strangers,
             limited: one.limited,
+            refused: one.refused,
             malformed: one.malformed,
             reflective: one.reflective,
             connections: one.connections,

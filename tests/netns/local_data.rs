@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use tests::lab::{Lab, UPSTREAM};
 use tests::namespace::{isolated, shell};
-use tests::office::{Office, dig, links, until_answers};
+use tests::office::{HOME, Office, advertise, dig, links, until_answers};
 use tests::peer::{Peer, until};
 
 use crate::dnssec::clock;
@@ -213,7 +214,7 @@ pass.nx.example.test CNAME rpz-passthru.\n\
 own.example.test A 192.0.2.201\nown.example.test A 192.0.2.202\nown.example.test AAAA 2001:db8::201\nown.example.test TXT \"a ; b\"\n\
 *.below.example.test A 192.0.2.203\nbelow.example.test CNAME *.\n\
 to.example.test CNAME www.example.test.\n*.walled.example.test CNAME *.pub.test.\n\
-www.corp.test CNAME .\n";
+www.corp.test CNAME .\nstream.pub.test CNAME rpz-tcp-only.\n";
 
 #[test]
 fn a_policy_zone_does_what_unbound_does_with_it() {
@@ -258,11 +259,24 @@ fn a_policy_zone_does_what_unbound_does_with_it() {
                 "to.example.test",
                 "x.walled.example.test",
                 "alias.example.test",
+                "+ignore stream.pub.test",
+                "+tcp stream.pub.test",
+                // What the cache has by now goes by TCP all the same.
+                "+ignore stream.pub.test",
+                "stream.pub.test",
             ];
             let mut asked = 0;
             let different = differences(&questions, &mut asked);
             assert!(different.is_empty(), "{}", different.join("\n"));
             assert_eq!(asked, questions.len());
+            for server in ["127.0.0.53", OTHER] {
+                let by = |how: &str| shell(&format!("dig @{server} {how} stream.pub.test"));
+                let flags = by("+ignore");
+                assert!(flags.contains("flags: qr aa tc rd ra;"), "{flags}");
+                assert!(flags.contains("ANSWER: 0, AUTHORITY: 0"), "{flags}");
+                let whole = by("+tcp");
+                assert!(whole.contains("192.0.2.82"), "{whole}");
+            }
             let got = dig("nx.example.test");
             assert!(
                 got.contains("EDE: 15 (Blocked)")
@@ -280,6 +294,54 @@ fn a_policy_zone_does_what_unbound_does_with_it() {
             );
             let listed = &json(&office, &["status"])["lists"][0];
             assert!(listed["hits"].as_u64().unwrap() >= 10, "{listed}");
+        },
+    );
+}
+
+/// PREF64 (RFC 8781 §4): 2001:db8:64::/96, for so many seconds.
+fn pref64(seconds: u16) -> String {
+    // Counted in units of 8, above three bits for the length of the prefix.
+    format!("2602{:04x}20010db80064000000000000", (seconds / 8) << 3)
+}
+
+/// Advertises until something holds: the client may not listen yet.
+fn until_advertised(options: &str, what: &str, holds: impl Fn() -> bool) {
+    const BETWEEN: Duration = Duration::from_secs(3);
+    let mut advertised: Option<Instant> = None;
+    until(what, || {
+        if advertised.is_none_or(|at| at.elapsed() > BETWEEN) {
+            advertised = Some(Instant::now());
+            advertise("00", options);
+        }
+        holds()
+    });
+}
+
+#[test]
+fn addresses_are_made_by_the_prefix_that_a_router_tells_while_it_tells_it() {
+    isolated(
+        "local_data::addresses_are_made_by_the_prefix_that_a_router_tells_while_it_tells_it",
+        || {
+            let office = Office::raise();
+            office.configure_usual("dnssec = \"off\"");
+            office.configure("profiles/home.toml", &format!("ra = true\n{HOME}"));
+            shell("ip netns exec home sysctl -qw net.ipv6.conf.all.forwarding=1");
+            until("the router has its own address", || {
+                let shown = shell("ip -n home -6 addr show dev p0 scope link");
+                shown.contains("fe80::") && !shown.contains("tentative")
+            });
+            let _linnetd = office.linnetd(LINNETD, &[]);
+            let made = || dig("+short www.example.test AAAA");
+            assert!(!made().contains("2001:db8:64:"), "{}", made());
+            until_advertised(&pref64(600), "addresses are made", || {
+                made().contains("2001:db8:64::c000:250")
+            });
+            assert!(dig("+short www.example.test").contains("192.0.2.80"));
+            until_advertised(&pref64(0), "no more are made", || {
+                let seen = dig("www.example.test AAAA");
+                assert!(seen.contains("NOERROR"), "{seen}");
+                !seen.contains("2001:db8:64:")
+            });
         },
     );
 }
@@ -435,7 +497,7 @@ fn dns64_makes_what_unbound_makes_and_of_forgeries_nothing() {
                 lab.anchor.display()
             ),
         );
-            office.configure("profiles/home.toml", tests::office::HOME);
+            office.configure("profiles/home.toml", HOME);
             let _other = unbound(
                 office.dir(),
                 &format!(

@@ -35,6 +35,18 @@ pub const HOME: &str = r#"match = { name = "home*" }
 upstreams = ["192.0.2.53"]
 "#;
 
+/// Sends a router advertisement with these flags, and these octets behind a prefix to have addresses of.
+const ADVERTISE: &str = r#"
+import socket, sys
+flags, more = int(sys.argv[1], 16), bytes.fromhex(sys.argv[2])
+s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+link = socket.if_nametoindex("p0")
+head = bytes([134, 0, 0, 0, 64, flags]) + (1800).to_bytes(2, "big") + bytes(8)
+prefix = bytes([3, 4, 64, 0xC0]) + (7200).to_bytes(4, "big") * 2 + bytes(4) + socket.inet_pton(socket.AF_INET6, "2001:db8:1::")
+s.sendto(head + prefix + more, ("ff02::1", 0, 0, link))
+"#;
+
 impl Office {
     /// Raises links and servers; to be called inside [`crate::namespace::isolated`].
     pub fn raise() -> Self {
@@ -166,6 +178,15 @@ pub fn links() -> PathBuf {
 pub fn carries(link: &str) -> bool {
     fs::read_to_string(format!("/sys/class/net/{link}/operstate"))
         .is_ok_and(|state| state == "up\n")
+}
+
+/// Advertises a router at home0, with flags (RFC 4861 §4.2) and options in hexadecimal.
+pub fn advertise(flags: &str, options: &str) {
+    let status = Command::new("ip")
+        .args(["netns", "exec", "home", "python3", "-c", ADVERTISE])
+        .args([flags, options])
+        .status();
+    assert!(status.is_ok_and(|status| status.success()));
 }
 
 /// Asks the stub with dig, and returns all that it printed.

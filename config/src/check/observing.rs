@@ -10,6 +10,13 @@ use crate::raw::{Table, Text};
 pub(super) fn metrics(said: &Table, metrics: &mut MetricsConfig, findings: &mut Findings<'_>) {
     if let Some([text]) = said.texts("listen") {
         metrics.listen = place(text, "unix:/run/linnet/metrics or 127.0.0.1:9153", findings);
+        if let Some(Place::Address(address)) = metrics.listen
+            && !address.ip().to_canonical().is_loopback()
+        {
+            let message = "whoever reaches this address reads the numbers, which name scopes, upstreams and listeners: there is no password";
+            let help = "write unix:/run/linnet/metrics or 127.0.0.1:9153, or see that only the network of your collector gets there";
+            findings.warn(Some(text.span()), message, Some(help.to_owned()));
+        }
     }
 }
 

@@ -124,7 +124,7 @@ pub struct Listen {
 pub struct Caller {
     /// The client's address.
     pub peer: SocketAddr,
-    /// The address of the stub or listener.
+    /// The address of the stub or listener that was asked; of a listener at all addresses the very one, where the kernel tells it.
     pub at: SocketAddr,
     /// How the question came.
     pub transport: Transport,

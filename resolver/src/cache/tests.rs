@@ -307,6 +307,27 @@ fn an_answer_takes_the_place_of_an_older_one() {
     assert!(has(&cache, slot, "a.test", 100));
 }
 
+/// A question may have been answered by what was kept before: what stands in its place is another's.
+#[test]
+fn a_pass_goes_to_the_very_answer_that_earned_it() {
+    let cache = Cache::new(1 << 20, [1; 32]);
+    let slot = cache.open();
+    let name = name("a.test");
+    let key = key(slot, &name);
+    let pass = Pass {
+        epoch: 1,
+        stub: Stub::Main,
+    };
+    let (older, newer) = (template(&name, 100), template(&name, 100));
+    let passes = || cache.pass(&key, pass, at(20), |_, _| {});
+    cache.insert(&key, Arc::clone(&older), SECOND * 60, at(10));
+    cache.insert(&key, Arc::clone(&newer), SECOND * 60, at(10));
+    cache.grant(&key, &older, pass);
+    assert!(!passes());
+    cache.grant(&key, &newer, pass);
+    assert!(passes());
+}
+
 #[test]
 fn lifetimes_follow_the_records() {
     let name = name("a.test");

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! AAAA asked ─► answer · does not exist · bogus · decided here ────────────────────────────────► as it is
-//!         └─► none of this type ─► prefix known? ── none ───────────────────────────────────────► as it is
+//!         └─► none of this type, error, silence ─► prefix known? ── none ───────────────────────► as it is
 //!                                      │ not yet: held (`discovery`)
 //!                                      └─► A asked, the same way ─► addresses ─► made into AAAA, never authentic
 //!                                                              └─► none ───────────────────────► as it was
@@ -190,8 +190,9 @@ impl Resolver {
             Outcome::Found(found) => {
                 found.rcode != rcode::NXDOMAIN && !self.validates(&query.chain.name, scope, now)
             }
+            // RFC 6147 §5.1.3: silence is an error like any other. What of either is told again comes as found.
             Outcome::Refused(refused) => {
-                refused.replied && !self.validates(&query.chain.name, scope, now)
+                refused.is_upstreams() && !self.validates(&query.chain.name, scope, now)
             }
         }
     }
@@ -238,8 +239,10 @@ impl Resolver {
             .take(MAX_MADE)
             .collect();
         if made.is_empty() || found.rcode != rcode::NOERROR {
-            // A name that is gone by now is gone; one without addresses is what it was.
-            if let (true, Outcome::Found(_)) = (found.rcode == rcode::NOERROR, &denial) {
+            // A name that is gone by now is gone; one without addresses is what it was, but for an error: the answer for A says more
+            // (RFC 6147 §5.1.6).
+            let had_none = matches!(&denial, Outcome::Found(had) if had.rcode == rcode::NOERROR);
+            if found.rcode == rcode::NOERROR && had_none {
                 query.chain.answers = before;
                 return denial;
             }

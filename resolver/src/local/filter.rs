@@ -13,8 +13,8 @@ use super::names::Key;
 use super::{Listed, Local, Made};
 use crate::Resolver;
 use crate::chain::{End, Hop, is_claimed};
-use crate::event::{ExtendedError, Step};
-use crate::progress::{Found, Next, Query};
+use crate::event::{Channel, ExtendedError, Step};
+use crate::progress::{Found, Next, Outcome, Query};
 use crate::record::{RawRecord, cname_target};
 use crate::wire::{Question, class, rcode, rtype};
 
@@ -75,6 +75,7 @@ impl Local {
             Action::Refuse => "refuses it",
             Action::ZeroAddress => "gives it the unspecified address",
             Action::Pass => return None,
+            Action::ByStream => "has it answered by TCP alone",
             Action::Data(_) => "rewrites it",
         };
         Some(format!(
@@ -116,12 +117,25 @@ impl Resolver {
         let list = listed.config.name.clone();
         let rule = hit.rule(&question.name);
         let error = told(listed.config.error, &list, &rule);
+        let by_stream = *hit.action == Action::ByStream;
         let made = made(hit.action, question, error);
+        query.by_stream |= by_stream;
         query
             .steps
             .push(Step::Local("list", format!("{list}: {rule}").into()));
         let hits = self.local.hits_by_list.entry(list).or_default();
         *hits += 1;
+        if by_stream && query.channel == Channel::Udp {
+            self.counters.listed += 1;
+            query.chain.decided = true;
+            query.chain.authentic = false;
+            // Nothing that may be taken for a denial.
+            let found = Found {
+                authoritative: query.chain.visits.is_empty(),
+                ..Found::default()
+            };
+            return Some(Next::Done(Outcome::Found(found)));
+        }
         let Some(made) = made else {
             query.chain.unlisted = true;
             return None;
@@ -134,6 +148,13 @@ impl Resolver {
     /// Takes a reply into a query: what lists and rebinding protection say of it comes first.
     pub(crate) fn take_hop(&mut self, query: &mut Query, hop: &Hop, found: Found) -> Next {
         if !query.stub.is_bypass() {
+            if let Some(here) = self.exist_here(query, hop) {
+                let found = Found {
+                    template: None,
+                    ..found
+                };
+                return query.take(&here, found, &self.plan);
+            }
             if let Some(cut) = self.cut_at_listed(query, hop) {
                 let found = Found {
                     template: None,
@@ -189,7 +210,7 @@ fn made(action: &Action, question: &Question, error: ExtendedError) -> Option<Ma
         extended_error: Some(error),
     };
     Some(match action {
-        Action::Pass => return None,
+        Action::Pass | Action::ByStream => return None,
         Action::Nxdomain => made(rcode::NXDOMAIN, Vec::new(), None),
         Action::Nodata => made(rcode::NOERROR, Vec::new(), None),
         Action::Refuse => made(rcode::REFUSED, Vec::new(), None),

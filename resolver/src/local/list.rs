@@ -61,6 +61,8 @@ pub(crate) enum Action {
     ZeroAddress,
     /// It is answered as if there were no list, this one and all after it.
     Pass,
+    /// By datagram its client is told to come by stream; by stream it passes.
+    ByStream,
     /// It has these records.
     Data(Vec<Datum>),
 }
@@ -135,7 +137,8 @@ impl List {
             | Action::Nodata
             | Action::Refuse
             | Action::ZeroAddress
-            | Action::Pass => 0usize,
+            | Action::Pass
+            | Action::ByStream => 0usize,
         });
         let tables =
             self.rules.len() * size_of::<Rule>() + self.actions.len() * size_of::<Action>();
@@ -389,9 +392,7 @@ impl ListReader {
             (rtype::CNAME, target) if target == trigger.as_wire() => return Ok(Action::Pass),
             // Silence costs a client of ours its patience, and no attacker anything.
             (rtype::CNAME, b"\x08rpz-drop\0") => Action::Refuse,
-            (rtype::CNAME, b"\x0crpz-tcp-only\0") => {
-                return Err("rpz-tcp-only does nothing here: clients are on this machine");
-            }
+            (rtype::CNAME, b"\x0crpz-tcp-only\0") => Action::ByStream,
             (rtype::NS | rtype::DNAME | rtype::DS | rtype::DNSKEY, _) => {
                 return Err("records of this type do nothing in a policy zone");
             }

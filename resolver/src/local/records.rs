@@ -96,6 +96,19 @@ impl Records {
         self.said_by_wildcard(question)
     }
 
+    /// Whether a name exists: it has records, a name below it has, or a wildcard gives it some (RFC 4592 §2.2.2, §3.3.1).
+    pub fn has(&self, name: &DomainName) -> bool {
+        let mut hidden = false;
+        wire_suffixes(name.as_wire())
+            .enumerate()
+            .any(|(at, above)| {
+                let exists = self.exists(above);
+                let is_given = at > 0 && !hidden && self.wildcard_by_name.contains_key(above);
+                hidden |= exists;
+                at == 0 && exists || is_given
+            })
+    }
+
     fn add(&mut self, record: &Record) {
         let Record {
             name,

@@ -122,6 +122,44 @@ fn the_administrators_record_wins_over_a_claim_and_circles_end() {
     assert!(why.text.contains("own.corp.test"), "{why:?}");
 }
 
+const PASSED_ON: &str = "[[records]]\nname = \"mail.test\"\ntype = \"MX\"\ndata = \"10 relay.test\"\npass-on = true\n\
+     [[records]]\nname = \"*.lab.test\"\ntype = \"TXT\"\ndata = \"ours\"\npass-on = true\n";
+
+/// RFC 8020: a name that does not exist has no MX either, and nothing below it.
+#[test]
+fn name_with_records_here_is_not_told_to_be_missing_elsewhere() {
+    let mut world = world(PASSED_ON);
+    let home = world.server(HOME);
+    home.answers("www.test A", &["www.test 60 CNAME mail.test"]);
+    home.answers("www.test TXT", &["www.test 60 TXT \"theirs\""]);
+    for turn in 0..2 {
+        for name in ["mail.test A", "a.lab.test A", "lab.test A"] {
+            let seen = world.ask(name);
+            let counts = (seen.rcode, seen.answers.len(), seen.authority.len());
+            assert_eq!(counts, (0, 0, 1), "{name}");
+            assert_eq!(world.take_sent().len(), 1 - turn, "{name}");
+        }
+        assert_eq!(world.ask("other.test A").rcode, 3);
+        let alias = world.ask("www.test A");
+        assert_eq!(alias.rcode, 0);
+        assert_eq!(alias.answers, ["www.test 60 CNAME mail.test"]);
+        world.take_sent();
+    }
+    let both = Ask {
+        dnssec_ok: true,
+        ..asked("mail.test AAAA")
+    };
+    assert_eq!(world.ask_as(&both).rcode, 0);
+    let bypass = Ask {
+        stub: Stub::Bypass,
+        ..asked("mail.test A")
+    };
+    assert_eq!(world.ask_as(&bypass).rcode, 3);
+    // What is kept is what they said.
+    world.resolver.apply_records(&config::Config::default());
+    assert_eq!(world.ask("mail.test A").rcode, 3);
+}
+
 #[test]
 fn new_records_hide_what_was_cached_and_give_it_back() {
     let mut world = world("");
@@ -466,6 +504,99 @@ fn addresses_are_made_where_there_are_none_and_only_there() {
         ..asked("four.test AAAA")
     };
     assert_eq!(world.ask_as(&bypass).answers.len(), 0);
+}
+
+/// Asks, and lets no more time pass than that takes.
+fn ask_soon(world: &mut World, text: &str) -> Seen {
+    let client = world.put(text);
+    while !world.has_answer(client) {
+        world.step_on();
+    }
+    world.answer(client)
+}
+
+/// RFC 6147 §5.1.2 and §5.1.3: an error is as good as none of this type, and silence is an error.
+#[test]
+fn failures_are_translated_alike_whether_fresh_or_told_again() {
+    let unreachable = Say::Fail(crate::event::Failure::Unreachable);
+    let silence = Say::Silence;
+    for (say, fresh, told_again) in [
+        // The answer for A ends what nobody could be reached for.
+        (unreachable, true, false),
+        (Say::Code(2), true, true),
+        (Say::Code(5), true, true),
+        // The time of the first client ends with it.
+        (silence, false, true),
+    ] {
+        for (four, count) in [(true, 1), (false, 0)] {
+            let mut world = world(MAPPED);
+            let home = world.server(HOME);
+            home.says("a.test AAAA", say.clone());
+            match four {
+                true => home.answers("a.test A", &["a.test 60 A 192.0.2.2"]),
+                false => home.says("a.test A", Say::NoRecords(30, 60)),
+            };
+            let first = ask_soon(&mut world, "a.test AAAA");
+            let expected = if fresh { (0, count) } else { (2, 0) };
+            let seen = (first.rcode, first.answers.len());
+            assert_eq!(seen, expected, "{say:?} {four}");
+            let sent = world.take_sent();
+            let again = ask_soon(&mut world, "a.test AAAA");
+            assert_eq!((again.rcode, again.answers.len()), (0, count), "{say:?}");
+            let sent = (sent, world.take_sent());
+            let asked = sent.1.iter().any(|row| row.ends_with(" AAAA"));
+            assert_eq!(asked, !told_again, "{say:?}: {sent:?}");
+        }
+    }
+}
+
+/// What goes by stream alone earns no pass, as those are for datagrams too.
+#[test]
+fn name_that_a_list_has_by_stream_alone_is_truncated_by_datagram() {
+    const TC: u16 = 0x0200;
+    let mut world = world("");
+    let rows = "s.test CNAME rpz-tcp-only.\ns.home.test CNAME rpz-tcp-only.\nnx.test CNAME .\n";
+    let later = listed("later", "s.test CNAME .\n");
+    world
+        .resolver
+        .apply_lists(vec![listed("first", rows), later]);
+    let home = world.server(HOME);
+    home.answers("s.test A", &["s.test 60 A 192.0.2.1"]);
+    home.answers(
+        "s.home.test A",
+        &["s.home.test 60 CNAME s.test", "s.test 60 A 192.0.2.1"],
+    );
+    home.answers(
+        "www.test A",
+        &["www.test 60 CNAME s.test", "s.test 60 A 192.0.2.1"],
+    );
+    let by_stream = |text: &str| Ask {
+        channel: crate::Channel::Tcp,
+        ..asked(text)
+    };
+    for _ in 0..3 {
+        for name in ["s.test A", "www.test A", "s A"] {
+            let seen = world.ask(name);
+            assert_eq!((seen.rcode, seen.error.clone()), (0, None), "{name}");
+            assert_ne!(seen.flags & TC, 0, "{name}");
+            assert_eq!(seen.authority.len(), 0, "{name}");
+            assert!(
+                !seen.answers.iter().any(|row| row.contains(" A ")),
+                "{seen:?}"
+            );
+            let seen = world.ask_as(&by_stream(name));
+            assert_eq!(seen.flags & TC, 0, "{name}");
+            assert!(
+                seen.answers.contains(&"s.test 60 A 192.0.2.1".to_owned()),
+                "{seen:?}"
+            );
+        }
+    }
+    assert_eq!(world.ask("nx.test A").flags & TC, 0);
+    let why = world.resolver.why_listed(&"s.test".parse().unwrap());
+    assert!(why.is_some_and(|why| why.text.contains("by TCP alone")));
+    world.resolver.apply_lists(Vec::new());
+    assert_eq!(world.ask("s.test A").answers.len(), 1);
 }
 
 #[test]

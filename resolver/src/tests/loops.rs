@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::message::Ask;
 use super::world::{HOME, Say, World};
-use crate::event::ClientId;
+use crate::event::{ClientId, Failure};
 
 const MAIN: &str = "[resolver]\ndnssec = \"off\"\nrecursion = \"never\"\n";
 
@@ -74,14 +74,22 @@ fn is_told(world: &World, client: ClientId) -> bool {
     error.is_some_and(|(_, text)| text.contains("sends our own questions back to us"))
 }
 
-/// A world in which it is known that HOME forwards to us.
+/// Has a name come back, and what asks for it marked.
+fn comes_back(world: &mut World, name: &str) {
+    world.put(&format!("{name} A"));
+    send_back(world);
+    until_marked(world);
+    send_back(world);
+    world.sent.clear();
+}
+
+/// A world in which it is known that HOME forwards to us, whatever it is asked.
 fn known() -> World {
     let mut world = World::with(MAIN, &[]);
     world.server(HOME).silent = true;
-    world.put("n0.test A");
-    send_back(&mut world);
-    until_marked(&mut world);
-    send_back(&mut world);
+    for name in ["n0.test", "n0.example", "n0.home.arpa"] {
+        from_home(&mut world, |world| comes_back(world, name));
+    }
     world.run();
     world.sent.clear();
     world.server(HOME).silent = false;
@@ -179,6 +187,54 @@ fn forwarder_that_says_why_a_name_fails_is_believed() {
     }
 }
 
+/// Who owns a domain sees what is asked for in it, and may send that back to us in an upstream's stead; some upstreams forward a few domains
+/// to us and no more. Either is known of these names, and nothing else that the upstream says is taken for its circle.
+#[test]
+fn loop_of_some_names_is_told_of_no_others() {
+    let of_one = ["a.one.test", "b.one.test", "c.one.test", "d.two.test"];
+    let of_three = ["a.one.test", "a.one.example", "a.home.arpa"];
+    for (from_there, names) in [(true, &of_one[..]), (false, &of_three[..])] {
+        let mut world = World::with(MAIN, &[]);
+        world.server(HOME).silent = true;
+        for name in names {
+            match from_there {
+                true => from_home(&mut world, |world| comes_back(world, name)),
+                false => comes_back(&mut world, name),
+            }
+        }
+        world.server(HOME).silent = false;
+        world.server(HOME).otherwise(Say::Code(2));
+        for (name, told) in [
+            ("b.other", false),
+            ("one.test", false),
+            ("x.a.one.test", true),
+        ] {
+            let client = world.put(&format!("{name} A"));
+            world.run();
+            assert_eq!(is_told(&world, client), told, "{from_there} {name}");
+        }
+    }
+}
+
+#[test]
+fn forwarder_that_sends_the_root_back_sends_back_all() {
+    let mut world = World::with(MAIN, &[]);
+    world.server(HOME).silent = true;
+    world.put(". NS");
+    send_back(&mut world);
+    until_marked(&mut world);
+    send_back(&mut world);
+    // What comes back after it does not make it forgotten.
+    for name in 0..20 {
+        comes_back(&mut world, &format!("n{name}.t{name}"));
+    }
+    world.server(HOME).silent = false;
+    world.server(HOME).otherwise(Say::Code(2));
+    let client = world.put("a.other A");
+    world.run();
+    assert!(is_told(&world, client));
+}
+
 #[test]
 fn forwarder_that_waits_for_us_already_is_marked_when_it_is_asked_again() {
     let mut world = known();
@@ -228,6 +284,57 @@ fn upstream_that_keeps_a_mark_gets_none_for_a_while() {
     assert_eq!(put_twice(&mut world, "d.test A"), 1);
     world.server(HOME).silent = false;
     assert_eq!(put_twice(&mut world, "e.test A"), 0);
+}
+
+/// Some end a stream for a type that they do not know: that is the mark kept, and no failure of theirs.
+#[test]
+fn mark_that_ends_a_stream_is_kept_and_no_failure() {
+    let home = format!("match = {{ name = \"home*\" }}\n[dns]\nupstreams = [\"tcp://{HOME}\"]\n");
+    let mut world = World::with(MAIN, &[("home", &home)]);
+    world.server(HOME).otherwise(Say::Fail(Failure::Closed));
+    for (name, expected) in [("a.test A", 1), ("b.test A", 0)] {
+        let row = format!("{} 60 A 192.0.2.1", name.trim_end_matches(" A"));
+        world.server(HOME).answers(name, &[&row]);
+        world.sent.clear();
+        let first = world.put(name);
+        let second = from_home(&mut world, |world| world.put(name));
+        assert_eq!(marks(&world), expected, "{name}");
+        world.run();
+        for client in [first, second] {
+            assert_eq!(world.answer(client).answers.first(), Some(&row));
+        }
+    }
+    let upstream = &world.status("home@home0").upstreams[0];
+    assert_eq!((upstream.failing.clone(), upstream.lost), (None, 0));
+}
+
+/// What one upstream was asked alone, to prove it, came back: others may still know the answer.
+#[test]
+fn loop_of_a_question_to_one_upstream_alone_is_not_kept_for_all() {
+    let mut world = World::with("[resolver]\nrecursion = \"never\"\n", &[]);
+    world.server(HOME).silent = true;
+    let proof = world
+        .sent
+        .iter()
+        .find(|sent| sent.server.to_string() == HOME);
+    let proof = proof.expect("a proof has begun").asked.clone();
+    assert!(proof.dnssec_ok && proof.flags & CHECKING_DISABLED != 0);
+    // The forwarder's own copies wait for the proof themselves.
+    from_home(&mut world, |world| {
+        send_back_as(world, |ask| {
+            ask.flags &= !CHECKING_DISABLED;
+            ask.dnssec_ok = false;
+        })
+    });
+    world.sent.retain(|sent| is_mark(&sent.asked));
+    assert!(!world.sent.is_empty());
+    from_home(&mut world, send_back);
+    let client = world.put_as(&Ask {
+        id: proof.id ^ 1,
+        name: proof.name.to_ascii_lowercase(),
+        ..proof
+    });
+    assert!(!world.has_answer(client), "{:?}", world.answer(client));
 }
 
 #[test]

@@ -132,6 +132,31 @@ fn failures_told_again_are_no_hits_and_each_is_told() {
     assert_eq!(world.status(SCOPE).counts.recent, 0);
 }
 
+/// Errors to questions that one upstream was asked alone, to prove it, are not told to those who ask the same of any.
+#[test]
+fn failure_of_a_question_to_one_upstream_alone_is_not_kept_for_all() {
+    let mut world = World::with("[resolver]\nrecursion = \"never\"\n", &[]);
+    world.server(HOME).otherwise(Say::Code(rcode::SERVFAIL));
+    let to_home = |sent: &&super::world::Sent| sent.server.to_string() == HOME;
+    let proof = world.sent.iter().find(to_home).expect("a proof has begun");
+    let proof = proof.asked.clone();
+    // Long enough for all that it is asked, and no more than a failure is kept.
+    let begun = world.now;
+    while world
+        .resolver
+        .poll_timeout()
+        .is_some_and(|(at, _)| at.since(begun) < Duration::from_millis(900))
+    {
+        world.step_on();
+    }
+    let client = world.put_as(&Ask {
+        id: proof.id ^ 1,
+        name: proof.name.to_ascii_lowercase(),
+        ..proof
+    });
+    assert!(!world.has_answer(client), "{:?}", world.answer(client));
+}
+
 #[test]
 fn who_refuses_is_told_apart() {
     let mut world = World::new();

@@ -39,6 +39,14 @@ fn text(explanation: &Explanation) -> String {
                 let _ = write!(text, " on link {link}");
             }
             let _ = writeln!(text, ", of {}", target.upstreams.join(", "));
+            if let Some(selection) = target
+                .selection
+                .as_ref()
+                .filter(|_| target.upstreams.len() > 1)
+            {
+                let first = target.first.join(" and ");
+                let _ = writeln!(text, "  selection: {selection}; at present {first} first");
+            }
         }
         (None, "multicast") => text.push_str("  is asked of the neighbours\n"),
         (None, _) => {
@@ -89,4 +97,42 @@ fn text(explanation: &Explanation) -> String {
         text.push_str(&steps(trace, Chain::Shown));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use linnet::api::{Reason, Target};
+
+    use super::*;
+
+    #[test]
+    fn choice_among_several_upstreams_is_told() {
+        let explained = |upstreams: &[&str]| {
+            let upstreams: Vec<String> = upstreams.iter().map(|&one| one.to_owned()).collect();
+            let target = Target {
+                action: "ask".to_owned(),
+                scope: Some("home@home0".to_owned()),
+                first: upstreams.clone(),
+                upstreams,
+                selection: Some("hedged".to_owned()),
+                ..Target::default()
+            };
+            text(&Explanation {
+                name: "a.test".to_owned(),
+                target,
+                because: Reason::default(),
+                candidates: Vec::new(),
+                local: None,
+                searched: Vec::new(),
+                validation: None,
+                order: None,
+                endpoint: None,
+                last: None,
+            })
+        };
+        let several = explained(&["192.0.2.53", "192.0.2.54"]);
+        let line = "  selection: hedged; at present 192.0.2.53 and 192.0.2.54 first\n";
+        assert!(several.contains(line), "{several}");
+        assert!(!explained(&["192.0.2.53"]).contains("selection"));
+    }
 }

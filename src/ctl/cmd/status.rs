@@ -346,6 +346,7 @@ fn listeners(status: &Status, text: &mut String) {
                 (listener.connections, "connections"),
                 (listener.strangers, "from strangers"),
                 (listener.limited, "over a limit"),
+                (listener.refused, "refused"),
                 (listener.malformed, "malformed"),
                 (listener.reflective, "from reflective ports"),
             ];

@@ -144,6 +144,7 @@ impl World {
             && let Some(prospects) = self.resolver.prospects(routed, scope, now)
         {
             told.order = Some(prospects.order);
+            told.target.first = prospects.first.iter().map(ToString::to_string).collect();
             told.validation = Some(prospects.validation);
         }
         if let Some(text) = called_out {

@@ -198,6 +198,7 @@ fn listener(status: &ListenerStatus, out: &mut Exposition) {
     for (reason, count) in [
         ("stranger", status.strangers),
         ("limited", status.limited),
+        ("refused", status.refused),
         ("malformed", status.malformed),
         ("reflective", status.reflective),
     ] {

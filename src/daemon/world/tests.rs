@@ -126,6 +126,24 @@ fn the_first_plan_is_told_and_an_equal_one_is_not() {
 }
 
 #[test]
+fn choice_of_an_upstream_is_explained() {
+    for (selection, first) in [
+        ("ordered", &["10.8.0.1"][..]),
+        ("fastest", &["10.8.0.1"]),
+        ("hedged", &["10.8.0.1", "10.8.0.2"]),
+    ] {
+        let upstreams = "upstreams = [\"10.8.0.1\"]";
+        assert!(OFFICE.contains(upstreams));
+        let two = format!("upstreams = [\"10.8.0.1\", \"10.8.0.2\"]\nselection = \"{selection}\"");
+        let profile = OFFICE.replace(upstreams, &two);
+        let (mut world, _) = begun("", &profile, &[vpn0(true)]);
+        let target = &explain(&mut world, "git.corp.test")["target"];
+        assert_eq!(target["selection"], selection);
+        assert_eq!(target["first"], serde_json::json!(first));
+    }
+}
+
+#[test]
 fn a_link_that_goes_down_changes_the_plan_and_its_names_are_refused() {
     let (mut world, _) = office("");
     assert_eq!(

@@ -4,12 +4,11 @@
 //! kea offers by DHCPv4 and DHCPv6, a packet made by hand by router advertisement; unbound is all that is asked.
 
 use std::fs;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tests::namespace::{isolated, shell};
-use tests::office::{Office, dig};
+use tests::office::{Office, advertise, dig};
 use tests::peer::{Peer, Tap, occurrences, until, until_within};
 
 use super::{SERVER, office, unbound, unbound_with};
@@ -190,28 +189,8 @@ fn resolver_that_dhcp_offers_is_asked_by_tls_under_its_name() {
     );
 }
 
-/// Sends a router advertisement with these octets behind its header and a prefix to have addresses of.
-const ADVERTISE: &str = r#"
-import socket, sys
-flags, more = int(sys.argv[1], 16), bytes.fromhex(sys.argv[2])
-s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
-s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
-link = socket.if_nametoindex("p0")
-head = bytes([134, 0, 0, 0, 64, flags]) + (1800).to_bytes(2, "big") + bytes(8)
-prefix = bytes([3, 4, 64, 0xC0]) + (7200).to_bytes(4, "big") * 2 + bytes(4) + socket.inet_pton(socket.AF_INET6, "2001:db8:1::")
-s.sendto(head + prefix + more, ("ff02::1", 0, 0, link))
-"#;
-
 /// Addresses and all else are to be had by DHCPv6 (RFC 4861 §4.2).
 const MANAGED: &str = "80";
-
-fn advertise(flags: &str, options: &str) {
-    let status = Command::new("ip")
-        .args(["netns", "exec", "home", "python3", "-c", ADVERTISE])
-        .args([flags, options])
-        .status();
-    assert!(status.unwrap().success());
-}
 
 /// Advertises until the offered one is among the upstreams.
 fn until_offered(office: &Office, flags: &str, options: &str, upstream: &str) {

@@ -32,7 +32,10 @@ pub struct ListenerStatus {
     pub strangers: u64,
     /// Questions and connections of clients that had their share, or asked too often.
     pub limited: u64,
-    /// Messages that are no good question, connections that broke the rules or were too slow.
+    /// Questions that could be read, and that nobody is told the answer to here: without RD, of another class, for a transfer, with another
+    /// opcode or version of EDNS.
+    pub refused: u64,
+    /// Messages that cannot be read, connections that broke the rules or were too slow.
     pub malformed: u64,
     /// Datagrams from ports whose owners answer to anything.
     pub reflective: u64,
@@ -46,6 +49,7 @@ pub(super) struct Counts {
     pub(super) queries: Count,
     pub(super) strangers: Count,
     pub(super) limited: Count,
+    pub(super) refused: Count,
     pub(super) malformed: Count,
     pub(super) reflective: Count,
     pub(super) connections: Count,
@@ -91,6 +95,7 @@ impl Board {
                 queries: entry.counts.queries.read(),
                 strangers: entry.counts.strangers.read(),
                 limited: entry.counts.limited.read(),
+                refused: entry.counts.refused.read(),
                 malformed: entry.counts.malformed.read(),
                 reflective: entry.counts.reflective.read(),
                 connections: entry.counts.connections.read(),

@@ -263,7 +263,9 @@ impl DoorDesk {
             Judged::Answered => true,
             Judged::Silence => false,
             Judged::Good(share) => {
-                let asked = self.door.question(peer, Channel::Udp, wire.to_vec());
+                let asked = sender.from.map(|arrival| arrival.address);
+                let caller = self.door.caller(peer, asked, Channel::Udp);
+                let asked = self.door.question(caller, wire.to_vec());
                 let way = Way::Datagram(self.back.clone(), *sender);
                 self.house.ask(asked, share, way);
                 false

@@ -3,7 +3,7 @@
 //! A [`Door`] is what one listener lets in; the [`House`] is what is behind every door. Which question is taken is decided here,
 //! by the same rules for every transport.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -178,14 +178,26 @@ impl Door {
 }
 
 impl Door {
-    /// Makes a question of a message that came in here.
-    pub(super) fn question(&self, peer: SocketAddr, channel: Channel, wire: Vec<u8>) -> Asked {
-        let caller = Caller {
+    /// Says who asks here; `asked` is the address that its messages came to, where that is known.
+    pub(super) fn caller(
+        &self,
+        peer: SocketAddr,
+        asked: Option<IpAddr>,
+        channel: Channel,
+    ) -> Caller {
+        // One address is told as it is configured, with its link.
+        let has_many = self.address.ip().is_unspecified();
+        let asked = asked.filter(|_| has_many);
+        Caller {
             peer,
-            at: self.address,
+            at: asked.map_or(self.address, |ip| SocketAddr::new(ip, self.address.port())),
             transport: self.transport,
             channel,
-        };
+        }
+    }
+
+    /// Makes a question of a message that came in here.
+    pub(super) fn question(&self, caller: Caller, wire: Vec<u8>) -> Asked {
         Asked {
             caller,
             stub: self.stub,
@@ -241,11 +253,11 @@ impl House {
     pub(super) fn take(
         &self,
         door: &Door,
-        peer: SocketAddr,
-        channel: Channel,
+        caller: Caller,
         wire: Vec<u8>,
         (back, tag): (&mpsc::Sender<(u64, Delivery)>, u64),
     ) -> Taken {
+        let Caller { peer, channel, .. } = caller;
         let mut answer = Vec::with_capacity(ANSWER_ROOM);
         if self.answer_at_once(&wire, door.stub, channel, &mut answer) {
             door.counts.queries.up();
@@ -255,7 +267,7 @@ impl House {
             Judged::Answered => Taken::Answered(answer),
             Judged::Silence => Taken::Silence,
             Judged::Good(share) => {
-                let asked = door.question(peer, channel, wire);
+                let asked = door.question(caller, wire);
                 match self.ask(asked, share, Way::Tagged(back.clone(), tag)) {
                     true => Taken::Asked,
                     false => Taken::Silence,
@@ -281,7 +293,10 @@ impl House {
                 return Judged::Silence;
             }
             Err(QueryError::Reject(rejection)) => {
-                door.counts.malformed.up();
+                match rejection.rcode {
+                    rcode::FORMERR => door.counts.malformed.up(),
+                    _ => door.counts.refused.up(),
+                }
                 rejection.emit(out);
                 return Judged::Answered;
             }

@@ -5,7 +5,6 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
@@ -14,7 +13,6 @@ use bytes::{Buf, Bytes};
 use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
 use http::{Method, Request, Response, StatusCode, header};
-use resolver::Channel;
 use resolver::carried::{Carried, pad};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
@@ -23,6 +21,7 @@ use tokio::task::JoinSet;
 use super::house::{Delivery, Door, House, IN_FLIGHT_MAX, SLOWEST, Taken, Unsent};
 use super::shares::Share;
 use super::stream::End;
+use crate::Caller;
 
 /// The type of a DNS message (RFC 8484 §6).
 const MESSAGE_TYPE: &str = "application/dns-message";
@@ -42,7 +41,7 @@ const RESETS_MAX: usize = 32;
 /// Serves one connection whose TLS is up.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
-    peer: SocketAddr,
+    caller: Caller,
     house: &Arc<House>,
     door: &Arc<Door>,
 ) -> End {
@@ -83,7 +82,8 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         match request {
             Some(Ok((request, respond))) => {
                 let (house, door) = (Arc::clone(house), Arc::clone(door));
-                requests.spawn(async move { answer(request, respond, peer, &house, &door).await });
+                requests
+                    .spawn(async move { answer(request, respond, caller, &house, &door).await });
             }
             Some(Err(error)) if error.is_io() => return End::Done,
             Some(Err(_)) => return End::Bad,
@@ -106,7 +106,7 @@ struct Slow;
 async fn answer(
     request: Request<RecvStream>,
     mut respond: SendResponse<Piece>,
-    peer: SocketAddr,
+    caller: Caller,
     house: &House,
     door: &Door,
 ) -> Result<(), Slow> {
@@ -125,7 +125,7 @@ async fn answer(
     };
     let padded = Carried::parse(&wire).padded;
     let (back, mut answers) = mpsc::channel(1);
-    let delivery = match house.take(door, peer, Channel::Tcp, wire, (&back, 0)) {
+    let delivery = match house.take(door, caller, wire, (&back, 0)) {
         Taken::Asked => answers.recv().await.map(|(_, delivery)| delivery),
         Taken::Answered(wire) => Some(Delivery { wire, share: None }),
         Taken::Silence => None,

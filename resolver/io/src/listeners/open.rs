@@ -249,8 +249,10 @@ async fn converse(
     if stream.set_nodelay(true).is_err() {
         return End::Done;
     }
+    let asked = stream.local_addr().ok().map(|address| address.ip());
+    let caller = door.caller(peer, asked, Channel::Tcp);
     if transport == Transport::Plain {
-        let talk = Conversation::new(stream, peer, Cover::Plain, Arc::clone(house));
+        let talk = Conversation::new(stream, caller, Cover::Plain, Arc::clone(house));
         return talk.serve(door).await;
     }
     let Some(tls) = &door.tls else {
@@ -262,9 +264,9 @@ async fn converse(
         return End::Bad;
     };
     if transport == Transport::Https {
-        return https::serve(stream, peer, house, door).await;
+        return https::serve(stream, caller, house, door).await;
     }
-    let talk = Conversation::new(stream, peer, Cover::Encrypted, Arc::clone(house));
+    let talk = Conversation::new(stream, caller, Cover::Encrypted, Arc::clone(house));
     talk.serve(door).await
 }
 

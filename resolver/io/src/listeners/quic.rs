@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 
 use super::house::{Delivery, Door, House, IDLE_TIME, IN_FLIGHT_MAX, SLOWEST, Taken};
 use super::stream::End;
+use crate::Caller;
 use crate::frame::{self, Frame};
 
 /// The longest question with its length, in octets.
@@ -151,7 +152,8 @@ async fn converse(
     let Ok(Ok(connection)) = tokio::time::timeout(SLOWEST, connecting).await else {
         return (End::Bad, KEPT_MAX);
     };
-    let end = serve_streams(&connection, peer, house, door).await;
+    let caller = door.caller(peer, connection.local_ip(), Channel::Tcp);
+    let end = serve_streams(&connection, caller, house, door).await;
     (end, kept_for(connection.rtt()))
 }
 
@@ -163,7 +165,7 @@ fn kept_for(rtt: Duration) -> Duration {
 
 async fn serve_streams(
     connection: &Connection,
-    peer: SocketAddr,
+    caller: Caller,
     house: &Arc<House>,
     door: &Arc<Door>,
 ) -> End {
@@ -192,7 +194,7 @@ async fn serve_streams(
             return End::Done;
         };
         let (house, door) = (Arc::clone(house), Arc::clone(door));
-        streams.spawn(async move { answer(sender, receiver, peer, &house, &door).await });
+        streams.spawn(async move { answer(sender, receiver, caller, &house, &door).await });
     }
 }
 
@@ -203,7 +205,7 @@ struct Wrong;
 async fn answer(
     mut sender: SendStream,
     mut receiver: RecvStream,
-    peer: SocketAddr,
+    caller: Caller,
     house: &House,
     door: &Door,
 ) -> Result<(), Wrong> {
@@ -226,7 +228,7 @@ async fn answer(
     }
     let padded = carried.padded;
     let (back, mut answers) = mpsc::channel(1);
-    let delivery = match house.take(door, peer, Channel::Tcp, wire, (&back, 0)) {
+    let delivery = match house.take(door, caller, wire, (&back, 0)) {
         Taken::Asked => tokio::select! {
             answered = answers.recv() => answered.map(|(_, delivery)| delivery),
             // Its client wants no answer any more (RFC 9250 §4.3.1).

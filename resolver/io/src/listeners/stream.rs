@@ -6,19 +6,18 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-use resolver::Channel;
 use resolver::carried::{Carried, pad, put_keepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 
 use super::house::{Delivery, Door, House, IDLE_TIME, IN_FLIGHT_MAX, SLOWEST, Taken, Unsent};
 use super::shares::Share;
+use crate::Caller;
 use crate::frame::{self, Frame, Inbound};
 
 /// Octets read at once.
@@ -40,7 +39,7 @@ pub(super) enum Cover {
 /// A client's connection.
 pub(super) struct Conversation<S> {
     stream: S,
-    peer: SocketAddr,
+    caller: Caller,
     cover: Cover,
     house: Arc<House>,
     inbound: Inbound,
@@ -97,10 +96,10 @@ enum Step {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     /// Takes a connection whose handshakes are over.
-    pub(super) fn new(stream: S, peer: SocketAddr, cover: Cover, house: Arc<House>) -> Self {
+    pub(super) fn new(stream: S, caller: Caller, cover: Cover, house: Arc<House>) -> Self {
         Self {
             stream,
-            peer,
+            caller,
             cover,
             held: house.unsent(),
             house,
@@ -220,9 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             self.last_tag += 1;
             let tag = self.last_tag;
             self.open.push((tag, wishes));
-            let taken = self
-                .house
-                .take(door, self.peer, Channel::Tcp, wire, (back, tag));
+            let taken = self.house.take(door, self.caller, wire, (back, tag));
             match taken {
                 Taken::Asked => {}
                 Taken::Answered(wire) => self.keep(tag, Delivery { wire, share: None })?,

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 
-use config::model::{ListenerStub, Transport};
+use config::model::{ListenerStub, Prefix, Transport};
 use resolver::{Channel, Resolver, Settings, Stub};
 use tokio::io::AsyncWriteExt as _;
 
@@ -136,6 +136,57 @@ fn a_datagram_is_asked_once_and_answered_to_its_client() {
 }
 
 #[test]
+fn who_asks_a_listener_at_all_addresses_is_told_with_the_one_that_he_asked() {
+    let (mut listeners, board) = listeners();
+    let config = ListenerConfig {
+        address: Ipv4Addr::UNSPECIFIED.into(),
+        allow: vec![Prefix {
+            address: Ipv4Addr::LOCALHOST.into(),
+            length: 8,
+        }],
+        ..config()
+    };
+    let port = config.port;
+    let listener = Listener { config, tls: None };
+    listeners.apply(vec![listener]).unwrap();
+    until(&board, |status| {
+        status.len() == 1 && status[0].state == "open"
+    });
+    let address = SocketAddr::from(([127, 0, 0, 9], port));
+    client().send_to(&query(7), address).unwrap();
+    let (_, asked) = next(&mut listeners);
+    assert_eq!(asked.caller.at, address);
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(&framed(&query(8))).unwrap();
+    let (_, asked) = next(&mut listeners);
+    assert_eq!(asked.caller.at, address);
+}
+
+#[test]
+fn questions_that_are_refused_are_not_malformed() {
+    let (mut listeners, board) = listeners();
+    let address = open(&mut listeners, &board);
+    let socket = client();
+    // The place of an octet in the question, and what it is: without RD, Chaos, AXFR, NOTIFY.
+    for (place, octet) in [(2, 0), (18, 3), (16, 252), (2, 0x21)] {
+        let mut wire = query(7);
+        wire[place] = octet;
+        socket.send_to(&wire, address).unwrap();
+    }
+    let mut cut = query(8);
+    cut.truncate(15);
+    socket.send_to(&cut, address).unwrap();
+    until(&board, |status| {
+        status[0].refused + status[0].malformed == 5
+    });
+    let status = &board.status()[0];
+    assert_eq!(
+        (status.refused, status.malformed, status.queries),
+        (4, 1, 0)
+    );
+}
+
+#[test]
 fn one_client_has_its_share_open_and_hears_when_it_asks_for_more() {
     let (mut listeners, board) = listeners();
     let address = open(&mut listeners, &board);
@@ -236,7 +287,8 @@ fn answers_that_nobody_takes_have_a_bound_for_all_clients_together() {
             let (mut near, far) = tokio::io::duplex(64);
             let peer = SocketAddr::from(([10, 0, 0, client], 5300));
             let cover = stream::Cover::Plain;
-            let talk = stream::Conversation::new(far, peer, cover, Arc::clone(&house));
+            let caller = door.caller(peer, None, Channel::Tcp);
+            let talk = stream::Conversation::new(far, caller, cover, Arc::clone(&house));
             let door = door.clone();
             ends.spawn(async move { talk.serve(&door).await });
             let mut backs: Vec<Back> = Vec::new();
@@ -323,7 +375,7 @@ fn a_listener_whose_address_is_not_there_is_open_and_what_is_not_wanted_any_more
     let (mut listeners, board) = listeners();
     let mut absent = config();
     absent.address = IpAddr::from([198, 51, 100, 77]);
-    absent.allow = vec![config::model::Prefix {
+    absent.allow = vec![Prefix {
         address: IpAddr::from([198, 51, 100, 0]),
         length: 24,
     }];

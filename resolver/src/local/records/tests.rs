@@ -141,6 +141,28 @@ fn the_closest_wildcard_speaks() {
 }
 
 #[test]
+fn names_exist_that_have_records_or_stand_above_them_or_below_a_wildcard() {
+    let table = table(&[
+        "nas.home.test A 192.0.2.1",
+        "*.open.test A 192.0.2.3;pass-on",
+        "x.y.open.test A 192.0.2.4",
+    ]);
+    for (name, exists) in [
+        ("nas.home.test", true),
+        ("home.test", true),
+        ("x.nas.home.test", false),
+        ("other.home.test", false),
+        ("open.test", true),
+        ("a.b.open.test", true),
+        ("y.open.test", true),
+        ("z.y.open.test", false),
+        ("other.test", false),
+    ] {
+        assert_eq!(table.has(&name.parse().unwrap()), exists, "{name}");
+    }
+}
+
+#[test]
 fn a_dname_moves_what_is_below_it() {
     let table = table(&["old.test DNAME new.example", "kept.old.test A 192.0.2.1"]);
     assert_eq!(
