@@ -6,6 +6,7 @@
 
 mod addresses;
 pub(crate) mod decide;
+mod keeping;
 mod marks;
 mod record;
 mod rivals;
@@ -26,7 +27,7 @@ use policy::links::RouteKey;
 use policy::{LinkId, LinksPlan};
 
 use crate::LinkManager;
-use crate::journal::{AddressMarks, Boot, Journal, JournalText};
+use crate::journal::{AddressMarks, Boot, Journal};
 use crate::kernel::KernelEvent;
 use crate::request::{KernelAnswer, KernelFault, KernelRequest, RequestId};
 use crate::status::{Item, ItemState, LinkReport, LinkTimer, Setting, StopLevel};
@@ -41,8 +42,6 @@ use settings::Freedom;
 pub const MAX_IN_FLIGHT: usize = 512;
 /// How long what a run before has left waits for its supplier to say it again: longer than a DHCP server is asked.
 const INHERITED: Duration = Duration::from_secs(60);
-/// How long after a failure the journal is tried again.
-const JOURNAL_PAUSE: Duration = Duration::from_secs(30);
 
 const EEXIST: i32 = 17;
 /// What the kernel says of a source address that is not there, or may not be used yet.
@@ -60,6 +59,8 @@ pub(crate) struct Writer {
     claimants: BTreeSet<(RouteKey, LinkId)>,
     journal: Journal,
     journal_retry_at: Option<Instant>,
+    /// Whether the journal could not be kept when it was tried last.
+    journal_fails: bool,
     marks: AddressMarks,
     /// Items that have to be compared.
     dirty: BTreeSet<Item>,
@@ -123,22 +124,6 @@ impl LinkManager {
         if self.writer.stopping.is_none() {
             self.mark_plan(plan);
         }
-    }
-
-    /// Returns the journal when it has to be kept; what it proves is asked for after [`LinkManager::handle_journal`] only.
-    pub fn poll_journal(&mut self) -> Option<JournalText> {
-        self.settle();
-        let is_idle = self.writer.is_at_rest();
-        self.writer.journal.poll(is_idle)
-    }
-
-    /// Takes word of the journal of this version: it is kept, or could not be. A disk that is full is no reason to have no
-    /// network: the requests go out all the same, and the journal is tried again later.
-    pub fn handle_journal(&mut self, version: u64, is_kept: bool, now: Instant) {
-        let writer = &mut self.writer;
-        writer.now = now;
-        writer.journal.settle(version);
-        writer.journal_retry_at = (!is_kept).then(|| now + JOURNAL_PAUSE);
     }
 
     /// Returns the next request, in the order in which the kernel must see them; at most [`MAX_IN_FLIGHT`] wait for

@@ -7,6 +7,7 @@ mod conflicts;
 mod delegation;
 mod doubts;
 mod former;
+mod full;
 mod mistakes;
 mod networkd;
 mod others;
