@@ -11,6 +11,7 @@ mod marks;
 mod record;
 mod rivals;
 mod settings;
+mod siblings;
 mod steer;
 #[cfg(test)]
 mod tests;
@@ -86,6 +87,8 @@ pub(crate) struct Writer {
     /// Links that we have asked to be down, until the kernel says that they are.
     turning: BTreeSet<u32>,
     adopting: BTreeSet<Item>,
+    /// Links that were adopted a moment ago, by index, and until when what comes is taken as what was there.
+    adopted: BTreeMap<u32, Instant>,
     /// Default routes of others beside ours, which become ours so that they may go.
     rivals: BTreeMap<RouteKey, Rivals>,
     needs_down: BTreeSet<u32>,
@@ -353,6 +356,7 @@ impl LinkManager {
                 self.writer.not_mended(&item);
                 self.report(&item, &state);
                 self.writer.record(&item).state = Some(state);
+                self.take_late_rivals(&item);
             }
             Decision::Wait(state) => {
                 let links = self.view().indexes_of(&item);
@@ -479,6 +483,7 @@ impl LinkManager {
             if let Item::Route(_) = item {
                 let at = self.writer.record(&item).slowly(now);
                 self.writer.delay_long(&item, at);
+                self.adopt_late(item);
             }
         } else if fault.passes() {
             let at = record.put_off(fault, now);

@@ -12,6 +12,7 @@ mod mistakes;
 mod networkd;
 mod others;
 mod places;
+mod released;
 mod routers;
 mod sleep;
 mod switches;
