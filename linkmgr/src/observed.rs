@@ -319,6 +319,13 @@ impl Observed {
         })
     }
 
+    /// Returns the links that have a default route of this metric, whoever has made it.
+    pub(crate) fn with_default(&self, to: Prefix, metric: u32) -> impl Iterator<Item = u32> {
+        let entries = self.entry_by_index.iter();
+        let its = entries.filter(move |(_, entry)| entry.routes.has_metric(to, metric));
+        its.map(|(index, _)| *index)
+    }
+
     fn entry(&mut self, index: u32) -> &mut Entry {
         self.entry_by_index.entry(index).or_default()
     }

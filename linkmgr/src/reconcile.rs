@@ -7,10 +7,12 @@
 mod addresses;
 pub(crate) mod decide;
 mod hearing;
+mod keeping;
 mod marks;
 mod record;
 mod rivals;
 mod settings;
+mod siblings;
 mod steer;
 #[cfg(test)]
 mod tests;
@@ -27,7 +29,7 @@ use policy::links::RouteKey;
 use policy::{LinkId, LinksPlan};
 
 use crate::LinkManager;
-use crate::journal::{AddressMarks, Boot, Journal, JournalText};
+use crate::journal::{AddressMarks, Boot, Journal};
 use crate::kernel::KernelEvent;
 use crate::request::{KernelAnswer, KernelFault, KernelRequest, RequestId};
 use crate::status::{Item, ItemState, LinkReport, LinkTimer, Setting, StopLevel};
@@ -44,8 +46,6 @@ use settings::Freedom;
 pub const MAX_IN_FLIGHT: usize = 512;
 /// How long what a run before has left waits for its supplier to say it again: longer than a DHCP server is asked.
 const INHERITED: Duration = Duration::from_secs(60);
-/// How long after a failure the journal is tried again.
-const JOURNAL_PAUSE: Duration = Duration::from_secs(30);
 
 const EEXIST: i32 = 17;
 /// What the kernel says of a source address that is not there, or may not be used yet.
@@ -64,6 +64,8 @@ pub(crate) struct Writer {
     hearing: Hearing,
     journal: Journal,
     journal_retry_at: Option<Instant>,
+    /// Whether the journal could not be kept when it was tried last.
+    journal_fails: bool,
     marks: AddressMarks,
     /// Items that have to be compared.
     dirty: Set<Item>,
@@ -89,6 +91,8 @@ pub(crate) struct Writer {
     /// Links that we have asked to be down, until the kernel says that they are.
     turning: Set<u32>,
     adopting: Set<Item>,
+    /// Links that were adopted a moment ago, by index, and until when what comes is taken as what was there.
+    adopted: Map<u32, Instant>,
     /// Default routes of others beside ours, which become ours so that they may go.
     rivals: Map<RouteKey, Rivals>,
     needs_down: Set<u32>,
@@ -127,22 +131,6 @@ impl LinkManager {
         if self.writer.stopping.is_none() {
             self.mark_plan(plan);
         }
-    }
-
-    /// Returns the journal when it has to be kept; what it proves is asked for after [`LinkManager::handle_journal`] only.
-    pub fn poll_journal(&mut self) -> Option<JournalText> {
-        self.settle();
-        let is_idle = self.writer.is_at_rest();
-        self.writer.journal.poll(is_idle)
-    }
-
-    /// Takes word of the journal of this version: it is kept, or could not be. A disk that is full is no reason to have no
-    /// network: the requests go out all the same, and the journal is tried again later.
-    pub fn handle_journal(&mut self, version: u64, is_kept: bool, now: Instant) {
-        let writer = &mut self.writer;
-        writer.now = now;
-        writer.journal.settle(version);
-        writer.journal_retry_at = (!is_kept).then(|| now + JOURNAL_PAUSE);
     }
 
     /// Returns the next request, in the order in which the kernel must see them; at most [`MAX_IN_FLIGHT`] wait for
@@ -372,6 +360,7 @@ impl LinkManager {
                 self.writer.not_mended(&item);
                 self.report(&item, &state);
                 self.writer.record(&item).state = Some(state);
+                self.take_late_rivals(&item);
             }
             Decision::Wait(state) => {
                 let links = self.view().indexes_of(&item);
@@ -498,6 +487,7 @@ impl LinkManager {
             if let Item::Route(_) = item {
                 let at = self.writer.record(&item).slowly(now);
                 self.writer.delay_long(&item, at);
+                self.adopt_late(item);
             }
         } else if fault.passes() {
             let at = record.put_off(fault, now);

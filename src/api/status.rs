@@ -52,6 +52,9 @@ pub struct Status {
     pub negative_anchors: Vec<NegativeAnchor>,
     /// What is wrong with the configuration and the trust anchors; errors mean that an older one, or the rest, is in force.
     pub diagnostics: Vec<Diagnostic>,
+    /// What keeps the journal of links from being kept; absent while it is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal_trouble: Option<String>,
     /// Things to know: contradicting claims, unusable upstreams.
     pub notes: Vec<String>,
     /// Multicast DNS, by link; links that do none are left out.

@@ -96,6 +96,7 @@ fn the_definition_has_the_fields_that_travel() {
         unmade: vec![unmade.clone()],
         idle_profiles: vec![String::new()],
         default_scope: some(),
+        journal_trouble: some(),
         ..Status::default()
     };
     let key = TrustAnchor {

@@ -88,9 +88,13 @@ fn run(options: Options) -> Result<Exit, Failed> {
         Verb::Down { link } => {
             cmd::link::steer(&mut connect()?, "Down", link, "is taken down", out)
         }
-        Verb::Adopt { link } => cmd::link::steer(&mut connect()?, "Adopt", link, "is adopted", out),
+        Verb::Adopt { link } => {
+            let says = "is adopted, with what its networks supply within a minute; what stays foreign in linnet status has a place that another link or a routing program holds";
+            cmd::link::steer(&mut connect()?, "Adopt", link, says, out)
+        }
         Verb::Release { link } => {
-            cmd::link::steer(&mut connect()?, "Release", link, "is left to others", out)
+            let says = "is left to others: what is on it stays, and is nobody's until linnet adopt";
+            cmd::link::steer(&mut connect()?, "Release", link, says, out)
         }
         Verb::Renew { link } => cmd::link::steer(
             &mut connect()?,

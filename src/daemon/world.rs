@@ -345,7 +345,11 @@ impl World {
             Input::Unheard(ports) => self.handle_unheard(&ports, now),
             Input::Neighbours(routers) => self.handle_neighbours(&routers, now),
             Input::JournalKept(version, is_kept) => {
+                let was_kept = self.is_journal_kept();
                 self.linking.links.handle_journal(version, is_kept, now);
+                if is_kept && !was_kept {
+                    tracing::info!("the journal of links is kept again");
+                }
             }
             Input::Hosts(text) => {
                 let text = if self.config.resolver.hosts {

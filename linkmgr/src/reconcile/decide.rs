@@ -419,7 +419,7 @@ impl View<'_> {
                 None => Decision::Nothing,
             },
             (None, Some(ObservedRoute { route, .. })) if is_ours => {
-                if self.may_come_back(item, route.index()) {
+                if self.may_come_back(item, route.index()) || self.awaits_better(key, route) {
                     return Decision::Wait(ItemState::Waiting);
                 }
                 Decision::Ask(Ask {
@@ -431,7 +431,9 @@ impl View<'_> {
             (None, Some(_)) => Decision::Nothing,
             (Some((id, planned)), observed) => {
                 let route = self.own_route(id.index, *key, planned);
-                let is_to_be_ours = is_ours || self.adopting.contains(item);
+                let is_adopting =
+                    self.adopting.contains(item) && !self.is_others_place(key, &route);
+                let is_to_be_ours = is_ours || is_adopting;
                 if let Some(observed) = observed
                     && is_ours == is_to_be_ours
                     && self.is_same_route(&route, planned, observed)
@@ -445,8 +447,11 @@ impl View<'_> {
                 if !hops.all(|hop| self.is_or_will_be_up(hop.index)) {
                     return Decision::Wait(ItemState::LinkDown);
                 }
+                if self.awaits_sibling(key, &route) {
+                    return Decision::Wait(ItemState::Waiting);
+                }
                 let request = match observed {
-                    None if !self.adopting.contains(item) => KernelRequest::AddRoute(route),
+                    None if !is_adopting => KernelRequest::AddRoute(route),
                     None => KernelRequest::ReplaceRoute(route),
                     Some(_) if is_to_be_ours && !self.observed.is_shared(key) => {
                         KernelRequest::ReplaceRoute(route)
@@ -471,7 +476,7 @@ impl View<'_> {
             || is_planned() && !self.overridden.contains(&index) && !self.awaits_switches(index)
     }
 
-    fn own_route(&self, index: u32, key: RouteKey, planned: &RoutePlan) -> OwnRoute {
+    pub(super) fn own_route(&self, index: u32, key: RouteKey, planned: &RoutePlan) -> OwnRoute {
         let is_ipv6 = key.to.address.is_ipv6();
         let hop = |hop: &HopPlan| NextHop {
             index: hop.link.map_or(index, |link| link.index),

@@ -17,7 +17,7 @@ use crate::LinkManager;
 use crate::kernel::Usability;
 use crate::observed::Touched;
 use crate::request::KernelRequest;
-use crate::status::{Item, Setting};
+use crate::status::{Item, ItemState, Setting};
 
 impl LinkManager {
     /// Marks what differs from the plan before.
@@ -53,6 +53,7 @@ impl LinkManager {
             {
                 writer.mark_anew(item);
             }
+            writer.mark_waiting_routes(id.index);
         }
         for id in before.held.symmetric_difference(&plan.held) {
             let items: Vec<Item> = writer.journal.items_of(id.index).collect();
@@ -210,6 +211,7 @@ impl LinkManager {
             writer.dirty_later.remove(item);
         }
         writer.needs_down.remove(&id.index);
+        writer.adopted.remove(&id.index);
         writer.rivals.retain(|_, rivals| rivals.avoid(id.index));
         let waiting: Vec<(u32, Item)> = writer
             .unsatisfied
@@ -259,6 +261,20 @@ impl LinkManager {
 }
 
 impl Writer {
+    /// Marks the routes of a link that wait for others: no plan need name them any more.
+    fn mark_waiting_routes(&mut self, index: u32) {
+        let first = (index, Item::Setting(0, Setting::Up));
+        let here = self.unsatisfied.range(first..);
+        let here = here.take_while(|(of, _)| *of == index);
+        let waits = |item: &Item| {
+            let record = self.record_by_item.get(item);
+            let state = record.and_then(|record| record.state.as_ref());
+            matches!(item, Item::Route(_)) && state == Some(&ItemState::Waiting)
+        };
+        let waiting = here.map(|(_, item)| item).filter(|item| waits(item));
+        self.dirty.extend(waiting.cloned());
+    }
+
     /// Marks what something may have mended.
     fn mend(&mut self, items: Vec<Item>) {
         for item in items {
@@ -339,7 +355,11 @@ impl View<'_> {
                     Some((id, route)) => {
                         let others = route.via.iter().filter_map(|hop| hop.link);
                         let others = others.map(|link| link.index);
-                        others.chain([id.index]).collect()
+                        // The link that has the place may have to get another one first.
+                        let there = self.observed.own().route(key);
+                        let holder = there.and_then(|there| there.route.index());
+                        let holder = holder.filter(|index| *index != id.index);
+                        others.chain([id.index]).chain(holder).collect()
                     }
                     None => {
                         let there = self.observed.own().route(key).into_iter();

@@ -89,6 +89,14 @@ impl LinkManager {
 }
 
 impl Writer {
+    /// Forgets the rivals that leave by a link; returns their places.
+    pub(super) fn forget_rivals(&mut self, index: u32) -> Vec<RouteKey> {
+        let here = self.rivals.iter().filter(|(_, rival)| !rival.avoid(index));
+        let here: Vec<RouteKey> = here.map(|(key, _)| *key).collect();
+        self.rivals.retain(|key, _| !here.contains(key));
+        here
+    }
+
     /// Follows that a rival was taken, or has gone as ours.
     pub(super) fn follow_rivals(&mut self, item: &Item, request: &KernelRequest) {
         let Item::Route(key) = item else {

@@ -4,10 +4,11 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use config::model::PolicyRule;
 use config::time::Instant;
-use policy::LinkId;
 use policy::facts::Supplier;
-use policy::links::{RouteKey, Switch};
+use policy::links::{Clients, RouteKey, Switch};
+use policy::{LinkId, LinkPlan};
 
+use super::INHERITED;
 use crate::LinkManager;
 use crate::journal::AddressMarks;
 use crate::kernel::OURS;
@@ -68,7 +69,8 @@ impl LinkManager {
     }
 
     /// Makes everything ours that is on this link as the plan wants it (`linnet adopt`): first the plan with the link, then this. Default
-    /// routes that another configurator of links has left beside ours become ours too, and go: he is not there to do it.
+    /// routes that another configurator of links has left beside ours become ours too, and go: he is not there to do it. That holds for what is
+    /// planned within a minute as well, as a link that was released has no client before.
     pub fn adopt(&mut self, link: LinkId, now: Instant) {
         self.writer.now = now;
         // A plan that has come just before this is to be compared first.
@@ -100,8 +102,72 @@ impl LinkManager {
                 _ => {}
             }
         }
+        let until = self.writer.now + INHERITED;
+        self.writer.adopted.insert(link.index, until);
         self.take_rivals(link);
+        self.take_back(link, planned);
         self.retry(link, now);
+    }
+
+    /// Makes routes ours again that are nobody's and were ours by their number, as far as they are this link's alone, before anybody says what becomes
+    /// of them: a link that was released gets its clients with the plan that adopts it. They have as long to say it again as after a restart.
+    fn take_back(&mut self, link: LinkId, planned: &LinkPlan) {
+        let own = self.observed.own();
+        let view = self.view();
+        let is_left = |key: &RouteKey| {
+            let there = own.route(key);
+            let is_its = view
+                .planned_route(key)
+                .is_some_and(|(holder, _)| holder == link);
+            !is_its
+                && !self.writer.journal.proves(&Item::Route(*key))
+                && there.is_some_and(|there| there.route.leaves_by_alone(link.index))
+        };
+        let left = own.keys().filter(is_left);
+        let left = left.map(|key| (key, who_may_say(&planned.clients, &key)));
+        // What no client makes may be another program's, by its number too; a default route would mislead packets for ever.
+        let left = left.filter(|(key, supplier)| supplier.is_some() || key.to.length == 0);
+        let left: Vec<(RouteKey, Option<Supplier>)> = left.collect();
+        for (key, supplier) in left {
+            let item = Item::Route(key);
+            self.make_ours(&item, supplier);
+            self.writer.inherited.insert(item);
+            self.writer.inherited_until = Some(self.writer.now + INHERITED);
+        }
+    }
+
+    /// Returns the link of a route that was adopted a moment ago.
+    fn adopted_a_moment_ago(&self, item: &Item) -> Option<LinkId> {
+        let writer = &self.writer;
+        let Item::Route(key) = item else {
+            return None;
+        };
+        if writer.adopted.is_empty() {
+            return None;
+        }
+        let (holder, _) = self.view().planned_route(key)?;
+        let until = writer.adopted.get(&holder.index);
+        until
+            .is_some_and(|until| *until > writer.now)
+            .then_some(holder)
+    }
+
+    /// Makes a route ours that somebody else has the place of, and that was asked for only after the adoption of its link.
+    pub(super) fn adopt_late(&mut self, item: Item) {
+        if self.adopted_a_moment_ago(&item).is_some() && self.writer.adopting.insert(item.clone()) {
+            self.writer.mark_anew(item);
+        }
+    }
+
+    /// Takes rivals of a default route that came only after the adoption of its link.
+    pub(super) fn take_late_rivals(&mut self, item: &Item) {
+        let is_default = matches!(item, Item::Route(key) if key.to.length == 0);
+        let link = self.adopted_a_moment_ago(item).filter(|_| is_default);
+        if let Some(link) = link
+            && self.writer.rivals.values().all(|it| it.avoid(link.index))
+        {
+            self.take_rivals(link);
+        }
     }
 
     /// Makes a rule ours that is there with our number, as with [`LinkManager::adopt`].
@@ -142,9 +208,18 @@ impl LinkManager {
             })
         };
         let planned: Vec<RouteKey> = planned.filter(is_its).copied().collect();
-        for key in there.into_iter().chain(planned) {
-            self.writer.journal.strike(&Item::Route(key));
+        self.writer.adopted.remove(&link.index);
+        let rivals = self.writer.forget_rivals(link.index);
+        for key in there.into_iter().chain(planned).chain(rivals) {
+            let item = Item::Route(key);
+            self.writer.journal.strike(&item);
+            self.writer.inherited.remove(&item);
+            self.writer.adopting.remove(&item);
+            self.writer.dirty.insert(item);
         }
+        self.writer
+            .adopting
+            .retain(|item| !matches!(item, Item::Address(index, _) if *index == link.index));
         let items: Vec<Item> = self.writer.journal.items_of(link.index).collect();
         for item in items.iter().filter(|item| !is_kernels_client(item)) {
             self.writer.journal.strike(item);
@@ -157,6 +232,22 @@ impl LinkManager {
     pub fn release_rule(&mut self, rule: &PolicyRule) {
         self.writer.journal.strike(&Item::Rule(rule.clone()));
     }
+}
+
+/// Returns which client may supply a route that is there.
+fn who_may_say(clients: &Clients, key: &RouteKey) -> Option<Supplier> {
+    let all = match key.to.address {
+        IpAddr::V4(_) => [
+            (clients.dhcp4.is_some(), Supplier::Dhcp4),
+            (clients.ipv4ll, Supplier::Ipv4ll),
+        ],
+        IpAddr::V6(_) => [
+            (clients.ra.is_some(), Supplier::Ra),
+            (clients.dhcp6.is_some(), Supplier::Dhcp6),
+        ],
+    };
+    let mut all = all.into_iter();
+    all.find_map(|(is_there, supplier)| is_there.then_some(supplier))
 }
 
 /// Whether an item is a switch of the kernel's own client for routers, or what is set in its place.

@@ -2,6 +2,7 @@
 //! its own? Rows first, then random worlds with a crash at every request.
 
 mod addresses;
+mod adopting;
 mod beside;
 mod cards;
 mod endings;

@@ -58,6 +58,7 @@ pub(crate) fn run(
         findings.extend(status.listeners.iter().map(listener));
         upstreams(status, &mut findings);
         configuration(status, &mut findings);
+        findings.push(journal(status));
         findings.extend(status.observers.iter().map(observers::look));
     }
     findings.push(resolv_conf_file(resolv_conf, status.as_ref()));
@@ -263,6 +264,21 @@ fn configuration(status: &Status, findings: &mut Vec<Finding>) {
             Some("linnet config check shows them"),
         ),
     });
+}
+
+fn journal(status: &Status) -> Finding {
+    const CHECK: &str = "journal of links";
+    match &status.journal_trouble {
+        None => finding(CHECK, Outcome::Good, "it is kept", None),
+        Some(trouble) => finding(
+            CHECK,
+            Outcome::Failure,
+            trouble,
+            Some(
+                "make room on the disk of the state directory, and see that linnetd may write there",
+            ),
+        ),
+    }
 }
 
 fn resolv_conf_file(path: &Path, status: Option<&Status>) -> Finding {

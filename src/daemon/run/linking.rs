@@ -85,7 +85,10 @@ impl Running<'_> {
         match store::write_for_this_boot(&path, text) {
             Ok(()) => true,
             Err(error) => {
-                tracing::error!(%error, path = %path.display(), "the journal of links cannot be kept");
+                // It is tried again and again, and told once.
+                if self.world.is_journal_kept() {
+                    tracing::error!(%error, path = %path.display(), "the journal of links cannot be kept");
+                }
                 false
             }
         }

@@ -11,7 +11,15 @@ use resolver::wire::{Question, class, rtype};
 use super::World;
 use crate::convert;
 
+/// What it means that the journal of links is not kept.
+const JOURNAL_TROUBLE: &str = "it cannot be written to the state directory: what linnet sets up on links would stay there after a crash; it is tried again by itself";
+
 impl World {
+    /// Whether the journal of links was kept when it was tried last.
+    pub(crate) const fn is_journal_kept(&self) -> bool {
+        self.linking.links.is_journal_kept()
+    }
+
     /// Tells everything at a glance.
     pub(super) fn status(&self, parameters: StatusParameters, now: Instant) -> Status {
         let plan = &self.plan.dns;
@@ -65,6 +73,7 @@ impl World {
                 .map(convert::negative_anchor)
                 .collect(),
             diagnostics: self.findings(),
+            journal_trouble: (!self.is_journal_kept()).then(|| JOURNAL_TROUBLE.to_owned()),
             notes: plan
                 .notes
                 .iter()

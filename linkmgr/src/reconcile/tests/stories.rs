@@ -644,10 +644,12 @@ fn full_disk_does_not_cost_the_network() {
         "it is not kept yet"
     );
     machine.links.handle_journal(journal.version, false, START);
+    assert!(!machine.links.is_journal_kept(), "whoever asks is told");
     assert_eq!(machine.drive().len(), 7);
     assert_eq!(machine.journal, None);
     machine.pass(Duration::from_secs(31));
     assert!(machine.journal.is_some(), "it is tried again");
+    assert!(machine.links.is_journal_kept());
 }
 
 #[test]

@@ -46,6 +46,8 @@ pub(crate) fn troubles(status: &Status) -> Vec<String> {
         let why = observer.trouble.as_deref().unwrap_or("not open");
         found.push(format!("{} at {}: {why}", observer.what, observer.place));
     }
+    let journal = status.journal_trouble.iter();
+    found.extend(journal.map(|trouble| format!("journal of links: {trouble}")));
     found.extend(status.diagnostics.iter().map(diagnostic));
     found.extend(status.notes.iter().map(|note| format!("note: {note}")));
     found
