@@ -1,6 +1,6 @@
 //! What holds things of which a large machine has many: maps and sets, which in tests count what is walked over.
 //!
-//! Whether one event leads past all links cannot be seen from what comes of it; so the tests count ([`counted::looks`]). Elsewhere
+//! Whether one event leads past all links cannot be seen from what comes of it; so the tests count (`counted::looks`). Elsewhere
 //! these are the standard library's own. What is found by its key is not counted.
 
 #[cfg(test)]

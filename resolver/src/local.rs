@@ -119,13 +119,8 @@ impl Resolver {
 
     /// Says why a name is answered by a static record, if it is.
     pub fn why_recorded(&self, name: &DomainName) -> Option<Reason> {
-        let question = Question {
-            name: name.clone(),
-            record_type: rtype::ANY,
-            class: class::IN,
-        };
         let route = self.plan.domains.route(name);
-        let (said, profile) = self.local.recorded(&question, &route, &self.plan)?;
+        let (said, profile) = self.local.recorded(&any(name), &route, &self.plan)?;
         let text = match profile {
             Some(id) => format!(
                 "profile {id} has a record for {}, and one of its links is up",
@@ -139,11 +134,11 @@ impl Resolver {
         })
     }
 
-    /// Says why a name is blocked or rewritten by a list, if it is.
+    /// Says why a name is blocked or rewritten by a list (`list`), or answered by TCP alone (`by-stream`), if it is.
     pub fn why_listed(&self, name: &DomainName) -> Option<Reason> {
         let route = self.plan.domains.route(name);
-        let text = self.local.explain(name, &route, &self.plan)?;
-        Some(Reason { kind: "list", text })
+        let (kind, text) = self.local.explain(name, &route, &self.plan)?;
+        Some(Reason { kind, text })
     }
 
     /// Answers a question from the static records.
@@ -176,13 +171,36 @@ impl Resolver {
     /// told that it does not exist takes all its types, and all names below it, for gone (RFC 8020 §2).
     fn exist_here(&self, query: &mut Query, hop: &Hop) -> Option<Hop> {
         let has_none = self.local.records.is_empty() && self.plan.recorded.is_empty();
-        if has_none || hop.rcode != rcode::NXDOMAIN || !matches!(hop.end, End::Final) {
+        // Whoever checks for itself gets what there is to check.
+        let checks_itself = query.parsed.checking_disabled && query.parsed.dnssec_ok();
+        if has_none
+            || checks_itself
+            || hop.rcode != rcode::NXDOMAIN
+            || !matches!(hop.end, End::Final)
+        {
             return None;
         }
         let name = hop.aliases.last().unwrap_or(&query.chain.name);
         let route = self.plan.domains.route(name);
-        if !self.local.has_recorded(name, &route, &self.plan) {
+        let is_here = match query.stub.is_guest() {
+            // That there is something below is told to nobody from whom that may be kept.
+            true => {
+                let recorded = self.local.recorded(&any(name), &route, &self.plan);
+                recorded.is_some() && !is_withheld(query.stub, &route, &self.plan)
+            }
+            false => self.local.has_recorded(name, &route, &self.plan),
+        };
+        if !is_here {
             return None;
+        }
+        if !hop.aliases.is_empty() {
+            // What it has here is said of it when it is looked at by itself.
+            return Some(Hop {
+                rcode: rcode::NOERROR,
+                authority: Vec::new(),
+                end: End::Goto(name.clone()),
+                ..hop.clone()
+            });
         }
         let step = Step::Local("record", name.to_string().into());
         query.steps.push(step);
@@ -222,6 +240,15 @@ impl Local {
             let said = self.records_by_profile.get(id)?.lookup(question)?;
             Some((said, Some(id)))
         })
+    }
+}
+
+/// Asks for whatever a name has.
+fn any(name: &DomainName) -> Question {
+    Question {
+        name: name.clone(),
+        record_type: rtype::ANY,
+        class: class::IN,
     }
 }
 

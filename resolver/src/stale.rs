@@ -332,6 +332,17 @@ impl Resolver {
     }
 }
 
+/// Says of a stale answer that its name exists.
+pub(crate) fn as_if_there(error: ExtendedError) -> ExtendedError {
+    match error.code {
+        code::STALE_NXDOMAIN => ExtendedError {
+            code: code::STALE,
+            ..error
+        },
+        _ => error,
+    }
+}
+
 /// Codes of Extended DNS Errors (RFC 8914 §4).
 mod code {
     pub(super) const STALE: u16 = 3;

@@ -220,6 +220,13 @@ impl Resolver {
         let is_a = |record: &RawRecord| record.record_type == rtype::A;
         if query.chain.decided {
             query.chain.answers.retain(|record| !is_a(record));
+            let is_denied =
+                matches!(&denial, Outcome::Found(found) if found.rcode == rcode::NOERROR);
+            if query.chain.answers.is_empty() && is_denied {
+                // What says so is said, with how long that holds.
+                query.chain.answers = before;
+                return denial;
+            }
             return Outcome::Found(Found {
                 template: None,
                 ..found

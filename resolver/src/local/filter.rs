@@ -16,6 +16,7 @@ use crate::chain::{End, Hop, is_claimed};
 use crate::event::{Channel, ExtendedError, Step};
 use crate::progress::{Found, Next, Outcome, Query};
 use crate::record::{RawRecord, cname_target};
+use crate::stale;
 use crate::wire::{Question, class, rcode, rtype};
 
 /// What stands for names that nobody claims in the scopes of a list.
@@ -61,14 +62,18 @@ impl Local {
         })
     }
 
-    /// Says what becomes of a name, and by which rule of which list.
+    /// Says what becomes of a name, in a word and by which rule of which list.
     pub(super) fn explain(
         &self,
         name: &DomainName,
         route: &Route,
         plan: &DnsPlan,
-    ) -> Option<String> {
+    ) -> Option<(&'static str, String)> {
         let (listed, hit) = self.listed(name, route, plan)?;
+        let kind = match *hit.action == Action::ByStream {
+            true => "by-stream",
+            false => "list",
+        };
         let done = match hit.action {
             Action::Nxdomain => "says that it does not exist",
             Action::Nodata => "says that it has no records",
@@ -78,11 +83,9 @@ impl Local {
             Action::ByStream => "has it answered by TCP alone",
             Action::Data(_) => "rewrites it",
         };
-        Some(format!(
-            "list {} {done}, by its rule {}",
-            listed.config.name,
-            hit.rule(name)
-        ))
+        let rule = hit.rule(name);
+        let text = format!("list {} {done}, by its rule {rule}", listed.config.name);
+        Some((kind, text))
     }
 }
 
@@ -148,19 +151,22 @@ impl Resolver {
     /// Takes a reply into a query: what lists and rebinding protection say of it comes first.
     pub(crate) fn take_hop(&mut self, query: &mut Query, hop: &Hop, found: Found) -> Next {
         if !query.stub.is_bypass() {
-            if let Some(here) = self.exist_here(query, hop) {
-                let found = Found {
-                    template: None,
-                    ..found
-                };
-                return query.take(&here, found, &self.plan);
-            }
+            // Aliases that a list has come before the name to which they lead.
             if let Some(cut) = self.cut_at_listed(query, hop) {
                 let found = Found {
                     template: None,
                     ..found
                 };
                 return query.take(&cut, found, &self.plan);
+            }
+            if let Some(here) = self.exist_here(query, hop) {
+                let extended_error = found.extended_error.map(stale::as_if_there);
+                let found = Found {
+                    template: None,
+                    extended_error,
+                    ..found
+                };
+                return query.take(&here, found, &self.plan);
             }
             // A portal is in the private network that it keeps people in.
             if self.local.rebinding.is_some() && !self.is_of_portal(query) {

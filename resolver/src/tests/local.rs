@@ -123,7 +123,8 @@ fn the_administrators_record_wins_over_a_claim_and_circles_end() {
 }
 
 const PASSED_ON: &str = "[[records]]\nname = \"mail.test\"\ntype = \"MX\"\ndata = \"10 relay.test\"\npass-on = true\n\
-     [[records]]\nname = \"*.lab.test\"\ntype = \"TXT\"\ndata = \"ours\"\npass-on = true\n";
+     [[records]]\nname = \"*.lab.test\"\ntype = \"TXT\"\ndata = \"ours\"\npass-on = true\n\
+     [[records]]\nname = \"nas.above.test\"\ntype = \"A\"\ndata = \"192.0.2.7\"\n";
 
 /// RFC 8020: a name that does not exist has no MX either, and nothing below it.
 #[test]
@@ -155,6 +156,41 @@ fn name_with_records_here_is_not_told_to_be_missing_elsewhere() {
         ..asked("mail.test A")
     };
     assert_eq!(world.ask_as(&bypass).rcode, 3);
+    let checking = Ask {
+        flags: 0x0110,
+        ..both
+    };
+    assert_eq!(world.ask_as(&checking).rcode, 3, "there is a proof of it");
+    // That something is below a name is no guest's business, where nobody told him of it.
+    let guest = |text: &str| Ask {
+        stub: Stub::Guest,
+        ..asked(text)
+    };
+    assert_eq!(world.ask_as(&guest("mail.test A")).rcode, 0);
+    assert_eq!(world.ask("above.test A").rcode, 0);
+    assert_eq!(world.ask_as(&guest("above.test A")).rcode, 3);
+    // Where an alias ends, what is there is said.
+    let denied = |to: &str| {
+        let alias = vec![format!("{to}.alias.test 60 CNAME {to}")];
+        Say::Sections(3, [alias, Vec::new(), Vec::new()])
+    };
+    let home = world.server(HOME);
+    for to in ["nas.above.test", "mail.test"] {
+        home.says(&format!("{to}.alias.test A"), denied(to));
+    }
+    let seen = world.ask("nas.above.test.alias.test A");
+    assert_eq!((seen.rcode, seen.answers.len()), (0, 2), "{seen:?}");
+    let seen = world.ask("mail.test.alias.test A");
+    assert_eq!((seen.rcode, seen.answers.len()), (0, 1), "{seen:?}");
+    // What a list has comes first.
+    let list = listed("list", "mail.test.alias.test\n");
+    world.resolver.apply_lists(vec![list]);
+    world.server(HOME).answers(
+        "to.alias.test A",
+        &["to.alias.test 60 CNAME mail.test.alias.test"],
+    );
+    let seen = world.ask("to.alias.test A");
+    assert!(seen.error.is_some_and(|(code, _)| code == 15));
     // What is kept is what they said.
     world.resolver.apply_records(&config::Config::default());
     assert_eq!(world.ask("mail.test A").rcode, 3);

@@ -110,6 +110,12 @@ fn a_name_that_was_not_there_is_not_there_yet_and_says_so() {
     world.server(HOME).silent = true;
     let seen = world.ask("gone.test A");
     assert_eq!(seen.codes(), (rcode::NXDOMAIN, Some(19)));
+    // It has a record here by now, and what was said of it is stale all the same.
+    let text =
+        "[[records]]\nname = \"gone.test\"\ntype = \"MX\"\ndata = \"10 a.test\"\npass-on = true\n";
+    let with = World::with(text, &[]);
+    world.resolver.apply_records(&with.config);
+    assert_eq!(world.ask("gone.test A").codes(), (rcode::NOERROR, Some(3)));
 }
 
 #[test]

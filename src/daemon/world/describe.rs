@@ -156,7 +156,9 @@ impl World {
             told.target.first = prospects.first.iter().map(ToString::to_string).collect();
             told.validation = Some(prospects.validation);
         }
-        if let Some(text) = called_out {
+        let by_stream = self.resolver.why_listed(name);
+        let by_stream = by_stream.filter(|it| local.is_none() && it.kind == "by-stream");
+        for text in by_stream.map(|it| it.text).into_iter().chain(called_out) {
             let order = told.order.map(|order| order + "; ");
             told.order = Some(order.unwrap_or_default() + &text);
         }
@@ -188,7 +190,7 @@ impl World {
             return Some((made.kind, reason(made.kind)));
         }
         let listed = self.resolver.why_listed(name)?;
-        Some((listed.kind, listed.text))
+        (listed.kind == "list").then_some((listed.kind, listed.text))
     }
 
     /// Returns the names that are tried for a single label.
