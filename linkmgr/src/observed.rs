@@ -319,11 +319,15 @@ impl Observed {
         })
     }
 
-    /// Returns the links that have a default route of this metric, whoever has made it.
-    pub(crate) fn with_default(&self, to: Prefix, metric: u32) -> impl Iterator<Item = u32> {
+    /// Returns the links that have a default route of this metric, and whether a routing program has made it.
+    pub(crate) fn with_default(
+        &self,
+        to: Prefix,
+        metric: u32,
+    ) -> impl Iterator<Item = (u32, bool)> {
         let entries = self.entry_by_index.iter();
         let its = entries.filter(move |(_, entry)| entry.routes.has_metric(to, metric));
-        its.map(|(index, _)| *index)
+        its.map(move |(index, entry)| (*index, entry.routes.has_programs(to, metric)))
     }
 
     fn entry(&mut self, index: u32) -> &mut Entry {

@@ -306,6 +306,7 @@ impl LinkManager {
             inherited: &writer.inherited,
             overridden: &writer.overridden,
             adopting: &writer.adopting,
+            adopted: &writer.adopted,
             proven: &writer.proven,
             rivals: &writer.rivals,
             needs_down: &writer.needs_down,
@@ -360,7 +361,7 @@ impl LinkManager {
                 self.writer.not_mended(&item);
                 self.report(&item, &state);
                 self.writer.record(&item).state = Some(state);
-                self.take_late_rivals(&item);
+                self.take_late(&item);
             }
             Decision::Wait(state) => {
                 let links = self.view().indexes_of(&item);

@@ -80,6 +80,13 @@ impl Routes {
         entries.any(|entry| entry.to == to && entry.route.metric == metric)
     }
 
+    /// Whether somebody who is no configurator of links has made a route of this destination and metric: a routing program.
+    pub(crate) fn has_programs(&self, to: Prefix, metric: u32) -> bool {
+        let there = self.0.iter();
+        let mut there = there.filter(|entry| entry.to == to && entry.route.metric == metric);
+        there.any(|entry| entry.protocol != OURS && !CONFIGURATORS.contains(&entry.protocol))
+    }
+
     /// Whether a route of somebody else has this destination and metric, and may go when ours is replaced.
     pub(crate) fn has_other(&self, to: Prefix, metric: u32) -> bool {
         let there = self.0.iter();

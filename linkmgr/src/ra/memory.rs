@@ -44,6 +44,8 @@ struct KeptPrefix {
     with_route: bool,
     taken: u8,
     delegation: bool,
+    #[serde(default)]
+    offer: Option<Lifetime>,
     routers: Vec<Ipv6Addr>,
 }
 
@@ -109,6 +111,7 @@ impl KeptPrefix {
             with_route: known.address.is_some_and(|made| made.with_route),
             taken: known.taken,
             delegation: known.delegation,
+            offer: known.offer.map(|offer| left(offer.until)),
             routers: known.routers.clone(),
         })
     }
@@ -117,6 +120,7 @@ impl KeptPrefix {
         let left = |lifetime: Lifetime| lifetime.aged(age);
         let on_link = self.on_link.map(left).filter(|left| !left.is_zero());
         let valid = self.valid.map(left).filter(|left| !left.is_zero());
+        let offer = self.offer.map(left).filter(|left| !left.is_zero());
         let prefix = Prefix {
             address: self.address.into(),
             length: self.length.min(128),
@@ -136,12 +140,8 @@ impl KeptPrefix {
             address: made,
             taken: self.taken,
             delegation: self.delegation,
-            // How long it is preferred is remembered with its address alone.
-            offer: self.delegation.then(|| Offer {
-                until: match (made, on_link) {
-                    (Some(made), _) => made.preferred_until,
-                    (None, left) => left.and_then(|left| left.until(now)),
-                },
+            offer: offer.map(|left| Offer {
+                until: left.until(now),
             }),
             routers: self.routers.into_iter().take(READ_MAX).collect(),
             left_out_at: None,

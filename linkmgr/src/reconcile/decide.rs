@@ -45,6 +45,8 @@ pub(super) struct View<'a> {
     pub(super) standings: &'a BTreeMap<(u32, Ipv4Addr), Standing>,
     /// What is to be written once more: somebody else's that is to be ours, or ours with another metric.
     pub(super) adopting: &'a BTreeSet<Item>,
+    /// Links that were adopted a moment ago, and until when that holds.
+    pub(super) adopted: &'a BTreeMap<u32, Instant>,
     /// Addresses without the kernel's route for their prefix that are known to have another one still.
     pub(super) proven: &'a BTreeSet<(u32, Prefix)>,
     /// Default routes of others that are to go as ours.
@@ -431,8 +433,9 @@ impl View<'_> {
             (None, Some(_)) => Decision::Nothing,
             (Some((id, planned)), observed) => {
                 let route = self.own_route(id.index, *key, planned);
-                let is_adopting =
-                    self.adopting.contains(item) && !self.is_others_place(key, &route);
+                let is_adopting = self.adopting.contains(item)
+                    && self.was_adopted(id.index)
+                    && !self.is_others_place(key, &route);
                 let is_to_be_ours = is_ours || is_adopting;
                 if let Some(observed) = observed
                     && is_ours == is_to_be_ours

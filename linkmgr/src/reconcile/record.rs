@@ -35,6 +35,8 @@ pub(super) struct Record {
     pub(super) delayed_until: Option<Instant>,
     /// Whether the journal names it for a request that has not succeeded yet.
     pub(super) is_fresh: bool,
+    /// Whether an adoption of its link has asked for it to become ours.
+    pub(super) is_adopted: bool,
     /// Until when the kernel's word of what it has added may be on its way.
     unseen_until: Option<Instant>,
     last: Option<Last>,

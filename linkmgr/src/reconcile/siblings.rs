@@ -41,15 +41,23 @@ impl View<'_> {
         })
     }
 
-    /// Whether any link has the place of a route by which that route does not leave: an adoption of one link takes nothing from another.
+    /// Whether the place of a route is held by a link by which it does not leave, or by a routing program: an adoption takes nothing from
+    /// either.
     pub(super) fn is_others_place(&self, key: &RouteKey, wanted: &OwnRoute) -> bool {
         let is_other = |index: u32| !wanted.leaves_by(index);
         let own = self.observed.own().route(key).into_iter();
         let mut own = own.flat_map(|there| &there.route.hops);
         // Of other routes of others nothing is told.
         let is_told = key.table == MAIN && key.from.is_none();
+        let mut holders = self.observed.with_default(key.to, key.metric);
         own.any(|hop| is_other(hop.index))
-            || is_told && self.observed.with_default(key.to, key.metric).any(is_other)
+            || is_told && holders.any(|(index, by_program)| by_program || is_other(index))
+    }
+
+    /// Whether a link was adopted a moment ago: what comes by then is taken as what was there.
+    pub(super) fn was_adopted(&self, index: u32) -> bool {
+        let until = self.adopted.get(&index);
+        until.is_some_and(|until| *until > self.now)
     }
 
     /// Whether a route of ours leaves by a link.

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use config::model::PolicyRule;
+use config::model::{PolicyRule, Prefix};
 use config::time::Instant;
 use policy::facts::Supplier;
 use policy::links::{Clients, RouteKey, Switch};
@@ -12,6 +12,7 @@ use super::INHERITED;
 use crate::LinkManager;
 use crate::journal::AddressMarks;
 use crate::kernel::OURS;
+use crate::observed::MAIN;
 use crate::status::{Item, ItemState, Setting};
 use crate::watches::Standing;
 
@@ -82,14 +83,7 @@ impl LinkManager {
         for (item, state) in self.items(Some(link)) {
             match (&item, state) {
                 (Item::Address(index, prefix), ItemState::Adopted) => {
-                    let there = self.observed.address_of(*index, prefix);
-                    let is_marked = there.is_some_and(|there| there.protocol == OURS);
-                    if self.writer.marks != AddressMarks::None && is_marked {
-                        let planned = planned.addresses.get(prefix);
-                        self.make_ours(&item, planned.and_then(|planned| planned.supplier));
-                    } else {
-                        self.writer.adopting.insert(item);
-                    }
+                    self.adopt_address(*index, *prefix);
                 }
                 // It has our number.
                 (Item::Route(key), ItemState::Adopted) => {
@@ -136,34 +130,57 @@ impl LinkManager {
         }
     }
 
-    /// Returns the link of a route that was adopted a moment ago.
+    /// Makes an address ours that is there as it is planned: by the journal alone where the kernel has our mark on it.
+    fn adopt_address(&mut self, index: u32, prefix: Prefix) {
+        let item = Item::Address(index, prefix);
+        self.writer.record(&item).is_adopted = true;
+        let there = self.observed.address_of(index, &prefix);
+        let is_marked = there.is_some_and(|there| there.protocol == OURS);
+        if self.writer.marks != AddressMarks::None && is_marked {
+            let view = self.view();
+            let link = view.link(index);
+            let planned = link.and_then(|link| link.addresses.get(&prefix));
+            let supplier = planned.and_then(|planned| planned.supplier);
+            self.make_ours(&item, supplier);
+        } else {
+            self.writer.adopting.insert(item);
+        }
+    }
+
+    /// Returns the link of a default route that was adopted a moment ago.
     fn adopted_a_moment_ago(&self, item: &Item) -> Option<LinkId> {
-        let writer = &self.writer;
         let Item::Route(key) = item else {
             return None;
         };
-        if writer.adopted.is_empty() {
+        if key.to.length > 0 || key.table != MAIN || self.writer.adopted.is_empty() {
             return None;
         }
-        let (holder, _) = self.view().planned_route(key)?;
-        let until = writer.adopted.get(&holder.index);
-        until
-            .is_some_and(|until| *until > writer.now)
-            .then_some(holder)
+        let view = self.view();
+        let (holder, _) = view.planned_route(key)?;
+        view.was_adopted(holder.index).then_some(holder)
     }
 
-    /// Makes a route ours that somebody else has the place of, and that was asked for only after the adoption of its link.
+    /// Makes a default route ours that somebody else has the place of, and that was asked for only after the adoption of its link. Who has
+    /// the places of other routes is not told.
     pub(super) fn adopt_late(&mut self, item: Item) {
         if self.adopted_a_moment_ago(&item).is_some() && self.writer.adopting.insert(item.clone()) {
             self.writer.mark_anew(item);
         }
     }
 
-    /// Takes rivals of a default route that came only after the adoption of its link.
-    pub(super) fn take_late_rivals(&mut self, item: &Item) {
-        let is_default = matches!(item, Item::Route(key) if key.to.length == 0);
-        let link = self.adopted_a_moment_ago(item).filter(|_| is_default);
-        if let Some(link) = link
+    /// Takes what has come only after the adoption of its link, once it is there as planned: an address that was there already, once, and
+    /// the rivals of a default route.
+    pub(super) fn take_late(&mut self, item: &Item) {
+        if let Item::Address(index, prefix) = item {
+            let record = self.writer.record(item);
+            let is_left = record.state == Some(ItemState::Adopted) && !record.is_adopted;
+            if is_left && self.view().was_adopted(*index) {
+                self.adopt_address(*index, *prefix);
+                self.writer.mark_anew(item.clone());
+            }
+            return;
+        }
+        if let Some(link) = self.adopted_a_moment_ago(item)
             && self.writer.rivals.values().all(|it| it.avoid(link.index))
         {
             self.take_rivals(link);

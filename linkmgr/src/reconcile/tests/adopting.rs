@@ -381,3 +381,76 @@ fn what_another_manager_left_meanwhile_is_taken_when_clients_have_supplied() {
     machine.pass(Duration::from_secs(100));
     assert_eq!(ways(&machine), [(100, 2), (1024, 2)]);
 }
+
+#[test]
+fn an_address_that_clients_supply_after_the_adoption_is_ours_though_it_never_ends() {
+    let mut machine = Machine::new();
+    let mut lasting_lease = asking();
+    let lease = AddressPlan {
+        supplier: Some(Supplier::Ipv4ll),
+        ..lasting()
+    };
+    let address = prefix("169.254.7.7/16");
+    lasting_lease.addresses.insert(address, lease);
+    let wanted = [("home0", lasting_lease)];
+    machine.apply(&of(&machine, &wanted));
+    machine.links.release(machine.id("home0"));
+    machine.apply(&LinksPlan::default());
+    adopt(&mut machine, &[("home0", asking())]);
+    machine.pass(Duration::from_secs(7));
+    machine.apply(&of(&machine, &wanted));
+    machine.pass(Duration::from_secs(10));
+    let item = Item::Address(2, address);
+    assert_eq!(machine.state("home0", &item), ItemState::Ours);
+}
+
+#[test]
+fn a_late_adoption_takes_neither_other_routes_nor_those_of_routing_programs() {
+    const BIRD: u8 = 12;
+    let mut machine = Machine::new();
+    let mut on = link(2, "home0");
+    on.admin_up = true;
+    machine.kernel.put_link(on);
+    let address = crate::fake::FakeAddress::foreign(prefix("192.0.2.11/24"));
+    machine.kernel.put_address(2, address, START);
+    for (to, protocol) in [("0.0.0.0/0", BIRD), ("10.0.0.0/8", 16)] {
+        let theirs = foreign_route(to, 100, 2, "192.0.2.1");
+        assert!(machine.kernel.put_foreign_route(&theirs, protocol, START));
+    }
+    adopt(&mut machine, &[("home0", asking())]);
+    machine.pass(Duration::from_secs(3));
+    let wanted = of(&machine, &[("home0", supplied(100, machine.now))]);
+    machine.apply(&wanted);
+    machine.pass(Duration::from_secs(30));
+    for (to, protocol) in [("0.0.0.0/0", BIRD), ("10.0.0.0/8", 16)] {
+        let there = &machine.kernel.routes()[&key(to, 100)];
+        assert_eq!(there.protocol, protocol, "{to}");
+        let state = machine.state("home0", &Item::Route(key(to, 100)));
+        assert_eq!(state, ItemState::Foreign, "{to}");
+    }
+}
+
+#[test]
+fn an_adoption_is_over_after_a_minute() {
+    let mut machine = Machine::new();
+    let place = key("0.0.0.0/0", 100);
+    for index in [2, 3] {
+        let mut on = link(index, if index == 2 { "home0" } else { "vpn0" });
+        on.admin_up = true;
+        machine.kernel.put_link(on);
+        let network = if index == 2 { "192.0.2" } else { "198.51.100" };
+        let address = crate::fake::FakeAddress::foreign(prefix(&format!("{network}.11/24")));
+        machine.kernel.put_address(index, address, START);
+    }
+    // Another link has the place, so that nothing is taken.
+    let theirs = foreign_route("0.0.0.0/0", 100, 3, "198.51.100.1");
+    assert!(machine.kernel.put_foreign_route(&theirs, 16, START));
+    adopt(&mut machine, &[("home0", uplink("192.0.2", 100))]);
+    machine.pass(Duration::from_secs(100));
+    assert_eq!(ways(&machine), [(100, 3)]);
+    machine.kernel.take_route(&place, machine.now);
+    let theirs = foreign_route("0.0.0.0/0", 100, 2, "192.0.2.9");
+    assert!(machine.kernel.put_foreign_route(&theirs, 16, machine.now));
+    machine.pass(Duration::from_secs(1000));
+    assert_eq!(machine.kernel.routes()[&place].protocol, 16);
+}
