@@ -46,8 +46,8 @@ pub enum KernelEvent {
     },
     /// A default route of the main table is there (a destination of length 0, or one half of 0/1 and 128/1).
     Route(RouteMessage),
-    /// These default routes are there, all of one destination and one metric, in the place of all others of the same
-    /// destination and metric on any link; the kernel does not tell that those are gone.
+    /// These default routes are there, all of one destination and one metric, in the place of others of the same destination and
+    /// metric on any link: of IPv6 all of them, of IPv4 the first. The kernel does not tell that those are gone.
     RoutesReplaced(Vec<RouteMessage>),
     /// A default route is gone.
     RouteGone(RouteMessage),
@@ -57,8 +57,8 @@ pub enum KernelEvent {
     OwnRouteGone(OwnRoute),
     /// Somebody else's route is there in the place of another: if that was ours, nothing else tells so.
     PlaceTaken(OwnRoute),
-    /// Somebody else's route is there beside another one, which may be ours: `ip route prepend` and `append` do so. Of default routes
-    /// of the main table [`KernelEvent::Route`] tells.
+    /// Somebody else's route is there beside another one, which may be ours: `ip route prepend` and `append` do so. A default route is
+    /// told by [`KernelEvent::Route`] too.
     PlaceShared {
         /// Theirs; of IPv6 with all ways that the place has.
         theirs: OwnRoute,

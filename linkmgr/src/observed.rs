@@ -14,13 +14,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::matcher::Mac;
-use config::model::{AddressAttributes, AddressLabel, Prefix};
+use config::model::{AddressAttributes, AddressLabel, Prefix, RouteKind};
 use config::time::Instant;
 use policy::LinkFacts;
 use policy::facts::DefaultRoute;
 use policy::links::{RouteKey, Switch};
 
-use crate::kernel::{AddressMessage, KernelEvent, LinkMessage, RouteMessage, Usability};
+use crate::kernel::{AddressMessage, KernelEvent, LinkMessage, OwnRoute, RouteMessage, Usability};
 use crate::route::{Routes, insert_exact};
 use crate::status::{Item, Setting};
 pub(crate) use address::ObservedAddress;
@@ -29,6 +29,8 @@ pub(crate) use own::{ObservedRoute, Own};
 
 /// The main table's number.
 pub(crate) const MAIN: u32 = 254;
+/// The length of half of everywhere, the longest destination of a default route.
+const LONGEST_DEFAULT: u8 = 1;
 /// `RTPROT_RA`, `IFAPROT_KERNEL_RA`: what the kernel makes when it listens to routers itself.
 const KERNELS_ROUTE: u8 = 9;
 const KERNELS_ADDRESS: u8 = 2;
@@ -217,7 +219,8 @@ impl Observed {
     /// Takes over what no listing tells.
     pub(crate) fn inherit(&mut self, before: Self) {
         let lives = |index: u32| lives(&self.entry_by_index, index, true);
-        self.own.inherit(before.own, lives);
+        let may_be = |route: &OwnRoute| may_be(&self.entry_by_index, route);
+        self.own.inherit(before.own, lives, may_be);
         self.switches = before.switches;
         for index in &self.gone {
             self.switches.retain(|(of, _), _| of != index);
@@ -488,27 +491,51 @@ impl Observed {
         let Some(first) = routes.first() else {
             return;
         };
-        let entries = self.entry_by_index.iter_mut();
-        touched.indexes.extend(entries.filter_map(|(index, entry)| {
-            let routes = &mut entry.routes;
-            let removed = routes.remove_metric(first.to, first.route.metric);
-            removed.then_some(*index)
-        }));
-        for route in routes {
-            self.entry(route.index).routes.insert(route);
-            touched.indexes.push(route.index);
-        }
-        // Whose it is, is not said here: ours is told once more as our own.
         let key = RouteKey {
             table: MAIN,
             to: first.to,
             metric: first.route.metric,
             from: None,
         };
-        if self.own.displace(&key) {
-            touched.items.push(Item::Route(key));
+        let behind = self.own.behind_first(&key);
+        let entries = self.entry_by_index.iter_mut();
+        touched.indexes.extend(entries.filter_map(|(index, entry)| {
+            let stays = |gateway: Option<IpAddr>| {
+                let mut hops = behind.iter().flat_map(|route| &route.hops);
+                hops.any(|hop| (hop.index, hop.via) == (*index, gateway))
+            };
+            let removed = entry.routes.remove_metric(key.to, key.metric, stays);
+            removed.then_some(*index)
+        }));
+        for route in routes {
+            self.entry(route.index).routes.insert(route);
+            touched.indexes.push(route.index);
         }
+        // Whether ours has been replaced says who has taken its place.
+        self.own.forget_ways(&key);
     }
+}
+
+/// Whether a route of somebody else may be there after a listing that tells of the default routes by links, and of no others of theirs.
+fn may_be(entry_by_index: &BTreeMap<u32, Entry>, route: &OwnRoute) -> bool {
+    let RouteKey {
+        table,
+        to,
+        metric,
+        from,
+    } = route.key;
+    let is_told = (table, from, route.kind) == (MAIN, None, RouteKind::Unicast)
+        && to.length <= LONGEST_DEFAULT;
+    let mut hops = route.hops.iter();
+    !is_told
+        || hops.all(|hop| {
+            let told = DefaultRoute {
+                metric,
+                gateway: hop.via,
+            };
+            let entry = entry_by_index.get(&hop.index);
+            entry.is_some_and(|entry| entry.routes.has(to, told))
+        })
 }
 
 /// Whether the kernel lets routes leave by a link.

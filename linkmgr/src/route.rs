@@ -80,16 +80,33 @@ impl Routes {
         entries.any(|entry| entry.to == to && entry.route.metric == metric)
     }
 
-    /// Whether a route of somebody else has this destination and metric, and may go when ours is replaced.
+    /// Whether a route of somebody else has this destination and metric, and may go when ours is replaced. Of the ways of an IPv6 route
+    /// by gateways the kernel tells one's number for all, so that of these it is not known.
     pub(crate) fn has_other(&self, to: Prefix, metric: u32) -> bool {
         let there = self.0.iter();
         let mut there = there.filter(|entry| entry.to == to && entry.route.metric == metric);
-        there.any(|entry| entry.protocol != OURS && stands_beside(entry.protocol, to))
+        there.any(|entry| {
+            let is_its_own = to.address.is_ipv4() || entry.route.gateway.is_none();
+            is_its_own && entry.protocol != OURS && stands_beside(entry.protocol, to)
+        })
     }
 
-    /// Removes all routes of one destination and metric; returns whether there were any.
-    pub(crate) fn remove_metric(&mut self, to: Prefix, metric: u32) -> bool {
-        self.remove_where(|entry| entry.to == to && entry.route.metric == metric)
+    /// Whether there is this route.
+    pub(crate) fn has(&self, to: Prefix, route: DefaultRoute) -> bool {
+        self.place(to, route).is_ok()
+    }
+
+    /// Removes the routes of one destination and metric, but for those by gateways of which `stays` says so; returns whether there were
+    /// any.
+    pub(crate) fn remove_metric(
+        &mut self,
+        to: Prefix,
+        metric: u32,
+        stays: impl Fn(Option<IpAddr>) -> bool,
+    ) -> bool {
+        self.remove_where(|entry| {
+            entry.to == to && entry.route.metric == metric && !stays(entry.route.gateway)
+        })
     }
 
     /// Removes all routes with this preferred source; returns whether there were any.

@@ -95,12 +95,10 @@ pub(crate) fn parse_into(mut bytes: &[u8], events: &mut Vec<KernelEvent>) -> End
                 events.extend(own_route::parse(message.body).map(KernelEvent::OwnRoute));
             }
             libc::RTM_DELROUTE => {
-                let gone = routes(message.body);
-                if gone.is_empty() {
-                    let theirs = own_route::beside(message.body);
-                    events.extend(theirs.map(KernelEvent::PlaceLeft));
-                }
-                events.extend(gone.into_iter().map(KernelEvent::RouteGone));
+                let gone = routes(message.body).into_iter();
+                events.extend(gone.map(KernelEvent::RouteGone));
+                let theirs = own_route::beside(message.body);
+                events.extend(theirs.map(KernelEvent::PlaceLeft));
                 events.extend(own_route::parse(message.body).map(KernelEvent::OwnRouteGone));
             }
             libc::RTM_NEWRULE => events.extend(rule::there(message.body)),
@@ -251,19 +249,20 @@ fn routes_there(body: &[u8], flags: u16, events: &mut Vec<KernelEvent>) {
     let replaces = has(libc::NLM_F_REPLACE);
     // The kernel says of a route that has its place to itself that it has.
     let is_beside = has(libc::NLM_F_CREATE) && !has(libc::NLM_F_EXCL);
-    match (replaces, routes.is_empty()) {
-        (false, true) if is_beside => {
-            let is_first = !has(libc::NLM_F_APPEND);
-            let theirs = own_route::beside(body);
-            let shared = |theirs| KernelEvent::PlaceShared { theirs, is_first };
-            events.extend(theirs.map(shared));
+    if replaces {
+        if !routes.is_empty() {
+            events.push(KernelEvent::RoutesReplaced(routes));
         }
-        (true, true) => {
-            let theirs = own_route::of_other(body);
-            events.extend(theirs.map(KernelEvent::PlaceTaken));
-        }
-        (true, false) => events.push(KernelEvent::RoutesReplaced(routes)),
-        (false, _) => events.extend(routes.into_iter().map(KernelEvent::Route)),
+        let theirs = own_route::of_other(body);
+        events.extend(theirs.map(KernelEvent::PlaceTaken));
+        return;
+    }
+    events.extend(routes.into_iter().map(KernelEvent::Route));
+    if is_beside {
+        let is_first = !has(libc::NLM_F_APPEND);
+        let theirs = own_route::beside(body);
+        let shared = |theirs| KernelEvent::PlaceShared { theirs, is_first };
+        events.extend(theirs.map(shared));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which routes of others are at the very places of ours? [`Beside`]: as the kernel has told, and as they go without its word.
 //!
-//! No listing shows them: of other people's routes there may be a million.
+//! No listing shows them, other people's default routes apart: of their routes there may be a million.
 
 use std::net::IpAddr;
 
@@ -63,7 +63,10 @@ impl Beside {
             return false;
         }
         let others = self.others_by_key.get_mut(&theirs.key);
-        let first = others.and_then(|others| others.iter_mut().rfind(|other| other.was_first));
+        let first = others.and_then(|others| {
+            let first = first(others)?;
+            others.get_mut(first)
+        });
         match first {
             Some(first) => {
                 first.route = theirs.clone();
@@ -71,6 +74,21 @@ impl Beside {
             }
             None => false,
         }
+    }
+
+    /// Returns which routes of a place stay when the first one there is replaced.
+    pub(super) fn behind_first<'a>(&'a self, ours: &'a OwnRoute) -> Vec<&'a OwnRoute> {
+        // Of IPv6 all ways go.
+        if is_ipv6(ours) {
+            return Vec::new();
+        }
+        let others = self.others_by_key.get(&ours.key);
+        let others = others.map_or(&[][..], Vec::as_slice);
+        let first = first(others);
+        let there = others.iter().enumerate();
+        let behind = there.filter(|(place, _)| Some(*place) != first);
+        let behind = behind.map(|(_, other)| &other.route);
+        behind.chain(first.map(|_| ours)).collect()
     }
 
     /// Follows that a route of somebody else has left its place.
@@ -107,12 +125,20 @@ impl Beside {
         self.others_by_key.remove(key);
     }
 
-    /// Takes over what was known before, of places that are ours still.
-    pub(super) fn inherit(&mut self, before: Self, is_ours: impl Fn(&RouteKey) -> bool) {
-        let others = before.others_by_key.into_iter();
-        self.others_by_key
-            .extend(others.filter(|(key, _)| is_ours(key)));
+    /// Takes over what was known before, as far as it stays.
+    pub(super) fn inherit(&mut self, before: Self, stays: impl Fn(&OwnRoute) -> bool) {
+        for (key, mut others) in before.others_by_key {
+            others.retain(|other| stays(&other.route));
+            if !others.is_empty() {
+                self.others_by_key.insert(key, others);
+            }
+        }
     }
+}
+
+/// Returns which of others is the first of its place; `None` when that is ours.
+fn first(others: &[Other]) -> Option<usize> {
+    others.iter().rposition(|other| other.was_first)
 }
 
 /// Returns what the kernel tells to come and go: of IPv6 each way of a route.

@@ -88,11 +88,17 @@ impl Own {
     }
 
     /// Takes over what no listing tells. IPv4 routes of others are gone where all links that they leave by are down, or gone: `lives` says
-    /// which are not.
-    pub(super) fn inherit(&mut self, before: Self, lives: impl Fn(u32) -> bool) {
+    /// which are not. Those of which a listing does tell are gone where `may_be` says so.
+    pub(super) fn inherit(
+        &mut self,
+        before: Self,
+        lives: impl Fn(u32) -> bool,
+        may_be: impl Fn(&OwnRoute) -> bool,
+    ) {
         let there = &self.route_by_key;
-        self.beside
-            .inherit(before.beside, |key| there.contains_key(key));
+        self.beside.inherit(before.beside, |theirs| {
+            there.contains_key(&theirs.key) && may_be(theirs)
+        });
         let is_dead = |route: &OwnRoute| !route.hops.iter().any(|hop| lives(hop.index));
         let _alone = self
             .beside
@@ -119,14 +125,22 @@ impl Own {
         }
     }
 
-    /// Removes whatever has this key, as another route has taken its place.
-    pub(super) fn displace(&mut self, key: &RouteKey) -> bool {
-        self.take(key).is_some()
-    }
-
     /// Follows that somebody else's route has replaced the first at its place; returns whether that was ours.
     pub(super) fn give_way(&mut self, theirs: &OwnRoute) -> bool {
-        !self.beside.replace_first(theirs) && self.displace(&theirs.key)
+        !self.beside.replace_first(theirs) && self.take(&theirs.key).is_some()
+    }
+
+    /// Returns which routes at a place of ours stay when the first one there is replaced, ours among them.
+    pub(super) fn behind_first(&self, key: &RouteKey) -> Vec<&OwnRoute> {
+        let ours = self.route_by_key.get(key);
+        ours.map_or_else(Vec::new, |ours| self.beside.behind_first(&ours.route))
+    }
+
+    /// Follows that whatever was at a place has been replaced: of an IPv6 route all ways go, whosever they are.
+    pub(super) fn forget_ways(&mut self, key: &RouteKey) {
+        if key.to.address.is_ipv6() {
+            self.beside.forget(key);
+        }
     }
 
     pub(super) fn insert_rule(&mut self, rule: PolicyRule) {

@@ -1,6 +1,8 @@
 //! Bytes of another encoder, and bytes of no sense.
 
-use netlink_packet_core::{DefaultNla, NLM_F_APPEND, NLM_F_CREATE, NLM_F_REPLACE, NetlinkMessage};
+use netlink_packet_core::{
+    DefaultNla, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NetlinkMessage,
+};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::link::{
     InfoBondPort, InfoKind, InfoPortData, InfoPortKind, LinkAttribute, LinkFlags, LinkInfo,
@@ -11,8 +13,11 @@ use netlink_packet_route::route::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage as Rt};
 
-use config::model::AddressAttributes;
+use config::model::{AddressAttributes, RouteKind, RouteTuning};
+use linkmgr::kernel::NextHop;
 use linkmgr::{AddressMessage as Told, Usability};
+use policy::facts::Preference;
+use policy::links::RouteKey;
 
 use super::*;
 
@@ -257,16 +262,45 @@ fn default_route_is_told_with_metric_gateway_and_source() {
     let route = || default_route4(7, 100);
     let told = told_route4(7, 100);
     assert_eq!(parsed(Rt::NewRoute(route())), [KernelEvent::Route(told)]);
+    let theirs = || OwnRoute {
+        key: RouteKey {
+            table: 254,
+            to: told.to,
+            metric: 100,
+            from: None,
+        },
+        kind: RouteKind::Unicast,
+        hops: vec![NextHop::only(7, told.route.gateway)],
+        on_link: false,
+        source: told.source,
+        mtu: None,
+        preference: Preference::Medium,
+        tuning: RouteTuning::default(),
+        valid: None,
+    };
     assert_eq!(
         parsed(Rt::DelRoute(route())),
-        [KernelEvent::RouteGone(told)]
+        [
+            KernelEvent::RouteGone(told),
+            KernelEvent::PlaceLeft(theirs())
+        ]
     );
-    for (flags, event) in [
-        (NLM_F_CREATE, KernelEvent::Route(told)),
-        (NLM_F_APPEND, KernelEvent::Route(told)),
-        (NLM_F_REPLACE, KernelEvent::RoutesReplaced(vec![told])),
+    let shared = |is_first| KernelEvent::PlaceShared {
+        theirs: theirs(),
+        is_first,
+    };
+    let there = || KernelEvent::Route(told);
+    let replaced = KernelEvent::RoutesReplaced(vec![told]);
+    for (flags, events) in [
+        (NLM_F_CREATE | NLM_F_EXCL, vec![there()]),
+        (NLM_F_CREATE, vec![there(), shared(true)]),
+        (NLM_F_CREATE | NLM_F_APPEND, vec![there(), shared(false)]),
+        (
+            NLM_F_REPLACE,
+            vec![replaced, KernelEvent::PlaceTaken(theirs())],
+        ),
     ] {
-        assert_eq!(parse_message(&bytes(Rt::NewRoute(route()), flags)), [event]);
+        assert_eq!(parse_message(&bytes(Rt::NewRoute(route()), flags)), events);
     }
 }
 

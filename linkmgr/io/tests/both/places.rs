@@ -280,6 +280,48 @@ async fn at_one_place(place: &mut Place) {
     }
 }
 
+/// Of default routes too: one that somebody has replaced before ours takes nothing from us, and ours changes when theirs have left.
+async fn defaults(place: &mut Place) {
+    for (to, row) in ["0.0.0.0/0", "::/0"].into_iter().zip(&ROWS) {
+        let is_ipv4 = row.least == 0;
+        let family = if is_ipv4 { "-4" } else { "-6" };
+        let all = || shown(&format!("{family} route show table main default"));
+        let key = key(254, to, 100);
+        let by = |via: &str| format!("default via {via} dev home0 metric 100 proto {BOOT}");
+        let mut theirs = by(row.theirs);
+        for verb in ["append", "prepend"] {
+            place.want(&[(key, one(row.ours))]).await;
+            ip(&format!("{family} route {verb} {theirs}"));
+            if is_ipv4 && verb == "prepend" {
+                theirs = by("192.0.2.4");
+                ip(&format!("{family} route replace {theirs}"));
+            }
+            place.machine.drive().await;
+            let before = all();
+            assert!(before.contains(row.ours), "{before}");
+            place.want(&[(key, one(row.later))]).await;
+            place.machine.wait(LONG).await;
+            assert_eq!(all(), before, "the kernel would replace theirs");
+            ip(&format!("{family} route del {theirs}"));
+            place.machine.drive().await;
+            place.machine.wait(LONG).await;
+            let alone = all();
+            assert!(alone.contains(row.later), "{alone}");
+            assert_eq!(alone.lines().count(), 1, "{alone}");
+            theirs = by(row.theirs);
+            ip(&format!("{family} route {verb} {theirs}"));
+            place.machine.drive().await;
+            place.want(&[]).await;
+            let left = all();
+            assert!(left.contains(row.theirs), "{left}");
+            assert_eq!(left.lines().count(), 1, "{left}");
+            ip(&format!("{family} route del {theirs}"));
+            place.machine.drive().await;
+            place.machine.wait(LONG).await;
+        }
+    }
+}
+
 /// Many routes of the least metric go at once: those that are there, and no others like them.
 async fn many(place: &mut Place) {
     const MANY: u8 = 200;
@@ -326,6 +368,7 @@ fn what_others_put_at_the_places_of_ours_stays() {
             beside(&mut place).await;
             at_one_place(&mut place).await;
             replaced(&mut place).await;
+            defaults(&mut place).await;
             many(&mut place).await;
         },
     );

@@ -4,12 +4,17 @@ use super::stories::foreign_route;
 use super::*;
 use crate::KernelEvent;
 use crate::fake::FakeAddress;
-use crate::kernel::{NextHop, OwnRoute};
+use crate::kernel::{NextHop, OURS, OwnRoute, RouteMessage};
+use policy::facts::DefaultRoute;
 
 const V4: &str = "10.1.0.0/16";
 const V6: &str = "2001:db8:1::/48";
+const ALL4: &str = "0.0.0.0/0";
+const ALL6: &str = "::/0";
+/// The number that `ip` gives.
+const BOOT: u8 = 3;
 
-/// A machine whose second link is up and has addresses, and two routes of ours by the first one.
+/// A machine whose second link is up and has addresses, and routes of ours by the first one, two of them to everywhere.
 fn machine() -> Machine {
     let mut machine = Machine::new();
     let mut other = link(3, "vpn0");
@@ -23,10 +28,14 @@ fn machine() -> Machine {
     machine
 }
 
-/// Has both routes lead to neighbours that end like this.
+/// Has the routes lead to neighbours that end like this.
 fn want(machine: &mut Machine, host: &str) {
     let mut wanted = home();
-    for (to, net) in [(V4, "192.0.2."), (V6, "2001:db8::")] {
+    let nets = [V4, V6, ALL4, ALL6].map(|to| match to.contains(':') {
+        true => (to, "2001:db8::"),
+        false => (to, "192.0.2."),
+    });
+    for (to, net) in nets {
         let route = through(&format!("{net}{host}"));
         wanted.routes.insert(key(to, 50), route);
     }
@@ -196,4 +205,168 @@ fn routes_that_come_beside_ours_while_the_kernel_lists_are_known() {
     machine.drive();
     want(&mut machine, "2");
     assert_eq!(stands(&machine, V4).1, ItemState::Foreign);
+}
+
+/// What is told of a default route beside [`KernelEvent::PlaceShared`] and its like.
+fn messages(route: &OwnRoute, protocol: u8) -> Vec<RouteMessage> {
+    let hops = route.hops.iter();
+    let message = |hop: &NextHop| RouteMessage {
+        index: hop.index,
+        to: route.key.to,
+        route: DefaultRoute {
+            metric: route.key.metric,
+            gateway: hop.via,
+        },
+        source: route.source,
+        protocol,
+    };
+    hops.map(message).collect()
+}
+
+fn default_shared(machine: &mut Machine, theirs: &OwnRoute, is_first: bool) {
+    for message in messages(theirs, BOOT) {
+        tell(machine, KernelEvent::Route(message));
+    }
+    tell(machine, shared(theirs, is_first));
+}
+
+fn default_left(machine: &mut Machine, theirs: &OwnRoute) {
+    for message in messages(theirs, BOOT) {
+        tell(machine, KernelEvent::RouteGone(message));
+    }
+    tell(machine, KernelEvent::PlaceLeft(theirs.clone()));
+}
+
+fn default_replaced(machine: &mut Machine, theirs: &OwnRoute) {
+    let messages = messages(theirs, BOOT);
+    tell(machine, KernelEvent::RoutesReplaced(messages));
+    tell(machine, KernelEvent::PlaceTaken(theirs.clone()));
+}
+
+fn has_default4(machine: &Machine, link: &str) -> bool {
+    let facts = &machine.links.facts()[&machine.id(link)];
+    facts.default_route4.is_some_and(|route| route.metric == 50)
+}
+
+#[test]
+fn a_default_route_before_which_somebody_elses_is_replaced_stays_known() {
+    let theirs = foreign_route(ALL4, 50, 3, "198.51.100.1");
+    let later = foreign_route(ALL4, 50, 3, "198.51.100.7");
+    let both = || {
+        let mut machine = machine();
+        default_shared(&mut machine, &theirs, true);
+        let before = machine.sent.len();
+        default_replaced(&mut machine, &later);
+        assert_eq!(machine.sent[before..], []);
+        assert_eq!(stands(&machine, ALL4).1, ItemState::Ours);
+        assert!(has_default4(&machine, "home0") && has_default4(&machine, "vpn0"));
+        machine
+    };
+    let mut machine = both();
+    want(&mut machine, "2");
+    let kept = ("192.0.2.1".to_owned(), ItemState::Foreign);
+    assert_eq!(stands(&machine, ALL4), kept);
+    default_left(&mut machine, &later);
+    assert!(!has_default4(&machine, "vpn0"));
+    let changed = ("192.0.2.2".to_owned(), ItemState::Ours);
+    assert_eq!(stands(&machine, ALL4), changed);
+    // Behind ours it is ours that is replaced, and what is behind stays.
+    default_shared(&mut machine, &theirs, false);
+    default_replaced(&mut machine, &later);
+    assert_eq!(stands(&machine, ALL4).1, ItemState::Foreign);
+    assert!(!has_default4(&machine, "home0"));
+    default_left(&mut machine, &later);
+    assert!(has_default4(&machine, "vpn0"));
+
+    // What is wanted no more goes.
+    let mut machine = both();
+    let nothing = plan(&machine, &[("home0", home())]);
+    machine.apply(&nothing);
+    let ours = machine.kernel.routes().get(&key(ALL4, 50));
+    assert_eq!(ours, None);
+}
+
+fn ways6(hosts: &[&str]) -> OwnRoute {
+    let way = |host: &&str| NextHop::only(2, Some(format!("2001:db8::{host}").parse().unwrap()));
+    OwnRoute {
+        hops: hosts.iter().map(way).collect(),
+        ..foreign_route(ALL6, 50, 2, "")
+    }
+}
+
+#[test]
+fn an_ipv6_default_route_changes_when_the_ways_of_others_have_left() {
+    let mut machine = machine();
+    // The kernel tells all ways with the number of the latest.
+    default_shared(&mut machine, &ways6(&["1", "2"]), false);
+    default_shared(&mut machine, &ways6(&["1", "2", "3"]), false);
+    want(&mut machine, "4");
+    for gone in ["2", "3"] {
+        let kept = ("2001:db8::1".to_owned(), ItemState::Foreign);
+        assert_eq!(stands(&machine, ALL6), kept, "before {gone}");
+        default_left(&mut machine, &ways6(&[gone]));
+    }
+    let changed = ("2001:db8::4".to_owned(), ItemState::Ours);
+    assert_eq!(stands(&machine, ALL6), changed);
+    // A way that comes before ours is replaced goes with it.
+    default_shared(&mut machine, &ways6(&["4", "5"]), false);
+    let ours = messages(&ways6(&["4"]), OURS);
+    tell(&mut machine, KernelEvent::RoutesReplaced(ours));
+    tell(&mut machine, KernelEvent::OwnRoute(ways6(&["4"])));
+    want(&mut machine, "1");
+    let changed = ("2001:db8::1".to_owned(), ItemState::Ours);
+    assert_eq!(stands(&machine, ALL6), changed);
+}
+
+/// Has the kernel list what it has and these default routes beside ours, as one with ours where it is of IPv6.
+fn list_with(machine: &mut Machine, theirs: &OwnRoute) {
+    let place = theirs.key;
+    let is_ipv6 = place.to.address.is_ipv6();
+    machine.kernel.lose_events();
+    for mut event in machine.kernel.listing(machine.now) {
+        if let KernelEvent::OwnRoute(ours) = &mut event
+            && ours.key == place
+            && is_ipv6
+        {
+            ours.hops.extend(&theirs.hops);
+        }
+        if let KernelEvent::ListingEnds = event {
+            let number = if is_ipv6 { OURS } else { BOOT };
+            for message in messages(theirs, number) {
+                let now = machine.now;
+                machine.links.handle_event(KernelEvent::Route(message), now);
+            }
+        }
+        machine.links.handle_event(event, machine.now);
+    }
+    machine.drive();
+}
+
+#[test]
+fn default_routes_beside_ours_are_known_over_a_listing_until_one_shows_none() {
+    let rows = [
+        (ALL4, foreign_route(ALL4, 50, 3, "198.51.100.1"), "192.0.2."),
+        (ALL6, ways6(&["2"]), "2001:db8::"),
+    ];
+    for (to, theirs, net) in rows {
+        for is_told in [true, false] {
+            let mut machine = machine();
+            default_shared(&mut machine, &theirs, true);
+            let before = machine.sent.len();
+            list_with(&mut machine, &theirs);
+            assert_eq!(machine.sent[before..], [], "{to}");
+            want(&mut machine, "4");
+            let kept = (format!("{net}1"), ItemState::Foreign);
+            assert_eq!(stands(&machine, to), kept);
+            match is_told {
+                true => default_left(&mut machine, &theirs),
+                false => {
+                    machine.list();
+                    machine.drive();
+                }
+            }
+            let changed = (format!("{net}4"), ItemState::Ours);
+            assert_eq!(stands(&machine, to), changed, "{is_told}");
+        }
+    }
 }
