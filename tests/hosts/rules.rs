@@ -94,6 +94,12 @@ pub(super) struct Rules {
     has_died: bool,
     /// When others did something last.
     others_at: Instant,
+    /// What of ours went by that, and what goes by what they are at.
+    lost_last: BTreeSet<Item>,
+    losing: BTreeSet<Item>,
+    /// Addresses of others that a request of ours has changed that was on its way while they came to the place of ours: whose they are
+    /// nobody can tell.
+    crossed: BTreeSet<Item>,
     woke_at: Instant,
     wakes: (u64, u32),
 }
@@ -290,6 +296,7 @@ impl Rules {
     /// Others have done something.
     pub(super) fn others_acted(&mut self, now: Instant) {
         self.others_at = now;
+        self.lost_last = std::mem::take(&mut self.losing);
     }
 
     /// Whether a request may have been on its way when others did something.
@@ -300,6 +307,8 @@ impl Rules {
     /// Others have taken something of ours away, or put theirs in its place.
     pub(super) fn lost(&mut self, item: &Item) {
         self.made.remove(item);
+        self.crossed.remove(item);
+        self.losing.insert(item.clone());
     }
 
     /// What is on a link is left to others.
@@ -329,8 +338,10 @@ impl Rules {
 
     fn foreign(&self, kernel: &FakeKernel) -> Foreign {
         let mut addresses = kernel.addresses().to_vec();
-        addresses
-            .retain(|(index, it)| !self.is_ours(&Item::Address(*index, it.prefix), it.protocol));
+        addresses.retain(|(index, it)| {
+            let item = Item::Address(*index, it.prefix);
+            !self.is_ours(&item, it.protocol) && !self.crossed.contains(&item)
+        });
         let mut routes = kernel.routes().clone();
         routes.retain(|key, it| !self.is_ours(&Item::Route(*key), it.protocol));
         let mut rules = kernel.rules().to_vec();
@@ -388,6 +399,13 @@ impl Rules {
         is_late: bool,
     ) {
         let mut expected = before;
+        if is_late && let KernelRequest::ReplaceAddress(request) = request {
+            let item = Item::Address(request.index, request.address);
+            let is_theirs = expected.addresses.iter().any(|it| is_at(it, request));
+            if is_theirs && self.lost_last.contains(&item) {
+                self.crossed.insert(item);
+            }
+        }
         self.take_made(request, answer, &expected);
         // What others have put in the place of ours a moment ago goes for ours.
         if is_late && let KernelRequest::ReplaceRoute(route) = request {
@@ -478,7 +496,8 @@ impl Rules {
             | KernelRequest::SetSwitch { .. } => false,
         };
         if *answer == KernelAnswer::Done && !stays_theirs {
-            self.made.extend(made_by(request));
+            let made = made_by(request).filter(|made| !self.crossed.contains(made));
+            self.made.extend(made);
         }
     }
 }
