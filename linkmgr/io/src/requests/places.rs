@@ -22,28 +22,12 @@ use crate::socket::{self, Received};
 const ATTEMPTS: u32 = 8;
 
 /// Returns the route that a request deletes and for which the kernel may take another one.
-pub(super) const fn doubtful(request: &KernelRequest) -> Option<&OwnRoute> {
-    match request {
-        KernelRequest::DeleteRoute(route)
-            if route.key.to.address.is_ipv4() && route.key.metric == 0 =>
-        {
-            Some(route)
-        }
-        KernelRequest::DeleteRoute(_)
-        | KernelRequest::SetUp { .. }
-        | KernelRequest::SetMtu { .. }
-        | KernelRequest::SetMac { .. }
-        | KernelRequest::AddAddress(_)
-        | KernelRequest::ReplaceAddress(_)
-        | KernelRequest::DeleteAddress { .. }
-        | KernelRequest::AddRoute(_)
-        | KernelRequest::ReplaceRoute(_)
-        | KernelRequest::AddRule(_)
-        | KernelRequest::DeleteRule(_)
-        | KernelRequest::ReadPrefixRoute { .. }
-        | KernelRequest::ReadSwitch { .. }
-        | KernelRequest::SetSwitch { .. } => None,
-    }
+pub(super) fn doubtful(request: &KernelRequest) -> Option<&OwnRoute> {
+    let KernelRequest::DeleteRoute(route) = request else {
+        return None;
+    };
+    let is_doubtful = route.key.to.address.is_ipv4() && route.key.metric == 0;
+    is_doubtful.then_some(route)
 }
 
 /// Which of some routes are there, and which cannot be told, with the `errno` of that.

@@ -91,6 +91,15 @@ fn adopt(machine: &mut Machine, links: &[(&str, LinkPlan)]) {
     machine.drive();
 }
 
+/// Has a link be up with an address that others have given it.
+fn set_up_by_others(machine: &mut Machine, (index, name): (u32, &str), address: &str) {
+    let mut on = link(index, name);
+    on.admin_up = true;
+    machine.kernel.put_link(on);
+    let address = crate::fake::FakeAddress::foreign(prefix(address));
+    machine.kernel.put_address(index, address, START);
+}
+
 /// By which link each IPv4 default route leaves, by metric.
 fn ways(machine: &Machine) -> Vec<(u32, u32)> {
     let routes = machine.kernel.routes().iter();
@@ -327,11 +336,7 @@ fn links_change_places_when_nothing_is_in_the_way() {
 #[test]
 fn a_release_ends_what_an_adoption_had_begun() {
     let mut machine = Machine::new();
-    let mut on = link(2, "home0");
-    on.admin_up = true;
-    machine.kernel.put_link(on);
-    let address = crate::fake::FakeAddress::foreign(prefix("192.0.2.10/24"));
-    machine.kernel.put_address(2, address, START);
+    set_up_by_others(&mut machine, (2, "home0"), "192.0.2.10/24");
     let rival = foreign_route("0.0.0.0/0", 1024, 2, "192.0.2.1");
     assert!(machine.kernel.put_foreign_route(&rival, 16, START));
     let wanted = of(&machine, &[("home0", uplink("192.0.2", 100))]);
@@ -354,11 +359,7 @@ fn a_release_ends_what_an_adoption_had_begun() {
 #[test]
 fn what_another_manager_left_meanwhile_is_taken_when_clients_have_supplied() {
     let mut machine = Machine::new();
-    let mut on = link(2, "home0");
-    on.admin_up = true;
-    machine.kernel.put_link(on);
-    let address = crate::fake::FakeAddress::foreign(prefix("192.0.2.11/24"));
-    machine.kernel.put_address(2, address, START);
+    set_up_by_others(&mut machine, (2, "home0"), "192.0.2.11/24");
     // One in the way, one beside.
     for metric in [100, 1024] {
         let theirs = foreign_route("0.0.0.0/0", metric, 2, "192.0.2.1");
@@ -408,11 +409,7 @@ fn an_address_that_clients_supply_after_the_adoption_is_ours_though_it_never_end
 fn a_late_adoption_takes_neither_other_routes_nor_those_of_routing_programs() {
     const BIRD: u8 = 12;
     let mut machine = Machine::new();
-    let mut on = link(2, "home0");
-    on.admin_up = true;
-    machine.kernel.put_link(on);
-    let address = crate::fake::FakeAddress::foreign(prefix("192.0.2.11/24"));
-    machine.kernel.put_address(2, address, START);
+    set_up_by_others(&mut machine, (2, "home0"), "192.0.2.11/24");
     for (to, protocol) in [("0.0.0.0/0", BIRD), ("10.0.0.0/8", 16)] {
         let theirs = foreign_route(to, 100, 2, "192.0.2.1");
         assert!(machine.kernel.put_foreign_route(&theirs, protocol, START));
@@ -434,14 +431,8 @@ fn a_late_adoption_takes_neither_other_routes_nor_those_of_routing_programs() {
 fn an_adoption_is_over_after_a_minute() {
     let mut machine = Machine::new();
     let place = key("0.0.0.0/0", 100);
-    for index in [2, 3] {
-        let mut on = link(index, if index == 2 { "home0" } else { "vpn0" });
-        on.admin_up = true;
-        machine.kernel.put_link(on);
-        let network = if index == 2 { "192.0.2" } else { "198.51.100" };
-        let address = crate::fake::FakeAddress::foreign(prefix(&format!("{network}.11/24")));
-        machine.kernel.put_address(index, address, START);
-    }
+    set_up_by_others(&mut machine, (2, "home0"), "192.0.2.11/24");
+    set_up_by_others(&mut machine, (3, "vpn0"), "198.51.100.11/24");
     // Another link has the place, so that nothing is taken.
     let theirs = foreign_route("0.0.0.0/0", 100, 3, "198.51.100.1");
     assert!(machine.kernel.put_foreign_route(&theirs, 16, START));
