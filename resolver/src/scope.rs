@@ -262,7 +262,7 @@ impl Scope {
             return Some(state.upstream.clone());
         }
         if self.plan.selection == Selection::Fastest {
-            let working = self.working(asking, tried);
+            let working: Vec<&UpstreamState> = self.working(asking, tried).collect();
             if working.len() > 1 && rng.random_ratio(1, EXPLORE_ONE_IN) {
                 let chosen = working.get(rng.random_range(0..working.len()));
                 return chosen.map(|state| state.upstream.clone());
@@ -284,13 +284,11 @@ impl Scope {
 
     /// Returns the best upstream that is left, by what is known.
     fn best(&self, asking: &Asking, tried: &[Upstream]) -> Option<&UpstreamState> {
-        let working = self.working(asking, tried);
+        let mut working = self.working(asking, tried);
         let chosen = match self.plan.selection {
-            Selection::Ordered => working.first().copied(),
+            Selection::Ordered => working.next(),
             // One whose time is unknown comes first, so that it becomes known.
-            Selection::Fastest | Selection::Hedged => {
-                working.into_iter().min_by_key(|state| state.srtt())
-            }
+            Selection::Fastest | Selection::Hedged => working.min_by_key(|state| state.srtt()),
         };
         let failing = || {
             let left = self.upstreams.iter();
@@ -302,22 +300,22 @@ impl Scope {
 
     /// Whether a question that went to one upstream goes to another one at once.
     pub(crate) fn asks_two(&self, asking: &Asking, tried: &[Upstream]) -> bool {
-        self.plan.selection == Selection::Hedged && !self.working(asking, tried).is_empty()
+        self.plan.selection == Selection::Hedged && self.working(asking, tried).next().is_some()
     }
 
     /// Returns the upstreams that work and are left.
-    fn working(&self, asking: &Asking, tried: &[Upstream]) -> Vec<&UpstreamState> {
-        let fresh = |state: &&UpstreamState| is_open(state, asking, tried);
-        let mut working: Vec<&UpstreamState> = self
-            .upstreams
-            .iter()
-            .filter(fresh)
-            .filter(|state| !state.is_failing() && !self.has_form(state))
-            .collect();
-        if asking.validate && working.iter().any(|state| !state.proof.is_unproven()) {
-            working.retain(|state| !state.proof.is_unproven());
-        }
-        working
+    fn working<'a, 'b>(
+        &'a self,
+        asking: &'b Asking,
+        tried: &'b [Upstream],
+    ) -> impl Iterator<Item = &'a UpstreamState> + use<'a, 'b> {
+        let works = move |state: &&UpstreamState| {
+            is_open(state, asking, tried) && !state.is_failing() && !self.has_form(state)
+        };
+        let is_proven = |state: &UpstreamState| !state.proof.is_unproven();
+        let only_proven = asking.validate && self.upstreams.iter().filter(works).any(is_proven);
+        let all = self.upstreams.iter().filter(works);
+        all.filter(move |state| !only_proven || is_proven(state))
     }
 
     /// Whether an upstream has a form that works: it comes after all that work, however fast it is.

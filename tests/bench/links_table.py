@@ -9,9 +9,9 @@ import roam
 PAGE = "benchmarks-links.md"
 ABOUT = """# Benchmarks of the link manager
 
-What links cost under linnetd, beside other link managers in the same run: `DOCS=docs tests/bench/links`, as root on an idle machine. Each program has a network
-namespace with the same DHCP server (dnsmasq) at the other end of a cable, and begins with nothing kept. Compare columns on this page, never figures across
-machines; [benchmarks.md](benchmarks.md) is about the resolver.
+What links cost under linnetd, beside other link managers in the same run: `DOCS=docs tests/bench/links`, as root on an idle machine. Processors
+are kept from halting meanwhile, where the machine allows that: to wake a virtual one takes now less and now more. Each program has a network namespace with the
+same DHCP server (dnsmasq) at the other end of a cable, and begins with nothing kept. Compare columns on this page, never figures across machines; [benchmarks.md](benchmarks.md) is about the resolver.
 """
 ENDING = """
 - Times are medians of {runs} runs. systemd-networkd and NetworkManager have systemd-resolved beside them. *carrier* counts from the moment at which the kernel is asked to plug the cable in.

@@ -124,7 +124,7 @@ def page(f, failed):
     for _, name, what in measured: say(f"- *{name}*: {what}.")
     new = f.value("linnet", "mixed-sat", "new")
     if new is not None: say(f"- Of the mixed questions of linnet's median round {new:.0%} were new.")
-    say("\n## At a fixed rate\n\n20,000 warm queries a second, and 5,000 cold ones; latency as the client's kernel saw it, in the round in which it was least.\n")
+    say("\n## At a fixed rate\n\n20,000 warm queries a second, and 5,000 cold ones; latency as the client's kernel saw it, in the round in which it was least. Here, and for times of starts and failures,\nprocessors are kept from halting: to wake a virtual one takes now less and now more.\n")
     rows(out, ["warm: CPU µs", "p50 µs", "p99 µs", "lost", "cold: CPU µs", "p50 µs", "p99 µs", "lost"], peers,
          [lambda p, t=t, k=k, n=n: f.cell(p, t, k, n) for t in ("warm-rate", "cold-rate")
           for k, n in (("server_us_q", "{:.1f}"), ("p50_us", "{:.0f}"), ("p99_us", "{:.0f}"), ("lost", "{:.0f}"))])

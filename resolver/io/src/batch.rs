@@ -322,6 +322,23 @@ pub(crate) fn set_option(
     Err(io::Error::last_os_error())
 }
 
+/// Returns an integer option of a socket.
+#[cfg(test)]
+pub(crate) fn option(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+) -> io::Result<libc::c_int> {
+    let (mut value, mut length): (libc::c_int, _) = (-1, INTEGER_SIZE);
+    let (to, of) = (&raw mut value, &raw mut length);
+    // SAFETY: both pointers are those of live integers, and the length is that of the first.
+    let done = unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, to.cast(), of) };
+    if done == 0 {
+        return Ok(value);
+    }
+    Err(io::Error::last_os_error())
+}
+
 /// Has the kernel tell of each datagram where it came in.
 ///
 /// # Errors
