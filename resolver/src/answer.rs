@@ -18,7 +18,7 @@ use crate::progress::{Found, Outcome, Query};
 use crate::refusal::Refused;
 use crate::stale::Signed;
 use crate::template::{Template, error_answer};
-use crate::wire::{Question, rcode};
+use crate::wire::{Question, rcode, rtype};
 
 /// Room for an answer, in octets; larger ones grow.
 pub(crate) const ANSWER_ROOM: usize = 512;
@@ -126,13 +126,20 @@ impl Resolver {
     }
 
     /// Answers a query.
-    pub(crate) fn finish(&mut self, query: Box<Query>, outcome: Outcome, now: Instant) {
+    pub(crate) fn finish(&mut self, mut query: Box<Query>, outcome: Outcome, now: Instant) {
         self.timers.clear(Timer::Budget, query.id);
         self.timers.clear(Timer::Stale, query.id);
+        if query.parsed.question.record_type == rtype::AAAA {
+            self.end_address(&mut query, now);
+        }
         self.queries_by_client.remove(&(query.client, query.id));
         let envelope = query.parsed.envelope(query.channel);
         let mut wire = Vec::with_capacity(ANSWER_ROOM);
         let mut is_kept_failure = false;
+        let refused = match &outcome {
+            Outcome::Refused(refused) => Trouble::of_refused(refused, &query.steps),
+            Outcome::Found(_) => None,
+        };
         let (rcode, extended_error) = match outcome {
             Outcome::Refused(refused) => {
                 error_answer(
@@ -173,7 +180,7 @@ impl Resolver {
             wire,
         });
         self.counters.withheld += u64::from(query.is_withheld());
-        let trouble = Trouble::of(rcode, extended_error.as_ref(), &query.steps);
+        let trouble = refused.or_else(|| Trouble::of(rcode, extended_error.as_ref(), &query.steps));
         let is_known = query.is_hit();
         let is_hit = is_known && trouble.is_none();
         self.counters.cache_hits += u64::from(is_hit);

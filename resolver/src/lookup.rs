@@ -16,6 +16,7 @@ use crate::ask::ATTEMPTS_MAX;
 use crate::conclude::Conclusion;
 use crate::event::{ExchangeId, Failure, Step};
 use crate::exchange::Asking;
+use crate::failure::Cause;
 use crate::numbered::Numbered;
 use crate::reach::Asked;
 use crate::record::ParsedReply;
@@ -94,6 +95,8 @@ pub(crate) struct Lookup {
 pub(crate) enum Waiter {
     /// A client's question.
     Query(u64),
+    /// A client's question that asks for A meanwhile.
+    Beside(u64),
     /// The judging of another lookup's reply, which needs this for its chain of trust.
     Judging(u64),
     /// The proof that a scope, by its incarnation, can validate.
@@ -110,6 +113,13 @@ pub(crate) enum Waiter {
     Prefix(u64),
     /// Who finds out how far a link reaches.
     Reach(Asked),
+}
+
+impl Waiter {
+    /// Whether it is a client, whose time ends it.
+    pub(crate) const fn is_client(self) -> bool {
+        matches!(self, Self::Query(_) | Self::Beside(_))
+    }
 }
 
 /// All lookups.
@@ -295,6 +305,24 @@ impl Lookups {
 }
 
 impl Lookup {
+    /// Returns whose doing it is that nobody has replied: this host's, when there is none of those asked that it could ask.
+    pub(crate) fn cause(&self) -> Cause {
+        let is_hindered = |upstream: &Upstream| {
+            let mut failures = self.failures.iter();
+            failures.any(|(other, failure)| other == upstream && failure.cause() == Cause::Own)
+        };
+        match self.asked.iter().all(is_hindered) {
+            true => Cause::Own,
+            false => Cause::Silence,
+        }
+    }
+
+    /// Whether this host could not ask somebody who was to be asked.
+    pub(crate) fn is_hindered(&self) -> bool {
+        let mut failures = self.failures.iter();
+        failures.any(|(_, failure)| failure.cause() == Cause::Own)
+    }
+
     /// Keeps an error reply if it is better than the one that is kept: one that says why is.
     pub(crate) fn keep_bad(&mut self, upstream: Upstream, reply: ParsedReply, now: Instant) {
         if self.errors.is_empty() {

@@ -63,7 +63,7 @@ pub(crate) struct Chain {
 }
 
 /// A name that was asked for in a scope, or found in its cache.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Visit {
     pub(crate) name: DomainName,
     pub(crate) scope: ScopeId,

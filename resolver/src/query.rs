@@ -14,7 +14,6 @@
 
 use std::time::Duration;
 
-use config::model::Upstream;
 use config::name::DomainName;
 use config::time::Instant;
 use policy::{Refusal, Route, ScopeId, ScopeState, Target};
@@ -156,6 +155,7 @@ impl Resolver {
 
     /// The client has waited long enough.
     pub(crate) fn take_budget(&mut self, id: u64, now: Instant) {
+        self.end_beside(id, now);
         if let Some(lookup) = self.queries.get(id).and_then(|query| query.lookup) {
             self.cut_judging(lookup, now);
         }
@@ -175,7 +175,7 @@ impl Resolver {
                 may_keep = lookup.looped.is_empty();
                 failed(lookup)
             }
-            None => Refused::no_reply(&ScopeId("no scope".into()), &[] as &[Upstream]),
+            None => Refused::not_asked(),
         };
         if let Some(lookup) = lookup {
             if may_keep {
@@ -215,6 +215,7 @@ impl Resolver {
                 continue;
             };
             let (refused, step) = refused;
+            self.leave_beside(&mut query, now);
             if let Some(lookup) = query.lookup.take() {
                 if let Some(lookup) = self.lookups.get(lookup) {
                     query.steps.extend_from_slice(&lookup.steps);
@@ -526,6 +527,7 @@ impl Resolver {
         self.timers
             .set_earlier(Timer::Budget, id, query.asked_at + BUDGET);
         self.await_fresh(&query, now);
+        self.await_address(&query, now);
         self.queries.insert(id, query);
     }
 }

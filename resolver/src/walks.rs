@@ -124,6 +124,7 @@ impl Resolver {
             Waiter::Proof(_) => false,
             Waiter::Reach(asked) => asked.may_walk(),
             Waiter::Query(_)
+            | Waiter::Beside(_)
             | Waiter::Judging(_)
             | Waiter::Keys
             | Waiter::Nobody
