@@ -11,10 +11,10 @@ use config::time::Instant;
 use crate::Resolver;
 use crate::cache::{self, Key};
 use crate::chain::{End, Hop};
-use crate::event::{Answer, Channel, Event, ExtendedError, Timer, Trace};
+use crate::event::{Answer, Event, ExtendedError, Timer, Trace};
 use crate::exchange::Asking;
 use crate::ledger::Trouble;
-use crate::progress::{Found, Outcome, Query};
+use crate::progress::{Delivery, Found, Outcome, Query};
 use crate::refusal::Refused;
 use crate::stale::Signed;
 use crate::template::{Template, error_answer};
@@ -169,7 +169,7 @@ impl Resolver {
                     }
                     None => assemble(&query, &found).emit(&envelope, 0, error, &mut wire),
                 }
-                if query.by_stream && query.channel == Channel::Udp {
+                if query.delivery == Delivery::ComeBack {
                     truncate(&mut wire);
                 }
                 (found.rcode, found.extended_error)
@@ -203,7 +203,7 @@ impl Resolver {
             return;
         }
         // A pass is good for datagrams too.
-        if query.by_stream {
+        if query.delivery != Delivery::Usual {
             return;
         }
         let Some(scope) = self.scopes.living(&visit.scope, visit.incarnation) else {

@@ -28,7 +28,7 @@ use crate::exchange::{Asking, Whom};
 use crate::guest::is_withheld;
 use crate::local::Translation;
 use crate::lookup::Waiter;
-use crate::progress::{Chain, Found, Next, Outcome, Query, Searching, Visit};
+use crate::progress::{Chain, Delivery, Found, Next, Outcome, Query, Searching, Visit};
 use crate::proof::Judged;
 use crate::record::parse_reply;
 use crate::refusal::Refused;
@@ -94,7 +94,7 @@ impl Resolver {
             lookup: None,
             local: crate::local::Progress::default(),
             is_mark: false,
-            by_stream: false,
+            delivery: Delivery::Usual,
         });
         self.was_crowded |= self.queries.len() >= CROWD;
         if self.queries.len() >= QUERIES_MAX {

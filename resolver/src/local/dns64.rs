@@ -22,6 +22,7 @@ use policy::ScopeId;
 use super::beside::{Beside, Turn};
 use super::discovery::Knowledge;
 use super::rebinding::is_private4;
+use super::rewrite::{Extent, Rewriter};
 use crate::Resolver;
 use crate::chain::is_claimed;
 use crate::event::Step;
@@ -339,12 +340,11 @@ impl Resolver {
 pub(super) fn may_make(query: &Query) -> bool {
     let question = &query.parsed.question;
     // RFC 6147 §5.5: whoever checks for itself gets what there is to check.
-    let checks_itself = query.parsed.checking_disabled && query.parsed.dnssec_ok();
-    !query.stub.is_bypass()
+    let extent = Rewriter::Translation.extent(query.audience());
+    extent != Extent::Nothing
         && question.record_type == rtype::AAAA
         && question.class == class::IN
         && !query.chain.decided
-        && !checks_itself
 }
 
 /// Makes addresses of those that a query has.
