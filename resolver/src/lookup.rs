@@ -79,6 +79,8 @@ pub(crate) struct Lookup {
     pub(crate) walk: Option<Box<Walk>>,
     /// Whether that was tried.
     pub(crate) walked: bool,
+    /// Whether it was asked before something was forgotten, which it must not bring back.
+    pub(crate) antedates: bool,
     /// Whether its walk is under way and nobody has replied to it yet.
     pub(crate) scouts: bool,
     /// Replies that its walk has had.
@@ -214,6 +216,7 @@ impl Lookups {
             judging: None,
             walk: None,
             walked: false,
+            antedates: false,
             scouts: false,
             walk_replies: 0,
             second_best: None,
