@@ -4,7 +4,7 @@
 //! name ─ records ─ (hosts, special names) ─ lists ─ routed ─ reply ─ lists for its aliases ─ rebinding ─ DNS64 ─► answer
 //! ```
 //!
-//! Nothing of this happens at the bypass stub. A target of an alias takes the same way as any name, and is routed; what is
+//! What of it is for whom says `rewrite`: nothing of it at the bypass stub. A target of an alias takes the same way as any name, and is routed; what is
 //! answered here is never authentic. Cached answers are as the upstreams gave them: what is done about them is decided anew
 //! each time, and what is answered straight from the cache (`passes`) has been through all of this.
 

@@ -308,15 +308,21 @@ impl Lookups {
 }
 
 impl Lookup {
-    /// Returns whose doing it is that nobody has replied: this host's, when there is none of those asked that it could ask.
+    /// Returns whose doing it is that nobody has replied: this host's, when no message that it meant to send has left.
     pub(crate) fn cause(&self) -> Cause {
-        let is_hindered = |upstream: &Upstream| {
-            let mut failures = self.failures.iter();
-            failures.any(|(other, failure)| other == upstream && failure.cause() == Cause::Own)
+        let has_left = |upstream: &Upstream| {
+            let asked = self.asked.iter().filter(|other| *other == upstream);
+            let own = self
+                .failures
+                .iter()
+                .filter(|(other, failure)| other == upstream && failure.cause() == Cause::Own);
+            asked.count() > own.count()
         };
-        match self.asked.iter().all(is_hindered) {
-            true => Cause::Own,
-            false => Cause::Silence,
+        // What a walk asks is not among those.
+        let is_out = self.walked || !self.exchanges.is_empty();
+        match is_out || self.asked.iter().any(has_left) {
+            true => Cause::Silence,
+            false => Cause::Own,
         }
     }
 

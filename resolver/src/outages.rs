@@ -169,7 +169,7 @@ impl Resolver {
 fn may_keep(lookup: &Lookup) -> bool {
     let asking = &lookup.asking;
     let is_everybodys = !matches!(asking.whom, Whom::Only(_)) && asking.mark == 0;
-    let is_theirs = lookup.cause() != Cause::Own && !lookup.is_hindered();
+    let is_theirs = !lookup.asked.is_empty() && !lookup.is_hindered();
     let is_known = lookup.bogus.is_none() && lookup.judging.is_none();
     let walks = asking.recurse || lookup.walk.is_some();
     is_everybodys && is_theirs && is_known && !walks && !asking.fleeting

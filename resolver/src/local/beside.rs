@@ -150,8 +150,12 @@ impl Resolver {
         let Some(query) = self.queries.get_mut(id) else {
             return;
         };
-        let State::Beside(beside) = std::mem::take(&mut query.local.state) else {
-            return;
+        let beside = match std::mem::take(&mut query.local.state) {
+            State::Beside(beside) => beside,
+            other @ (State::Own | State::Held(_) | State::Asking { .. }) => {
+                query.local.state = other;
+                return;
+            }
         };
         beside.take_back(&mut query.steps);
         match conclusion {

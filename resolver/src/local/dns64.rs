@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! AAAA asked ─► answer · does not exist · bogus · decided here ────────────────────────────────► as it is
-//!         └─► none of this type, error, silence (from 2 s on: `beside`) ─► prefix known? ── none ───────────────────────► as it is
+//!         └─► none of this type, error, silence ─► prefix known? ── none ───────────────────────► as it is
 //!                                      │ not yet: held (`discovery`)
 //!                                      └─► A asked, the same way ─► addresses ─► made into AAAA, never authentic
 //!                                                              └─► none ───────────────────────► as it was
 //! ```
 //!
-//! A client that validates for itself (CD and DO) gets what there is (RFC 6147 §5.5). The denial is judged before anything is
+//! How long silence is waited for says `beside`. A client that validates for itself (CD and DO) gets what there is (RFC 6147 §5.5). The denial is judged before anything is
 //! made of it; so are the addresses. The prefix is that of the scope in which the chain ends. PTR questions for addresses
 //! below a prefix are led to the name in in-addr.arpa, if that is asked for in the same scope.
 

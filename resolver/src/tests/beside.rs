@@ -208,6 +208,20 @@ fn a_client_that_goes_and_a_scope_that_goes_end_both_questions() {
     assert_eq!(count(&mut world), (0, 0));
 }
 
+/// A message that could not be sent says nothing; one that was, later, and had no reply, does.
+#[test]
+fn silence_counts_once_a_message_has_left() {
+    let mut world = half_deaf();
+    world
+        .server(HOME)
+        .says("a.test AAAA", Say::Fail(Failure::Resources));
+    let client = world.put("a.test AAAA");
+    world.run_for(20);
+    world.server(HOME).says("a.test AAAA", Say::Silence);
+    let (after, seen) = wait_for(&mut world, client);
+    assert_eq!((after + 20, &*seen.answers[0]), (BOTH, MADE));
+}
+
 /// What this host fails by is nobody's silence: nothing is made of it, it is not kept, and it has a word of its own.
 #[test]
 fn what_fails_here_is_not_the_upstreams_silence() {
