@@ -11,14 +11,14 @@ use config::time::Instant;
 use crate::Resolver;
 use crate::cache::{self, Key};
 use crate::chain::{End, Hop};
-use crate::event::{Answer, Channel, Event, ExtendedError, Timer, Trace};
+use crate::event::{Answer, Event, ExtendedError, Timer, Trace};
 use crate::exchange::Asking;
 use crate::ledger::Trouble;
-use crate::progress::{Found, Outcome, Query};
+use crate::progress::{Delivery, Found, Outcome, Query};
 use crate::refusal::Refused;
 use crate::stale::Signed;
 use crate::template::{Template, error_answer};
-use crate::wire::{Question, rcode};
+use crate::wire::{Question, rcode, rtype};
 
 /// Room for an answer, in octets; larger ones grow.
 pub(crate) const ANSWER_ROOM: usize = 512;
@@ -126,13 +126,20 @@ impl Resolver {
     }
 
     /// Answers a query.
-    pub(crate) fn finish(&mut self, query: Box<Query>, outcome: Outcome, now: Instant) {
+    pub(crate) fn finish(&mut self, mut query: Box<Query>, outcome: Outcome, now: Instant) {
         self.timers.clear(Timer::Budget, query.id);
         self.timers.clear(Timer::Stale, query.id);
+        if query.parsed.question.record_type == rtype::AAAA {
+            self.end_address(&mut query, now);
+        }
         self.queries_by_client.remove(&(query.client, query.id));
         let envelope = query.parsed.envelope(query.channel);
         let mut wire = Vec::with_capacity(ANSWER_ROOM);
         let mut is_kept_failure = false;
+        let refused = match &outcome {
+            Outcome::Refused(refused) => Trouble::of_refused(refused, &query.steps),
+            Outcome::Found(_) => None,
+        };
         let (rcode, extended_error) = match outcome {
             Outcome::Refused(refused) => {
                 error_answer(
@@ -162,7 +169,7 @@ impl Resolver {
                     }
                     None => assemble(&query, &found).emit(&envelope, 0, error, &mut wire),
                 }
-                if query.by_stream && query.channel == Channel::Udp {
+                if query.delivery == Delivery::ComeBack {
                     truncate(&mut wire);
                 }
                 (found.rcode, found.extended_error)
@@ -173,7 +180,7 @@ impl Resolver {
             wire,
         });
         self.counters.withheld += u64::from(query.is_withheld());
-        let trouble = Trouble::of(rcode, extended_error.as_ref(), &query.steps);
+        let trouble = refused.or_else(|| Trouble::of(rcode, extended_error.as_ref(), &query.steps));
         let is_known = query.is_hit();
         let is_hit = is_known && trouble.is_none();
         self.counters.cache_hits += u64::from(is_hit);
@@ -196,7 +203,7 @@ impl Resolver {
             return;
         }
         // A pass is good for datagrams too.
-        if query.by_stream {
+        if query.delivery != Delivery::Usual {
             return;
         }
         let Some(scope) = self.scopes.living(&visit.scope, visit.incarnation) else {

@@ -92,6 +92,7 @@ impl Resolver {
             | Timer::Labels
             | Timer::Patience
             | Timer::Prefix
+            | Timer::Address
             | Timer::Reach => {}
         }
     }

@@ -11,7 +11,7 @@ use config::time::Instant;
 
 use crate::conclude::{Conclusion, failed};
 use crate::exchange::Asking;
-use crate::lookup::{Lookup, Waiter};
+use crate::lookup::Lookup;
 use crate::progress::{Outcome, Query};
 use crate::refusal::Refused;
 use crate::{ExchangeId, Resolver};
@@ -105,10 +105,9 @@ impl Resolver {
     fn make_room(&mut self, incarnation: u64, now: Instant) -> bool {
         let fits = |lookup: &Lookup| {
             // What is being judged has its reply, and what others are judged by is nobody's place.
-            let is_query = |waiter: &Waiter| matches!(waiter, Waiter::Query(_));
             now.since(lookup.started_at) >= CHANCE
                 && lookup.judging.is_none()
-                && lookup.waiters.iter().all(is_query)
+                && lookup.waiters.iter().all(|waiter| waiter.is_client())
         };
         let Some(oldest) = self.lookups.oldest_of(incarnation, fits) else {
             return false;

@@ -116,8 +116,7 @@ impl Resolver {
         let Some(lookup) = self.lookups.get(id) else {
             return;
         };
-        let is_query = |waiter: &Waiter| matches!(waiter, Waiter::Query(_));
-        match lookup.waiters.iter().any(is_query) {
+        match lookup.waiters.iter().any(|waiter| waiter.is_client()) {
             true => self.timers.set(Timer::Patience, id, now + PATIENCE),
             false => self.conclude_failed(id, now),
         }
@@ -130,10 +129,7 @@ impl Resolver {
         };
         if let Conclusion::Refused(refused) = conclusion
             && refused.is_outage()
-            && lookup
-                .waiters
-                .iter()
-                .any(|waiter| matches!(waiter, Waiter::Query(_)))
+            && lookup.waiters.iter().any(|waiter| waiter.is_client())
         {
             self.reach_suspects(&lookup.asking.scope, now);
         }
@@ -147,6 +143,9 @@ impl Resolver {
                         false => steps.clone(),
                     };
                     self.resume(query, conclusion.clone(), steps, now);
+                }
+                Waiter::Beside(query) => {
+                    self.take_beside(query, conclusion.clone(), steps.clone(), now);
                 }
                 Waiter::Judging(judged) => self.take_fetched(judged, id, conclusion, now),
                 Waiter::Proof(incarnation) => {
@@ -178,9 +177,9 @@ pub(crate) fn failed(lookup: &Lookup) -> Refused {
         return Refused::looped(upstream);
     }
     if lookup.exchanges.is_empty() && !lookup.failures.is_empty() {
-        return Refused::unreachable(&lookup.asking.scope, &lookup.failures);
+        return Refused::unreachable(&lookup.asking.scope, &lookup.failures, lookup.cause());
     }
-    Refused::no_reply(&lookup.asking.scope, &lookup.asked)
+    Refused::no_reply(&lookup.asking.scope, &lookup.asked, lookup.cause())
 }
 
 impl Hop {

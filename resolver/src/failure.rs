@@ -1,6 +1,7 @@
-//! Why does an exchange end without a reply? The reasons, and how they are said.
+//! Why does an exchange end without a reply, and whose doing is it that a question fails? The reasons, and how they are said.
 //!
-//! Whoever moves the bytes finds the reason; what follows from it is decided by `ask` and `upstream`.
+//! Whoever moves the bytes finds the reason; what follows from it is decided by `ask` and `upstream`. What depends on whose doing a
+//! failure is, whether it is kept, made addresses of, held against a server or told as its trouble, asks for its [`Cause`].
 
 use std::fmt;
 
@@ -68,6 +69,40 @@ pub enum HttpFault {
     Status(u16),
     /// Something other than a DNS message.
     NotDns,
+}
+
+/// Whose doing it is that a question fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// An upstream's word: it replied, with an error.
+    Word,
+    /// The upstreams', or that of the way to them: they were asked, and nobody was heard.
+    Silence,
+    /// That of whoever gave an answer that is not believed.
+    Disbelief,
+    /// Of names or servers that lead in a circle.
+    Loop,
+    /// This host's: no socket, no link, no room, another plan. It says nothing of whoever was to be asked.
+    Own,
+    /// Somebody's who decided that it should be so.
+    Decision,
+}
+
+impl Failure {
+    /// Returns whose doing it is that there was no reply.
+    pub(crate) const fn cause(self) -> Cause {
+        match self {
+            Self::NoLink | Self::Resources => Cause::Own,
+            Self::Refused
+            | Self::Unreachable
+            | Self::Closed
+            | Self::TimedOut
+            | Self::Garbled
+            // Without authorities here nobody is believed; who is pinned may be, so that it is one's own trouble.
+            | Self::Tls(_)
+            | Self::Http(_) => Cause::Silence,
+        }
+    }
 }
 
 impl TlsFault {

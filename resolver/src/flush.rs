@@ -69,6 +69,7 @@ impl Resolver {
             let is_proof = |waiter: &Waiter| matches!(waiter, Waiter::Proof(_));
             if is_meant && !lookup.waiters.iter().any(is_proof) {
                 lookup.asking.fleeting = true;
+                lookup.antedates = true;
             }
         }
     }

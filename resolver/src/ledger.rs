@@ -11,8 +11,10 @@ use dnssec::Verdict;
 use policy::{DnsPlan, ScopeId, Target};
 
 use crate::event::{ExtendedError, Failure, HttpFault, ScopeStatus, Step, TlsFault};
+use crate::failure::Cause;
 use crate::histogram::Histogram;
 use crate::progress::Query;
+use crate::refusal::Refused;
 use crate::wire::rcode;
 
 /// Response codes that are counted one by one; all above are one (RFC 6895 §2.3 has none between 24 and 65534).
@@ -37,7 +39,7 @@ pub enum Trouble {
     ByRule,
     /// A failure that was kept from a moment ago.
     CachedError,
-    /// Anything else: loops, limits.
+    /// Anything else: loops, limits, and what this host could not do.
     Other,
 }
 
@@ -101,6 +103,19 @@ impl Trouble {
                 _ => Self::UpstreamError,
             },
         })
+    }
+
+    /// As [`Self::of`], of an answer that this resolver made an error.
+    pub(crate) fn of_refused(refused: &Refused, steps: &[Step]) -> Option<Self> {
+        match refused.cause {
+            Cause::Own | Cause::Loop if is_failure(refused.rcode) => Some(Self::Other),
+            Cause::Own
+            | Cause::Loop
+            | Cause::Word
+            | Cause::Silence
+            | Cause::Disbelief
+            | Cause::Decision => Self::of(refused.rcode, Some(&refused.extended_error), steps),
+        }
     }
 
     /// Tells who refused a question: what happened to it last. An upstream's Extended DNS Error may be any, so it says nothing.

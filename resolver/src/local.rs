@@ -4,10 +4,11 @@
 //! name ─ records ─ (hosts, special names) ─ lists ─ routed ─ reply ─ lists for its aliases ─ rebinding ─ DNS64 ─► answer
 //! ```
 //!
-//! Nothing of this happens at the bypass stub. A target of an alias takes the same way as any name, and is routed; what is
+//! What of it is for whom says `rewrite`: nothing of it at the bypass stub. A target of an alias takes the same way as any name, and is routed; what is
 //! answered here is never authentic. Cached answers are as the upstreams gave them: what is done about them is decided anew
 //! each time, and what is answered straight from the cache (`passes`) has been through all of this.
 
+mod beside;
 mod discovery;
 mod dns64;
 mod filter;
@@ -15,6 +16,7 @@ pub mod list;
 mod names;
 mod rebinding;
 pub mod records;
+mod rewrite;
 mod zone;
 
 use std::collections::BTreeMap;
@@ -37,6 +39,7 @@ use crate::synthesize::soa;
 use crate::wire::{Question, class, rcode, rtype};
 use list::List;
 use records::{Records, Said};
+use rewrite::{Extent, Rewritten};
 
 pub(crate) use discovery::Discovery;
 pub(crate) use dns64::{Progress, Translation, is_ipv4only};
@@ -169,33 +172,27 @@ impl Resolver {
 
     /// Takes back that a name does not exist which exists here: what it does not have here was asked for elsewhere (`pass-on`), and who is
     /// told that it does not exist takes all its types, and all names below it, for gone (RFC 8020 §2).
-    fn exist_here(&self, query: &mut Query, hop: &Hop) -> Option<Hop> {
+    fn exist_here(&self, query: &mut Query, hop: &Hop, extent: Extent) -> Rewritten {
         let has_none = self.local.records.is_empty() && self.plan.recorded.is_empty();
-        // Whoever checks for itself gets what there is to check.
-        let checks_itself = query.parsed.checking_disabled && query.parsed.dnssec_ok();
-        if has_none
-            || checks_itself
-            || hop.rcode != rcode::NXDOMAIN
-            || !matches!(hop.end, End::Final)
-        {
-            return None;
+        if has_none || hop.rcode != rcode::NXDOMAIN || !matches!(hop.end, End::Final) {
+            return Rewritten::Not;
         }
         let name = hop.aliases.last().unwrap_or(&query.chain.name);
         let route = self.plan.domains.route(name);
-        let is_here = match query.stub.is_guest() {
-            // That there is something below is told to nobody from whom that may be kept.
-            true => {
+        let is_here = match extent {
+            Extent::Nothing => false,
+            Extent::Open => {
                 let recorded = self.local.recorded(&any(name), &route, &self.plan);
                 recorded.is_some() && !is_withheld(query.stub, &route, &self.plan)
             }
-            false => self.local.has_recorded(name, &route, &self.plan),
+            Extent::Everything => self.local.has_recorded(name, &route, &self.plan),
         };
         if !is_here {
-            return None;
+            return Rewritten::Not;
         }
         if !hop.aliases.is_empty() {
             // What it has here is said of it when it is looked at by itself.
-            return Some(Hop {
+            return Rewritten::There(Hop {
                 rcode: rcode::NOERROR,
                 authority: Vec::new(),
                 end: End::Goto(name.clone()),
@@ -207,7 +204,7 @@ impl Resolver {
         // The proof is of what is not so.
         let is_soa = |record: &&RawRecord| record.record_type == rtype::SOA;
         let authority = hop.authority.iter().filter(is_soa);
-        Some(Hop {
+        Rewritten::There(Hop {
             rcode: rcode::NOERROR,
             authority: authority.cloned().collect(),
             ..hop.clone()

@@ -16,6 +16,7 @@ use crate::ask::ATTEMPTS_MAX;
 use crate::conclude::Conclusion;
 use crate::event::{ExchangeId, Failure, Step};
 use crate::exchange::Asking;
+use crate::failure::Cause;
 use crate::numbered::Numbered;
 use crate::reach::Asked;
 use crate::record::ParsedReply;
@@ -78,6 +79,8 @@ pub(crate) struct Lookup {
     pub(crate) walk: Option<Box<Walk>>,
     /// Whether that was tried.
     pub(crate) walked: bool,
+    /// Whether it was asked before something was forgotten, which it must not bring back.
+    pub(crate) antedates: bool,
     /// Whether its walk is under way and nobody has replied to it yet.
     pub(crate) scouts: bool,
     /// Replies that its walk has had.
@@ -94,6 +97,8 @@ pub(crate) struct Lookup {
 pub(crate) enum Waiter {
     /// A client's question.
     Query(u64),
+    /// A client's question that asks for A meanwhile.
+    Beside(u64),
     /// The judging of another lookup's reply, which needs this for its chain of trust.
     Judging(u64),
     /// The proof that a scope, by its incarnation, can validate.
@@ -110,6 +115,13 @@ pub(crate) enum Waiter {
     Prefix(u64),
     /// Who finds out how far a link reaches.
     Reach(Asked),
+}
+
+impl Waiter {
+    /// Whether it is a client, whose time ends it.
+    pub(crate) const fn is_client(self) -> bool {
+        matches!(self, Self::Query(_) | Self::Beside(_))
+    }
 }
 
 /// All lookups.
@@ -205,6 +217,7 @@ impl Lookups {
             judging: None,
             walk: None,
             walked: false,
+            antedates: false,
             scouts: false,
             walk_replies: 0,
             second_best: None,
@@ -296,6 +309,30 @@ impl Lookups {
 }
 
 impl Lookup {
+    /// Returns whose doing it is that nobody has replied: this host's, when no message that it meant to send has left.
+    pub(crate) fn cause(&self) -> Cause {
+        let has_left = |upstream: &Upstream| {
+            let asked = self.asked.iter().filter(|other| *other == upstream);
+            let own = self
+                .failures
+                .iter()
+                .filter(|(other, failure)| other == upstream && failure.cause() == Cause::Own);
+            asked.count() > own.count()
+        };
+        // What a walk asks is not among those.
+        let is_out = self.walked || !self.exchanges.is_empty();
+        match is_out || self.asked.iter().any(has_left) {
+            true => Cause::Silence,
+            false => Cause::Own,
+        }
+    }
+
+    /// Whether this host could not ask somebody who was to be asked.
+    pub(crate) fn is_hindered(&self) -> bool {
+        let mut failures = self.failures.iter();
+        failures.any(|(_, failure)| failure.cause() == Cause::Own)
+    }
+
     /// Keeps an error reply if it is better than the one that is kept: one that says why is.
     pub(crate) fn keep_bad(&mut self, upstream: Upstream, reply: ParsedReply, now: Instant) {
         if self.errors.is_empty() {

@@ -18,8 +18,8 @@ use crate::Resolver;
 use crate::ask::ATTEMPTS_MAX;
 use crate::cache::{Cache, Key, Slot};
 use crate::conclude::FAILURE_LIFETIME;
-use crate::event::Failure;
 use crate::exchange::{Asking, Whom};
+use crate::failure::Cause;
 use crate::lookup::{JOIN_LIFETIME, Lookup};
 use crate::refusal::Refused;
 use crate::upstream::UpstreamState;
@@ -126,7 +126,7 @@ impl Resolver {
             let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation) else {
                 return;
             };
-            let silent = refused.is_silence() && !refused.replied;
+            let silent = refused.cause == Cause::Silence;
             // Who asked before it came back has waited in vain, and whoever asks now will not.
             let is_over = |state: &UpstreamState| state.has_recovered_since(begun_at);
             if silent && scope.states().any(is_over) {
@@ -168,10 +168,8 @@ impl Resolver {
 
 fn may_keep(lookup: &Lookup) -> bool {
     let asking = &lookup.asking;
-    let is_ours =
-        |(_, failure): &(_, Failure)| matches!(failure, Failure::NoLink | Failure::Resources);
     let is_everybodys = !matches!(asking.whom, Whom::Only(_)) && asking.mark == 0;
-    let is_theirs = !lookup.asked.is_empty() && !lookup.failures.iter().any(is_ours);
+    let is_theirs = !lookup.asked.is_empty() && !lookup.is_hindered();
     let is_known = lookup.bogus.is_none() && lookup.judging.is_none();
     let walks = asking.recurse || lookup.walk.is_some();
     is_everybodys && is_theirs && is_known && !walks && !asking.fleeting

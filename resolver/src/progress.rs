@@ -41,8 +41,29 @@ pub(crate) struct Query {
     pub(crate) local: crate::local::Progress,
     /// Whether it is a mark of ours, come back.
     pub(crate) is_mark: bool,
-    /// Whether a list has its answer go by stream alone.
-    pub(crate) by_stream: bool,
+    pub(crate) delivery: Delivery,
+}
+
+/// How an answer gets to its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Delivery {
+    /// As its client asked, and straight from the cache the next time.
+    #[default]
+    Usual,
+    /// By the stream on which it was asked for: a list wants it so. The next may come by datagram, and does not get it from the cache.
+    Stream,
+    /// Not yet: its client is told to come back by stream, and hears there what there is.
+    ComeBack,
+}
+
+impl Delivery {
+    /// Decides for an answer that goes by stream alone.
+    pub(crate) const fn by_stream(channel: Channel) -> Self {
+        match channel {
+            Channel::Udp => Self::ComeBack,
+            Channel::Tcp => Self::Stream,
+        }
+    }
 }
 
 /// How far the aliases of a name have been followed.
@@ -63,7 +84,7 @@ pub(crate) struct Chain {
 }
 
 /// A name that was asked for in a scope, or found in its cache.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Visit {
     pub(crate) name: DomainName,
     pub(crate) scope: ScopeId,
@@ -208,9 +229,7 @@ impl Query {
         let Some(searching) = &mut self.searching else {
             return Some(outcome);
         };
-        // Who is told to come by stream hears by stream what there is.
-        let comes_back = self.by_stream && self.channel == Channel::Udp;
-        if searching.tried.is_empty() || comes_back {
+        if searching.tried.is_empty() || self.delivery == Delivery::ComeBack {
             return Some(outcome);
         }
         match outcome {

@@ -14,7 +14,6 @@
 
 use std::time::Duration;
 
-use config::model::Upstream;
 use config::name::DomainName;
 use config::time::Instant;
 use policy::{Refusal, Route, ScopeId, ScopeState, Target};
@@ -29,7 +28,7 @@ use crate::exchange::{Asking, Whom};
 use crate::guest::is_withheld;
 use crate::local::Translation;
 use crate::lookup::Waiter;
-use crate::progress::{Chain, Found, Next, Outcome, Query, Searching, Visit};
+use crate::progress::{Chain, Delivery, Found, Next, Outcome, Query, Searching, Visit};
 use crate::proof::Judged;
 use crate::record::parse_reply;
 use crate::refusal::Refused;
@@ -95,7 +94,7 @@ impl Resolver {
             lookup: None,
             local: crate::local::Progress::default(),
             is_mark: false,
-            by_stream: false,
+            delivery: Delivery::Usual,
         });
         self.was_crowded |= self.queries.len() >= CROWD;
         if self.queries.len() >= QUERIES_MAX {
@@ -156,6 +155,7 @@ impl Resolver {
 
     /// The client has waited long enough.
     pub(crate) fn take_budget(&mut self, id: u64, now: Instant) {
+        self.end_beside(id, now);
         if let Some(lookup) = self.queries.get(id).and_then(|query| query.lookup) {
             self.cut_judging(lookup, now);
         }
@@ -175,7 +175,7 @@ impl Resolver {
                 may_keep = lookup.looped.is_empty();
                 failed(lookup)
             }
-            None => Refused::no_reply(&ScopeId("no scope".into()), &[] as &[Upstream]),
+            None => Refused::not_asked(),
         };
         if let Some(lookup) = lookup {
             if may_keep {
@@ -215,6 +215,7 @@ impl Resolver {
                 continue;
             };
             let (refused, step) = refused;
+            self.leave_beside(&mut query, now);
             if let Some(lookup) = query.lookup.take() {
                 if let Some(lookup) = self.lookups.get(lookup) {
                     query.steps.extend_from_slice(&lookup.steps);
@@ -526,6 +527,7 @@ impl Resolver {
         self.timers
             .set_earlier(Timer::Budget, id, query.asked_at + BUDGET);
         self.await_fresh(&query, now);
+        self.await_address(&query, now);
         self.queries.insert(id, query);
     }
 }

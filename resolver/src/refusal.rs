@@ -1,6 +1,6 @@
 //! Why does a question fail, in words for its client? Codes and texts of Extended DNS Errors (RFC 8914 §4).
 //!
-//! Says what was decided elsewhere; decides nothing but how to say it.
+//! Says what was decided elsewhere, and whose doing it is ([`Cause`]); decides nothing but how to say it.
 
 use std::borrow::Cow;
 
@@ -11,6 +11,7 @@ use dnssec::Verdict;
 use policy::{DnsPlan, Refusal, Route, ScopeId, ScopeState, Target};
 
 use crate::event::{ExtendedError, Failure};
+use crate::failure::Cause;
 use crate::record::ParsedReply;
 use crate::wire::rcode;
 
@@ -31,8 +32,8 @@ mod code {
 pub(crate) struct Refused {
     pub(crate) rcode: u16,
     pub(crate) extended_error: ExtendedError,
-    /// Whether it is an upstream's word.
-    pub(crate) replied: bool,
+    /// Whose doing it is.
+    pub(crate) cause: Cause,
 }
 
 impl Refused {
@@ -47,22 +48,24 @@ impl Refused {
         }
     }
 
-    /// Whether nobody was heard at all, so that nothing is known of whoever was asked.
-    pub(crate) fn is_silence(&self) -> bool {
-        matches!(
-            self.extended_error.code,
-            code::NO_REACHABLE_AUTHORITY | code::NETWORK_ERROR
-        )
+    /// Whether nothing is known by it of whoever was asked: nobody was heard, or is said to have been.
+    pub(crate) fn tells_nothing(&self) -> bool {
+        match self.cause {
+            Cause::Silence | Cause::Own => true,
+            Cause::Word => matches!(
+                self.extended_error.code,
+                code::NO_REACHABLE_AUTHORITY | code::NETWORK_ERROR
+            ),
+            Cause::Disbelief | Cause::Loop | Cause::Decision => false,
+        }
     }
 
     /// Whether it is what upstreams said, or that none of them said anything: kept for a moment it is the same.
-    pub(crate) fn is_upstreams(&self) -> bool {
-        self.replied || self.rcode == rcode::SERVFAIL && self.is_silence()
-    }
-
-    /// Whether an answer came that is not believed (RFC 8914 §4.2 to §4.13).
-    pub(crate) fn is_disbelieved(&self) -> bool {
-        !self.replied && matches!(self.extended_error.code, 1 | 2 | 5..=12)
+    pub(crate) const fn is_upstreams(&self) -> bool {
+        match self.cause {
+            Cause::Word | Cause::Silence => true,
+            Cause::Disbelief | Cause::Loop | Cause::Own | Cause::Decision => false,
+        }
     }
 
     /// The name may not be asked for.
@@ -91,20 +94,17 @@ impl Refused {
                     ScopeState::NoUpstreams => "it has no upstream that can be used".to_owned(),
                     ScopeState::Ready => "it is getting ready".to_owned(),
                 };
-                Self::new(
-                    rcode::REFUSED,
-                    code::BLOCKED,
-                    format!("{what} is claimed by {owner} and {reason}"),
-                )
+                let text = format!("{what} is claimed by {owner} and {reason}");
+                Self::decided(rcode::REFUSED, code::BLOCKED, text)
             }
             Refusal::SearchExpansion { inner } => {
                 let text =
                     format!("{inner} is claimed by {owner}, and {name} would tell others about it");
-                Self::new(rcode::NXDOMAIN, code::BLOCKED, text)
+                Self::decided(rcode::NXDOMAIN, code::BLOCKED, text)
             }
             Refusal::NoScope => {
                 let text = format!("nobody claims {name}, and there is no default scope");
-                Self::new(rcode::REFUSED, code::NO_REACHABLE_AUTHORITY, text)
+                Self::decided(rcode::REFUSED, code::NO_REACHABLE_AUTHORITY, text)
             }
         }
     }
@@ -115,29 +115,39 @@ impl Refused {
             true => "all names are private to this host while its tunnel is up".to_owned(),
             false => format!("{name} is private to this host"),
         };
-        Self::new(rcode::REFUSED, code::PROHIBITED, text)
+        Self::decided(rcode::REFUSED, code::PROHIBITED, text)
     }
 
     /// The scope of a name is another one than when the name was asked for.
     pub(crate) fn scope_lost(name: &DomainName, scope: &ScopeId) -> Self {
         let text = format!("where {name} belongs changed while it was asked in {scope}; ask again");
-        Self::new(rcode::SERVFAIL, code::NETWORK_ERROR, text)
+        Self::failed(Cause::Own, code::NETWORK_ERROR, text)
     }
 
     /// Nobody replied in time.
-    pub(crate) fn no_reply(scope: &ScopeId, tried: &[Upstream]) -> Self {
+    pub(crate) fn no_reply(scope: &ScopeId, tried: &[Upstream], cause: Cause) -> Self {
         let text = format!("no reply in time from {} in {scope}", list(tried));
-        Self::new(rcode::SERVFAIL, code::NO_REACHABLE_AUTHORITY, text)
+        Self::failed(cause, code::NO_REACHABLE_AUTHORITY, text)
+    }
+
+    /// The time was over before anybody was asked.
+    pub(crate) fn not_asked() -> Self {
+        let text = "the time was over before anybody could be asked".to_owned();
+        Self::failed(Cause::Own, code::NO_REACHABLE_AUTHORITY, text)
     }
 
     /// A reply came, and what judging it needs did not.
     pub(crate) fn not_judged(upstream: &Upstream, why: &str) -> Self {
         let text = format!("{} answered, but {why}", address(upstream));
-        Self::new(rcode::SERVFAIL, code::NO_REACHABLE_AUTHORITY, text)
+        Self::failed(Cause::Silence, code::NO_REACHABLE_AUTHORITY, text)
     }
 
     /// Nobody could be reached.
-    pub(crate) fn unreachable(scope: &ScopeId, failures: &[(Upstream, Failure)]) -> Self {
+    pub(crate) fn unreachable(
+        scope: &ScopeId,
+        failures: &[(Upstream, Failure)],
+        cause: Cause,
+    ) -> Self {
         let mut texts: Vec<String> = Vec::new();
         for (upstream, failure) in failures {
             let text = format!("{} {}", address(upstream), failure_text(*failure));
@@ -146,7 +156,7 @@ impl Refused {
             }
         }
         let text = format!("{} in {scope}", texts.join(", "));
-        Self::new(rcode::SERVFAIL, code::NETWORK_ERROR, text)
+        Self::failed(cause, code::NETWORK_ERROR, text)
     }
 
     /// Every upstream replied with an error; this is the best of them.
@@ -166,7 +176,7 @@ impl Refused {
                 _ => rcode::SERVFAIL,
             },
             extended_error: reply.extended_errors.first().cloned().unwrap_or_else(own),
-            replied: true,
+            cause: Cause::Word,
         }
     }
 
@@ -179,7 +189,7 @@ impl Refused {
         };
         let text = format!("{reason}: {why} (from {})", address(upstream));
         let code = verdict.extended_error().unwrap_or(code::OTHER);
-        Self::new(rcode::SERVFAIL, code, text)
+        Self::failed(Cause::Disbelief, code, text)
     }
 
     /// Aliases lead in a circle or too far.
@@ -188,7 +198,7 @@ impl Refused {
             "the aliases of {name} lead in a circle, or are more than {}",
             crate::chain::ALIASES_MAX
         );
-        Self::new(rcode::SERVFAIL, code::OTHER, text)
+        Self::failed(Cause::Loop, code::OTHER, text)
     }
 
     /// A single label that no search suffix completes.
@@ -196,7 +206,7 @@ impl Refused {
         let text = format!(
             "{name} is a single label and there is no search suffix; single labels are not asked for"
         );
-        Self::new(rcode::NXDOMAIN, code::OTHER, text)
+        Self::decided(rcode::NXDOMAIN, code::OTHER, text)
     }
 
     /// A single label that does not exist below any search suffix.
@@ -208,7 +218,7 @@ impl Refused {
         } else {
             rcode::NXDOMAIN
         };
-        Self::new(code, code::OTHER, text)
+        Self::decided(code, code::OTHER, text)
     }
 
     /// A single label that no search suffix completes, and that no neighbour answered for.
@@ -219,13 +229,13 @@ impl Refused {
             false => format!("{name} was looked for as {}", tried.join(", ")),
         };
         let text = format!("{searched}; nobody on {links} answered for it (LLMNR)");
-        Self::new(rcode::NXDOMAIN, code::OTHER, text)
+        Self::decided(rcode::NXDOMAIN, code::OTHER, text)
     }
 
     /// The neighbours were asked when there was no time left.
     pub(crate) fn unheard(links: &str) -> Self {
         let text = format!("no answer in time from the neighbours on {links} (LLMNR)");
-        Self::new(rcode::SERVFAIL, code::NO_REACHABLE_AUTHORITY, text)
+        Self::failed(Cause::Silence, code::NO_REACHABLE_AUTHORITY, text)
     }
 
     /// A neighbour has a label, and its answer did not come whole.
@@ -233,7 +243,7 @@ impl Refused {
         let text = format!(
             "{who} on {link} answers for {name} (LLMNR), and neither by UDP nor by TCP with a whole answer"
         );
-        Self::new(rcode::SERVFAIL, code::NETWORK_ERROR, text)
+        Self::failed(Cause::Silence, code::NETWORK_ERROR, text)
     }
 
     /// What was found is a failure.
@@ -241,7 +251,7 @@ impl Refused {
         Self {
             rcode,
             extended_error: extended_error.unwrap_or_else(cached_error),
-            replied: false,
+            cause: Cause::Word,
         }
     }
 
@@ -251,7 +261,7 @@ impl Refused {
             "{} sends our own questions back to us: it forwards to this stub",
             address(upstream)
         );
-        Self::new(rcode::SERVFAIL, code::OTHER, text)
+        Self::failed(Cause::Loop, code::OTHER, text)
     }
 
     /// A mark of ours that an upstream sends back; whoever looks at it should not look for its asker.
@@ -260,45 +270,54 @@ impl Refused {
             "made up by linnet to find this out: {} sends our own questions back to us",
             address(upstream)
         );
-        Self::new(rcode::SERVFAIL, code::OTHER, text)
+        Self::failed(Cause::Loop, code::OTHER, text)
     }
 
     /// Whether a stale answer says more: nobody decided that there is none, and nothing is wrong with what came.
     pub(crate) fn is_outage(&self) -> bool {
         let failed = matches!(self.rcode, rcode::SERVFAIL | rcode::REFUSED);
-        // RFC 8914 §4: what is bogus, blocked, or not ready is not for want of an upstream.
-        let outage = matches!(
-            self.extended_error.code,
-            code::OTHER
-                | code::STALE
-                | code::CACHED_ERROR
-                | code::NOT_READY
-                | code::NO_REACHABLE_AUTHORITY
-                | code::NETWORK_ERROR
-        );
-        failed && outage
+        failed
+            && match self.cause {
+                Cause::Silence | Cause::Loop | Cause::Own => true,
+                // RFC 8914 §4: what is bogus, blocked, or not ready is not for want of an upstream.
+                Cause::Word => matches!(
+                    self.extended_error.code,
+                    code::OTHER
+                        | code::STALE
+                        | code::CACHED_ERROR
+                        | code::NOT_READY
+                        | code::NO_REACHABLE_AUTHORITY
+                        | code::NETWORK_ERROR
+                ),
+                Cause::Disbelief | Cause::Decision => false,
+            }
     }
 
     /// There are too many questions in a scope.
     pub(crate) fn too_many_in(scope: &ScopeId) -> Self {
         let text = format!("too many questions at once in {scope}");
-        Self::new(rcode::SERVFAIL, code::OTHER, text)
+        Self::failed(Cause::Own, code::OTHER, text)
     }
 
     /// There are too many questions.
     pub(crate) fn too_many() -> Self {
-        Self::new(
-            rcode::SERVFAIL,
-            code::OTHER,
-            "too many questions at once".to_owned(),
-        )
+        let text = "too many questions at once".to_owned();
+        Self::failed(Cause::Own, code::OTHER, text)
     }
 
-    fn new(rcode: u16, code: u16, text: String) -> Self {
+    fn decided(rcode: u16, code: u16, text: String) -> Self {
         Self {
             rcode,
             extended_error: ExtendedError { code, text },
-            replied: false,
+            cause: Cause::Decision,
+        }
+    }
+
+    fn failed(cause: Cause, code: u16, text: String) -> Self {
+        Self {
+            rcode: rcode::SERVFAIL,
+            extended_error: ExtendedError { code, text },
+            cause,
         }
     }
 }

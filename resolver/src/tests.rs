@@ -2,6 +2,7 @@
 
 mod aliases;
 mod below;
+mod beside;
 mod cached;
 mod counts;
 mod failover;

@@ -44,6 +44,8 @@ const LET_THROUGH_FOR: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Walks {
     recursion: Recursion,
+    /// What those learn that were asked before something was forgotten; nobody else walks by it.
+    apart: Recursion,
     settings: Settings,
     /// The incarnation of the scope that it has learned in.
     learned_in: u64,
@@ -58,6 +60,7 @@ impl Walks {
         let settings = Settings::new(seed);
         Self {
             recursion: Recursion::new(settings.clone()),
+            apart: Recursion::new(settings.clone()),
             settings,
             learned_in: 0,
             blocked_until: Instant::ZERO,
@@ -84,6 +87,7 @@ impl Walks {
             settings.hints = vec![(name, roots.to_vec())];
         }
         self.recursion = Recursion::new(settings.clone());
+        self.apart = Recursion::new(settings.clone());
         self.settings = settings;
         self.blocked_until = Instant::ZERO;
     }
@@ -100,9 +104,18 @@ impl Walks {
         self.blocked_until
     }
 
+    /// Returns where a lookup's walk learns.
+    fn memory(&mut self, antedates: bool) -> &mut Recursion {
+        match antedates {
+            true => &mut self.apart,
+            false => &mut self.recursion,
+        }
+    }
+
     /// Forgets what was learned.
     pub(crate) fn flush(&mut self) {
         self.recursion.flush();
+        self.apart.flush();
         self.blocked_until = Instant::ZERO;
         self.replied_at = None;
     }
@@ -110,6 +123,8 @@ impl Walks {
     /// Forgets the delegations of zones that are meant, and the addresses of such servers.
     pub(crate) fn forget_where(&mut self, is_meant: impl Fn(&[u8]) -> bool) {
         self.recursion.forget_where(is_meant);
+        // What was learned before the one time is forgotten by the other.
+        self.apart.flush();
     }
 }
 
@@ -124,6 +139,7 @@ impl Resolver {
             Waiter::Proof(_) => false,
             Waiter::Reach(asked) => asked.may_walk(),
             Waiter::Query(_)
+            | Waiter::Beside(_)
             | Waiter::Judging(_)
             | Waiter::Keys
             | Waiter::Nobody
@@ -188,7 +204,7 @@ impl Resolver {
         lookup.scouts = true;
         self.walks.scouts += 1;
         lookup.steps.push(Step::Walked(Arc::from("begun")));
-        let asking = lookup.asking.clone();
+        let (asking, antedates) = (lookup.asking.clone(), lookup.antedates);
         let budget = match lookup.second_best {
             Some(_) => REFEREE_BUDGET,
             None => WALK_BUDGET,
@@ -196,9 +212,10 @@ impl Resolver {
         if self.walks.learned_in != asking.incarnation {
             self.walks.learned_in = asking.incarnation;
             self.walks.recursion.flush();
+            self.walks.apart.flush();
         }
         let reach = self.reach();
-        let walk = self.walks.recursion.begin(
+        let walk = self.walks.memory(antedates).begin(
             asking.question,
             asking.dnssec_ok || asking.validate,
             reach,
@@ -221,11 +238,11 @@ impl Resolver {
     }
 
     fn go_on_walking(&mut self, id: u64, now: Instant) {
-        let Some(mut walk) = self
-            .lookups
-            .get_mut(id)
-            .and_then(|lookup| lookup.walk.take())
-        else {
+        let Some(lookup) = self.lookups.get_mut(id) else {
+            return;
+        };
+        let antedates = lookup.antedates;
+        let Some(mut walk) = lookup.walk.take() else {
             return;
         };
         while let Some(ask) = walk.poll_cancel() {
@@ -234,7 +251,7 @@ impl Resolver {
         while let Some(ask) = walk.poll_transmit() {
             // Neither an alias nor a server's name may lead a claimed name out of its scope.
             if self.is_island(&ask.question.name) {
-                walk.handle_forbidden(ask.id, &mut self.walks.recursion, now);
+                walk.handle_forbidden(ask.id, self.walks.memory(antedates), now);
                 continue;
             }
             let Some(lookup) = self.lookups.get(id) else {
@@ -245,13 +262,13 @@ impl Resolver {
                 ..lookup.asking.clone()
             };
             let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation) else {
-                walk.handle_failure(ask.id, Failure::NoLink, &mut self.walks.recursion, now);
+                walk.handle_failure(ask.id, Failure::NoLink, self.walks.memory(antedates), now);
                 continue;
             };
             let server = Upstream::plain(ask.server);
             if ask.channel == Channel::Udp && self.exchanges.has_share(&asking, &server) {
                 let failure = Failure::Resources;
-                walk.handle_failure(ask.id, failure, &mut self.walks.recursion, now);
+                walk.handle_failure(ask.id, failure, self.walks.memory(antedates), now);
                 continue;
             }
             let way = scope.way();
@@ -324,7 +341,7 @@ impl Resolver {
         self.walks.end_scouting(lookup);
         self.walks.replied_at = Some(now);
         if let Some(walk) = &mut lookup.walk {
-            let recursion = &mut self.walks.recursion;
+            let recursion = self.walks.memory(lookup.antedates);
             match read {
                 Ok(_) => {
                     let mut wire = wire.to_vec();
@@ -344,7 +361,8 @@ impl Resolver {
         if let Some(lookup) = self.lookups.get_mut(id)
             && let Some(walk) = &mut lookup.walk
         {
-            walk.handle_failure(AskId(ask), failure, &mut self.walks.recursion, now);
+            let recursion = self.walks.memory(lookup.antedates);
+            walk.handle_failure(AskId(ask), failure, recursion, now);
         }
         self.go_on_walking(id, now);
     }
@@ -354,7 +372,7 @@ impl Resolver {
         if let Some(lookup) = self.lookups.get_mut(id)
             && let Some(walk) = &mut lookup.walk
         {
-            walk.handle_timeout(&mut self.walks.recursion, now);
+            walk.handle_timeout(self.walks.memory(lookup.antedates), now);
         }
         self.go_on_walking(id, now);
     }

@@ -176,6 +176,7 @@ fn unbound_is_asked_by_tls_and_https() {
             format!("tls://{SERVER}"),
             format!("tls://{SERVER}?pin={pin}"),
             format!("https://dns.example/dns-query@{SERVER}"),
+            format!("https://{SERVER}/dns-query?pin={pin}"),
         ] {
             serves(&office, &upstream);
         }
@@ -258,6 +259,13 @@ fn wrong_certificates_are_refused_with_their_reason_and_nothing_goes_in_the_clea
                 if !name.is_empty() {
                     let upstream = format!("https://dns.example/dns-query@{SERVER}{option}");
                     refused(&office, &clock, &upstream, reason);
+                }
+                // A pin without a name says all, by whatever transport.
+                for alone in ["tls://SERVERPIN", "https://SERVER/dns-queryPIN"] {
+                    if is_pinned {
+                        let upstream = alone.replace("SERVER", SERVER).replace("PIN", &option);
+                        refused(&office, &clock, &upstream, reason);
+                    }
                 }
             }
             assert_nothing_in_the_clear(tap);

@@ -79,6 +79,10 @@ impl World {
         // In the cache from here on.
         assert!(dig("+short www.example.test").contains("192.0.2.80"));
         assert!(dig("+tcp big.corp.test TXT").contains("ANSWER: 16"));
+        let told = dig("+tcp +keepalive big.corp.test A");
+        assert!(told.contains("TCP KEEPALIVE: 30.0"), "{told}");
+        let told = dig("+notcp +keepalive big.corp.test A");
+        assert!(!told.contains("TCP KEEPALIVE"), "RFC 7828 §3.2.1: {told}");
         Self {
             office,
             linnetd,

@@ -382,7 +382,7 @@ impl Driver {
                     stub.push(client.peer, answer.wire);
                 }
             }
-            Origin::Tcp(key) => self.answer_connection(key, answer.client, &answer.wire),
+            Origin::Tcp(key) => self.answer_connection(key, answer.client, answer.wire),
         }
     }
 

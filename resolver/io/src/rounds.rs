@@ -9,6 +9,7 @@ use std::os::fd::AsFd as _;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use resolver::carried::{Carried, put_keepalive};
 use resolver::{Channel, ClientId, ExchangeId, Failure, Stub};
 
 use crate::Driver;
@@ -127,12 +128,16 @@ impl Driver {
     }
 
     /// Keeps an answer for a connection.
-    pub(crate) fn answer_connection(&mut self, key: Key, client: ClientId, wire: &[u8]) {
+    pub(crate) fn answer_connection(&mut self, key: Key, client: ClientId, mut wire: Vec<u8>) {
+        let idle_time = self.idle_time();
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
-        connection.close(client);
-        if connection.push(wire, Instant::now()).is_err() {
+        if connection.close(client) {
+            let tenths = idle_time.as_millis() / 100;
+            put_keepalive(&mut wire, u16::try_from(tenths).unwrap_or(u16::MAX));
+        }
+        if connection.push(&wire, Instant::now()).is_err() {
             self.close(key);
             return;
         }
@@ -265,6 +270,9 @@ impl Driver {
                         };
                         if let Some(connection) = self.connections.get_mut(key) {
                             connection.open(client);
+                            if Carried::parse(connection.question(range.clone())).keepalive {
+                                connection.wonder(client);
+                            }
                         }
                         return Some(Found::Question(client, stub, key, range));
                     }
@@ -290,7 +298,7 @@ impl Driver {
                 if let Origin::Tcp(key) = old.origin
                     && let Some(connection) = self.connections.get_mut(key)
                 {
-                    connection.close(dropped);
+                    let _told = connection.close(dropped);
                 }
                 self.found.push_back(Found::Gone(dropped));
                 Some(id)
@@ -392,6 +400,14 @@ impl Driver {
         if let Some(Err(error)) = watched {
             tracing::warn!(%error, "a connection is not taken");
             self.close(key);
+        }
+    }
+
+    /// Returns how long a connection may be idle: while there are as many as may be, the next one takes the place of one that is.
+    fn idle_time(&self) -> Duration {
+        match self.connections.len() < CONNECTIONS_MAX {
+            true => IDLE_LIFETIME,
+            false => Duration::ZERO,
         }
     }
 

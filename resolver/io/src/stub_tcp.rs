@@ -68,6 +68,8 @@ pub(crate) struct Connection {
     /// The socket.
     pub(crate) stream: TcpStream,
     clients: Vec<ClientId>,
+    /// Those of them that asked how long the connection may be idle.
+    wondering: Vec<ClientId>,
     inbound: Inbound,
     outbound: Vec<u8>,
     sent: usize,
@@ -104,6 +106,7 @@ impl Connection {
             unsent: false,
             stream,
             clients: Vec::new(),
+            wondering: Vec::new(),
             inbound: Inbound::default(),
             outbound: Vec::new(),
             sent: 0,
@@ -160,9 +163,17 @@ impl Connection {
         self.clients.push(client);
     }
 
-    /// Notes that a question is not open any more.
-    pub(crate) fn close(&mut self, client: ClientId) {
+    /// Notes that an open question asks how long the connection may be idle (RFC 7828 §3.3.2).
+    pub(crate) fn wonder(&mut self, client: ClientId) {
+        self.wondering.push(client);
+    }
+
+    /// Notes that a question is not open any more; returns whether it asks how long the connection may be idle.
+    pub(crate) fn close(&mut self, client: ClientId) -> bool {
         self.clients.retain(|open| *open != client);
+        let before = self.wondering.len();
+        self.wondering.retain(|open| *open != client);
+        self.wondering.len() < before
     }
 
     /// Returns the open questions.

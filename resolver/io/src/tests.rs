@@ -246,6 +246,45 @@ fn answers_of_a_connection_go_out_in_any_order() {
     });
 }
 
+/// A query with these options in its OPT.
+fn with_options(number: u16, options: &[u8]) -> Vec<u8> {
+    let mut wire = number.to_be_bytes().to_vec();
+    wire.extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 1, b'a', 0, 0, 1, 0, 1]);
+    let length = u8::try_from(options.len()).unwrap();
+    wire.extend_from_slice(&[0, 0, 41, 0x10, 0, 0, 0, 0, 0, 0, length]);
+    wire.extend_from_slice(options);
+    wire
+}
+
+/// RFC 7828 §3.3.2: who asks is told, and nobody else; while connections are scarce, that there is no time.
+#[test]
+fn connection_is_told_how_long_it_may_be_idle_when_it_asks() {
+    run(async {
+        let (mut driver, address) = driver();
+        let mut stream = client(address);
+        let mut others = Vec::new();
+        for (scarce, tenths) in [(false, 300_u16), (true, 0)] {
+            while scarce && others.len() + 1 < CONNECTIONS_MAX {
+                let mut other = client(address);
+                other.write_all(&framed(&message(1))).unwrap();
+                gather(&mut driver, 1).await;
+                others.push(other);
+            }
+            for (option, told) in [(&[0, 11, 0, 0][..], true), (&[0, 12, 0, 0], false)] {
+                stream.write_all(&framed(&with_options(7, option))).unwrap();
+                let got = gather(&mut driver, 1).await;
+                let (client, _) = query_of(&got[0]);
+                let wire = with_options(7, &[]);
+                driver.answer(Answer { client, wire });
+                driver.finish_round();
+                let said = [&[0, 11, 0, 2][..], &tenths.to_be_bytes()].concat();
+                let expected = with_options(7, if told { &said } else { &[] });
+                assert_eq!(read_frame(&mut stream), expected, "{scarce} {option:?}");
+            }
+        }
+    });
+}
+
 #[test]
 fn question_may_come_octet_by_octet_and_the_client_end_its_half() {
     run(async {

@@ -8,7 +8,7 @@
 //!                                                              └─► none ───────────────────────► as it was
 //! ```
 //!
-//! A client that validates for itself (CD and DO) gets what there is (RFC 6147 §5.5). The denial is judged before anything is
+//! How long silence is waited for says `beside`. A client that validates for itself (CD and DO) gets what there is (RFC 6147 §5.5). The denial is judged before anything is
 //! made of it; so are the addresses. The prefix is that of the scope in which the chain ends. PTR questions for addresses
 //! below a prefix are led to the name in in-addr.arpa, if that is asked for in the same scope.
 
@@ -19,13 +19,16 @@ use config::name::DomainName;
 use config::time::Instant;
 use policy::ScopeId;
 
+use super::beside::{Beside, Turn};
 use super::discovery::Knowledge;
 use super::rebinding::is_private4;
+use super::rewrite::{Extent, Rewriter};
 use crate::Resolver;
 use crate::chain::is_claimed;
 use crate::event::Step;
 use crate::progress::{Chain, Found, Next, Outcome, Query};
 use crate::record::{RawRecord, soa_minimum};
+use crate::refusal::Refused;
 use crate::wire::{Question, class, rcode, rtype};
 
 /// TTL of what is made when the denial does not tell one, in seconds (RFC 6147 §5.1.7).
@@ -40,16 +43,19 @@ const MAX_MADE: usize = 256;
 /// How far a query is on its way to IPv4 addresses.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    state: State,
+    pub(super) state: State,
+    pub(super) turn: Turn,
 }
 
 #[derive(Debug, Default)]
-enum State {
+pub(super) enum State {
     /// It goes its own way.
     #[default]
     Own,
     /// It has this, and waits for the prefix.
     Held(Box<Outcome>),
+    /// It asks for A records, and waits for AAAA all the same.
+    Beside(Box<Beside>),
     /// It asks for A records; it had this.
     Asking {
         denial: Box<Outcome>,
@@ -74,8 +80,13 @@ impl Progress {
     pub(crate) fn asked(&self, record_type: u16) -> u16 {
         match self.state {
             State::Own | State::Held(_) => record_type,
-            State::Asking { .. } => rtype::A,
+            State::Asking { .. } | State::Beside(_) => rtype::A,
         }
+    }
+
+    /// Whether it goes its own way.
+    pub(super) const fn is_own(&self) -> bool {
+        matches!(self.state, State::Own)
     }
 }
 
@@ -95,6 +106,7 @@ impl Resolver {
     ) -> Translation {
         match std::mem::take(&mut query.local.state) {
             State::Own | State::Held(_) => self.begin(query, outcome, now),
+            State::Beside(beside) => self.end_both(query, *beside, outcome, now),
             State::Asking {
                 denial,
                 before,
@@ -113,25 +125,17 @@ impl Resolver {
         };
         match std::mem::take(&mut query.local.state) {
             State::Held(outcome) => self.settle(query, *outcome, now),
-            other @ (State::Own | State::Asking { .. }) => {
+            other @ (State::Own | State::Asking { .. } | State::Beside(_)) => {
                 query.local.state = other;
                 self.queries.insert(id, query);
+                self.take_address_timeout(id, now);
             }
         }
     }
 
     fn begin(&mut self, query: &mut Query, mut outcome: Outcome, now: Instant) -> Translation {
-        let question = &query.parsed.question;
-        // RFC 6147 §5.5: whoever checks for itself gets what there is to check.
-        let checks_itself = query.parsed.checking_disabled && query.parsed.dnssec_ok();
         let scope = query.chain.visits.last().map(|visit| visit.scope.clone());
-        let Some(scope) = scope.filter(|_| {
-            !query.stub.is_bypass()
-                && question.record_type == rtype::AAAA
-                && question.class == class::IN
-                && !query.chain.decided
-                && !checks_itself
-        }) else {
+        let Some(scope) = scope.filter(|_| may_make(query)) else {
             return Translation::Done(outcome);
         };
         if !self.lacks(query, &outcome, &scope, now) && !has_mapped(query) {
@@ -178,6 +182,33 @@ impl Resolver {
         Translation::Again
     }
 
+    /// Ends a query of which A is known before AAAA is, unless that says nothing of its addresses.
+    fn end_both(
+        &mut self,
+        query: &mut Query,
+        beside: Beside,
+        outcome: Outcome,
+        now: Instant,
+    ) -> Translation {
+        let ends = match &outcome {
+            Outcome::Found(found) => {
+                // RFC 8020 §2: a name that does not exist has no type.
+                found.rcode == rcode::NXDOMAIN
+                    || query.chain.decided
+                    || found.rcode == rcode::NOERROR
+                        && !make(query, &beside.mappings, TTL).is_empty()
+            }
+            Outcome::Refused(_) => false,
+        };
+        if !ends {
+            self.wait_alone(query, beside, now);
+            return Translation::Held;
+        }
+        self.leave_to_others(beside.lookup, query.id, now);
+        let had = (Outcome::Refused(Refused::not_asked()), Vec::new());
+        Translation::Done(self.end(query, had, &beside.mappings, outcome))
+    }
+
     /// Whether there is no address, and A may be asked for.
     fn lacks(&self, query: &Query, outcome: &Outcome, scope: &ScopeId, now: Instant) -> bool {
         let is_address = |record: &RawRecord| record.record_type == rtype::AAAA;
@@ -197,7 +228,7 @@ impl Resolver {
         }
     }
 
-    fn validates(&self, name: &DomainName, scope: &ScopeId, now: Instant) -> bool {
+    pub(super) fn validates(&self, name: &DomainName, scope: &ScopeId, now: Instant) -> bool {
         let scope = self.scopes.get(scope);
         scope.is_some_and(|scope| scope.plan.dnssec != DnssecMode::Off)
             && self.is_within_trust(name, now)
@@ -217,7 +248,6 @@ impl Resolver {
             // Whether there is an address is not known: that is no denial.
             Outcome::Refused(refused) => return Outcome::Refused(refused),
         };
-        let is_a = |record: &RawRecord| record.record_type == rtype::A;
         if query.chain.decided {
             query.chain.answers.retain(|record| !is_a(record));
             let is_denied =
@@ -233,18 +263,7 @@ impl Resolver {
             });
         }
         let ttl = denied_for(&denial);
-        let made: Vec<RawRecord> = query
-            .chain
-            .answers
-            .iter()
-            .filter(|record| is_a(record))
-            .flat_map(|record| {
-                mappings
-                    .iter()
-                    .filter_map(|mapping| embed(record, *mapping, ttl))
-            })
-            .take(MAX_MADE)
-            .collect();
+        let made = make(query, mappings, ttl);
         if made.is_empty() || found.rcode != rcode::NOERROR {
             // A name that is gone by now is gone; one without addresses is what it was, but for an error: the answer for A says more
             // (RFC 6147 §5.1.6).
@@ -315,6 +334,31 @@ impl Resolver {
         };
         Some(made.answer(query, question))
     }
+}
+
+/// Whether addresses may be made for a query, if it has none.
+pub(super) fn may_make(query: &Query) -> bool {
+    let question = &query.parsed.question;
+    // RFC 6147 §5.5: whoever checks for itself gets what there is to check.
+    let extent = Rewriter::Translation.extent(query.audience());
+    extent != Extent::Nothing
+        && question.record_type == rtype::AAAA
+        && question.class == class::IN
+        && !query.chain.decided
+}
+
+/// Makes addresses of those that a query has.
+fn make(query: &Query, mappings: &[Mapping], ttl: u32) -> Vec<RawRecord> {
+    let answers = query.chain.answers.iter();
+    let made = answers.filter(|record| is_a(record)).flat_map(|record| {
+        let made = mappings.iter();
+        made.filter_map(move |mapping| embed(record, *mapping, ttl))
+    });
+    made.take(MAX_MADE).collect()
+}
+
+fn is_a(record: &RawRecord) -> bool {
+    record.record_type == rtype::A
 }
 
 fn has_mapped(query: &Query) -> bool {

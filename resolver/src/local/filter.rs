@@ -10,13 +10,13 @@ use policy::{DnsPlan, Owner, Route};
 
 use super::list::{Action, Datum, Hit};
 use super::names::Key;
+use super::rewrite::Rewritten;
 use super::{Listed, Local, Made};
 use crate::Resolver;
 use crate::chain::{End, Hop, is_claimed};
-use crate::event::{Channel, ExtendedError, Step};
-use crate::progress::{Found, Next, Outcome, Query};
+use crate::event::{ExtendedError, Step};
+use crate::progress::{Delivery, Found, Next, Outcome, Query};
 use crate::record::{RawRecord, cname_target};
-use crate::stale;
 use crate::wire::{Question, class, rcode, rtype};
 
 /// What stands for names that nobody claims in the scopes of a list.
@@ -122,13 +122,15 @@ impl Resolver {
         let error = told(listed.config.error, &list, &rule);
         let by_stream = *hit.action == Action::ByStream;
         let made = made(hit.action, question, error);
-        query.by_stream |= by_stream;
+        if by_stream {
+            query.delivery = Delivery::by_stream(query.channel);
+        }
         query
             .steps
             .push(Step::Local("list", format!("{list}: {rule}").into()));
         let hits = self.local.hits_by_list.entry(list).or_default();
         *hits += 1;
-        if by_stream && query.channel == Channel::Udp {
+        if by_stream && query.delivery == Delivery::ComeBack {
             self.counters.listed += 1;
             query.chain.decided = true;
             query.chain.authentic = false;
@@ -148,39 +150,15 @@ impl Resolver {
         Some(made.answer(query, question))
     }
 
-    /// Takes a reply into a query: what lists and rebinding protection say of it comes first.
-    pub(crate) fn take_hop(&mut self, query: &mut Query, hop: &Hop, found: Found) -> Next {
-        if !query.stub.is_bypass() {
-            // Aliases that a list has come before the name to which they lead.
-            if let Some(cut) = self.cut_at_listed(query, hop) {
-                let found = Found {
-                    template: None,
-                    ..found
-                };
-                return query.take(&cut, found, &self.plan);
-            }
-            if let Some(here) = self.exist_here(query, hop) {
-                let extended_error = found.extended_error.map(stale::as_if_there);
-                let found = Found {
-                    template: None,
-                    extended_error,
-                    ..found
-                };
-                return query.take(&here, found, &self.plan);
-            }
-            // A portal is in the private network that it keeps people in.
-            if self.local.rebinding.is_some() && !self.is_of_portal(query) {
-                return self.take_protected(query, hop, found);
-            }
+    /// Cuts a reply before the first target of its aliases that a list knows, so that the target is looked at by itself.
+    pub(super) fn cut_at_listed(&self, query: &Query, hop: &Hop) -> Rewritten {
+        if self.local.lists.is_empty() || query.chain.unlisted {
+            return Rewritten::Not;
         }
-        query.take(hop, found, &self.plan)
+        self.cut(hop).map_or(Rewritten::Not, Rewritten::Hop)
     }
 
-    /// Cuts a reply before the first target of its aliases that a list knows, so that the target is looked at by itself.
-    fn cut_at_listed(&self, query: &Query, hop: &Hop) -> Option<Hop> {
-        if self.local.lists.is_empty() || query.chain.unlisted {
-            return None;
-        }
+    fn cut(&self, hop: &Hop) -> Option<Hop> {
         let target = hop.aliases.iter().find(|alias| {
             let route = self.plan.domains.route(alias);
             let listed = self.local.listed(alias, &route, &self.plan);

@@ -8,10 +8,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use config::name::DomainName;
 
+use super::rewrite::Rewritten;
 use crate::Resolver;
 use crate::chain::{Hop, is_claimed};
 use crate::event::{ExtendedError, Step};
-use crate::progress::{Found, Next, Outcome, Query};
+use crate::progress::{Found, Outcome, Query};
 use crate::reader::Reader;
 use crate::record::RawRecord;
 use crate::synthesize::soa;
@@ -26,8 +27,8 @@ const IPV4HINT: u16 = 4;
 const IPV6HINT: u16 = 6;
 
 impl Resolver {
-    /// Takes a reply into a query, unless a stranger's name has a private address there.
-    pub(super) fn take_protected(&mut self, query: &mut Query, hop: &Hop, found: Found) -> Next {
+    /// Drops a reply in which a stranger's name has a private address; beside an answer such an address is left out.
+    pub(super) fn protect(&mut self, query: &mut Query, hop: &Hop) -> Rewritten {
         let private = self.first_private(query, &hop.answers);
         if let Some((owner, address)) = private {
             self.counters.rebinding += 1;
@@ -39,7 +40,7 @@ impl Resolver {
             chain.answers.clear();
             chain.authentic = false;
             chain.decided = true;
-            return Next::Done(Outcome::Found(Found {
+            return Rewritten::End(Outcome::Found(Found {
                 rcode: rcode::NOERROR,
                 authority: vec![soa(&chain.name, super::DENIAL_TTL)],
                 extended_error: Some(ExtendedError {
@@ -50,17 +51,12 @@ impl Resolver {
             }));
         }
         if self.first_private(query, &hop.additional).is_some() {
-            let without = Hop {
+            return Rewritten::Hop(Hop {
                 additional: Vec::new(),
                 ..hop.clone()
-            };
-            let found = Found {
-                template: None,
-                ..found
-            };
-            return query.take(&without, found, &self.plan);
+            });
         }
-        query.take(hop, found, &self.plan)
+        Rewritten::Not
     }
 
     /// Returns the first private address of a stranger's name, and whose it is.

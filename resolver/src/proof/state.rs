@@ -174,7 +174,7 @@ impl Proof {
                     .map_or("not validated", |error| error.text.as_str()),
             ),
             Conclusion::Refused(refused) => {
-                because(!refused.is_silence(), &refused.extended_error.text)
+                because(!refused.tells_nothing(), &refused.extended_error.text)
             }
         };
         if failed.is_none() {

@@ -23,6 +23,7 @@ use crate::chain::{End, is_claimed};
 use crate::conclude::Conclusion;
 use crate::event::Timer;
 use crate::exchange::{Asking, Whom};
+use crate::failure::Cause;
 use crate::lookup::Waiter;
 use crate::record::RawRecord;
 use crate::wire::{Question, class, rcode, rtype};
@@ -478,7 +479,7 @@ fn seen(conclusion: &Conclusion, is_own: bool) -> Seen {
                 }
             }
         },
-        Conclusion::Refused(refused) if refused.is_disbelieved() => Seen::Answered,
+        Conclusion::Refused(refused) if refused.cause == Cause::Disbelief => Seen::Answered,
         Conclusion::Refused(refused) => Seen::Failed(refused.extended_error.text.as_str().into()),
     }
 }

@@ -12,6 +12,7 @@ use super::descend::Turn;
 use super::task::{Purpose, Task, TaskId};
 use super::{Reach, Recursion};
 use crate::event::{Channel, ExtendedError, Failure};
+use crate::failure::Cause;
 use crate::record::{ParsedReply, RawRecord, ReplyError, parse_reply};
 use crate::template::Template;
 use crate::wire::{ClientEdns, EDNS_UDP_SIZE, Envelope, Question, build_query, rcode, rtype};
@@ -204,17 +205,11 @@ impl Walk {
             // Not the server's fault, yet it cannot be asked.
             Failure::NoLink | Failure::Resources => "this machine cannot send",
         };
-        match failure {
-            Failure::Refused
-            | Failure::Unreachable
-            | Failure::Closed
-            | Failure::TimedOut
-            | Failure::Garbled
-            | Failure::Tls(_)
-            | Failure::Http(_) => {
+        match failure.cause() {
+            Cause::Own => {}
+            Cause::Silence | Cause::Word | Cause::Disbelief | Cause::Loop | Cause::Decision => {
                 shared.servers.note_lost(flight.server, now);
             }
-            Failure::NoLink | Failure::Resources => {}
         }
         self.lose(&flight, trouble, shared, now);
         self.advance_all(shared, now);

@@ -3,6 +3,7 @@
 use config::model::RecursionMode;
 
 use super::world::{HOME, LAB, OFFICE, PLAIN, Say, World};
+use crate::Flush;
 use crate::wire::rcode;
 
 /// The public root, for walks.
@@ -315,6 +316,58 @@ fn a_walk_from_the_root_does_not_follow_an_alias_into_a_claim() {
             true => assert_eq!(seen.answers[1], "git.corp.test 60 A 10.0.0.9"),
             false => assert_eq!(seen.codes(), (rcode::REFUSED, Some(15))),
         }
+    }
+}
+
+/// Who walked before `flush` has its answer; the way that it learned is nobody's afterwards.
+#[test]
+fn a_delegation_that_was_asked_for_before_a_flush_is_not_kept() {
+    let ns = |address: &str| {
+        Say::Sections(
+            0,
+            [
+                vec![],
+                vec!["example.test 300 NS ns1.example.test".into()],
+                vec![format!("ns1.example.test 300 A {address}")],
+            ],
+        )
+    };
+    let (before, after) = ("192.0.2.11", "192.0.2.12");
+    let name = || "example.test".parse().unwrap();
+    for what in [
+        Flush::All,
+        Flush::Name(name(), None),
+        Flush::Suffix("test".parse().unwrap(), None),
+    ] {
+        let names = ["example.test A", "www.example.test A"];
+        let mut world = with_root(&names.map(|name| (name, ns(before))));
+        for (server, address) in [(before, "192.0.2.81"), (after, "192.0.2.82")] {
+            world
+                .server(server)
+                .otherwise(Say::Anything(address))
+                .says("example.test DS", Say::NoRecords(60, 60));
+        }
+        let asked = world.put("www.example.test A");
+        // The root is asked for the zone, and has not replied.
+        while !world
+            .sent
+            .iter()
+            .any(|sent| sent.asked.name.ends_with("example.test"))
+        {
+            world.step_on();
+        }
+        world.resolver.flush(&what);
+        for name in names {
+            world.server(ROOT).says(name, ns(after));
+        }
+        world.run();
+        assert_eq!(
+            world.answer(asked).answers,
+            ["www.example.test 60 A 192.0.2.81"],
+            "{what:?}"
+        );
+        let later = world.ask("www.example.test A").answers;
+        assert_eq!(later, ["www.example.test 60 A 192.0.2.82"], "{what:?}");
     }
 }
 

@@ -17,6 +17,7 @@ use std::time::Duration;
 use config::time::Instant;
 
 use crate::event::Failure;
+use crate::failure::Cause;
 
 /// The longest that a reply takes which counts as in time; also the most that is waited before another upstream is asked.
 pub(crate) const IN_TIME: Duration = Duration::from_millis(400);
@@ -374,13 +375,15 @@ impl Outcome {
     /// What a failure says of the upstream; `usual` tells that it was asked as it is at first.
     pub(crate) fn of_failure(failure: Failure, usual: bool) -> Self {
         match (failure, usual) {
+            _ if failure.cause() == Cause::Own => Self::Blameless,
             (Failure::Refused, true) => Self::Refused,
             (Failure::Unreachable, _) => Self::Unreachable,
             // It may well do UDP.
             (Failure::Refused | Failure::Closed, _) => Self::Closed,
             (Failure::TimedOut | Failure::Garbled, _) => Self::Lost,
-            (Failure::Tls(_) | Failure::Http(_), _) => Self::Told(failure),
-            (Failure::NoLink | Failure::Resources, _) => Self::Blameless,
+            (Failure::Tls(_) | Failure::Http(_) | Failure::NoLink | Failure::Resources, _) => {
+                Self::Told(failure)
+            }
         }
     }
 }

@@ -121,6 +121,10 @@ fn wrong_certificates_by_http3_are_refused_with_their_reason() {
                     false => format!("h3://dns.example:{port}/dns-query@{FRONT}{option}"),
                 };
                 refused(&office, &clock, &upstream, reason);
+                if is_pinned {
+                    let upstream = format!("h3://{FRONT}:{port}/dns-query{option}");
+                    refused(&office, &clock, &upstream, reason);
+                }
             }
             drop(front);
             assert_nothing_in_the_clear(tap);
@@ -224,13 +228,14 @@ fn caddy_is_asked_by_http3_and_by_http2_where_that_does_not_get_through() {
             let _unbound = unbound(office.dir(), "right");
             let server = caddy(office.dir());
             let pin = pin(office.dir(), "right");
-            configure(
-                &office,
-                &format!("h3://dns.example/dns-query@{FRONT}?pin={pin}"),
-            );
-            let linnetd = office.linnetd(LINNETD, &[]);
-            assert!(dig("one.many.test").contains("192.0.2.83"));
-            drop(linnetd);
+            for upstream in [
+                format!("h3://dns.example/dns-query@{FRONT}?pin={pin}"),
+                format!("h3://{FRONT}/dns-query?pin={pin}"),
+            ] {
+                configure(&office, &upstream);
+                let _linnetd = office.linnetd(LINNETD, &[]);
+                assert!(dig("one.many.test").contains("192.0.2.83"), "{upstream}");
+            }
             serves(&office, &format!("h3://dns.example/dns-query@{FRONT}"));
             let linnetd = office.linnetd(LINNETD, &[]);
             let big = dig("+bufsize=512 big.test TXT");

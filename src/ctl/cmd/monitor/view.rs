@@ -1,6 +1,6 @@
 //! What is on the screen? Rates, troubles, scopes with their upstreams, and what was slow or failed; lines out, nothing written.
 //!
-//! Every line fits the width. What does not fit the height is left out from the middle, the worst scopes last of all.
+//! Every line fits the width; one that does not is shortened by whole words, with a sign that more is there. What does not fit the height is left out from the middle, the worst scopes last of all.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -21,6 +21,12 @@ const TROUBLES_SHOWN: usize = 3;
 const SMALLEST: (usize, usize) = (40, 10);
 /// Columns of numbers beside the names.
 const NUMBERS: usize = 58;
+/// Columns that the numbers themselves take.
+const NUMBERS_WIDTH: usize = 32;
+/// What stands for words that do not fit.
+const MORE: char = '…';
+/// What a word on an upstream and its losses usually take, in columns: it goes before the drawing.
+const WORD: usize = 20;
 const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// How a piece of a line looks.
@@ -273,6 +279,8 @@ impl View {
             None if upstream.current => (Style::Good, state(upstream).to_owned()),
             None => (Style::Dim, state(upstream).to_owned()),
         };
+        let taken = column("", width).chars().count() + NUMBERS_WIDTH;
+        let drawn = width.saturating_sub(taken + 1 + WORD).min(TREND);
         let lossy = part.is_some_and(|part| part >= 0.05);
         let loss = part.map_or_else(String::new, |part| format!("{} lost", share(Some(part))));
         vec![
@@ -286,7 +294,7 @@ impl View {
             ),
             (
                 Style::Good,
-                format!("{:TREND$} ", sparks(&trend, most, TREND)),
+                format!("{:drawn$} ", sparks(&trend, most, drawn)),
             ),
             (style, word),
             (
@@ -360,8 +368,11 @@ fn answered(trace: &Trace) -> Row {
 /// Puts a name into the column of names.
 fn column(name: &str, width: usize) -> String {
     let room = width.saturating_sub(NUMBERS).clamp(18, 40);
-    let cut: String = name.chars().take(room).collect();
-    format!("{cut:room$}")
+    if name.chars().count() <= room {
+        return format!("{name:room$}");
+    }
+    let cut: String = name.chars().take(room - 1).collect();
+    format!("{cut}{MORE}")
 }
 
 /// A heading: one text at each end.
@@ -403,11 +414,21 @@ fn share(part: Option<f64>) -> String {
     part.map_or_else(|| "-".to_owned(), |part| format!("{:.0} %", part * 100.0))
 }
 
-/// Cuts a row to the width, and dresses it.
+/// Shortens a row to the width by whole words, and dresses it.
 fn fit(row: &Row, width: usize) -> String {
+    let whole: Vec<char> = row.iter().flat_map(|(_, piece)| piece.chars()).collect();
+    let is_word = |c: &char| !c.is_whitespace();
+    let length = whole.iter().rposition(is_word).map_or(0, |last| last + 1);
+    let is_cut = length > width;
+    let mut room = match is_cut {
+        true => words_within(&whole, width),
+        false => width,
+    };
     let mut text = String::new();
-    let mut room = width;
     for (style, piece) in row {
+        if room == 0 {
+            break;
+        }
         let cut: String = piece
             .chars()
             .map(|c| if c.is_control() { '?' } else { c })
@@ -417,8 +438,21 @@ fn fit(row: &Row, width: usize) -> String {
         text.push_str(style.code());
         text.push_str(&cut);
     }
+    if is_cut {
+        text.push(MORE);
+    }
     text.push_str(Style::Plain.code());
     text
+}
+
+/// Counts the characters of whole words that fit beside the sign that there are more; a word that alone is longer is cut.
+fn words_within(whole: &[char], width: usize) -> usize {
+    let most = width.saturating_sub(1);
+    let is_space = |at: usize| whole.get(at).is_none_or(|c| c.is_whitespace());
+    let ends = (1..=most)
+        .rev()
+        .find(|&at| is_space(at) || is_space(at - 1));
+    ends.filter(|end| *end >= most / 2).unwrap_or(most)
 }
 
 #[cfg(test)]

@@ -111,7 +111,7 @@ fn a_usual_terminal_shows_rates_troubles_scopes_and_what_failed() {
         " SCOPE, UPSTREAM          Q/S CACHED  ERR/S     TIME                            ",
         " office@vpn0                0      -      0        -  LINK-DOWN",
         " home@wlan0 *            1200   90 %      0    12 ms  ",
-        "   192.0.2.53             120                  11 ms  ██           current  0 % lost",
+        "   192.0.2.53             120                  11 ms  ██    current  0 % lost",
     ];
     for (line, expected) in lines.iter().zip(expected) {
         let cut: String = expected.chars().take(80).collect();
@@ -143,6 +143,51 @@ fn every_frame_fits_every_size() {
             }
         }
     }
+}
+
+/// Half a word, and half a number, say something else than the whole.
+#[test]
+fn what_does_not_fit_is_shortened_by_whole_words_with_a_sign() {
+    let row = vec![
+        (Style::Bad, " ! one two".to_owned()),
+        (Style::Dim, "   1234  ".to_owned()),
+    ];
+    for (width, expected) in [
+        (80, " ! one two   1234  "),
+        (17, " ! one two   1234"),
+        (16, " ! one two   …"),
+        (13, " ! one two  …"),
+        (11, " ! one two…"),
+        (10, " ! one …"),
+        (7, " ! one…"),
+    ] {
+        assert_eq!(bare(&fit(&row, width)), expected, "{width}");
+    }
+    let long = vec![(Style::Plain, "a-name-without-end.test".to_owned())];
+    assert_eq!(bare(&fit(&long, 10)), "a-name-wi…");
+    let begun = Instant::now();
+    let mut view = view();
+    let is_upstream = |line: &&String| line.starts_with("   192.0.2.54");
+    let mut failing = |width| {
+        let lines = screen(&mut view, (width, 24), begun);
+        lines.iter().find(is_upstream).unwrap().clone()
+    };
+    for width in [80, 100] {
+        let line = failing(width);
+        assert!(
+            line.contains("no reply") && line.ends_with("lost"),
+            "{line:?}"
+        );
+    }
+    let line = failing(60);
+    assert!(line.ends_with("no reply…"), "{line:?}");
+    let line = failing(58);
+    assert!(line.ends_with("no …"), "{line:?}");
+    assert_eq!(
+        column("a-long-name-of-a-scope@wlan0", 70),
+        "a-long-name-of-a-…"
+    );
+    assert_eq!(column("home@wlan0", 70), "home@wlan0        ");
 }
 
 #[test]
