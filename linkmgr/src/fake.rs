@@ -2,8 +2,9 @@
 //!
 //! It takes the requests of [`crate::request`] and tells the events of [`crate::kernel`], with the kernel's own silences: what
 //! goes with a link that is taken down, with a last address, with a first address of a prefix. One suite of tests runs on it
-//! and on the real one. It has one route for each table, destination and metric, and no neighbours.
+//! and on the real one. It has no neighbours.
 
+mod places;
 mod tables;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -20,7 +21,7 @@ use policy::links::{RouteKey, Switch};
 
 use crate::journal::AddressMarks;
 use crate::kernel::{
-    AddressMessage, KernelEvent, LinkMessage, OURS, OwnRoute, RouteMessage, Usability,
+    AddressMessage, KernelEvent, LinkMessage, NextHop, OURS, OwnRoute, RouteMessage, Usability,
 };
 use crate::request::{AddressRequest, KernelAnswer, KernelFault, KernelRequest};
 
@@ -42,7 +43,10 @@ pub struct FakeKernel {
     link_by_index: BTreeMap<u32, LinkMessage>,
     /// In the order in which they came: of IPv4 addresses of one prefix all but the first are secondary.
     addresses: Vec<(u32, FakeAddress)>,
+    /// The first one of each place.
     route_by_key: BTreeMap<RouteKey, FakeRoute>,
+    /// Those behind it, where there are any.
+    behind: BTreeMap<RouteKey, Vec<FakeRoute>>,
     rules: Vec<(PolicyRule, u8)>,
     switches: BTreeMap<(String, Switch), i32>,
     /// Switches of cards that stay as they are.
@@ -119,6 +123,19 @@ pub struct FakeRoute {
     pub valid_until: Option<Instant>,
 }
 
+impl FakeRoute {
+    fn made(route: &OwnRoute, protocol: u8, now: Instant) -> Self {
+        Self {
+            route: OwnRoute {
+                valid: None,
+                ..route.clone()
+            },
+            protocol,
+            valid_until: until(route.valid, now),
+        }
+    }
+}
+
 impl FakeKernel {
     /// Takes the next event that the kernel tells.
     pub fn poll_event(&mut self) -> Option<KernelEvent> {
@@ -145,7 +162,7 @@ impl FakeKernel {
         &self.addresses
     }
 
-    /// Returns the routes.
+    /// Returns the routes that are used: of each table, destination and metric the first one.
     pub const fn routes(&self) -> &BTreeMap<RouteKey, FakeRoute> {
         &self.route_by_key
     }
@@ -204,11 +221,11 @@ impl FakeKernel {
         for (index, address) in &self.addresses {
             events.push(KernelEvent::Address(self.message(*index, address, now)));
         }
-        for route in self.route_by_key.values() {
-            events.extend(tell_route(route, now, true));
+        for key in self.route_by_key.keys() {
+            events.extend(self.list_place(key, now));
         }
-        let ours = self.rules.iter().filter(|(_, protocol)| *protocol == OURS);
-        events.extend(ours.map(|(rule, _)| KernelEvent::Rule(rule.clone())));
+        let rules = self.rules.iter();
+        events.extend(rules.map(|(rule, protocol)| tell_rule(rule, *protocol)));
         events.push(KernelEvent::ListingEnds);
         events
     }
@@ -260,7 +277,7 @@ impl FakeKernel {
     }
 
     fn has_prefix_route(&self, index: u32, prefix: &Prefix) -> bool {
-        let mut routes = self.route_by_key.values().map(|it| &it.route);
+        let mut routes = self.all_routes().map(|it| &it.route);
         routes.any(|route| {
             route.key.to == prefix.network() && route.is_near() && route.leaves_by(index)
         })
@@ -286,7 +303,7 @@ impl FakeKernel {
             false,
         );
         self.drop_routes(|route| goes(route) && !is_shared(route), now, true);
-        for it in self.route_by_key.values_mut() {
+        for it in self.all_routes_mut() {
             it.route.hops.retain(|hop| hop.index != index);
             if let [only] = it.route.hops.as_mut_slice() {
                 only.weight = 1;
@@ -331,12 +348,9 @@ impl FakeKernel {
         let _was_there = self.delete_rule(rule, protocol).is_ok();
     }
 
-    /// Takes a route away as somebody else would.
+    /// Takes the first route of a place away as somebody else would.
     pub fn take_route(&mut self, key: &RouteKey, now: Instant) {
-        let protocol = self.route_by_key.get(key).map(|route| route.protocol);
-        if let Some(protocol) = protocol {
-            let _was_there = self.delete_route(key, protocol, now).is_ok();
-        }
+        let _was_there = self.take_where(key, |_| true, now);
     }
 
     /// Takes away what is over.
@@ -352,14 +366,10 @@ impl FakeKernel {
             let promote = self.promotes(index);
             let _was_there = self.delete_address(index, &prefix, promote, now).is_ok();
         }
-        let over: Vec<RouteKey> = self
-            .route_by_key
-            .values()
-            .filter(|route| is_over(route.valid_until))
-            .map(|route| route.route.key)
-            .collect();
-        for key in over {
-            self.take_route(&key, now);
+        let over = self.all_routes();
+        let over = over.filter(|route| is_over(route.valid_until));
+        for route in over.cloned().collect::<Vec<_>>() {
+            self.take_this_route(&route, now);
         }
     }
 
@@ -446,6 +456,15 @@ fn tell_route(route: &FakeRoute, now: Instant, is_there: bool) -> Vec<KernelEven
         });
     }
     events
+}
+
+/// Says what the monitor says of a rule.
+fn tell_rule(rule: &PolicyRule, protocol: u8) -> KernelEvent {
+    let rule = rule.clone();
+    match protocol {
+        OURS => KernelEvent::Rule(rule),
+        _ => KernelEvent::RuleTaken { rule, protocol },
+    }
 }
 
 fn left(until: Instant, now: Instant) -> u32 {

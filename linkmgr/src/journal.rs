@@ -15,7 +15,7 @@ use config::model::{PolicyRule, Prefix};
 use policy::facts::Supplier;
 use policy::links::RouteKey;
 
-use crate::kernel::OURS;
+use crate::kernel::{OURS, OwnRoute};
 use crate::status::{Item, Setting};
 use crate::tables::{Map, Set};
 
@@ -84,6 +84,8 @@ pub(crate) struct Entries {
     /// kernel's, another end or another scope.
     pub(crate) bare: Set<(u32, Prefix)>,
     pub(crate) routes: Map<RouteKey, Option<Supplier>>,
+    /// The links and neighbours that IPv6 routes of ours may go by: of one place the kernel makes one route, whoever has made its ways.
+    pub(crate) ways: Map<RouteKey, Set<(u32, IpAddr)>>,
     pub(crate) rules: Set<PolicyRule>,
     pub(crate) settings: Map<(u32, Setting), Changed>,
     /// The kinds of the links above: a link never changes its kind, so that another kind is another link.
@@ -207,6 +209,34 @@ impl Journal {
         self.has_leavings |= self.entries.bare.remove(&(index, prefix));
     }
 
+    /// Writes down the ways that a route of ours is to have, beside those that it may have.
+    pub(crate) fn write_down_ways(&mut self, route: &OwnRoute) {
+        let new: Set<(u32, IpAddr)> = ways_of(route).collect();
+        if !new.is_empty() {
+            let ways = self.entries.ways.entry(route.key).or_default();
+            let before = ways.len();
+            ways.extend(new);
+            self.version += u64::from(ways.len() > before);
+        }
+    }
+
+    /// Takes that a route of ours has these ways, and no others.
+    pub(crate) fn settle_ways(&mut self, route: &OwnRoute) {
+        let Some(ways) = self.entries.ways.get_mut(&route.key) else {
+            return;
+        };
+        let there: Set<(u32, IpAddr)> = ways_of(route).collect();
+        if *ways != there {
+            *ways = there;
+            self.has_leavings = true;
+        }
+    }
+
+    /// Returns the ways that an IPv6 route of ours may have, when they are written down.
+    pub(crate) fn ways(&self, key: &RouteKey) -> Option<&Set<(u32, IpAddr)>> {
+        self.entries.ways.get(key)
+    }
+
     /// Writes down what a setting was, unless that is known from an earlier change, and what it is to be.
     pub(crate) fn write_down_setting(
         &mut self,
@@ -232,7 +262,10 @@ impl Journal {
                 self.entries.bare.remove(&(*index, *prefix));
                 self.entries.addresses.remove(&(*index, *prefix)).is_some()
             }
-            Item::Route(key) => self.entries.routes.remove(key).is_some(),
+            Item::Route(key) => {
+                self.entries.ways.remove(key);
+                self.entries.routes.remove(key).is_some()
+            }
             Item::Rule(rule) => self.entries.rules.remove(rule),
             Item::Setting(index, setting) => {
                 self.entries.settings.remove(&(*index, *setting)).is_some()
@@ -338,4 +371,11 @@ impl Journal {
             self.version += 1;
         }
     }
+}
+
+/// Returns the ways of an IPv6 route of which the kernel makes one with those of others.
+fn ways_of(route: &OwnRoute) -> impl Iterator<Item = (u32, IpAddr)> {
+    let hops = route.hops.iter();
+    let hops = hops.filter(|_| route.key.to.address.is_ipv6());
+    hops.filter_map(|hop| Some((hop.index, hop.via?)))
 }

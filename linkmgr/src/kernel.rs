@@ -71,8 +71,20 @@ pub enum KernelEvent {
     Rule(PolicyRule),
     /// A rule with our number is gone.
     RuleGone(PolicyRule),
+    /// A rule with another number is there: whoever made it, the same with our number would stand beside it.
+    RuleTaken {
+        /// It.
+        rule: PolicyRule,
+        /// Who has made it (`FRA_PROTOCOL`); 0 when nobody says so.
+        protocol: u8,
+    },
     /// A rule with another number is gone: its place is free.
-    RuleFreed(PolicyRule),
+    RuleFreed {
+        /// It.
+        rule: PolicyRule,
+        /// Who had made it.
+        protocol: u8,
+    },
     /// How switches of a link are.
     Switches {
         /// `ifindex`.

@@ -124,12 +124,9 @@ impl LinkManager {
             | KernelEvent::PlaceLeft(_)
             | KernelEvent::Rule(_)
             | KernelEvent::RuleGone(_)
-            | KernelEvent::RuleFreed(_) => {
+            | KernelEvent::RuleTaken { .. }
+            | KernelEvent::RuleFreed { .. } => {
                 if let Some(listing) = &mut self.listing {
-                    // Who is beside routes of ours no listing tells; it goes on from what was known.
-                    if let KernelEvent::PlaceShared { .. } | KernelEvent::PlaceLeft(_) = event {
-                        self.observed.apply(event.clone(), now);
-                    }
                     listing.apply(event, now);
                     return false;
                 }
@@ -203,7 +200,8 @@ impl LinkManager {
 
     /// Replaces what is observed by a complete listing. A link whose kind differs is another one with the same index:
     /// a link never changes its kind.
-    fn take_over(&mut self, listed: Observed) -> bool {
+    fn take_over(&mut self, mut listed: Observed) -> bool {
+        self.tell_ways_apart(&mut listed);
         let mut indexes: BTreeSet<u32> = self.id_by_index.keys().copied().collect();
         let mut changed = false;
         for index in &indexes {

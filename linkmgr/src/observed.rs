@@ -14,23 +14,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::matcher::Mac;
-use config::model::{AddressAttributes, AddressLabel, Prefix, RouteKind};
+use config::model::{AddressAttributes, AddressLabel, Prefix};
 use config::time::Instant;
 use policy::LinkFacts;
 use policy::facts::DefaultRoute;
 use policy::links::{RouteKey, Switch};
 
-use crate::kernel::{AddressMessage, KernelEvent, LinkMessage, OwnRoute, RouteMessage, Usability};
+use crate::kernel::{AddressMessage, KernelEvent, LinkMessage, RouteMessage, Usability};
 use crate::route::{Routes, insert_exact};
 use crate::status::{Item, Setting};
+use crate::tables::Set;
 pub(crate) use address::ObservedAddress;
 use own::Loss;
 pub(crate) use own::{ObservedRoute, Own};
 
 /// The main table's number.
 pub(crate) const MAIN: u32 = 254;
-/// The length of half of everywhere, the longest destination of a default route.
-const LONGEST_DEFAULT: u8 = 1;
 /// `RTPROT_RA`, `IFAPROT_KERNEL_RA`: what the kernel makes when it listens to routers itself.
 const KERNELS_ROUTE: u8 = 9;
 const KERNELS_ADDRESS: u8 = 2;
@@ -129,7 +128,14 @@ impl Observed {
                 touched.items.push(Item::Rule(rule.clone()));
                 self.own.insert_rule(rule);
             }
-            KernelEvent::RuleFreed(rule) => touched.items.push(Item::Rule(rule)),
+            KernelEvent::RuleTaken { rule, protocol } => {
+                touched.items.push(Item::Rule(rule.clone()));
+                self.own.take_rule(rule, protocol);
+            }
+            KernelEvent::RuleFreed { rule, protocol } => {
+                touched.items.push(Item::Rule(rule.clone()));
+                self.own.free_rule(rule, protocol);
+            }
             KernelEvent::RuleGone(rule) => {
                 self.own.remove_rule(&rule);
                 touched.items.push(Item::Rule(rule));
@@ -218,13 +224,18 @@ impl Observed {
 
     /// Takes over what no listing tells.
     pub(crate) fn inherit(&mut self, before: Self) {
-        let lives = |index: u32| lives(&self.entry_by_index, index, true);
-        let may_be = |route: &OwnRoute| may_be(&self.entry_by_index, route);
-        self.own.inherit(before.own, lives, may_be);
         self.switches = before.switches;
         for index in &self.gone {
             self.switches.retain(|(of, _), _| of != index);
         }
+    }
+
+    /// Follows whose the ways of IPv6 routes are that a listing tells as one; `ways` says which ours may have.
+    pub(crate) fn tell_apart<'a>(
+        &mut self,
+        ways: impl Fn(&RouteKey) -> Option<&'a Set<(u32, IpAddr)>>,
+    ) {
+        self.own.tell_apart(ways);
     }
 
     /// Whether routes of others are beside one of ours, at the same place: whoever replaces one there may replace theirs.
@@ -518,28 +529,6 @@ impl Observed {
         // Whether ours has been replaced says who has taken its place.
         self.own.forget_ways(&key);
     }
-}
-
-/// Whether a route of somebody else may be there after a listing that tells of the default routes by links, and of no others of theirs.
-fn may_be(entry_by_index: &BTreeMap<u32, Entry>, route: &OwnRoute) -> bool {
-    let RouteKey {
-        table,
-        to,
-        metric,
-        from,
-    } = route.key;
-    let is_told = (table, from, route.kind) == (MAIN, None, RouteKind::Unicast)
-        && to.length <= LONGEST_DEFAULT;
-    let mut hops = route.hops.iter();
-    !is_told
-        || hops.all(|hop| {
-            let told = DefaultRoute {
-                metric,
-                gateway: hop.via,
-            };
-            let entry = entry_by_index.get(&hop.index);
-            entry.is_some_and(|entry| entry.routes.has(to, told))
-        })
 }
 
 /// Whether the kernel lets routes leave by a link.

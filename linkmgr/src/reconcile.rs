@@ -17,6 +17,7 @@ mod steer;
 #[cfg(test)]
 mod tests;
 mod waiting;
+mod ways;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
@@ -35,7 +36,7 @@ use crate::request::{KernelAnswer, KernelFault, KernelRequest, RequestId};
 use crate::status::{Item, ItemState, LinkReport, LinkTimer, Setting, StopLevel};
 use crate::tables::{Map, Set};
 use crate::watches::Standing;
-use decide::{Decision, Step, Unsettled, View, WriteDown};
+use decide::{Ask, Decision, Step, Unsettled, View, WriteDown};
 use hearing::Hearing;
 use record::Record;
 use rivals::Rivals;
@@ -117,6 +118,7 @@ impl LinkManager {
         writer.journal = Journal::load(text, boot);
         writer.marks = boot.marks;
         writer.inherited = writer.journal.items().collect();
+        writer.hear_of_written();
         if writer.is_ready {
             self.check_kinds();
         }
@@ -153,7 +155,7 @@ impl LinkManager {
                 self.settle();
                 continue;
             };
-            self.write_down(&item, ask.write_down);
+            self.write_down(&item, &ask);
             if !self.writer.journal.is_settled() {
                 self.writer.enqueue(ask.step, item);
                 return None;
@@ -360,6 +362,7 @@ impl LinkManager {
                 self.writer.inherited.remove(&item);
                 self.writer.not_mended(&item);
                 self.report(&item, &state);
+                self.note_ways(&item, &state);
                 self.writer.record(&item).state = Some(state);
                 self.take_late(&item);
             }
@@ -377,7 +380,7 @@ impl LinkManager {
                     self.writer.delay(&item, at);
                     return;
                 }
-                self.write_down(&item, ask.write_down);
+                self.write_down(&item, &ask);
                 self.writer.enqueue(ask.step, item);
             }
         }
@@ -395,7 +398,8 @@ impl LinkManager {
         }
     }
 
-    fn write_down(&mut self, item: &Item, what: WriteDown) {
+    fn write_down(&mut self, item: &Item, ask: &Ask) {
+        let what = ask.write_down;
         if what != WriteDown::Nothing && !self.writer.journal.proves(item) {
             self.writer.record(item).is_fresh = true;
         }
@@ -413,6 +417,8 @@ impl LinkManager {
             }
             (WriteDown::Ours(supplier) | WriteDown::OursBare(supplier), _) => {
                 journal.write_down(item, supplier, None);
+                let route = ask.request.route();
+                route.into_iter().for_each(|it| journal.write_down_ways(it));
             }
             (WriteDown::Changed(is, ours), Item::Setting(index, setting)) => {
                 journal.write_down_setting((*index, *setting), is, ours, kind(index));
@@ -431,6 +437,7 @@ impl LinkManager {
             self.observed.set_switch(*index, *switch, *value);
         }
         self.writer.adopting.remove(item);
+        self.writer.follow_ways(request);
         self.writer.follow_rivals(item, request);
         if let Some(record) = self.writer.record_by_item.get_mut(item) {
             record.done(request, now);

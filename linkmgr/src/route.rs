@@ -98,11 +98,6 @@ impl Routes {
         })
     }
 
-    /// Whether there is this route.
-    pub(crate) fn has(&self, to: Prefix, route: DefaultRoute) -> bool {
-        self.place(to, route).is_ok()
-    }
-
     /// Removes the routes of one destination and metric, but for those by gateways of which `stays` says so; returns whether there were
     /// any.
     pub(crate) fn remove_metric(

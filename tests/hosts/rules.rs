@@ -9,7 +9,7 @@ use std::time::Duration;
 use config::model::{PolicyRule, Prefix};
 use config::time::Instant;
 use linkmgr::fake::{FakeAddress, FakeKernel, FakeRoute};
-use linkmgr::kernel::OURS;
+use linkmgr::kernel::{OURS, OwnRoute};
 use linkmgr::request::AddressRequest;
 use linkmgr::{Item, KernelAnswer, KernelRequest};
 use policy::links::RouteKey;
@@ -51,8 +51,18 @@ struct Standing {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Foreign {
     addresses: Vec<(u32, FakeAddress)>,
-    routes: BTreeMap<RouteKey, FakeRoute>,
+    /// By their place, the first one first.
+    routes: BTreeMap<RouteKey, Vec<FakeRoute>>,
     rules: Vec<(PolicyRule, u8)>,
+}
+
+impl Foreign {
+    fn keep_routes(&mut self, stays: impl Fn(&OwnRoute) -> bool) {
+        for there in self.routes.values_mut() {
+            there.retain(|it| stays(&it.route));
+        }
+        self.routes.retain(|_, there| !there.is_empty());
+    }
 }
 
 /// What the story has told so far.
@@ -215,7 +225,7 @@ impl Rules {
             .addresses()
             .iter()
             .filter_map(|(_, it)| it.valid_until);
-        let routes = kernel.routes().values().filter_map(|it| it.valid_until);
+        let routes = kernel.all_routes().filter_map(|it| it.valid_until);
         addresses.chain(routes).min()
     }
 
@@ -317,7 +327,8 @@ impl Rules {
         self.made.retain(|item| match item {
             Item::Address(of, _) => *of != index,
             Item::Route(key) => {
-                let route = kernel.routes().get(key);
+                let mut there = kernel.all_routes();
+                let route = there.find(|it| it.route.key == *key && it.protocol == OURS);
                 route.and_then(|it| it.route.index()) != Some(index)
             }
             Item::Rule(_) | Item::Setting(..) => true,
@@ -342,8 +353,12 @@ impl Rules {
             let item = Item::Address(*index, it.prefix);
             !self.is_ours(&item, it.protocol) && !self.crossed.contains(&item)
         });
-        let mut routes = kernel.routes().clone();
-        routes.retain(|key, it| !self.is_ours(&Item::Route(*key), it.protocol));
+        let mut routes: BTreeMap<RouteKey, Vec<FakeRoute>> = BTreeMap::new();
+        for it in kernel.all_routes() {
+            if !self.is_ours(&Item::Route(it.route.key), it.protocol) {
+                routes.entry(it.route.key).or_default().push(it.clone());
+            }
+        }
         let mut rules = kernel.rules().to_vec();
         rules.retain(|(rule, protocol)| !self.is_ours(&Item::Rule(rule.clone()), *protocol));
         Foreign {
@@ -407,10 +422,6 @@ impl Rules {
             }
         }
         self.take_made(request, answer, &expected);
-        // What others have put in the place of ours a moment ago goes for ours.
-        if is_late && let KernelRequest::ReplaceRoute(route) = request {
-            expected.routes.remove(&route.key);
-        }
         match request {
             // Somebody else's address with the same bits is made to last in its place.
             KernelRequest::ReplaceAddress(request) => {
@@ -426,16 +437,16 @@ impl Rules {
                 }
                 let mut addresses = kernel.addresses().iter();
                 let has_ipv4 = addresses.any(|(of, it)| of == index && it.prefix.address.is_ipv4());
-                expected.routes.retain(|key, it| {
+                expected.keep_routes(|it| {
                     has_ipv4
                         || address.address.is_ipv6()
-                        || !it.route.leaves_by(*index)
-                        || key.to.address.is_ipv6()
+                        || !it.leaves_by(*index)
+                        || it.key.to.address.is_ipv6()
                 });
             }
             // The kernel's own link-local address goes with IPv6, and whoever takes a link down means its routes.
             KernelRequest::SetUp { index, up: false } => {
-                expected.routes.retain(|_, it| !it.route.leaves_by(*index));
+                expected.keep_routes(|it| !it.leaves_by(*index));
                 expected
                     .addresses
                     .retain(|(of, it)| of != index || it.prefix.address.is_ipv4());
@@ -454,6 +465,19 @@ impl Rules {
             | KernelRequest::SetSwitch { .. } => {}
         }
         let mut after = self.foreign(kernel);
+        // What others have put in the place of ours a moment ago, or before it, goes for ours: one route.
+        if is_late && let KernelRequest::ReplaceRoute(route) = request {
+            let left = after.routes.get(&route.key).cloned().unwrap_or_default();
+            let there = expected.routes.remove(&route.key).unwrap_or_default();
+            let is_one = there.len() <= left.len() + 1;
+            assert!(
+                is_one && left.iter().all(|it| there.contains(it)),
+                "{there:?}"
+            );
+            if !left.is_empty() {
+                expected.routes.insert(route.key, left);
+            }
+        }
         if let KernelRequest::ReplaceAddress(request) = request {
             after.addresses.retain(|it| !is_at(it, request));
         }
@@ -626,7 +650,7 @@ impl Host {
     }
 
     pub(super) fn own_routes(&self) -> impl Iterator<Item = &FakeRoute> {
-        let routes = self.kernel.routes().values();
+        let routes = self.kernel.all_routes();
         routes.filter(|it| self.rules.is_ours(&Item::Route(it.route.key), it.protocol))
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use config::model::{AddressAttributes, PolicyRule, Prefix, RouteKind, RouteTuning};
 use linkmgr::Item;
-use linkmgr::fake::FakeAddress;
+use linkmgr::fake::{FakeAddress, FakeRoute};
 use linkmgr::kernel::{NextHop, OURS, OwnRoute};
 use linnet::config_dirs::{ConfigText, Kind};
 use policy::facts::Preference;
@@ -20,6 +20,8 @@ use crate::input::Input;
 const FIXED: &str =
     "[dns]\nupstreams = [\"192.0.2.53\"]\n[[routes]]\nto = \"0.0.0.0/0\"\nvia = \"192.0.2.1\"\n";
 const MORE: &str = "[[routes]]\nto = \"198.51.100.0/24\"\nvia = \"192.0.2.1\"\nmetric = 7\n[[routes]]\nto = \"203.0.113.0/24\"\nkind = \"blackhole\"\nmetric = 7\n[[rules]]\npriority = 500\nfrom = \"198.18.0.0/15\"\ntable = 77\n";
+/// The same with routes that are to be otherwise in their places, the default route first.
+const NARROW: &str = "mtu = 1400\n[[routes]]\nto = \"198.51.100.0/24\"\nvia = \"192.0.2.1\"\nmetric = 7\nmtu = 1300\n[[routes]]\nto = \"203.0.113.0/24\"\nkind = \"blackhole\"\nmetric = 7\n[[rules]]\npriority = 500\nfrom = \"198.18.0.0/15\"\ntable = 77\n";
 const OFFICE: &str =
     "match = { name = \"vpn0\" }\n[dns]\nupstreams = [\"10.8.0.1\"]\nclaims = [\"corp.example\"]\n";
 const ONE: [&str; 1] = ["192.0.2.10/24"];
@@ -34,6 +36,8 @@ const ASIDES: [[&str; 2]; 5] = [
 ];
 const ETH: u32 = 2;
 const RACK: u8 = 9;
+/// The number of BIRD's routes.
+const BIRD: u8 = 12;
 const DEPRECATED: Prefix = Prefix {
     address: IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 0x10)),
     length: 64,
@@ -87,7 +91,7 @@ fn others_act(host: &mut Host) {
     let index = 20 + u32::try_from(host.dice.below(12)).unwrap();
     let low = u8::try_from(index).unwrap();
     let is_there = host.kernel.links().contains_key(&index);
-    match host.dice.below(9) {
+    match host.dice.below(10) {
         0 | 1 if !is_there => {
             host.add_link(index, &format!("veth{index}"), "veth");
             let up = linkmgr::KernelRequest::SetUp { index, up: true };
@@ -117,34 +121,25 @@ fn others_act(host: &mut Host) {
             if host.kernel.routes().contains_key(&key) {
                 return;
             }
-            let via = Some(IpAddr::from([192, 0, 2, 77]));
-            let route = OwnRoute {
-                key,
-                kind: RouteKind::Unicast,
-                hops: vec![NextHop::only(ETH, via)],
-                on_link: true,
-                source: None,
-                mtu: None,
-                preference: Preference::Medium,
-                tuning: RouteTuning::default(),
-                valid: None,
-            };
-            host.kernel.put_foreign_route(&route, protocol, now);
+            host.kernel.put_foreign_route(&by(key, 77), protocol, now);
             tell!(host, "others: {key:?}");
         }
         4 => {
-            let keys: Vec<RouteKey> = host
-                .kernel
-                .routes()
-                .keys()
-                .copied()
-                .filter(|key| host.dice.one_in(4) || !host.rules.was_tried(&Item::Route(*key)))
-                .collect();
-            if !keys.is_empty() {
-                let key = host.dice.of(&keys);
-                host.kernel.take_route(&key, now);
-                host.rules.lost(&Item::Route(key));
-                tell!(host, "others take {key:?}");
+            let routes = host.kernel.all_routes();
+            let routes = routes.filter(|it| {
+                let item = Item::Route(it.route.key);
+                host.dice.one_in(4) || !host.rules.was_tried(&item)
+            });
+            let routes: Vec<FakeRoute> = routes.cloned().collect();
+            if !routes.is_empty() {
+                let number = host.dice.below(routes.len().try_into().unwrap());
+                let route = &routes[usize::try_from(number).unwrap()];
+                host.kernel.take_this_route(route, now);
+                let item = Item::Route(route.route.key);
+                if host.rules.is_ours(&item, route.protocol) {
+                    host.rules.lost(&item);
+                }
+                tell!(host, "others take {route:?}");
             }
         }
         5 => {
@@ -158,6 +153,22 @@ fn others_act(host: &mut Host) {
                 Some(_) => {}
             }
             tell!(host, "others: {item:?} with {protocol}");
+        }
+        // What crosses a request that replaces ours is taken for ours by the kernel itself.
+        9 if host.daemon.is_none() => {
+            // At the very place of ours, or of others, before them or behind.
+            let keys: Vec<RouteKey> = host.kernel.routes().keys().copied().collect();
+            if !keys.is_empty() {
+                let key = host.dice.of(&keys);
+                let is_first = host.dice.one_in(2);
+                let host_number = host.dice.of(&[78, 79]);
+                let route = by(key, host_number);
+                let is_there = host.kernel.put_beside(&route, BIRD, is_first, now);
+                tell!(
+                    host,
+                    "others: {is_there}, {route:?} beside, first: {is_first}"
+                );
+            }
         }
         6 => {
             // Ours goes, or becomes theirs.
@@ -202,6 +213,22 @@ impl Host {
     }
 }
 
+/// A route of others by a neighbour that ends like this.
+fn by(key: RouteKey, number: u8) -> OwnRoute {
+    let via = Some(IpAddr::from([192, 0, 2, number]));
+    OwnRoute {
+        key,
+        kind: RouteKind::Unicast,
+        hops: vec![NextHop::only(ETH, via)],
+        on_link: true,
+        source: None,
+        mtu: None,
+        preference: Preference::Medium,
+        tuning: RouteTuning::default(),
+        valid: None,
+    }
+}
+
 /// The rule that the profile wants, too.
 fn rule() -> PolicyRule {
     PolicyRule {
@@ -230,7 +257,8 @@ fn act(host: &mut Host) {
                 let more = host.dice.of(&[
                     "",
                     MORE,
-                    MORE,
+                    NARROW,
+                    NARROW,
                     "broken = [",
                     "addresses = [\"192.0.2.300/24\"]\n",
                 ]);
@@ -244,6 +272,13 @@ fn act(host: &mut Host) {
             }
             10 => host.spoil_names(RACK),
             11 if host.dice.one_in(2) => host.crash(),
+            13 if host.dice.one_in(2) => {
+                // While nobody is there to hear.
+                host.crash();
+                for _ in 0..4 {
+                    others_act(host);
+                }
+            }
             12 if host.dice.one_in(2) => {
                 host.faults.spare();
                 if host.daemon.is_some() {
@@ -295,6 +330,14 @@ fn check(host: &Host, is_more: bool) {
         let is_ours = host.own_routes().any(|it| it.route.key.to == to);
         assert!(!is_more || has(to), "{to} is not there");
         assert!(is_more || !is_ours, "{to} is left");
+    }
+    // Ours is as the profile says where it is alone.
+    let is_alone = |key: &RouteKey| {
+        let all = host.kernel.all_routes();
+        all.filter(|it| it.route.key == *key).count() == 1
+    };
+    for it in host.own_routes().filter(|it| is_alone(&it.route.key)) {
+        assert_eq!(it.route.mtu, None, "{it:?}");
     }
     let mut rules = host.kernel.rules().iter();
     assert!(!is_more || rules.any(|(it, _)| *it == rule()), "no rule");

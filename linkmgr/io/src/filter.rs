@@ -51,9 +51,22 @@ const PAST_VALUE: u32 = 6;
 /// The length of a destination in a key, above its first octets.
 const LENGTH_SHIFT: u32 = 24;
 
-/// Returns the program; `destinations` are those of our routes, when they are known.
-pub(crate) fn program(destinations: Option<&[Prefix]>) -> Vec<SockFilter> {
-    let keys = destinations.map(|destinations| {
+/// What is heard beside routes to some destinations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// No other routes.
+    Only,
+    /// Those that have taken another's place.
+    AndReplacing,
+}
+
+/// Returns the program; `destinations` are those of our routes, as far as they are known.
+pub(crate) fn program(destinations: Option<(&[Prefix], Heard)>) -> Vec<SockFilter> {
+    let replaces = match destinations {
+        Some((_, Heard::Only)) => false,
+        Some((_, Heard::AndReplacing)) | None => true,
+    };
+    let keys = destinations.map(|(destinations, _)| {
         let mut keys: Vec<u32> = destinations.iter().map(key).collect();
         keys.sort_unstable();
         keys.dedup();
@@ -62,10 +75,14 @@ pub(crate) fn program(destinations: Option<&[Prefix]>) -> Vec<SockFilter> {
     let mut program = head();
     match keys.filter(|keys| keys.len() <= MOST_DESTINATIONS) {
         Some(keys) => {
+            program.extend(replacing().into_iter().filter(|_| replaces));
             program.extend(to_key());
             program.extend(search(&keys));
         }
-        None => program.extend(replacing()),
+        None => {
+            program.extend(replacing());
+            program.push(DROP);
+        }
     }
     program
 }
@@ -103,18 +120,17 @@ fn head() -> Vec<SockFilter> {
     ]
 }
 
-/// Goes on from there with routes that have taken another's place.
+/// Goes on from there: routes that have taken another's place go through.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "the flag is 16 bits wide and declared wider"
 )]
-fn replacing() -> [SockFilter; 4] {
+fn replacing() -> [SockFilter; 3] {
     let replaces = u32::from((libc::NLM_F_REPLACE as u16).to_be());
     [
         SockFilter::new(LOAD_HALF, 0, 0, 6),
         SockFilter::new(JUMP_SET, 0, 1, replaces),
         THROUGH,
-        DROP,
     ]
 }
 

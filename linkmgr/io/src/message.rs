@@ -6,6 +6,7 @@
 
 pub(crate) mod address;
 pub(crate) mod own_route;
+pub(crate) mod row;
 pub(crate) mod rule;
 mod switches;
 
@@ -18,6 +19,7 @@ use config::model::Prefix;
 use linkmgr::kernel::OwnRoute;
 use linkmgr::{KernelEvent, LinkMessage, RouteMessage};
 use policy::facts::DefaultRoute;
+use row::Row;
 
 /// Length of `struct nlmsghdr`.
 pub(crate) const HEADER_LENGTH: usize = 16;
@@ -75,7 +77,16 @@ pub(crate) struct Ending {
 }
 
 /// As [`parse_message`], and tells how far a listing is.
-pub(crate) fn parse_into(mut bytes: &[u8], events: &mut Vec<KernelEvent>) -> Ending {
+pub(crate) fn parse_into(bytes: &[u8], events: &mut Vec<KernelEvent>) -> Ending {
+    parse_rows(bytes, None, events)
+}
+
+/// As [`parse_into`], and tells of the routes of others that have one place with one of ours: in a listing they follow one another.
+pub(crate) fn parse_rows(
+    mut bytes: &[u8],
+    mut row: Option<&mut Row>,
+    events: &mut Vec<KernelEvent>,
+) -> Ending {
     let mut ending = Ending::default();
     while let Some(message) = Message::split(&mut bytes) {
         ending.interrupted |= i32::from(message.flags) & libc::NLM_F_DUMP_INTR != 0;
@@ -93,6 +104,9 @@ pub(crate) fn parse_into(mut bytes: &[u8], events: &mut Vec<KernelEvent>) -> End
             libc::RTM_NEWROUTE => {
                 routes_there(message.body, message.flags, events);
                 events.extend(own_route::parse(message.body).map(KernelEvent::OwnRoute));
+                if let Some(row) = &mut row {
+                    row.take(message.body, events);
+                }
             }
             libc::RTM_DELROUTE => {
                 let gone = routes(message.body).into_iter();

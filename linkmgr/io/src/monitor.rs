@@ -2,6 +2,7 @@
 //!
 //! What events mean is the core's; how bytes are read is [`crate::message`]'s.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use config::model::Prefix;
@@ -10,7 +11,9 @@ use netlink_sys::Socket;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::message::parse_into;
+use crate::filter::Heard;
+use crate::message::row::Row;
+use crate::message::{parse_into, parse_rows};
 use crate::socket::{self, Received, Table};
 use crate::sysfs;
 
@@ -54,6 +57,10 @@ enum Stage {
 struct Listing {
     socket: Socket,
     table: Table,
+    /// Tables of routes that are to be listed whole as well: ours are in them.
+    shared: BTreeSet<Table>,
+    /// What the table says of the place that it is at.
+    row: Row,
     /// Whether the kernel said that this table changed meanwhile.
     interrupted: bool,
     attempts: u32,
@@ -89,10 +96,14 @@ impl Monitor {
         })
     }
 
-    /// Has routes of others heard of that lead to one of these destinations; before this is called, all are that take another's
-    /// place. What is to lead there is asked for afterwards.
+    /// Has routes of others heard of that lead to one of these destinations; before this is called, and until a listing that is under way ends
+    /// and it is called again, all are that take another's place. What is to lead there is asked for afterwards.
     pub fn hear_of(&self, destinations: &[Prefix]) {
-        if let Err(error) = socket::hear_of(self.notices.get_ref(), destinations) {
+        let heard = match self.stage {
+            Stage::Missed | Stage::Listing(_) => Heard::AndReplacing,
+            Stage::Listening => Heard::Only,
+        };
+        if let Err(error) = socket::hear_of(self.notices.get_ref(), destinations, heard) {
             tracing::error!(%error, "it is not heard when others replace routes of ours");
         }
     }
@@ -163,6 +174,8 @@ impl Listing {
         Ok(Self {
             socket,
             table,
+            shared: BTreeSet::new(),
+            row: Row::default(),
             interrupted: false,
             attempts: 1,
         })
@@ -179,7 +192,27 @@ impl Listing {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             }
-            let ending = parse_into(buffer, &mut events);
+            let before = events.len();
+            let ending = parse_rows(buffer, Some(&mut self.row), &mut events);
+            match self.table {
+                Table::OwnRoutes4 | Table::OwnRoutes6 => {
+                    let ours = events.iter().skip(before);
+                    self.shared.extend(ours.filter_map(Table::around));
+                }
+                // Ours have been listed.
+                Table::Around4(_) | Table::Around6(_) => {
+                    let is_news = |it: &mut KernelEvent| !matches!(it, KernelEvent::OwnRoute(_));
+                    let news: Vec<KernelEvent> = events.extract_if(before.., is_news).collect();
+                    events.truncate(before);
+                    events.extend(news);
+                }
+                Table::Links
+                | Table::Addresses
+                | Table::Routes4
+                | Table::Routes6
+                | Table::Rules4
+                | Table::Rules6 => {}
+            }
             self.interrupted |= ending.interrupted;
             let Some(result) = ending.done else {
                 continue;
@@ -189,6 +222,7 @@ impl Listing {
             {
                 return Err(io::Error::from_raw_os_error(errno));
             }
+            self.row.end(&mut events);
             if self.go_on()? == Progress::Complete {
                 events.push(KernelEvent::ListingEnds);
                 return Ok((Progress::Complete, events));
@@ -206,7 +240,8 @@ impl Listing {
             if self.interrupted {
                 tracing::warn!(table = ?self.table, "the table never stood still: something may be missing");
             }
-            let Some(next) = self.table.next() else {
+            let next = self.table.next().or_else(|| self.shared.pop_first());
+            let Some(next) = next else {
                 return Ok(Progress::Complete);
             };
             self.table = next;

@@ -8,13 +8,15 @@ use std::io;
 use std::os::fd::AsRawFd as _;
 
 use config::model::Prefix;
+use linkmgr::KernelEvent;
 use linkmgr::kernel::OURS;
 use linkmgr::kinds::tlv;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
+use policy::links::RouteKey;
 use socket2::SockRef;
 
-use crate::filter;
+use crate::filter::{self, Heard};
 use crate::message::HEADER_LENGTH;
 
 /// Bytes for one datagram: the kernel makes listings of at most 32 KiB; a notice about a link with hundreds of virtual
@@ -46,7 +48,7 @@ const SKIP_STATISTICS: u32 = 1 << 3;
 const KERNEL: u32 = 0;
 
 /// One table of the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Table {
     /// Links.
     Links,
@@ -64,6 +66,10 @@ pub(crate) enum Table {
     Rules4,
     /// IPv6 rules.
     Rules6,
+    /// IPv4 routes of the table of this number.
+    Around4(u32),
+    /// IPv6 routes of the table of this number.
+    Around6(u32),
 }
 
 impl Table {
@@ -77,8 +83,20 @@ impl Table {
             Self::OwnRoutes4 => Some(Self::OwnRoutes6),
             Self::OwnRoutes6 => Some(Self::Rules4),
             Self::Rules4 => Some(Self::Rules6),
-            Self::Rules6 => None,
+            Self::Rules6 | Self::Around4(_) | Self::Around6(_) => None,
         }
+    }
+
+    /// Returns the table in which a route of ours is, unless that is listed anyway.
+    pub(crate) fn around(ours: &KernelEvent) -> Option<Self> {
+        let KernelEvent::OwnRoute(route) = ours else {
+            return None;
+        };
+        let RouteKey { table, to, .. } = route.key;
+        (table != u32::from(libc::RT_TABLE_MAIN)).then(|| match to.address.is_ipv4() {
+            true => Self::Around4(table),
+            false => Self::Around6(table),
+        })
     }
 }
 
@@ -99,9 +117,9 @@ pub(crate) fn open_notices(receive_buffer: usize) -> io::Result<Socket> {
 ///
 /// # Errors
 /// When the kernel takes no filter at all: what it had stays.
-pub(crate) fn hear_of(notices: &Socket, destinations: &[Prefix]) -> io::Result<()> {
+pub(crate) fn hear_of(notices: &Socket, destinations: &[Prefix], heard: Heard) -> io::Result<()> {
     let notices = SockRef::from(notices);
-    let program = filter::program(Some(destinations));
+    let program = filter::program(Some((destinations, heard)));
     if notices.attach_filter(&program).is_err() {
         // Two long ones have no room beside each other (net.core.optmem_max); all of those routes is more than is needed.
         notices.attach_filter(&filter::program(None))?;
@@ -192,10 +210,12 @@ fn request(table: Table) -> Vec<u8> {
     let (kind, mut body) = match table {
         Table::Links => (libc::RTM_GETLINK, vec![0; 16]),
         Table::Addresses => (libc::RTM_GETADDR, vec![0; 8]),
-        Table::Routes4 => (libc::RTM_GETROUTE, route_body(libc::AF_INET, main, 0)),
-        Table::Routes6 => (libc::RTM_GETROUTE, route_body(libc::AF_INET6, main, 0)),
-        Table::OwnRoutes4 => (libc::RTM_GETROUTE, route_body(libc::AF_INET, 0, OURS)),
-        Table::OwnRoutes6 => (libc::RTM_GETROUTE, route_body(libc::AF_INET6, 0, OURS)),
+        Table::Routes4 => (libc::RTM_GETROUTE, all_body(libc::AF_INET, main)),
+        Table::Routes6 => (libc::RTM_GETROUTE, all_body(libc::AF_INET6, main)),
+        Table::Around4(_) => (libc::RTM_GETROUTE, all_body(libc::AF_INET, 0)),
+        Table::Around6(_) => (libc::RTM_GETROUTE, all_body(libc::AF_INET6, 0)),
+        Table::OwnRoutes4 => (libc::RTM_GETROUTE, route_body(libc::AF_INET, OURS)),
+        Table::OwnRoutes6 => (libc::RTM_GETROUTE, route_body(libc::AF_INET6, OURS)),
         Table::Rules4 => (libc::RTM_GETRULE, family_body(libc::AF_INET)),
         Table::Rules6 => (libc::RTM_GETRULE, family_body(libc::AF_INET6)),
     };
@@ -203,6 +223,9 @@ fn request(table: Table) -> Vec<u8> {
         Table::Links => tlv::put_word(&mut body, libc::IFLA_EXT_MASK, SKIP_STATISTICS),
         Table::Routes4 | Table::Routes6 => {
             tlv::put_word(&mut body, libc::RTA_TABLE, u32::from(libc::RT_TABLE_MAIN));
+        }
+        Table::Around4(table) | Table::Around6(table) => {
+            tlv::put_word(&mut body, libc::RTA_TABLE, table);
         }
         Table::Addresses
         | Table::OwnRoutes4
@@ -215,14 +238,14 @@ fn request(table: Table) -> Vec<u8> {
 
 /// As [`request`], of the IPv4 routes with our number that one table has.
 pub(crate) fn ask_own_routes4(socket: &Socket, table: u32) -> io::Result<()> {
-    let mut body = route_body(libc::AF_INET, 0, OURS);
+    let mut body = route_body(libc::AF_INET, OURS);
     tlv::put_word(&mut body, libc::RTA_TABLE, table);
     send(socket, &listing_of(libc::RTM_GETROUTE, &body))
 }
 
 /// As [`request`], of the IPv4 routes of all tables that leave by one link.
 pub(crate) fn ask_routes4_of(socket: &Socket, index: u32) -> io::Result<()> {
-    let mut body = route_body(libc::AF_INET, 0, 0);
+    let mut body = route_body(libc::AF_INET, 0);
     tlv::put_word(&mut body, libc::RTA_OIF, index);
     send(socket, &listing_of(libc::RTM_GETROUTE, &body))
 }
@@ -248,10 +271,21 @@ fn listing_of(kind: u16, body: &[u8]) -> Vec<u8> {
     clippy::cast_possible_truncation,
     reason = "an address family is 8 bits wide here and declared wider"
 )]
-fn route_body(family: libc::c_int, table: u8, protocol: u8) -> Vec<u8> {
+fn route_body(family: libc::c_int, protocol: u8) -> Vec<u8> {
     let kind = if protocol == 0 { libc::RTN_UNICAST } else { 0 };
-    let mut body = vec![family as u8, 0, 0, 0, table, protocol, 0];
+    let mut body = vec![family as u8, 0, 0, 0, 0, protocol, 0];
     body.extend([kind, 0, 0, 0, 0]);
+    body
+}
+
+/// The same for all of a table: beside ours others may have routes that drop.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "an address family is 8 bits wide here and declared wider"
+)]
+fn all_body(family: libc::c_int, table: u8) -> Vec<u8> {
+    let mut body = vec![family as u8, 0, 0, 0, table, 0, 0];
+    body.extend([0; 5]);
     body
 }
 

@@ -19,7 +19,7 @@ use config::model::{
     RouteKind, RouteTuning,
 };
 use config::time::Instant;
-use linkmgr::fake::{FakeAddress, FakeKernel};
+use linkmgr::fake::{FakeAddress, FakeKernel, FakeRoute};
 use linkmgr::kernel::{NextHop, OwnRoute};
 use linkmgr::request::AddressRequest;
 use linkmgr::{
@@ -46,6 +46,8 @@ trait Kernel {
     async fn listing(&mut self) -> Vec<KernelEvent>;
     /// Somebody else adds an address to `home0`, or takes it away.
     fn others(&mut self, index: u32, address: &str, is_there: bool);
+    /// Somebody else puts a route beside ours, before all that are there or behind them, or takes it away (`None`).
+    fn beside(&mut self, theirs: &OwnRoute, is_first: Option<bool>);
     /// A second passes, more or less.
     async fn pass(&mut self);
     /// A link is taken away.
@@ -91,6 +93,22 @@ impl Kernel for Real {
         ip(&format!("address {verb} {address} dev home0"));
     }
 
+    fn beside(&mut self, theirs: &OwnRoute, is_first: Option<bool>) {
+        let verb = match is_first {
+            Some(true) => "prepend",
+            Some(false) => "append",
+            None => "del",
+        };
+        let RouteKey {
+            table, to, metric, ..
+        } = theirs.key;
+        let via = theirs.hops[0].via.unwrap();
+        let family = if to.address.is_ipv4() { "-4" } else { "-6" };
+        ip(&format!(
+            "{family} route {verb} {to} table {table} metric {metric} via {via} dev home0 proto 12"
+        ));
+    }
+
     async fn pass(&mut self) {
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
@@ -121,6 +139,19 @@ impl Kernel for FakeKernel {
         match is_there {
             true => self.put_address(index, FakeAddress::foreign(prefix), NOW),
             false => self.take_address(index, &prefix, NOW),
+        }
+    }
+
+    fn beside(&mut self, theirs: &OwnRoute, is_first: Option<bool>) {
+        match is_first {
+            Some(is_first) => assert!(self.put_beside(theirs, 12, is_first, NOW)),
+            None => {
+                let is_it = |it: &&FakeRoute| {
+                    (it.protocol, &it.route.key, &it.route.hops) == (12, &theirs.key, &theirs.hops)
+                };
+                let there = self.all_routes().find(is_it).unwrap().clone();
+                self.take_this_route(&there, NOW);
+            }
         }
     }
 
@@ -219,6 +250,21 @@ impl<K: Kernel> Machine<K> {
         asked.map(kind).collect()
     }
 
+    /// The same of one route.
+    fn asked_at(&self, place: &RouteKey, before: usize) -> Vec<&str> {
+        let asked = self.sent[before..].iter();
+        let asked = asked.filter_map(|it| {
+            if let KernelRequest::DeleteRoute(route) = it {
+                return Some(("DeleteRoute", route));
+            }
+            let is_new = matches!(it, KernelRequest::AddRoute(_));
+            let word = if is_new { "AddRoute" } else { "ReplaceRoute" };
+            Some((word, it.route()?))
+        });
+        let asked = asked.filter(|(_, route)| route.key == *place);
+        asked.map(|(word, _)| word).collect()
+    }
+
     /// One of ours ends by itself, and somebody else has one of its prefix; returns what is left.
     async fn end_of_an_address(&mut self, promotes: i32) -> Vec<String> {
         let index = self.id("home0").index;
@@ -304,7 +350,8 @@ impl<K: Kernel> Machine<K> {
                 | KernelEvent::PlaceShared { .. }
                 | KernelEvent::PlaceLeft(_)
                 | KernelEvent::RuleGone(_)
-                | KernelEvent::RuleFreed(_)
+                | KernelEvent::RuleTaken { .. }
+                | KernelEvent::RuleFreed { .. }
                 | KernelEvent::Switches { .. } => None,
             })
             .collect();
@@ -522,6 +569,10 @@ async fn story<K: Kernel>(mut machine: Machine<K>) -> Vec<Vec<String>> {
         parts.push(part);
     }
 
+    for part in beside(&mut machine).await {
+        parts.push(part);
+    }
+
     // What others need stays up: that they do not is to be heard first.
     machine.kernel.others(index, "192.0.2.77/24", false);
     machine.drive().await;
@@ -704,6 +755,91 @@ async fn over_two_links<K: Kernel>(machine: &mut Machine<K>) -> Vec<Vec<String>>
     machine.apply(wanted(&both4[..1], &both6[..1])).await;
     parts.push(machine.asked_since(settled));
     assert!(machine.sent.len() > before);
+    parts
+}
+
+/// Others put routes beside ours while nobody hears of it: before the daemon is there again, or between two listings. Theirs stay, and ours
+/// changes when it is alone.
+async fn beside<K: Kernel>(machine: &mut Machine<K>) -> Vec<Vec<String>> {
+    let mut parts = Vec::new();
+    let id = machine.id("home0");
+    let rows = [
+        (
+            "10.77.0.0/16",
+            ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"],
+        ),
+        (
+            "2001:db8:77::/48",
+            ["2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8::4"],
+        ),
+        (
+            "0.0.0.0/0",
+            ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"],
+        ),
+        (
+            "::/0",
+            ["2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8::4"],
+        ),
+    ];
+    for table in [254, 1001] {
+        for (to, [ours, later, theirs, others]) in rows {
+            let place = key(table, to, 70);
+            let plan = |via: &str| {
+                let mut link = full();
+                link.routes.insert(
+                    place,
+                    RoutePlan {
+                        via: vec![HopPlan::through(via.parse().unwrap())],
+                        ..through(&[])
+                    },
+                );
+                LinksPlan {
+                    links: [(id, link)].into(),
+                    ..LinksPlan::default()
+                }
+            };
+            let by = |via: &str| OwnRoute {
+                key: place,
+                kind: RouteKind::Unicast,
+                hops: vec![NextHop::only(id.index, via.parse().ok())],
+                on_link: false,
+                source: None,
+                mtu: None,
+                preference: Preference::Medium,
+                tuning: RouteTuning::default(),
+                valid: None,
+            };
+            for is_first in [true, false] {
+                machine.apply(plan(ours)).await;
+                machine.kernel.beside(&by(theirs), Some(is_first));
+                machine.kernel.beside(&by(others), Some(!is_first));
+                machine.restart().await;
+                let before = machine.sent.len();
+                machine.apply(plan(later)).await;
+                machine.wait(Duration::from_secs(15)).await;
+                assert_eq!(machine.asked_at(&place, before), [""; 0], "{to} in {table}");
+                let items = machine.links.items(Some(id));
+                let mut items = items.into_iter();
+                let state = items.find(|(item, _)| *item == Item::Route(place));
+                assert_eq!(state.unwrap().1, ItemState::Foreign, "{to} in {table}");
+                parts.push(machine.tables().await);
+                // Nobody has heard of that either.
+                machine.kernel.beside(&by(theirs), None);
+                machine.kernel.events().await;
+                for event in machine.kernel.listing().await {
+                    machine.links.handle_event(event, machine.now);
+                }
+                machine.drive().await;
+                assert_eq!(machine.asked_at(&place, before), [""; 0]);
+                machine.kernel.beside(&by(others), None);
+                machine.drive().await;
+                machine.wait(Duration::from_secs(15)).await;
+                let asked = machine.asked_at(&place, before);
+                assert_eq!(asked, ["ReplaceRoute"], "{to} in {table}");
+                parts.push(machine.tables().await);
+            }
+        }
+    }
     parts
 }
 

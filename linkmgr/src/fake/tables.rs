@@ -163,7 +163,7 @@ impl FakeKernel {
                 self.drop_routes(|route| route.source == Some(source), now, false);
                 continue;
             }
-            for route in self.route_by_key.values_mut() {
+            for route in self.all_routes_mut() {
                 if route.route.source == Some(source) {
                     route.route.source = None;
                 }
@@ -192,12 +192,13 @@ impl FakeKernel {
         now: Instant,
         is_told: bool,
     ) {
-        let gone = self
-            .route_by_key
-            .extract_if(.., |_, route| is_wanted(&route.route));
-        for (_, route) in gone {
-            if is_told {
-                self.events.extend(tell_route(&route, now, false));
+        let here = self.all_routes().filter(|it| is_wanted(&it.route));
+        let here: BTreeSet<RouteKey> = here.map(|it| it.route.key).collect();
+        for key in here {
+            while let Some(gone) = self.remove(&key, |it| is_wanted(&it.route)) {
+                if is_told {
+                    self.tell_gone(&gone, now);
+                }
             }
         }
     }
@@ -213,16 +214,13 @@ impl FakeKernel {
         if !replace && self.route_by_key.contains_key(&route.key) {
             return Err(EEXIST);
         }
-        let made = FakeRoute {
-            route: OwnRoute {
-                valid: None,
-                ..route.clone()
-            },
-            protocol,
-            valid_until: until(route.valid, now),
-        };
+        let made = FakeRoute::made(route, protocol, now);
         self.events.extend(tell_route(&made, now, true));
         let before = self.route_by_key.insert(route.key, made);
+        // Of IPv6 all ways go.
+        if route.key.to.address.is_ipv6() {
+            self.behind.remove(&route.key);
+        }
         if before.is_some() && protocol != OURS {
             self.events
                 .push_back(KernelEvent::PlaceTaken(route.clone()));
@@ -230,7 +228,7 @@ impl FakeKernel {
         Ok(())
     }
 
-    fn check_route(&self, route: &OwnRoute) -> Done {
+    pub(super) fn check_route(&self, route: &OwnRoute) -> Done {
         for hop in &route.hops {
             let link = self.link_by_index.get(&hop.index).ok_or(ENODEV)?;
             if !link.admin_up {
@@ -246,9 +244,7 @@ impl FakeKernel {
                 it.is_near() && it.leaves_by(index) && contains(&it.key.to, via)
             };
             let is_local = matches!(via, IpAddr::V6(v6) if v6.is_unicast_link_local());
-            is_local
-                || self.addresses.iter().any(is_near)
-                || self.route_by_key.values().any(is_on_link)
+            is_local || self.addresses.iter().any(is_near) || self.all_routes().any(is_on_link)
         };
         let mut hops = route.hops.iter();
         if !route.on_link && !hops.all(|hop| hop.via.is_none_or(|via| reaches(hop.index, via))) {
@@ -269,24 +265,17 @@ impl FakeKernel {
     }
 
     pub(super) fn delete_route(&mut self, key: &RouteKey, protocol: u8, now: Instant) -> Done {
-        let route = self.route_by_key.get(key).ok_or(ESRCH)?;
-        if route.protocol != protocol {
-            return Err(ESRCH);
-        }
-        let events = tell_route(route, now, false);
-        self.events.extend(events);
-        self.route_by_key.remove(key);
-        Ok(())
+        self.take_where(key, |it| it.protocol == protocol, now)
     }
 
     pub(super) fn add_rule(&mut self, rule: &PolicyRule, protocol: u8) -> Done {
-        if self.rules.iter().any(|(there, _)| there == rule) {
+        // The same with another number stands beside it.
+        let is_it = |(there, of): &(PolicyRule, u8)| there == rule && *of == protocol;
+        if self.rules.iter().any(is_it) {
             return Err(EEXIST);
         }
         self.rules.push((rule.clone(), protocol));
-        if protocol == OURS {
-            self.events.push_back(KernelEvent::Rule(rule.clone()));
-        }
+        self.events.push_back(tell_rule(rule, protocol));
         Ok(())
     }
 
@@ -296,7 +285,10 @@ impl FakeKernel {
         self.rules.remove(place);
         self.events.push_back(match protocol {
             OURS => KernelEvent::RuleGone(rule.clone()),
-            _ => KernelEvent::RuleFreed(rule.clone()),
+            _ => KernelEvent::RuleFreed {
+                rule: rule.clone(),
+                protocol,
+            },
         });
         Ok(())
     }

@@ -1,9 +1,11 @@
 //! Does the journal say after a crash what it said before, and nothing about another boot?
 
-use config::model::RouteKind;
+use config::model::{RouteKind, RouteTuning};
+use policy::facts::Preference;
 use policy::links::Switch;
 
 use super::*;
+use crate::kernel::NextHop;
 
 fn prefix(text: &str) -> Prefix {
     let (address, length) = text.split_once('/').unwrap();
@@ -43,6 +45,21 @@ fn rule() -> PolicyRule {
     }
 }
 
+fn by(key: RouteKey, ways: &[&str]) -> OwnRoute {
+    let ways = ways.iter();
+    OwnRoute {
+        key,
+        kind: RouteKind::Unicast,
+        hops: ways.map(|via| NextHop::only(7, via.parse().ok())).collect(),
+        on_link: false,
+        source: None,
+        mtu: None,
+        preference: Preference::Medium,
+        tuning: RouteTuning::default(),
+        valid: None,
+    }
+}
+
 fn full() -> Journal {
     let mut journal = Journal::load(None, &boot("today"));
     let kind = Arc::from("veth");
@@ -63,6 +80,14 @@ fn full() -> Journal {
         ..key
     };
     journal.write_down(&Item::Route(sourced), None, None);
+    journal.write_down_ways(&by(sourced, &["fe80::1", "fe80::2"]));
+    journal.write_down_ways(&by(
+        RouteKey {
+            from: None,
+            ..sourced
+        },
+        &["fe80::3"],
+    ));
     journal.write_down(&Item::Rule(rule()), None, None);
     let plain = PolicyRule {
         is_ipv6: true,
@@ -161,4 +186,34 @@ fn one_version_at_a_time_is_kept_and_leavings_wait_for_peace() {
     let third = journal.poll(true).unwrap();
     assert_eq!(third.text, first.text);
     assert_eq!(journal.poll(true), None);
+}
+
+#[test]
+fn ways_are_written_down_before_they_are_there_and_struck_out_when_they_are_not() {
+    let mut journal = Journal::load(None, &boot("today"));
+    let key = RouteKey {
+        table: 254,
+        to: prefix("::/0"),
+        metric: 100,
+        from: None,
+    };
+    let ways = |journal: &Journal| journal.ways(&key).map_or(0, |ways| ways.len());
+    let keep = |journal: &mut Journal| {
+        let kept = journal.poll(true);
+        kept.inspect(|kept| journal.settle(kept.version)).is_some()
+    };
+    for (route, count) in [("fe80::1", 1), ("fe80::2", 2)] {
+        journal.write_down_ways(&by(key, &[route]));
+        assert_eq!((ways(&journal), journal.is_settled()), (count, false));
+        assert!(keep(&mut journal));
+        journal.write_down_ways(&by(key, &[route]));
+        assert!(journal.is_settled(), "nothing is new");
+    }
+    journal.settle_ways(&by(key, &["fe80::2"]));
+    assert_eq!((ways(&journal), journal.is_settled()), (1, true));
+    assert!(keep(&mut journal), "there is time");
+    journal.settle_ways(&by(key, &["fe80::2"]));
+    assert!(!keep(&mut journal));
+    journal.strike(&Item::Route(key));
+    assert_eq!(ways(&journal), 0);
 }

@@ -107,6 +107,21 @@ fn emit_entries(entries: &Entries, text: &mut String) -> fmt::Result {
             None => writeln!(text)?,
         }
     }
+    for (key, ways) in &entries.ways {
+        for (index, via) in ways {
+            let RouteKey {
+                table,
+                to,
+                metric,
+                from,
+            } = key;
+            write!(text, "way {table} {to} {metric} {index} {via}")?;
+            match from {
+                Some(from) => writeln!(text, " {from}")?,
+                None => writeln!(text)?,
+            }
+        }
+    }
     for rule in &entries.rules {
         emit_rule(rule, text)?;
     }
@@ -206,21 +221,17 @@ fn parse_line(line: &str, entries: &mut Entries) -> Option<()> {
             entries.bare.insert((index, prefix(words.next()?)?));
         }
         "route" => {
-            let table = number(&mut words)?;
-            let to = prefix(words.next()?)?;
-            let metric = number(&mut words)?;
+            let key = place(&mut words)?;
             let supplier = supplier(words.next()?)?;
-            let from = match words.next() {
-                Some(from) => Some(prefix(from)?),
-                None => None,
-            };
-            let key = RouteKey {
-                table,
-                to,
-                metric,
-                from,
-            };
-            entries.routes.insert(key, supplier);
+            let from = source(&mut words)?;
+            entries.routes.insert(RouteKey { from, ..key }, supplier);
+        }
+        "way" => {
+            let key = place(&mut words)?;
+            let way = (number(&mut words)?, number(&mut words)?);
+            let from = source(&mut words)?;
+            let ways = entries.ways.entry(RouteKey { from, ..key });
+            ways.or_default().insert(way);
         }
         "rule" => {
             entries.rules.insert(rule(&mut words)?);
@@ -228,6 +239,24 @@ fn parse_line(line: &str, entries: &mut Entries) -> Option<()> {
         _ => return None,
     }
     Some(())
+}
+
+/// Reads the place of a route up to its metric.
+fn place(words: &mut SplitWhitespace<'_>) -> Option<RouteKey> {
+    Some(RouteKey {
+        table: number(words)?,
+        to: prefix(words.next()?)?,
+        metric: number(words)?,
+        from: None,
+    })
+}
+
+/// Reads the sources that a route is for, where it is not for all.
+fn source(words: &mut SplitWhitespace<'_>) -> Option<Option<Prefix>> {
+    match words.next() {
+        Some(from) => prefix(from).map(Some),
+        None => Some(None),
+    }
 }
 
 fn rule(words: &mut SplitWhitespace<'_>) -> Option<PolicyRule> {

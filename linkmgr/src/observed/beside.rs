@@ -1,6 +1,4 @@
-//! Which routes of others are at the very places of ours? [`Beside`]: as the kernel has told, and as they go without its word.
-//!
-//! No listing shows them, other people's default routes apart: of their routes there may be a million.
+//! Which routes of others are at the very places of ours? [`Beside`]: as the kernel has listed and told, and as they go without its word.
 
 use std::net::IpAddr;
 
@@ -123,16 +121,6 @@ impl Beside {
     /// Follows that nobody is beside the route at this place.
     pub(super) fn forget(&mut self, key: &RouteKey) {
         self.others_by_key.remove(key);
-    }
-
-    /// Takes over what was known before, as far as it stays.
-    pub(super) fn inherit(&mut self, before: Self, stays: impl Fn(&OwnRoute) -> bool) {
-        for (key, mut others) in before.others_by_key {
-            others.retain(|other| stays(&other.route));
-            if !others.is_empty() {
-                self.others_by_key.insert(key, others);
-            }
-        }
     }
 }
 

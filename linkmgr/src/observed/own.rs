@@ -1,6 +1,6 @@
 //! Which routes and rules with our number are there? By what the kernel tells them apart.
 //!
-//! Routes of others are not here, whatever place they take; of those beside ours it is known that they are.
+//! Routes of others are not here, whatever place they take; of those beside ours it is known that they are. Rules of others are known: they are few.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -10,7 +10,7 @@ use policy::links::RouteKey;
 
 use super::beside::Beside;
 use super::until;
-use crate::kernel::OwnRoute;
+use crate::kernel::{NextHop, OwnRoute};
 use crate::tables::{Map, Set};
 
 /// The least key.
@@ -34,6 +34,8 @@ pub(crate) struct Own {
     keys_by_source: Set<(IpAddr, RouteKey)>,
     beside: Beside,
     rules: Set<PolicyRule>,
+    /// Those of others, and their numbers.
+    taken: Set<(PolicyRule, u8)>,
 }
 
 /// What a link has lost, so that routes go with it.
@@ -87,22 +89,34 @@ impl Own {
         self.beside.has(key)
     }
 
-    /// Takes over what no listing tells. IPv4 routes of others are gone where all links that they leave by are down, or gone: `lives` says
-    /// which are not. Those of which a listing does tell are gone where `may_be` says so.
-    pub(super) fn inherit(
+    /// Follows whose the ways of IPv6 routes are: a listing tells those of one place as one route, with the number of whoever was there
+    /// first. What ours may have is said by `ways`, where it is known.
+    pub(super) fn tell_apart<'a>(
         &mut self,
-        before: Self,
-        lives: impl Fn(u32) -> bool,
-        may_be: impl Fn(&OwnRoute) -> bool,
+        ways: impl Fn(&RouteKey) -> Option<&'a Set<(u32, IpAddr)>>,
     ) {
-        let there = &self.route_by_key;
-        self.beside.inherit(before.beside, |theirs| {
-            there.contains_key(&theirs.key) && may_be(theirs)
+        let there = self.route_by_key.values().map(|there| &there.route);
+        let several = there.filter(|it| it.key.to.address.is_ipv6() && it.hops.len() > 1);
+        let theirs = several.filter_map(|there| {
+            let ours = ways(&there.key)?;
+            let is_ours =
+                |hop: &NextHop| hop.via.is_some_and(|via| ours.contains(&(hop.index, via)));
+            let mut hops = there.hops.clone();
+            hops.retain(|hop| !is_ours(hop));
+            // Where none is ours, all are of somebody who has our number.
+            let is_mixed = !hops.is_empty() && hops.len() < there.hops.len();
+            is_mixed.then(|| OwnRoute {
+                hops,
+                ..there.clone()
+            })
         });
-        let is_dead = |route: &OwnRoute| !route.hops.iter().any(|hop| lives(hop.index));
-        let _alone = self
-            .beside
-            .drop_where(|route| !route.hops.is_empty() && is_dead(route));
+        for theirs in theirs.collect::<Vec<_>>() {
+            self.change(&theirs.key, |ours| {
+                ours.hops.retain(|hop| !theirs.hops.contains(hop));
+                ours.settle_ways();
+            });
+            self.share(&theirs, false);
+        }
     }
 
     /// Removes a route, or one of the ways of an IPv6 one; one that has taken its place on another link stays.
@@ -141,6 +155,23 @@ impl Own {
         if key.to.address.is_ipv6() {
             self.beside.forget(key);
         }
+    }
+
+    /// Whether somebody else has this rule.
+    pub(crate) fn is_taken(&self, rule: &PolicyRule) -> bool {
+        let first = (rule.clone(), 0);
+        let mut there = self.taken.range(first..);
+        there.next().is_some_and(|(it, _)| it == rule)
+    }
+
+    /// Follows that somebody else has a rule.
+    pub(super) fn take_rule(&mut self, rule: PolicyRule, protocol: u8) {
+        self.taken.insert((rule, protocol));
+    }
+
+    /// Follows that somebody else has a rule no more.
+    pub(super) fn free_rule(&mut self, rule: PolicyRule, protocol: u8) {
+        self.taken.remove(&(rule, protocol));
     }
 
     pub(super) fn insert_rule(&mut self, rule: PolicyRule) {

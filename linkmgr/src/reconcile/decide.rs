@@ -534,6 +534,10 @@ impl View<'_> {
         let (step, request, write_down) = match (is_planned, is_there) {
             (true, true) if is_ours => return Decision::Settled(ItemState::Ours),
             (true, true) => return Decision::Settled(ItemState::Adopted),
+            // The kernel would have two of it.
+            (true, false) if self.observed.own().is_taken(rule) => {
+                return Decision::Settled(ItemState::Adopted);
+            }
             (true, false) => {
                 let request = KernelRequest::AddRule(rule.clone());
                 (Step::Rule, request, WriteDown::Ours(None))

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use config::model::Prefix;
 
+use super::Writer;
 use crate::LinkManager;
 
 /// What has to be heard of.
@@ -15,14 +16,14 @@ pub(super) struct Hearing {
     destinations: BTreeSet<Prefix>,
     /// Whether that is to be told.
     is_due: bool,
-    /// Whether there was a plan: without one nobody knows what will be ours.
+    /// Whether there was a plan, or something was written down: without them nobody knows what will be ours.
     is_known: bool,
 }
 
 impl LinkManager {
     /// Returns to where the routes lead that are ours or will be, when that is not as it was last returned. Until the first time
     /// all routes of others are to be told that take another's place, and from then on those that lead there: before the next request is
-    /// performed.
+    /// performed. During a listing both are.
     pub fn poll_destinations(&mut self) -> Option<Vec<Prefix>> {
         let hearing = &mut self.writer.hearing;
         let is_due = hearing.is_known && std::mem::take(&mut hearing.is_due);
@@ -42,9 +43,24 @@ impl LinkManager {
         hearing.destinations = destinations;
     }
 
+    /// Has it be heard anew after a listing: until its end more was heard of.
+    pub(super) const fn hear_anew(&mut self) {
+        self.writer.hearing.is_due = true;
+    }
+
     /// Follows that there is a route with our number, whoever made it.
     pub(crate) fn hear_of(&mut self, destination: Prefix) {
         let hearing = &mut self.writer.hearing;
         hearing.is_due |= hearing.destinations.insert(destination);
+    }
+}
+
+impl Writer {
+    /// Follows what a run before has written down: who comes beside it is heard of before it is listed who is there.
+    pub(super) fn hear_of_written(&mut self) {
+        let written = self.journal.entries().routes.keys();
+        self.hearing.destinations = written.map(|key| key.to).collect();
+        self.hearing.is_due = !self.hearing.destinations.is_empty();
+        self.hearing.is_known = self.hearing.is_due;
     }
 }

@@ -230,6 +230,7 @@ impl LinkManager {
             self.check_kinds();
         }
         self.hear_of_all();
+        self.hear_anew();
         let writer = &mut self.writer;
         // What was said of it is lost, or in the listing.
         writer.turning.clear();

@@ -385,3 +385,98 @@ fn routes_that_others_put_beside_ours_stay_when_ours_change() {
         },
     );
 }
+
+/// Routes of ours by one neighbour, of each family, to everywhere, in the main table and in another one; the last one tells that the profile is
+/// in force.
+fn by_neighbour(number: u8) -> String {
+    let route = |to: &str, net: &str, more: &str| {
+        format!("[[routes]]\nto = \"{to}\"\nvia = \"{net}{number}\"\n{more}")
+    };
+    let places = PLACES.map(|(to, net, metric, table)| {
+        let table = format!("table = {table}\nmetric = {metric}\n");
+        route(to, net, &table)
+    });
+    let last = route(&format!("10.9.{number}.0/24"), "192.0.2.", "");
+    let routes = places.concat() + &last;
+    format!(
+        "match = {{ name = \"net0\" }}\naddresses = [\"192.0.2.10/24\", \"2001:db8::10/64\"]\n{routes}"
+    )
+}
+
+/// Destination, net of the neighbours, metric and table.
+const PLACES: [(&str, &str, u32, u32); 6] = [
+    ("0.0.0.0/0", "192.0.2.", 100, 254),
+    ("::/0", "2001:db8::", 100, 254),
+    ("10.1.0.0/16", "192.0.2.", 50, 254),
+    ("2001:db8:1::/48", "2001:db8::", 50, 254),
+    ("10.2.0.0/16", "192.0.2.", 50, 1001),
+    ("2001:db8:2::/48", "2001:db8::", 50, 1001),
+];
+
+/// At how many of the places a neighbour is led by.
+fn led_by(number: u8) -> usize {
+    let places = PLACES.into_iter();
+    let has_it = |(to, net, metric, table): &(&str, &str, u32, u32)| {
+        let family = if net.contains(':') { "-6" } else { "-4" };
+        let there = shell(&format!(
+            "ip {family} route show table {table} metric {metric} {to} 2>/dev/null || true"
+        ));
+        let via = format!("via {net}{number}");
+        there
+            .split("dev")
+            .any(|part| part.trim_end().ends_with(&via))
+    };
+    places.filter(has_it).count()
+}
+
+#[test]
+fn routes_that_others_put_beside_ours_while_linnetd_is_away_stay_when_ours_are_to_change() {
+    isolated(
+        "links::others::routes_that_others_put_beside_ours_while_linnetd_is_away_stay_when_ours_are_to_change",
+        || {
+            shell(
+                "ip link set lo up && ip link add net0 type veth peer name p0 && ip link set p0 up && ip link set net0 up",
+            );
+            let office = office(folder());
+            office.configure("profiles/net.toml", &by_neighbour(1));
+            let mut linnetd = office.linnetd(LINNETD, &[]);
+            until("all of ours is there", || led_by(1) == PLACES.len());
+            let others = |verb: &str| {
+                for (to, net, metric, table) in PLACES {
+                    let family = if net.contains(':') { "-6" } else { "-4" };
+                    shell(&format!(
+                        "ip {family} route {verb} {to} table {table} metric {metric} via {net}77 dev net0 proto bird"
+                    ));
+                }
+            };
+            let rounds = [
+                (libc::SIGKILL, "prepend"),
+                (libc::SIGKILL, "append"),
+                (libc::SIGTERM, "prepend"),
+                (libc::SIGTERM, "append"),
+            ];
+            for (now, (signal, verb)) in (1..).zip(rounds) {
+                linnetd.signal(signal);
+                linnetd.wait();
+                others(verb);
+                let next = now + 1;
+                office.configure("profiles/net.toml", &by_neighbour(next));
+                linnetd = office.linnetd(LINNETD, &[]);
+                let last = format!("10.9.{next}.0/24");
+                until("the profile is in force", || {
+                    shell("ip route").contains(&last)
+                });
+                // What was asked for together is done by then.
+                let (code, text) = office.linnet(LINNET, &["config", "reload"]);
+                assert_eq!(code, 0, "{text}");
+                let counts = [77, now, next].map(led_by);
+                let told = || shell("ip route show table all; ip -6 route show table all");
+                assert_eq!(counts, [6, 6, 0], "after {verb}: {}", told());
+                others("del");
+                until("ours is as wanted when it is alone", || {
+                    [77, now, next].map(led_by) == [0, 0, 6]
+                });
+            }
+        },
+    );
+}

@@ -50,6 +50,38 @@ pub(super) fn beside(body: &[u8]) -> Option<OwnRoute> {
     stands_beside(*body.get(PROTOCOL)?, theirs.key.to).then_some(theirs)
 }
 
+/// Reads by what the kernel tells a route apart; `None` for one whose place none of ours ever has.
+pub(super) fn place(body: &[u8]) -> Option<RouteKey> {
+    let (header, attributes) = body.split_at_checked(ROUTE_HEADER_LENGTH)?;
+    let [family, length, from_length, service, table, ..] = *header else {
+        return None;
+    };
+    if service != 0 || word(header, 8)? & libc::RTM_F_CLONED != 0 {
+        return None;
+    }
+    let (mut table, mut metric) = (u32::from(table), 0);
+    let mut to = unspecified(family)?;
+    let mut from = to;
+    for (attribute, value) in attributes_of(attributes) {
+        match attribute {
+            libc::RTA_TABLE => table = word(value, 0)?,
+            libc::RTA_DST => to = ip(family, value)?,
+            libc::RTA_SRC => from = ip(family, value)?,
+            libc::RTA_PRIORITY => metric = word(value, 0)?,
+            _ => {}
+        }
+    }
+    Some(RouteKey {
+        table,
+        to: prefix(to, length)?,
+        metric,
+        from: match from_length {
+            0 => None,
+            length => Some(prefix(from, length)?),
+        },
+    })
+}
+
 /// Reads a route, whoever made it. One for a type of service is at a place of its own, where none of ours ever is.
 fn any(body: &[u8]) -> Option<OwnRoute> {
     let (header, attributes) = body.split_at_checked(ROUTE_HEADER_LENGTH)?;

@@ -37,10 +37,13 @@ pub(crate) const SOURCE_PORTS: u16 = 23;
 pub(crate) const DESTINATION_PORTS: u16 = 24;
 const NO_SUPPRESSION: u32 = u32::MAX;
 
-/// Reads a rule that is there; `None` for one with another number than ours.
+/// Reads a rule that is there.
 pub(super) fn there(body: &[u8]) -> Option<KernelEvent> {
     let (rule, protocol) = parse(body)?;
-    (protocol == OURS).then_some(KernelEvent::Rule(rule))
+    Some(match protocol {
+        OURS => KernelEvent::Rule(rule),
+        _ => KernelEvent::RuleTaken { rule, protocol },
+    })
 }
 
 /// Reads a rule that is gone.
@@ -48,7 +51,7 @@ pub(super) fn gone(body: &[u8]) -> Option<KernelEvent> {
     let (rule, protocol) = parse(body)?;
     Some(match protocol {
         OURS => KernelEvent::RuleGone(rule),
-        _ => KernelEvent::RuleFreed(rule),
+        _ => KernelEvent::RuleFreed { rule, protocol },
     })
 }
 

@@ -423,11 +423,6 @@ fn who_replaces_routes_is_heard_where_ours_lead_and_nowhere_else() {
                 _ => format!("2001:db8:{a}:{b}::/64"),
             }
         };
-        let destination = |text: &str| {
-            let (address, length) = text.split_once('/').unwrap();
-            let (address, length) = (address.parse().unwrap(), length.parse().unwrap());
-            Prefix { address, length }
-        };
         // Up to the most, and one more: then all are heard.
         for (ours, are_told_apart) in [
             (0, true),
@@ -449,6 +444,76 @@ fn who_replaces_routes_is_heard_where_ours_lead_and_nowhere_else() {
         }
         assert_eq!(watcher.listings, 1, "nothing was lost");
     });
+}
+
+fn destination(text: &str) -> Prefix {
+    let (address, length) = text.split_once('/').unwrap();
+    let (address, length) = (address.parse().unwrap(), length.parse().unwrap());
+    Prefix { address, length }
+}
+
+/// Before the listing is at its table, and whether or not it is at a place of ours.
+#[test]
+fn who_comes_to_places_while_all_is_listed_is_heard_of() {
+    in_namespace(
+        "who_comes_to_places_while_all_is_listed_is_heard_of",
+        async || {
+            for line in [
+                "link set lo up",
+                "link add home0 type veth peer name peer0",
+                "link set peer0 up",
+                "link set home0 up",
+                "address add 192.0.2.10/24 dev home0",
+                "route add 10.1.0.0/16 via 192.0.2.1 metric 50 proto 112",
+                "route add 10.2.0.0/16 via 192.0.2.1 metric 50 proto 112",
+            ] {
+                ip(line);
+            }
+            let mut monitor = Monitor::open().unwrap();
+            assert_eq!(monitor.next().await.unwrap(), [KernelEvent::ListingBegins]);
+            monitor.hear_of(&[destination("10.1.0.0/16")]);
+            for line in [
+                "route append 10.1.0.0/16 via 192.0.2.3 metric 50 proto bird",
+                "route prepend 10.1.0.0/16 via 192.0.2.2 metric 50 proto bird",
+                "route prepend blackhole 10.1.0.0/16 metric 50 proto bird",
+                "route append 10.3.0.0/16 via 192.0.2.2 metric 50 proto bird",
+                "route append 10.3.0.0/16 via 192.0.2.3 metric 50 proto bird",
+                "route replace 10.2.0.0/16 via 192.0.2.2 metric 50 proto bird",
+            ] {
+                ip(line);
+            }
+            let word = |event: &KernelEvent| {
+                if let KernelEvent::PlaceShared { theirs, is_first } = event {
+                    let via = theirs.hops.first().and_then(|hop| hop.via);
+                    let via = via.map_or_else(|| "nowhere".to_owned(), |via| via.to_string());
+                    return Some(format!("{} by {via}, first: {is_first}", theirs.key.to));
+                }
+                if let KernelEvent::PlaceTaken(theirs) = event {
+                    return Some(format!("{} is taken", theirs.key.to));
+                }
+                (*event == KernelEvent::ListingEnds).then(|| "listed".to_owned())
+            };
+            let mut words = Vec::new();
+            while !words.contains(&"10.2.0.0/16 is taken".to_owned()) {
+                let events = tokio::time::timeout(PATIENCE, monitor.next()).await;
+                let events = events.unwrap_or_else(|_| panic!("nothing comes: {words:?}"));
+                words.extend(events.unwrap().iter().filter_map(word));
+            }
+            let expected = [
+                // As they stand, the first one last of those before ours.
+                "10.1.0.0/16 by 192.0.2.2, first: true",
+                "10.1.0.0/16 by nowhere, first: true",
+                "10.1.0.0/16 by 192.0.2.3, first: false",
+                "listed",
+                // As they came.
+                "10.1.0.0/16 by 192.0.2.3, first: false",
+                "10.1.0.0/16 by 192.0.2.2, first: true",
+                "10.1.0.0/16 by nowhere, first: true",
+                "10.2.0.0/16 is taken",
+            ];
+            assert_eq!(words, expected);
+        },
+    );
 }
 
 #[test]

@@ -374,6 +374,50 @@ fn what_others_put_at_the_places_of_ours_stays() {
     );
 }
 
+/// Somebody else has the very rule that is planned: there is no second one, also not of the next daemon, until his has gone.
+#[test]
+fn a_rule_of_others_gets_none_of_ours_beside_it() {
+    in_namespace(
+        "places::a_rule_of_others_gets_none_of_ours_beside_it",
+        async || {
+            let mut place = Place::start().await;
+            let theirs = "rule add from 192.0.2.0/24 table 1000 priority 100";
+            let gone = "rule del from 192.0.2.0/24 table 1000 priority 100 protocol";
+            let [rule, ..] = rules();
+            let plan = |rules: &[&PolicyRule]| LinksPlan {
+                rules: rules.iter().copied().cloned().collect(),
+                ..LinksPlan::default()
+            };
+            let there = || {
+                let shown = shown("rule show priority 100");
+                let numbers = shown.lines().map(|line| line.rsplit(' ').next());
+                numbers.map(|it| it.unwrap().to_owned()).collect::<Vec<_>>()
+            };
+            for number in ["3", "12"] {
+                ip(&format!("{theirs} protocol {number}"));
+            }
+            let names = there();
+            assert_eq!(names.len(), 2, "{names:?}");
+            for _ in 0..2 {
+                place.machine.restart().await;
+                place.machine.apply(plan(&[&rule])).await;
+                assert_eq!(there(), names);
+                let state = place.machine.links.items(None)[0].1.clone();
+                assert_eq!(state, ItemState::Adopted);
+            }
+            ip(&format!("{gone} 3"));
+            place.machine.drive().await;
+            assert_eq!(there(), names[1..]);
+            ip(&format!("{gone} 12"));
+            place.machine.drive().await;
+            assert_eq!(there(), ["112"]);
+            ip(&format!("{theirs} protocol 3"));
+            place.machine.apply(plan(&[])).await;
+            assert_eq!(there(), names[..1], "ours goes alone");
+        },
+    );
+}
+
 /// Whether the network of an address has a route by the link itself is told of any table and number, and of no gateway.
 #[test]
 fn it_is_told_whether_a_network_has_a_route_by_the_link_itself() {

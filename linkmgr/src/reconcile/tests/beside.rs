@@ -114,7 +114,7 @@ fn routes_beside_ours_that_go_without_a_word_of_the_kernel_are_known_to_be_gone(
         let now = machine.now;
         machine.kernel.take_address(3, &prefix(address), now);
     };
-    let rows: [(&str, Act); 5] = [
+    let rows: [(&str, Act); 4] = [
         ("its link is down", |machine| {
             let down = KernelRequest::SetUp {
                 index: 3,
@@ -124,14 +124,6 @@ fn routes_beside_ours_that_go_without_a_word_of_the_kernel_are_known_to_be_gone(
         }),
         ("its link is gone", |machine| {
             machine.kernel.remove_link(3, machine.now);
-        }),
-        ("its link is down, which nobody has heard", |machine| {
-            let down = KernelRequest::SetUp {
-                index: 3,
-                up: false,
-            };
-            machine.kernel.handle_request(&down, machine.now);
-            machine.list();
         }),
         ("no address is left", |machine| {
             let now = machine.now;
@@ -197,11 +189,10 @@ fn routes_that_come_beside_ours_while_the_kernel_lists_are_known() {
     let (last, listed) = listing.split_last().unwrap();
     let (first, listed) = listed.split_first().unwrap();
     let listed = listed.iter().cloned();
-    let between = [shared(&theirs, true)].into_iter().chain(listed);
-    for event in [first.clone()].into_iter().chain(between) {
+    let listed = [first.clone()].into_iter().chain(listed);
+    for event in listed.chain([last.clone(), shared(&theirs, true)]) {
         machine.links.handle_event(event, machine.now);
     }
-    machine.links.handle_event(last.clone(), machine.now);
     machine.drive();
     want(&mut machine, "2");
     assert_eq!(stands(&machine, V4).1, ItemState::Foreign);
@@ -331,6 +322,10 @@ fn list_with(machine: &mut Machine, theirs: &OwnRoute) {
             ours.hops.extend(&theirs.hops);
         }
         if let KernelEvent::ListingEnds = event {
+            if !is_ipv6 {
+                let now = machine.now;
+                machine.links.handle_event(shared(theirs, true), now);
+            }
             let number = if is_ipv6 { OURS } else { BOOT };
             for message in messages(theirs, number) {
                 let now = machine.now;
@@ -368,5 +363,135 @@ fn default_routes_beside_ours_are_known_over_a_listing_until_one_shows_none() {
             let changed = (format!("{net}4"), ItemState::Ours);
             assert_eq!(stands(&machine, to), changed, "{is_told}");
         }
+    }
+}
+
+/// What others put at a place.
+fn theirs_at(to: &str, host: &str) -> OwnRoute {
+    let (index, via) = match to.contains(':') {
+        true => (2, format!("2001:db8::{host}")),
+        false => (3, format!("198.51.100.{host}")),
+    };
+    foreign_route(to, 50, index, &via)
+}
+
+/// How nobody comes to hear of it, and what goes on then.
+type Unheard = fn(&mut Machine);
+
+const UNHEARD: [(&str, Unheard); 2] = [
+    ("nobody is there", Machine::start),
+    ("the kernel's word is lost", Machine::list),
+];
+
+#[test]
+fn routes_that_others_put_beside_ours_while_nobody_hears_stay_when_ours_is_to_change() {
+    for (what, unheard) in UNHEARD {
+        for is_first in [true, false] {
+            for to in [V4, V6, ALL4, ALL6] {
+                let mut machine = machine();
+                let others = [theirs_at(to, "7"), theirs_at(to, "8")];
+                for theirs in &others {
+                    assert!(machine.kernel.put_beside(theirs, BOOT, is_first, START));
+                }
+                unheard(&mut machine);
+                let what = format!("{what}, {to}, first: {is_first}");
+                let before = machine.sent.len();
+                want(&mut machine, "1");
+                assert_eq!(machine.sent[before..], [], "{what}");
+                want(&mut machine, "2");
+                let item = Item::Route(key(to, 50));
+                let vias = |machine: &Machine| -> Vec<String> {
+                    let all = machine.kernel.all_routes();
+                    let here = all.filter(|it| it.route.key == key(to, 50));
+                    here.map(|it| it.route.hops[0].via.unwrap().to_string())
+                        .collect()
+                };
+                assert_eq!(vias(&machine).len(), 3, "{what}");
+                assert_eq!(machine.state("home0", &item), ItemState::Foreign, "{what}");
+                let all: Vec<_> = machine.kernel.all_routes().cloned().collect();
+                let left = all
+                    .iter()
+                    .filter(|it| it.route.key == key(to, 50) && it.protocol == BOOT);
+                for (number, theirs) in left.enumerate() {
+                    let ends = |via: &String| via.ends_with(['1']);
+                    assert!(vias(&machine).iter().any(ends), "{what}, before {number}");
+                    machine.kernel.take_this_route(theirs, START);
+                    machine.drive();
+                }
+                let changed = vias(&machine);
+                assert!(
+                    changed.len() == 1 && changed[0].ends_with('2'),
+                    "{what}: {changed:?}"
+                );
+                assert_eq!(machine.state("home0", &item), ItemState::Ours, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn routes_of_others_that_have_left_unheard_keep_nothing_back() {
+    for (what, unheard) in UNHEARD {
+        let mut machine = machine();
+        for to in [V4, V6] {
+            let theirs = OwnRoute {
+                on_link: true,
+                ..theirs_at(to, "7")
+            };
+            assert!(machine.kernel.put_beside(&theirs, BOOT, true, START));
+        }
+        machine.drive();
+        let all: Vec<_> = machine.kernel.all_routes().cloned().collect();
+        for theirs in all.iter().filter(|it| it.protocol == BOOT) {
+            machine.kernel.take_this_route(theirs, START);
+        }
+        unheard(&mut machine);
+        want(&mut machine, "2");
+        assert_eq!(stands(&machine, V4).0, "192.0.2.2", "{what}");
+        assert_eq!(stands(&machine, V6).0, "2001:db8::2", "{what}");
+    }
+}
+
+#[test]
+fn ours_goes_and_theirs_stays_that_came_unheard() {
+    for (what, unheard) in UNHEARD {
+        for is_first in [true, false] {
+            let mut machine = machine();
+            for to in [V4, V6, ALL4, ALL6] {
+                let theirs = theirs_at(to, "7");
+                assert!(machine.kernel.put_beside(&theirs, BOOT, is_first, START));
+            }
+            unheard(&mut machine);
+            let nothing = plan(&machine, &[("home0", home())]);
+            machine.apply(&nothing);
+            machine.pass(Duration::from_secs(120));
+            let places = [V4, V6, ALL4, ALL6].map(|to| key(to, 50));
+            let left = machine.kernel.all_routes();
+            let left = left.filter(|it| places.contains(&it.route.key));
+            let left: Vec<u8> = left.map(|it| it.protocol).collect();
+            assert_eq!(left, [BOOT; 4], "{what}, first: {is_first}");
+        }
+    }
+}
+
+#[test]
+fn a_route_over_several_ways_of_ours_changes_after_a_restart() {
+    let mut machine = machine();
+    let both = |machine: &mut Machine, last: &str| {
+        let mut wanted = home();
+        let ways = ["2001:db8::1", last].map(|via| HopPlan::through(via.parse().unwrap()));
+        let route = RoutePlan {
+            via: ways.into(),
+            ..through("2001:db8::1")
+        };
+        wanted.routes.insert(key(V6, 50), route);
+        let wanted = plan(machine, &[("home0", wanted)]);
+        machine.apply(&wanted);
+    };
+    for (round, last) in ["2001:db8::2", "2001:db8::3"].into_iter().enumerate() {
+        both(&mut machine, last);
+        let hops = &machine.kernel.routes()[&key(V6, 50)].route.hops;
+        assert_eq!(hops[1].via, Some(last.parse().unwrap()), "round {round}");
+        machine.start();
     }
 }
