@@ -18,7 +18,7 @@ use crate::progress::{Delivery, Found, Outcome, Query};
 use crate::refusal::Refused;
 use crate::stale::Signed;
 use crate::template::{Template, error_answer};
-use crate::wire::{Question, rcode, rtype};
+use crate::wire::{Question, rcode};
 
 /// Room for an answer, in octets; larger ones grow.
 pub(crate) const ANSWER_ROOM: usize = 512;
@@ -126,12 +126,9 @@ impl Resolver {
     }
 
     /// Answers a query.
-    pub(crate) fn finish(&mut self, mut query: Box<Query>, outcome: Outcome, now: Instant) {
+    pub(crate) fn finish(&mut self, query: Box<Query>, outcome: Outcome, now: Instant) {
         self.timers.clear(Timer::Budget, query.id);
         self.timers.clear(Timer::Stale, query.id);
-        if query.parsed.question.record_type == rtype::AAAA {
-            self.end_address(&mut query, now);
-        }
         self.queries_by_client.remove(&(query.client, query.id));
         let envelope = query.parsed.envelope(query.channel);
         let mut wire = Vec::with_capacity(ANSWER_ROOM);

@@ -92,7 +92,6 @@ impl Resolver {
             | Timer::Labels
             | Timer::Patience
             | Timer::Prefix
-            | Timer::Address
             | Timer::Reach => {}
         }
     }
@@ -139,6 +138,7 @@ impl Resolver {
             let (failure, channel) = (Failure::Resources, Channel::Udp);
             lookup.tried.push(upstream.clone());
             lookup.failures.push((upstream.clone(), failure));
+            lookup.passed_by += 1;
             let step = Step::Failed(upstream, channel, failure);
             lookup.steps.push(step);
         };

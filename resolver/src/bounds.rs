@@ -11,6 +11,7 @@ use config::time::Instant;
 
 use crate::conclude::{Conclusion, failed};
 use crate::exchange::Asking;
+use crate::failure::Cause;
 use crate::lookup::Lookup;
 use crate::progress::{Outcome, Query};
 use crate::refusal::Refused;
@@ -115,6 +116,10 @@ impl Resolver {
         let Some(mut refused) = self.lookups.get(oldest).map(failed) else {
             return false;
         };
+        if refused.cause == Cause::Silence {
+            // Whoever is asked next finds no more room.
+            refused.cause = Cause::Own;
+        }
         refused.extended_error.text += "; as many waited as may, and this one longest";
         self.counters.displaced += 1;
         self.conclude(oldest, &Conclusion::Refused(refused), now);

@@ -144,9 +144,6 @@ impl Resolver {
                     };
                     self.resume(query, conclusion.clone(), steps, now);
                 }
-                Waiter::Beside(query) => {
-                    self.take_beside(query, conclusion.clone(), steps.clone(), now);
-                }
                 Waiter::Judging(judged) => self.take_fetched(judged, id, conclusion, now),
                 Waiter::Proof(incarnation) => {
                     self.take_proof(&lookup.asking, incarnation, conclusion, now);

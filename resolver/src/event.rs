@@ -305,8 +305,6 @@ pub enum Timer {
     Patience,
     /// When not to wait any longer to learn by which prefix a network translates.
     Prefix,
-    /// When to ask for A beside AAAA, because nobody has replied.
-    Address,
     /// When to find out how far a link reaches, or not to wait any longer for what is asked about it.
     Reach,
 }

@@ -67,10 +67,12 @@ impl Resolver {
             let is_meant = id.is_none_or(|id| *id == lookup.asking.scope);
             // A proof tells of an upstream, and is told to nobody.
             let is_proof = |waiter: &Waiter| matches!(waiter, Waiter::Proof(_));
-            if is_meant && !lookup.waiters.iter().any(is_proof) {
-                lookup.asking.fleeting = true;
-                lookup.antedates = true;
+            if lookup.waiters.iter().any(is_proof) {
+                continue;
             }
+            lookup.asking.fleeting |= is_meant;
+            // Delegations are forgotten whoever asked for them.
+            lookup.antedates = true;
         }
     }
 

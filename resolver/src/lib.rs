@@ -346,7 +346,6 @@ impl Resolver {
                 Timer::Labels => self.take_labels_timeout(now),
                 Timer::Patience => self.lose_patience(key, now),
                 Timer::Prefix => self.take_prefix_timeout(key, now),
-                Timer::Address => self.take_address_timeout(key, now),
                 Timer::Reach => self.take_reach_timeout(key, now),
             }
         }
@@ -361,13 +360,10 @@ impl Resolver {
         for id in ids {
             self.queries_by_client.remove(&(client, id));
             self.timers.clear(Timer::Budget, id);
-            self.timers.clear(Timer::Address, id);
-            let Some(mut query) = self.queries.remove(id) else {
-                continue;
-            };
-            // Without the time, no exchange is old enough to count as lost.
-            self.leave_beside(&mut query, Instant::ZERO);
-            if let Some(lookup) = query.lookup {
+            if let Some(query) = self.queries.remove(id)
+                && let Some(lookup) = query.lookup
+            {
+                // Without the time, no exchange is old enough to count as lost.
                 self.leave(lookup, Waiter::Query(id), Instant::ZERO);
             }
         }

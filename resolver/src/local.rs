@@ -8,7 +8,6 @@
 //! answered here is never authentic. Cached answers are as the upstreams gave them: what is done about them is decided anew
 //! each time, and what is answered straight from the cache (`passes`) has been through all of this.
 
-mod beside;
 mod discovery;
 mod dns64;
 mod filter;

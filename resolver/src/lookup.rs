@@ -65,6 +65,8 @@ pub(crate) struct Lookup {
     /// Replies in a guise that is not their own, by upstream.
     pub(crate) doubted: Vec<(Upstream, Doubt, ParsedReply)>,
     pub(crate) failures: Vec<(Upstream, Failure)>,
+    /// How many of those are of upstreams that were not asked, as too much is under way to them.
+    pub(crate) passed_by: usize,
     /// The best of the replies that are errors.
     pub(crate) bad: Option<(Upstream, ParsedReply)>,
     /// Who replied with errors: those are not asked again.
@@ -97,8 +99,6 @@ pub(crate) struct Lookup {
 pub(crate) enum Waiter {
     /// A client's question.
     Query(u64),
-    /// A client's question that asks for A meanwhile.
-    Beside(u64),
     /// The judging of another lookup's reply, which needs this for its chain of trust.
     Judging(u64),
     /// The proof that a scope, by its incarnation, can validate.
@@ -120,7 +120,7 @@ pub(crate) enum Waiter {
 impl Waiter {
     /// Whether it is a client, whose time ends it.
     pub(crate) const fn is_client(self) -> bool {
-        matches!(self, Self::Query(_) | Self::Beside(_))
+        matches!(self, Self::Query(_))
     }
 }
 
@@ -210,6 +210,7 @@ impl Lookups {
             doubled: false,
             doubted: Vec::new(),
             failures: Vec::new(),
+            passed_by: 0,
             bad: None,
             errors: Vec::new(),
             bad_at: now,
@@ -311,17 +312,12 @@ impl Lookups {
 impl Lookup {
     /// Returns whose doing it is that nobody has replied: this host's, when no message that it meant to send has left.
     pub(crate) fn cause(&self) -> Cause {
-        let has_left = |upstream: &Upstream| {
-            let asked = self.asked.iter().filter(|other| *other == upstream);
-            let own = self
-                .failures
-                .iter()
-                .filter(|(other, failure)| other == upstream && failure.cause() == Cause::Own);
-            asked.count() > own.count()
-        };
+        let own = self.failures.iter();
+        let own = own.filter(|(_, failure)| failure.cause() == Cause::Own);
+        let has_left = self.asked.len() > own.count().saturating_sub(self.passed_by);
         // What a walk asks is not among those.
         let is_out = self.walked || !self.exchanges.is_empty();
-        match is_out || self.asked.iter().any(has_left) {
+        match is_out || has_left {
             true => Cause::Silence,
             false => Cause::Own,
         }

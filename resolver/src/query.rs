@@ -155,7 +155,6 @@ impl Resolver {
 
     /// The client has waited long enough.
     pub(crate) fn take_budget(&mut self, id: u64, now: Instant) {
-        self.end_beside(id, now);
         if let Some(lookup) = self.queries.get(id).and_then(|query| query.lookup) {
             self.cut_judging(lookup, now);
         }
@@ -215,7 +214,6 @@ impl Resolver {
                 continue;
             };
             let (refused, step) = refused;
-            self.leave_beside(&mut query, now);
             if let Some(lookup) = query.lookup.take() {
                 if let Some(lookup) = self.lookups.get(lookup) {
                     query.steps.extend_from_slice(&lookup.steps);
@@ -527,7 +525,6 @@ impl Resolver {
         self.timers
             .set_earlier(Timer::Budget, id, query.asked_at + BUDGET);
         self.await_fresh(&query, now);
-        self.await_address(&query, now);
         self.queries.insert(id, query);
     }
 }

@@ -119,6 +119,14 @@ impl Recursion {
         }
     }
 
+    /// As [`Self::new`], one beside another: what both ask at a time has different numbers.
+    pub fn beside(settings: Settings) -> Self {
+        Self {
+            last_ask: 1 << 63,
+            ..Self::new(settings)
+        }
+    }
+
     /// Begins to resolve a question; it ends within `budget`.
     pub fn begin(
         &mut self,

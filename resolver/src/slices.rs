@@ -50,7 +50,7 @@ impl Resolver {
             return;
         };
         for waiter in &lookup.waiters {
-            if let Waiter::Query(query) | Waiter::Beside(query) = waiter
+            if let Waiter::Query(query) = waiter
                 && let Some(origin) = self.queries.get(*query).and_then(|query| query.origin)
             {
                 validation.charge_to(of_client(origin));

@@ -2,7 +2,6 @@
 
 mod aliases;
 mod below;
-mod beside;
 mod cached;
 mod counts;
 mod failover;

@@ -60,7 +60,7 @@ impl Walks {
         let settings = Settings::new(seed);
         Self {
             recursion: Recursion::new(settings.clone()),
-            apart: Recursion::new(settings.clone()),
+            apart: Recursion::beside(settings.clone()),
             settings,
             learned_in: 0,
             blocked_until: Instant::ZERO,
@@ -87,7 +87,7 @@ impl Walks {
             settings.hints = vec![(name, roots.to_vec())];
         }
         self.recursion = Recursion::new(settings.clone());
-        self.apart = Recursion::new(settings.clone());
+        self.apart = Recursion::beside(settings.clone());
         self.settings = settings;
         self.blocked_until = Instant::ZERO;
     }
@@ -139,7 +139,6 @@ impl Resolver {
             Waiter::Proof(_) => false,
             Waiter::Reach(asked) => asked.may_walk(),
             Waiter::Query(_)
-            | Waiter::Beside(_)
             | Waiter::Judging(_)
             | Waiter::Keys
             | Waiter::Nobody

@@ -602,57 +602,6 @@ fn the_prefix_of_a_network_is_learned_from_its_resolver() {
     );
 }
 
-/// A resolver that drops AAAA questions, as some firewalls and balancers do (RFC 4074 §4.1): clients have addresses before they give up.
-#[test]
-fn dns64_asks_for_a_beside_aaaa_where_that_is_silent() {
-    isolated(
-        "local_data::dns64_asks_for_a_beside_aaaa_where_that_is_silent",
-        || {
-            let office = Office::bare(links());
-            // It answers what it has, and drops all else of the zone.
-            let _half_deaf = unbound(
-                office.dir(),
-                "  local-zone: \"silent.test.\" deny\n  local-data: \"four.silent.test. 60 A 192.0.2.9\"\n  \
-                 local-data: \"both.silent.test. 60 A 192.0.2.9\"\n  local-data: \"both.silent.test. 60 AAAA 2001:db8::9\"\n",
-                "",
-                "four.silent.test",
-            );
-            office.configure(
-                "linnet.toml",
-                &format!(
-                    "[resolver]\ndnssec = \"off\"\nrecursion = \"never\"\nupstreams = [\"{OTHER}\"]\ndns64 = \"64:ff9b::/96\"\n"
-                ),
-            );
-            let _linnetd = office.linnetd(LINNETD, &[]);
-            let silent = shell(&format!(
-                "dig @{OTHER} +time=1 +tries=1 four.silent.test AAAA 2>&1; true"
-            ));
-            assert!(silent.contains("timed out"), "{silent}");
-            let timed = |question: &str| {
-                let asked_at = Instant::now();
-                (ask("127.0.0.53", question), asked_at.elapsed())
-            };
-            let made = ["four.silent.test. AAAA 64:ff9b::c000:209"];
-            let (first, took) = timed("four.silent.test AAAA");
-            assert_eq!(first.answers, made, "{first:?} after {took:?}");
-            assert!(
-                (Duration::from_secs(2)..Duration::from_millis(2800)).contains(&took),
-                "{took:?}"
-            );
-            let (next, took) = timed("four.silent.test AAAA");
-            assert_eq!(next.answers, made);
-            assert!(took < Duration::from_millis(500), "{took:?}");
-            let (both, took) = timed("both.silent.test AAAA");
-            assert_eq!(both.answers, ["both.silent.test. AAAA 2001:db8::9"]);
-            assert!(took < Duration::from_millis(500), "{took:?}");
-            // Nothing has any address: there is nothing to make one of.
-            let (none, took) = timed("none.silent.test AAAA");
-            assert_eq!(none.code, "SERVFAIL", "{none:?} after {took:?}");
-            assert!(took < Duration::from_millis(4500), "{took:?}");
-        },
-    );
-}
-
 #[test]
 fn records_of_a_profile_hold_while_its_link_is_up_and_not_for_names_of_another() {
     isolated(

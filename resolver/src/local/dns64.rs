@@ -8,7 +8,7 @@
 //!                                                              └─► none ───────────────────────► as it was
 //! ```
 //!
-//! How long silence is waited for says `beside`. A client that validates for itself (CD and DO) gets what there is (RFC 6147 §5.5). The denial is judged before anything is
+//! A client that validates for itself (CD and DO) gets what there is (RFC 6147 §5.5). The denial is judged before anything is
 //! made of it; so are the addresses. The prefix is that of the scope in which the chain ends. PTR questions for addresses
 //! below a prefix are led to the name in in-addr.arpa, if that is asked for in the same scope.
 
@@ -19,7 +19,6 @@ use config::name::DomainName;
 use config::time::Instant;
 use policy::ScopeId;
 
-use super::beside::{Beside, Turn};
 use super::discovery::Knowledge;
 use super::rebinding::is_private4;
 use super::rewrite::{Extent, Rewriter};
@@ -28,7 +27,6 @@ use crate::chain::is_claimed;
 use crate::event::Step;
 use crate::progress::{Chain, Found, Next, Outcome, Query};
 use crate::record::{RawRecord, soa_minimum};
-use crate::refusal::Refused;
 use crate::wire::{Question, class, rcode, rtype};
 
 /// TTL of what is made when the denial does not tell one, in seconds (RFC 6147 §5.1.7).
@@ -43,19 +41,16 @@ const MAX_MADE: usize = 256;
 /// How far a query is on its way to IPv4 addresses.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    pub(super) state: State,
-    pub(super) turn: Turn,
+    state: State,
 }
 
 #[derive(Debug, Default)]
-pub(super) enum State {
+enum State {
     /// It goes its own way.
     #[default]
     Own,
     /// It has this, and waits for the prefix.
     Held(Box<Outcome>),
-    /// It asks for A records, and waits for AAAA all the same.
-    Beside(Box<Beside>),
     /// It asks for A records; it had this.
     Asking {
         denial: Box<Outcome>,
@@ -80,13 +75,8 @@ impl Progress {
     pub(crate) fn asked(&self, record_type: u16) -> u16 {
         match self.state {
             State::Own | State::Held(_) => record_type,
-            State::Asking { .. } | State::Beside(_) => rtype::A,
+            State::Asking { .. } => rtype::A,
         }
-    }
-
-    /// Whether it goes its own way.
-    pub(super) const fn is_own(&self) -> bool {
-        matches!(self.state, State::Own)
     }
 }
 
@@ -106,7 +96,6 @@ impl Resolver {
     ) -> Translation {
         match std::mem::take(&mut query.local.state) {
             State::Own | State::Held(_) => self.begin(query, outcome, now),
-            State::Beside(beside) => self.end_both(query, *beside, outcome, now),
             State::Asking {
                 denial,
                 before,
@@ -125,10 +114,9 @@ impl Resolver {
         };
         match std::mem::take(&mut query.local.state) {
             State::Held(outcome) => self.settle(query, *outcome, now),
-            other @ (State::Own | State::Asking { .. } | State::Beside(_)) => {
+            other @ (State::Own | State::Asking { .. }) => {
                 query.local.state = other;
                 self.queries.insert(id, query);
-                self.take_address_timeout(id, now);
             }
         }
     }
@@ -182,33 +170,6 @@ impl Resolver {
         Translation::Again
     }
 
-    /// Ends a query of which A is known before AAAA is, unless that says nothing of its addresses.
-    fn end_both(
-        &mut self,
-        query: &mut Query,
-        beside: Beside,
-        outcome: Outcome,
-        now: Instant,
-    ) -> Translation {
-        let ends = match &outcome {
-            Outcome::Found(found) => {
-                // RFC 8020 §2: a name that does not exist has no type.
-                found.rcode == rcode::NXDOMAIN
-                    || query.chain.decided
-                    || found.rcode == rcode::NOERROR
-                        && !make(query, &beside.mappings, TTL).is_empty()
-            }
-            Outcome::Refused(_) => false,
-        };
-        if !ends {
-            self.wait_alone(query, beside, now);
-            return Translation::Held;
-        }
-        self.leave_to_others(beside.lookup, query.id, now);
-        let had = (Outcome::Refused(Refused::not_asked()), Vec::new());
-        Translation::Done(self.end(query, had, &beside.mappings, outcome))
-    }
-
     /// Whether there is no address, and A may be asked for.
     fn lacks(&self, query: &Query, outcome: &Outcome, scope: &ScopeId, now: Instant) -> bool {
         let is_address = |record: &RawRecord| record.record_type == rtype::AAAA;
@@ -228,7 +189,7 @@ impl Resolver {
         }
     }
 
-    pub(super) fn validates(&self, name: &DomainName, scope: &ScopeId, now: Instant) -> bool {
+    fn validates(&self, name: &DomainName, scope: &ScopeId, now: Instant) -> bool {
         let scope = self.scopes.get(scope);
         scope.is_some_and(|scope| scope.plan.dnssec != DnssecMode::Off)
             && self.is_within_trust(name, now)
@@ -337,7 +298,7 @@ impl Resolver {
 }
 
 /// Whether addresses may be made for a query, if it has none.
-pub(super) fn may_make(query: &Query) -> bool {
+fn may_make(query: &Query) -> bool {
     let question = &query.parsed.question;
     // RFC 6147 §5.5: whoever checks for itself gets what there is to check.
     let extent = Rewriter::Translation.extent(query.audience());

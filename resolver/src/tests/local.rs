@@ -556,13 +556,13 @@ fn ask_soon(world: &mut World, text: &str) -> Seen {
 fn failures_are_translated_alike_whether_fresh_or_told_again() {
     let unreachable = Say::Fail(crate::event::Failure::Unreachable);
     let silence = Say::Silence;
-    for (say, waits, told_again) in [
+    for (say, fresh, told_again) in [
         // The answer for A ends what nobody could be reached for.
-        (unreachable, false, false),
-        (Say::Code(2), false, true),
-        (Say::Code(5), false, true),
-        // Without addresses AAAA is waited for, and the time of the first client ends with it.
-        (silence, true, true),
+        (unreachable, true, false),
+        (Say::Code(2), true, true),
+        (Say::Code(5), true, true),
+        // The time of the first client ends with it.
+        (silence, false, true),
     ] {
         for (four, count) in [(true, 1), (false, 0)] {
             let mut world = world(MAPPED);
@@ -573,8 +573,7 @@ fn failures_are_translated_alike_whether_fresh_or_told_again() {
                 false => home.says("a.test A", Say::NoRecords(30, 60)),
             };
             let first = ask_soon(&mut world, "a.test AAAA");
-            let is_told = four || !waits;
-            let expected = if is_told { (0, count) } else { (2, 0) };
+            let expected = if fresh { (0, count) } else { (2, 0) };
             let seen = (first.rcode, first.answers.len());
             assert_eq!(seen, expected, "{say:?} {four}");
             let sent = world.take_sent();
