@@ -227,8 +227,11 @@ impl Journal {
         };
         let there: Set<(u32, IpAddr)> = ways_of(route).collect();
         if *ways != there {
-            *ways = there;
             self.has_leavings = true;
+            match there.is_empty() {
+                true => drop(self.entries.ways.remove(&route.key)),
+                false => *ways = there,
+            }
         }
     }
 

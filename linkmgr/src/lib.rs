@@ -130,10 +130,16 @@ impl LinkManager {
                     listing.apply(event, now);
                     return false;
                 }
-                if let KernelEvent::OwnRoute(route) = &event {
-                    self.hear_of(route.key.to);
-                }
+                let own = if let KernelEvent::OwnRoute(route) = &event {
+                    Some(route.key)
+                } else {
+                    None
+                };
                 let touched = self.observed.apply(event, now);
+                if let Some(key) = own {
+                    self.hear_of(key.to);
+                    self.tell_ways_apart_at(&key);
+                }
                 self.observed.forget_gone();
                 let indexes = self.mark(touched);
                 self.update_facts(indexes)

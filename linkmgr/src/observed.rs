@@ -238,6 +238,11 @@ impl Observed {
         self.own.tell_apart(ways);
     }
 
+    /// As [`Observed::tell_apart`], of the place of which the kernel has just told all ways.
+    pub(crate) fn tell_apart_at(&mut self, key: &RouteKey, ways: Option<&Set<(u32, IpAddr)>>) {
+        self.own.tell_apart_at(key, ways);
+    }
+
     /// Whether routes of others are beside one of ours, at the same place: whoever replaces one there may replace theirs.
     pub(crate) fn is_shared(&self, key: &RouteKey) -> bool {
         let is_default = (key.table, key.from) == (MAIN, None);

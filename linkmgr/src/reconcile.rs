@@ -471,6 +471,7 @@ impl LinkManager {
             self.writer.mark_anew(item);
             return;
         }
+        self.take_back_ways(request);
         let links = self.view().indexes_of(&item);
         self.writer.mended_by(&item, links);
         if let Item::Setting(index, Setting::Switch(_)) = item {

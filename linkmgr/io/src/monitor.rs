@@ -25,6 +25,8 @@ const DATAGRAMS_PER_BATCH: usize = 32;
 const MOST_DISCARDED: usize = 1 << 16;
 /// How often a table is listed again because it changed meanwhile.
 const LISTING_ATTEMPTS: u32 = 16;
+/// The same of a table that is listed for its places alone: it may be a million routes long, and notices that wait say what has changed.
+const AROUND_ATTEMPTS: u32 = 2;
 /// A kernel without the table (a new namespace has no main one), or without IPv6.
 const TABLE_IS_ABSENT: [i32; 3] = [libc::ENOENT, libc::EOPNOTSUPP, libc::EAFNOSUPPORT];
 /// A loss alone is told as an error of the socket, with nothing to read.
@@ -234,7 +236,18 @@ impl Listing {
     /// Asks for the next table, or again for one that changed meanwhile: it may have left something out. What it named
     /// too much is told to be gone by the notices that wait.
     fn go_on(&mut self) -> io::Result<Progress> {
-        if self.interrupted && self.attempts < LISTING_ATTEMPTS {
+        let attempts = match self.table {
+            Table::Around4(_) | Table::Around6(_) => AROUND_ATTEMPTS,
+            Table::Links
+            | Table::Addresses
+            | Table::Routes4
+            | Table::Routes6
+            | Table::OwnRoutes4
+            | Table::OwnRoutes6
+            | Table::Rules4
+            | Table::Rules6 => LISTING_ATTEMPTS,
+        };
+        if self.interrupted && self.attempts < attempts {
             self.attempts += 1;
         } else {
             if self.interrupted {

@@ -102,10 +102,17 @@ impl Kernel for Real {
         let RouteKey {
             table, to, metric, ..
         } = theirs.key;
-        let via = theirs.hops[0].via.unwrap();
         let family = if to.address.is_ipv4() { "-4" } else { "-6" };
+        let way = |hop: &NextHop| format!("via {} dev home0", hop.via.unwrap());
+        let ways = match theirs.hops.as_slice() {
+            [only] => way(only),
+            several => {
+                let ways = several.iter().map(|hop| format!("nexthop {}", way(hop)));
+                ways.collect::<Vec<_>>().join(" ")
+            }
+        };
         ip(&format!(
-            "{family} route {verb} {to} table {table} metric {metric} via {via} dev home0 proto 12"
+            "{family} route {verb} {to} table {table} metric {metric} proto 12 {ways}"
         ));
     }
 
@@ -832,6 +839,28 @@ async fn beside<K: Kernel>(machine: &mut Machine<K>) -> Vec<Vec<String>> {
                 machine.drive().await;
                 assert_eq!(machine.asked_at(&place, before), [""; 0]);
                 machine.kernel.beside(&by(others), None);
+                machine.drive().await;
+                machine.wait(Duration::from_secs(15)).await;
+                let asked = machine.asked_at(&place, before);
+                assert_eq!(asked, ["ReplaceRoute"], "{to} in {table}");
+                parts.push(machine.tables().await);
+            }
+            if place.to.address.is_ipv6() {
+                machine.apply(plan(ours)).await;
+                let before = machine.sent.len();
+                let several = [theirs, others].map(|via| NextHop::only(id.index, via.parse().ok()));
+                let several = OwnRoute {
+                    hops: several.into(),
+                    ..by(theirs)
+                };
+                // The kernel says that with our number.
+                machine.kernel.beside(&several, Some(false));
+                machine.drive().await;
+                machine.apply(plan(later)).await;
+                machine.wait(Duration::from_secs(15)).await;
+                assert_eq!(machine.asked_at(&place, before), [""; 0], "{to} in {table}");
+                parts.push(machine.tables().await);
+                machine.kernel.beside(&several, None);
                 machine.drive().await;
                 machine.wait(Duration::from_secs(15)).await;
                 let asked = machine.asked_at(&place, before);

@@ -40,9 +40,12 @@ impl FakeKernel {
             behind.push(made.clone());
         }
         let told = match self.merged(&key) {
+            // Several at once come under the number of whoever was there first.
+            Some(all) if route.hops.len() > 1 => all,
             Some(all) => FakeRoute { protocol, ..all },
             None => made,
         };
+        let protocol = told.protocol;
         let events = tell_route(&told, now, true);
         self.events.extend(events.into_iter().flat_map(beside));
         if stands_beside(protocol, key.to) {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use policy::links::RouteKey;
 
-use crate::kernel::OwnRoute;
+use crate::kernel::{NextHop, OwnRoute};
 use crate::tables::Map;
 
 /// Routes of others beside ours.
@@ -60,17 +60,32 @@ impl Beside {
             self.forget(&theirs.key);
             return false;
         }
-        let others = self.others_by_key.get_mut(&theirs.key);
-        let first = others.and_then(|others| {
-            let first = first(others)?;
-            others.get_mut(first)
-        });
-        match first {
-            Some(first) => {
-                first.route = theirs.clone();
-                true
-            }
-            None => false,
+        let Some(others) = self.others_by_key.get_mut(&theirs.key) else {
+            return false;
+        };
+        let Some(mut first) = first(others).map(|first| others.remove(first)) else {
+            return false;
+        };
+        // A listing may have shown it already, when what was told meanwhile is heard.
+        others.retain(|other| !is_same(&other.route, theirs));
+        first.route = theirs.clone();
+        // It is the last of those that came before all.
+        others.push(first);
+        true
+    }
+
+    /// Follows that an IPv6 place has these ways by neighbours, and no others.
+    pub(super) fn keep_ways(&mut self, there: &OwnRoute) {
+        let Some(others) = self.others_by_key.get_mut(&there.key) else {
+            return;
+        };
+        let is_there = |hop: &NextHop| {
+            let mut hops = there.hops.iter();
+            hop.via.is_none() || hops.any(|it| (it.index, it.via) == (hop.index, hop.via))
+        };
+        others.retain(|other| other.route.hops.iter().all(is_there));
+        if others.is_empty() {
+            self.forget(&there.key);
         }
     }
 

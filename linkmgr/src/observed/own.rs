@@ -97,26 +97,34 @@ impl Own {
     ) {
         let there = self.route_by_key.values().map(|there| &there.route);
         let several = there.filter(|it| it.key.to.address.is_ipv6() && it.hops.len() > 1);
-        let theirs = several.filter_map(|there| {
-            let ours = ways(&there.key)?;
-            let is_ours =
-                |hop: &NextHop| hop.via.is_some_and(|via| ours.contains(&(hop.index, via)));
-            let mut hops = there.hops.clone();
-            hops.retain(|hop| !is_ours(hop));
-            // Where none is ours, all are of somebody who has our number.
-            let is_mixed = !hops.is_empty() && hops.len() < there.hops.len();
-            is_mixed.then(|| OwnRoute {
-                hops,
-                ..there.clone()
-            })
-        });
+        let theirs = several.filter_map(|there| not_ours(there, ways(&there.key)?));
         for theirs in theirs.collect::<Vec<_>>() {
-            self.change(&theirs.key, |ours| {
-                ours.hops.retain(|hop| !theirs.hops.contains(hop));
-                ours.settle_ways();
-            });
-            self.share(&theirs, false);
+            self.set_apart(&theirs);
         }
+    }
+
+    /// As [`Own::tell_apart`], of the place of which the kernel has just told all ways.
+    pub(super) fn tell_apart_at(&mut self, key: &RouteKey, ways: Option<&Set<(u32, IpAddr)>>) {
+        let Some(there) = self.route_by_key.get(key).map(|there| &there.route) else {
+            return;
+        };
+        let has_ways = !there.hops.is_empty() && there.hops.iter().all(|hop| hop.via.is_some());
+        if !key.to.address.is_ipv6() || !has_ways {
+            return;
+        }
+        self.beside.keep_ways(there);
+        if let Some(theirs) = ways.and_then(|ways| not_ours(there, ways)) {
+            self.set_apart(&theirs);
+        }
+    }
+
+    /// Takes that some ways of a route of ours are somebody else's.
+    fn set_apart(&mut self, theirs: &OwnRoute) {
+        self.change(&theirs.key, |ours| {
+            ours.hops.retain(|hop| !theirs.hops.contains(hop));
+            ours.settle_ways();
+        });
+        self.share(theirs, false);
     }
 
     /// Removes a route, or one of the ways of an IPv6 one; one that has taken its place on another link stays.
@@ -283,4 +291,17 @@ impl Own {
             self.put(route);
         }
     }
+}
+
+/// Returns the ways that a route has beside those of ours; `None` when there are none.
+fn not_ours(there: &OwnRoute, ways: &Set<(u32, IpAddr)>) -> Option<OwnRoute> {
+    let is_ours = |hop: &NextHop| hop.via.is_some_and(|via| ways.contains(&(hop.index, via)));
+    let mut hops = there.hops.clone();
+    hops.retain(|hop| !is_ours(hop));
+    // Where none is ours, all are of somebody who has our number.
+    let is_mixed = !hops.is_empty() && hops.len() < there.hops.len();
+    is_mixed.then(|| OwnRoute {
+        hops,
+        ..there.clone()
+    })
 }

@@ -2,6 +2,8 @@
 //!
 //! The kernel makes one route of all ways by neighbours that one place has, whoever has made them, and lists it with the number of whoever was there first.
 
+use policy::links::RouteKey;
+
 use super::Writer;
 use crate::LinkManager;
 use crate::observed::Observed;
@@ -14,13 +16,29 @@ impl LinkManager {
         listed.tell_apart(|key| self.writer.journal.ways(key));
     }
 
-    /// Writes down the ways of a route that is ours as it is, where nobody has: another run may have made it, or somebody else.
+    /// Follows in a notice whose the ways of a route are: it names all that its place has, whoever has put the last ones there.
+    pub(crate) fn tell_ways_apart_at(&mut self, key: &RouteKey) {
+        let ways = self.writer.journal.ways(key);
+        self.observed.tell_apart_at(key, ways);
+    }
+
+    /// Writes down the ways of a route that is ours as it is, and no others: another run may have made it, or somebody else, and what was
+    /// written down for a request may not have come about.
     pub(super) fn note_ways(&mut self, item: &Item, state: &ItemState) {
         if let (Item::Route(key), ItemState::Ours) = (item, state)
-            && self.writer.journal.ways(key).is_none()
             && let Some(there) = self.observed.own().route(key)
         {
             self.writer.journal.write_down_ways(&there.route);
+            self.writer.journal.settle_ways(&there.route);
+        }
+    }
+
+    /// Takes that the kernel has refused a request: what it was to bring is not ours, should somebody else put it there.
+    pub(super) fn take_back_ways(&mut self, request: &KernelRequest) {
+        if let Some(refused) = request.route()
+            && let Some(there) = self.observed.own().route(&refused.key)
+        {
+            self.writer.journal.settle_ways(&there.route);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What does the kernel say of a rule? `struct fib_rule_hdr` and its attributes.
 //!
-//! What a rule says beyond a [`PolicyRule`] is not read: none of ours says so.
+//! What a rule says beyond a [`PolicyRule`] is not read: none of ours says so, and one of others that does is no rule of a profile.
 
 use config::model::{PolicyRule, Prefix, RouteKind};
 use linkmgr::KernelEvent;
@@ -35,27 +35,49 @@ pub(crate) const PROTOCOL: u16 = 21;
 pub(crate) const IP_PROTOCOL: u16 = 22;
 pub(crate) const SOURCE_PORTS: u16 = 23;
 pub(crate) const DESTINATION_PORTS: u16 = 24;
+const SUPPRESS_GROUP: u16 = 13;
+const PADDING: u16 = 18;
+const DSCP: u16 = 25;
+const SOURCE_PORT_MASK: u16 = 28;
+const DESTINATION_PORT_MASK: u16 = 29;
 const NO_SUPPRESSION: u32 = u32::MAX;
+const WHOLE_PORT: u16 = u16::MAX;
 
-/// Reads a rule that is there.
+/// A rule of whomever.
+struct Read {
+    rule: PolicyRule,
+    protocol: u8,
+    /// Whether it says nothing else.
+    is_all: bool,
+}
+
+/// Reads a rule that is there; `None` for one of others that none of ours can be like.
 pub(super) fn there(body: &[u8]) -> Option<KernelEvent> {
-    let (rule, protocol) = parse(body)?;
-    Some(match protocol {
-        OURS => KernelEvent::Rule(rule),
-        _ => KernelEvent::RuleTaken { rule, protocol },
-    })
+    let Read {
+        rule,
+        protocol,
+        is_all,
+    } = parse(body)?;
+    match protocol {
+        OURS => Some(KernelEvent::Rule(rule)),
+        _ => is_all.then_some(KernelEvent::RuleTaken { rule, protocol }),
+    }
 }
 
-/// Reads a rule that is gone.
+/// Reads a rule that is gone; `None` as in [`there`].
 pub(super) fn gone(body: &[u8]) -> Option<KernelEvent> {
-    let (rule, protocol) = parse(body)?;
-    Some(match protocol {
-        OURS => KernelEvent::RuleGone(rule),
-        _ => KernelEvent::RuleFreed { rule, protocol },
-    })
+    let Read {
+        rule,
+        protocol,
+        is_all,
+    } = parse(body)?;
+    match protocol {
+        OURS => Some(KernelEvent::RuleGone(rule)),
+        _ => is_all.then_some(KernelEvent::RuleFreed { rule, protocol }),
+    }
 }
 
-fn parse(body: &[u8]) -> Option<(PolicyRule, u8)> {
+fn parse(body: &[u8]) -> Option<Read> {
     let (header, attributes) = body.split_at_checked(HEADER_LENGTH)?;
     let [
         family,
@@ -87,6 +109,7 @@ fn parse(body: &[u8]) -> Option<(PolicyRule, u8)> {
         ..PolicyRule::default()
     };
     let (mut protocol, mut mark, mut mask) = (0, 0, 0);
+    let mut is_all = true;
     for (kind, value) in attributes_of(attributes) {
         match kind {
             PROTOCOL => protocol = *value.first()?,
@@ -101,6 +124,7 @@ fn parse(body: &[u8]) -> Option<(PolicyRule, u8)> {
             SUPPRESS_LENGTH => {
                 let length = word(value, 0).filter(|length| *length != NO_SUPPRESSION);
                 rule.suppress_length = length.and_then(|length| length.try_into().ok());
+                is_all &= length.is_some() == rule.suppress_length.is_some();
             }
             GOTO_PLACE => rule.goto = word(value, 0),
             L3MDEV => rule.vrf = value.first().is_some_and(|is_set| *is_set != 0),
@@ -108,7 +132,7 @@ fn parse(body: &[u8]) -> Option<(PolicyRule, u8)> {
             IP_PROTOCOL => rule.protocol = value.first().copied(),
             SOURCE_PORTS => rule.source_ports = half(value, 0).zip(half(value, 2)),
             DESTINATION_PORTS => rule.destination_ports = half(value, 0).zip(half(value, 2)),
-            _ => {}
+            _ => is_all &= says_nothing(kind, value),
         }
     }
     rule.tos = service;
@@ -116,7 +140,25 @@ fn parse(body: &[u8]) -> Option<(PolicyRule, u8)> {
     if action != TO_TABLE || rule.vrf {
         rule.table = None;
     }
-    Some((rule, protocol))
+    Some(Read {
+        rule,
+        protocol,
+        is_all,
+    })
+}
+
+/// Whether an attribute that is not read is one that the kernel tells of rules without it.
+fn says_nothing(kind: u16, value: &[u8]) -> bool {
+    match kind {
+        PADDING => true,
+        SUPPRESS_GROUP => word(value, 0) == Some(NO_SUPPRESSION),
+        // The least class is one as well.
+        DSCP => false,
+        SOURCE_PORT_MASK | DESTINATION_PORT_MASK => {
+            matches!(half(value, 0), Some(0 | WHOLE_PORT))
+        }
+        _ => value.iter().all(|octet| *octet == 0),
+    }
 }
 
 fn network(family: u8, value: &[u8], length: u8) -> Option<Prefix> {

@@ -413,3 +413,71 @@ fn no_bytes_make_it_panic() {
     }
     assert!(still_read > 0, "every mutation was refused at once");
 }
+
+/// A rule of somebody else from some network, with these attributes beside.
+fn rule_of_others(kind: u16, attributes: &[(u16, &[u8])]) -> Vec<KernelEvent> {
+    let mut body = vec![2, 0, 8, 0, 100, 0, 0, 1, 0, 0, 0, 0];
+    let plain: [(u16, &[u8]); 4] = [
+        (2, &[10, 0, 0, 0]),
+        (6, &1000_u32.to_ne_bytes()),
+        (14, &u32::MAX.to_ne_bytes()),
+        (21, &[3]),
+    ];
+    for (kind, value) in plain.iter().chain(attributes) {
+        let length = u16::try_from(4 + value.len()).unwrap();
+        body.extend(length.to_ne_bytes());
+        body.extend(kind.to_ne_bytes());
+        body.extend_from_slice(value);
+        body.resize(body.len().next_multiple_of(4), 0);
+    }
+    let length = u32::try_from(HEADER_LENGTH + body.len()).unwrap();
+    let mut message = length.to_ne_bytes().to_vec();
+    message.extend(kind.to_ne_bytes());
+    message.extend([0; 10]);
+    message.extend(body);
+    parse_message(&message)
+}
+
+#[test]
+fn a_rule_of_others_that_says_more_than_ours_can_is_another_one() {
+    let none: &[u8] = &u32::MAX.to_ne_bytes();
+    let same: [&[(u16, &[u8])]; 3] = [
+        &[],
+        &[(18, &[]), (13, none), (12, &[0; 8]), (11, &[0; 4])],
+        &[(28, &[255, 255]), (29, &[0, 0])],
+    ];
+    let [plain, ..] = same.map(|attributes| {
+        let told = rule_of_others(libc::RTM_NEWRULE, attributes);
+        let [KernelEvent::RuleTaken { rule, protocol: 3 }] = told.as_slice() else {
+            panic!("{attributes:?}: {told:?}");
+        };
+        let freed = KernelEvent::RuleFreed {
+            rule: rule.clone(),
+            protocol: 3,
+        };
+        let gone = rule_of_others(libc::RTM_DELRULE, attributes);
+        assert_eq!(gone, [freed], "{attributes:?}");
+        told
+    });
+    let others: [(u16, &[u8]); 8] = [
+        (11, &[1, 0, 0, 0]),
+        (12, &[0, 0, 0, 0, 0, 0, 0, 5]),
+        (13, &[0, 0, 0, 0]),
+        (14, &1000_u32.to_ne_bytes()),
+        (25, &[0]),
+        (26, &[0, 0, 0, 7]),
+        (28, &[255, 0]),
+        (29, &[0, 255]),
+    ];
+    for other in others {
+        for kind in [libc::RTM_NEWRULE, libc::RTM_DELRULE] {
+            assert_eq!(rule_of_others(kind, &[other]), [], "{other:?}");
+        }
+    }
+    // Of ours it is told whatever it says.
+    let ours = rule_of_others(libc::RTM_NEWRULE, &[(21, &[linkmgr::kernel::OURS])]);
+    assert!(
+        matches!(ours.as_slice(), [KernelEvent::Rule(_)]),
+        "{plain:?}"
+    );
+}

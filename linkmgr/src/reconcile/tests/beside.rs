@@ -495,3 +495,67 @@ fn a_route_over_several_ways_of_ours_changes_after_a_restart() {
         machine.start();
     }
 }
+
+#[test]
+fn several_ways_that_somebody_appends_to_ours_stay_when_ours_changes() {
+    for to in [V6, ALL6] {
+        let mut machine = machine();
+        let theirs = OwnRoute {
+            hops: ways6(&["7", "8"]).hops,
+            ..foreign_route(to, 50, 2, "")
+        };
+        // The kernel tells all ways with our number.
+        assert!(machine.kernel.put_beside(&theirs, BOOT, false, machine.now));
+        let before = machine.sent.len();
+        machine.drive();
+        assert_eq!(machine.sent[before..], [], "{to}");
+        let kept = |state| ("2001:db8::1".to_owned(), state);
+        assert_eq!(stands(&machine, to), kept(ItemState::Ours), "{to}");
+        want(&mut machine, "2");
+        assert_eq!(stands(&machine, to), kept(ItemState::Foreign), "{to}");
+        let places = machine.kernel.all_routes();
+        let there = places.filter(|it| it.route.key == theirs.key).count();
+        assert_eq!(there, 2, "{to}");
+    }
+}
+
+#[test]
+fn what_was_told_during_a_listing_and_is_in_it_is_there_once() {
+    let mut machine = machine();
+    let former = foreign_route(V4, 50, 3, "198.51.100.1");
+    let theirs = foreign_route(V4, 50, 3, "198.51.100.7");
+    tell(&mut machine, shared(&theirs, true));
+    tell(&mut machine, shared(&former, true));
+    tell(&mut machine, KernelEvent::PlaceTaken(theirs.clone()));
+    want(&mut machine, "2");
+    assert_eq!(stands(&machine, V4).1, ItemState::Foreign);
+    tell(&mut machine, KernelEvent::PlaceLeft(theirs));
+    let changed = ("192.0.2.2".to_owned(), ItemState::Ours);
+    assert_eq!(stands(&machine, V4), changed);
+}
+
+#[test]
+fn a_way_that_the_kernel_has_refused_is_theirs_who_put_it_there() {
+    let mut machine = machine();
+    let far = "2001:db8:9::1";
+    let mut wanted = home();
+    wanted.routes.insert(key(V6, 50), through(far));
+    let wanted = plan(&machine, &[("home0", wanted)]);
+    machine.apply(&wanted);
+    // Until it is tried seldom.
+    machine.pass(Duration::from_secs(60));
+    assert_eq!(stands(&machine, V6).0, "2001:db8::1");
+    let theirs = OwnRoute {
+        on_link: true,
+        ..foreign_route(V6, 50, 2, far)
+    };
+    assert!(machine.kernel.put_beside(&theirs, BOOT, false, machine.now));
+    machine.start();
+    for host in ["1", "2"] {
+        want(&mut machine, host);
+        let places = machine.kernel.all_routes();
+        let there = places.filter(|it| it.route.key == theirs.key).count();
+        assert_eq!(there, 2, "{host}");
+    }
+    assert_eq!(stands(&machine, V6).1, ItemState::Foreign);
+}
