@@ -196,24 +196,15 @@ impl Listing {
             }
             let before = events.len();
             let ending = parse_rows(buffer, Some(&mut self.row), &mut events);
-            match self.table {
-                Table::OwnRoutes4 | Table::OwnRoutes6 => {
-                    let ours = events.iter().skip(before);
-                    self.shared.extend(ours.filter_map(Table::around));
-                }
+            if self.table.is_around() {
                 // Ours have been listed.
-                Table::Around4(_) | Table::Around6(_) => {
-                    let is_news = |it: &mut KernelEvent| !matches!(it, KernelEvent::OwnRoute(_));
-                    let news: Vec<KernelEvent> = events.extract_if(before.., is_news).collect();
-                    events.truncate(before);
-                    events.extend(news);
-                }
-                Table::Links
-                | Table::Addresses
-                | Table::Routes4
-                | Table::Routes6
-                | Table::Rules4
-                | Table::Rules6 => {}
+                let is_news = |it: &mut KernelEvent| !matches!(it, KernelEvent::OwnRoute(_));
+                let news: Vec<KernelEvent> = events.extract_if(before.., is_news).collect();
+                events.truncate(before);
+                events.extend(news);
+            } else if matches!(self.table, Table::OwnRoutes4 | Table::OwnRoutes6) {
+                let ours = events.iter().skip(before);
+                self.shared.extend(ours.filter_map(Table::around));
             }
             self.interrupted |= ending.interrupted;
             let Some(result) = ending.done else {
@@ -236,16 +227,9 @@ impl Listing {
     /// Asks for the next table, or again for one that changed meanwhile: it may have left something out. What it named
     /// too much is told to be gone by the notices that wait.
     fn go_on(&mut self) -> io::Result<Progress> {
-        let attempts = match self.table {
-            Table::Around4(_) | Table::Around6(_) => AROUND_ATTEMPTS,
-            Table::Links
-            | Table::Addresses
-            | Table::Routes4
-            | Table::Routes6
-            | Table::OwnRoutes4
-            | Table::OwnRoutes6
-            | Table::Rules4
-            | Table::Rules6 => LISTING_ATTEMPTS,
+        let attempts = match self.table.is_around() {
+            true => AROUND_ATTEMPTS,
+            false => LISTING_ATTEMPTS,
         };
         if self.interrupted && self.attempts < attempts {
             self.attempts += 1;

@@ -87,6 +87,11 @@ impl Table {
         }
     }
 
+    /// Whether it is listed for the places of ours alone.
+    pub(crate) const fn is_around(self) -> bool {
+        matches!(self, Self::Around4(_) | Self::Around6(_))
+    }
+
     /// Returns the table in which a route of ours is, unless that is listed anyway.
     pub(crate) fn around(ours: &KernelEvent) -> Option<Self> {
         let KernelEvent::OwnRoute(route) = ours else {

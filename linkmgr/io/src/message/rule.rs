@@ -53,27 +53,25 @@ struct Read {
 
 /// Reads a rule that is there; `None` for one of others that none of ours can be like.
 pub(super) fn there(body: &[u8]) -> Option<KernelEvent> {
-    let Read {
-        rule,
-        protocol,
-        is_all,
-    } = parse(body)?;
-    match protocol {
-        OURS => Some(KernelEvent::Rule(rule)),
-        _ => is_all.then_some(KernelEvent::RuleTaken { rule, protocol }),
-    }
+    let theirs = |rule, protocol| KernelEvent::RuleTaken { rule, protocol };
+    told(body, KernelEvent::Rule, theirs)
 }
 
 /// Reads a rule that is gone; `None` as in [`there`].
 pub(super) fn gone(body: &[u8]) -> Option<KernelEvent> {
-    let Read {
-        rule,
-        protocol,
-        is_all,
-    } = parse(body)?;
-    match protocol {
-        OURS => Some(KernelEvent::RuleGone(rule)),
-        _ => is_all.then_some(KernelEvent::RuleFreed { rule, protocol }),
+    let theirs = |rule, protocol| KernelEvent::RuleFreed { rule, protocol };
+    told(body, KernelEvent::RuleGone, theirs)
+}
+
+fn told(
+    body: &[u8],
+    ours: impl FnOnce(PolicyRule) -> KernelEvent,
+    theirs: impl FnOnce(PolicyRule, u8) -> KernelEvent,
+) -> Option<KernelEvent> {
+    let read = parse(body)?;
+    match read.protocol {
+        OURS => Some(ours(read.rule)),
+        protocol => read.is_all.then(|| theirs(read.rule, protocol)),
     }
 }
 
