@@ -13,6 +13,7 @@ mod memory;
 mod on_link;
 mod opening;
 mod said;
+mod slot;
 mod turns;
 mod wanted;
 

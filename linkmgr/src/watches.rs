@@ -40,7 +40,10 @@ const APART: RangeInclusive<Duration> = RETRY_INTERVAL..=Duration::from_secs(40)
 
 /// How long an address is there before neighbours are asked beside its use: nobody waits for them, and what else links need
 /// comes first when many come up together. Within PROBE_WAIT (RFC 5227 §1.1).
-const SETTLING: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_secs(1);
+const SETTLING: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_millis(950);
+
+/// At whole ones of these it ends, so that a thousand links do not wake the processor a thousand times.
+const SETTLED: Duration = Duration::from_millis(50);
 
 /// What was found of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -438,7 +441,11 @@ const fn may_be_mutual(conflict_use: ConflictUse, event: &acd::Event) -> bool {
 
 fn pause(random: &mut Random, now: Instant) -> Stage {
     let wait = random.between(*SETTLING.start(), *SETTLING.end());
-    Stage::Pausing { until: now + wait }
+    let until = (now + wait).as_nanos();
+    let whole = u64::try_from(SETTLED.as_nanos()).unwrap_or(u64::MAX);
+    Stage::Pausing {
+        until: Instant::from_nanos(until.div_ceil(whole).saturating_mul(whole)),
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use policy::links::Clients;
 
 use super::memory::{Memory, Word};
 use super::said::Said;
+use super::slot::{Slot, renew};
 use super::wanted::Wanted;
 use super::{Heard, Machine, NOBODY, Note, Port, Report, Traits, Transmit, WantedPort};
 use crate::dhcp4::{ArpFilter, Clocks, Received};
@@ -27,21 +28,14 @@ const ROUNDS: u32 = 4;
 #[derive(Debug, Default)]
 pub(super) struct OnLink {
     pub(super) traits: Option<Traits>,
-    dhcp4: Option<Running<dhcp4::Client, (Arc<Dhcp4Settings>, Option<Mac>)>>,
-    ra: Option<Running<ra::Client, (RaSettings, Option<Mac>)>>,
-    dhcp6: Option<Running<dhcp6::Client, (Arc<Dhcp6Settings>, Option<Mac>)>>,
-    ipv4ll: Option<Running<ipv4ll::Client, Mac>>,
+    dhcp4: Slot<dhcp4::Client, (Arc<Dhcp4Settings>, Option<Mac>)>,
+    ra: Slot<ra::Client, (RaSettings, Option<Mac>)>,
+    dhcp6: Slot<dhcp6::Client, (Arc<Dhcp6Settings>, Option<Mac>)>,
+    ipv4ll: Slot<ipv4ll::Client, Mac>,
     lldp: Option<lldp::Neighbours>,
     pub(super) watches: Option<Watches>,
     /// What was wanted last.
     pub(super) wanted: Wanted,
-}
-
-/// A client, and what it was made of: with other settings it is another one.
-#[derive(Debug)]
-struct Running<C, S> {
-    client: C,
-    settings: S,
 }
 
 /// What a client begins with.
@@ -580,21 +574,4 @@ struct Begun {
     dhcp4: bool,
     ra: bool,
     dhcp6: bool,
-}
-
-/// Has a client with these settings run: the one that runs with the same goes on.
-fn renew<C, S: PartialEq>(
-    slot: &mut Option<Running<C, S>>,
-    wanted: Option<S>,
-    make: impl FnOnce(&S) -> C,
-) {
-    let Some(settings) = wanted else {
-        *slot = None;
-        return;
-    };
-    let running = slot.as_ref();
-    if running.is_none_or(|running| running.settings != settings) {
-        let client = make(&settings);
-        *slot = Some(Running { client, settings });
-    }
 }
