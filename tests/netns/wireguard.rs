@@ -261,7 +261,7 @@ fn killed_and_back(world: &World, linnetd: Peer) -> Peer {
         pings_ended(&world.dir)
     });
     // its last lines are there before it is gone
-    within(SOON, "the pings end", || !pings.runs());
+    pings.wait();
     let text = fs::read_to_string(world.dir.join("pings.log")).unwrap();
     assert!(text.contains(" 0% packet loss"), "{text}");
     assert_eq!(index(), before, "it is the same link");
