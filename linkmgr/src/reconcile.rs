@@ -7,6 +7,7 @@
 mod addresses;
 pub(crate) mod decide;
 mod hearing;
+mod holders;
 mod keeping;
 mod marks;
 mod record;
@@ -38,6 +39,7 @@ use crate::tables::{Map, Set};
 use crate::watches::Standing;
 use decide::{Ask, Decision, Step, Unsettled, View, WriteDown};
 use hearing::Hearing;
+pub use holders::Holder;
 use record::Record;
 use rivals::Rivals;
 use settings::Freedom;

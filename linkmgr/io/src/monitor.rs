@@ -235,7 +235,7 @@ impl Listing {
             self.attempts += 1;
         } else {
             if self.interrupted {
-                tracing::warn!(table = ?self.table, "the table never stood still: something may be missing");
+                tracing::warn!(table = ?self.table, "others changed the table while it was listed, each time: what is missing is seen at its next change, and a route beside linnet's may go for linnet's until then");
             }
             let next = self.table.next().or_else(|| self.shared.pop_first());
             let Some(next) = next else {

@@ -29,8 +29,8 @@ use policy::{LinkId, LinkPlan, LinksPlan};
 
 use crate::fake::FakeKernel;
 use crate::{
-    AddressMarks, Boot, Item, ItemState, KernelAnswer, KernelRequest, LinkManager, LinkMessage,
-    StopLevel,
+    AddressMarks, Boot, Holder, Item, ItemState, KernelAnswer, KernelRequest, LinkManager,
+    LinkMessage, StopLevel,
 };
 
 const START: Instant = Instant::from_nanos(1_000_000_000_000);

@@ -5,21 +5,24 @@ use std::time::Duration;
 
 use config::time::Instant;
 use linkmgr::clients::Report;
-use linkmgr::{Item, ItemState, Setting};
+use linkmgr::{Holder, Item, ItemState, Setting};
 use linnet::api::{CableStatus, ItemStatus, OptionStatus, SupplyStatus};
 use policy::facts::{Supplier, Supply};
-use policy::links::Switch;
+use policy::links::{RouteKey, Switch};
 
-/// Converts an item of the plan.
-pub(crate) fn item(item: &Item, state: &ItemState) -> ItemStatus {
+/// Converts an item of the plan. `holder` is who has its place, where that is known and it is somebody else; `name_of` knows links by
+/// their index.
+pub(crate) fn item(
+    item: &Item,
+    state: &ItemState,
+    holder: Option<Holder>,
+    name_of: impl Fn(u32) -> String,
+) -> ItemStatus {
     let (state, detail) = match state {
         ItemState::Waiting => ("waiting", None),
         ItemState::Ours => ("ours", None),
         ItemState::Adopted => ("adopted", None),
-        ItemState::Foreign => {
-            let text = "somebody else has something of his own in its place";
-            ("foreign", Some(text.to_owned()))
-        }
+        ItemState::Foreign => ("foreign", Some(holder_text(item, holder, name_of))),
         ItemState::LinkDown => ("link-down", None),
         ItemState::Overridden => {
             let text = "somebody took the link down by hand; linnet up brings it back";
@@ -30,7 +33,7 @@ pub(crate) fn item(item: &Item, state: &ItemState) -> ItemStatus {
             ("changed", Some(text.to_owned()))
         }
         ItemState::TakenBy(link) => {
-            let text = format!("the link with index {} has the same route", link.index);
+            let text = format!("{} has the same route", name_of(link.index));
             ("taken", Some(text))
         }
         ItemState::Duplicate => {
@@ -56,6 +59,46 @@ pub(crate) fn item(item: &Item, state: &ItemState) -> ItemStatus {
         state: state.to_owned(),
         detail,
     }
+}
+
+/// Says who has the place of an item, or how to look.
+fn holder_text(item: &Item, holder: Option<Holder>, name_of: impl Fn(u32) -> String) -> String {
+    match (item, holder) {
+        (_, Some(Holder::Default { index, by_program })) => {
+            let link = name_of(index);
+            match by_program {
+                true => format!("a routing program has a default route with this metric by {link}"),
+                false => format!("somebody else has a default route with this metric by {link}"),
+            }
+        }
+        (Item::Route(key), Some(Holder::Beside)) => {
+            let look = look_at(key);
+            format!("somebody else's route is beside it, and would be changed for it: {look}")
+        }
+        (_, Some(Holder::Unproven)) => {
+            "a route with linnet's number is there, and nothing proves that linnet made it"
+                .to_owned()
+        }
+        (_, Some(Holder::Prefix(prefix))) => format!("somebody else has made it as {prefix}"),
+        (_, Some(Holder::Peer(Some(peer)))) => {
+            format!("somebody else has made it with {peer} at the other end")
+        }
+        (_, Some(Holder::Peer(None))) => "somebody else has made it without another end".to_owned(),
+        (Item::Route(key), None) => format!("somebody else has its place: {}", look_at(key)),
+        (Item::Setting(_, Setting::Mac), _) => {
+            "it has another length than that of Ethernet, and could not be given back".to_owned()
+        }
+        _ => "somebody else has something of his own in its place".to_owned(),
+    }
+}
+
+/// The command that shows who has the place of a route.
+fn look_at(key: &RouteKey) -> String {
+    let family = if key.to.address.is_ipv4() { 4 } else { 6 };
+    format!(
+        "ip -{family} route show table {} exact {}",
+        key.table, key.to
+    )
 }
 
 /// Names a setting.

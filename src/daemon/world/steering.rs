@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use config::model::{Manage, Profile, VirtualLink};
 use config::time::Instant;
+use linkmgr::ItemState;
 use linnet::api::{ItemStatus, LinkParameters, LinkStatus, PlanReply, Reply};
 use policy::facts::Told;
 use policy::{LinkFacts, LinkId};
@@ -214,13 +215,28 @@ impl World {
         })
     }
 
+    fn name_at(&self, index: u32) -> String {
+        let mut links = self.facts.links.iter();
+        let link = links.find(|(id, _)| id.index == index);
+        link.map_or_else(
+            || format!("the link with index {index}"),
+            |(_, link)| link.name.to_string(),
+        )
+    }
+
     /// Tells how a link is.
     pub(super) fn link_status(&self, id: LinkId, link: &LinkFacts, now: Instant) -> LinkStatus {
         let profile = self.plan.profiles_by_link.get(&id);
         let items = self.linking.links.items(Some(id));
         let items: Vec<ItemStatus> = items
             .iter()
-            .map(|(item, state)| convert::item(item, state))
+            .map(|(item, state)| {
+                let holder = match *state == ItemState::Foreign {
+                    true => self.linking.links.holder(item),
+                    false => None,
+                };
+                convert::item(item, state, holder, |index| self.name_at(index))
+            })
             .collect();
         let supplied = self.facts.supplies.iter();
         let supplied = supplied.filter(|((link, _), _)| *link == id);

@@ -374,6 +374,9 @@ fn routes_that_others_put_beside_ours_stay_when_ours_change() {
                     is_there(&format!("2001:db8:{last}::/48")),
                 );
                 assert!(has_theirs([2, 2]), "after {verb}: {}", theirs());
+                let told = look_at_foreign(&office);
+                let both = ["via 192.0.2.2 ", "via 2001:db8::2 "];
+                assert!(both.iter().all(|way| told.contains(way)), "{told}");
                 shell(
                     "ip route flush proto bird && ip -6 route del 2001:db8:1::/48 via 2001:db8::2 proto bird",
                 );
@@ -384,6 +387,16 @@ fn routes_that_others_put_beside_ours_stay_when_ours_change() {
             }
         },
     );
+}
+
+/// What the commands print that status names for whoever wants to see who has the place of a route.
+fn look_at_foreign(office: &Office) -> String {
+    let status = link_status(office, "net0");
+    let items = status["items"].as_array().into_iter().flatten();
+    let foreign = items.filter(|item| item["state"] == "foreign");
+    let details = foreign.filter_map(|item| item["detail"].as_str());
+    let commands = details.filter_map(|detail| detail.split_once(": "));
+    commands.map(|(_, command)| shell(command)).collect()
 }
 
 /// Routes of ours by one neighbour, of each family, to everywhere, in the main table and in another one; the last one tells that the profile is

@@ -170,6 +170,10 @@ fn what_is_said_of_an_address_of_ours_is_heeded_and_of_anothers_left() {
         machine.drive();
         machine.apply(&plan(&machine, &[("home0", of(ours))]));
         assert_eq!(machine.own_state(), state);
+        if state == ItemState::Foreign {
+            let item = Item::Address(2, prefix(OWN));
+            assert_eq!(machine.links.holder(&item), Some(Holder::Peer(None)));
+        }
         assert_eq!(machine.kernel.addresses(), [(2, there)]);
         if theirs.label.is_some() || state != ItemState::Adopted || ours.label.is_some() {
             continue;
@@ -185,6 +189,23 @@ fn what_is_said_of_an_address_of_ours_is_heeded_and_of_anothers_left() {
             |sent: &&KernelRequest| matches!(sent, KernelRequest::DeleteAddress { .. });
         assert_eq!(machine.sent.iter().find(is_deletion), None);
     }
+}
+
+#[test]
+fn who_has_an_address_with_another_prefix_is_told() {
+    let mut machine = machine();
+    let theirs = FakeAddress::foreign(prefix("2001:db8::10/64"));
+    machine.kernel.put_address(2, theirs, START);
+    machine.drive();
+    let mut wanted = up();
+    wanted
+        .addresses
+        .insert(prefix("2001:db8::10/128"), lasting());
+    machine.apply(&plan(&machine, &[("home0", wanted)]));
+    let item = Item::Address(2, prefix("2001:db8::10/128"));
+    assert_eq!(machine.state("home0", &item), ItemState::Foreign);
+    let holder = Holder::Prefix(prefix("2001:db8::10/64"));
+    assert_eq!(machine.links.holder(&item), Some(holder));
 }
 
 #[test]

@@ -201,6 +201,16 @@ fn an_adoption_takes_nothing_of_another_link() {
         assert_eq!(ways(&machine), [(100, 3)], "protocol {protocol}");
         let item = Item::Route(key("0.0.0.0/0", 100));
         assert_eq!(machine.state("home0", &item), ItemState::Foreign);
+        let default = Holder::Default {
+            index: 3,
+            by_program: false,
+        };
+        let holder = if protocol == OURS {
+            Holder::Unproven
+        } else {
+            default
+        };
+        assert_eq!(machine.links.holder(&item), Some(holder));
     }
 }
 
@@ -422,8 +432,15 @@ fn a_late_adoption_takes_neither_other_routes_nor_those_of_routing_programs() {
     for (to, protocol) in [("0.0.0.0/0", BIRD), ("10.0.0.0/8", 16)] {
         let there = &machine.kernel.routes()[&key(to, 100)];
         assert_eq!(there.protocol, protocol, "{to}");
-        let state = machine.state("home0", &Item::Route(key(to, 100)));
+        let item = Item::Route(key(to, 100));
+        let state = machine.state("home0", &item);
         assert_eq!(state, ItemState::Foreign, "{to}");
+        let default = Holder::Default {
+            index: 2,
+            by_program: true,
+        };
+        let holder = (to == "0.0.0.0/0").then_some(default);
+        assert_eq!(machine.links.holder(&item), holder, "{to}");
     }
 }
 

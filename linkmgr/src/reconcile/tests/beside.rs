@@ -73,6 +73,8 @@ fn a_route_beside_which_somebody_elses_stands_changes_when_that_has_left() {
         want(&mut machine, "2");
         let kept = ("192.0.2.1".to_owned(), ItemState::Foreign);
         assert_eq!(stands(&machine, V4), kept);
+        let holder = machine.links.holder(&Item::Route(key(V4, 50)));
+        assert_eq!(holder, Some(Holder::Beside));
         // What is told twice is there once.
         tell(&mut machine, shared(&theirs, is_first));
         let other = foreign_route(V4, 50, 3, "198.51.100.9");

@@ -1,0 +1,59 @@
+//! Who is in the place of what a plan wants? Where a thing is `foreign`, somebody has to look what is there; this tells what linnet knows.
+
+use std::net::IpAddr;
+
+use config::model::Prefix;
+
+use crate::LinkManager;
+use crate::observed::MAIN;
+use crate::status::Item;
+
+/// Who has the place of an item that is [`crate::ItemState::Foreign`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// The link with this index has a default route of somebody else there.
+    Default {
+        /// Its `ifindex`.
+        index: u32,
+        /// Whether a routing program has made it: an adoption takes nothing from those.
+        by_program: bool,
+    },
+    /// Routes of others are beside ours, and the kernel would change one of theirs.
+    Beside,
+    /// A route there has our number, and nothing proves that we have made it.
+    Unproven,
+    /// The link has the address with this prefix.
+    Prefix(Prefix),
+    /// It has it with this other end, or with none.
+    Peer(Option<IpAddr>),
+}
+
+impl LinkManager {
+    /// Returns who has the place of an item; `None` when that is not known: of most routes of others the kernel is not asked.
+    pub fn holder(&self, item: &Item) -> Option<Holder> {
+        match item {
+            Item::Address(index, prefix) => {
+                if self.observed.address_of(*index, prefix).is_some() {
+                    let peer = self.observed.attributes(*index, *prefix).peer;
+                    return Some(Holder::Peer(peer));
+                }
+                let mut addresses = self.observed.addresses_of(*index).iter();
+                let other = addresses.find(|other| other.prefix.address == prefix.address);
+                other.map(|other| Holder::Prefix(other.prefix))
+            }
+            Item::Route(key) => {
+                if self.observed.own().route(key).is_some() {
+                    return Some(match self.observed.is_shared(key) {
+                        true => Holder::Beside,
+                        false => Holder::Unproven,
+                    });
+                }
+                let is_told = key.to.length == 0 && key.table == MAIN && key.from.is_none();
+                let mut holders = self.observed.with_default(key.to, key.metric);
+                let (index, by_program) = holders.next().filter(|_| is_told)?;
+                Some(Holder::Default { index, by_program })
+            }
+            Item::Setting(..) | Item::Rule(_) => None,
+        }
+    }
+}
