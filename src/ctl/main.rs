@@ -88,10 +88,7 @@ fn run(options: Options) -> Result<Exit, Failed> {
         Verb::Down { link } => {
             cmd::link::steer(&mut connect()?, "Down", link, "is taken down", out)
         }
-        Verb::Adopt { link } => {
-            let says = "is adopted, with what its networks supply within a minute; what stays foreign in linnet status has a place that another link or a routing program holds";
-            cmd::link::steer(&mut connect()?, "Adopt", link, says, out)
-        }
+        Verb::Adopt { link } => cmd::link::adopt(&mut connect()?, link, out),
         Verb::Release { link } => {
             let says = "is left to others: what is on it stays, and is nobody's until linnet adopt";
             cmd::link::steer(&mut connect()?, "Release", link, says, out)

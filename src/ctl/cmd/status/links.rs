@@ -72,9 +72,7 @@ pub(super) fn show(links: &[LinkStatus], unmade: &[UnmadeStatus], text: &mut Str
             let _ = writeln!(text, "    association {number}{from} {state}");
         }
         for item in link.items.iter().filter(|item| !is_fine(item)) {
-            let detail = item.detail.as_ref();
-            let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
-            let _ = writeln!(text, "    ! {} {}{detail}", item.item, item.state);
+            let _ = writeln!(text, "    ! {}", item_text(item));
         }
     }
 }
@@ -140,8 +138,15 @@ fn portal_line(portal: &PortalStatus) -> String {
     text
 }
 
-fn is_fine(item: &ItemStatus) -> bool {
+pub(crate) fn is_fine(item: &ItemStatus) -> bool {
     FINE.contains(&item.state.as_str())
+}
+
+/// Says how an item is, and why.
+pub(crate) fn item_text(item: &ItemStatus) -> String {
+    let detail = item.detail.as_ref();
+    let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
+    format!("{} {}{detail}", item.item, item.state)
 }
 
 fn row(link: &LinkStatus) -> Vec<String> {
