@@ -71,6 +71,19 @@ pub(crate) struct Touched {
     pub(crate) turned: Option<(u32, bool)>,
 }
 
+impl Touched {
+    /// Adds places of the main table that may be free, for whoever has been kept from them.
+    fn free(&mut self, places: impl IntoIterator<Item = (Prefix, u32)>) {
+        let places = places.into_iter().map(|(to, metric)| RouteKey {
+            table: MAIN,
+            to,
+            metric,
+            from: None,
+        });
+        self.items.extend(places.map(Item::Route));
+    }
+}
+
 impl Observed {
     /// Takes one event; returns what it touched. Listing marks are the caller's.
     pub(crate) fn apply(&mut self, event: KernelEvent, now: Instant) -> Touched {
@@ -93,13 +106,7 @@ impl Observed {
             KernelEvent::RoutesReplaced(routes) => self.routes_replaced(&routes, &mut touched),
             KernelEvent::RouteGone(route) => {
                 touched.indexes.extend(self.route_gone(&route));
-                // Its place is free, for whoever has been kept from it.
-                touched.items.push(Item::Route(RouteKey {
-                    table: MAIN,
-                    to: route.to,
-                    metric: route.route.metric,
-                    from: None,
-                }));
+                touched.free([(route.to, route.route.metric)]);
             }
             KernelEvent::OwnRoute(route) => {
                 touched.items.push(Item::Route(route.key));
@@ -372,7 +379,7 @@ impl Observed {
         let was_up = before == Some(true);
         if was_up && !link.admin_up {
             // IPv4 never tells; IPv6 keeps silent under net.ipv6.route.skip_notify_on_dev_down. Both drop all.
-            entry.routes.clear();
+            touched.free(entry.routes.clear());
             let lives = |index: u32, is_ipv4: bool| lives(&self.entry_by_index, index, is_ipv4);
             let gone = self.own.clear(index, Loss::Up(&lives));
             touched.items.extend(gone.into_iter().map(Item::Route));
@@ -386,6 +393,7 @@ impl Observed {
 
     fn link_gone(&mut self, index: u32, touched: &mut Touched) {
         if let Some(entry) = self.entry_by_index.remove(&index) {
+            touched.free(entry.routes.places());
             for address in entry.addresses {
                 self.prefix_metrics.remove(&(index, address.prefix));
                 self.attributes.remove(&(index, address.prefix));
@@ -457,7 +465,7 @@ impl Observed {
         let is_link_local = matches!(address.address, IpAddr::V6(v6) if v6.is_unicast_link_local());
         let is_ipv4 = |left: &ObservedAddress| left.prefix.address.is_ipv4();
         if address.address.is_ipv4() && !entry.addresses.iter().any(is_ipv4) {
-            entry.routes.clear_ipv4();
+            touched.free(entry.routes.clear_ipv4());
             let lives = |index: u32, is_ipv4: bool| lives(&self.entry_by_index, index, is_ipv4);
             let gone = self.own.clear(index, Loss::Ipv4(&lives));
             touched.items.extend(gone.into_iter().map(Item::Route));
@@ -491,10 +499,13 @@ impl Observed {
         if source.is_ipv6() {
             return;
         }
-        let entries = self.entry_by_index.iter_mut();
-        let others =
-            entries.filter_map(|(index, it)| it.routes.remove_source(source).then_some(*index));
-        touched.indexes.extend(others);
+        for (index, entry) in &mut self.entry_by_index {
+            let gone = entry.routes.remove_source(source);
+            if !gone.is_empty() {
+                touched.indexes.push(*index);
+                touched.free(gone);
+            }
+        }
     }
 
     fn route_gone(&mut self, route: &RouteMessage) -> Vec<u32> {

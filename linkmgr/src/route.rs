@@ -111,19 +111,29 @@ impl Routes {
         })
     }
 
-    /// Removes all routes with this preferred source; returns whether there were any.
-    pub(crate) fn remove_source(&mut self, source: IpAddr) -> bool {
-        self.remove_where(|entry| entry.source == Some(source))
+    /// Removes all routes with this preferred source; returns destination and metric of each.
+    pub(crate) fn remove_source(&mut self, source: IpAddr) -> Vec<(Prefix, u32)> {
+        self.take_where(|entry| entry.source == Some(source))
     }
 
-    /// Removes all IPv4 routes.
-    pub(crate) fn clear_ipv4(&mut self) {
-        self.remove_where(|entry| entry.to.address.is_ipv4());
+    /// Removes all IPv4 routes; returns destination and metric of each.
+    pub(crate) fn clear_ipv4(&mut self) -> Vec<(Prefix, u32)> {
+        self.take_where(|entry| entry.to.address.is_ipv4())
     }
 
-    /// Removes all routes.
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
+    /// Removes all routes; returns destination and metric of each.
+    pub(crate) fn clear(&mut self) -> Vec<(Prefix, u32)> {
+        self.take_where(|_| true)
+    }
+
+    /// Returns destination and metric of each route.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (Prefix, u32)> {
+        self.0.iter().map(|entry| (entry.to, entry.route.metric))
+    }
+
+    fn take_where(&mut self, is_gone: impl Fn(&Entry) -> bool) -> Vec<(Prefix, u32)> {
+        let gone = self.0.extract_if(.., |entry| is_gone(entry));
+        gone.map(|entry| (entry.to, entry.route.metric)).collect()
     }
 
     /// Returns the best IPv4 default route.

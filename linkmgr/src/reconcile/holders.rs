@@ -20,8 +20,12 @@ pub enum Holder {
     },
     /// Routes of others are beside ours, and the kernel would change one of theirs.
     Beside,
-    /// A route there has our number, and nothing proves that we have made it.
-    Unproven,
+    /// A route there has our number, and nothing proves that it is still ours: nobody has said so since the link was left to others, or somebody else
+    /// uses that number.
+    Unproven {
+        /// The `ifindex` of a link by which it leads, if by any.
+        index: Option<u32>,
+    },
     /// The link has the address with this prefix.
     Prefix(Prefix),
     /// It has it with this other end, or with none.
@@ -42,16 +46,23 @@ impl LinkManager {
                 other.map(|other| Holder::Prefix(other.prefix))
             }
             Item::Route(key) => {
-                if self.observed.own().route(key).is_some() {
-                    return Some(match self.observed.is_shared(key) {
+                let view = self.view();
+                if let Some(there) = self.observed.own().route(key) {
+                    return Some(match view.journal.proves(item) {
                         true => Holder::Beside,
-                        false => Holder::Unproven,
+                        false => Holder::Unproven {
+                            index: there.route.hops.first().map(|hop| hop.index),
+                        },
                     });
                 }
                 let is_told = key.to.length == 0 && key.table == MAIN && key.from.is_none();
-                let mut holders = self.observed.with_default(key.to, key.metric);
-                let (index, by_program) = holders.next().filter(|_| is_told)?;
-                Some(Holder::Default { index, by_program })
+                let own = view.planned_route(key).map(|(link, _)| link.index);
+                let holders = self.observed.with_default(key.to, key.metric);
+                // The one that an adoption would not take, where there are several.
+                let holders = holders.filter(|_| is_told);
+                let holder =
+                    holders.max_by_key(|(index, by_program)| (*by_program, Some(*index) != own));
+                holder.map(|(index, by_program)| Holder::Default { index, by_program })
             }
             Item::Setting(..) | Item::Rule(_) => None,
         }

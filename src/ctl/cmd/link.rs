@@ -30,22 +30,22 @@ pub(crate) fn steer(
     Ok(Exit::Success)
 }
 
-/// How often, and how many times, it is looked what an adoption has come to: the kernel answers in milliseconds.
-const LOOK: (Duration, u32) = (Duration::from_millis(50), 20);
+/// How long is waited between looks what an adoption has come to, and how many there are: the kernel answers in milliseconds.
+const LOOKS: (Duration, u32) = (Duration::from_millis(100), 10);
 
 /// What an adoption has come to at once.
 #[derive(Debug, Serialize)]
 struct Adopted {
     link: String,
-    /// How many things of those that it should have are linnet's by now.
-    ours: usize,
-    /// How many it should have.
-    all: usize,
-    /// Those that are not as they should be.
+    /// How many addresses of those that it should have are linnet's.
+    addresses: usize,
+    /// The same of routes.
+    routes: usize,
+    /// What is not as it should be.
     troubles: Vec<ItemStatus>,
 }
 
-/// Runs `adopt`: has the link adopted, and tells what of it stays with others.
+/// Runs `adopt`: has the link adopted, and tells what that has come to.
 pub(crate) fn adopt(
     connection: &mut Connection,
     link: String,
@@ -54,38 +54,54 @@ pub(crate) fn adopt(
     let parameters = LinkParameters { link };
     connection.call::<IgnoredAny>("Adopt", &parameters)?;
     let LinkParameters { link } = parameters;
-    let (pause, looks) = LOOK;
-    let mut items = Vec::new();
-    for _ in 0..looks {
-        let status: Status = connection.call("Status", serde_json::json!({}))?;
-        let mut links = status.links.into_iter();
-        let adopted = links.find(|there| there.name == link);
-        items = adopted.map(|adopted| adopted.items).unwrap_or_default();
-        if !items.iter().any(|item| item.state == "waiting") {
-            break;
-        }
-        thread::sleep(pause);
-    }
-    let is_ours = |item: &&ItemStatus| item.state == "ours";
+    // Whatever comes of looking, it is adopted.
+    let items = settled_items(connection, &link).unwrap_or_default();
+    let count = |what: &str| {
+        let ours = items.iter().filter(|item| item.state == "ours");
+        ours.filter(|item| item.item.starts_with(what)).count()
+    };
     let adopted = Adopted {
         link,
-        ours: items.iter().filter(is_ours).count(),
-        all: items.len(),
-        troubles: items.into_iter().filter(|item| !is_fine(item)).collect(),
+        addresses: count("address "),
+        routes: count("route "),
+        troubles: items.iter().filter(|it| !is_fine(it)).cloned().collect(),
     };
     out.show(&adopted, adopted_text)?;
     Ok(Exit::Success)
 }
 
+/// Returns how the things of a link are as soon as none waits for the kernel any more, or after a second.
+fn settled_items(connection: &mut Connection, link: &str) -> Result<Vec<ItemStatus>, Failed> {
+    let (pause, looks) = LOOKS;
+    let mut items = Vec::new();
+    for _ in 0..looks {
+        let status: Status = connection.call("Status", serde_json::json!({}))?;
+        let mut links = status.links.into_iter();
+        let there = links.find(|there| there.name == link);
+        items = there.map(|there| there.items).unwrap_or_default();
+        if !items.iter().any(|item| item.state == "waiting") {
+            break;
+        }
+        thread::sleep(pause);
+    }
+    Ok(items)
+}
+
 fn adopted_text(adopted: &Adopted) -> String {
     let Adopted {
         link,
-        ours,
-        all,
+        addresses,
+        routes,
         troubles,
     } = adopted;
+    let counted = |count: &usize, one: &str, several: &str| match count {
+        1 => format!("1 {one}"),
+        count => format!("{count} {several}"),
+    };
+    let addresses = counted(addresses, "address", "addresses");
+    let routes = counted(routes, "route", "routes");
     let mut text = format!(
-        "{link} is adopted: {ours} of the {all} things that it should have are linnet's now; so will be what its networks supply within a minute\n"
+        "{link} is adopted: {addresses} and {routes} of it are linnet's; what its networks supply within a minute follows where its place is free (linnet status)\n"
     );
     for item in troubles {
         let _ = writeln!(text, "    ! {}", item_text(item));

@@ -75,9 +75,12 @@ fn holder_text(item: &Item, holder: Option<Holder>, name_of: impl Fn(u32) -> Str
             let look = look_at(key);
             format!("somebody else's route is beside it, and would be changed for it: {look}")
         }
-        (_, Some(Holder::Unproven)) => {
-            "a route with linnet's number is there, and nothing proves that linnet made it"
-                .to_owned()
+        (Item::Route(key), Some(Holder::Unproven { index })) => {
+            let by = index.map_or_else(String::new, |index| format!(" by {}", name_of(index)));
+            let look = look_at(key);
+            format!(
+                "a route{by} with linnet's number is there, and is nobody's, as after linnet release: {look}"
+            )
         }
         (_, Some(Holder::Prefix(prefix))) => format!("somebody else has made it as {prefix}"),
         (_, Some(Holder::Peer(Some(peer)))) => {
@@ -86,7 +89,7 @@ fn holder_text(item: &Item, holder: Option<Holder>, name_of: impl Fn(u32) -> Str
         (_, Some(Holder::Peer(None))) => "somebody else has made it without another end".to_owned(),
         (Item::Route(key), None) => format!("somebody else has its place: {}", look_at(key)),
         (Item::Setting(_, Setting::Mac), _) => {
-            "it has another length than that of Ethernet, and could not be given back".to_owned()
+            "the link has none of six octets, and could not get back what it has".to_owned()
         }
         _ => "somebody else has something of his own in its place".to_owned(),
     }

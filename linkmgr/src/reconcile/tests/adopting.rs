@@ -205,10 +205,9 @@ fn an_adoption_takes_nothing_of_another_link() {
             index: 3,
             by_program: false,
         };
-        let holder = if protocol == OURS {
-            Holder::Unproven
-        } else {
-            default
+        let holder = match protocol {
+            OURS => Holder::Unproven { index: Some(3) },
+            _ => default,
         };
         assert_eq!(machine.links.holder(&item), Some(holder));
     }
@@ -244,6 +243,13 @@ fn a_place_that_this_link_and_another_have_is_not_taken() {
     adopt(&mut machine, &wanted);
     machine.pass(Duration::from_secs(10));
     assert_eq!(ways(&machine), [(100, 3)]);
+    // Named is the one that keeps the other from being taken.
+    let holder = Holder::Default {
+        index: 3,
+        by_program: false,
+    };
+    let item = Item::Route(key("0.0.0.0/0", 100));
+    assert_eq!(machine.links.holder(&item), Some(holder));
 }
 
 #[test]

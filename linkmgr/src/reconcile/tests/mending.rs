@@ -85,6 +85,20 @@ fn an_ipv6_address_that_is_still_checked_mends_when_it_may_be_used() {
 
 #[test]
 fn a_default_route_takes_its_place_when_somebody_elses_goes_from_another_link() {
+    let address = prefix("198.51.100.2/24");
+    let whole = |machine: &mut Machine| machine.kernel.remove_link(3, machine.now);
+    let bare = |machine: &mut Machine| machine.kernel.take_address(3, &address, machine.now);
+    let alone = |machine: &mut Machine| {
+        let key = key("0.0.0.0/0", 100);
+        machine.kernel.take_route(&key, machine.now);
+    };
+    let ways: [&dyn Fn(&mut Machine); 3] = [&alone, &bare, &whole];
+    for goes in ways {
+        default_of_another_goes(goes);
+    }
+}
+
+fn default_of_another_goes(goes: &dyn Fn(&mut Machine)) {
     let mut machine = Machine::new();
     let (mut other, now) = (link(3, "vpn0"), machine.now);
     (other.admin_up, other.carrier) = (true, true);
@@ -99,7 +113,7 @@ fn a_default_route_takes_its_place_when_somebody_elses_goes_from_another_link() 
     machine.pass(Duration::from_secs(1));
     let item = Item::Route(key);
     assert_eq!(machine.state("home0", &item), ItemState::Foreign);
-    machine.kernel.take_route(&key, machine.now);
+    goes(&mut machine);
     machine.drive();
     assert!(is_there(&machine, key));
 }
