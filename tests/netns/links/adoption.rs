@@ -259,8 +259,8 @@ fn default_routes_by_all_routers_that_the_kernel_listened_to_are_taken_by_one_co
             let monitor = Peer::start(&dir, "monitor", None, &["ip", "-6", "monitor", "route"]);
             let (code, text) = office.linnet(LINNET, &["adopt", "net0"]);
             assert_eq!(code, 0, "{text}");
-            // The profile's address, and its route.
-            assert!(text.contains(": 1 address and 1 route "), "{text}");
+            // The profile's addresses, and its route.
+            assert!(text.contains(": 2 addresses and 1 route "), "{text}");
             assert!(!text.contains('!'), "{text}");
             until("there is no other", || defaults().lines().count() == 1);
             assert!(defaults().contains("metric 100"), "{}", defaults());
