@@ -68,6 +68,12 @@ impl Rig {
         transmit.exchange
     }
 
+    /// Returns when the port was opened by which a question left.
+    fn opened_at(&self, exchange: ExchangeId) -> Instant {
+        let key = self.ports.port_by_exchange[&exchange];
+        self.ports.ports.get(key).unwrap().opened_at
+    }
+
     /// Takes what came to the server: who asked, with which id.
     fn seen(&self) -> (SocketAddr, u16) {
         let mut wire = [0; 512];
@@ -112,21 +118,17 @@ impl Rig {
 #[test]
 fn questions_that_come_together_leave_by_many_ports_and_none_is_used_long() {
     let mut rig = Rig::new();
-    let mut questions_by_port: BTreeMap<(u16, u32), Vec<u32>> = BTreeMap::new();
-    // A number may be drawn again, seldom, after its port was closed: then it is another port. One in sixteen is this port's turn,
-    // so that a pause of 300 within one does not happen.
-    let mut turns: BTreeMap<u16, (u32, u32)> = BTreeMap::new();
+    // The kernel may give a number again whose port was closed a moment ago: when it was opened says which port it is.
+    let mut questions_by_port: BTreeMap<(u16, Instant), Vec<u32>> = BTreeMap::new();
     // 3 s of 1,000 questions a second, each done with when its reply is there.
     for number in 0..3000u32 {
         rig.now += Duration::from_millis(1);
         let exchange = rig.ask(u16::try_from(number).unwrap());
+        let opened_at = rig.opened_at(exchange);
         let (peer, id) = rig.seen();
         assert_eq!(u32::from(id), number);
-        let (turn, last) = turns.entry(peer.port()).or_insert((0, number));
-        *turn += u32::from(number - *last > 300);
-        *last = number;
         questions_by_port
-            .entry((peer.port(), *turn))
+            .entry((peer.port(), opened_at))
             .or_default()
             .push(number);
         rig.ports.cancel(exchange);
