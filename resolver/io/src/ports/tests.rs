@@ -241,14 +241,17 @@ fn ids_on_one_port_differ() {
 #[test]
 fn a_refusal_ends_all_who_wait_and_none_who_comes_later() {
     let mut rig = Rig::new();
-    let address = rig.server.local_addr().unwrap();
-    // A port that nobody has.
-    rig.server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    // A port that nobody has, at another address than ours: of our own one could be drawn that leads to itself.
+    let port = rig.server.local_addr().unwrap().port();
+    let upstream = Upstream {
+        port,
+        ..Upstream::plain(Ipv4Addr::new(127, 0, 0, 9).into())
+    };
     let mut failed = BTreeSet::new();
     let mut asked = BTreeSet::new();
     for id in 0..60 {
         let mut transmit = rig.transmit(id);
-        transmit.upstream.port = address.port();
+        transmit.upstream.clone_from(&upstream);
         asked.insert(transmit.exchange);
         let sent = rig
             .ports
