@@ -55,7 +55,15 @@ pub(crate) fn adopt(
     connection.call::<IgnoredAny>("Adopt", &parameters)?;
     let LinkParameters { link } = parameters;
     // Whatever comes of looking, it is adopted.
-    let items = settled_items(connection, &link).unwrap_or_default();
+    let Ok(items) = settled_items(connection, &link) else {
+        out.show(&LinkParameters { link }, |parameters| {
+            format!(
+                "{} is adopted; linnet status could not be asked what that has come to\n",
+                parameters.link
+            )
+        })?;
+        return Ok(Exit::Success);
+    };
     let count = |what: &str| {
         let ours = items.iter().filter(|item| item.state == "ours");
         ours.filter(|item| item.item.starts_with(what)).count()
