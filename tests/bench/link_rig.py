@@ -172,6 +172,25 @@ def raise_servers(folder, *more, network="lan", link="s0", prefix="192.0.2"):
          *more], stdout=log, stderr=log)
 
 
+class Internet:
+    """A root of its own, signed, behind the name server of the network."""
+
+    def __init__(self, folder):
+        self.folder = folder / "internet"
+        self.folder.mkdir()
+        key = sh(f"dnssec-keygen -q -K {self.folder} -a ECDSAP256SHA256 -f KSK .").strip()
+        self.anchor = (self.folder / f"{key}.key").read_text()
+        (self.folder / "zone").write_text(
+            ". 86400 IN SOA a.root. nobody.root. 1 1800 900 604800 86400\n. 86400 IN NS a.root.\na.root. 86400 IN A 192.0.2.2\n" + self.anchor)
+        sh(f"cd {self.folder} && dnssec-signzone -S -z -o . -f signed zone {key}")
+        (self.folder / "conf").write_text(
+            f'server:\n  ip-address: 127.0.0.2\n  username: ""\n  chroot: ""\n  zonesdir: "{self.folder}"\n  pidfile: "{self.folder}/pid"\n'
+            f'  zonelistfile: "{self.folder}/list"\n  xfrdfile: ""\n  xfrdir: "{self.folder}"\n  database: ""\n'
+            'remote-control:\n  control-enable: no\nzone:\n  name: "."\n  zonefile: "signed"\n')
+        log = open(self.folder / "log", "ab")
+        self.process = subprocess.Popen(["ip", "netns", "exec", "lan", "nsd", "-d", "-c", str(self.folder / "conf")], stdout=log, stderr=log)
+
+
 class Plug:
     """The other end of the cable. A process that waits in the network takes it up and down, and tells when it asked the kernel to: starting `ip`
     for it costs as much as a lease does, and is nobody's doing here."""

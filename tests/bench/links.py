@@ -16,8 +16,8 @@ from pathlib import Path
 import links_table
 import network_manager
 import roam
-from link_rig import (NETWORKD, InVain, Linnetd, Networkd, Plug, answers, clean, has_address, plug, raise_network, raise_servers, sh, stop,
-                      until)
+from link_rig import (NETWORKD, Internet, InVain, Linnetd, Networkd, Plug, answers, clean, has_address, plug, raise_network, raise_servers, sh,
+                      stop, until)
 
 RUNS = int(os.environ.get("RUNS", "7"))
 ROUTES = [int(size) for size in os.environ.get("ROUTES", "200000,1000000").split(",")]
@@ -175,25 +175,6 @@ def asked(process):
         answers()
         time.sleep(1.0)
     return resident(process.pid)
-
-
-class Internet:
-    """A root of its own, signed, behind the name server of the network."""
-
-    def __init__(self, folder):
-        self.folder = folder / "internet"
-        self.folder.mkdir()
-        key = sh(f"dnssec-keygen -q -K {self.folder} -a ECDSAP256SHA256 -f KSK .").strip()
-        self.anchor = (self.folder / f"{key}.key").read_text()
-        (self.folder / "zone").write_text(
-            ". 86400 IN SOA a.root. nobody.root. 1 1800 900 604800 86400\n. 86400 IN NS a.root.\na.root. 86400 IN A 192.0.2.2\n" + self.anchor)
-        sh(f"cd {self.folder} && dnssec-signzone -S -z -o . -f signed zone {key}")
-        (self.folder / "conf").write_text(
-            f'server:\n  ip-address: 127.0.0.2\n  username: ""\n  chroot: ""\n  zonesdir: "{self.folder}"\n  pidfile: "{self.folder}/pid"\n'
-            f'  zonelistfile: "{self.folder}/list"\n  xfrdfile: ""\n  xfrdir: "{self.folder}"\n  database: ""\n'
-            'remote-control:\n  control-enable: no\nzone:\n  name: "."\n  zonefile: "signed"\n')
-        log = open(self.folder / "log", "ab")
-        self.process = subprocess.Popen(["ip", "netns", "exec", "lan", "nsd", "-d", "-c", str(self.folder / "conf")], stdout=log, stderr=log)
 
 
 def idle_with_internet(subject, folder):

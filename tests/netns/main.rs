@@ -36,6 +36,7 @@ mod monitor;
 mod names;
 mod neighbours;
 mod observe;
+mod order;
 mod portal;
 mod resolv_conf;
 mod roam;
