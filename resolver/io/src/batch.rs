@@ -15,14 +15,15 @@ use tokio::io::unix::AsyncFd;
 
 use crate::poller::Set;
 
+mod outbox;
+
+pub(crate) use outbox::Outbox;
+
 /// Datagrams that one system call takes or gives at most.
 pub(crate) const BATCH_MAX: usize = 64;
 
 /// Bytes kept of a client's datagram; a longer one is cut, so that the core answers FORMERR.
 pub(crate) const DATAGRAM_MAX: usize = 2048;
-
-/// Bytes that the buffer of an answer keeps.
-const ANSWER_KEEP: usize = 4096;
 
 /// Whether a call waits when nothing is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,99 +168,6 @@ impl std::fmt::Debug for Received {
     }
 }
 
-/// Answers that wait to be sent by one call, in buffers that are used again.
-pub(crate) struct Outbox {
-    answers: Box<[Vec<u8>]>,
-    names: Box<[RawName]>,
-    arrivals: Box<[RawArrival]>,
-    vectors: Box<[libc::iovec]>,
-    headers: Box<[libc::mmsghdr]>,
-    count: usize,
-}
-
-// SAFETY: its pointers lead into its own boxes and vectors, which move with it from thread to thread.
-unsafe impl Send for Outbox {}
-
-impl Outbox {
-    /// Makes an empty one.
-    pub(crate) fn new() -> Self {
-        let mut outbox = Self {
-            answers: vec![Vec::new(); BATCH_MAX].into_boxed_slice(),
-            names: vec![RawName::EMPTY; BATCH_MAX].into_boxed_slice(),
-            arrivals: vec![RawArrival::empty(); BATCH_MAX].into_boxed_slice(),
-            vectors: vec![EMPTY_VECTOR; BATCH_MAX].into_boxed_slice(),
-            headers: vec![empty_header(); BATCH_MAX].into_boxed_slice(),
-            count: 0,
-        };
-        // The boxes never move what they hold, so that these pointers stay good.
-        let places = outbox.vectors.iter_mut().zip(&mut outbox.names);
-        for (header, (vector, name)) in outbox.headers.iter_mut().zip(places) {
-            header.msg_hdr.msg_iov = vector;
-            header.msg_hdr.msg_iovlen = 1;
-            header.msg_hdr.msg_name = ptr::from_mut(name).cast();
-        }
-        outbox
-    }
-
-    /// Returns the buffer of the next answer, with whatever it held before; `None` when all are in use.
-    pub(crate) fn next(&mut self) -> Option<&mut Vec<u8>> {
-        self.answers.get_mut(self.count)
-    }
-
-    /// Keeps what is in the next buffer, for this client; it leaves from where it says, or else as the kernel chooses.
-    pub(crate) fn keep(&mut self, peer: SocketAddr, from: Option<Arrival>) {
-        let place = self.count;
-        if let Some(name) = self.names.get_mut(place)
-            && let Some(header) = self.headers.get_mut(place)
-            && let Some(vector) = self.vectors.get_mut(place)
-            && let Some(answer) = self.answers.get_mut(place)
-            && let Some(arrival) = self.arrivals.get_mut(place)
-        {
-            // Nobody changes the answer before it is sent: only the next one is lent.
-            vector.iov_base = answer.as_mut_ptr().cast();
-            vector.iov_len = answer.len();
-            header.msg_hdr.msg_namelen = name.encode(peer);
-            (header.msg_hdr.msg_control, header.msg_hdr.msg_controllen) = match from {
-                None => (ptr::null_mut(), 0),
-                Some(from) => {
-                    let length = arrival.encode(from);
-                    (ptr::from_mut(arrival).cast(), length)
-                }
-            };
-            self.count += 1;
-        }
-    }
-
-    /// Sends what is kept. One that the kernel does not take is lost, as any datagram may be; its client asks again.
-    pub(crate) fn send(&mut self, socket: BorrowedFd<'_>) {
-        let count = std::mem::take(&mut self.count);
-        let mut rest = self.headers.get_mut(..count).unwrap_or_default();
-        while !rest.is_empty() {
-            // SAFETY: each of these headers points to one vector, one name and at most one arrival in boxes of this structure,
-            // which the caller holds alone, and its vector to the answer that was kept with it; the kernel only reads the answers.
-            let sent = unsafe {
-                libc::sendmmsg(
-                    socket.as_raw_fd(),
-                    rest.as_mut_ptr(),
-                    libc::c_uint::try_from(rest.len()).unwrap_or(BATCH_COUNT),
-                    libc::MSG_DONTWAIT,
-                )
-            };
-            let taken = match usize::try_from(sent) {
-                Ok(sent) => sent.max(1),
-                Err(_) if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => 0,
-                Err(_) => 1,
-            };
-            rest = rest.get_mut(taken..).unwrap_or_default();
-        }
-        for answer in self.answers.iter_mut().take(count) {
-            if answer.capacity() > ANSWER_KEEP {
-                *answer = Vec::new();
-            }
-        }
-    }
-}
-
 /// Sends up to [`BATCH_MAX`] datagrams without waiting; returns how many the kernel took.
 ///
 /// # Errors
@@ -323,7 +231,9 @@ pub(crate) fn set_option(
 }
 
 /// Returns an integer option of a socket.
-#[cfg(test)]
+///
+/// # Errors
+/// What `getsockopt(2)` says.
 pub(crate) fn option(
     socket: BorrowedFd<'_>,
     level: libc::c_int,
