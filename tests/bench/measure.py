@@ -159,6 +159,7 @@ class Run:
         self.fill(p, hot)
         with Awake(): self.loads(peer, "warm-rate", p, ["-d", hot, "-Q", "20000", "-l", self.secs])
         self.load(peer, "warm-sat", p, ["-d", hot, "-c", "8", "-q", "200", "-l", self.secs])
+        self.load(peer, "many-sat", p, ["-d", hot, "-c", "64", "-q", "64", "-l", self.secs])
         if peer != FLOOR:
             self.fill(p, f"{rig.Z}/q.10k-plain")
             self.emit(peer, "mem-10k", self.memory(p))
