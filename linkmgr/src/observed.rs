@@ -21,6 +21,7 @@ use policy::facts::DefaultRoute;
 use policy::links::{RouteKey, Switch};
 
 use crate::kernel::{AddressMessage, KernelEvent, LinkMessage, RouteMessage, Usability};
+use crate::protocol::Protocol;
 use crate::route::{Routes, insert_exact};
 use crate::status::{Item, Setting};
 use crate::tables::Set;
@@ -345,15 +346,14 @@ impl Observed {
         })
     }
 
-    /// Returns the links that have a default route of this metric, and whether a routing program has made it.
+    /// Returns the links that have a default route of this metric, and who has made it.
     pub(crate) fn with_default(
         &self,
         to: Prefix,
         metric: u32,
-    ) -> impl Iterator<Item = (u32, bool)> {
+    ) -> impl Iterator<Item = (u32, Protocol)> {
         let entries = self.entry_by_index.iter();
-        let its = entries.filter(move |(_, entry)| entry.routes.has_metric(to, metric));
-        its.map(move |(index, entry)| (*index, entry.routes.has_programs(to, metric)))
+        entries.filter_map(move |(index, entry)| Some((*index, entry.routes.maker(to, metric)?)))
     }
 
     fn entry(&mut self, index: u32) -> &mut Entry {

@@ -9,6 +9,7 @@ use config::model::Prefix;
 use policy::facts::DefaultRoute;
 
 use crate::kernel::{OURS, RouteMessage, stands_beside};
+use crate::protocol::Protocol;
 
 const V4: Destinations = Destinations {
     everywhere: prefix(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
@@ -21,8 +22,6 @@ const V6: Destinations = Destinations {
     upper: prefix(IpAddr::V6(Ipv6Addr::new(0x8000, 0, 0, 0, 0, 0, 0, 0)), 1),
 };
 
-/// `RTPROT_BOOT` (iproute2 and scripts of DHCP clients), `RTPROT_STATIC`, `RTPROT_RA` and `RTPROT_DHCP`.
-const CONFIGURATORS: [u8; 4] = [3, 4, 9, 16];
 /// Up to which length a vector grows by one.
 const SHORT: usize = 4;
 
@@ -80,11 +79,12 @@ impl Routes {
         entries.any(|entry| entry.to == to && entry.route.metric == metric)
     }
 
-    /// Whether somebody who is no configurator of links has made a route of this destination and metric: a routing program.
-    pub(crate) fn has_programs(&self, to: Prefix, metric: u32) -> bool {
+    /// Returns who has made a route of this destination and metric, if there is one: of several a routing program.
+    pub(crate) fn maker(&self, to: Prefix, metric: u32) -> Option<Protocol> {
         let there = self.0.iter();
-        let mut there = there.filter(|entry| entry.to == to && entry.route.metric == metric);
-        there.any(|entry| entry.protocol != OURS && !CONFIGURATORS.contains(&entry.protocol))
+        let there = there.filter(|entry| entry.to == to && entry.route.metric == metric);
+        let makers = there.map(|entry| Protocol(entry.protocol));
+        makers.max_by_key(|maker| maker.is_program())
     }
 
     /// Whether a route of somebody else has this destination and metric, and may go when ours is replaced. Of the ways of an IPv6 route
@@ -172,7 +172,7 @@ impl Routes {
     /// what has one place with such a one, as the kernel takes one of both for the other.
     pub(crate) fn of_configurators(&self) -> impl Iterator<Item = (Prefix, DefaultRoute)> {
         let place = |entry: &Entry| (entry.to, entry.route.metric);
-        let is_theirs = |entry: &Entry| CONFIGURATORS.contains(&entry.protocol);
+        let is_theirs = |entry: &Entry| Protocol(entry.protocol).is_configurator();
         let theirs = self.0.iter().filter(move |entry| {
             let mut beside = self.0.iter().filter(|it| place(it) == place(entry));
             entry.to.length == 0 && beside.all(is_theirs)

@@ -122,15 +122,32 @@ pub struct CableStatus {
     pub max_frame: Option<u16>,
 }
 
+/// What kind of thing an item is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ItemKind {
+    /// What a link has one value of.
+    Setting,
+    /// An address of a link.
+    Address,
+    /// A route.
+    Route,
+    /// A rule.
+    Rule,
+}
+
 /// One thing that should be in the kernel.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ItemStatus {
+    /// Its kind; an older daemon does not tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<ItemKind>,
     /// What, in words of iproute2: `address 192.0.2.7/24`.
     pub item: String,
     /// `waiting`, `ours`, `adopted`, `foreign`, `link-down`, `overridden`, `changed`, `taken`, `duplicate`, `probing`, `unasked`, `conflict`,
     /// `failed`.
     pub state: String,
-    /// Why, for those that are not as they should be.
+    /// Why, for those that are not as they should be; of a rule that is `adopted`, who has made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }

@@ -18,7 +18,7 @@ pub use dnssec::{
 };
 pub use explain::{Candidate, Explanation, Reason, Target};
 pub use links::{
-    AssociationStatus, CableStatus, ItemStatus, LinkParameters, LinkStatus, OptionStatus,
+    AssociationStatus, CableStatus, ItemKind, ItemStatus, LinkParameters, LinkStatus, OptionStatus,
     PeerStatus, PlanReply, SupplyStatus, UnmadeStatus,
 };
 pub use query::{QueryParameters, QueryReply, Record, Step, Trace};

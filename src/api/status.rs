@@ -32,6 +32,9 @@ pub struct Status {
     /// Profiles that match links, and that no link has; those that make theirs are left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub idle_profiles: Vec<String>,
+    /// The rules that profiles want, and how far each is: they are no link's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<super::ItemStatus>,
     /// Scopes.
     pub scopes: Vec<ScopeStatus>,
     /// The scope of names that nobody claims; absent when there is none.

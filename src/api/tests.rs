@@ -91,7 +91,13 @@ fn the_definition_has_the_fields_that_travel() {
         told: some(),
         ..UnmadeStatus::default()
     };
+    let item = ItemStatus {
+        kind: Some(ItemKind::Rule),
+        detail: some(),
+        ..ItemStatus::default()
+    };
     let status = Status {
+        rules: vec![item.clone()],
         listeners: vec![listener.clone()],
         unmade: vec![unmade.clone()],
         idle_profiles: vec![String::new()],
@@ -104,10 +110,6 @@ fn the_definition_has_the_fields_that_travel() {
         key_tag: 1,
         algorithm: 1,
         state: String::new(),
-    };
-    let item = ItemStatus {
-        detail: some(),
-        ..ItemStatus::default()
     };
     let option = OptionStatus {
         text: some(),
@@ -192,6 +194,20 @@ fn the_definition_has_the_fields_that_travel() {
 }
 
 #[test]
+fn the_definition_has_the_kinds_that_travel() {
+    let kinds = [
+        ItemKind::Setting,
+        ItemKind::Address,
+        ItemKind::Route,
+        ItemKind::Rule,
+    ];
+    let words = kinds.map(|kind| serde_json::to_value(kind).unwrap());
+    let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
+    let line = format!("\ntype ItemKind ({})\n", words.join(", "));
+    assert!(DEFINITION.contains(&line), "{line}");
+}
+
+#[test]
 fn a_status_of_an_older_daemon_is_understood() {
     let old = serde_json::json!({
         "id": "a", "owner": "b", "state": "ready", "claims": [], "dnssec": "",
@@ -200,4 +216,7 @@ fn a_status_of_an_older_daemon_is_understood() {
     });
     let scope: ScopeStatus = serde_json::from_value(old).unwrap();
     assert_eq!(scope.latency, Latency::default());
+    let old = serde_json::json!({ "item": "address 192.0.2.7/24", "state": "ours" });
+    let item: ItemStatus = serde_json::from_value(old).unwrap();
+    assert_eq!(item.kind, None);
 }

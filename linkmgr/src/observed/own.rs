@@ -11,6 +11,7 @@ use policy::links::RouteKey;
 use super::beside::Beside;
 use super::until;
 use crate::kernel::{NextHop, OwnRoute};
+use crate::protocol::Protocol;
 use crate::tables::{Map, Set};
 
 /// The least key.
@@ -165,11 +166,11 @@ impl Own {
         }
     }
 
-    /// Whether somebody else has this rule.
-    pub(crate) fn is_taken(&self, rule: &PolicyRule) -> bool {
+    /// Returns which somebody else has made this rule, if one has: of several the one with the least number.
+    pub(crate) fn maker_of(&self, rule: &PolicyRule) -> Option<Protocol> {
         let first = (rule.clone(), 0);
-        let mut there = self.taken.range(first..);
-        there.next().is_some_and(|(it, _)| it == rule)
+        let (it, number) = self.taken.range(first..).next()?;
+        (it == rule).then_some(Protocol(*number))
     }
 
     /// Follows that somebody else has a rule.

@@ -535,7 +535,7 @@ impl View<'_> {
             (true, true) if is_ours => return Decision::Settled(ItemState::Ours),
             (true, true) => return Decision::Settled(ItemState::Adopted),
             // The kernel would have two of it.
-            (true, false) if self.observed.own().is_taken(rule) => {
+            (true, false) if self.observed.own().maker_of(rule).is_some() => {
                 return Decision::Settled(ItemState::Adopted);
             }
             (true, false) => {

@@ -6,30 +6,33 @@ use config::model::Prefix;
 
 use crate::LinkManager;
 use crate::observed::MAIN;
+use crate::protocol::Protocol;
 use crate::status::Item;
 
-/// Who has the place of an item that is [`crate::ItemState::Foreign`].
+/// Who has the place of an item that is [`crate::ItemState::Foreign`], or has made a rule that is [`crate::ItemState::Adopted`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holder {
     /// The link with this index has a default route of somebody else there.
     Default {
         /// Its `ifindex`.
         index: u32,
-        /// Whether a routing program has made it: an adoption takes nothing from those.
-        by_program: bool,
+        /// Who has made it: an adoption takes nothing from routing programs.
+        maker: Protocol,
     },
     /// Routes of others are beside ours, and the kernel would change one of theirs.
     Beside,
-    /// A route there has our number, and nothing proves that it is still ours: nobody has said so since the link was left to others, or somebody else
-    /// uses that number.
+    /// A route or a rule there has our number, and nothing proves that it is still ours: nobody has said so since the link was left to others, or
+    /// somebody else uses that number.
     Unproven {
-        /// The `ifindex` of a link by which it leads, if by any.
+        /// The `ifindex` of a link by which the route leads, if by any.
         index: Option<u32>,
     },
     /// The link has the address with this prefix.
     Prefix(Prefix),
     /// It has it with this other end, or with none.
     Peer(Option<IpAddr>),
+    /// Somebody has made the very rule.
+    Rule(Protocol),
 }
 
 impl LinkManager {
@@ -61,10 +64,15 @@ impl LinkManager {
                 // The one that an adoption would not take, where there are several.
                 let holders = holders.filter(|_| is_told);
                 let holder =
-                    holders.max_by_key(|(index, by_program)| (*by_program, Some(*index) != own));
-                holder.map(|(index, by_program)| Holder::Default { index, by_program })
+                    holders.max_by_key(|(index, maker)| (maker.is_program(), Some(*index) != own));
+                holder.map(|(index, maker)| Holder::Default { index, maker })
             }
-            Item::Setting(..) | Item::Rule(_) => None,
+            Item::Rule(rule) => match self.observed.own().has_rule(rule) {
+                true if self.view().journal.proves(item) => None,
+                true => Some(Holder::Unproven { index: None }),
+                false => self.observed.own().maker_of(rule).map(Holder::Rule),
+            },
+            Item::Setting(..) => None,
         }
     }
 }

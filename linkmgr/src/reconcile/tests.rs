@@ -30,7 +30,7 @@ use policy::{LinkId, LinkPlan, LinksPlan};
 use crate::fake::FakeKernel;
 use crate::{
     AddressMarks, Boot, Holder, Item, ItemState, KernelAnswer, KernelRequest, LinkManager,
-    LinkMessage, StopLevel,
+    LinkMessage, Protocol, StopLevel,
 };
 
 const START: Instant = Instant::from_nanos(1_000_000_000_000);

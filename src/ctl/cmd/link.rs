@@ -5,7 +5,7 @@ use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
-use linnet::api::{ItemStatus, LinkParameters, PlanReply, Status};
+use linnet::api::{ItemKind, ItemStatus, LinkParameters, PlanReply, Status};
 use serde::Serialize;
 use serde::de::IgnoredAny;
 
@@ -54,8 +54,10 @@ pub(crate) fn adopt(
     let parameters = LinkParameters { link };
     connection.call::<IgnoredAny>("Adopt", &parameters)?;
     let LinkParameters { link } = parameters;
-    // Whatever comes of looking, it is adopted.
-    let Ok(items) = settled_items(connection, &link) else {
+    // Whatever comes of looking, it is adopted. A daemon that is older than this does not tell kinds.
+    let items = settled_items(connection, &link).ok();
+    let items = items.filter(|items| items.iter().all(|item| item.kind.is_some()));
+    let Some(items) = items else {
         out.show(&LinkParameters { link }, |parameters| {
             format!(
                 "{} is adopted; linnet status could not be asked what that has come to\n",
@@ -64,18 +66,22 @@ pub(crate) fn adopt(
         })?;
         return Ok(Exit::Success);
     };
-    let count = |what: &str| {
-        let ours = items.iter().filter(|item| item.state == "ours");
-        ours.filter(|item| item.item.starts_with(what)).count()
-    };
-    let adopted = Adopted {
-        link,
-        addresses: count("address "),
-        routes: count("route "),
-        troubles: items.iter().filter(|it| !is_fine(it)).cloned().collect(),
-    };
-    out.show(&adopted, adopted_text)?;
+    out.show(&adopted(link, &items), adopted_text)?;
     Ok(Exit::Success)
+}
+
+/// Counts what of the things of a link is linnet's.
+fn adopted(link: String, items: &[ItemStatus]) -> Adopted {
+    let count = |kind: ItemKind| {
+        let ours = items.iter().filter(|item| item.state == "ours");
+        ours.filter(|item| item.kind == Some(kind)).count()
+    };
+    Adopted {
+        link,
+        addresses: count(ItemKind::Address),
+        routes: count(ItemKind::Route),
+        troubles: items.iter().filter(|it| !is_fine(it)).cloned().collect(),
+    }
 }
 
 /// Returns how the things of a link are as soon as none waits for the kernel any more, or after a second.
@@ -128,4 +134,29 @@ pub(crate) fn plan(
         lines => lines.join("\n") + "\n",
     })?;
     Ok(Exit::Success)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adoption_counts_by_kind_whatever_the_words_are() {
+        let item = |kind, item: &str, state: &str| ItemStatus {
+            kind: Some(kind),
+            item: item.to_owned(),
+            state: state.to_owned(),
+            detail: None,
+        };
+        let items = [
+            item(ItemKind::Address, "IPv4 address 192.0.2.7/24", "ours"),
+            item(ItemKind::Address, "IPv4 address 192.0.2.8/24", "adopted"),
+            item(ItemKind::Route, "default route", "ours"),
+            item(ItemKind::Route, "default route", "foreign"),
+            item(ItemKind::Setting, "route localnet", "ours"),
+        ];
+        let adopted = adopted("net0".to_owned(), &items);
+        assert_eq!((adopted.addresses, adopted.routes), (1, 1));
+        assert_eq!(adopted.troubles, items[3..4]);
+    }
 }

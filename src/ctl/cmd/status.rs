@@ -48,6 +48,7 @@ fn text(status: &Status, rivals: &[String]) -> String {
     listeners(status, &mut text);
     links::show(&status.links, &status.unmade, &mut text);
     links::show_idle(&status.idle_profiles, &mut text);
+    links::show_rules(&status.rules, &mut text);
     claims(status, &mut text);
     if !status.lists.is_empty() {
         text.push_str("\nlists\n");

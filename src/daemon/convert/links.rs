@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::model::PolicyRule;
 use config::time::Instant;
 use linkmgr::clients::Report;
-use linkmgr::{Holder, Item, ItemState, Setting};
-use linnet::api::{CableStatus, ItemStatus, OptionStatus, SupplyStatus};
+use linkmgr::{Holder, Item, ItemState, Protocol, Setting};
+use linnet::api::{CableStatus, ItemKind, ItemStatus, OptionStatus, SupplyStatus};
 use policy::facts::{Supplier, Supply};
 use policy::links::{RouteKey, Switch};
 
-/// Converts an item of the plan. `holder` is who has its place, where that is known and it is somebody else; `name_of` knows links by
+/// Converts an item of the plan. `holder` is who has its place, or has made it, where that is known and it is somebody else; `name_of` knows links by
 /// their index.
 pub(crate) fn item(
     item: &Item,
@@ -21,7 +22,10 @@ pub(crate) fn item(
     let (state, detail) = match state {
         ItemState::Waiting => ("waiting", None),
         ItemState::Ours => ("ours", None),
-        ItemState::Adopted => ("adopted", None),
+        ItemState::Adopted => {
+            let told = holder.map(|holder| holder_text(item, Some(holder), name_of));
+            ("adopted", told)
+        }
         ItemState::Foreign => ("foreign", Some(holder_text(item, holder, name_of))),
         ItemState::LinkDown => ("link-down", None),
         ItemState::Overridden => {
@@ -55,6 +59,7 @@ pub(crate) fn item(
         ItemState::Failed(fault) => ("failed", Some(fault.to_string())),
     };
     ItemStatus {
+        kind: Some(kind(item)),
         item: name(item),
         state: state.to_owned(),
         detail,
@@ -64,12 +69,13 @@ pub(crate) fn item(
 /// Says who has the place of an item, or how to look.
 fn holder_text(item: &Item, holder: Option<Holder>, name_of: impl Fn(u32) -> String) -> String {
     match (item, holder) {
-        (_, Some(Holder::Default { index, by_program })) => {
+        (_, Some(Holder::Default { index, maker })) => {
+            let who = match maker.is_program() {
+                true => named("a routing program", maker),
+                false => named("somebody else", maker),
+            };
             let link = name_of(index);
-            match by_program {
-                true => format!("a routing program has a default route with this metric by {link}"),
-                false => format!("somebody else has a default route with this metric by {link}"),
-            }
+            format!("{who} has a default route with this metric by {link}")
         }
         (Item::Route(key), Some(Holder::Beside)) => {
             let look = look_at(key);
@@ -82,6 +88,16 @@ fn holder_text(item: &Item, holder: Option<Holder>, name_of: impl Fn(u32) -> Str
                 "a route{by} with linnet's number is there, and is nobody's, as after linnet release: {look}"
             )
         }
+        (Item::Rule(rule), Some(Holder::Unproven { .. })) => {
+            let look = look_at_rule(rule);
+            format!(
+                "a rule with linnet's number is there, and is nobody's, as after linnet release: {look}"
+            )
+        }
+        (Item::Rule(rule), Some(Holder::Rule(maker))) => {
+            let who = named("somebody else", maker);
+            format!("{who} has made it: {}", look_at_rule(rule))
+        }
         (_, Some(Holder::Prefix(prefix))) => format!("somebody else has made it as {prefix}"),
         (_, Some(Holder::Peer(Some(peer)))) => {
             format!("somebody else has made it with {peer} at the other end")
@@ -93,6 +109,20 @@ fn holder_text(item: &Item, holder: Option<Holder>, name_of: impl Fn(u32) -> Str
         }
         _ => "somebody else has something of his own in its place".to_owned(),
     }
+}
+
+/// Says who it is by the number that the kernel has of him.
+fn named(who: &str, maker: Protocol) -> String {
+    match maker {
+        Protocol::UNSPECIFIED => who.to_owned(),
+        maker => format!("{who} (protocol {maker})"),
+    }
+}
+
+/// The command that shows the rules at the place of one.
+fn look_at_rule(rule: &PolicyRule) -> String {
+    let family = if rule.is_ipv6 { 6 } else { 4 };
+    format!("ip -{family} rule show priority {}", rule.priority)
 }
 
 /// The command that shows who has the place of a route.
@@ -114,6 +144,15 @@ pub(crate) fn setting_name(setting: Setting) -> String {
     }
 }
 
+const fn kind(item: &Item) -> ItemKind {
+    match item {
+        Item::Setting(..) => ItemKind::Setting,
+        Item::Address(..) => ItemKind::Address,
+        Item::Route(_) => ItemKind::Route,
+        Item::Rule(_) => ItemKind::Rule,
+    }
+}
+
 fn name(item: &Item) -> String {
     match item {
         Item::Setting(_, setting) => setting_name(*setting),
@@ -126,7 +165,10 @@ fn name(item: &Item) -> String {
                 key.to, key.metric, key.table
             )
         }
-        Item::Rule(rule) => format!("rule {}", rule.priority),
+        Item::Rule(rule) => {
+            let family = if rule.is_ipv6 { "IPv6" } else { "IPv4" };
+            format!("rule {} of {family}", rule.priority)
+        }
     }
 }
 
@@ -280,7 +322,101 @@ fn millis(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use config::model::Prefix;
+
     use super::*;
+
+    fn prefix(address: [u8; 4], length: u8) -> Prefix {
+        Prefix {
+            address: address.into(),
+            length,
+        }
+    }
+
+    fn rule(is_ipv6: bool) -> Item {
+        Item::Rule(PolicyRule {
+            priority: 900,
+            is_ipv6,
+            ..PolicyRule::default()
+        })
+    }
+
+    fn default_route() -> Item {
+        Item::Route(RouteKey {
+            table: 254,
+            to: prefix([0; 4], 0),
+            metric: 100,
+            from: None,
+        })
+    }
+
+    fn told(thing: &Item, state: &ItemState, holder: Option<Holder>) -> ItemStatus {
+        item(thing, state, holder, |index| format!("net{index}"))
+    }
+
+    #[test]
+    fn every_item_has_its_kind() {
+        for (item, kind) in [
+            (Item::Setting(2, Setting::Mtu), ItemKind::Setting),
+            (
+                Item::Address(2, prefix([192, 0, 2, 7], 24)),
+                ItemKind::Address,
+            ),
+            (default_route(), ItemKind::Route),
+            (rule(true), ItemKind::Rule),
+        ] {
+            let told = told(&item, &ItemState::Ours, None);
+            assert_eq!((told.kind, told.detail), (Some(kind), None), "{item:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_has_a_place_is_named_by_his_number() {
+        for (number, who) in [
+            (12, "a routing program (protocol bird)"),
+            (77, "a routing program (protocol 77)"),
+            (0, "a routing program"),
+            (16, "somebody else (protocol dhcp)"),
+        ] {
+            let holder = Holder::Default {
+                index: 3,
+                maker: Protocol(number),
+            };
+            let told = told(&default_route(), &ItemState::Foreign, Some(holder));
+            let text = format!("{who} has a default route with this metric by net3");
+            assert_eq!(told.detail, Some(text));
+        }
+    }
+
+    #[test]
+    fn an_adopted_rule_says_who_has_made_it() {
+        let theirs = |number| Holder::Rule(Protocol(number));
+        for (holder, is_ipv6, text) in [
+            (
+                theirs(18),
+                false,
+                "somebody else (protocol keepalived) has made it: ip -4 rule show priority 900",
+            ),
+            (
+                theirs(77),
+                true,
+                "somebody else (protocol 77) has made it: ip -6 rule show priority 900",
+            ),
+            (
+                theirs(0),
+                false,
+                "somebody else has made it: ip -4 rule show priority 900",
+            ),
+            (
+                Holder::Unproven { index: None },
+                true,
+                "a rule with linnet's number is there, and is nobody's, as after linnet release: ip -6 rule show priority 900",
+            ),
+        ] {
+            let told = told(&rule(is_ipv6), &ItemState::Adopted, Some(holder));
+            assert_eq!(told.detail.as_deref(), Some(text));
+        }
+    }
 
     #[test]
     fn clients_that_have_got_nothing_say_why() {

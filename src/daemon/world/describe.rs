@@ -41,6 +41,7 @@ impl World {
                 .collect(),
             unmade: self.unmade(),
             idle_profiles: self.idle_profiles(),
+            rules: self.items(None),
             scopes: plan
                 .scopes
                 .keys()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use config::model::{Manage, Profile, VirtualLink};
 use config::time::Instant;
-use linkmgr::ItemState;
+use linkmgr::{Item, ItemState};
 use linnet::api::{ItemStatus, LinkParameters, LinkStatus, PlanReply, Reply};
 use policy::facts::Told;
 use policy::{LinkFacts, LinkId};
@@ -224,20 +224,25 @@ impl World {
         )
     }
 
+    /// Tells what a plan wants of a link, or of none (the rules), and how far each thing is.
+    pub(super) fn items(&self, link: Option<LinkId>) -> Vec<ItemStatus> {
+        let items = self.linking.links.items(link);
+        let told = items.iter().map(|(item, state)| {
+            // A rule of somebody else's is as good as ours, but goes when he likes, and no adoption takes it.
+            let is_others = *state == ItemState::Foreign
+                || *state == ItemState::Adopted && matches!(item, Item::Rule(_));
+            let holder = match is_others {
+                true => self.linking.links.holder(item),
+                false => None,
+            };
+            convert::item(item, state, holder, |index| self.name_at(index))
+        });
+        told.collect()
+    }
+
     /// Tells how a link is.
     pub(super) fn link_status(&self, id: LinkId, link: &LinkFacts, now: Instant) -> LinkStatus {
         let profile = self.plan.profiles_by_link.get(&id);
-        let items = self.linking.links.items(Some(id));
-        let items: Vec<ItemStatus> = items
-            .iter()
-            .map(|(item, state)| {
-                let holder = match *state == ItemState::Foreign {
-                    true => self.linking.links.holder(item),
-                    false => None,
-                };
-                convert::item(item, state, holder, |index| self.name_at(index))
-            })
-            .collect();
         let supplied = self.facts.supplies.iter();
         let supplied = supplied.filter(|((link, _), _)| *link == id);
         let supplied = supplied.map(|((_, supplier), supply)| (*supplier, supply));
@@ -256,7 +261,7 @@ impl World {
             reach,
             portal,
             told,
-            items,
+            items: self.items(Some(id)),
             supplies: convert::supplies(supplied, report.as_ref(), now),
             cable: convert::cable(report.as_ref()),
             peers: self.peers(&link.name, now),

@@ -270,3 +270,52 @@ fn default_routes_by_all_routers_that_the_kernel_listened_to_are_taken_by_one_co
         },
     );
 }
+
+#[test]
+fn a_default_route_and_a_rule_of_others_are_told_with_the_names_of_their_makers() {
+    isolated(
+        "links::adoption::a_default_route_and_a_rule_of_others_are_told_with_the_names_of_their_makers",
+        || {
+            let dir = folder();
+            links();
+            shell(
+                "ip addr add 192.0.2.9/24 dev net0 && ip route add default via 192.0.2.1 metric 100 proto bird && \
+                 ip rule add from 192.0.2.0/24 lookup 254 priority 900 protocol bird && \
+                 ip -6 rule add from 2001:db8::/64 lookup 254 priority 900",
+            );
+            let office = office(dir.clone());
+            let more = "[[routes]]\nto = \"0.0.0.0/0\"\nvia = \"192.0.2.1\"\nmetric = 100\n\
+                [[rules]]\npriority = 900\nfrom = \"192.0.2.0/24\"\ntable = 254\n\
+                [[rules]]\npriority = 900\nfrom = \"2001:db8::/64\"\ntable = 254\n";
+            office.configure("profiles/server.toml", &format!("{FIXED}{more}"));
+            let _linnetd = office.linnetd(LINNETD, &[]);
+            let status = || office.linnet(LINNET, &["status"]).1;
+            until("the route waits for its place", || {
+                status().contains("metric 100 table 254 foreign")
+            });
+            let told = status();
+            for line in [
+                "    ! route 0.0.0.0/0 metric 100 table 254 foreign: a routing program (protocol bird) has a default route with this metric by net0",
+                "  rule 900 of IPv4 adopted: somebody else (protocol bird) has made it: ip -4 rule show priority 900",
+                "  rule 900 of IPv6 adopted: somebody else has made it: ip -6 rule show priority 900",
+            ] {
+                assert!(told.lines().any(|it| it == line), "{line}: {told}");
+            }
+            // The command that is told shows it, and no other.
+            let shown = shell("ip -4 rule show priority 900");
+            assert_eq!(shown.lines().count(), 1, "{shown}");
+            assert!(shown.contains("proto bird"), "{shown}");
+            let (code, text) = office.linnet(LINNET, &["adopt", "net0"]);
+            assert_eq!(code, 0, "{text}");
+            // What is adopted is what the profile says; the address beside it is nobody's business.
+            assert!(text.contains(": 2 addresses and 0 routes "), "{text}");
+            shell(
+                "ip rule del priority 900 protocol bird; ip -6 rule del priority 900; ip route del default proto bird",
+            );
+            until("everything is linnet's", || !status().contains("900"));
+            let families = ["-4", "-6"].map(|it| shell(&format!("ip {it} rule show priority 900")));
+            let is_ours = |shown: &String| shown.contains("proto 112");
+            assert!(families.iter().all(is_ours), "{families:?}");
+        },
+    );
+}

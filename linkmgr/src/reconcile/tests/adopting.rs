@@ -203,7 +203,7 @@ fn an_adoption_takes_nothing_of_another_link() {
         assert_eq!(machine.state("home0", &item), ItemState::Foreign);
         let default = Holder::Default {
             index: 3,
-            by_program: false,
+            maker: Protocol(16),
         };
         let holder = match protocol {
             OURS => Holder::Unproven { index: Some(3) },
@@ -246,7 +246,7 @@ fn a_place_that_this_link_and_another_have_is_not_taken() {
     // Named is the one that keeps the other from being taken.
     let holder = Holder::Default {
         index: 3,
-        by_program: false,
+        maker: Protocol(16),
     };
     let item = Item::Route(key("0.0.0.0/0", 100));
     assert_eq!(machine.links.holder(&item), Some(holder));
@@ -443,7 +443,7 @@ fn a_late_adoption_takes_neither_other_routes_nor_those_of_routing_programs() {
         assert_eq!(state, ItemState::Foreign, "{to}");
         let default = Holder::Default {
             index: 2,
-            by_program: true,
+            maker: Protocol(BIRD),
         };
         let holder = (to == "0.0.0.0/0").then_some(default);
         assert_eq!(machine.links.holder(&item), holder, "{to}");

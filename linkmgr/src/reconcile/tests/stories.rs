@@ -300,6 +300,16 @@ fn two_links_with_one_route_do_not_quarrel() {
 }
 
 #[test]
+fn a_rule_that_was_let_go_is_nobodys() {
+    let (mut machine, _) = applied();
+    let item = Item::Rule(rule(100));
+    assert_eq!(machine.links.holder(&item), None);
+    machine.links.release_rule(&rule(100));
+    let nobody = Holder::Unproven { index: None };
+    assert_eq!(machine.links.holder(&item), Some(nobody));
+}
+
+#[test]
 fn foreign_things_in_the_way_stay_and_are_told() {
     let mut machine = Machine::new();
     let bird = foreign_route("10.0.0.0/8", 50, 3, "");
@@ -313,7 +323,9 @@ fn foreign_things_in_the_way_stay_and_are_told() {
     let item = Item::Route(key("10.0.0.0/8", 50));
     assert_eq!(machine.state("home0", &item), ItemState::Foreign);
     // It is just as it is wanted.
-    assert_eq!(machine.links.items(None)[0].1, ItemState::Adopted);
+    let [(item, state)] = machine.links.items(None).try_into().unwrap();
+    assert_eq!(state, ItemState::Adopted);
+    assert_eq!(machine.links.holder(&item), Some(Holder::Rule(Protocol(3))));
     machine.links.stop(StopLevel::Clean, machine.now);
     machine.drive();
     assert!(machine.links.is_idle());

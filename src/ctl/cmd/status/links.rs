@@ -19,6 +19,18 @@ pub(super) fn show_idle(profiles: &[String], text: &mut String) {
     }
 }
 
+/// Writes the rules of which there is something to say: what is not as it should be, and whose those of others are.
+pub(super) fn show_rules(rules: &[ItemStatus], text: &mut String) {
+    let is_told = |rule: &&ItemStatus| !is_fine(rule) || rule.detail.is_some();
+    for (place, rule) in rules.iter().filter(is_told).enumerate() {
+        if place == 0 {
+            text.push_str("\nrules\n");
+        }
+        let mark = if is_fine(rule) { "" } else { "! " };
+        let _ = writeln!(text, "  {mark}{}", item_text(rule));
+    }
+}
+
 /// Writes the links, those that are not there last.
 pub(super) fn show(links: &[LinkStatus], unmade: &[UnmadeStatus], text: &mut String) {
     if links.is_empty() && unmade.is_empty() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use linnet::api::ClockStatus;
+use linnet::api::{ClockStatus, ItemKind, ItemStatus};
 
 fn latency(p50: f64, p95: f64, p99: f64) -> Latency {
     Latency {
@@ -168,4 +168,26 @@ fn without_trouble_no_line_begins_with_an_exclamation_mark() {
         text.lines().nth(1),
         Some("! dhclient runs on eth0, which linnet sets up, pid 8 (linnet doctor)")
     );
+}
+
+#[test]
+fn a_rule_has_a_line_when_it_is_others_or_not_there() {
+    let rule = |state: &str, detail: Option<&str>| ItemStatus {
+        kind: Some(ItemKind::Rule),
+        item: format!("rule {state}"),
+        state: state.to_owned(),
+        detail: detail.map(str::to_owned),
+    };
+    let mut status = Status {
+        rules: vec![rule("ours", None)],
+        ..Status::default()
+    };
+    assert!(!text(&status, &[]).contains("rule"));
+    let others = rule("adopted", Some("somebody else has made it"));
+    status
+        .rules
+        .extend([others, rule("failed", Some("no such table"))]);
+    let text = text(&status, &[]);
+    let lines = "\nrules\n  rule adopted adopted: somebody else has made it\n  ! rule failed failed: no such table\n";
+    assert!(text.contains(lines), "{text}");
 }
