@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
 use std::net::{TcpStream, UdpSocket};
+use std::os::fd::AsRawFd as _;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,8 +14,9 @@ use std::time::{Duration, Instant};
 use tests::oracle::{Stamp, TTL, now_ms, query};
 
 use super::answer::{Answer, parse};
+use super::slowest::Slowest;
 use super::troubles::Trouble;
-use super::{BLOCKED, HOME, Luck, SAFE, VPN, World};
+use super::{BLOCKED, HOME, Luck, SAFE, VPN, World, size};
 
 /// A client has an answer, or an error that says why, after 4.5 s. A loaded machine may be late, but not past the C library's 5 s.
 const DEADLINE_MS: u64 = 4950;
@@ -24,6 +26,8 @@ const NAMES: f64 = 50_000.0;
 const SLACK: u64 = 2;
 /// One of how many questions may be told that there are too many.
 const SHED_PART: u64 = 1000;
+/// Octets of answers that wait for who asks: those to 16,384 questions, as many as linnetd lets wait, with what the kernel counts for each.
+static RECEIVE_BUFFER: libc::c_int = 16 << 20;
 /// Mistakes that are shown.
 const SHOWN: usize = 20;
 /// Between two connections.
@@ -69,6 +73,8 @@ enum Kind {
 pub(super) struct Place {
     /// Address and port.
     pub(super) address: &'static str,
+    /// How it is asked, and where, in words.
+    pub(super) by: &'static str,
     /// Whether what is claimed is withheld there.
     pub(super) is_for_guests: bool,
 }
@@ -81,6 +87,7 @@ struct Asked {
     record_type: u16,
     sent_ms: u64,
     life: u8,
+    by: &'static str,
     is_guest: bool,
 }
 
@@ -121,6 +128,7 @@ impl Asked {
             record_type: [1, 1, 28][usize::try_from(luck.below(3)).unwrap()],
             sent_ms: now_ms(),
             life: world.vpn.life(),
+            by: place.by,
             is_guest: place.is_for_guests,
         }
     }
@@ -157,7 +165,11 @@ pub(super) struct Tally {
     by_tls: AtomicU64,
     by_guests: AtomicU64,
     encrypted: AtomicU64,
+    /// Of those that were answered.
     slowest_ms: AtomicU64,
+    slowest: Slowest,
+    /// Answers that the kernel dropped because the socket of who asked was full.
+    dropped: AtomicU64,
     wrong: Mutex<(u64, Vec<String>)>,
     reasons: Mutex<BTreeMap<(u8, u16), u64>>,
 }
@@ -197,7 +209,7 @@ impl Tally {
             text,
             "{all} questions in {took:.0?} ({} by TCP; at listeners {} by UDP, {} by TLS): {} right ({} of them stale and said so, \
              {} of encrypted servers), {} denied, {} blocked and {} withheld as they should be, {} errors with a reason while nobody could be asked, {} told that there are too many, {} unanswered ({} of them answered after that), \
-             {} wrong; the slowest took {} ms",
+             {} wrong; the slowest answer took {} ms",
             of(&self.by_tcp),
             of(&self.by_guests),
             of(&self.by_tls),
@@ -219,10 +231,16 @@ impl Tally {
         for ((rcode, code), count) in reasons.iter() {
             writeln!(text, "rcode {rcode}, EDE {code}: {count}").unwrap();
         }
+        text.push_str(&self.slowest.told());
         text
     }
 
-    /// Fails when something was wrong, or when more was lost than was dropped because it came too fast.
+    /// Returns how many answers the kernel dropped before who asked had read them; known when all have ended.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Fails when something was wrong or late, or when more was lost than was dropped before linnetd (`dropped`) or who asked had read it.
     pub(super) fn check(&self, dropped: u64) {
         let (count, shown) = &*self.wrong.lock().unwrap();
         assert_eq!(*count, 0, "wrong: {}", shown.join("\n"));
@@ -234,8 +252,15 @@ impl Tally {
         );
         let unanswered = self.unanswered.load(Ordering::Relaxed);
         assert!(
-            unanswered <= dropped,
-            "{unanswered} unanswered after {DEADLINE_MS} ms, {dropped} dropped by the kernel and linnetd"
+            unanswered <= dropped + self.dropped(),
+            "{unanswered} unanswered after {DEADLINE_MS} ms, {dropped} dropped before linnetd read them, {} before who asked did",
+            self.dropped()
+        );
+        let slowest = self.slowest_ms.load(Ordering::Relaxed);
+        assert!(
+            slowest <= DEADLINE_MS,
+            "an answer took {slowest} ms\n{}",
+            self.slowest.told()
         );
         for (what, counter) in [
             ("right", &self.right),
@@ -267,6 +292,25 @@ impl Tally {
         let Some(answer) = parse(message, &name) else {
             return self.wrong(told(&format!("cannot be read: {message:02x?}")));
         };
+        self.slowest.note(
+            took,
+            || {
+                let Answer {
+                    rcode, explained, ..
+                } = answer;
+                let code = explained.map_or_else(String::new, |code| format!(", EDE {code}"));
+                (
+                    asked.by,
+                    format!("{:?}", asked.kind),
+                    format!("rcode {rcode}{code}"),
+                )
+            },
+            || {
+                let words = &answer.words;
+                let troubles = world.troubles.struck(asked.sent_ms, now);
+                told(&format!("\"{words}\"; {troubles}"))
+            },
+        );
         let during = |trouble| world.troubles.overlaps(trouble, asked.sent_ms, now);
         if asked.is_guest {
             self.by_guests.fetch_add(1, Ordering::Relaxed);
@@ -416,10 +460,21 @@ impl Tally {
         }
     }
 
-    fn miss(&self, asked: &Asked) {
+    fn miss(&self, asked: &Asked, world: &World) {
         self.unanswered.fetch_add(1, Ordering::Relaxed);
-        let waited = now_ms() - asked.sent_ms;
-        self.slowest_ms.fetch_max(waited, Ordering::Relaxed);
+        let now = now_ms();
+        self.slowest.note(
+            now - asked.sent_ms,
+            || (asked.by, "any".to_owned(), "unanswered".to_owned()),
+            || {
+                let (name, sent) = (asked.name(), asked.sent_ms);
+                let troubles = world.troubles.struck(sent, now);
+                format!(
+                    "{name} type {} asked at {sent} ms; {troubles}",
+                    asked.record_type
+                )
+            },
+        );
     }
 }
 
@@ -427,6 +482,7 @@ impl Tally {
 pub(super) fn ask(world: &World, place: Place, seed: u64, rate: u64) {
     let mut luck = Luck(seed);
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    make_room(&socket);
     socket.connect(place.address).unwrap();
     socket
         .set_read_timeout(Some(Duration::from_millis(1)))
@@ -440,6 +496,8 @@ pub(super) fn ask(world: &World, place: Place, seed: u64, rate: u64) {
     loop {
         let over = world.over.load(Ordering::Relaxed);
         if over && order.is_empty() {
+            let dropped = size::dropped_at(socket.local_addr().unwrap().port());
+            world.tally.dropped.fetch_add(dropped, Ordering::Relaxed);
             return;
         }
         let due = begun.elapsed().as_micros() * u128::from(rate) / 1_000_000;
@@ -477,7 +535,7 @@ pub(super) fn ask(world: &World, place: Place, seed: u64, rate: u64) {
             match &pending[usize::from(id)] {
                 Some(asked) if asked.sent_ms + DEADLINE_MS > now_ms() => break,
                 Some(asked) => {
-                    world.tally.miss(asked);
+                    world.tally.miss(asked, world);
                     is_given_up[usize::from(id)] = true;
                 }
                 None => {}
@@ -486,6 +544,23 @@ pub(super) fn ask(world: &World, place: Place, seed: u64, rate: u64) {
             order.pop_front();
         }
     }
+}
+
+/// Makes room for all answers that may come at once. Each program of a host has a socket of its own; here all who ask share a few,
+/// and the usual room is for 277 answers of the thousands that wait when an outage ends.
+fn make_room(socket: &UdpSocket) {
+    let length = libc::socklen_t::try_from(size_of_val(&RECEIVE_BUFFER)).unwrap();
+    // SAFETY: the pointer and the length are those of one C int that lives until the call returns.
+    let failed = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_RCVBUFFORCE,
+            (&raw const RECEIVE_BUFFER).cast(),
+            length,
+        )
+    };
+    assert_eq!(failed, 0, "{}", std::io::Error::last_os_error());
 }
 
 /// Asks by TCP, a connection for some questions, until the run is over.

@@ -2,10 +2,6 @@
 
 use std::fs;
 
-use tests::namespace::inside;
-
-use crate::guests::LAN;
-
 /// A size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sample {
@@ -89,18 +85,16 @@ impl Size {
     }
 }
 
-/// Returns how many datagrams the kernel has dropped in the namespaces of clients because a socket was full.
-pub(super) fn dropped() -> u64 {
-    dropped_here() + inside(LAN, dropped_here).join().unwrap()
-}
-
-fn dropped_here() -> u64 {
-    let text = fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
-    let mut lines = text.lines().filter_map(|line| line.strip_prefix("Udp: "));
-    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
-    let counters = names.split_whitespace().zip(values.split_whitespace());
-    counters
-        .filter(|(name, _)| ["RcvbufErrors", "SndbufErrors"].contains(name))
-        .map(|(_, value)| value.parse::<u64>().unwrap())
-        .sum()
+/// Returns how many datagrams to a port of this thread's namespace the kernel has dropped because a socket there was full.
+pub(super) fn dropped_at(port: u16) -> u64 {
+    let text = fs::read_to_string("/proc/thread-self/net/udp").unwrap();
+    let local = format!(":{port:04X}");
+    let mut dropped = 0;
+    for line in text.lines().skip(1) {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        if fields[1].ends_with(&local) {
+            dropped += fields[12].parse::<u64>().unwrap();
+        }
+    }
+    dropped
 }

@@ -52,6 +52,8 @@ struct Window(Trouble, u64, u64);
 pub(super) struct Troubles {
     windows: Mutex<Vec<Window>>,
     told: Mutex<std::collections::BTreeMap<&'static str, u64>>,
+    /// What struck, and when in milliseconds.
+    struck: Mutex<Vec<(u64, String)>>,
 }
 
 impl Troubles {
@@ -75,8 +77,25 @@ impl Troubles {
 
     /// Counts a trouble, and tells its moment to whoever looks for the reason of a mistake.
     fn count(&self, what: &'static str) {
-        tests::say(&format!("{} ms: {what}", now_ms()));
+        self.strike(what.to_owned());
         *self.told.lock().unwrap().entry(what).or_default() += 1;
+    }
+
+    /// Notes what strikes now.
+    fn strike(&self, what: String) {
+        let now = now_ms();
+        tests::say(&format!("{now} ms: {what}"));
+        self.struck.lock().unwrap().push((now, what));
+    }
+
+    /// Says what struck between two moments, and what had struck last before them.
+    pub(super) fn struck(&self, from: u64, until: u64) -> String {
+        let struck = self.struck.lock().unwrap();
+        let first = struck.partition_point(|(at, _)| *at < from);
+        let told = struck.iter().skip(first.saturating_sub(2));
+        let told = told.take_while(|(at, _)| *at <= until);
+        let told: Vec<String> = told.map(|(at, what)| format!("{at} ms: {what}")).collect();
+        told.join(", ")
     }
 
     /// Says how often each thing happened.
@@ -236,7 +255,7 @@ pub(super) fn strike(stage: &mut Stage<'_>) {
             let server = &servers[at];
             let mode = modes[usize::try_from(luck.below(6)).unwrap()];
             troubles.count("one server fails");
-            tests::say(&format!("server {at}: {mode:?}"));
+            troubles.strike(format!("server {at}: {mode:?}"));
             server.set(mode);
             pause(luck, 500, 3000);
             server.set(Mode::Right);
@@ -248,6 +267,7 @@ pub(super) fn strike(stage: &mut Stage<'_>) {
                 _ => (&servers[2..], Trouble::Vpn),
             };
             let mode = modes[usize::try_from(luck.below(4)).unwrap()];
+            troubles.strike(format!("{trouble:?}: {mode:?}"));
             troubles.during(trouble, GRACE_MS, || {
                 pair.iter().for_each(|server| server.set(mode));
                 pause(luck, 300, 2000);
