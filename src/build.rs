@@ -1,5 +1,10 @@
 //! Tells the linker which functions of linnetd lie beside one another. Nothing depends on it but how much memory and time a start takes.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "it is by the environment that a build script is told"
+)]
+
 use std::env;
 use std::path::Path;
 

@@ -274,7 +274,8 @@ fn soak() {
     )
     .unwrap();
     tests::say(&report);
-    world.tally.check(dropped);
+    // A socket that was made anew has lost its count.
+    world.tally.check(dropped.max(unread));
     for (network, place) in [
         (&world.home, "at home"),
         (&world.vpn, "behind the VPN"),
