@@ -96,7 +96,20 @@ fn the_definition_has_the_fields_that_travel() {
         detail: some(),
         ..ItemStatus::default()
     };
+    let list = ListStatus {
+        name: String::new(),
+        path: String::new(),
+        format: String::new(),
+        state: String::new(),
+        error: some(),
+        names: 0,
+        bytes: 0,
+        broken_lines: 0,
+        load_ms: 0.0,
+        hits: 0,
+    };
     let status = Status {
+        lists: vec![list.clone()],
         rules: vec![item.clone()],
         listeners: vec![listener.clone()],
         unmade: vec![unmade.clone()],
@@ -174,6 +187,7 @@ fn the_definition_has_the_fields_that_travel() {
         ("UpstreamStatus", fields(&upstream)),
         ("ScopeStatus", fields(&scope)),
         ("Status", fields(&status)),
+        ("ListStatus", fields(&list)),
         ("TrustAnchor", fields(&key)),
         ("ObserverStatus", fields(&observer)),
         ("ListenerStatus", fields(&listener)),
