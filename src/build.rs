@@ -29,6 +29,9 @@ fn main() {
         return;
     };
     let script = Path::new(&project).join("dist/linnetd.ld");
+    if !script.exists() {
+        return;
+    }
     println!("cargo::rustc-link-arg-bin=linnetd=-T");
     println!("cargo::rustc-link-arg-bin=linnetd={}", script.display());
 }
