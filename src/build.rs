@@ -13,11 +13,13 @@ const SWITCH: &str = "LINNET_ORDER";
 
 fn main() {
     println!("cargo::rerun-if-env-changed={SWITCH}");
-    println!("cargo::rerun-if-changed=dist/linnetd.ld");
     println!("cargo::rerun-if-changed=src/build.rs");
     let is = |name: &str, value: &str| env::var(name).is_ok_and(|it| it == value);
     let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
-    let other_linker = ["mold", "gold"].iter().any(|name| flags.contains(name));
+    let linker = env::var("RUSTC_LINKER").unwrap_or_default();
+    let other_linker = ["mold", "wild", "ld.gold", "fuse-ld=gold"]
+        .iter()
+        .any(|name| flags.contains(name) || linker.contains(name));
     if !is("PROFILE", "release")
         || !is("CARGO_CFG_TARGET_OS", "linux")
         || is(SWITCH, "no")
@@ -32,6 +34,7 @@ fn main() {
     if !script.exists() {
         return;
     }
+    println!("cargo::rerun-if-changed=dist/linnetd.ld");
     println!("cargo::rustc-link-arg-bin=linnetd=-T");
     println!("cargo::rustc-link-arg-bin=linnetd={}", script.display());
 }
