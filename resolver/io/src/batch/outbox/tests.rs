@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd as _;
+use std::time::Duration;
 
 use super::{BATCH_MAX, Outbox};
 use crate::batch::set_option;
@@ -84,6 +85,23 @@ fn a_pair_takes_one_header_and_strangers_take_two() {
         assert_eq!(outbox.answers_of(headers), 2);
         outbox.count = 0;
     }
+}
+
+#[test]
+fn a_client_that_takes_packets_uncut_gets_a_pair_in_one() {
+    let server = socket("127.0.0.1");
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
+    set_option(client.as_fd(), libc::SOL_UDP, libc::UDP_GRO, 1).unwrap();
+    let mut outbox = Outbox::new();
+    for wire in [&[1; 60][..], &[2; 72]] {
+        keep(&mut outbox, client.local_addr().unwrap(), wire);
+    }
+    outbox.send(server.as_fd());
+    let mut buffer = [0; 256];
+    assert_eq!(client.recv(&mut buffer).unwrap(), 60 + 72);
 }
 
 #[test]
