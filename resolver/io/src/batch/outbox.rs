@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::ptr;
 
@@ -87,23 +88,23 @@ impl Outbox {
     /// Sends what is kept. One that the kernel does not take is lost, as any datagram may be; its client asks again.
     pub(crate) fn send(&mut self, socket: BorrowedFd<'_>) {
         let count = std::mem::take(&mut self.count);
-        let mut together = count > 1 && self.does_cut(socket);
-        if together && let Some(order) = self.order.get_mut(..count) {
-            order.sort_unstable();
+        // Up to this place of the order each leaves alone.
+        let mut alone = count;
+        if count > 1 && self.does_cut(socket) {
+            alone = 0;
+            if let Some(order) = self.order.get_mut(..count) {
+                order.sort_unstable();
+            }
         }
         let mut done = 0;
         while done < count {
-            let headers = self.arrange(done, count, together);
+            let headers = self.arrange(done..count, alone);
             match self.send_headers(socket, headers) {
                 Ok(sent) => done += self.answers_of(sent.max(1)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Whatever it was, each of them may do alone.
-                Err(error) if self.answers_of(1) > 1 => {
-                    together = false;
-                    if is_about_cutting(&error) {
-                        self.does_cut = Some(false);
-                    }
-                }
+                // Not on the way to this client: no checksums there, a transformation, pieces that are too long for it. Whatever it was,
+                // each of these may leave alone, and nobody else's suffer for it.
+                Err(_) if self.answers_of(1) > 1 => alone = done + self.answers_of(1),
                 Err(_) => done += 1,
             }
         }
@@ -120,16 +121,19 @@ impl Outbox {
             .get_or_insert_with(|| option(socket, libc::SOL_UDP, libc::UDP_SEGMENT).is_ok())
     }
 
-    /// Fills headers for the answers from one place of the order on; returns how many. Answers for one client share one, when they go together.
-    fn arrange(&mut self, from: usize, to: usize, together: bool) -> usize {
+    /// Fills headers for the answers at these places of the order; returns how many. Answers for one client share one, but for those before `alone`.
+    fn arrange(&mut self, places: Range<usize>, alone: usize) -> usize {
         let mut headers = 0;
-        let mut next = from;
-        while next < to {
+        let Range {
+            start: mut next,
+            end,
+        } = places;
+        while next < end {
             let (start, first) = (next, self.place(next));
             let length = self.point(next, first);
             next += 1;
             let mut bytes = length;
-            while together && next < to {
+            while start >= alone && next < end {
                 let place = self.place(next);
                 let more = self.answers.get(place).map_or(0, Vec::len);
                 if !self.goes_with(first, place) || more > length || bytes + more > PIECE_MAX {
@@ -172,13 +176,7 @@ impl Outbox {
     }
 
     /// Has a header send some vectors to the client of an answer, cut into pieces of a length if there are several.
-    fn address(
-        &mut self,
-        header: usize,
-        first: usize,
-        vectors: std::ops::Range<usize>,
-        length: usize,
-    ) {
+    fn address(&mut self, header: usize, first: usize, vectors: Range<usize>, length: usize) {
         if let Some(header) = self.headers.get_mut(header)
             && let Some(name) = self.names.get_mut(first)
             && let Some(name_length) = self.name_lengths.get(first)
@@ -241,19 +239,6 @@ fn rank(peer: SocketAddr, length: usize, place: usize) -> u64 {
     let client = (address << 16 ^ u64::from(peer.port())).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 24;
     let shortness = u64::from(u16::MAX) - (length as u64).min(u64::from(u16::MAX));
     client << 24 | shortness << 8 | place as u64 & 0xff
-}
-
-/// Whether it cannot be cut where it is sent: no checksums there, a tunnel's transformation, pieces that are too long for the way.
-fn is_about_cutting(error: &io::Error) -> bool {
-    [
-        libc::EINVAL,
-        libc::EIO,
-        libc::EMSGSIZE,
-        libc::EOPNOTSUPP,
-        libc::ENOPROTOOPT,
-    ]
-    .iter()
-    .any(|code| error.raw_os_error() == Some(*code))
 }
 
 /// A control message that says into pieces of which length a datagram is cut (`UDP_SEGMENT`).
