@@ -30,7 +30,7 @@ pub use address::{
     AddressAttributes, AddressLabel, AddressScope, ConflictUse, MAX_LABEL, StaticAddress,
 };
 pub use connectivity::{CheckUse, ConnectivityConfig};
-pub use dhcp::{DnsUpdate, OwnOptions};
+pub use dhcp::{BootpUse, DnsUpdate, OwnOptions};
 pub use hardware::{Hardware, HardwareSettings, LinkMode, OFFLOADS, Offload, WAKE_WORDS};
 pub(crate) use kind::read_key;
 pub use kind::{

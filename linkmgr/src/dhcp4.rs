@@ -17,7 +17,7 @@
 //! ```
 //!
 //! # Limitations
-//! Ethernet only (hardware addresses of six octets). No FORCERENEW (RFC 3203), no BOOTP.
+//! Ethernet only (hardware addresses of six octets). No FORCERENEW (RFC 3203). A BOOTP server's answer needs the magic cookie (RFC 1497): without it there is no mask and no router.
 
 mod client;
 mod frame;
@@ -288,6 +288,8 @@ pub struct LeaseStatus {
     pub address: Prefix,
     /// The server.
     pub server: Ipv4Addr,
+    /// Whether it is one of BOOTP, whose addresses have no end (RFC 1534).
+    pub bootp: bool,
     /// The network that it is kept under.
     pub network: NetworkId,
     /// When it was given, or given anew.

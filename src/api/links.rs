@@ -163,6 +163,9 @@ pub struct SupplyStatus {
     /// Who supplies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
+    /// Whether it is a BOOTP server, whose addresses have no end.
+    #[serde(default)]
+    pub bootp: bool,
     /// Addresses with prefix lengths.
     pub addresses: Vec<String>,
     /// Routes: where to, and through whom.

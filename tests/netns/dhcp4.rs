@@ -1,5 +1,6 @@
 //! Do other people's DHCP servers and our client understand each other? dnsmasq, kea and dhcpd on one real network.
 
+mod bootp;
 mod host;
 
 use std::fs;

@@ -245,6 +245,7 @@ fn dhcp4_settings(said: &Table, dhcp4: &mut Dhcp4Settings, findings: &mut Findin
     super::lay(said.boolean("anonymous"), &mut dhcp4.anonymous);
     super::lay(said.boolean("broadcast"), &mut dhcp4.broadcast);
     super::lay(said.boolean("ipv6-only"), &mut dhcp4.ipv6_only);
+    super::lay(said.word("bootp"), &mut dhcp4.bootp);
     if let Some([text]) = said.texts("client-id") {
         super::lay(client_id(text, findings), &mut dhcp4.client_id);
         if dhcp4.anonymous && !matches!(dhcp4.client_id, ClientId::Kept | ClientId::Mac) {

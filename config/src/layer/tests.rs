@@ -447,9 +447,9 @@ fn defaults_of_the_reference_are_those_of_the_model() {
 #[test]
 fn every_choice_of_the_table_is_a_value_of_the_model() {
     use crate::model::{
-        AddressScope, BlockAction, BlockError, CheckUse, ConflictUse, DefaultRouteUse, Dhcp6When,
-        DnsUpdate, DnssecMode, Ipv4llMode, ListFormat, ListenerStub, LlmnrMode, MdnsMode, Privacy,
-        RecursionMode, RouteKind, Selection, Transport, TransportFloor,
+        AddressScope, BlockAction, BlockError, BootpUse, CheckUse, ConflictUse, DefaultRouteUse,
+        Dhcp6When, DnsUpdate, DnssecMode, Ipv4llMode, ListFormat, ListenerStub, LlmnrMode,
+        MdnsMode, Privacy, RecursionMode, RouteKind, Selection, Transport, TransportFloor,
     };
     use crate::observing::{LoggedQueries, TapMessages};
     use crate::raw::from_word;
@@ -493,6 +493,7 @@ fn every_choice_of_the_table_is_a_value_of_the_model() {
                 "ipv4ll" => from_word::<Ipv4llMode>(word).is_some(),
                 "default-route" => from_word::<DefaultRouteUse>(word).is_some(),
                 "when" => from_word::<Dhcp6When>(word).is_some(),
+                "bootp" => from_word::<BootpUse>(word).is_some(),
                 "dns-update" => from_word::<DnsUpdate>(word).is_some(),
                 "duplex" => ["half", "full"].contains(word),
                 "kind" => crate::kind::LinkKind::of(word).is_some(),

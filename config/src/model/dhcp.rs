@@ -1,4 +1,4 @@
-//! What is said to DHCP servers that no key of its own is for? [`OwnOptions`], by number; and who writes our name into DNS.
+//! What is said to DHCP servers that no key of its own is for? [`OwnOptions`], by number; who writes our name into DNS, and what BOOTP servers are good for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,4 +23,17 @@ pub enum DnsUpdate {
     Client,
     /// Nobody.
     Nobody,
+}
+
+/// What answers of BOOTP servers are good for (RFC 951, RFC 1534).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BootpUse {
+    /// They are taken where no DHCP server answers.
+    #[default]
+    Fallback,
+    /// Nobody else is asked: what is sent is BOOTP, and says nothing of DHCP.
+    Only,
+    /// Nothing.
+    Never,
 }

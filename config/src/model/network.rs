@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{DnsUpdate, HardwareSettings, OwnOptions, Prefix, ProfileId, StaticAddress};
+use super::{BootpUse, DnsUpdate, HardwareSettings, OwnOptions, Prefix, ProfileId, StaticAddress};
 use crate::matcher::Mac;
 
 /// The part of a profile that the link manager applies.
@@ -171,6 +171,8 @@ pub struct Dhcp4Settings {
     pub ipv6_only: bool,
     /// Whether replies must be broadcast.
     pub broadcast: bool,
+    /// What answers of BOOTP servers are good for.
+    pub bootp: BootpUse,
 }
 
 /// By what DHCPv6 servers know us, and DHCPv4 servers with [`ClientId::Duid`].

@@ -8,9 +8,11 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use config::matcher::Mac;
+use config::model::BootpUse;
 use config::time::Instant;
 use policy::facts::Supply;
 
+use super::options::is_host;
 use super::reattach::{Known, Search, WitnessQuery};
 use super::remembered::Candidate;
 use super::state::{Held, State, earliest};
@@ -61,8 +63,11 @@ impl Client {
         let mut random = Random::new(setup.seed);
         // RFC 7844 §2: nothing is said that another network could know us by.
         let recalled = candidates.iter().filter(|_| !setup.settings.anonymous);
+        let recalled = recalled
+            .filter_map(|candidate| Known::recall(candidate, &setup.kind, &mut random, now));
+        let bootp = setup.settings.bootp;
         let mut known: Vec<Known> = recalled
-            .filter_map(|candidate| Known::recall(candidate, &setup.kind, &mut random, now))
+            .filter(|known| is_good_for(bootp, known.lease.is_by_bootp()))
             .collect();
         // What is on the link already was left there by a run before, and is used on as after a change of carrier.
         let left = known.iter().position(|it| it.may_be_held(&setup.addresses));
@@ -153,9 +158,16 @@ impl Client {
         if self.state.exchange().map(|exchange| exchange.xid) != Some(addressee.xid) {
             return;
         }
-        let Some(reply) = Reply::parse(message) else {
+        let Some(mut reply) = Reply::parse(message) else {
             return;
         };
+        let is_boot = reply.kind == ReplyKind::Boot;
+        if !is_good_for(self.setup.settings.bootp, is_boot) {
+            return;
+        }
+        if is_boot && !is_host(reply.server) {
+            reply.server = source;
+        }
         // RFC 6842 §3: what is repeated must be ours.
         let is_ours = |id: &Vec<u8>| id[..] == self.client_id[..];
         let accepted = &self.setup.settings.accept_servers;
@@ -168,6 +180,7 @@ impl Client {
             return;
         }
         match (&self.state, reply.kind) {
+            (_, ReplyKind::Boot) => self.take_boot(reply, message, now),
             (State::Selecting(_), ReplyKind::Offer) => self.take_offer(reply, now),
             // RFC 4039 §3.1.
             (State::Selecting(_), ReplyKind::Ack) if reply.rapid_commit && self.rapid_commit() => {
@@ -271,6 +284,11 @@ impl Client {
             return;
         }
         match std::mem::replace(&mut self.state, State::Init { until: None }) {
+            // Nobody prolongs it; what else has changed is heard as when the link came up.
+            State::Bound(held) if held.lease.is_by_bootp() => {
+                self.begin(now);
+                self.reboot(Some(held), now);
+            }
             State::Bound(held) | State::Renewing(held, _) | State::Rebinding(held, _) => {
                 self.begin(now);
                 let exchange = self.exchange(now);
@@ -311,7 +329,7 @@ impl Client {
         self.witness_query = None;
         let state = std::mem::replace(&mut self.state, State::Init { until: None });
         if let Some(held) = state.into_held() {
-            if self.has_carrier {
+            if self.has_carrier && !held.lease.is_by_bootp() {
                 self.send_release(&held.lease, now);
             }
             self.forget(&held.lease.network);
@@ -381,6 +399,7 @@ impl Client {
             LeaseStatus {
                 address: lease.prefix(),
                 server: lease.server,
+                bootp: lease.is_by_bootp(),
                 network: lease.network.clone(),
                 acquired_at: lease.acquired_at,
                 renew_at: lease.times.map(|times| times.renew_at),
@@ -396,6 +415,15 @@ impl Client {
             trouble: self.trouble.clone(),
             next_at: self.poll_timeout(),
         }
+    }
+}
+
+/// Whether an answer is good for anything: one of BOOTP, or one of DHCP.
+fn is_good_for(bootp: BootpUse, is_boot: bool) -> bool {
+    match bootp {
+        BootpUse::Fallback => true,
+        BootpUse::Only => is_boot,
+        BootpUse::Never => !is_boot,
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) struct Times {
 }
 
 impl Lease {
-    /// Makes a lease of an ACK; `None` when it gives no address that a host can have, or no time. The time counts from the
+    /// Makes a lease of an ACK, or of a BOOTREPLY, which gives one without end (RFC 1534 §2); `None` when it gives no address that a host can have, or no time. The time counts from the
     /// REQUEST (RFC 2131 §4.4.1).
     pub(crate) fn new(
         reply: Reply,
@@ -62,10 +62,14 @@ impl Lease {
         random: &mut Random,
         requested_at: Instant,
     ) -> Option<Self> {
-        if reply.kind != ReplyKind::Ack || !is_host(reply.address) {
+        if !is_host(reply.address) {
             return None;
         }
-        let seconds = reply.lease_time.filter(|seconds| *seconds != 0)?;
+        let seconds = match reply.kind {
+            ReplyKind::Ack => reply.lease_time.filter(|seconds| *seconds != 0)?,
+            ReplyKind::Boot => INFINITE,
+            ReplyKind::Offer | ReplyKind::Nak => return None,
+        };
         let times =
             (seconds != INFINITE).then(|| Times::new(seconds, &reply, random, requested_at));
         Some(Self {
@@ -113,6 +117,11 @@ impl Lease {
     /// Returns the address with the length of its prefix (RFC 2132 §3.3; without a mask, by class).
     pub(crate) fn prefix(&self) -> Prefix {
         own_prefix(&self.reply)
+    }
+
+    /// Whether a BOOTP server gave it: nobody prolongs it, and nobody takes it back.
+    pub(crate) fn is_by_bootp(&self) -> bool {
+        self.reply.kind == ReplyKind::Boot
     }
 
     /// Returns the first router: it tells the network apart, and knows whether we are in it.

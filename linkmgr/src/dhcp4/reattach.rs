@@ -7,6 +7,7 @@
 //! while nobody denies it, and gateways are asked on, ever more rarely, for as long as it lasts.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use config::time::Instant;
@@ -19,6 +20,7 @@ use super::options::{is_host, prefix};
 use super::remembered::{Age, Candidate, MAX_WITNESSES, Witness};
 use super::send::Exchange;
 use super::state::{Held, State};
+use super::wire::Reply;
 use crate::acd::{Acd, Pace};
 use crate::arp::{ArpOperation, ArpPacket, EVERYBODY};
 
@@ -97,6 +99,15 @@ pub(super) struct Search {
     pub(super) held: Option<Held>,
     /// When gateways of networks that are known are asked again.
     pub(super) ask_at: Option<Instant>,
+    /// What a BOOTP server has answered: good enough when no DHCP server has answered the same question.
+    pub(super) boot: Option<Box<Boot>>,
+}
+
+/// A BOOTREPLY of a server that does not know DHCP.
+#[derive(Debug)]
+pub(super) struct Boot {
+    pub(super) reply: Reply,
+    pub(super) message: Arc<[u8]>,
 }
 
 /// REBOOTING.
@@ -253,6 +264,7 @@ impl Client {
             exchange: self.exchange(now),
             held,
             ask_at,
+            boot: None,
         }
     }
 
@@ -277,8 +289,22 @@ impl Client {
                 search.ask_at = None;
             }
         }
-        if discovers {
-            self.discover(now);
+        if !discovers {
+            return;
+        }
+        let boot = match &mut self.state {
+            State::Selecting(search) => search.boot.take(),
+            State::Init { .. }
+            | State::Requesting(..)
+            | State::InitReboot(_)
+            | State::Rebooting(_)
+            | State::Bound(_)
+            | State::Renewing(..)
+            | State::Rebinding(..) => None,
+        };
+        match boot {
+            Some(boot) => self.bind(boot.reply, &boot.message, now),
+            None => self.discover(now),
         }
     }
 
@@ -470,11 +496,17 @@ impl Client {
         witnesses
     }
 
-    /// Returns the server of a network that is known.
+    /// Returns the server of a network that is known; `None` for one of BOOTP, which hears nothing but questions.
     pub(super) fn server_of(&self, network: &NetworkId) -> Option<Ipv4Addr> {
         let mut known = self.known.iter();
         let found = known.find(|it| it.lease.network == *network)?;
-        Some(found.lease.server)
+        (!found.lease.is_by_bootp()).then_some(found.lease.server)
+    }
+
+    /// Whether the lease of a network that is known is one of BOOTP.
+    pub(super) fn is_by_bootp(&self, network: &NetworkId) -> bool {
+        let mut known = self.known.iter();
+        known.any(|it| it.lease.network == *network && it.lease.is_by_bootp())
     }
 
     /// Keeps a network in mind, as the latest.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::matcher::Mac;
-use config::model::ClientId;
+use config::model::{BootpUse, ClientId};
 use config::time::Instant;
 
 use super::client::Client;
@@ -225,9 +225,10 @@ impl Client {
     /// A message that asks for something.
     fn asking(&self, kind: RequestKind, xid: u32, now: Instant) -> Request {
         let settings = &self.setup.settings;
+        let by_dhcp = settings.bootp != BootpUse::Only;
         let seconds = now.since(self.began_at).as_secs();
         Request {
-            kind,
+            kind: by_dhcp.then_some(kind),
             xid,
             seconds: u16::try_from(seconds).unwrap_or(u16::MAX),
             broadcast: settings.broadcast,

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::matcher::Mac;
+use config::model::BootpUse;
 use config::time::Instant;
 use policy::facts::Supply;
 
 use super::client::Client;
 use super::lease::Lease;
 use super::options::{code, is_host};
-use super::reattach::WitnessQuery;
+use super::reattach::{Boot, WitnessQuery};
 use super::remembered::{Remembered, Witness};
 use super::state::{Held, State};
 use super::wire::Reply;
@@ -131,6 +132,41 @@ impl Client {
         self.state = State::Requesting(exchange, Box::new(offer), state.into_held());
         self.request_offer(now);
         self.drain_acd(now);
+    }
+
+    /// A BOOTP server has answered. Its address is without end, and nobody can be asked to prolong it, so DHCP servers go first
+    /// (RFC 1534 §3): they have until the question would be put again.
+    pub(super) fn take_boot(&mut self, reply: Reply, message: &[u8], now: Instant) {
+        if !is_host(reply.address) {
+            return;
+        }
+        let is_only = self.setup.settings.bootp == BootpUse::Only;
+        let is_taken = match &mut self.state {
+            State::Selecting(search) if !is_only => {
+                search.boot.get_or_insert_with(|| {
+                    Box::new(Boot {
+                        reply,
+                        message: message.into(),
+                    })
+                });
+                return;
+            }
+            State::Selecting(_) => true,
+            // The lease that is asked for tells whose word counts.
+            State::Rebooting(reboot) => {
+                let network = reboot.network.clone();
+                is_only || self.is_by_bootp(&network)
+            }
+            State::Init { .. }
+            | State::Requesting(..)
+            | State::InitReboot(_)
+            | State::Bound(_)
+            | State::Renewing(..)
+            | State::Rebinding(..) => false,
+        };
+        if is_taken {
+            self.bind(reply, message, now);
+        }
     }
 
     fn prefers_ipv6(&self, reply: &Reply) -> bool {
@@ -299,7 +335,8 @@ impl Client {
                 Some(reboot.network.clone()),
             ),
             State::Bound(held) | State::Renewing(held, _) | State::Rebinding(held, _) => {
-                (Some(held.lease.server), Some(held.lease.network.clone()))
+                let network = &held.lease.network;
+                (self.server_of(network), Some(network.clone()))
             }
             State::Init { .. } | State::Selecting(_) | State::InitReboot(_) => (None, None),
         };

@@ -36,7 +36,7 @@ pub(crate) struct Reply {
     pub(crate) kind: ReplyKind,
     /// `yiaddr`.
     pub(crate) address: Ipv4Addr,
-    /// Option 54.
+    /// Option 54; of a BOOTP server without one `siaddr`, which may be unspecified.
     pub(crate) server: Ipv4Addr,
     /// Options 51, 58, 59, in seconds.
     pub(crate) lease_time: Option<u32>,
@@ -71,6 +71,8 @@ pub(crate) enum ReplyKind {
     Ack,
     /// DHCPNAK.
     Nak,
+    /// BOOTREPLY of a server that does not know DHCP (RFC 1534 §2).
+    Boot,
 }
 
 /// For whom a message is.
@@ -99,7 +101,7 @@ impl Addressee {
 }
 
 impl Reply {
-    /// Reads a message; `None` when it is no OFFER, ACK or NAK in the form of RFC 2131. Whom it is for is another question
+    /// Reads a message; `None` when it is no OFFER, ACK or NAK in the form of RFC 2131, and no BOOTREPLY in that of RFC 1497. Whom it is for is another question
     /// ([`Addressee::of`]).
     pub(crate) fn parse(message: &[u8]) -> Option<Self> {
         let Addressee { .. } = Addressee::of(message)?;
@@ -107,7 +109,9 @@ impl Reply {
         let typed = decode(message, &options)?;
         let found = typed.opts();
         let is_a = |kind| found.has_msg_type(kind);
-        let kind = if is_a(v4::MessageType::Offer) {
+        let kind = if options.get(code::MESSAGE_TYPE).is_none() {
+            ReplyKind::Boot
+        } else if is_a(v4::MessageType::Offer) {
             ReplyKind::Offer
         } else if is_a(v4::MessageType::Ack) {
             ReplyKind::Ack
@@ -116,10 +120,11 @@ impl Reply {
         } else {
             return None;
         };
-        // RFC 2131 table 3: a server's message names its server.
-        let Some(DhcpOption::ServerIdentifier(server)) = found.get(OptionCode::ServerIdentifier)
-        else {
-            return None;
+        let server = match found.get(OptionCode::ServerIdentifier) {
+            Some(DhcpOption::ServerIdentifier(server)) => *server,
+            _ if kind == ReplyKind::Boot => typed.siaddr(),
+            // RFC 2131 table 3: a server's message names its server.
+            _ => return None,
         };
         let seconds = |code| {
             if let Some(
@@ -148,7 +153,7 @@ impl Reply {
         Some(Self {
             kind,
             address: typed.yiaddr(),
-            server: *server,
+            server,
             lease_time: seconds(OptionCode::AddressLeaseTime),
             renewal: seconds(OptionCode::Renewal),
             rebinding: seconds(OptionCode::Rebinding),
@@ -244,8 +249,8 @@ fn mask_length(mask: Ipv4Addr) -> Option<u8> {
 /// A client's message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Request {
-    /// What it is.
-    pub(crate) kind: RequestKind,
+    /// What it is; `None` for a BOOTREQUEST, which says nothing that only DHCP has.
+    pub(crate) kind: Option<RequestKind>,
     /// The transaction.
     pub(crate) xid: u32,
     /// Seconds since the client began to ask.
@@ -295,7 +300,23 @@ impl Request {
             message.set_flags(v4::Flags::default().set_broadcast());
         }
         let options = message.opts_mut();
-        options.insert(DhcpOption::MessageType(match self.kind {
+        if let Some(kind) = self.kind {
+            self.ask_by_dhcp(kind, options);
+        }
+        if let Some(about) = &self.about {
+            introduce(about, options);
+        }
+        // Writing into memory fails for options above 255 octets only, of which there are none.
+        let mut octets = message.to_vec().unwrap_or_default();
+        if let Some(about) = &self.about {
+            add_own(about, &mut octets);
+        }
+        octets.resize(octets.len().max(LEAST_MESSAGE), 0);
+        octets
+    }
+
+    fn ask_by_dhcp(&self, kind: RequestKind, options: &mut v4::DhcpOptions) {
+        options.insert(DhcpOption::MessageType(match kind {
             RequestKind::Discover => v4::MessageType::Discover,
             RequestKind::Request => v4::MessageType::Request,
             RequestKind::Decline => v4::MessageType::Decline,
@@ -316,16 +337,6 @@ impl Request {
             options.insert(DhcpOption::ParameterRequestList(codes.collect()));
             options.insert(DhcpOption::MaxMessageSize(MAX_MESSAGE_SIZE));
         }
-        if let Some(about) = &self.about {
-            introduce(about, options);
-        }
-        // Writing into memory fails for options above 255 octets only, of which there are none.
-        let mut octets = message.to_vec().unwrap_or_default();
-        if let Some(about) = &self.about {
-            add_own(about, &mut octets);
-        }
-        octets.resize(octets.len().max(LEAST_MESSAGE), 0);
-        octets
     }
 }
 

@@ -198,6 +198,7 @@ pub(crate) fn supplies<'a>(
         told.trouble = status.trouble.as_ref().map(ToString::to_string);
         if let Some(lease) = &status.lease {
             told.server = Some(lease.server.to_string());
+            told.bootp = lease.bootp;
             told.renew_ms = lease.renew_at.map(|at| millis(at.since(now)));
             told.expires_ms = lease.expires_at.map(|at| millis(at.since(now)));
             told.options = options(&lease.options);

@@ -245,6 +245,13 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         Section::Dhcp,
+        "bootp",
+        Syntax::Choice(&["fallback", "only", "never"]),
+        Some("\"fallback\""),
+        "What answers of BOOTP servers are good for: taken where no DHCPv4 server answers, nobody else asked, or nothing. Such an address is without end (RFC 1534).",
+    ),
+    key(
+        Section::Dhcp,
         "ipv6-only",
         Syntax::Boolean,
         Some("false"),

@@ -1,5 +1,6 @@
 //! Does the client go through RFC 2131's states as the RFC says? A fake server, a fake neighbourhood and a fake clock.
 
+mod bootp;
 mod doubts;
 mod stories;
 mod table;
@@ -11,7 +12,9 @@ use super::*;
 use crate::arp::ArpOperation;
 use crate::dhcp4::options::{Options, code};
 use crate::dhcp4::remembered::{Age, Candidate, Remembered, Witness};
-use crate::dhcp4::wire::tests::{ACK, ADDRESS, MAC, NAK, OFFER, SERVER, server_message, usual};
+use crate::dhcp4::wire::tests::{
+    ACK, ADDRESS, MAC, NAK, OFFER, SERVER, boot_message, server_message, usual, usual_of_bootp,
+};
 use crate::dhcp4::{Checksum, StateName};
 use config::model::{ClientId, Dhcp4Settings};
 use policy::facts::Supply;
@@ -175,6 +178,12 @@ impl World {
 
     fn reply(&mut self, kind: u8) {
         self.reply_with(kind, ADDRESS, &usual());
+    }
+
+    /// A BOOTP server answers.
+    fn boot(&mut self) {
+        let message = boot_message(self.xid(), ADDRESS, &usual_of_bootp());
+        self.hear(&message);
     }
 
     fn hear_arp(&mut self, packet: &ArpPacket) {

@@ -49,6 +49,21 @@ pub(crate) fn server_message(
     message
 }
 
+/// Writes a BOOTP server's message, of which the server says its own address.
+pub(crate) fn boot_message(xid: u32, address: Ipv4Addr, options: &[(u8, Vec<u8>)]) -> Vec<u8> {
+    let mut message = server_message(0, xid, address, options);
+    message.drain(HEADER..HEADER + 3);
+    message[20..24].copy_from_slice(&SERVER.octets());
+    message
+}
+
+/// What a BOOTP server says beside an address: 192.0.2.0/24, behind 192.0.2.1.
+pub(crate) fn usual_of_bootp() -> Vec<(u8, Vec<u8>)> {
+    let is_of_dhcp = |code: u8| [code::SERVER_ID, code::LEASE_TIME].contains(&code);
+    let usual = usual().into_iter();
+    usual.filter(|(code, _)| !is_of_dhcp(*code)).collect()
+}
+
 fn ack(options: &[(u8, Vec<u8>)]) -> Vec<u8> {
     let mut all = usual();
     all.extend_from_slice(options);
@@ -83,6 +98,25 @@ fn an_ordinary_lease_is_read() {
     assert!(reply.rapid_commit);
     let text = reply.options.text(code::MESSAGE);
     assert_eq!(text.as_deref(), Some("welcome[2J"), "no control characters");
+}
+
+#[test]
+fn what_a_bootp_server_says_is_read_and_has_no_type() {
+    let reply = Reply::parse(&boot_message(7, ADDRESS, &usual_of_bootp())).unwrap();
+    assert_eq!(
+        (reply.kind, reply.address, reply.server, reply.lease_time),
+        (ReplyKind::Boot, ADDRESS, SERVER, None)
+    );
+    assert_eq!((reply.length, reply.routers), (Some(24), vec![SERVER]));
+    // RFC 1497: another cookie, another meaning.
+    let mut message = boot_message(7, ADDRESS, &usual_of_bootp());
+    message[239] = 0;
+    assert_eq!(Reply::parse(&message), None);
+    // Some say who they are though nobody asks.
+    let mut options = usual_of_bootp();
+    options.push((code::SERVER_ID, vec![192, 0, 2, 9]));
+    let reply = Reply::parse(&boot_message(7, ADDRESS, &options)).unwrap();
+    assert_eq!(reply.server, Ipv4Addr::new(192, 0, 2, 9));
 }
 
 #[test]
@@ -219,7 +253,7 @@ fn saying(about: Dhcp4Settings) -> Options {
 
 fn request(kind: RequestKind) -> Request {
     Request {
-        kind,
+        kind: Some(kind),
         xid: 0x0102_0304,
         seconds: 9,
         broadcast: true,
@@ -262,6 +296,21 @@ fn a_message_of_ours_says_what_it_should() {
     );
     let at = |code: u8| asked.iter().position(|asked| *asked == code).unwrap();
     assert!(at(121) < at(33) && at(121) < at(3), "RFC 3442 §2");
+}
+
+#[test]
+fn a_question_of_bootp_says_nothing_of_dhcp_and_is_as_long_as_one() {
+    let octets = Request {
+        kind: None,
+        ..request(RequestKind::Discover)
+    }
+    .emit();
+    assert_eq!(octets.len(), 300, "RFC 951");
+    let options = Options::find(&octets).unwrap();
+    let said: Vec<u8> = (1..=254)
+        .filter(|code| options.get(*code).is_some())
+        .collect();
+    assert_eq!(said, [60, 81], "what the profile says of the host");
 }
 
 #[test]

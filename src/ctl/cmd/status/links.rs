@@ -226,6 +226,9 @@ fn supplied(supply: &SupplyStatus) -> String {
     if let Some(server) = &supply.server {
         let _ = write!(text, " by {server}");
     }
+    if supply.bootp {
+        text.push_str(" (BOOTP)");
+    }
     if supply.unconfirmed {
         text.push_str(", not confirmed yet");
     }

@@ -12,6 +12,8 @@ enum Happens {
     Offer,
     Ack,
     RapidAck,
+    /// A BOOTP server's answer.
+    Boot,
     Nak,
     /// An ACK of another transaction.
     LateAck,
@@ -30,17 +32,18 @@ enum Happens {
 }
 
 use Happens::{
-    Ack, CarrierComes, CarrierGoes, Conflict, Expiry, Garbage, Gateway, LateAck, Nak, Offer,
+    Ack, Boot, CarrierComes, CarrierGoes, Conflict, Expiry, Garbage, Gateway, LateAck, Nak, Offer,
     RapidAck, Release, Renew, Resume, Timer,
 };
 
-const ALL: [Happens; 15] = [
+const ALL: [Happens; 16] = [
     CarrierComes,
     CarrierGoes,
     Resume,
     Offer,
     Ack,
     RapidAck,
+    Boot,
     Nak,
     LateAck,
     Timer,
@@ -99,6 +102,7 @@ fn happen(world: &mut World, event: Happens) {
             options.push((code::RAPID_COMMIT, Vec::new()));
             world.reply_with(ACK, ADDRESS, &options);
         }
+        Boot => world.boot(),
         Nak => world.reply(NAK),
         LateAck => {
             let message = server_message(ACK, world.xid() ^ 1, ADDRESS, &usual());
@@ -242,7 +246,7 @@ fn whatever_happens_in_whatever_order_nothing_is_told_twice_and_timers_go_on() {
             },
         );
         for _ in 0..60 {
-            let at = usize::try_from(random.bits() % 15).unwrap();
+            let at = usize::try_from(random.bits()).unwrap() % ALL.len();
             happen(&mut world, ALL[at]);
             world.pass(random.between(Duration::ZERO, seconds(40)));
         }
