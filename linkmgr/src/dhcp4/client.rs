@@ -12,7 +12,6 @@ use config::model::BootpUse;
 use config::time::Instant;
 use policy::facts::Supply;
 
-use super::options::is_host;
 use super::reattach::{Known, Search, WitnessQuery};
 use super::remembered::Candidate;
 use super::state::{Held, State, earliest};
@@ -165,8 +164,8 @@ impl Client {
         if !is_good_for(self.setup.settings.bootp, is_boot) {
             return;
         }
-        if is_boot && !is_host(reply.server) {
-            reply.server = source;
+        if is_boot {
+            reply.came_from(source);
         }
         // RFC 6842 §3: what is repeated must be ours.
         let is_ours = |id: &Vec<u8>| id[..] == self.client_id[..];
@@ -181,6 +180,12 @@ impl Client {
         }
         match (&self.state, reply.kind) {
             (_, ReplyKind::Boot) => self.take_boot(reply, message, now),
+            // Of what a BOOTP server gave no DHCP server can say yes or no.
+            (State::Rebooting(_), kind) if self.reboots_by_bootp() => {
+                if kind == ReplyKind::Offer {
+                    self.take_offer(reply, now);
+                }
+            }
             (State::Selecting(_), ReplyKind::Offer) => self.take_offer(reply, now),
             // RFC 4039 §3.1.
             (State::Selecting(_), ReplyKind::Ack) if reply.rapid_commit && self.rapid_commit() => {
@@ -284,10 +289,10 @@ impl Client {
             return;
         }
         match std::mem::replace(&mut self.state, State::Init { until: None }) {
-            // Nobody prolongs it; what else has changed is heard as when the link came up.
+            // Nobody prolongs it; what has changed is heard as when the link came up.
             State::Bound(held) if held.lease.is_by_bootp() => {
                 self.begin(now);
-                self.reboot(Some(held), now);
+                self.ask_anew(held, now);
             }
             State::Bound(held) | State::Renewing(held, _) | State::Rebinding(held, _) => {
                 self.begin(now);
@@ -295,7 +300,8 @@ impl Client {
                 self.state = State::Renewing(held, exchange);
                 self.request_more_time(now);
             }
-            State::Init { .. } => {
+            // Whoever asks for it has mended something: the long waits are over.
+            State::Init { .. } | State::Selecting(Search { held: None, .. }) => {
                 self.begin(now);
                 self.select(None, now);
             }
@@ -304,10 +310,9 @@ impl Client {
                 self.begin(now);
                 self.reboot(state.into_held(), now);
             }
-            state @ (State::Selecting(_)
-            | State::Requesting(..)
-            | State::InitReboot(_)
-            | State::Rebooting(_)) => self.state = state,
+            state @ (State::Requesting(..) | State::InitReboot(_) | State::Rebooting(_)) => {
+                self.state = state
+            }
         }
     }
 

@@ -53,7 +53,7 @@ pub(crate) struct Times {
 }
 
 impl Lease {
-    /// Makes a lease of an ACK, or of a BOOTREPLY, which gives one without end (RFC 1534 §2); `None` when it gives no address that a host can have, or no time. The time counts from the
+    /// Makes a lease of an ACK, or of a BOOTREPLY, which gives one without end (RFC 1534 §3); `None` when it gives no address that a host can have, or no time. The time counts from the
     /// REQUEST (RFC 2131 §4.4.1).
     pub(crate) fn new(
         reply: Reply,
@@ -78,7 +78,7 @@ impl Lease {
             network: network(&reply, kind),
             acquired_at: requested_at,
             times,
-            message: message.into(),
+            message: kept(&reply, message),
             reply,
         })
     }
@@ -255,6 +255,17 @@ impl Times {
             expires_at: from + lasts,
         }
     }
+}
+
+/// Returns what is kept of a message: who sent it is not in one of BOOTP, and is written where it says where to boot from (`siaddr`).
+fn kept(reply: &Reply, message: &[u8]) -> Arc<[u8]> {
+    let mut kept = message.to_vec();
+    if reply.kind == ReplyKind::Boot
+        && let Some(siaddr) = kept.get_mut(20..24)
+    {
+        siaddr.copy_from_slice(&reply.server.octets());
+    }
+    kept.into()
 }
 
 fn own_prefix(reply: &Reply) -> Prefix {

@@ -69,12 +69,16 @@ impl Known {
         random: &mut crate::random::Random,
         now: Instant,
     ) -> Option<Self> {
+        let lease = Lease::recall(candidate, kind, random, now)?;
+        let is_endless = lease.times.is_none();
         Some(Self {
-            lease: Lease::recall(candidate, kind, random, now)?,
+            lease,
             witnesses: candidate.remembered.witnesses.clone(),
             trust: match candidate.age {
                 Age::Known(_) => Trust::Place,
                 Age::Dated(_) => Trust::Probe,
+                // What has no end is not over, whatever the date is.
+                Age::Unknown if is_endless => Trust::Probe,
                 Age::Unknown => Trust::Server,
             },
         })
@@ -221,6 +225,19 @@ impl Client {
         }));
         self.request_again(now);
         self.ask_witnesses(now);
+    }
+
+    /// Asks who gave a lease without end whether it is still so; without an answer it stays as it is.
+    pub(super) fn ask_anew(&mut self, held: Held, now: Instant) {
+        let exchange = self.exchange(now);
+        self.state = State::Rebooting(Box::new(Reboot {
+            exchange,
+            network: held.lease.network.clone(),
+            address: held.lease.address,
+            held: Some(held),
+            stage: Stage::InPlace,
+        }));
+        self.request_again(now);
     }
 
     /// RFC 4436 §2.1: asked by their hardware addresses, so that in another network nobody hears of the address.
@@ -503,10 +520,13 @@ impl Client {
         (!found.lease.is_by_bootp()).then_some(found.lease.server)
     }
 
-    /// Whether the lease of a network that is known is one of BOOTP.
-    pub(super) fn is_by_bootp(&self, network: &NetworkId) -> bool {
+    /// Whether the lease that is being confirmed is one of BOOTP.
+    pub(super) fn reboots_by_bootp(&self) -> bool {
+        let State::Rebooting(reboot) = &self.state else {
+            return false;
+        };
         let mut known = self.known.iter();
-        known.any(|it| it.lease.network == *network && it.lease.is_by_bootp())
+        known.any(|it| it.lease.network == reboot.network && it.lease.is_by_bootp())
     }
 
     /// Keeps a network in mind, as the latest.

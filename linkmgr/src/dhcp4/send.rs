@@ -17,7 +17,7 @@ use crate::arp::{ArpPacket, EVERYBODY};
 use crate::random::Random;
 
 /// The first wait for an answer, doubled each time up to the longest, each give or take a second (RFC 2131 §4.1).
-const FIRST_WAIT: Duration = Duration::from_secs(4);
+pub(super) const FIRST_WAIT: Duration = Duration::from_secs(4);
 const LONGEST_WAIT: Duration = Duration::from_secs(64);
 const JITTER: Duration = Duration::from_secs(1);
 /// The least wait between two wishes for more time (RFC 2131 §4.4.5).
@@ -142,16 +142,22 @@ impl Client {
         self.broadcast(&request, Ipv4Addr::UNSPECIFIED);
     }
 
-    /// REBOOTING: is this address still ours (RFC 2131 §4.3.2)?
+    /// REBOOTING: is this address still ours (RFC 2131 §4.3.2)? Of one that a BOOTP server gave no DHCP server knows anything: it is
+    /// asked for an offer, and a BOOTP server answers to that as well.
     pub(super) fn request_again(&mut self, now: Instant) {
+        let is_by_bootp = self.reboots_by_bootp();
         let State::Rebooting(reboot) = &mut self.state else {
             return;
         };
         reboot.exchange.said(&mut self.random, now);
         let (xid, address) = (reboot.exchange.xid, reboot.address);
+        let kind = match is_by_bootp {
+            true => RequestKind::Discover,
+            false => RequestKind::Request,
+        };
         let request = Request {
             wanted: Some(address),
-            ..self.asking(RequestKind::Request, xid, now)
+            ..self.asking(kind, xid, now)
         };
         self.broadcast(&request, Ipv4Addr::UNSPECIFIED);
     }

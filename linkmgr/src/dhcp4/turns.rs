@@ -15,8 +15,9 @@ use super::lease::Lease;
 use super::options::{code, is_host};
 use super::reattach::{Boot, WitnessQuery};
 use super::remembered::{Remembered, Witness};
+use super::send::FIRST_WAIT;
 use super::state::{Held, State};
-use super::wire::Reply;
+use super::wire::{Reply, ReplyKind};
 use super::{Event, Trouble};
 use crate::acd::{self, Acd, Pace};
 use crate::arp::{ArpPacket, EVERYBODY};
@@ -135,27 +136,20 @@ impl Client {
     }
 
     /// A BOOTP server has answered. Its address is without end, and nobody can be asked to prolong it, so DHCP servers go first
-    /// (RFC 1534 §3): they have until the question would be put again.
+    /// (RFC 1534 §3): they have as long as for the first question. Neighbours are asked for the address meanwhile, since its
+    /// server cannot be told that somebody has it and would give no other one.
     pub(super) fn take_boot(&mut self, reply: Reply, message: &[u8], now: Instant) {
         if !is_host(reply.address) {
             return;
         }
         let is_only = self.setup.settings.bootp == BootpUse::Only;
-        let is_taken = match &mut self.state {
-            State::Selecting(search) if !is_only => {
-                search.boot.get_or_insert_with(|| {
-                    Box::new(Boot {
-                        reply,
-                        message: message.into(),
-                    })
-                });
-                return;
-            }
-            State::Selecting(_) => true,
-            // The lease that is asked for tells whose word counts.
+        let is_taken = match &self.state {
+            State::Selecting(_) if is_only && self.conflicts == 0 => true,
+            State::Selecting(_) => return self.hold_boot(reply, message, now),
+            // The lease that is asked for tells whose word counts; and in another network DHCP servers go first.
             State::Rebooting(reboot) => {
-                let network = reboot.network.clone();
-                is_only || self.is_by_bootp(&network)
+                let is_same = reply.address == reboot.address || reboot.is_in_place();
+                is_only || (is_same && self.reboots_by_bootp())
             }
             State::Init { .. }
             | State::Requesting(..)
@@ -169,8 +163,45 @@ impl Client {
         }
     }
 
+    /// SELECTING: keeps the first answer of a BOOTP server until DHCP servers have had their time.
+    fn hold_boot(&mut self, reply: Reply, message: &[u8], now: Instant) {
+        let State::Selecting(search) = &mut self.state else {
+            return;
+        };
+        if search.boot.is_some() {
+            return;
+        }
+        let address = reply.address;
+        let message = message.into();
+        search.boot = Some(Box::new(Boot { reply, message }));
+        search.exchange.next_at = search.exchange.next_at.min(now + FIRST_WAIT);
+        let (mac, seed) = (self.setup.mac, self.random.bits());
+        self.acd = Some(Acd::new(address, mac, Pace::QUICK, seed, now));
+        self.drain_acd(now);
+    }
+
+    /// Another machine has the address that a BOOTP server gives: it is not put on the link.
+    fn drop_boot(&mut self, address: Ipv4Addr, neighbour: Mac) {
+        let State::Selecting(search) = &mut self.state else {
+            return;
+        };
+        let is_its = |boot: &mut Box<Boot>| boot.reply.address == address;
+        if search.boot.take_if(is_its).is_none() {
+            return;
+        }
+        self.acd = None;
+        self.conflicts += 1;
+        let trouble = Trouble::Conflict { address, neighbour };
+        if self.trouble.as_ref() != Some(&trouble) {
+            self.trouble = Some(trouble.clone());
+            self.events.push_back(Event::Noted(trouble));
+        }
+    }
+
     fn prefers_ipv6(&self, reply: &Reply) -> bool {
-        self.setup.settings.ipv6_only && reply.options.ipv6_only().is_some()
+        // Of BOOTP nobody has asked for it (RFC 8925 §3.2).
+        let is_of_dhcp = reply.kind != ReplyKind::Boot;
+        is_of_dhcp && self.setup.settings.ipv6_only && reply.options.ipv6_only().is_some()
     }
 
     /// RFC 8925 §3.2: IPv4 is left alone for as long as the network says.
@@ -318,7 +349,9 @@ impl Client {
                     .events
                     .push_back(Event::Noted(Trouble::Conflict { address, neighbour })),
                 // Whoever listens has heard of it.
-                acd::Event::Conflict(_) | acd::Event::Lost(_) if is_doubted => {}
+                acd::Event::Conflict(neighbour) | acd::Event::Lost(neighbour) if is_doubted => {
+                    self.drop_boot(address, neighbour);
+                }
                 acd::Event::Conflict(neighbour) | acd::Event::Lost(neighbour) => {
                     self.give_up(address, neighbour, now);
                 }
@@ -328,6 +361,10 @@ impl Client {
 
     /// Another machine has the address (RFC 2131 §3.1 step 5): the server hears of it, and a new one is looked for later.
     fn give_up(&mut self, address: Ipv4Addr, neighbour: Mac, now: Instant) {
+        let is_by_bootp = self
+            .state
+            .held()
+            .is_some_and(|held| held.lease.is_by_bootp());
         let (server, network) = match &self.state {
             State::Requesting(_, offer, _) => (Some(offer.server), None),
             State::Rebooting(reboot) => (
@@ -335,8 +372,8 @@ impl Client {
                 Some(reboot.network.clone()),
             ),
             State::Bound(held) | State::Renewing(held, _) | State::Rebinding(held, _) => {
-                let network = &held.lease.network;
-                (self.server_of(network), Some(network.clone()))
+                let server = (!is_by_bootp).then_some(held.lease.server);
+                (server, Some(held.lease.network.clone()))
             }
             State::Init { .. } | State::Selecting(_) | State::InitReboot(_) => (None, None),
         };
@@ -347,7 +384,7 @@ impl Client {
         if let Some(network) = network {
             self.forget(&network);
         }
-        let is_copy = self.conflicts >= CLONE_AFTER && self.call_by_mac();
+        let is_copy = !is_by_bootp && self.conflicts >= CLONE_AFTER && self.call_by_mac();
         self.withdraw(match is_copy {
             true => Trouble::Clone { address, neighbour },
             false => Trouble::Conflict { address, neighbour },

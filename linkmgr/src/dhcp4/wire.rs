@@ -16,7 +16,7 @@ use dhcproto::{Decodable as _, Encodable as _};
 
 #[cfg(test)]
 use super::options;
-use super::options::{END, HEADER, Options, code};
+use super::options::{END, HEADER, Options, code, is_host};
 
 /// BOOTREPLY.
 const REPLY: u8 = 2;
@@ -26,6 +26,8 @@ const ETHERNET: [u8; 2] = [1, 6];
 const LEAST_MESSAGE: usize = 300;
 /// The longest message that is taken (option 57): what fits into an Ethernet frame with its headers.
 const MAX_MESSAGE_SIZE: u16 = 1472;
+/// Of the 64 octets that BOOTP has for options the cookie, a head and the end take some.
+const MAX_PLAIN_NAME: usize = 57;
 /// Octets of a list that are given to the library: what fits into one option.
 const MAX_LIST: usize = 240;
 
@@ -36,7 +38,7 @@ pub(crate) struct Reply {
     pub(crate) kind: ReplyKind,
     /// `yiaddr`.
     pub(crate) address: Ipv4Addr,
-    /// Option 54; of a BOOTP server without one `siaddr`, which may be unspecified.
+    /// Option 54; of a BOOTP server without one, who has sent it ([`Reply::came_from`]), or else `siaddr`.
     pub(crate) server: Ipv4Addr,
     /// Options 51, 58, 59, in seconds.
     pub(crate) lease_time: Option<u32>,
@@ -58,6 +60,8 @@ pub(crate) struct Reply {
     pub(crate) client_id: Option<Vec<u8>>,
     /// Option 80.
     pub(crate) rapid_commit: bool,
+    /// `giaddr`: whether it came by a relay.
+    pub(crate) is_relayed: bool,
     /// Everything.
     pub(crate) options: Options,
 }
@@ -101,7 +105,8 @@ impl Addressee {
 }
 
 impl Reply {
-    /// Reads a message; `None` when it is no OFFER, ACK or NAK in the form of RFC 2131, and no BOOTREPLY in that of RFC 1497. Whom it is for is another question
+    /// Reads a message; `None` when it is no OFFER, ACK or NAK in the form of RFC 2131, and no BOOTREPLY in that of RFC 1497. Whom it is for is
+    /// another question
     /// ([`Addressee::of`]).
     pub(crate) fn parse(message: &[u8]) -> Option<Self> {
         let Addressee { .. } = Addressee::of(message)?;
@@ -173,8 +178,18 @@ impl Reply {
                 _ => None,
             },
             rapid_commit: found.contains(OptionCode::RapidCommit),
+            is_relayed: !typed.giaddr().is_unspecified(),
             options,
         })
+    }
+}
+
+impl Reply {
+    /// Takes who has sent it: a BOOTP server need not say who it is, and `siaddr` may be that of the files to boot from. A relay is none.
+    pub(crate) fn came_from(&mut self, source: Ipv4Addr) {
+        if self.options.get(code::SERVER_ID).is_none() && !self.is_relayed && is_host(source) {
+            self.server = source;
+        }
     }
 }
 
@@ -249,7 +264,7 @@ fn mask_length(mask: Ipv4Addr) -> Option<u8> {
 /// A client's message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Request {
-    /// What it is; `None` for a BOOTREQUEST, which says nothing that only DHCP has.
+    /// What it is; `None` for a BOOTREQUEST, which says nothing that is DHCP's alone.
     pub(crate) kind: Option<RequestKind>,
     /// The transaction.
     pub(crate) xid: u32,
@@ -304,12 +319,16 @@ impl Request {
             self.ask_by_dhcp(kind, options);
         }
         if let Some(about) = &self.about {
-            introduce(about, options);
+            introduce(about, self.kind.is_some(), options);
         }
         // Writing into memory fails for options above 255 octets only, of which there are none.
         let mut octets = message.to_vec().unwrap_or_default();
         if let Some(about) = &self.about {
             add_own(about, &mut octets);
+        }
+        // Where there are no options the library ends none.
+        if octets.len() == HEADER {
+            octets.push(END);
         }
         octets.resize(octets.len().max(LEAST_MESSAGE), 0);
         octets
@@ -340,12 +359,19 @@ impl Request {
     }
 }
 
-/// Says who we are, as far as somebody wants that.
-fn introduce(about: &Dhcp4Settings, options: &mut v4::DhcpOptions) {
+/// Says who we are, as far as somebody wants that. BOOTP has 64 octets for it (RFC 951), and knows plain names alone.
+fn introduce(about: &Dhcp4Settings, by_dhcp: bool, options: &mut v4::DhcpOptions) {
     if let Some(class) = &about.vendor_class {
         options.insert(DhcpOption::ClassIdentifier(class.as_bytes().to_vec()));
     }
     let hostname = about.hostname.as_deref();
+    if !by_dhcp {
+        let name = hostname.map(|name| name.trim_end_matches('.'));
+        if let Some(name) = name.filter(|name| (1..=MAX_PLAIN_NAME).contains(&name.len())) {
+            options.insert(DhcpOption::Hostname(name.to_owned()));
+        }
+        return;
+    }
     if let Some(option) = hostname.and_then(|name| name_option(name, about.dns_update)) {
         options.insert(option);
     }

@@ -104,20 +104,23 @@ fn an_old_server_is_enough_where_there_is_no_other_and_dhcp_goes_first() {
                 "ip netns add new && ip link add n0 netns new type veth peer name n1 netns lan && ip -n lan link set n1 master br0 up && \
                  ip -n new link set n0 up && ip -n new addr add 192.0.2.2/24 dev n0",
             );
-            let _dnsmasq = tests::dnsmasq::Dnsmasq::leasing(
+            let dnsmasq = tests::dnsmasq::Dnsmasq::leasing(
                 "n0",
                 "192.0.2.100,192.0.2.110,1h",
                 &lan.path().join("leases"),
                 "port=0 log-dhcp bind-dynamic dhcp-sequential-ip",
             )
             .start(lan.path(), "new", Some("new"));
+            until("dnsmasq serves", || {
+                dnsmasq.log().contains("sockets bound exclusively")
+            });
             let asked = || old.log().matches("asked").count();
             let before = asked();
             let mut both = host(BootpUse::Fallback, Leases::default());
             both.carrier(true);
             both.until("an address", |host| host.address().is_some());
             assert_eq!(both.address(), Some(FIRST));
-            assert!(asked() > before, "the old one was asked too");
+            until("the old one was asked too", || asked() > before);
         },
     );
 }

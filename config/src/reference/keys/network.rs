@@ -248,7 +248,7 @@ pub(super) const KEYS: &[Key] = &[
         "bootp",
         Syntax::Choice(&["fallback", "only", "never"]),
         Some("\"fallback\""),
-        "What answers of BOOTP servers are good for: taken where no DHCPv4 server answers, nobody else asked, or nothing. Such an address is without end (RFC 1534).",
+        "What answers of BOOTP servers are good for, whose addresses have no end (RFC 1534): they are taken where no DHCPv4 server answers, nobody else is asked, or they are not heard.",
     ),
     key(
         Section::Dhcp,

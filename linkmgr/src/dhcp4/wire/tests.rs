@@ -115,8 +115,22 @@ fn what_a_bootp_server_says_is_read_and_has_no_type() {
     // Some say who they are though nobody asks.
     let mut options = usual_of_bootp();
     options.push((code::SERVER_ID, vec![192, 0, 2, 9]));
-    let reply = Reply::parse(&boot_message(7, ADDRESS, &options)).unwrap();
+    let mut reply = Reply::parse(&boot_message(7, ADDRESS, &options)).unwrap();
+    reply.came_from(SERVER);
     assert_eq!(reply.server, Ipv4Addr::new(192, 0, 2, 9));
+    // A relay is nobody, and neither is who has no address.
+    let from = Ipv4Addr::new(192, 0, 2, 3);
+    for (relayed, source, expected) in [
+        (false, from, from),
+        (true, from, SERVER),
+        (false, Ipv4Addr::UNSPECIFIED, SERVER),
+    ] {
+        let mut message = boot_message(7, ADDRESS, &usual_of_bootp());
+        message[27] = u8::from(relayed);
+        let mut reply = Reply::parse(&message).unwrap();
+        reply.came_from(source);
+        assert_eq!(reply.server, expected);
+    }
 }
 
 #[test]
@@ -310,7 +324,13 @@ fn a_question_of_bootp_says_nothing_of_dhcp_and_is_as_long_as_one() {
     let said: Vec<u8> = (1..=254)
         .filter(|code| options.get(*code).is_some())
         .collect();
-    assert_eq!(said, [60, 81], "what the profile says of the host");
+    assert_eq!(said, [12, 60], "what the profile says of the host");
+    let silent = Request {
+        kind: None,
+        about: None,
+        ..request(RequestKind::Discover)
+    };
+    assert_eq!(silent.emit()[HEADER..HEADER + 2], [END, 0]);
 }
 
 #[test]

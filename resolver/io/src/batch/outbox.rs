@@ -100,7 +100,14 @@ impl Outbox {
         while done < count {
             let headers = self.arrange(done..count, alone);
             match self.send_headers(socket, headers) {
-                Ok(sent) => done += self.answers_of(sent.max(1)),
+                Ok(sent) => {
+                    let sent = sent.max(1);
+                    // The next one was refused. Why, another call with it would tell, and be in vain.
+                    if sent < headers {
+                        alone = done + self.answers_of(sent + 1);
+                    }
+                    done += self.answers_of(sent);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Not on the way to this client: no checksums there, a transformation, pieces that are too long for it. Whatever it was,
                 // each of these may leave alone, and nobody else's suffer for it.

@@ -51,6 +51,19 @@ fn nobody_answers_and_questions_become_rarer_as_the_rfc_says() {
 }
 
 #[test]
+fn a_wish_to_renew_while_nobody_answers_asks_at_once_and_begins_with_short_waits() {
+    let mut world = World::usual();
+    world.carrier(true);
+    world.pass(seconds(300));
+    world.said.clear();
+    world.client.renew(world.now);
+    world.drain();
+    world.pass(seconds(14));
+    let waits = gaps(&world.said);
+    assert_eq!((world.said[0].kind, waits.len()), (Some(1), 2), "{waits:?}");
+}
+
+#[test]
 fn a_hundred_renewals_move_the_times_and_nothing_else() {
     let mut world = World::usual();
     world.bind();

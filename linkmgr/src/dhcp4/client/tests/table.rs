@@ -5,7 +5,7 @@ use StateName::{Bound, Init, InitReboot, Rebinding, Rebooting, Renewing, Request
 
 /// What can happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Happens {
+pub(super) enum Happens {
     CarrierComes,
     CarrierGoes,
     Resume,
@@ -36,7 +36,7 @@ use Happens::{
     RapidAck, Release, Renew, Resume, Timer,
 };
 
-const ALL: [Happens; 16] = [
+pub(super) const ALL: [Happens; 16] = [
     CarrierComes,
     CarrierGoes,
     Resume,
@@ -87,7 +87,7 @@ fn in_state(state: StateName) -> World {
     world
 }
 
-fn happen(world: &mut World, event: Happens) {
+pub(super) fn happen(world: &mut World, event: Happens) {
     match event {
         CarrierComes => world.carrier(true),
         CarrierGoes => world.carrier(false),
