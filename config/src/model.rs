@@ -43,7 +43,8 @@ pub use neighbours::{LlmnrMode, MdnsMode};
 pub use network::{
     AddressGeneration, CarrierPolicy, CarrierUse, ClientId, DefaultRouteUse, DelegatedUse,
     Dhcp4Settings, Dhcp6Settings, Dhcp6When, DuidUse, Hop, HostnameUse, Identity, Ipv4llMode,
-    NetworkSettings, PolicyRule, Privacy, RaSettings, RaUse, Route, RouteKind, RouteTuning, Take,
+    MacUse, NetworkSettings, PolicyRule, Privacy, RaSettings, RaUse, Route, RouteKind, RouteTuning,
+    Take,
 };
 pub use service::{Service, ServiceName, ServiceProtocol};
 

@@ -234,6 +234,8 @@ pub enum Form {
     Glob,
     /// A hardware address.
     Mac,
+    /// A hardware address, or how one is made up.
+    MacUse,
     /// A domain name, or one with `*.` before it.
     Owner,
     /// A record type.

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use config::matcher::Mac;
 use config::time::{Instant, WallTime};
-use policy::facts::{Supplier, Supply};
+use policy::facts::{MadeMacs, Supplier, Supply};
 use policy::{LinkFacts, LinkId, LinksPlan};
 
 use crate::arp::ArpPacket;
@@ -34,7 +34,7 @@ use crate::former::Former;
 use crate::slaac::Secret;
 use crate::tables::{Map, Set};
 use crate::watches::Standing;
-use crate::{dhcp4, dhcp6, lldp, ra};
+use crate::{dhcp4, dhcp6, lldp, macs, ra};
 pub use memory::Memory;
 use on_link::OnLink;
 use opening::Opening;
@@ -277,6 +277,11 @@ impl Clients {
             standings: VecDeque::new(),
             turns: Turns::default(),
         }
+    }
+
+    /// Returns the hardware addresses that this machine makes up for a link of this name.
+    pub fn made_macs(&self, link: &str) -> MadeMacs {
+        macs::made(&self.machine.secret, &self.machine.boot_id, link)
     }
 
     /// Takes a packet. `is_own` says whether a hardware address is that of any link of the machine: the kernel answers for an

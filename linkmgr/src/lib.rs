@@ -44,6 +44,7 @@ pub mod kernel;
 pub mod kinds;
 pub mod lldp;
 mod local;
+pub mod macs;
 mod observed;
 mod octets;
 mod offered;

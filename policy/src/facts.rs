@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use config::matcher::Mac;
-use config::model::{DnsSettings, Mapping, Prefix, Upstream};
+use config::model::{DnsSettings, MacUse, Mapping, Prefix, Upstream};
 use config::name::DomainName;
 use config::time::Instant;
 
@@ -42,6 +42,8 @@ pub struct Facts {
     pub told_absent: BTreeMap<Arc<str>, Told>,
     /// The links that hold the default routes by the plan in force: among equals they keep them.
     pub uplinks: CurrentUplinks,
+    /// The hardware addresses that this machine makes up, by the name of the link that they are for; none where no profile wants any.
+    pub made_macs: BTreeMap<Arc<str>, MadeMacs>,
     /// How this kernel forwards IPv6.
     pub forwarding6: Forwarding6,
     /// The moment of these facts: what has an end, and has it by then, is over. [`crate::LinksPlan::review_at`] says when
@@ -90,11 +92,30 @@ impl Facts {
         }
     }
 
+    /// Returns the hardware address that a link of this name is to have.
+    pub(crate) fn mac(&self, wanted: MacUse, link: &str) -> Option<Mac> {
+        let made = || self.made_macs.get(link);
+        match wanted {
+            MacUse::Given(mac) => Some(mac),
+            MacUse::Stable => Some(made()?.stable),
+            MacUse::Random => Some(made()?.random),
+        }
+    }
+
     /// Returns how far packets get through a link.
     pub(crate) fn reach(&self, link: LinkId, family: Family) -> Reach {
         let reach = self.reach.get(&(link, family));
         reach.copied().unwrap_or_default()
     }
+}
+
+/// The hardware addresses that a machine makes up for a link of some name: locally administered, and of nobody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MadeMacs {
+    /// The one that is the same each time ([`MacUse::Stable`]).
+    pub stable: Mac,
+    /// The one of this boot ([`MacUse::Random`]).
+    pub random: Mac,
 }
 
 /// How a kernel forwards IPv6.

@@ -8,6 +8,7 @@ mod delegate;
 mod gotos;
 mod joint;
 mod kind;
+mod macs;
 mod make;
 mod overlap;
 mod ports;

@@ -201,3 +201,38 @@ fn a_link_that_is_known_by_the_address_it_had_gets_another_one_once() {
     assert_eq!(mac(&host).as_deref(), Some("02:00:00:01:00:02"));
     assert!(!host.has_address(2));
 }
+
+/// What another name, another boot or another machine makes of it is looked at in `linkmgr::macs`.
+#[test]
+fn a_link_keeps_the_address_that_was_made_up_for_it_when_the_daemon_dies_and_gets_its_own_back() {
+    let profile = "match = { name = \"eth*\" }\nmac = \"random\"\ndhcp4 = true\n";
+    let mut host = Host::new(
+        1,
+        vec![main(0), file(Kind::Profile, "profiles/a.toml", profile)],
+    );
+    for ((index, name), rack) in LINKS.into_iter().zip(RACKS) {
+        host.add_link(index, name, "ethernet");
+        host.attach(index, rack);
+    }
+    let macs = |host: &Host| LINKS.map(|(index, _)| host.kernel.links()[&index].mac);
+    let found = macs(&host);
+    host.start();
+    host.run_for(Duration::from_secs(600));
+    let made = macs(&host);
+    assert!(made.iter().flatten().all(|mac| mac.0[0] & 0b11 == 0b10));
+    assert!(made[0] != made[1] && made[0] != found[0] && made[1] != found[1]);
+    let requests = host.rules.done.len();
+    host.crash();
+    host.run_for(Duration::from_secs(600));
+    assert!(host.daemon.is_some());
+    assert_eq!(
+        macs(&host),
+        made,
+        "nothing was remembered, and it is the same"
+    );
+    assert_eq!(host.rules.done.len(), requests, "and nothing was written");
+    host.files.truncate(1);
+    host.reload();
+    host.run_for(Duration::from_secs(10));
+    assert_eq!(macs(&host), found);
+}

@@ -309,6 +309,7 @@ fn one(form: Form, wire: Wire, text: &Text, findings: &mut Findings<'_>) -> Opti
         | Form::Prefix
         | Form::Network
         | Form::Glob
+        | Form::MacUse
         | Form::Owner
         | Form::RecordType
         | Form::Data

@@ -15,7 +15,7 @@ pub struct NetworkSettings {
     /// The largest packet, in octets; `None` leaves it as it is, or as the network says.
     pub mtu: Option<u32>,
     /// The hardware address; `None` leaves it as it is.
-    pub mac: Option<Mac>,
+    pub mac: Option<MacUse>,
     /// Static addresses.
     pub addresses: Vec<StaticAddress>,
     /// DHCPv4; `None` when it is off.
@@ -52,6 +52,27 @@ pub struct NetworkSettings {
     pub lldp: bool,
     /// The part of a prefix that was delegated to another link; `None` for none.
     pub delegated: Option<DelegatedUse>,
+}
+
+/// Which hardware address a link has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MacUse {
+    /// This one.
+    Given(Mac),
+    /// One that is made up, the same each time.
+    Stable,
+    /// One that is made up, another one with each boot.
+    Random,
+}
+
+impl MacUse {
+    /// Whether it is made up here.
+    pub const fn is_made_up(self) -> bool {
+        match self {
+            Self::Given(_) => false,
+            Self::Stable | Self::Random => true,
+        }
+    }
 }
 
 /// Which part of a delegated prefix a link gets.

@@ -206,6 +206,9 @@ fn one(form: Form) -> &'static str {
         Form::Address => "an address",
         Form::Glob => "a glob",
         Form::Mac => "a hardware address, as `\"00:53:00:a1:b2:c3\"`",
+        Form::MacUse => {
+            "`\"stable\"`, `\"random\"`, or a hardware address, as `\"02:53:00:a1:b2:c3\"`"
+        }
         Form::Owner => "a domain name, or `\"*.dev.example\"` for all below one",
         Form::RecordType => "a record type, as `\"MX\"` or `\"TYPE65280\"`",
         Form::Data => "data as zone files have it, as `\"10 mx.example\"`",
@@ -257,7 +260,7 @@ fn many(form: Form) -> &'static str {
         Form::Network => "networks, as `\"10.0.0.0/8\"`",
         Form::Address => "addresses",
         Form::Glob => "globs",
-        Form::Mac => "hardware addresses",
+        Form::Mac | Form::MacUse => "hardware addresses",
         Form::Owner => "domain names",
         Form::RecordType => "record types",
         Form::Data => "data as zone files have it",

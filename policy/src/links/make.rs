@@ -26,7 +26,7 @@ use super::ports;
 use super::uplink::{self, Default};
 use super::{
     AddressPlan, Clients, HopPlan, LinkPlan, LinksPlan, RouteKey, RoutePlan, Switch, delegate,
-    gotos, joint, overlap, supplied, usual_metric,
+    gotos, joint, macs, overlap, supplied, usual_metric,
 };
 use crate::facts::{
     Facts, Family, Forwarding6, LinkFacts, LinkId, Owner, Preference, Supplier, Told,
@@ -110,7 +110,7 @@ pub(crate) fn plan(
         }
         if let Some(master) = master {
             notes.extend(ports::note(profile_id, network, link, master));
-            draft.plan.mac = network.mac;
+            draft.plan.mac = macs::of_port(network, link, master, facts);
             draft.plan.mtu = network.mtu;
             // The switch at the other end of the cable speaks to the port.
             draft.plan.clients.lldp = network.lldp;
@@ -250,7 +250,7 @@ impl<'a> Draft<'a> {
             self.plan.addresses.retain(|prefix, _| !is_kernels(prefix));
             return None;
         }
-        self.plan.mac = self.network.mac;
+        self.plan.mac = macs::of(self.network, self.link, facts);
         self.plan.clients = self.clients(facts);
         let policy = self.network.carrier;
         let fixed = carrier::held(policy.fixed, self.id, facts);

@@ -25,6 +25,7 @@ mod dns;
 mod gotos;
 mod joint;
 mod loopback;
+mod macs;
 mod model;
 mod ports;
 mod routers;

@@ -33,10 +33,11 @@ pub fn wanted(config: &Config, facts: &Facts) -> Vec<WantedLink> {
     for profile in config.profiles.values() {
         let made = profile.link.as_ref();
         if let Some(link) = made.filter(|link| is_wanted(profile, &link.name)) {
+            let wanted_mac = profile.network.mac;
             let wanted = WantedLink {
                 profile: profile.id.clone(),
                 link: link.clone(),
-                mac: profile.network.mac,
+                mac: wanted_mac.and_then(|mac| facts.mac(mac, &link.name)),
             };
             open.insert(link.name.clone(), wanted);
         }

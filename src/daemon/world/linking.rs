@@ -8,8 +8,10 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use config::model::{MacUse, Profile};
 use config::time::{Instant, WallTime};
 use linkmgr::clients::{Clients, Heard, Machine, Memory, Port};
 use linkmgr::{Boot, KernelAnswer, KernelEvent, LinkManager, LinkReport, RequestId, StopLevel};
@@ -153,6 +155,25 @@ impl World {
         self.look_for_formers(&changed);
         let clients = &mut self.linking.clients;
         clients.apply_changed(&self.facts.links, &changed, wall, now);
+    }
+
+    /// Makes hardware addresses up for the links that are there and those that profiles make, where any profile wants such.
+    pub(super) fn make_macs_up(&mut self) {
+        let before = std::mem::take(&mut self.facts.made_macs);
+        let profiles = || self.config.profiles.values();
+        let is_made_up = |profile: &Profile| profile.network.mac.is_some_and(MacUse::is_made_up);
+        if !profiles().any(is_made_up) {
+            return;
+        }
+        let there = self.facts.links.values().map(|link| &link.name);
+        let made = profiles().filter_map(|profile| Some(&profile.link.as_ref()?.name));
+        let macs_of = |name: &Arc<str>| {
+            let known = before.get(name).copied();
+            known.unwrap_or_else(|| self.linking.clients.made_macs(name))
+        };
+        let names = there.chain(made);
+        let macs_by_name = names.map(|name| (Arc::clone(name), macs_of(name)));
+        self.facts.made_macs = macs_by_name.collect();
     }
 
     /// Looks for what others have left where clients of ours are about to begin: what they called themselves, and addresses.

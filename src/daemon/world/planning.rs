@@ -23,6 +23,7 @@ impl World {
         self.facts.hostname = name.map(|name| name.to_string().into());
         self.facts.forwarding6 = self.host.forwarding6;
         self.facts.uplinks = self.plan.links.uplinks.current();
+        self.make_macs_up();
         self.facts.as_of = now;
         self.keep_claims(effects);
         self.apply_local_names(now);

@@ -1,26 +1,43 @@
 //! Does what `[hardware]` says of network cards fit together?
 
-use crate::check::values;
 use crate::diagnostic::Findings;
 use crate::matcher::Mac;
-use crate::model::{Hardware, HardwareSettings, LinkMode, OFFLOADS, Offload, WAKE_WORDS};
+use crate::model::{Hardware, HardwareSettings, LinkMode, MacUse, OFFLOADS, Offload, WAKE_WORDS};
 use crate::raw::Table;
 
-/// Reads the hardware address that the link is to have.
-pub(super) fn address(top: &Table, findings: &mut Findings<'_>) -> Option<Mac> {
-    let mac = values::macs(top.texts("mac"), findings)
-        .into_iter()
-        .next()?;
+/// Reads which hardware address the link is to have.
+pub(super) fn address(top: &Table, findings: &mut Findings<'_>) -> Option<MacUse> {
+    let [text] = top.texts("mac")? else {
+        return None;
+    };
+    let said = text.get_ref().as_str();
+    let help = match said {
+        "stable" => return Some(MacUse::Stable),
+        "random" => return Some(MacUse::Random),
+        // What NetworkManager and systemd-networkd call the same.
+        "stable-ssid" | "persistent" => "write \"stable\": the same one each time",
+        "permanent" | "preserve" | "none" => {
+            "leave out `mac`: then the link keeps the one that it has"
+        }
+        _ => "write an address as `linnet status` and `ip link` show it, \"stable\" or \"random\"",
+    };
+    let mac = match said.parse::<Mac>() {
+        Ok(mac) => mac,
+        Err(error) => {
+            findings.error(Some(text.span()), error.to_string(), Some(help.to_owned()));
+            return None;
+        }
+    };
     // IEEE 802-2014 §8.2.2: the lowest bit of the first octet is that of groups.
     let why = if mac.0[0] & 1 != 0 {
         "a multicast address, and no link's own"
     } else if mac.0 == [0; 6] {
         "no address"
     } else {
-        return Some(mac);
+        return Some(MacUse::Given(mac));
     };
     let message = format!("{mac} is {why}");
-    let help = "the first octet is even, and 02 for one that is made up, as 02:53:00:a1:b2:c3";
+    let help = "the first octet is even, and 02 for one that is made up, as 02:53:00:a1:b2:c3; \"stable\" and \"random\" make one up";
     findings.error(top.key("mac"), message, Some(help.to_owned()));
     None
 }

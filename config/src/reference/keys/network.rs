@@ -41,9 +41,9 @@ pub(super) const KEYS: &[Key] = &[
     key(
         Section::Profile,
         "mac",
-        Syntax::Text(Form::Mac),
+        Syntax::Text(Form::MacUse),
         None,
-        "The hardware address to take; without it as the link has it.",
+        "The hardware address to take; without it as the link has it. `stable` and `random` make one up for each link (locally administered), of its name and a secret of the machine: `stable` the same one each time, `random` another one with each boot. With `random` belongs `anonymous` in `[dhcp]`: else servers are told who asks all the same (RFC 7844).",
     ),
     key(
         Section::Profile,

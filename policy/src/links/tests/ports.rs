@@ -6,7 +6,7 @@ use config::layer::{Layer, LayerKind, Origin, Rank, load};
 
 use super::*;
 
-fn read(files: &[(&str, &str)]) -> Config {
+pub(super) fn read(files: &[(&str, &str)]) -> Config {
     let layers = files.iter().map(|(path, text)| Layer {
         origin: Origin {
             rank: Rank::Admin,
