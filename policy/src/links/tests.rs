@@ -6,7 +6,7 @@ use config::Config;
 use config::matcher::LinkMatch;
 use config::model::{
     CarrierUse, DefaultRouteUse, Dhcp4Settings, Dhcp6Settings, Dhcp6When, DnsSettings, Hop,
-    Ipv4llMode, Manage, NetworkSettings, PolicyRule, Prefix, Privacy, Profile, ProfileId,
+    Ipv4llMode, MacUse, Manage, NetworkSettings, PolicyRule, Prefix, Privacy, Profile, ProfileId,
     RaSettings, RaUse, Route, RouteKind, RouteTuning,
 };
 use config::time::Instant;
@@ -864,7 +864,7 @@ fn rules_and_switches_are_planned_and_read_well() {
     let network = NetworkSettings {
         rules: vec![rule],
         forwarding: Some(true),
-        mac: Some("00:53:00:a1:b2:c3".parse().unwrap()),
+        mac: Some(MacUse::Given("00:53:00:a1:b2:c3".parse().unwrap())),
         ..NetworkSettings::default()
     };
     let plan = links(&config([profile("a", "eth*", network)]), &one_link());

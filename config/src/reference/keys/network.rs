@@ -43,7 +43,7 @@ pub(super) const KEYS: &[Key] = &[
         "mac",
         Syntax::Text(Form::MacUse),
         None,
-        "The hardware address to take; without it as the link has it. `stable` and `random` make one up for each link (locally administered), of its name and a secret of the machine: `stable` the same one each time, `random` another one with each boot. With `random` belongs `anonymous` in `[dhcp]`: else servers are told who asks all the same (RFC 7844).",
+        "The hardware address to take, without it as the link has it: one that is written out, or one that is made up of the link's name and a secret of the machine, the same each time (`stable`) or another one with each boot (`random`; `anonymous` in `[dhcp]` belongs to it, as servers are told who asks all the same without, RFC 7844).",
     ),
     key(
         Section::Profile,

@@ -3,7 +3,6 @@
 use std::num::NonZeroU32;
 
 use config::matcher::Mac;
-use config::model::MacUse;
 
 use super::*;
 use crate::facts::MadeMacs;
