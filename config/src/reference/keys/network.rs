@@ -43,7 +43,7 @@ pub(super) const KEYS: &[Key] = &[
         "mac",
         Syntax::Text(Form::MacUse),
         None,
-        "The hardware address to take, without it as the link has it: one that is written out, or one that is made up of the link's name and a secret of the machine, the same each time (`stable`) or another one with each boot (`random`; `anonymous` in `[dhcp]` belongs to it, as servers are told who asks all the same without, RFC 7844).",
+        "The hardware address to take, without it as the link has it: as it is written, or made up of the link's name and a secret of the machine, always the same one (`stable`) or another one with each boot (`random`; without `anonymous` in `[dhcp]` servers are told who asks all the same, RFC 7844).",
     ),
     key(
         Section::Profile,
