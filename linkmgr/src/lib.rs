@@ -73,7 +73,7 @@ use observed::{Observed, ObservedAddress};
 pub use octets::Lifetime;
 pub use offered::{Designated, Service};
 use policy::{Interest, LinkFacts, LinkId};
-pub use protocol::Protocol;
+pub use protocol::{Protocol, Who};
 use reconcile::Writer;
 pub use reconcile::{Holder, MAX_IN_FLIGHT};
 pub use request::{KernelAnswer, KernelFault, KernelRequest, RequestId};

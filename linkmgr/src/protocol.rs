@@ -10,6 +10,23 @@ use crate::kernel::OURS;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Protocol(pub u8);
 
+/// What a number says of its maker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// It is ours.
+    Ours,
+    /// Whoever sets links up: scripts, clients of DHCP, routers by their advertisements.
+    Configurator,
+    /// A routing program: whoever else has a number.
+    Program,
+    /// The kernel.
+    Kernel,
+    /// A router, by an ICMP redirect.
+    Redirect,
+    /// Nobody says.
+    Unsaid,
+}
+
 /// `RTPROT_*` of the kernel's `linux/rtnetlink.h`, by the names that iproute2 has for them.
 const NAMES: [(u8, &str); 24] = [
     (0, "unspec"),
@@ -38,21 +55,34 @@ const NAMES: [(u8, &str); 24] = [
     (192, "eigrp"),
 ];
 
-/// `RTPROT_BOOT` (iproute2 and scripts of DHCP clients), `RTPROT_STATIC`, `RTPROT_RA` and `RTPROT_DHCP`.
-const CONFIGURATORS: [u8; 4] = [3, 4, 9, 16];
-
 impl Protocol {
     /// `RTPROT_UNSPEC`: nobody says who it was.
-    pub const UNSPECIFIED: Self = Self(0);
+    pub(crate) const UNSPECIFIED: Self = Self(0);
+
+    /// Returns what the number says.
+    pub const fn who(self) -> Who {
+        match self.0 {
+            0 => Who::Unsaid,
+            1 => Who::Redirect,
+            2 => Who::Kernel,
+            // `RTPROT_BOOT` (iproute2 and scripts of DHCP clients), `RTPROT_STATIC`, `RTPROT_RA` and `RTPROT_DHCP`.
+            3 | 4 | 9 | 16 => Who::Configurator,
+            OURS => Who::Ours,
+            _ => Who::Program,
+        }
+    }
 
     /// Whether it is a configurator's of links.
     pub(crate) fn is_configurator(self) -> bool {
-        CONFIGURATORS.contains(&self.0)
+        self.who() == Who::Configurator
     }
 
-    /// Whether it is neither ours nor a configurator's of links: a routing program's.
-    pub fn is_program(self) -> bool {
-        self.0 != OURS && !self.is_configurator()
+    /// Whether an adoption leaves its routes alone: they are neither ours nor a configurator's of links.
+    pub(crate) fn is_left_alone(self) -> bool {
+        match self.who() {
+            Who::Ours | Who::Configurator => false,
+            Who::Program | Who::Kernel | Who::Redirect | Who::Unsaid => true,
+        }
     }
 }
 
@@ -73,6 +103,23 @@ mod tests {
     fn who_is_registered_has_a_name_and_others_their_number() {
         for (number, text) in [(12, "bird"), (17, "mrouted"), (186, "bgp"), (77, "77")] {
             assert_eq!(Protocol(number).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn an_adoption_takes_from_configurators_alone() {
+        for (number, who, is_left_alone) in [
+            (0, Who::Unsaid, true),
+            (1, Who::Redirect, true),
+            (2, Who::Kernel, true),
+            (3, Who::Configurator, false),
+            (12, Who::Program, true),
+            (16, Who::Configurator, false),
+            (OURS, Who::Ours, false),
+        ] {
+            let protocol = Protocol(number);
+            assert_eq!(protocol.who(), who, "{number}");
+            assert_eq!(protocol.is_left_alone(), is_left_alone, "{number}");
         }
     }
 }

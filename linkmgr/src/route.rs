@@ -79,12 +79,13 @@ impl Routes {
         entries.any(|entry| entry.to == to && entry.route.metric == metric)
     }
 
-    /// Returns who has made a route of this destination and metric, if there is one: of several a routing program.
+    /// Returns who has made a route of this destination and metric, if there is one: of several one from whom an adoption takes nothing, and
+    /// rather one who says who he is.
     pub(crate) fn maker(&self, to: Prefix, metric: u32) -> Option<Protocol> {
         let there = self.0.iter();
         let there = there.filter(|entry| entry.to == to && entry.route.metric == metric);
         let makers = there.map(|entry| Protocol(entry.protocol));
-        makers.max_by_key(|maker| maker.is_program())
+        makers.max_by_key(|maker| (maker.is_left_alone(), *maker != Protocol::UNSPECIFIED))
     }
 
     /// Whether a route of somebody else has this destination and metric, and may go when ours is replaced. Of the ways of an IPv6 route
@@ -202,4 +203,28 @@ pub(crate) fn insert_exact<T>(values: &mut Vec<T>, place: usize, value: T) {
 
 const fn prefix(address: IpAddr, length: u8) -> Prefix {
     Prefix { address, length }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_makers_of_a_default_route_one_who_says_who_he_is_is_named() {
+        let mut routes = Routes::default();
+        for (last, protocol, named) in [(1, 16, 16), (3, 0, 0), (2, 12, 12)] {
+            routes.insert(&RouteMessage {
+                index: 2,
+                to: V4.everywhere,
+                route: DefaultRoute {
+                    metric: 100,
+                    gateway: Some(IpAddr::from([192, 0, 2, last])),
+                },
+                source: None,
+                protocol,
+            });
+            let maker = routes.maker(V4.everywhere, 100);
+            assert_eq!(maker, Some(Protocol(named)), "after {protocol}");
+        }
+    }
 }

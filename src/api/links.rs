@@ -122,7 +122,7 @@ pub struct CableStatus {
     pub max_frame: Option<u16>,
 }
 
-/// What kind of thing an item is.
+/// What kind of thing an item is; kinds may be added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ItemKind {
@@ -134,6 +134,9 @@ pub enum ItemKind {
     Route,
     /// A rule.
     Rule,
+    /// What a newer daemon knows; never said by this one.
+    #[serde(other)]
+    Unknown,
 }
 
 /// One thing that should be in the kernel.

@@ -2,6 +2,9 @@
 //!
 //! Varlink: one JSON object and a NUL byte per message. [`INTERFACE`] is the interface's name, [`DEFINITION`] its text, and the
 //! structs here are its parameters. Field names are the wire's names; a field that is absent means "not said".
+//!
+//! A command reads what another daemon says than that of its version: of a newer one, fields that it does not know are passed over, and words
+//! of an enum are its `Unknown`; fields that an older one does not have yet are optional.
 
 mod browse;
 mod dnssec;
@@ -166,7 +169,7 @@ pub struct ReloadReply {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// One message of `Subscribe`.
+/// One message of `Subscribe`; events may be added.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Notice {
@@ -209,6 +212,9 @@ pub enum Notice {
         /// How many.
         count: u64,
     },
+    /// What a newer daemon tells of; never said by this one.
+    #[serde(other)]
+    Unknown,
 }
 
 #[cfg(test)]

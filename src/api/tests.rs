@@ -222,6 +222,18 @@ fn the_definition_has_the_kinds_that_travel() {
 }
 
 #[test]
+fn words_of_a_newer_daemon_are_understood() {
+    let new = serde_json::json!({ "kind": "neighbour", "item": "neighbour 192.0.2.1", "state": "ours", "age": 7 });
+    let item: ItemStatus = serde_json::from_value(new).unwrap();
+    assert_eq!(item.kind, Some(ItemKind::Unknown));
+    let text = serde_json::to_string(&item).unwrap();
+    assert!(text.contains("\"kind\":\"unknown\""), "{text}");
+    let new = serde_json::json!({ "event": "lease", "link": "wlan0", "lease": { "address": "192.0.2.7" } });
+    let notice: Notice = serde_json::from_value(new).unwrap();
+    assert_eq!(notice, Notice::Unknown);
+}
+
+#[test]
 fn a_status_of_an_older_daemon_is_understood() {
     let old = serde_json::json!({
         "id": "a", "owner": "b", "state": "ready", "claims": [], "dnssec": "",

@@ -13,6 +13,10 @@ use serde::de::DeserializeOwned;
 /// How long a single reply may take; a question has 4.5 s in the daemon.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What is told when the daemon does not know what is asked of it.
+pub(crate) const OLDER: &str =
+    "linnetd is older than linnet; restart it (systemctl restart linnetd)";
+
 /// A connection to the daemon.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -62,6 +66,7 @@ fn refusal(name: &str, parameters: &serde_json::Value) -> String {
         .and_then(|text| text.as_str());
     match (name.rsplit('.').next().unwrap_or(name), text) {
         ("PermissionDenied", _) => "permission denied: this call is for root".to_owned(),
+        ("MethodNotFound", _) => OLDER.to_owned(),
         ("InvalidParameter", Some(text)) => format!("the parameter {text} is not valid"),
         (short, Some(text)) => format!("{short}: {text}"),
         (short, None) => short.to_owned(),
@@ -191,5 +196,17 @@ impl Connection {
                 serde_json::from_value(parameters).map_err(CallError::NotUnderstood)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_the_daemon_does_not_know_says_what_to_do() {
+        let parameters = serde_json::json!({ "method": "org.linnet.Manager.Renew" });
+        let text = refusal("org.varlink.service.MethodNotFound", &parameters);
+        assert_eq!(text, OLDER);
     }
 }

@@ -25,6 +25,7 @@ use crate::{LINNETD, encrypted};
 mod answer;
 mod clients;
 mod fronts;
+mod room;
 mod size;
 mod slowest;
 mod troubles;

@@ -166,11 +166,12 @@ impl Own {
         }
     }
 
-    /// Returns which somebody else has made this rule, if one has: of several the one with the least number.
+    /// Returns which somebody else has made this rule, if one has: of several the one with the least number that says who it is.
     pub(crate) fn maker_of(&self, rule: &PolicyRule) -> Option<Protocol> {
         let first = (rule.clone(), 0);
-        let (it, number) = self.taken.range(first..).next()?;
-        (it == rule).then_some(Protocol(*number))
+        let these = self.taken.range(first..);
+        let makers = these.map_while(|(it, number)| (it == rule).then_some(Protocol(*number)));
+        makers.min_by_key(|maker| (*maker == Protocol::UNSPECIFIED, maker.0))
     }
 
     /// Follows that somebody else has a rule.

@@ -16,7 +16,7 @@ pub enum Holder {
     Default {
         /// Its `ifindex`.
         index: u32,
-        /// Who has made it: an adoption takes nothing from routing programs.
+        /// Who has made it: an adoption takes nothing but from configurators of links.
         maker: Protocol,
     },
     /// Routes of others are beside ours, and the kernel would change one of theirs.
@@ -61,10 +61,11 @@ impl LinkManager {
                 let is_told = key.to.length == 0 && key.table == MAIN && key.from.is_none();
                 let own = view.planned_route(key).map(|(link, _)| link.index);
                 let holders = self.observed.with_default(key.to, key.metric);
-                // The one that an adoption would not take, where there are several.
-                let holders = holders.filter(|_| is_told);
-                let holder =
-                    holders.max_by_key(|(index, maker)| (maker.is_program(), Some(*index) != own));
+                // The one that an adoption would not take, where there are several, and of these one whose maker says who he is.
+                let holder = holders.filter(|_| is_told).max_by_key(|(index, maker)| {
+                    let is_said = *maker != Protocol::UNSPECIFIED;
+                    (maker.is_left_alone(), Some(*index) != own, is_said)
+                });
                 holder.map(|(index, maker)| Holder::Default { index, maker })
             }
             Item::Rule(rule) => match self.observed.own().has_rule(rule) {

@@ -51,7 +51,7 @@ impl View<'_> {
         let is_told = key.table == MAIN && key.from.is_none();
         let mut holders = self.observed.with_default(key.to, key.metric);
         own.any(|hop| is_other(hop.index))
-            || is_told && holders.any(|(index, maker)| maker.is_program() || is_other(index))
+            || is_told && holders.any(|(index, maker)| maker.is_left_alone() || is_other(index))
     }
 
     /// Whether a link was adopted a moment ago: what comes by then is taken as what was there.

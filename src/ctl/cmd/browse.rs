@@ -80,7 +80,8 @@ pub(crate) fn run(
             | Notice::PlanChanged { .. }
             | Notice::ResolvConf { .. }
             | Notice::Reach { .. }
-            | Notice::Lost { .. } => {}
+            | Notice::Lost { .. }
+            | Notice::Unknown => {}
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 
 use super::status::links::{is_fine, item_text};
-use crate::connection::Connection;
+use crate::connection::{Connection, OLDER};
 use crate::output::Output;
 use crate::{Exit, Failed};
 
@@ -55,18 +55,20 @@ pub(crate) fn adopt(
     connection.call::<IgnoredAny>("Adopt", &parameters)?;
     let LinkParameters { link } = parameters;
     // Whatever comes of looking, it is adopted. A daemon that is older than this does not tell kinds.
-    let items = settled_items(connection, &link).ok();
-    let items = items.filter(|items| items.iter().all(|item| item.kind.is_some()));
-    let Some(items) = items else {
-        out.show(&LinkParameters { link }, |parameters| {
-            format!(
-                "{} is adopted; linnet status could not be asked what that has come to\n",
-                parameters.link
-            )
-        })?;
-        return Ok(Exit::Success);
+    let unknown = match settled_items(connection, &link) {
+        Ok(items) if items.iter().all(|item| item.kind.is_some()) => {
+            out.show(&adopted(link, &items), adopted_text)?;
+            return Ok(Exit::Success);
+        }
+        Ok(_) => OLDER.to_owned(),
+        Err(failed) => failed.to_string(),
     };
-    out.show(&adopted(link, &items), adopted_text)?;
+    out.show(&LinkParameters { link }, |parameters| {
+        format!(
+            "{} is adopted; what that has come to is not known: {unknown}\n",
+            parameters.link
+        )
+    })?;
     Ok(Exit::Success)
 }
 
@@ -138,7 +140,74 @@ pub(crate) fn plan(
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader};
+    use std::os::unix::net::UnixListener;
+
+    use linnet::api::LinkStatus;
+    use serde_json::{Value, json};
+
     use super::*;
+
+    /// Returns what `linnet adopt net0` prints where the daemon says this to `Adopt`, and then to `Status`.
+    fn printed(replies: [Value; 2]) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("control");
+        let daemon = UnixListener::bind(&socket).unwrap();
+        let daemon = thread::spawn(move || {
+            let (stream, _) = daemon.accept().unwrap();
+            let mut stream = BufReader::new(stream);
+            for reply in replies {
+                stream.read_until(0, &mut Vec::new()).unwrap();
+                let reply = format!("{reply}\0");
+                stream.get_mut().write_all(reply.as_bytes()).unwrap();
+            }
+        });
+        let mut text = Vec::new();
+        let out = &mut Output::new(&mut text, false);
+        let connection = &mut Connection::open(&socket).unwrap();
+        let exit = adopt(connection, "net0".to_owned(), out).unwrap();
+        assert_eq!(exit, Exit::Success);
+        daemon.join().unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    /// A status in which `net0` has one thing that is ours, and what is told of its kind.
+    fn status(kind: Option<&str>) -> Value {
+        let item = json!({ "kind": kind, "item": "address 192.0.2.7/24", "state": "ours" });
+        let link = LinkStatus {
+            name: "net0".to_owned(),
+            items: vec![serde_json::from_value(item).unwrap()],
+            ..LinkStatus::default()
+        };
+        let status = Status {
+            links: vec![link],
+            ..Status::default()
+        };
+        let mut status = serde_json::to_value(status).unwrap();
+        if let Some(kind) = kind {
+            status["links"][0]["items"][0]["kind"] = json!(kind);
+        }
+        json!({ "parameters": status })
+    }
+
+    #[test]
+    fn an_adoption_says_what_keeps_it_from_telling_what_it_has_come_to() {
+        let done = || json!({ "parameters": {} });
+        for (reply, says) in [
+            (status(Some("address")), "1 address and 0 routes"),
+            // A kind of a newer daemon is none of those that are counted.
+            (status(Some("neighbour")), "0 addresses and 0 routes"),
+            (status(None), OLDER),
+            (
+                json!({ "error": "org.linnet.Manager.Busy", "parameters": { "message": "later" } }),
+                "Busy: later",
+            ),
+        ] {
+            let text = printed([done(), reply]);
+            assert!(text.starts_with("net0 is adopted"), "{text}");
+            assert!(text.contains(says), "{says}: {text}");
+        }
+    }
 
     #[test]
     fn an_adoption_counts_by_kind_whatever_the_words_are() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use config::model::PolicyRule;
 use config::time::Instant;
 use linkmgr::clients::Report;
-use linkmgr::{Holder, Item, ItemState, Protocol, Setting};
+use linkmgr::{Holder, Item, ItemState, Protocol, Setting, Who};
 use linnet::api::{CableStatus, ItemKind, ItemStatus, OptionStatus, SupplyStatus};
 use policy::facts::{Supplier, Supply};
 use policy::links::{RouteKey, Switch};
@@ -70,10 +70,7 @@ pub(crate) fn item(
 fn holder_text(item: &Item, holder: Option<Holder>, name_of: impl Fn(u32) -> String) -> String {
     match (item, holder) {
         (_, Some(Holder::Default { index, maker })) => {
-            let who = match maker.is_program() {
-                true => named("a routing program", maker),
-                false => named("somebody else", maker),
-            };
+            let who = maker_text(maker, "a routing program");
             let link = name_of(index);
             format!("{who} has a default route with this metric by {link}")
         }
@@ -95,7 +92,13 @@ fn holder_text(item: &Item, holder: Option<Holder>, name_of: impl Fn(u32) -> Str
             )
         }
         (Item::Rule(rule), Some(Holder::Rule(maker))) => {
-            let who = named("somebody else", maker);
+            let who = match maker.who() {
+                // As of each rule that is made with iproute2, if nothing else is asked of it.
+                Who::Unsaid => "somebody else".to_owned(),
+                Who::Ours | Who::Configurator | Who::Program | Who::Kernel | Who::Redirect => {
+                    maker_text(maker, "somebody else")
+                }
+            };
             format!("{who} has made it: {}", look_at_rule(rule))
         }
         (_, Some(Holder::Prefix(prefix))) => format!("somebody else has made it as {prefix}"),
@@ -111,11 +114,14 @@ fn holder_text(item: &Item, holder: Option<Holder>, name_of: impl Fn(u32) -> Str
     }
 }
 
-/// Says who it is by the number that the kernel has of him.
-fn named(who: &str, maker: Protocol) -> String {
-    match maker {
-        Protocol::UNSPECIFIED => who.to_owned(),
-        maker => format!("{who} (protocol {maker})"),
+/// Says who it is by the number that the kernel has of him; `program` is what a program is called that does not set links up.
+fn maker_text(maker: Protocol, program: &str) -> String {
+    match maker.who() {
+        Who::Unsaid => "somebody who does not say who he is".to_owned(),
+        Who::Redirect => "an ICMP redirect".to_owned(),
+        Who::Kernel => "the kernel itself".to_owned(),
+        Who::Program => format!("{program} (protocol {maker})"),
+        Who::Ours | Who::Configurator => format!("somebody else (protocol {maker})"),
     }
 }
 
@@ -376,7 +382,9 @@ mod tests {
         for (number, who) in [
             (12, "a routing program (protocol bird)"),
             (77, "a routing program (protocol 77)"),
-            (0, "a routing program"),
+            (0, "somebody who does not say who he is"),
+            (1, "an ICMP redirect"),
+            (2, "the kernel itself"),
             (16, "somebody else (protocol dhcp)"),
         ] {
             let holder = Holder::Default {
@@ -407,6 +415,11 @@ mod tests {
                 theirs(0),
                 false,
                 "somebody else has made it: ip -4 rule show priority 900",
+            ),
+            (
+                theirs(2),
+                false,
+                "the kernel itself has made it: ip -4 rule show priority 900",
             ),
             (
                 Holder::Unproven { index: None },

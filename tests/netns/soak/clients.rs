@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
 use std::net::{TcpStream, UdpSocket};
-use std::os::fd::AsRawFd as _;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +13,7 @@ use std::time::{Duration, Instant};
 use tests::oracle::{Stamp, TTL, now_ms, query};
 
 use super::answer::{Answer, parse};
+use super::room::make_room;
 use super::slowest::Slowest;
 use super::troubles::Trouble;
 use super::{BLOCKED, HOME, Luck, SAFE, VPN, World, size};
@@ -28,8 +28,6 @@ const NAMES: f64 = 50_000.0;
 const SLACK: u64 = 2;
 /// One of how many questions may be told that there are too many.
 const SHED_PART: u64 = 1000;
-/// Octets of answers that wait for who asks: those to 16,384 questions, as many as linnetd lets wait, with what the kernel counts for each.
-static RECEIVE_BUFFER: libc::c_int = 16 << 20;
 /// Mistakes that are shown.
 const SHOWN: usize = 20;
 /// Between two connections.
@@ -546,23 +544,6 @@ pub(super) fn ask(world: &World, place: Place, seed: u64, rate: u64) {
             order.pop_front();
         }
     }
-}
-
-/// Makes room for all answers that may come at once. Each program of a host has a socket of its own; here all who ask share a few,
-/// and the usual room is for 277 answers of the thousands that wait when an outage ends.
-fn make_room(socket: &UdpSocket) {
-    let length = libc::socklen_t::try_from(size_of_val(&RECEIVE_BUFFER)).unwrap();
-    // SAFETY: the pointer and the length are those of one C int that lives until the call returns.
-    let failed = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_RCVBUFFORCE,
-            (&raw const RECEIVE_BUFFER).cast(),
-            length,
-        )
-    };
-    assert_eq!(failed, 0, "{}", std::io::Error::last_os_error());
 }
 
 /// Asks by TCP, a connection for some questions, until the run is over.

@@ -253,6 +253,31 @@ fn a_place_that_this_link_and_another_have_is_not_taken() {
 }
 
 #[test]
+fn of_several_links_in_the_way_one_whose_maker_says_who_he_is_is_named() {
+    let mut machine = Machine::new();
+    let everywhere = key("0.0.0.0/0", 100);
+    for (index, protocol, (named, maker)) in [(2, 16, (2, 16)), (5, 0, (5, 0)), (3, 12, (3, 12))] {
+        let theirs = KernelEvent::Route(RouteMessage {
+            index,
+            to: everywhere.to,
+            route: DefaultRoute {
+                metric: everywhere.metric,
+                gateway: None,
+            },
+            source: None,
+            protocol,
+        });
+        machine.links.handle_event(theirs, machine.now);
+        let holder = Holder::Default {
+            index: named,
+            maker: Protocol(maker),
+        };
+        let told = machine.links.holder(&Item::Route(everywhere));
+        assert_eq!(told, Some(holder), "after {protocol}");
+    }
+}
+
+#[test]
 fn a_link_keeps_its_default_route_until_its_better_place_is_free() {
     for is_taken_back in [false, true] {
         let mut machine = Machine::new();

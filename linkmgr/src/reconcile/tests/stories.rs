@@ -310,6 +310,18 @@ fn a_rule_that_was_let_go_is_nobodys() {
 }
 
 #[test]
+fn of_several_makers_of_a_rule_one_who_says_who_he_is_is_named() {
+    let (mut machine, _) = applied();
+    let item = Item::Rule(rule(7));
+    for (number, named) in [(0, 0), (18, 18), (12, 12)] {
+        machine.kernel.put_foreign_rule(&rule(7), number);
+        machine.drive();
+        let holder = Some(Holder::Rule(Protocol(named)));
+        assert_eq!(machine.links.holder(&item), holder, "after {number}");
+    }
+}
+
+#[test]
 fn foreign_things_in_the_way_stay_and_are_told() {
     let mut machine = Machine::new();
     let bird = foreign_route("10.0.0.0/8", 50, 3, "");

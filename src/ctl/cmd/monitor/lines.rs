@@ -57,6 +57,10 @@ fn line(notice: &Notice) -> String {
         }
         Notice::Seen { sight } => super::super::browse::line(sight),
         Notice::Lost { count } => format!("{count} messages left out: this reader is too slow\n"),
+        Notice::Unknown => {
+            "something else happened: linnetd is newer than linnet, which has no words for it\n"
+                .to_owned()
+        }
     }
 }
 

@@ -114,7 +114,7 @@ impl View {
                 self.lost += count;
                 return;
             }
-            Notice::Ready | Notice::Seen { .. } => return,
+            Notice::Ready | Notice::Seen { .. } | Notice::Unknown => return,
         };
         self.notable.push_front((now, row));
         self.notable.truncate(NOTABLE_MAX);
