@@ -2,8 +2,8 @@
 //!
 //! A link is made after those that it stands on, and removed before them. What is there already is changed where it can be, and
 //! made anew where it must be and the journal proves that we made it. Nothing else is ever removed: not a link of the same
-//! name, not a port that somebody else has put into a bridge of ours, not an attribute that no profile has named. A link that was
-//! released is nobody's business here.
+//! name, not one that stands on a link of ours, not a port that somebody else has put into a bridge of ours, not an attribute that no
+//! profile has named. A link that was released is nobody's business here.
 
 mod order;
 mod removal;
@@ -132,6 +132,13 @@ pub enum LinkNote {
     Spared(Arc<str>),
     /// It stays as it is, because with it would go what stands on it, and that has to stay.
     Carries {
+        /// Which.
+        name: Arc<str>,
+        /// What stands on it.
+        upper: Arc<str>,
+    },
+    /// It stays as it is, because somebody else's link stands on it, and would go with it.
+    CarriesForeign {
         /// Which.
         name: Arc<str>,
         /// What stands on it.
@@ -361,8 +368,9 @@ impl<'a> Walk<'a> {
     }
 
     fn has_ports(&self, link: &VirtualLink) -> bool {
-        let is_foreign = LinkNote::Foreign(link.name.clone());
-        self.there.contains(&link.name) && !self.out.notes.contains(&is_foreign)
+        let held = self.held(&link.name);
+        let is_other = held.is_some_and(|held| needs_making(link, held) == Some(KIND));
+        self.there.contains(&link.name) && !is_other
     }
 
     fn let_ports_go(&mut self, link: &VirtualLink) {

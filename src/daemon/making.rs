@@ -77,7 +77,7 @@ pub(crate) enum Done {
 }
 
 /// What came of an order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Made {
     /// What is not as wanted, and why.
     pub(crate) notes: Vec<String>,
@@ -89,6 +89,8 @@ pub(crate) struct Made {
     pub(crate) associations: Board,
     /// Files whose keys have to be marked as used before they are.
     pub(crate) unmarked: Vec<String>,
+    /// Links of somebody else, by index, that keep links in place which are to go.
+    pub(crate) uppers: BTreeSet<u32>,
 }
 
 /// Takes tasks, one after another; of several orders that wait, the last counts.
@@ -211,15 +213,7 @@ impl Work {
     fn do_all(&mut self, waiting: Waiting) -> Vec<Done> {
         let mut outcomes = Vec::new();
         if let Some((order, keys)) = waiting.links {
-            let mut tunnels = BTreeMap::new();
-            let (notes, passes) = self.carry_out(&order, &keys, &mut tunnels);
-            outcomes.push(Done::Made(Made {
-                notes,
-                passes,
-                tunnels,
-                associations: self.associations.board(),
-                unmarked: self.associations.unmarked(),
-            }));
+            outcomes.push(Done::Made(self.carry_out(&order, &keys)));
         } else if self
             .associations
             .look_at()
@@ -248,12 +242,8 @@ impl Work {
     }
 
     /// Does all that can be done; returns what cannot, and whether some of that may pass.
-    fn carry_out(
-        &mut self,
-        order: &Order,
-        keys: &Keys,
-        tunnels: &mut BTreeMap<Arc<str>, Readings>,
-    ) -> (Vec<String>, bool) {
+    fn carry_out(&mut self, order: &Order, keys: &Keys) -> Made {
+        let mut made = Made::default();
         let (lacking, may_come) = lacking(order, keys);
         let mut hands = Reached {
             asker: &mut self.asker,
@@ -267,23 +257,36 @@ impl Work {
         let carried = match carried {
             Ok(carried) => carried,
             Err(error) => {
-                let note = format!("the kernel does not list links: {error}");
-                return (vec![note], true);
+                made.notes = vec![format!("the kernel does not list links: {error}")];
+                made.passes = true;
+                return self.told_with_keys(made);
             }
         };
         let Carried {
             mut failures,
             notes,
-            mut passes,
+            uppers,
+            passes,
         } = carried;
-        passes |= self.set_tunnels(order, keys, tunnels, &mut failures);
-        passes |= self.set_associations(order, keys, &mut failures) || may_come;
+        made.uppers = uppers;
+        made.passes = passes || may_come;
+        made.passes |= self.set_tunnels(order, keys, &mut made.tunnels, &mut failures);
+        made.passes |= self.set_associations(order, keys, &mut failures);
         failures.extend(lacking);
         let failed = failures
             .into_iter()
             .map(|(name, error)| format!("{name} cannot be made as its profile wants it: {error}"));
-        let notes = failed.chain(notes.iter().map(told)).collect();
-        (notes, passes)
+        made.notes = failed.chain(notes.iter().map(told)).collect();
+        self.told_with_keys(made)
+    }
+
+    /// Adds how associations are.
+    fn told_with_keys(&self, made: Made) -> Made {
+        Made {
+            associations: self.associations.board(),
+            unmarked: self.associations.unmarked(),
+            ..made
+        }
     }
 
     /// Sets keys and peers of the tunnels that are there; returns whether what fails may pass.
@@ -559,6 +562,9 @@ fn told(note: &LinkNote) -> String {
         ),
         LinkNote::Carries { name, upper } => format!(
             "{name} stays as it is: {upper} would go with it, which was released, or which a profile makes that cannot be read"
+        ),
+        LinkNote::CarriesForeign { name, upper } => format!(
+            "{name} stays as it is: {upper} would go with it, and somebody else has made that; when {upper} is gone, this is done"
         ),
         LinkNote::Foreign(name) => {
             format!("{name} is there, of another kind, and somebody else has made it")

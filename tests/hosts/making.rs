@@ -1,7 +1,7 @@
 //! How do profiles make links on this host? The rounds of linnetd's maker, on the links of the kernel of glass, with deaths before and
 //! after each request and each writing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +57,7 @@ impl Host {
                 tunnels: BTreeMap::new(),
                 associations: Board::default(),
                 unmarked: Vec::new(),
+                uppers: BTreeSet::new(),
             };
             self.feed(Input::Made(Done::Made(made)));
         }

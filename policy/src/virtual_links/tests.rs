@@ -8,6 +8,8 @@ use config::layer::{Layer, LayerKind, Origin, Rank, load};
 
 use super::*;
 
+mod foreign;
+
 fn config(profiles: &[&str]) -> Config {
     let layers: Vec<Layer> = profiles
         .iter()

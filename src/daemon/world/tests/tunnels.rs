@@ -1,6 +1,6 @@
 //! Are keys read before a tunnel is made, its endpoint asked for below it, and nothing removed before there is a plan?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -67,6 +67,7 @@ fn made(readings: Option<PeerReading>) -> Input {
         tunnels: BTreeMap::from([("wg0".into(), peers)]),
         associations: crate::making::associations::Board::default(),
         unmarked: Vec::new(),
+        uppers: BTreeSet::new(),
     }))
 }
 
