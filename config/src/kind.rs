@@ -60,6 +60,8 @@ pub struct Kind {
     pub maker: Maker,
     /// The link that it stands on.
     pub parent: Parent,
+    /// Whether the kernel takes it away with the link that it stands on.
+    pub goes_with_parent: bool,
     /// Whether it has another end, which is a link too.
     pub has_peer: bool,
     /// What can be said of its ports; `None` when it has none.

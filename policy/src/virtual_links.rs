@@ -2,8 +2,8 @@
 //!
 //! A link is made after those that it stands on, and removed before them. What is there already is changed where it can be, and
 //! made anew where it must be and the journal proves that we made it. Nothing else is ever removed: not a link of the same
-//! name, not a port that somebody else has put into a bridge of ours, not an attribute that no profile has named. A link that was
-//! released is nobody's business here.
+//! name, not one that stands on a link of ours, not a port that somebody else has put into a bridge of ours, not an attribute that no
+//! profile has named. A link that was released is nobody's business here.
 
 mod order;
 mod removal;
@@ -99,7 +99,14 @@ pub enum LinkChange {
         /// Of which link.
         of: Arc<str>,
     },
-    /// Let a port go that we made one.
+    /// Make a link a port again that somebody else had made one, and that had to leave for a while: it stays theirs.
+    Rejoin {
+        /// The port.
+        port: Arc<str>,
+        /// Of which link.
+        of: Arc<str>,
+    },
+    /// Let a port go.
     Leave(Arc<str>),
     /// Change attributes of a port.
     SetPort {
@@ -132,6 +139,13 @@ pub enum LinkNote {
     Spared(Arc<str>),
     /// It stays as it is, because with it would go what stands on it, and that has to stay.
     Carries {
+        /// Which.
+        name: Arc<str>,
+        /// What stands on it.
+        upper: Arc<str>,
+    },
+    /// It stays as it is, because somebody else's link stands on it, and would go with it.
+    CarriesForeign {
         /// Which.
         name: Arc<str>,
         /// What stands on it.
@@ -303,7 +317,15 @@ impl<'a> Walk<'a> {
                     .push(LinkChange::SetUp(link.name.clone(), true));
             }
             for port in ports {
-                self.join(&port, link);
+                let joined = (port, link.name.clone());
+                let is_ours = self.ours.joined.contains(&joined);
+                let (port, of) = joined;
+                let name = port.clone();
+                let change = match is_ours {
+                    true => LinkChange::Join { port, of },
+                    false => LinkChange::Rejoin { port, of },
+                };
+                self.join(&name, change, link);
             }
         }
         self.vlans(&link.name, &link.vlans, &held.vlans);
@@ -343,7 +365,8 @@ impl<'a> Walk<'a> {
         ports.map(|(port, _)| port.clone()).collect()
     }
 
-    fn join(&mut self, port: &Arc<str>, link: &VirtualLink) {
+    /// Makes a link a port, in a way that its kind bears.
+    fn join(&mut self, port: &Arc<str>, change: LinkChange, link: &VirtualLink) {
         let is_up = self.held(port).is_some_and(|port| port.up);
         let goes_down = link.kind.joins_down && is_up;
         if goes_down {
@@ -351,18 +374,16 @@ impl<'a> Walk<'a> {
                 .changes
                 .push(LinkChange::SetUp(port.clone(), false));
         }
-        self.out.changes.push(LinkChange::Join {
-            port: port.clone(),
-            of: link.name.clone(),
-        });
+        self.out.changes.push(change);
         if goes_down {
             self.out.changes.push(LinkChange::SetUp(port.clone(), true));
         }
     }
 
     fn has_ports(&self, link: &VirtualLink) -> bool {
-        let is_foreign = LinkNote::Foreign(link.name.clone());
-        self.there.contains(&link.name) && !self.out.notes.contains(&is_foreign)
+        let held = self.held(&link.name);
+        let is_other = held.is_some_and(|held| needs_making(link, held) == Some(KIND));
+        self.there.contains(&link.name) && !is_other
     }
 
     fn let_ports_go(&mut self, link: &VirtualLink) {
@@ -458,7 +479,11 @@ impl<'a> Walk<'a> {
                 continue;
             }
             if !is_joined {
-                self.join(port, link);
+                let change = LinkChange::Join {
+                    port: port.clone(),
+                    of: link.name.clone(),
+                };
+                self.join(port, change, link);
             }
             let none = BTreeMap::new();
             let told = held.filter(|_| is_joined);

@@ -1,7 +1,7 @@
 //! How do profiles make links on this host? The rounds of linnetd's maker, on the links of the kernel of glass, with deaths before and
 //! after each request and each writing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,9 +54,10 @@ impl Host {
             let made = Made {
                 notes: Vec::new(),
                 passes,
-                tunnels: BTreeMap::new(),
+                tunnels: Some(BTreeMap::new()),
                 associations: Board::default(),
                 unmarked: Vec::new(),
+                uppers: BTreeSet::new(),
             };
             self.feed(Input::Made(Done::Made(made)));
         }
@@ -164,6 +165,7 @@ impl Hands for Maker<'_> {
             LinkChange::SetUp(..)
             | LinkChange::Set { .. }
             | LinkChange::Join { .. }
+            | LinkChange::Rejoin { .. }
             | LinkChange::Leave(_)
             | LinkChange::SetPort { .. }
             | LinkChange::AddVlans(..)

@@ -17,6 +17,7 @@ pub(super) const BOND: Kind = Kind {
     doc: "Several links that act as one.",
     maker: Maker::Netlink,
     parent: Parent::None,
+    goes_with_parent: true,
     has_peer: false,
     ports: Some(PORTS),
     joins_down: true,

@@ -21,6 +21,7 @@ pub(super) const BRIDGE: Kind = Kind {
     doc: "A switch; its ports are links.",
     maker: Maker::Netlink,
     parent: Parent::None,
+    goes_with_parent: true,
     has_peer: false,
     ports: Some(PORTS),
     joins_down: false,

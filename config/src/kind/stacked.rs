@@ -16,6 +16,7 @@ const fn plain(name: &'static str, doc: &'static str) -> Kind {
         doc,
         maker: Maker::Netlink,
         parent: Parent::None,
+        goes_with_parent: true,
         has_peer: false,
         ports: None,
         joins_down: false,

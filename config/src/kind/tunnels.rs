@@ -19,6 +19,7 @@ const fn tunnel(name: &'static str, doc: &'static str, attributes: &'static [Att
         doc,
         maker: Maker::Netlink,
         parent: Parent::Attribute(1),
+        goes_with_parent: false,
         has_peer: false,
         ports: None,
         joins_down: false,

@@ -21,6 +21,8 @@ use crate::socket::{DATAGRAM_LENGTH, Received, receive};
 
 /// A kernel that says nothing for so long has lost the request.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a listing is begun that the kernel does not get through before something changes.
+const LISTINGS: usize = 8;
 /// `NLMSG_ERROR` and `NLMSG_DONE`.
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
@@ -51,6 +53,9 @@ pub enum AskError {
     /// The kernel does not want it.
     #[error("{0}")]
     Fault(KernelFault),
+    /// What was to be listed has changed each time before the end: something may be missing.
+    #[error("it changes all the time")]
+    Interrupted,
     /// The socket has failed, or the kernel is silent.
     #[error("netlink")]
     Socket(#[from] io::Error),
@@ -61,6 +66,7 @@ impl AskError {
     pub fn errno(&self) -> Option<i32> {
         match self {
             Self::Fault(fault) => Some(fault.errno),
+            Self::Interrupted => Some(libc::EINTR),
             Self::Socket(error) => error.raw_os_error(),
         }
     }
@@ -88,11 +94,15 @@ impl Asker {
         })
     }
 
-    /// Sends one request and waits for all of its answers.
+    /// Sends one request and waits for all of its answers; a listing during which something has changed is asked for again.
     ///
     /// # Errors
-    /// What the kernel says against it.
+    /// What the kernel says against it, or that a listing does not come to an end.
     pub fn ask(&mut self, message: &Message) -> Result<Vec<Message>, AskError> {
+        whole(|| self.ask_once(message))
+    }
+
+    fn ask_once(&mut self, message: &Message) -> Result<Answers, AskError> {
         self.sequence = self.sequence.wrapping_add(1);
         // There may be a key in it, or in what comes back.
         let mut request = Zeroizing::new(Vec::with_capacity(HEADER_LENGTH + message.body.len()));
@@ -101,7 +111,7 @@ impl Asker {
         if sent != request.len() {
             return Err(io::Error::from(io::ErrorKind::WriteZero).into());
         }
-        let mut answers = Vec::new();
+        let mut answers = Answers::default();
         let mut buffer = Zeroizing::new(Vec::with_capacity(DATAGRAM_LENGTH));
         loop {
             match receive(&self.socket, &mut buffer)? {
@@ -117,21 +127,37 @@ impl Asker {
     }
 }
 
+/// What came in answer to a request.
+#[derive(Debug, Default)]
+struct Answers {
+    messages: Vec<Message>,
+    /// Whether something may be missing, as the tables have changed meanwhile (`NLM_F_DUMP_INTR`).
+    is_interrupted: bool,
+}
+
+/// Asks until nothing has changed meanwhile: what is missing in a listing would be taken to be gone.
+fn whole(mut ask: impl FnMut() -> Result<Answers, AskError>) -> Result<Vec<Message>, AskError> {
+    for _ in 0..LISTINGS {
+        let answers = ask()?;
+        if !answers.is_interrupted {
+            return Ok(answers.messages);
+        }
+    }
+    Err(AskError::Interrupted)
+}
+
 /// Takes the messages of a datagram; returns how it ends, when it does. What belongs to an earlier request is passed over.
-fn take(
-    mut bytes: &[u8],
-    sequence: u32,
-    answers: &mut Vec<Message>,
-) -> Option<Result<(), KernelFault>> {
+fn take(mut bytes: &[u8], sequence: u32, answers: &mut Answers) -> Option<Result<(), KernelFault>> {
     while let Some((length, kind, flags, of)) = header(bytes) {
         let body = bytes.get(HEADER_LENGTH..length)?;
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
         if of != sequence {
             continue;
         }
+        answers.is_interrupted |= i32::from(flags) & libc::NLM_F_DUMP_INTR != 0;
         match kind {
             ERROR | DONE => return Some(ending(kind, body)),
-            _ => answers.push(Message {
+            _ => answers.messages.push(Message {
                 kind,
                 flags,
                 body: body.to_vec(),
@@ -248,12 +274,59 @@ mod tests {
             bytes.extend(sequence.to_ne_bytes());
             bytes.extend([0; 8]);
         }
-        let mut answers = Vec::new();
+        let mut answers = Answers::default();
         assert_eq!(take(&bytes, 2, &mut answers), Some(Ok(())));
-        assert_eq!(answers.len(), 1);
+        assert_eq!(answers.messages.len(), 1);
         for cut in 0..bytes.len() {
             drop(take(&bytes[..cut], 2, &mut answers));
         }
         assert_eq!(take(&[0xff; 64], 2, &mut answers), None);
+    }
+
+    /// Returns a link and the end of a listing, with these flags.
+    fn listing(link: i32, end: i32) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (kind, flags) in [(16_u16, link), (DONE, end)] {
+            bytes.extend(20_u32.to_ne_bytes());
+            bytes.extend(kind.to_ne_bytes());
+            bytes.extend(u16::try_from(flags).unwrap().to_ne_bytes());
+            bytes.extend(1_u32.to_ne_bytes());
+            bytes.extend([0; 8]);
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_listing_in_which_something_may_be_missing_is_asked_for_again() {
+        let changed = libc::NLM_F_MULTI | libc::NLM_F_DUMP_INTR;
+        // The link's flags and the end's, and which time is the first without a change.
+        for (link, end, whole_at) in [
+            (libc::NLM_F_MULTI, libc::NLM_F_MULTI, 1),
+            (changed, libc::NLM_F_MULTI, 2),
+            (libc::NLM_F_MULTI, changed, 2),
+            (changed, changed, LISTINGS),
+            (changed, changed, LISTINGS + 1),
+        ] {
+            let mut asked = 0;
+            let answers = whole(|| {
+                asked += 1;
+                let bytes = match asked < whole_at {
+                    true => listing(link, end),
+                    false => listing(libc::NLM_F_MULTI, libc::NLM_F_MULTI),
+                };
+                let mut answers = Answers::default();
+                assert_eq!(take(&bytes, 1, &mut answers), Some(Ok(())));
+                Ok(answers)
+            });
+            assert_eq!(asked, whole_at.min(LISTINGS));
+            match answers {
+                Ok(messages) => assert_eq!((messages.len(), asked), (1, whole_at)),
+                // That may pass.
+                Err(error) => {
+                    assert!(whole_at > LISTINGS, "{error}");
+                    assert!(linkmgr::request::passes(error.errno().unwrap()));
+                }
+            }
+        }
     }
 }

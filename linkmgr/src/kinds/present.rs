@@ -23,6 +23,7 @@ const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_AF_SPEC: u16 = 26;
 const IFLA_EXT_MASK: u16 = 29;
+const IFLA_LINK_NETNSID: u16 = 37;
 const VLAN_INFO: u16 = 2;
 const VLAN_PVID: u16 = 1 << 1;
 const VLAN_UNTAGGED: u16 = 1 << 2;
@@ -77,7 +78,10 @@ pub fn present(answers: &[Message]) -> BTreeMap<Arc<str>, PresentLink> {
         link.index = index;
         link.up = tlv::word(header, 8).unwrap_or_default() & IFF_UP != 0;
         link.kind = info.kind;
-        link.parent = info.parent.or_else(|| number(IFLA_LINK)).and_then(name_of);
+        // In another namespace it is an index of that one, wherever it is told.
+        let is_elsewhere = tlv::find(attributes, IFLA_LINK_NETNSID).is_some();
+        let parent = info.parent.or_else(|| number(IFLA_LINK));
+        link.parent = parent.filter(|_| !is_elsewhere).and_then(name_of);
         link.port_of = number(IFLA_MASTER).and_then(name_of);
         link.attributes = info.attributes;
         link.port_attributes = info.port_attributes;
@@ -144,7 +148,9 @@ pub fn messages(
                 index_of,
             )?]
         }
-        LinkChange::Join { port, of } => vec![message::set_master(index(port)?, Some(index(of)?))],
+        LinkChange::Join { port, of } | LinkChange::Rejoin { port, of } => {
+            vec![message::set_master(index(port)?, Some(index(of)?))]
+        }
         LinkChange::Leave(port) => vec![message::set_master(index(port)?, None)],
         LinkChange::SetPort {
             port,
@@ -161,4 +167,59 @@ pub fn messages(
             message::remove_vlans(index(name)?, owner(name), vlans)
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use config::kind::LinkKind;
+
+    use super::*;
+    use crate::kinds::message::{INFO_DATA, INFO_KIND};
+
+    fn told(index: u32, name: &str, put: impl FnOnce(&mut Vec<u8>)) -> Message {
+        let mut body = vec![0; LINK_HEADER];
+        body.splice(4..8, index.to_ne_bytes());
+        tlv::put_text(&mut body, IFLA_IFNAME, name);
+        put(&mut body);
+        Message {
+            kind: RTM_NEWLINK,
+            flags: 0,
+            body,
+        }
+    }
+
+    /// A container has a macvlan and a vxlan, whose parents have by chance the index of a link that is here.
+    #[test]
+    fn a_parent_in_another_namespace_is_no_link_of_this_one() {
+        let vxlan = |body: &mut Vec<u8>| {
+            tlv::put_nested(body, IFLA_LINKINFO, |info| {
+                tlv::put_text(info, INFO_KIND, "vxlan");
+                tlv::put_nested(info, INFO_DATA, |data| tlv::put_word(data, 3, 7));
+            });
+        };
+        let parents = |is_elsewhere: bool| {
+            let put_place = |body: &mut Vec<u8>| {
+                if is_elsewhere {
+                    tlv::put_word(body, IFLA_LINK_NETNSID, 0);
+                }
+            };
+            let answers = [
+                told(7, "br0", |_| {}),
+                told(8, "macvlan0", |body| {
+                    tlv::put_word(body, IFLA_LINK, 7);
+                    put_place(body);
+                }),
+                told(9, "vxlan0", |body| {
+                    vxlan(body);
+                    put_place(body);
+                }),
+            ];
+            let present = present(&answers);
+            assert_eq!(present["vxlan0"].kind, LinkKind::of("vxlan"));
+            ["macvlan0", "vxlan0"].map(|name| present[name].parent.clone())
+        };
+        let here: Option<Arc<str>> = Some("br0".into());
+        assert_eq!(parents(false), [here.clone(), here]);
+        assert_eq!(parents(true), [None, None]);
+    }
 }

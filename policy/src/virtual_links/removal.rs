@@ -1,9 +1,10 @@
 //! Which links go, and what keeps one? Those of ours that nobody wants, or that have to be made anew, with those of ours that stand on them.
+//! What somebody else has put on one keeps it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{KIND, LinkChange, LinkNote, Walk, WantedLink, needs_making};
+use super::{KIND, LinkChange, LinkNote, PresentLink, Walk, WantedLink, needs_making};
 
 impl Walk<'_> {
     pub(super) fn remove_unwanted(&mut self, wanted: &[WantedLink]) {
@@ -50,11 +51,10 @@ impl Walk<'_> {
     /// Whether a link stays for what stands on it: the kernel would take that away too.
     fn is_kept(&mut self, name: &Arc<str>) -> bool {
         let mut seen = BTreeSet::new();
-        let Some(upper) = self.kept_above(name, &mut seen) else {
+        let Some(note) = self.kept_by(name, name, &mut seen) else {
             return false;
         };
-        let name = name.clone();
-        self.out.notes.insert(LinkNote::Carries { name, upper });
+        self.out.notes.insert(note);
         true
     }
 
@@ -62,26 +62,42 @@ impl Walk<'_> {
     pub(super) fn stays(&self, name: &Arc<str>) -> bool {
         let mut notes = self.out.notes.iter();
         self.spared.has(name)
-            || notes.any(
-                |note| matches!(note, LinkNote::Carries { name: carrier, .. } if carrier == name),
-            )
+            || notes.any(|note| match note {
+                LinkNote::Carries { name: carrier, .. }
+                | LinkNote::CarriesForeign { name: carrier, .. } => carrier == name,
+                LinkNote::Waits { .. }
+                | LinkNote::Foreign(_)
+                | LinkNote::Spared(_)
+                | LinkNote::NotAnew(..)
+                | LinkNote::PortTaken { .. }
+                | LinkNote::PortAbsent { .. } => false,
+            })
     }
 
-    /// Returns a link that would go with another one, and that was released, or that a profile which cannot be read may want.
-    fn kept_above(&self, name: &Arc<str>, seen: &mut BTreeSet<Arc<str>>) -> Option<Arc<str>> {
+    /// Returns what there is to say of a link that would go with another one, and that was released, that a profile which cannot be read
+    /// may want, or that is not ours. `below` stands on the link that is to go, or is that.
+    fn kept_by(
+        &self,
+        name: &Arc<str>,
+        below: &Arc<str>,
+        seen: &mut BTreeSet<Arc<str>>,
+    ) -> Option<LinkNote> {
         // The ends of a pair stand on each other.
-        if !seen.insert(name.clone()) {
+        if !seen.insert(below.clone()) {
             return None;
         }
         let links = self.present.iter();
-        let mut uppers = links.filter(|(_, link)| link.parent.as_ref() == Some(name));
-        uppers.find_map(|(upper, _)| {
-            let is_kept =
-                self.spared.is_released(upper) || self.is_ours(upper) && self.spared.has(upper);
-            match is_kept {
-                true => Some(upper.clone()),
-                false => self.kept_above(upper, seen),
+        let mut uppers = links.filter(|(_, link)| link.parent.as_ref() == Some(below));
+        uppers.find_map(|(upper, link)| {
+            let is_ours = self.is_ours(upper);
+            let (name, upper) = (name.clone(), upper.clone());
+            if self.spared.is_released(&upper) || is_ours && self.spared.has(&upper) {
+                return Some(LinkNote::Carries { name, upper });
             }
+            if !is_ours && goes_along(link) {
+                return Some(LinkNote::CarriesForeign { name, upper });
+            }
+            self.kept_by(&name, &upper, seen)
         })
     }
 
@@ -105,4 +121,11 @@ impl Walk<'_> {
         }
         self.out.changes.push(LinkChange::Remove(name.clone()));
     }
+}
+
+/// Whether a link goes with the one that it stands on. The other end of a pair does not stand on it: who makes one end makes both. Of a kind
+/// that is not known the worst is believed.
+fn goes_along(link: &PresentLink) -> bool {
+    link.kind
+        .is_none_or(|kind| kind.goes_with_parent && !kind.has_peer)
 }

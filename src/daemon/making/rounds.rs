@@ -64,6 +64,8 @@ pub(crate) struct Carried {
     pub(crate) failures: Failures,
     /// What is left for another reason.
     pub(crate) notes: BTreeSet<LinkNote>,
+    /// Links of somebody else, by index, that keep links in place which are to go.
+    pub(crate) uppers: BTreeSet<u32>,
     /// Whether some of the failures may pass.
     pub(crate) passes: bool,
 }
@@ -89,6 +91,7 @@ pub(crate) fn carry_out(
         passes: false,
     };
     let mut notes = BTreeSet::new();
+    let mut uppers = BTreeSet::new();
     for _ in 0..ROUNDS {
         let there = round.hands.list()?;
         round.book.forget_gone(&there);
@@ -98,6 +101,7 @@ pub(crate) fn carry_out(
             notes: left,
         } = changes(&order.wanted, &order.spared, &there, &round.book.ours.links);
         notes = left;
+        uppers = uppers_in(&notes, &there);
         if round.go(&changes, &there, lacking) == 0 {
             break;
         }
@@ -109,8 +113,24 @@ pub(crate) fn carry_out(
     Ok(Carried {
         failures,
         notes,
+        uppers,
         passes,
     })
+}
+
+/// Returns the links of somebody else that keep others in place.
+fn uppers_in(notes: &BTreeSet<LinkNote>, there: &Links) -> BTreeSet<u32> {
+    let uppers = notes.iter().filter_map(|note| match note {
+        LinkNote::CarriesForeign { upper, .. } => Some(there.get(upper)?.index),
+        LinkNote::Waits { .. }
+        | LinkNote::Foreign(_)
+        | LinkNote::Spared(_)
+        | LinkNote::Carries { .. }
+        | LinkNote::NotAnew(..)
+        | LinkNote::PortTaken { .. }
+        | LinkNote::PortAbsent { .. } => None,
+    });
+    uppers.collect()
 }
 
 /// As [`carry_out`], when there is no order after this one: what may pass is tried again for a while.
@@ -172,6 +192,7 @@ impl<H: Hands> Round<'_, H> {
             | LinkChange::SetUp(..)
             | LinkChange::Set { .. }
             | LinkChange::Join { .. }
+            | LinkChange::Rejoin { .. }
             | LinkChange::Leave(_)
             | LinkChange::SetPort { .. }
             | LinkChange::AddVlans(..)
@@ -302,6 +323,7 @@ impl Book {
             LinkChange::Remove(_)
             | LinkChange::SetUp(..)
             | LinkChange::Set { .. }
+            | LinkChange::Rejoin { .. }
             | LinkChange::Leave(_)
             | LinkChange::SetPort { .. }
             | LinkChange::RemoveVlans(..) => {}
@@ -312,8 +334,8 @@ impl Book {
     fn done(&mut self, change: &LinkChange) {
         let ours = &mut self.ours.links;
         match change {
-            // It was written down.
-            LinkChange::Make(_) | LinkChange::SetUp(..) => {}
+            // It was written down, or is not ours.
+            LinkChange::Make(_) | LinkChange::SetUp(..) | LinkChange::Rejoin { .. } => {}
             LinkChange::Remove(name) => drop(ours.made.remove(name)),
             LinkChange::Set {
                 name, attributes, ..
@@ -352,6 +374,7 @@ impl Book {
             | LinkChange::Remove(_)
             | LinkChange::SetUp(..)
             | LinkChange::Set { .. }
+            | LinkChange::Rejoin { .. }
             | LinkChange::Leave(_)
             | LinkChange::SetPort { .. }
             | LinkChange::RemoveVlans(..) => {}
@@ -389,6 +412,7 @@ fn subject(change: &LinkChange) -> Arc<str> {
         | LinkChange::AddVlans(name, _)
         | LinkChange::RemoveVlans(name, _)
         | LinkChange::Join { port: name, .. }
+        | LinkChange::Rejoin { port: name, .. }
         | LinkChange::SetPort { port: name, .. } => name,
     })
 }

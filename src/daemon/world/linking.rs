@@ -133,6 +133,9 @@ impl World {
             }
             changed |= self.linking.links.handle_event(event, now);
         }
+        let links = &self.linking.links;
+        let is_there = |index| links.id_at(index).is_some();
+        self.making.look_at_uppers(is_there, now);
         if changed {
             self.take_links(now);
         }

@@ -46,6 +46,8 @@ pub(super) struct Making {
     notes: Vec<String>,
     /// How associations are.
     associations: Board,
+    /// Links of somebody else, by index, that keep links in place which are to go.
+    uppers: BTreeSet<u32>,
     /// What keys could not be marked.
     unmarked: Vec<String>,
     /// How many files were to be marked last.
@@ -140,6 +142,16 @@ impl Making {
         self.room = Room::Made;
         let soonest = now.max(self.told_at + FIRST_PAUSE);
         self.again_at = self.again_at.map(|at| at.min(soonest));
+    }
+
+    /// Has what is to go be looked at anew when one of the links is gone that have kept it.
+    pub(super) fn look_at_uppers(&mut self, is_there: impl Fn(u32) -> bool, now: Instant) {
+        let count = self.uppers.len();
+        self.uppers.retain(|index| is_there(*index));
+        if self.uppers.len() < count && !self.stops {
+            self.anew = true;
+            self.again_at = Some(now);
+        }
     }
 
     /// Has a link be linnetd's again, with what its profile says of it.
@@ -314,10 +326,16 @@ impl World {
             tunnels,
             associations,
             unmarked,
+            uppers,
         } = made;
         self.making.take_associations(associations);
         self.making.is_under_way = false;
-        self.making.put_off(passes, now);
+        // One that is not known has gone meanwhile, or is yet to be heard of.
+        let is_known = |index: &u32| self.linking.links.id_at(*index).is_some();
+        let (known, unknown): (BTreeSet<u32>, BTreeSet<u32>) =
+            uppers.into_iter().partition(is_known);
+        self.making.uppers = known;
+        self.making.put_off(passes || !unknown.is_empty(), now);
         if !unmarked.is_empty() && !self.making.stops {
             self.making.marking = unmarked.len();
             effects.push(Effect::Errand(Errand::MarkLinkKeys(unmarked)));
@@ -329,7 +347,9 @@ impl World {
             tracing::warn!("{note}");
         }
         self.making.notes = notes;
-        self.follow_tunnels(&tunnels, now);
+        if let Some(tunnels) = tunnels {
+            self.follow_tunnels(&tunnels, now);
+        }
     }
 
     /// Has the links that were made removed at the end, where nothing of ours is to stay.

@@ -62,8 +62,8 @@ impl Cards {
 fn failed(error: AskError) -> KernelAnswer {
     KernelAnswer::Failed(match error {
         AskError::Fault(fault) => fault,
-        AskError::Socket(error) => KernelFault {
-            errno: error.raw_os_error().unwrap_or(libc::EIO),
+        error @ (AskError::Interrupted | AskError::Socket(_)) => KernelFault {
+            errno: error.errno().unwrap_or(libc::EIO),
             text: None,
         },
     })

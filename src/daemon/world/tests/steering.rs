@@ -4,7 +4,7 @@ use linnet::api::LinkParameters;
 use policy::facts::Told;
 
 use super::*;
-use crate::making::Task;
+use crate::making::{Done, Made, Task};
 use crate::world::{Kept, Steer};
 
 const ETH: &str =
@@ -301,4 +301,36 @@ fn whoever_names_what_is_not_there_is_told_what_could_be_meant() {
         text.starts_with("NotManaged: links are only observed"),
         "{text}"
     );
+}
+
+/// The kernel would take it along.
+#[test]
+fn a_link_that_carries_somebody_elses_is_taken_down_and_goes_when_that_does() {
+    let links = [link(7, "br0", "bridge"), link(9, "docker0", "macvlan")];
+    let (mut world, _) = daemon(texts("", &ALL), None, &links);
+    let effects = told(&mut world, Steer::Up, "br0");
+    assert_eq!(ordered(&effects), Some(names(&["br0"])));
+    let carries = |uppers: &[u32]| {
+        let uppers = uppers.iter().copied().collect();
+        Input::Made(Done::Made(Made {
+            uppers,
+            ..Made::default()
+        }))
+    };
+    drop(world.on(carries(&[]), NOW));
+    let effects = told(&mut world, Steer::Down, "br0");
+    assert_eq!(ordered(&effects), Some(Vec::new()));
+    drop(world.on(carries(&[9]), NOW));
+    let plan = world.plan.links.links.values().next();
+    assert_eq!(plan.and_then(|plan| plan.admin_up), Some(false));
+    assert_eq!(world.making.poll_timeout(), None, "it may take months");
+    let gone = |index| Input::Kernel(vec![KernelEvent::LinkGone { index }]);
+    drop(world.on(gone(8), NOW));
+    assert_eq!(world.making.poll_timeout(), None, "another one");
+    let mut effects = world.on(gone(9), NOW);
+    effects.extend(world.on(Input::Timer, NOW));
+    assert_eq!(ordered(&effects), Some(Vec::new()));
+    // One of which nothing was heard yet, or that has gone meanwhile, is looked for again.
+    drop(world.on(carries(&[77]), NOW));
+    assert!(world.making.poll_timeout().is_some());
 }

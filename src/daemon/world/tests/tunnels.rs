@@ -1,6 +1,6 @@
 //! Are keys read before a tunnel is made, its endpoint asked for below it, and nothing removed before there is a plan?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -64,9 +64,10 @@ fn made(readings: Option<PeerReading>) -> Input {
     Input::Made(Done::Made(Made {
         notes: Vec::new(),
         passes: false,
-        tunnels: BTreeMap::from([("wg0".into(), peers)]),
+        tunnels: Some(BTreeMap::from([("wg0".into(), peers)])),
         associations: crate::making::associations::Board::default(),
         unmarked: Vec::new(),
+        uppers: BTreeSet::new(),
     }))
 }
 
