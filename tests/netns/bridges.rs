@@ -43,6 +43,10 @@ fn addresses(link: &str) -> String {
     shell(&format!("ip -4 -brief address show dev {link} | cat"))
 }
 
+fn mac(link: &str) -> String {
+    shell(&format!("cat /sys/class/net/{link}/address"))
+}
+
 fn is_up(link: &str) -> bool {
     shell(&format!("ip -oneline link show dev {link}")).contains(",UP")
 }
@@ -61,6 +65,14 @@ fn a_bridge_carries_and_gives_its_port_back() {
         let links = status["links"].as_array().unwrap();
         let port = links.iter().find(|link| link["name"] == "net0").unwrap();
         assert_eq!(port["port_of"], "br0");
+        // A container comes, whose address is less than all others.
+        let before = (mac("br0"), addresses("br0"));
+        assert_eq!(before.0, mac("net0"));
+        shell(
+            "ip link add c0 address 02:00:00:00:00:01 type veth peer name c1 && ip link set c0 master br0 && ip link set c0 up && ip link set c1 up",
+        );
+        assert_eq!((mac("br0"), addresses("br0")), before);
+        shell("ip link del c0");
 
         fs::remove_file(office.dir().join("etc/profiles/br.toml")).unwrap();
         office.linnet(LINNET, &["config", "reload"]);
