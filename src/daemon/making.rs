@@ -28,7 +28,7 @@ use linkmgr::kinds::tun::Tun;
 use linkmgr::kinds::wireguard::endpoints::PeerId;
 use linkmgr::request;
 use linkmgr_io::ask::{self, AskError, Asker, Part};
-use policy::virtual_links::{LinkChange, LinkNote, PresentLink, Spared, WantedLink};
+use policy::virtual_links::{LinkChange, LinkNote, Spared, WantedLink};
 use tokio::sync::mpsc;
 
 use crate::clock;

@@ -311,7 +311,7 @@ impl Client {
                 self.reboot(state.into_held(), now);
             }
             state @ (State::Requesting(..) | State::InitReboot(_) | State::Rebooting(_)) => {
-                self.state = state
+                self.state = state;
             }
         }
     }

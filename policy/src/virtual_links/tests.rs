@@ -511,7 +511,7 @@ fn a_bridge_is_made_with_the_address_of_its_first_port_that_is_there() {
             "{head}[link]\nname = \"br0\"\nkind = \"{kind}\"\nports = [\"eth0\", \"eth1\", \"tun0\"]\n"
         )
     };
-    let mac = |last| config::matcher::Mac([2, 0, 0, 0, 0, last]);
+    let mac = |last| Mac([2, 0, 0, 0, 0, last]);
     let made_with = |text: &str, there: &[(&str, Option<u8>)]| {
         let layer = Layer {
             origin: Origin {
