@@ -371,9 +371,13 @@ impl Clients {
         self.act(vec![link], wall, now, |on_link| on_link.renew(now));
     }
 
-    /// Gives a link's leases back.
-    pub fn release(&mut self, link: LinkId, wall: WallTime, now: Instant) {
+    /// Gives a link's leases back. Returns whether servers are to be told: [`Self::poll_transmit`] gives that, and it has to leave before the
+    /// link goes down.
+    #[must_use]
+    pub fn release(&mut self, link: LinkId, wall: WallTime, now: Instant) -> bool {
+        let before = self.transmits.len();
         self.act(vec![link], wall, now, |on_link| on_link.release(now));
+        self.transmits.len() > before
     }
 
     /// Returns the next thing to send.

@@ -9,6 +9,7 @@ mod delegation;
 mod doubts;
 mod former;
 mod full;
+mod goodbyes;
 mod mistakes;
 mod networkd;
 mod others;

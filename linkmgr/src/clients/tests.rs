@@ -178,7 +178,7 @@ fn the_last_word_goes_through_a_port_that_is_closed_next() {
         [Port::Arp],
         "a holder hears of conflicts, and nothing else"
     );
-    world.clients.release(LINK, WALL, world.now);
+    assert!(world.clients.release(LINK, WALL, world.now));
     world.drain();
     assert_eq!(world.sent.last().unwrap().port, Port::Dhcp4(ADDRESS));
     assert!(world.open.is_empty(), "{:?}", world.open);
