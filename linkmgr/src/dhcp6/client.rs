@@ -300,13 +300,22 @@ impl Client {
         }
     }
 
-    /// Takes that what there is should be prolonged at once, for no reason but that somebody wants it.
+    /// Takes that what there is should be prolonged at once, for no reason but that somebody wants it. Who wants it has often mended something:
+    /// what is being asked for is asked for anew, at once.
     pub fn handle_renew(&mut self, now: Instant) {
-        if self.state == State::Bound {
-            self.renew(now);
+        self.setbacks = 0;
+        match self.state {
+            State::Idle | State::Released => {}
+            // The server of an advertisement may be what was wrong.
+            State::Soliciting(..) | State::Requesting(..) => self.solicit(now),
+            State::Confirming(_) => self.confirm(now),
+            State::Bound | State::Renewing(_) => self.renew(now),
+            State::Rebinding(_) => self.rebind(now),
         }
-        if let Information::Informed { refresh_at } = &mut self.information {
-            *refresh_at = now;
+        match &mut self.information {
+            Information::Idle => {}
+            Information::Asking(_) => self.inquire(now),
+            Information::Informed { refresh_at } => *refresh_at = now,
         }
         self.settle(now);
     }
