@@ -139,6 +139,8 @@ pub struct Note {
 pub struct Report {
     /// DHCPv4.
     pub dhcp4: Option<dhcp4::Status>,
+    /// Whether DHCPv4 is wanted, and does not run: the link has no hardware address of six octets.
+    pub lacks_mac: bool,
     /// Router advertisements.
     pub ra: Option<ra::Report>,
     /// DHCPv6.

@@ -186,6 +186,25 @@ fn the_last_word_goes_through_a_port_that_is_closed_next() {
 }
 
 #[test]
+fn a_link_without_a_hardware_address_has_no_dhcp4_and_that_is_told() {
+    let mut world = World::new(wanted(true, false));
+    let lacks_mac = |world: &World| {
+        let report = world.clients.report(LINK, world.now).unwrap();
+        (report.dhcp4.is_some(), report.lacks_mac)
+    };
+    assert_eq!(lacks_mac(&world), (true, false));
+    world.links.get_mut(&LINK).unwrap().mac = None;
+    world.clients.apply_links(&world.links, WALL, world.now);
+    world.drain();
+    assert_eq!(lacks_mac(&world), (false, true));
+    world.plan(Wanted {
+        lldp: true,
+        ..wanted(false, false)
+    });
+    assert_eq!(lacks_mac(&world), (false, false));
+}
+
+#[test]
 fn a_port_that_cannot_be_had_is_tried_again_and_no_other() {
     let mut world = World::new(wanted(true, false));
     world.reply(OFFER);
