@@ -171,7 +171,11 @@ impl Client {
         };
         if let Some(remembered) = remembered {
             client.leases = remembered.memory.leases(remembered.age, now);
-            let wanted = client.sorts_of_profile();
+            let mut wanted = client.sorts_of_profile();
+            // What one before has handed on is not this link's own.
+            if remembered.memory.is_own && client.setup.settings.delegate.is_none() {
+                wanted.push(Sort::Prefixes);
+            }
             client
                 .leases
                 .held
