@@ -139,6 +139,8 @@ pub struct Note {
 pub struct Report {
     /// DHCPv4.
     pub dhcp4: Option<dhcp4::Status>,
+    /// Whether DHCPv4 is wanted, and does not run: the link has no hardware address of six octets.
+    pub lacks_mac: bool,
     /// Router advertisements.
     pub ra: Option<ra::Report>,
     /// DHCPv6.
@@ -376,9 +378,13 @@ impl Clients {
         self.act(vec![link], wall, now, |on_link| on_link.renew(now));
     }
 
-    /// Gives a link's leases back.
-    pub fn release(&mut self, link: LinkId, wall: WallTime, now: Instant) {
+    /// Gives a link's leases back. Returns whether servers are to be told: [`Self::poll_transmit`] gives that, and it has to leave before the
+    /// link goes down.
+    #[must_use]
+    pub fn release(&mut self, link: LinkId, wall: WallTime, now: Instant) -> bool {
+        let before = self.transmits.len();
         self.act(vec![link], wall, now, |on_link| on_link.release(now));
+        self.transmits.len() > before
     }
 
     /// Returns the next thing to send.

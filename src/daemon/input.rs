@@ -40,6 +40,8 @@ pub(crate) enum Input {
     Unheard(Vec<(u32, Port)>),
     /// These packets came through the ports of clients.
     Heard(Vec<Heard>),
+    /// Whether all has left that was sent through ports that are closed by now.
+    Sent(bool),
     /// The kernel says how routers are reached.
     Neighbours(Vec<Neighbour>),
     /// The journal of this version is kept, or could not be.

@@ -421,6 +421,11 @@ impl<'a> Running<'a> {
                     // What comes back is for the kernel.
                     self.link_io.requester.prepare();
                 }
+                Effect::LookWhetherSent => {
+                    let sent = Input::Sent(self.link_io.ports.is_sent());
+                    let then = self.world.on(sent, clock::now());
+                    Box::pin(self.execute(then)).await;
+                }
                 Effect::Announce(announcement) => announce(&announcement),
                 Effect::Listeners(listeners) => {
                     if let Err(error) = self.listeners.apply(listeners) {

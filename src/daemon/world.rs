@@ -147,6 +147,8 @@ pub(crate) enum Effect {
     Ports(PortChanges),
     /// Send these through them.
     Send(Vec<Transmit>),
+    /// Say whether all has left that was sent through ports that are closed by now ([`Input::Sent`]).
+    LookWhetherSent,
     /// Read the clock, the host's name, the hosts table and the anchor files again.
     LookAgain,
     /// Have the machine wait for us before it sleeps, or not.
@@ -343,6 +345,7 @@ impl World {
             Input::Answers(answers) => self.handle_answers(answers, now),
             Input::Heard(heard) => self.handle_heard(&heard, now),
             Input::Unheard(ports) => self.handle_unheard(&ports, now),
+            Input::Sent(is_sent) => self.handle_sent(is_sent, now),
             Input::Neighbours(routers) => self.handle_neighbours(&routers, now),
             Input::JournalKept(version, is_kept) => {
                 let was_kept = self.is_journal_kept();

@@ -25,6 +25,8 @@ use crate::world::{Effect, Kept, World};
 const PASSING: [i32; 5] = [4, 11, 12, 16, 105];
 /// Writes of the journal in one life that are told apart.
 const PLACES: u64 = 40;
+/// How long requests wait for goodbyes at most.
+const GOODBYE_MAX: Duration = Duration::from_millis(500);
 /// Seconds since 1970 at the simulated boot.
 const BOOTED_AT: u64 = 1_900_000_000;
 
@@ -117,6 +119,7 @@ impl Host {
         self.requests.clear();
         self.ports.clear();
         self.heard_of = None;
+        self.leaves_since = None;
         let forgets = self.is_writing_leases();
         self.rules.died(forgets, self.now);
     }
@@ -176,6 +179,11 @@ impl Host {
             }
             Effect::HearOf(destinations) => self.heard_of = Some(destinations),
             Effect::Requests(requests) => {
+                let since = self.leaves_since.take();
+                assert!(
+                    since.is_none_or(|since| self.now.since(since) >= GOODBYE_MAX),
+                    "{requests:?} comes before what is to be said"
+                );
                 for request in requests {
                     let heard_of = self.heard_of.as_ref();
                     if let Some(route) = request.1.route()
@@ -215,6 +223,15 @@ impl Host {
                 for transmit in transmits {
                     self.send(&transmit);
                 }
+            }
+            Effect::LookWhetherSent => {
+                let since = *self.leaves_since.get_or_insert(self.now);
+                let is_sent = self.now >= since + self.leaves_within;
+                tell!(self, "goodbyes have left: {is_sent}");
+                if is_sent {
+                    self.leaves_since = None;
+                }
+                self.feed(Input::Sent(is_sent));
             }
             Effect::Errand(errand) => {
                 let after = self.dice.millis(1, 20);

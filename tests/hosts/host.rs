@@ -77,6 +77,9 @@ pub(super) struct Host {
     pub(super) ports: Vec<WantedPort>,
     /// Where it is heard that routes are replaced; `None` for everywhere.
     pub(super) heard_of: Option<Vec<Prefix>>,
+    /// How long goodbyes wait in the kernel, and since when the daemon asks whether they have left.
+    pub(super) leaves_within: Duration,
+    pub(super) leaves_since: Option<Instant>,
     pub(super) networks: BTreeMap<u8, Network>,
     /// Which network each link leads to.
     pub(super) network_by_index: BTreeMap<u32, u8>,
@@ -142,6 +145,8 @@ impl Host {
             files,
             ports: Vec::new(),
             heard_of: None,
+            leaves_within: Duration::ZERO,
+            leaves_since: None,
             networks: BTreeMap::new(),
             network_by_index: BTreeMap::new(),
             requests: VecDeque::new(),

@@ -169,6 +169,33 @@ fn what_was_told_of_a_link_holds_whatever_happens_to_the_daemon() {
 }
 
 #[test]
+fn a_lease_is_given_back_before_its_link_goes_down_but_the_link_does_not_wait_for_ever() {
+    for (leaves_within, waits) in [(0, 0), (40, 40), (60_000, 500)] {
+        let profile = "match = { name = \"eth0\" }\ndhcp4 = true\nra = true\ndhcp6 = true\n";
+        let files = vec![main(1), file(Kind::Profile, "profiles/a.toml", profile)];
+        let mut host = Host::new(1, files);
+        host.leaves_within = Duration::from_millis(leaves_within);
+        host.add_network(Network::new(4).with_dhcp6());
+        host.add_link(2, "eth0", "ethernet");
+        host.attach(2, 4);
+        host.start();
+        host.run_for(Duration::from_secs(30));
+        assert!(host.has_address(2));
+        let told_at = host.now;
+        assert!(host.command(Steer::Down, (2, "eth0")));
+        while host.kernel.links()[&2].admin_up {
+            host.run_for(Duration::from_millis(1));
+            assert!(host.now.since(told_at) < CARRIED_OUT);
+        }
+        let took = host.now.since(told_at).as_millis();
+        assert!(
+            (waits..waits + 30).contains(&took),
+            "{leaves_within}: {took}"
+        );
+    }
+}
+
+#[test]
 fn a_link_that_is_known_by_the_address_it_had_gets_another_one_once() {
     const ANOTHER: &str = "02:00:00:00:00:99";
     let profile = format!(

@@ -9,6 +9,7 @@ mod delegation;
 mod doubts;
 mod former;
 mod full;
+mod goodbyes;
 mod macs;
 mod mistakes;
 mod networkd;

@@ -4,12 +4,14 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::time::Duration;
 
 use config::model::Prefix;
 use linkmgr::KernelEvent;
 use netlink_sys::Socket;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::time::Instant;
 
 use crate::filter::Heard;
 use crate::message::row::Row;
@@ -29,6 +31,19 @@ const LISTING_ATTEMPTS: u32 = 16;
 const AROUND_ATTEMPTS: u32 = 2;
 /// A kernel without the table (a new namespace has no main one), or without IPv6.
 const TABLE_IS_ABSENT: [i32; 3] = [libc::ENOENT, libc::EOPNOTSUPP, libc::EAFNOSUPPORT];
+/// Why a table cannot be listed for a moment: memory or descriptors are short, or the kernel is busy with it.
+const PASSING: [i32; 7] = [
+    libc::EINTR,
+    libc::EAGAIN,
+    libc::ENOMEM,
+    libc::EBUSY,
+    libc::ENFILE,
+    libc::EMFILE,
+    libc::ENOBUFS,
+];
+/// How long it is until all is listed again after that; twice as long each time, so often.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const DOUBLINGS_MAX: u32 = 7;
 /// A loss alone is told as an error of the socket, with nothing to read.
 const INTEREST: Interest = Interest::READABLE.add(Interest::ERROR);
 
@@ -37,18 +52,23 @@ const INTEREST: Interest = Interest::READABLE.add(Interest::ERROR);
 pub struct Monitor {
     notices: AsyncFd<Socket>,
     stage: Stage,
+    /// How many listings in a row have broken.
+    broken: u32,
     buffer: Vec<u8>,
 }
 
 /// ```text
 ///  Missed ── socket emptied, ListingBegins ──► Listing ── last table, ListingEnds ──► Listening
-///    ▲                                            │                                      │
-///    └──────────── the listing breaks ────────────┴──────────── ENOBUFS ─────────────────┘
+///   │  ▲ ▲                                        │                                      │
+///   ▼  │ └────────────────────────────────────────┼──────────── ENOBUFS ─────────────────┘
+///  Pausing ◄───────── the listing breaks ─────────┘
 /// ```
 #[derive(Debug)]
 enum Stage {
     /// Something was missed, or nothing is known yet.
     Missed,
+    /// A listing broke: the next one begins at this time.
+    Pausing(Instant),
     /// A listing is under way.
     Listing(Listing),
     /// All is known but what the socket holds.
@@ -94,6 +114,7 @@ impl Monitor {
         Ok(Self {
             notices,
             stage: Stage::Missed,
+            broken: 0,
             buffer: Vec::new(),
         })
     }
@@ -102,7 +123,7 @@ impl Monitor {
     /// and it is called again, all are that take another's place. What is to lead there is asked for afterwards.
     pub fn hear_of(&self, destinations: &[Prefix]) {
         let heard = match self.stage {
-            Stage::Missed | Stage::Listing(_) => Heard::AndReplacing,
+            Stage::Missed | Stage::Pausing(_) | Stage::Listing(_) => Heard::AndReplacing,
             Stage::Listening => Heard::Only,
         };
         if let Err(error) = socket::hear_of(self.notices.get_ref(), destinations, heard) {
@@ -118,46 +139,84 @@ impl Monitor {
     /// When the socket itself is broken.
     pub async fn next(&mut self) -> io::Result<Vec<KernelEvent>> {
         loop {
-            match &mut self.stage {
-                Stage::Missed => {
-                    discard(self.notices.get_ref(), &mut self.buffer)?;
-                    self.stage = Stage::Listing(Listing::begin()?);
-                    return Ok(vec![KernelEvent::ListingBegins]);
+            let is_listing = matches!(self.stage, Stage::Missed | Stage::Listing(_));
+            match self.step().await {
+                Err(error) if is_listing && is_passing(&error) => self.pause(Some(&error)),
+                Ok(events) if events.is_empty() => {}
+                Ok(mut events) => {
+                    describe(&mut events);
+                    return Ok(events);
                 }
-                Stage::Listing(listing) => {
-                    let (progress, mut events) = listing.take(&mut self.buffer)?;
-                    match progress {
-                        Progress::Under => {}
-                        Progress::Complete => self.stage = Stage::Listening,
-                        Progress::Broken => self.stage = Stage::Missed,
-                    }
-                    if !events.is_empty() {
-                        describe(&mut events);
-                        return Ok(events);
-                    }
-                    // A million foreign routes are passed over here: the resolver has its turns meanwhile.
-                    tokio::task::yield_now().await;
-                }
-                Stage::Listening => {
-                    let mut ready = self.notices.ready(INTEREST).await?;
-                    let mut events = Vec::new();
-                    match take_notices(self.notices.get_ref(), &mut self.buffer, &mut events)? {
-                        Notices::More => {}
-                        Notices::NoMore => ready.clear_ready(),
-                        Notices::Lost => {
-                            tracing::info!("the kernel dropped notices: all is listed anew");
-                            self.stage = Stage::Missed;
-                            continue;
-                        }
-                    }
-                    if !events.is_empty() {
-                        describe(&mut events);
-                        return Ok(events);
-                    }
-                }
+                Err(error) => return Err(error),
             }
         }
     }
+
+    /// Does what is next; there may be nothing to tell of it.
+    async fn step(&mut self) -> io::Result<Vec<KernelEvent>> {
+        match &mut self.stage {
+            Stage::Missed => {
+                discard(self.notices.get_ref(), &mut self.buffer)?;
+                self.stage = Stage::Listing(Listing::begin()?);
+                Ok(vec![KernelEvent::ListingBegins])
+            }
+            Stage::Pausing(until) => {
+                tokio::time::sleep_until(*until).await;
+                self.stage = Stage::Missed;
+                Ok(Vec::new())
+            }
+            Stage::Listing(listing) => {
+                let (progress, events) = listing.take(&mut self.buffer)?;
+                match progress {
+                    Progress::Under => {}
+                    Progress::Complete => {
+                        self.stage = Stage::Listening;
+                        self.broken = 0;
+                    }
+                    Progress::Broken => self.pause(None),
+                }
+                if events.is_empty() {
+                    // A million foreign routes are passed over here: the resolver has its turns meanwhile.
+                    tokio::task::yield_now().await;
+                }
+                Ok(events)
+            }
+            Stage::Listening => {
+                let mut ready = self.notices.ready(INTEREST).await?;
+                let mut events = Vec::new();
+                match take_notices(self.notices.get_ref(), &mut self.buffer, &mut events)? {
+                    Notices::More => {}
+                    Notices::NoMore => ready.clear_ready(),
+                    Notices::Lost => {
+                        tracing::info!("the kernel dropped notices: all is listed anew");
+                        self.stage = Stage::Missed;
+                        events.clear();
+                    }
+                }
+                Ok(events)
+            }
+        }
+    }
+
+    /// Begins the listing anew after a while: what is known stays, late as it may be.
+    fn pause(&mut self, error: Option<&io::Error>) {
+        let error = error.map(tracing::field::display);
+        if self.broken == 0 {
+            tracing::warn!(
+                error,
+                "links, addresses and routes cannot be listed: it is tried again"
+            );
+        }
+        let pause = FIRST_PAUSE * 2_u32.pow(self.broken.min(DOUBLINGS_MAX));
+        self.broken = self.broken.saturating_add(1);
+        self.stage = Stage::Pausing(Instant::now() + pause);
+    }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    error
+        .raw_os_error()
+        .is_some_and(|errno| PASSING.contains(&errno))
 }
 
 /// How far a listing is.
@@ -194,34 +253,39 @@ impl Listing {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             }
-            let before = events.len();
-            let ending = parse_rows(buffer, Some(&mut self.row), &mut events);
-            if self.table.is_around() {
-                // Ours have been listed.
-                let is_news = |it: &mut KernelEvent| !matches!(it, KernelEvent::OwnRoute(_));
-                let news: Vec<KernelEvent> = events.extract_if(before.., is_news).collect();
-                events.truncate(before);
-                events.extend(news);
-            } else if matches!(self.table, Table::OwnRoutes4 | Table::OwnRoutes6) {
-                let ours = events.iter().skip(before);
-                self.shared.extend(ours.filter_map(Table::around));
-            }
-            self.interrupted |= ending.interrupted;
-            let Some(result) = ending.done else {
-                continue;
-            };
-            if let Err(errno) = result
-                && !TABLE_IS_ABSENT.contains(&errno)
-            {
-                return Err(io::Error::from_raw_os_error(errno));
-            }
-            self.row.end(&mut events);
-            if self.go_on()? == Progress::Complete {
+            if self.take_rows(buffer, &mut events)? == Progress::Complete {
                 events.push(KernelEvent::ListingEnds);
                 return Ok((Progress::Complete, events));
             }
         }
         Ok((Progress::Under, events))
+    }
+
+    /// Takes one datagram.
+    fn take_rows(&mut self, bytes: &[u8], events: &mut Vec<KernelEvent>) -> io::Result<Progress> {
+        let before = events.len();
+        let ending = parse_rows(bytes, Some(&mut self.row), events);
+        if self.table.is_around() {
+            // Ours have been listed.
+            let is_news = |it: &mut KernelEvent| !matches!(it, KernelEvent::OwnRoute(_));
+            let news: Vec<KernelEvent> = events.extract_if(before.., is_news).collect();
+            events.truncate(before);
+            events.extend(news);
+        } else if matches!(self.table, Table::OwnRoutes4 | Table::OwnRoutes6) {
+            let ours = events.iter().skip(before);
+            self.shared.extend(ours.filter_map(Table::around));
+        }
+        self.interrupted |= ending.interrupted;
+        let Some(result) = ending.done else {
+            return Ok(Progress::Under);
+        };
+        if let Err(errno) = result
+            && !TABLE_IS_ABSENT.contains(&errno)
+        {
+            return Err(io::Error::from_raw_os_error(errno));
+        }
+        self.row.end(events);
+        self.go_on()
     }
 
     /// Asks for the next table, or again for one that changed meanwhile: it may have left something out. What it named

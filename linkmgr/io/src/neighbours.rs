@@ -115,7 +115,7 @@ impl Routers {
     /// Takes what the kernel says of a neighbour. Returns whether it is a router, or was one until this; `None` when it was none.
     ///
     /// RFC 4861 §7.2.5: what counts is that `IsRouter` goes from true to false. One that the kernel has forgotten and knows anew may have
-    /// said nothing of it yet.
+    /// said nothing of it yet, and says nothing when it is dead: that it fails is told of whoever was a router.
     fn take(&mut self, kind: u16, flags: u8, state: u16, key: (u32, Ipv6Addr)) -> Option<bool> {
         let is_router = flags & libc::NTF_ROUTER != 0;
         let Some(was_router) = self.is_router.get_mut(&key) else {
@@ -128,7 +128,8 @@ impl Routers {
         let is_there = kind == libc::RTM_NEWNEIGH;
         let was_router = std::mem::replace(was_router, is_there && is_router);
         let has_spoken = state & (libc::NUD_INCOMPLETE | libc::NUD_FAILED) == 0 && state != 0;
-        match is_router {
+        let has_failed = is_there && state & libc::NUD_FAILED != 0;
+        match is_router || has_failed {
             true => Some(true),
             false => (was_router && is_there && has_spoken).then_some(false),
         }
@@ -287,7 +288,7 @@ mod tests {
             });
             heard.last().flatten()
         };
-        let rows: [(&[_], Option<Reachability>); 6] = [
+        let rows: [(&[_], Option<Reachability>); 8] = [
             // It answers, and says so.
             (
                 &[(there, 0x10, ROUTER), (there, 0x02, 0)],
@@ -309,6 +310,18 @@ mod tests {
                 ],
                 None,
             ),
+            // The kernel has forgotten it, asks for it anew, and nobody answers.
+            (
+                &[
+                    (there, 0x04, ROUTER),
+                    (gone, 0x04, ROUTER),
+                    (there, 0x01, 0),
+                    (there, 0x20, 0),
+                ],
+                Some(Reachability::Failed),
+            ),
+            // Nobody knows that it was a router.
+            (&[(there, 0x01, 0), (there, 0x20, 0)], None),
             // The kernel asks for it, and it has said nothing yet.
             (&[(there, 0x04, ROUTER), (there, 0x01, 0)], None),
             // It is one again.

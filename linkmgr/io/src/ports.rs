@@ -34,6 +34,8 @@ pub struct Ports {
     missing: BTreeMap<(u32, Port), WantedPort>,
     opened: u64,
     closer: Closer,
+    /// Closed ones through which something was sent that has not left.
+    lingering: Vec<ClientSocket>,
 }
 
 #[derive(Debug)]
@@ -68,12 +70,14 @@ impl Ports {
             missing: BTreeMap::new(),
             opened: 0,
             closer: Closer::default(),
+            lingering: Vec::new(),
         })
     }
 
     /// Has these ports open or closed; returns those that cannot be had, and why. They are tried again with the next change,
     /// of whatever port.
     pub fn apply(&mut self, changes: PortChanges) -> Vec<(WantedPort, io::Error)> {
+        self.lingering.retain(ClientSocket::has_unsent);
         let mut failed = Vec::new();
         for place in changes.close {
             self.missing.remove(&place);
@@ -119,6 +123,13 @@ impl Ports {
         }
     }
 
+    /// Whether all has left that was sent through UDP ports that are closed by now: what the kernel keeps until it knows the neighbour's
+    /// hardware address is lost when the link goes down.
+    pub fn is_sent(&mut self) -> bool {
+        self.lingering.retain(ClientSocket::has_unsent);
+        self.lingering.is_empty()
+    }
+
     /// Waits for packets. Cancel-safe: what was taken is returned at once.
     pub async fn next(&self) -> Vec<Heard> {
         loop {
@@ -157,12 +168,19 @@ impl Ports {
     }
 
     fn close(&mut self, Opened { wanted, socket }: Opened) {
+        let take_out = |socket: &ClientSocket| {
+            if let Err(error) = self.epoll.get_ref().0.delete(socket.as_fd()) {
+                tracing::debug!(%error, "a port stays in the set until it is closed");
+            }
+        };
         match wanted.port {
             Port::Packet | Port::Arp | Port::Lldp => {
-                if let Err(error) = self.epoll.get_ref().0.delete(socket.as_fd()) {
-                    tracing::debug!(%error, "a port stays in the set until it is closed");
-                }
+                take_out(&socket);
                 self.closer.close(socket);
+            }
+            Port::Dhcp4(_) | Port::Dhcp6 if socket.has_unsent() => {
+                take_out(&socket);
+                self.lingering.push(socket);
             }
             // Closing takes it out of the set.
             Port::Dhcp4(_) | Port::Icmp6 | Port::Dhcp6 => drop(socket),

@@ -373,6 +373,7 @@ impl OnLink {
         let lldp = self.lldp.iter();
         Report {
             dhcp4: dhcp4.map(|running| running.client.status()),
+            lacks_mac: self.wanted.clients.dhcp4.is_some() && dhcp4.is_none(),
             ra: ra.map(|running| running.client.report(now)),
             dhcp6: dhcp6.map(|running| running.client.report(now)),
             ipv4ll: self

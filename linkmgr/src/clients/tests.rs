@@ -178,11 +178,30 @@ fn the_last_word_goes_through_a_port_that_is_closed_next() {
         [Port::Arp],
         "a holder hears of conflicts, and nothing else"
     );
-    world.clients.release(LINK, WALL, world.now);
+    assert!(world.clients.release(LINK, WALL, world.now));
     world.drain();
     assert_eq!(world.sent.last().unwrap().port, Port::Dhcp4(ADDRESS));
     assert!(world.open.is_empty(), "{:?}", world.open);
     assert_eq!(world.addresses(Supplier::Dhcp4), None);
+}
+
+#[test]
+fn a_link_without_a_hardware_address_has_no_dhcp4_and_that_is_told() {
+    let mut world = World::new(wanted(true, false));
+    let lacks_mac = |world: &World| {
+        let report = world.clients.report(LINK, world.now).unwrap();
+        (report.dhcp4.is_some(), report.lacks_mac)
+    };
+    assert_eq!(lacks_mac(&world), (true, false));
+    world.links.get_mut(&LINK).unwrap().mac = None;
+    world.clients.apply_links(&world.links, WALL, world.now);
+    world.drain();
+    assert_eq!(lacks_mac(&world), (false, true));
+    world.plan(Wanted {
+        lldp: true,
+        ..wanted(false, false)
+    });
+    assert_eq!(lacks_mac(&world), (false, false));
 }
 
 #[test]

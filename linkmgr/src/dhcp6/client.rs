@@ -171,7 +171,11 @@ impl Client {
         };
         if let Some(remembered) = remembered {
             client.leases = remembered.memory.leases(remembered.age, now);
-            let wanted = client.sorts_of_profile();
+            let mut wanted = client.sorts_of_profile();
+            // What one before has handed on is not this link's own.
+            if remembered.memory.is_own && client.setup.settings.delegate.is_none() {
+                wanted.push(Sort::Prefixes);
+            }
             client
                 .leases
                 .held
@@ -300,13 +304,22 @@ impl Client {
         }
     }
 
-    /// Takes that what there is should be prolonged at once, for no reason but that somebody wants it.
+    /// Takes that what there is should be prolonged at once, for no reason but that somebody wants it. Who wants it has often mended something:
+    /// what is being asked for is asked for anew, at once.
     pub fn handle_renew(&mut self, now: Instant) {
-        if self.state == State::Bound {
-            self.renew(now);
+        self.setbacks = 0;
+        match self.state {
+            State::Idle | State::Released => {}
+            // The server of an advertisement may be what was wrong.
+            State::Soliciting(..) | State::Requesting(..) => self.solicit(now),
+            State::Confirming(_) => self.confirm(now),
+            State::Bound | State::Renewing(_) => self.renew(now),
+            State::Rebinding(_) => self.rebind(now),
         }
-        if let Information::Informed { refresh_at } = &mut self.information {
-            *refresh_at = now;
+        match &mut self.information {
+            Information::Idle => {}
+            Information::Asking(_) => self.inquire(now),
+            Information::Informed { refresh_at } => *refresh_at = now,
         }
         self.settle(now);
     }

@@ -20,6 +20,9 @@ pub struct Memory {
     leases: Vec<Kept>,
     renew: Option<Lifetime>,
     rebind: Option<Lifetime>,
+    /// Whether prefixes are for the link itself (RFC 9762), and not for others.
+    #[serde(default)]
+    pub(super) is_own: bool,
     /// The last Reply that gave leases.
     pub(super) granted: Vec<u8>,
     /// The last Reply to an Information-request.
@@ -57,6 +60,7 @@ impl Memory {
             leases: kept.collect(),
             renew: leases.renew_at.map(|at| left(Some(at))),
             rebind: leases.rebind_at.map(|at| left(Some(at))),
+            is_own: false,
             granted: granted.to_vec(),
             informed: informed.to_vec(),
         }

@@ -90,6 +90,34 @@ fn a_prefix_is_asked_for_where_routers_say_that_there_are_some() {
 }
 
 #[test]
+fn a_prefix_of_the_links_own_is_remembered_and_one_that_was_handed_on_is_not() {
+    let handed_on = Dhcp6Settings {
+        delegate: Some(56),
+        ..Dhcp6Settings::default()
+    };
+    for (before, is_kept) in [(Dhcp6Settings::default(), true), (handed_on, false)] {
+        let mut link = Link::begin(before, None);
+        link.attach();
+        link.advertise_prefixes(true);
+        let answer = |kind| Answer::new(kind).prefixes((1000, 1600), &[(PREFIX, 3000, 4000)]);
+        link.answer(&answer(MessageType::Advertise).with(option::PREFERENCE, &[255]));
+        link.answer(&answer(MessageType::Reply));
+        let memory = serde_json::to_string(&link.kept.unwrap()).unwrap();
+        let remembered = Remembered {
+            memory: serde_json::from_str(&memory).unwrap(),
+            age: Duration::from_secs(5),
+            moved: false,
+        };
+        // Routers have said nothing yet.
+        let mut later = Link::begin(Dhcp6Settings::default(), Some(remembered));
+        assert_eq!(later.supply().delegated.len(), usize::from(is_kept));
+        later.attach();
+        let asked = is_kept.then_some(MessageType::Rebind);
+        assert_eq!(later.take_sent(), Vec::from_iter(asked));
+    }
+}
+
+#[test]
 fn no_prefix_is_asked_for_by_those_who_are_nobody_or_where_nobody_says_so() {
     let anonymous = Dhcp6Settings {
         anonymous: true,

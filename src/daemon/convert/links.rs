@@ -11,6 +11,9 @@ use linnet::api::{CableStatus, ItemKind, ItemStatus, OptionStatus, SupplyStatus}
 use policy::facts::{Supplier, Supply};
 use policy::links::{RouteKey, Switch};
 
+/// Why DHCPv4 does not run.
+const LACKS_MAC: &str = "DHCPv4 needs a hardware address of six octets, and the link has none";
+
 /// Converts an item of the plan. `holder` is who has its place, or has made it, where that is known and it is somebody else; `name_of` knows links by
 /// their index.
 pub(crate) fn item(
@@ -209,6 +212,10 @@ pub(crate) fn supplies<'a>(
             told.expires_ms = lease.expires_at.map(|at| millis(at.since(now)));
             told.options = options(&lease.options);
         }
+    }
+    if report.lacks_mac {
+        let told = of(Supplier::Dhcp4, &mut told);
+        told.trouble = Some(LACKS_MAC.to_owned());
     }
     if let Some(report) = &report.dhcp6 {
         let told = of(Supplier::Dhcp6, &mut told);
@@ -454,5 +461,12 @@ mod tests {
         assert_eq!(told[0].trouble.as_deref(), Some("no addresses"));
         let trouble = told[1].trouble.as_deref();
         assert_eq!(trouble, Some("no router answers, asked 4 times"));
+        let report = Report {
+            lacks_mac: true,
+            ..Report::default()
+        };
+        let told = supplies(std::iter::empty(), Some(&report), Instant::ZERO);
+        let told = told.iter().map(|it| (&*it.supplier, it.trouble.as_deref()));
+        assert!(told.eq([("dhcp4", Some(LACKS_MAC))]));
     }
 }

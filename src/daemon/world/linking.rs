@@ -24,6 +24,10 @@ use crate::leavings::{Leavings, Left};
 
 /// How long giving back may take.
 const STOP_TIME: Duration = Duration::from_secs(2);
+/// How long what the kernel is asked for waits for goodbyes: a neighbour's hardware address that is not known is found in less, or nobody is there.
+const GOODBYE_TIME: Duration = Duration::from_millis(500);
+/// How soon it is looked again whether they have left.
+const GOODBYE_PAUSE: Duration = Duration::from_millis(5);
 
 /// What the links begin with.
 #[derive(Debug)]
@@ -58,6 +62,17 @@ pub(super) struct Linking {
     reading: (WallTime, Instant),
     /// Until when everything has to be given back; `None` while nothing is.
     stop_by: Option<Instant>,
+    /// Servers are being told that their leases are given back: until then nothing that takes a link down or an address away is handed on.
+    goodbyes: Option<Goodbyes>,
+}
+
+/// What is to leave before the kernel is asked for anything.
+#[derive(Debug, Clone, Copy)]
+struct Goodbyes {
+    /// Until when that is waited for.
+    give_up_at: Instant,
+    /// When it is looked again; `None` until the first look.
+    look_at: Option<Instant>,
 }
 
 impl Linking {
@@ -87,7 +102,24 @@ impl Linking {
             scoped: BTreeSet::new(),
             reading: (WallTime(0), Instant::ZERO),
             stop_by: None,
+            goodbyes: None,
         }
+    }
+
+    /// Gives a link's leases back. What the kernel is asked for waits until that is said.
+    pub(super) fn give_back(&mut self, link: LinkId, now: Instant) {
+        let wall = self.wall(now);
+        if self.clients.release(link, wall, now) {
+            self.goodbyes = Some(Goodbyes {
+                give_up_at: now + GOODBYE_TIME,
+                look_at: None,
+            });
+        }
+    }
+
+    /// Whether something is still to be said before the kernel is asked for anything.
+    pub(super) const fn is_leaving(&self) -> bool {
+        self.goodbyes.is_some()
     }
 
     pub(super) const fn read_clock(&mut self, wall: u64, now: Instant) {
@@ -101,7 +133,8 @@ impl Linking {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let links = self.links.poll_timeout().map(|(at, _)| at);
-        let others = [self.clients.poll_timeout(), self.stop_by];
+        let look_at = self.goodbyes.and_then(|goodbyes| goodbyes.look_at);
+        let others = [self.clients.poll_timeout(), self.stop_by, look_at];
         links.into_iter().chain(others.into_iter().flatten()).min()
     }
 }
@@ -264,6 +297,14 @@ impl World {
         self.linking.clients.handle_timeout(wall, now);
     }
 
+    /// Takes whether all goodbyes have left.
+    pub(super) fn handle_sent(&mut self, is_sent: bool, now: Instant) {
+        self.linking.goodbyes = self.linking.goodbyes.take().filter(|_| !is_sent);
+        if let Some(goodbyes) = &mut self.linking.goodbyes {
+            goodbyes.look_at = Some(goodbyes.give_up_at.min(now + GOODBYE_PAUSE));
+        }
+    }
+
     /// Puts what the plan says of links in force.
     pub(super) fn apply_links_plan(&mut self, now: Instant) {
         let scopes = self.plan.dns.scopes.values();
@@ -325,16 +366,33 @@ impl World {
         while let Some((index, address, standing)) = clients.poll_standing() {
             links.handle_standing(index, address, standing, now);
         }
+        if self.linking.is_leaving() {
+            self.speak_through_links(effects);
+            self.look_for_goodbyes(now, effects);
+        }
         let links = &mut self.linking.links;
         // What takes the place of a route is heard from before the route is there; requests follow as soon as the journal is kept.
         effects.extend(links.poll_destinations().map(Effect::HearOf));
         if let Some(journal) = links.poll_journal() {
             effects.push(Effect::KeepJournal(journal));
         }
-        let requests: Vec<_> = std::iter::from_fn(|| links.poll_request(now)).collect();
-        if !requests.is_empty() {
-            effects.push(Effect::Requests(requests));
+        if self.linking.goodbyes.is_none() {
+            let requests: Vec<_> = std::iter::from_fn(|| links.poll_request(now)).collect();
+            if !requests.is_empty() {
+                effects.push(Effect::Requests(requests));
+            }
         }
+        // After what the kernel is asked for: to open and close ports takes it longer, and a lease should not wait for that.
+        self.speak_through_links(effects);
+        // Last: a disk that is waited for makes the journal wait too.
+        if let Some(memory) = self.linking.clients.poll_memory() {
+            effects.push(Effect::Keep(Kept::Leases, memory.to_text()));
+        }
+    }
+
+    /// Has sent what clients have to say; where they give leases back, before the kernel is asked for anything: it may take away the address
+    /// that it is said from.
+    fn speak_through_links(&mut self, effects: &mut Vec<Effect>) {
         // A port is open before something is sent through it.
         effects.extend(self.linking.clients.poll_ports().map(Effect::Ports));
         let clients = &mut self.linking.clients;
@@ -344,9 +402,22 @@ impl World {
         }
         // Some were open for that only.
         effects.extend(self.linking.clients.poll_ports().map(Effect::Ports));
-        // Last: a disk that is waited for makes the journal wait too.
-        if let Some(memory) = self.linking.clients.poll_memory() {
-            effects.push(Effect::Keep(Kept::Leases, memory.to_text()));
+    }
+
+    /// Looks whether goodbyes have left, when it is time. A packet waits in the kernel while its neighbour's hardware address is asked for, and
+    /// is lost when the link goes down meanwhile.
+    fn look_for_goodbyes(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let Some(goodbyes) = &mut self.linking.goodbyes else {
+            return;
+        };
+        if goodbyes.give_up_at <= now {
+            tracing::debug!(
+                "a lease may not have been given back: nobody was there to hear of it in time"
+            );
+            self.linking.goodbyes = None;
+        } else if goodbyes.look_at.is_none_or(|at| at <= now) {
+            goodbyes.look_at = Some(goodbyes.give_up_at);
+            effects.push(Effect::LookWhetherSent);
         }
     }
 

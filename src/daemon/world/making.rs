@@ -210,6 +210,10 @@ impl World {
         if !self.begun || self.making.stops {
             return;
         }
+        if self.linking.is_leaving() {
+            self.telling.order();
+            return;
+        }
         let wanted = self.plan.links.made.clone();
         // Nobody makes anything, and nothing was made before.
         let is_idle = self.making.ordered.is_none() && !self.making.was_made;

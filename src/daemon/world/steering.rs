@@ -74,7 +74,7 @@ impl World {
             }
             (Steer::Down, _) => {
                 if let Some(id) = id {
-                    self.linking.clients.release(id, wall, now);
+                    self.linking.give_back(id, now);
                 }
                 self.tell(name, Some(Told::Down));
             }

@@ -169,7 +169,7 @@ impl World {
 
     /// Has links be made or removed as was told. That comes after everything else: who leaves says so through the link first.
     pub(super) fn order_told(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        if std::mem::take(&mut self.telling.is_due) {
+        if !self.linking.is_leaving() && std::mem::take(&mut self.telling.is_due) {
             self.order_links(now, effects);
             effects.sort_by_key(|effect| matches!(effect, Effect::Make(_)));
         }

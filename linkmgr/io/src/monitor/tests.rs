@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use linkmgr::LinkManager;
 use policy::{LinkFacts, LinkId};
@@ -514,6 +513,52 @@ fn who_comes_to_places_while_all_is_listed_is_heard_of() {
             assert_eq!(words, expected);
         },
     );
+}
+
+/// `NLMSG_DONE` with an `errno`.
+fn done(errno: i32) -> Vec<u8> {
+    let head = [20_u32.to_ne_bytes(), 3_u32.to_ne_bytes()].concat();
+    [head, vec![0; 8], (-errno).to_ne_bytes().to_vec()].concat()
+}
+
+#[test]
+fn a_table_that_cannot_be_listed_for_a_moment_is_listed_again() {
+    let test = "a_table_that_cannot_be_listed_for_a_moment_is_listed_again";
+    in_namespace(test, async || {
+        let mut listing = Listing::begin().unwrap();
+        let mut events = Vec::new();
+        for errno in [libc::EINTR, libc::EAGAIN, libc::ENOMEM, libc::EBUSY] {
+            let error = listing.take_rows(&done(errno), &mut events).unwrap_err();
+            assert!(is_passing(&error), "{error}");
+        }
+        let error = listing.take_rows(&done(libc::EPERM), &mut events);
+        assert!(!is_passing(&error.unwrap_err()));
+        let absent = listing.take_rows(&done(libc::ENOENT), &mut events);
+        assert_eq!(absent.unwrap(), Progress::Under, "the next table");
+
+        // Without descriptors there is no socket for a listing.
+        let mut monitor = Monitor::open().unwrap();
+        let mut limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        // SAFETY: both calls read or write one `rlimit`, which is there for the whole call.
+        let set = |limit: &libc::rlimit| unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, limit) };
+        // SAFETY: as above.
+        let known = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+        assert_eq!(known, 0);
+        let none = libc::rlimit {
+            rlim_cur: 0,
+            ..limit
+        };
+        assert_eq!(set(&none), 0);
+        let early = tokio::time::timeout(Duration::from_millis(300), monitor.next()).await;
+        assert_eq!(set(&limit), 0);
+        assert!(early.is_err(), "{early:?}");
+        let mut watcher = Watcher::with(monitor).listed().await;
+        ip("link add home0 type veth peer name peer0");
+        watcher.until("home0", |_| true).await;
+    });
 }
 
 #[test]

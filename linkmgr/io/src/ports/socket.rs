@@ -160,6 +160,14 @@ impl ClientSocket {
         Ok(sendmsg(fd, &octets, &control, MsgFlags::empty(), Some(&to)).map(drop)?)
     }
 
+    /// Whether the kernel still keeps something that was sent: it waits for a neighbour's hardware address, or for the link.
+    pub(super) fn has_unsent(&self) -> bool {
+        let mut unsent: libc::c_int = 0;
+        // SAFETY: the kernel writes one int, which is there for the whole call; the descriptor is open.
+        let told = unsafe { libc::ioctl(self.0.as_raw_fd(), libc::TIOCOUTQ, &raw mut unsent) };
+        told == 0 && unsent > 0
+    }
+
     /// Takes a packet.
     ///
     /// # Errors

@@ -68,7 +68,7 @@ fn looks_of_each(links: u32) -> Vec<(&'static str, u64)> {
         clients.renew(LINK, WALL, *now);
     });
     count("an order to release", &mut |clients, now| {
-        clients.release(LINK, WALL, *now);
+        let _is_told = clients.release(LINK, WALL, *now);
     });
     let changed = BTreeSet::from([LINK]);
     world.links.remove(&LINK);

@@ -33,10 +33,14 @@ impl Client {
         if self.leases.of(Sort::Prefixes).next().is_some() {
             self.rebind(now);
         } else {
-            let kind = MessageType::Confirm;
-            let exchange = Exchange::new(kind, Manner::of(kind), &mut self.rng, now);
-            self.state = State::Confirming(exchange.until(Some(now + CONFIRM_FOR)));
+            self.confirm(now);
         }
+    }
+
+    pub(super) fn confirm(&mut self, now: Instant) {
+        let kind = MessageType::Confirm;
+        let exchange = Exchange::new(kind, Manner::of(kind), &mut self.rng, now);
+        self.state = State::Confirming(exchange.until(Some(now + CONFIRM_FOR)));
     }
 
     /// The delay of RFC 8415 §18.2.1 keeps hosts apart that start together; the check of their link-local addresses did (RFC
@@ -85,7 +89,7 @@ impl Client {
         self.state = State::Renewing(exchange.until(ends_at));
     }
 
-    fn rebind(&mut self, now: Instant) {
+    pub(super) fn rebind(&mut self, now: Instant) {
         let kind = MessageType::Rebind;
         let exchange = Exchange::new(kind, Manner::of(kind), &mut self.rng, now);
         self.state = State::Rebinding(exchange.until(self.leases.last_until()));
@@ -313,6 +317,8 @@ impl Client {
         match (message.reconfigure, &self.state) {
             (Some(MessageType::Renew), State::Bound) => self.renew(now),
             (Some(MessageType::Rebind), State::Bound) => self.rebind(now),
+            // Everything was given back: nobody waits for an answer.
+            (_, State::Released) => return false,
             (Some(MessageType::InformationRequest), _) => self.inquire(now),
             // It is being asked already, or has nothing of ours.
             (Some(_) | None, _) => return false,
@@ -320,7 +326,7 @@ impl Client {
         true
     }
 
-    fn inquire(&mut self, now: Instant) {
+    pub(super) fn inquire(&mut self, now: Instant) {
         let kind = MessageType::InformationRequest;
         let manner = Manner::of(kind).with_longest(self.inf_max_rt);
         self.information = Information::Asking(Exchange::new(kind, manner, &mut self.rng, now));

@@ -30,7 +30,8 @@ impl Client {
             self.events.push_back(Event::Supplied(Box::new(supply)));
         }
         if std::mem::take(&mut self.keep) {
-            let memory = Memory::of(&self.leases, &self.granted.1, &self.informed.1, now);
+            let mut memory = Memory::of(&self.leases, &self.granted.1, &self.informed.1, now);
+            memory.is_own = self.setup.settings.delegate.is_none();
             self.events.retain(|event| !matches!(event, Event::Keep(_)));
             self.events.push_back(Event::Keep(Box::new(memory)));
         }

@@ -10,7 +10,7 @@ const STATES: [&str; 8] = [
 ];
 
 /// Event; the state after it, in the order of [`STATES`]; `.` leaves it as it is.
-const TABLE: [(&str, [&str; 8]); 19] = [
+const TABLE: [(&str, [&str; 8]); 27] = [
     (
         "advertise, best",
         [".", "REQUEST", ".", ".", ".", ".", ".", "."],
@@ -89,7 +89,46 @@ const TABLE: [(&str, [&str; 8]); 19] = [
             ".", ".", ".", "SOLICIT", "SOLICIT", "SOLICIT", "SOLICIT", ".",
         ],
     ),
+    (
+        "renew by command",
+        [".", ".", "SOLICIT", ".", "RENEW", ".", ".", "."],
+    ),
+    (
+        "release",
+        [
+            "released", "released", "released", "released", "released", "released", "released", ".",
+        ],
+    ),
+    ("carrier is gone", [".", ".", ".", ".", ".", ".", ".", "."]),
+    ("routers say M", [".", ".", ".", ".", ".", ".", ".", "."]),
+    // What is held is held on to.
+    (
+        "routers say nothing",
+        [".", "idle", ".", ".", ".", ".", ".", "."],
+    ),
+    // Who has no key of it believes no server.
+    (
+        "reconfigure, renew",
+        [".", ".", ".", ".", "RENEW", ".", ".", "."],
+    ),
+    (
+        "reconfigure, rebind",
+        [".", ".", ".", ".", "REBIND", ".", ".", "."],
+    ),
+    (
+        "reconfigure, information-request",
+        [".", ".", ".", ".", ".", ".", ".", "."],
+    ),
 ];
+
+/// What a server gave that may reconfigure (RFC 8415 §20.4).
+const KEY: [u8; 16] = [5; 16];
+
+/// What grants leases, with the key.
+fn reply_with_key() -> Answer {
+    let head = [[3, 1, 0].as_slice(), &1_u64.to_be_bytes(), &[1], &KEY];
+    reply().with(option::AUTH, &head.concat())
+}
 
 fn in_state(state: &str) -> Link {
     let mut link = match state {
@@ -103,7 +142,7 @@ fn in_state(state: &str) -> Link {
     if state == "REQUEST" {
         return link;
     }
-    link.answer(&reply());
+    link.answer(&reply_with_key());
     match state {
         "CONFIRM" => link.client.handle_reattach(link.now),
         "RENEW" => link.step(1000),
@@ -163,9 +202,70 @@ fn happen(link: &mut Link, event: &str) {
         "address taken" => link
             .client
             .handle_dad_failed(ADDRESS.parse().unwrap(), link.now),
+        "renew by command" => link.client.handle_renew(link.now),
+        "release" => link.client.handle_release(link.now),
+        "carrier is gone" => link.client.handle_detach(link.now),
+        "routers say M" => link.advertise(true, false),
+        "routers say nothing" => link.advertise(false, false),
+        "reconfigure, renew" => reconfigure(link, 5),
+        "reconfigure, rebind" => reconfigure(link, 6),
+        "reconfigure, information-request" => reconfigure(link, 11),
         other => panic!("no event is called {other}"),
     }
     link.drain();
+}
+
+/// The server with the key says which message is to be sent.
+fn reconfigure(link: &mut Link, kind: u8) {
+    let message = Answer::new(MessageType::Reconfigure).with(option::RECONFIGURE, &[kind]);
+    link.hear(&auth::reconfigure(KEY, 2, message.octets(0)));
+}
+
+#[test]
+fn whoever_wants_to_renew_has_what_is_asked_for_asked_anew_at_once() {
+    for (state, expected) in [
+        ("idle", None),
+        ("SOLICIT", Some(MessageType::Solicit)),
+        ("REQUEST", Some(MessageType::Solicit)),
+        ("CONFIRM", Some(MessageType::Confirm)),
+        ("bound", Some(MessageType::Renew)),
+        ("RENEW", Some(MessageType::Renew)),
+        ("REBIND", Some(MessageType::Rebind)),
+        ("released", None),
+    ] {
+        let mut link = in_state(state);
+        link.take_sent();
+        link.client.handle_renew(link.now);
+        link.drain();
+        assert_eq!(link.take_sent(), Vec::from_iter(expected), "{state}");
+    }
+}
+
+#[test]
+fn a_server_that_was_mended_is_asked_soon_by_those_who_want_to_renew() {
+    // Where routers say M for addresses, where they say O for the rest.
+    for (is_managed, kind) in [
+        (true, MessageType::Solicit),
+        (false, MessageType::InformationRequest),
+    ] {
+        let mut link = Link::begin(Dhcp6Settings::default(), None);
+        link.attach();
+        link.advertise(is_managed, !is_managed);
+        link.run_until(20_000);
+        link.take_sent();
+        link.step(60);
+        assert_eq!(link.take_sent(), [], "the next is an hour away");
+        link.client.handle_renew(link.now);
+        link.drain();
+        assert!(link.take_sent().contains(&kind));
+        // Nor is it an hour until the next, when that one is lost.
+        link.step(10);
+        let again = link.take_sent();
+        assert!(
+            again.iter().filter(|it| **it == kind).count() >= 2,
+            "{again:?}"
+        );
+    }
 }
 
 #[test]

@@ -1,0 +1,59 @@
+//! Does whoever takes a link down tell servers first? dnsmasq gives addresses of both families, and says which it gets back.
+
+use super::*;
+
+/// So often that a race would show.
+const ROUNDS: usize = 10;
+const PROFILE: &str = "match = { name = \"net0\" }\ndhcp4 = true\nra = true\ndhcp6 = true\n";
+
+#[test]
+fn both_leases_are_given_back_before_the_link_goes_down() {
+    isolated(
+        "links::goodbyes::both_leases_are_given_back_before_the_link_goes_down",
+        || {
+            let dir = folder();
+            // Nobody waits for duplicates of link-local addresses.
+            shell(
+                "ip netns add isp && ip -n isp link set lo up && ip link add net0 type veth peer name r0 netns isp && \
+                 sysctl -qw net.ipv6.conf.net0.accept_dad=0 && ip netns exec isp sysctl -qw net.ipv6.conf.r0.accept_dad=0 && \
+                 ip -n isp addr add 192.0.2.1/24 dev r0 && ip -n isp addr add 2001:db8:a::1/64 dev r0 && ip -n isp link set r0 up",
+            );
+            let server = Dnsmasq::leasing(
+                "r0",
+                "192.0.2.100,192.0.2.150,1h",
+                &dir.join("leases"),
+                "port=0 log-dhcp bind-dynamic enable-ra dhcp-range=2001:db8:a::1:0,2001:db8:a::1:ffff,64,1h",
+            )
+            .start(&dir, "server", Some("isp"));
+            let office = office(dir);
+            office.configure("profiles/net.toml", PROFILE);
+            let _linnetd = office.linnetd(LINNETD, &[]);
+            let has = |begins: &str| addresses("net0").iter().any(|it| it.starts_with(begins));
+            let given_back = |begins: &str| {
+                let log = server.log();
+                let lines = log.lines().filter(|line| line.contains("DHCPRELEASE"));
+                lines.filter(|line| line.contains(begins)).count()
+            };
+            for round in 1..=ROUNDS {
+                until("both leases are there", || {
+                    has("192.0.2.") && has("2001:db8:a::1:")
+                });
+                // The kernel has to ask for the server's hardware address while the release waits.
+                shell("ip neigh flush dev net0");
+                let (code, text) = office.linnet(LINNET, &["down", "net0"]);
+                assert_eq!(code, 0, "{text}");
+                until("the link is down", || {
+                    !shell("ip link show dev net0").contains(",UP")
+                });
+                // By DHCPv6 it says who gives back, and not what.
+                for begins in [" 192.0.2.", " 00:04:"] {
+                    until(&format!("{begins} is given back, round {round}"), || {
+                        given_back(begins) == round
+                    });
+                }
+                let (code, text) = office.linnet(LINNET, &["up", "net0"]);
+                assert_eq!(code, 0, "{text}");
+            }
+        },
+    );
+}
