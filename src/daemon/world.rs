@@ -427,12 +427,14 @@ impl World {
     /// Returns when [`Input::Timer`] is due.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let resolver = self.resolver.poll_timeout().map(|(at, _)| at);
+        // What is to be made waits for goodbyes, which wake us.
+        let making = self.making.poll_timeout();
         let links = [
             self.plan.links.review_at,
             self.linking.poll_timeout(),
             self.tunnels.poll_timeout(),
             self.pace.due_at(),
-            self.making.poll_timeout(),
+            making.filter(|_| !self.linking.is_leaving()),
         ];
         let links = links.into_iter().flatten();
         resolver.into_iter().chain(links).min()

@@ -54,6 +54,8 @@ pub struct Monitor {
     stage: Stage,
     /// How many listings in a row have broken.
     broken: u32,
+    /// Whether any has come to its end. Before that nobody is served, and whoever has started us should hear that it does not work.
+    is_begun: bool,
     buffer: Vec<u8>,
 }
 
@@ -115,6 +117,7 @@ impl Monitor {
             notices,
             stage: Stage::Missed,
             broken: 0,
+            is_begun: false,
             buffer: Vec::new(),
         })
     }
@@ -141,7 +144,9 @@ impl Monitor {
         loop {
             let is_listing = matches!(self.stage, Stage::Missed | Stage::Listing(_));
             match self.step().await {
-                Err(error) if is_listing && is_passing(&error) => self.pause(Some(&error)),
+                Err(error) if is_listing && is_passing(&error) && self.is_patient() => {
+                    self.pause(Some(&error));
+                }
                 Ok(events) if events.is_empty() => {}
                 Ok(mut events) => {
                     describe(&mut events);
@@ -172,6 +177,7 @@ impl Monitor {
                     Progress::Complete => {
                         self.stage = Stage::Listening;
                         self.broken = 0;
+                        self.is_begun = true;
                     }
                     Progress::Broken => self.pause(None),
                 }
@@ -196,6 +202,10 @@ impl Monitor {
                 Ok(events)
             }
         }
+    }
+
+    fn is_patient(&self) -> bool {
+        self.is_begun || self.broken < DOUBLINGS_MAX
     }
 
     /// Begins the listing anew after a while: what is known stays, late as it may be.

@@ -174,14 +174,18 @@ impl Client {
         let address = reply.address;
         let message = message.into();
         search.boot = Some(Box::new(Boot { reply, message }));
-        search.exchange.next_at = search.exchange.next_at.min(now + FIRST_WAIT);
-        let (mac, seed) = (self.setup.mac, self.random.bits());
-        self.acd = Some(Acd::new(address, mac, Pace::QUICK, seed, now));
-        self.drain_acd(now);
+        search.exchange.next_at = now + FIRST_WAIT;
+        // A lease that is doubted is on the link: whether somebody has that is asked first.
+        let is_free = search.held.is_none() || self.acd.is_none();
+        if is_free {
+            let (mac, seed) = (self.setup.mac, self.random.bits());
+            self.acd = Some(Acd::new(address, mac, Pace::QUICK, seed, now));
+            self.drain_acd(now);
+        }
     }
 
     /// Another machine has the address that a BOOTP server gives: it is not put on the link.
-    fn drop_boot(&mut self, address: Ipv4Addr, neighbour: Mac) {
+    fn drop_boot(&mut self, address: Ipv4Addr, neighbour: Mac, now: Instant) {
         let State::Selecting(search) = &mut self.state else {
             return;
         };
@@ -191,6 +195,7 @@ impl Client {
         }
         self.acd = None;
         self.conflicts += 1;
+        search.exchange.next_at = now + wait_after(self.conflicts);
         let trouble = Trouble::Conflict { address, neighbour };
         if self.trouble.as_ref() != Some(&trouble) {
             self.trouble = Some(trouble.clone());
@@ -350,7 +355,7 @@ impl Client {
                     .push_back(Event::Noted(Trouble::Conflict { address, neighbour })),
                 // Whoever listens has heard of it.
                 acd::Event::Conflict(neighbour) | acd::Event::Lost(neighbour) if is_doubted => {
-                    self.drop_boot(address, neighbour);
+                    self.drop_boot(address, neighbour, now);
                 }
                 acd::Event::Conflict(neighbour) | acd::Event::Lost(neighbour) => {
                     self.give_up(address, neighbour, now);
@@ -391,13 +396,8 @@ impl Client {
         });
         self.acd = None;
         self.witness_query = None;
-        // RFC 5227 §2.1.1.
-        let wait = match self.conflicts > acd::MAX_CONFLICTS {
-            true => acd::RATE_LIMIT_INTERVAL,
-            false => DECLINE_WAIT,
-        };
         self.state = State::Init {
-            until: Some(now + wait),
+            until: Some(now + wait_after(self.conflicts)),
         };
     }
 
@@ -431,5 +431,13 @@ impl Client {
             witnesses,
             acquired_at: lease.acquired_at,
         })));
+    }
+}
+
+/// How long it is after a conflict until servers are asked again (RFC 2131 §3.1 step 5, RFC 5227 §2.1.1).
+const fn wait_after(conflicts: u32) -> Duration {
+    match conflicts > acd::MAX_CONFLICTS {
+        true => acd::RATE_LIMIT_INTERVAL,
+        false => DECLINE_WAIT,
     }
 }

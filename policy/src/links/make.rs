@@ -33,7 +33,7 @@ use crate::facts::{
 };
 use crate::plan::Note;
 use crate::profile;
-use crate::virtual_links::wanted;
+use crate::virtual_links::{WantedLink, wanted};
 
 /// The main table.
 pub(super) const MAIN: u32 = 254;
@@ -79,6 +79,7 @@ pub(crate) fn plan(
         made: wanted(config, facts),
         ..LinksPlan::default()
     };
+    macs::of_bridges(&mut whole.made, config, facts, profiles_by_link);
     let mut drafts = Vec::new();
     let mut tunnels = Vec::new();
     let mut holders: BTreeMap<&ProfileId, &LinkFacts> = BTreeMap::new();
@@ -110,7 +111,7 @@ pub(crate) fn plan(
         }
         if let Some(master) = master {
             notes.extend(ports::note(profile_id, network, link, master));
-            draft.plan.mac = macs::of_port(network, link, master, facts);
+            draft.plan.mac = macs::of(network, link, Some(master), &whole.made, facts);
             draft.plan.mtu = network.mtu;
             // The switch at the other end of the cable speaks to the port.
             draft.plan.clients.lldp = network.lldp;
@@ -140,7 +141,7 @@ pub(crate) fn plan(
                 ),
             });
         }
-        let review_at = draft.fill(facts, is_holder);
+        let review_at = draft.fill(facts, &whole.made, is_holder);
         whole.review_at = [whole.review_at, review_at].into_iter().flatten().min();
         whole.rules.extend(network.rules.iter().cloned());
         if let Some(tunnel) = tunnel.filter(|_| draft.may_default) {
@@ -240,7 +241,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Fills the plan; returns when it is to be made anew.
-    fn fill(&mut self, facts: &Facts, is_holder: bool) -> Option<Instant> {
+    fn fill(&mut self, facts: &Facts, made: &[WantedLink], is_holder: bool) -> Option<Instant> {
         if self.link.loopback {
             // Nobody is at the other end who could supply anything, and it never loses its carrier.
             if is_holder {
@@ -250,7 +251,7 @@ impl<'a> Draft<'a> {
             self.plan.addresses.retain(|prefix, _| !is_kernels(prefix));
             return None;
         }
-        self.plan.mac = macs::of(self.network, self.link, facts);
+        self.plan.mac = macs::of(self.network, self.link, None, made, facts);
         self.plan.clients = self.clients(facts);
         let policy = self.network.carrier;
         let fixed = carrier::held(policy.fixed, self.id, facts);

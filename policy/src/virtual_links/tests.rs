@@ -504,52 +504,6 @@ fn ports_and_vlans_are_let_go_where_the_bridge_stays() {
     assert_eq!(world.changes(&[]).changes, []);
 }
 
-#[test]
-fn a_bridge_is_made_with_the_address_of_its_first_port_that_is_there() {
-    let text = |kind: &str, head: &str| {
-        format!(
-            "{head}[link]\nname = \"br0\"\nkind = \"{kind}\"\nports = [\"eth0\", \"eth1\", \"tun0\"]\n"
-        )
-    };
-    let mac = |last| Mac([2, 0, 0, 0, 0, last]);
-    let made_with = |text: &str, there: &[(&str, Option<u8>)]| {
-        let layer = Layer {
-            origin: Origin {
-                rank: Rank::Admin,
-                path: "profiles/br0.toml".into(),
-            },
-            text: text.to_owned(),
-            kind: LayerKind::of("profiles/br0.toml").unwrap(),
-        };
-        let loaded = load(&[layer]);
-        assert!(!loaded.has_errors(), "{:#?}", loaded.diagnostics);
-        let mut facts = Facts::default();
-        for (index, (name, last)) in (1..).zip(there) {
-            let id = crate::LinkId { index, birth: 1 };
-            let link = crate::LinkFacts {
-                name: (*name).into(),
-                mac: last.map(mac),
-                ..crate::LinkFacts::default()
-            };
-            facts.links.insert(id, link);
-        }
-        wanted(&loaded.config, &facts)[0].mac
-    };
-    let bridge = text("bridge", "");
-    let (first, other) = (("eth0", Some(9)), ("eth1", Some(5)));
-    let container = ("veth7", Some(1));
-    for (there, expected) in [
-        (&[container, other, first][..], Some(mac(9))),
-        (&[container, other], Some(mac(5))),
-        (&[container, ("tun0", None)], None),
-    ] {
-        assert_eq!(made_with(&bridge, there), expected, "{there:?}");
-    }
-    let said = text("bridge", "mac = \"02:00:00:00:00:77\"\n");
-    assert_eq!(made_with(&said, &[first]), Some(mac(0x77)));
-    assert_eq!(made_with(&text("bond", ""), &[first]), None);
-}
-
 /// Returns what was told of these links, which are there.
 fn released(names: &[&str]) -> Facts {
     let mut facts = Facts::default();

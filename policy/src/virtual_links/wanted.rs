@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use config::Config;
-use config::matcher::Mac;
-use config::model::{Manage, Profile, VirtualLink};
+use config::model::{Manage, Profile};
 
 use super::{WantedLink, order};
 use crate::facts::{Facts, Told};
@@ -34,14 +33,12 @@ pub fn wanted(config: &Config, facts: &Facts) -> Vec<WantedLink> {
     for profile in config.profiles.values() {
         let made = profile.link.as_ref();
         if let Some(link) = made.filter(|link| is_wanted(profile, &link.name)) {
-            let mac = match profile.network.mac {
-                Some(mac) => facts.mac(mac, &link.name),
-                None => mac_of_port(link, facts),
-            };
+            let mac = profile.network.mac;
+            let mac = mac.filter(|mac| !mac.is_made_up() || has_mac(link.kind.name));
             let wanted = WantedLink {
                 profile: profile.id.clone(),
                 link: link.clone(),
-                mac,
+                mac: mac.and_then(|mac| facts.mac(mac, &link.name)),
             };
             open.insert(link.name.clone(), wanted);
         }
@@ -58,17 +55,13 @@ pub fn wanted(config: &Config, facts: &Facts) -> Vec<WantedLink> {
     ordered
 }
 
-/// Returns the hardware address that a bridge is made with where its profile says none: that of the first of its ports that is there.
-/// Left to itself it would have the least of all its ports, and with the port of a container another one, for which servers have
-/// another lease.
-fn mac_of_port(link: &VirtualLink, facts: &Facts) -> Option<Mac> {
-    if link.kind.name != "bridge" || link.ports.is_empty() {
-        return None;
-    }
-    let there = facts.links.values();
-    let ports = there.filter(|there| link.ports.contains_key(&there.name));
-    let ports = ports.filter_map(|port| Some((&port.name, port.mac?)));
-    ports.min_by_key(|(name, _)| *name).map(|(_, mac)| mac)
+/// Whether links of a kind have a hardware address of their own; the others carry plain IP, or have that of what they stand on.
+fn has_mac(kind: &str) -> bool {
+    const HAVE: [&str; 12] = [
+        "bond", "bridge", "dummy", "geneve", "ifb", "macsec", "macvlan", "macvtap", "tap", "veth",
+        "vlan", "vxlan",
+    ];
+    HAVE.contains(&kind)
 }
 
 /// Which links stay as they are, though nobody seems to want them.

@@ -328,6 +328,8 @@ impl World {
     /// Begins to give back; goes on until [`World::has_stopped`].
     pub(super) fn stop_links(&mut self, level: StopLevel, now: Instant) {
         self.linking.stop_by = Some(now + STOP_TIME);
+        // Nothing waits any more.
+        self.linking.goodbyes = None;
         self.linking.links.stop(level, now);
     }
 
@@ -366,10 +368,6 @@ impl World {
         while let Some((index, address, standing)) = clients.poll_standing() {
             links.handle_standing(index, address, standing, now);
         }
-        if self.linking.is_leaving() {
-            self.speak_through_links(effects);
-            self.look_for_goodbyes(now, effects);
-        }
         let links = &mut self.linking.links;
         // What takes the place of a route is heard from before the route is there; requests follow as soon as the journal is kept.
         effects.extend(links.poll_destinations().map(Effect::HearOf));
@@ -384,14 +382,14 @@ impl World {
         }
         // After what the kernel is asked for: to open and close ports takes it longer, and a lease should not wait for that.
         self.speak_through_links(effects);
+        self.look_for_goodbyes(now, effects);
         // Last: a disk that is waited for makes the journal wait too.
         if let Some(memory) = self.linking.clients.poll_memory() {
             effects.push(Effect::Keep(Kept::Leases, memory.to_text()));
         }
     }
 
-    /// Has sent what clients have to say; where they give leases back, before the kernel is asked for anything: it may take away the address
-    /// that it is said from.
+    /// Has sent what clients have to say.
     fn speak_through_links(&mut self, effects: &mut Vec<Effect>) {
         // A port is open before something is sent through it.
         effects.extend(self.linking.clients.poll_ports().map(Effect::Ports));

@@ -96,3 +96,62 @@ fn a_link_is_made_with_the_address_that_is_made_up_for_it() {
     facts.made_macs.insert("pair0".into(), macs);
     assert_eq!(made(&facts), Some(mac(1, 7)));
 }
+
+#[test]
+fn a_bridge_is_made_with_the_address_that_its_first_port_has_or_is_to_have() {
+    let text = |kind: &str, head: &str| {
+        format!(
+            "{head}[link]\nname = \"br0\"\nkind = \"{kind}\"\nports = [\"eth0\", \"eth1\", \"wg0\"]\n"
+        )
+    };
+    let made_with = |text: &str, port: &str, leaves: &[u32]| {
+        let mut files = vec![("profiles/br0.toml", text)];
+        if !port.is_empty() {
+            files.push(("profiles/port.toml", port));
+        }
+        let mut facts = facts();
+        facts.links.retain(|id, _| !leaves.contains(&id.index));
+        for (last, link) in (1..).zip(facts.links.values_mut()) {
+            link.mac = link.mac.map(|_| mac(3, last));
+        }
+        // A container's, which is less than all others.
+        link(&mut facts, 9, "veth7", "veth");
+        facts.links.get_mut(&id(9)).unwrap().mac = Some(Mac([2, 0, 0, 0, 0, 0]));
+        links(&ports::read(&files), &facts).made[0].mac
+    };
+    let bridge = text("bridge", "");
+    assert_eq!(made_with(&bridge, "", &[]), Some(mac(3, 1)));
+    assert_eq!(made_with(&bridge, "", &[2]), Some(mac(3, 1)), "eth1");
+    assert_eq!(made_with(&bridge, "", &[2, 3]), None);
+    let hidden = "match = { name = \"eth0\" }\nmac = \"random\"\n";
+    assert_eq!(made_with(&bridge, hidden, &[]), Some(mac(2, 0)));
+    let said = text("bridge", "mac = \"02:00:00:00:00:77\"\n");
+    let expected = Some(Mac([2, 0, 0, 0, 0, 0x77]));
+    assert_eq!(made_with(&said, hidden, &[]), expected);
+    assert_eq!(made_with(&text("bond", ""), hidden, &[]), None);
+}
+
+#[test]
+fn what_a_bond_is_about_to_take_is_left_as_it_is() {
+    let bond = "[link]\nname = \"bond0\"\nkind = \"bond\"\nports = [\"eth0\"]\n";
+    let any = "match = { name = \"eth*\" }\nmac = \"random\"\n";
+    let config = ports::read(&[("profiles/bond.toml", bond), ("profiles/eth.toml", any)]);
+    let plan = links(&config, &facts());
+    assert_eq!(plan.links[&id(2)].mac, Some(FOUND));
+    assert_eq!(plan.links[&id(3)].mac, Some(mac(2, 1)));
+}
+
+#[test]
+fn a_tunnel_is_made_without_an_address_that_is_made_up() {
+    for (kind, more, expected) in [("dummy", "", true), ("xfrm", "id = 7\n", false)] {
+        let text = format!("mac = \"stable\"\n[link]\nname = \"pair0\"\nkind = \"{kind}\"\n{more}");
+        let mut facts = facts();
+        let macs = MadeMacs {
+            stable: mac(1, 7),
+            random: mac(2, 7),
+        };
+        facts.made_macs.insert("pair0".into(), macs);
+        let made = links(&ports::read(&[("profiles/made.toml", &text)]), &facts).made;
+        assert_eq!(made[0].mac.is_some(), expected, "{kind}");
+    }
+}
