@@ -10,8 +10,10 @@ pub(crate) mod rounds;
 mod tests;
 mod tunnels;
 mod waiting;
+mod within;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,16 +21,14 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use config::model::PublicKey;
 use linkmgr::kinds::generic::{self, Family};
-use linkmgr::kinds::macsec::OwnReceives;
 use linkmgr::kinds::message::{self, Missing};
 use linkmgr::kinds::present;
 use linkmgr::kinds::tun::Tun;
 use linkmgr::kinds::wireguard::endpoints::PeerId;
 use linkmgr::request;
 use linkmgr_io::ask::{self, AskError, Asker, Part};
-use policy::virtual_links::{LinkChange, LinkNote, PresentLink, Spared, WantedLink};
+use policy::virtual_links::{LinkChange, LinkNote, Spared, WantedLink};
 use tokio::sync::mpsc;
 
 use crate::clock;
@@ -83,14 +83,23 @@ pub(crate) struct Made {
     pub(crate) notes: Vec<String>,
     /// Whether some of it may be done later, though nothing is told of what stands in its way.
     pub(crate) passes: bool,
-    /// The tunnels that are as they should be, with what the kernel tells of their peers.
-    pub(crate) tunnels: BTreeMap<Arc<str>, Readings>,
+    /// The tunnels that are as they should be, with what the kernel tells of their peers; `None` when it does not even list them.
+    pub(crate) tunnels: Option<BTreeMap<Arc<str>, Readings>>,
     /// How associations are.
     pub(crate) associations: Board,
     /// Files whose keys have to be marked as used before they are.
     pub(crate) unmarked: Vec<String>,
     /// Links of somebody else, by index, that keep links in place which are to go.
     pub(crate) uppers: BTreeSet<u32>,
+}
+
+impl Made {
+    /// What is there is not known: nothing more is done, and it is tried again.
+    fn fail_to_list(&mut self, error: &dyn fmt::Display) {
+        let note = format!("the kernel does not list links: {error}");
+        self.notes.push(note);
+        self.passes = true;
+    }
 }
 
 /// Takes tasks, one after another; of several orders that wait, the last counts.
@@ -257,8 +266,7 @@ impl Work {
         let carried = match carried {
             Ok(carried) => carried,
             Err(error) => {
-                made.notes = vec![format!("the kernel does not list links: {error}")];
-                made.passes = true;
+                made.fail_to_list(&error);
                 return self.told_with_keys(made);
             }
         };
@@ -270,13 +278,13 @@ impl Work {
         } = carried;
         made.uppers = uppers;
         made.passes = passes || may_come;
-        made.passes |= self.set_tunnels(order, keys, &mut made.tunnels, &mut failures);
-        made.passes |= self.set_associations(order, keys, &mut failures);
+        let listed = self.list_for(order);
+        self.set_within(order, keys, listed, &mut made, &mut failures);
         failures.extend(lacking);
         let failed = failures
             .into_iter()
             .map(|(name, error)| format!("{name} cannot be made as its profile wants it: {error}"));
-        made.notes = failed.chain(notes.iter().map(told)).collect();
+        made.notes.extend(failed.chain(notes.iter().map(told)));
         self.told_with_keys(made)
     }
 
@@ -289,128 +297,9 @@ impl Work {
         }
     }
 
-    /// Sets keys and peers of the tunnels that are there; returns whether what fails may pass.
-    fn set_tunnels(
-        &mut self,
-        order: &Order,
-        keys: &Keys,
-        tunnels: &mut BTreeMap<Arc<str>, Readings>,
-        failures: &mut Failures,
-    ) -> bool {
-        let mut passes = false;
-        let wanted = order.wanted.iter().map(|wanted| &wanted.link);
-        let mut wanted = wanted
-            .filter_map(|link| Some((&link.name, link.wireguard.as_ref()?)))
-            .peekable();
-        if wanted.peek().is_none() {
-            self.book.ours.peers.clear();
-            return passes;
-        }
-        let there = self.list();
-        self.book
-            .ours
-            .peers
-            .retain(|name, _| there.contains_key(name));
-        for (name, settings) in wanted {
-            let link = there.get(name);
-            let is_tunnel = |link: &&PresentLink| {
-                link.kind
-                    .is_some_and(|kind| kind.name == linkmgr::kinds::wireguard::FAMILY)
-            };
-            let Some(link) = link.filter(is_tunnel) else {
-                continue;
-            };
-            let peers = &self.book.ours.peers;
-            let mut ours = peers.get(name).cloned().unwrap_or_default();
-            let write_down = |ours: &BTreeSet<PublicKey>| {
-                self.book.ours.peers.insert(Arc::clone(name), ours.clone());
-                self.book.keep(|text| keep(&self.path, text));
-            };
-            let link_of = (name, link.index);
-            let set = self
-                .tunnels
-                .set(link_of, settings, keys, &mut ours, write_down);
-            self.book.ours.peers.insert(Arc::clone(name), ours);
-            match set {
-                Ok(readings) => drop(tunnels.insert(Arc::clone(name), readings)),
-                Err(error) => {
-                    passes |= may_pass(&*error);
-                    failures
-                        .entry(Arc::clone(name))
-                        .or_insert_with(|| error.to_string());
-                    // It stays as it is, and its other end is followed all the same.
-                    if let Ok(readings) = self.tunnels.look(link.index) {
-                        tunnels.insert(Arc::clone(name), readings);
-                    }
-                }
-            }
-        }
-        passes
-    }
-
-    /// Sets the associations of the links that are there, and ends all others; returns whether what fails may pass.
-    fn set_associations(&mut self, order: &Order, keys: &Keys, failures: &mut Failures) -> bool {
-        let mut passes = false;
-        self.associations.begin();
-        let wanted = order.wanted.iter().map(|wanted| &wanted.link);
-        let wanted: Vec<_> = wanted
-            .filter_map(|link| Some((&link.name, link.macsec.as_ref()?)))
-            .collect();
-        let mut set = BTreeSet::new();
-        if wanted.is_empty() {
-            self.book.ours.receives.clear();
-        } else {
-            let there = self.list();
-            let receives = &mut self.book.ours.receives;
-            receives.retain(|name, _| there.contains_key(name));
-            for (name, settings) in wanted {
-                let is_macsec = |link: &&PresentLink| {
-                    let kind = link.kind.map(|kind| kind.name);
-                    kind == Some(linkmgr::kinds::macsec::FAMILY)
-                };
-                let Some(link) = there.get(name).filter(is_macsec) else {
-                    continue;
-                };
-                set.insert(link.index);
-                let receives = &self.book.ours.receives;
-                let mut ours = receives.get(name).cloned().unwrap_or_default();
-                let mut write_down = |ours: &OwnReceives| {
-                    let receives = &mut self.book.ours.receives;
-                    receives.insert(Arc::clone(name), ours.clone());
-                    self.book.keep(|text| keep(&self.path, text));
-                };
-                let own = (&mut ours, &mut write_down as &mut dyn FnMut(&OwnReceives));
-                let done = self
-                    .associations
-                    .set((name, link.index), settings, keys, own);
-                self.book.ours.receives.insert(Arc::clone(name), ours);
-                if let Err(error) = done {
-                    passes |= may_pass(&*error);
-                    failures
-                        .entry(Arc::clone(name))
-                        .or_insert_with(|| error.to_string());
-                }
-            }
-        }
-        // One that was released goes on as it is.
-        let released = order.spared.released();
-        if !released.is_empty() {
-            let there = self.list();
-            let there = released.iter().filter_map(|name| there.get(name));
-            set.extend(there.map(|link| link.index));
-        }
-        self.associations.end(&set);
-        self.book.keep(|text| keep(&self.path, text));
-        passes
-    }
-
     fn index_of(&mut self, name: &str) -> Option<u32> {
         let answers = self.asker.ask(&message::get(name)).ok()?;
         Some(message::link_of(answers.first()?)?.0)
-    }
-
-    fn list(&mut self) -> Links {
-        list(&mut self.asker).unwrap_or_default()
     }
 }
 

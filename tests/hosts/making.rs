@@ -54,7 +54,7 @@ impl Host {
             let made = Made {
                 notes: Vec::new(),
                 passes,
-                tunnels: BTreeMap::new(),
+                tunnels: Some(BTreeMap::new()),
                 associations: Board::default(),
                 unmarked: Vec::new(),
                 uppers: BTreeSet::new(),

@@ -347,7 +347,9 @@ impl World {
             tracing::warn!("{note}");
         }
         self.making.notes = notes;
-        self.follow_tunnels(&tunnels, now);
+        if let Some(tunnels) = tunnels {
+            self.follow_tunnels(&tunnels, now);
+        }
     }
 
     /// Has the links that were made removed at the end, where nothing of ours is to stay.

@@ -64,7 +64,7 @@ fn made(readings: Option<PeerReading>) -> Input {
     Input::Made(Done::Made(Made {
         notes: Vec::new(),
         passes: false,
-        tunnels: BTreeMap::from([("wg0".into(), peers)]),
+        tunnels: Some(BTreeMap::from([("wg0".into(), peers)])),
         associations: crate::making::associations::Board::default(),
         unmarked: Vec::new(),
         uppers: BTreeSet::new(),
