@@ -99,7 +99,14 @@ pub enum LinkChange {
         /// Of which link.
         of: Arc<str>,
     },
-    /// Let a port go that we made one.
+    /// Make a link a port again that somebody else had made one, and that had to leave for a while: it stays theirs.
+    Rejoin {
+        /// The port.
+        port: Arc<str>,
+        /// Of which link.
+        of: Arc<str>,
+    },
+    /// Let a port go.
     Leave(Arc<str>),
     /// Change attributes of a port.
     SetPort {
@@ -310,7 +317,15 @@ impl<'a> Walk<'a> {
                     .push(LinkChange::SetUp(link.name.clone(), true));
             }
             for port in ports {
-                self.join(&port, link);
+                let joined = (port, link.name.clone());
+                let is_ours = self.ours.joined.contains(&joined);
+                let (port, of) = joined;
+                let name = port.clone();
+                let change = match is_ours {
+                    true => LinkChange::Join { port, of },
+                    false => LinkChange::Rejoin { port, of },
+                };
+                self.join(&name, change, link);
             }
         }
         self.vlans(&link.name, &link.vlans, &held.vlans);
@@ -350,7 +365,8 @@ impl<'a> Walk<'a> {
         ports.map(|(port, _)| port.clone()).collect()
     }
 
-    fn join(&mut self, port: &Arc<str>, link: &VirtualLink) {
+    /// Makes a link a port, in a way that its kind bears.
+    fn join(&mut self, port: &Arc<str>, change: LinkChange, link: &VirtualLink) {
         let is_up = self.held(port).is_some_and(|port| port.up);
         let goes_down = link.kind.joins_down && is_up;
         if goes_down {
@@ -358,10 +374,7 @@ impl<'a> Walk<'a> {
                 .changes
                 .push(LinkChange::SetUp(port.clone(), false));
         }
-        self.out.changes.push(LinkChange::Join {
-            port: port.clone(),
-            of: link.name.clone(),
-        });
+        self.out.changes.push(change);
         if goes_down {
             self.out.changes.push(LinkChange::SetUp(port.clone(), true));
         }
@@ -466,7 +479,11 @@ impl<'a> Walk<'a> {
                 continue;
             }
             if !is_joined {
-                self.join(port, link);
+                let change = LinkChange::Join {
+                    port: port.clone(),
+                    of: link.name.clone(),
+                };
+                self.join(port, change, link);
             }
             let none = BTreeMap::new();
             let told = held.filter(|_| is_joined);

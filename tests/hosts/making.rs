@@ -165,6 +165,7 @@ impl Hands for Maker<'_> {
             LinkChange::SetUp(..)
             | LinkChange::Set { .. }
             | LinkChange::Join { .. }
+            | LinkChange::Rejoin { .. }
             | LinkChange::Leave(_)
             | LinkChange::SetPort { .. }
             | LinkChange::AddVlans(..)

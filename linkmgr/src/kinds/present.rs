@@ -148,7 +148,9 @@ pub fn messages(
                 index_of,
             )?]
         }
-        LinkChange::Join { port, of } => vec![message::set_master(index(port)?, Some(index(of)?))],
+        LinkChange::Join { port, of } | LinkChange::Rejoin { port, of } => {
+            vec![message::set_master(index(port)?, Some(index(of)?))]
+        }
         LinkChange::Leave(port) => vec![message::set_master(index(port)?, None)],
         LinkChange::SetPort {
             port,

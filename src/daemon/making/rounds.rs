@@ -192,6 +192,7 @@ impl<H: Hands> Round<'_, H> {
             | LinkChange::SetUp(..)
             | LinkChange::Set { .. }
             | LinkChange::Join { .. }
+            | LinkChange::Rejoin { .. }
             | LinkChange::Leave(_)
             | LinkChange::SetPort { .. }
             | LinkChange::AddVlans(..)
@@ -322,6 +323,7 @@ impl Book {
             LinkChange::Remove(_)
             | LinkChange::SetUp(..)
             | LinkChange::Set { .. }
+            | LinkChange::Rejoin { .. }
             | LinkChange::Leave(_)
             | LinkChange::SetPort { .. }
             | LinkChange::RemoveVlans(..) => {}
@@ -332,8 +334,8 @@ impl Book {
     fn done(&mut self, change: &LinkChange) {
         let ours = &mut self.ours.links;
         match change {
-            // It was written down.
-            LinkChange::Make(_) | LinkChange::SetUp(..) => {}
+            // It was written down, or is not ours.
+            LinkChange::Make(_) | LinkChange::SetUp(..) | LinkChange::Rejoin { .. } => {}
             LinkChange::Remove(name) => drop(ours.made.remove(name)),
             LinkChange::Set {
                 name, attributes, ..
@@ -372,6 +374,7 @@ impl Book {
             | LinkChange::Remove(_)
             | LinkChange::SetUp(..)
             | LinkChange::Set { .. }
+            | LinkChange::Rejoin { .. }
             | LinkChange::Leave(_)
             | LinkChange::SetPort { .. }
             | LinkChange::RemoveVlans(..) => {}
@@ -409,6 +412,7 @@ fn subject(change: &LinkChange) -> Arc<str> {
         | LinkChange::AddVlans(name, _)
         | LinkChange::RemoveVlans(name, _)
         | LinkChange::Join { port: name, .. }
+        | LinkChange::Rejoin { port: name, .. }
         | LinkChange::SetPort { port: name, .. } => name,
     })
 }

@@ -63,3 +63,50 @@ fn a_link_on_which_somebody_elses_stands_stays_as_it_is_until_that_goes() {
         matches!(done.notes.first(), Some(LinkNote::CarriesForeign { upper, .. }) if **upper == *"on-it")
     );
 }
+
+#[test]
+fn a_port_that_somebody_else_has_put_into_a_bond_is_theirs_when_its_mode_has_changed() {
+    let mut world = World::with(&["wan1", "theirs"]);
+    world.apply(&[BOND]);
+    world.link(&"theirs".into()).port_of = Some("bond0".into());
+    let other = BOND.replace("active-backup", "802.3ad");
+    let done = world.apply(&[&other]);
+    assert_eq!(
+        names(&done),
+        [
+            "leave theirs",
+            "leave wan1",
+            "set bond0 mode",
+            "rejoin theirs bond0",
+            "join wan1 bond0"
+        ]
+    );
+    let ours = ("wan1".into(), "bond0".into());
+    assert_eq!(world.ours.joined, [ours].into());
+    assert_eq!(world.apply(&[&other]), LinkChanges::default());
+    // A port that a profile names as well stays that of who made it one.
+    let named = other.replace("\"wan1\"", "\"wan1\", \"theirs\"");
+    let named = named.replace("802.3ad", "balance-rr");
+    world.apply(&[&named]);
+    let none = named.replace("\"wan1\", \"theirs\"", "");
+    assert_eq!(names(&world.apply(&[&none])), ["leave wan1"]);
+}
+
+#[test]
+fn a_port_that_is_somebody_elses_stays_there_and_ours_moves() {
+    let mut world = World::with(&["lan1"]);
+    let other = "name = \"br1\"\nkind = \"bridge\"\nports = [\"lan1\"]\n";
+    world.apply(&["name = \"br0\"\nkind = \"bridge\"\n", other]);
+    let done = world.apply(&[BRIDGE, "name = \"br1\"\nkind = \"bridge\"\n"]);
+    assert!(
+        names(&done).contains(&"join lan1 br0".to_owned()),
+        "{done:?}"
+    );
+    world.ours.joined.clear();
+    let done = world.apply(&["name = \"br0\"\nkind = \"bridge\"\n", other]);
+    let taken = LinkNote::PortTaken {
+        port: "lan1".into(),
+        of: "br0".into(),
+    };
+    assert_eq!(done.notes, [taken].into());
+}

@@ -90,7 +90,7 @@ impl Glass {
             LinkChange::SetPort {
                 port, attributes, ..
             } => self.link(port)?.port_attributes.extend(attributes.clone()),
-            LinkChange::Join { port, of } => {
+            LinkChange::Join { port, of } | LinkChange::Rejoin { port, of } => {
                 self.link(of)?;
                 self.link(port)?.port_of = Some(Arc::clone(of));
             }
