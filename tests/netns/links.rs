@@ -9,6 +9,7 @@ mod delegation;
 mod doubts;
 mod former;
 mod full;
+mod link_local;
 mod mistakes;
 mod networkd;
 mod others;
@@ -31,7 +32,7 @@ use serde_json::Value;
 use tests::dnsmasq::Dnsmasq;
 use tests::namespace::{isolated, shell};
 use tests::office::{Office, dig};
-use tests::peer::{Peer, until};
+use tests::peer::{Peer, until, until_within};
 
 use crate::{LINNET, LINNETD, json};
 use words::Words;
