@@ -1,6 +1,7 @@
 //! Does linnetd set links up, and leave alone what is not its own? With dnsmasq as other people's network, on real links.
 
 mod adoption;
+mod advertised;
 mod bootp;
 mod cables;
 mod carrier;
