@@ -1,5 +1,5 @@
-//! What does the kernel make of what a router says: are temporary addresses there and used as the profile wants it? With radvd, which repeats
-//! itself every few seconds.
+//! What does the kernel make of what a router says: temporary addresses as the profile wants them, and ways beyond the link where a host is a
+//! router too? With radvd, which repeats itself every few seconds.
 
 use std::net::UdpSocket;
 
@@ -23,7 +23,7 @@ fn router(dir: &Path) -> Peer {
          ip -n r1 addr add {FAR}/128 dev lo"
     ));
     let text = format!(
-        "interface r0 {{ AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; \
+        "interface r0 {{ AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; route 2001:db8:ff::/48 {{ }}; \
          prefix {PREFIX}/64 {{ AdvOnLink on; AdvAutonomous on; AdvPreferredLifetime {PREFERRED}; AdvValidLifetime {VALID}; }}; }};\n"
     );
     radvd::start(dir, "radvd", "r1", &text)
@@ -96,6 +96,44 @@ fn temporary_addresses_are_there_and_used_as_the_profile_says() {
             reprofile(&office, "off");
             until("the lasting one is alone", || {
                 kinds() == (there.0.clone(), Vec::new())
+            });
+        },
+    );
+}
+
+#[test]
+fn who_passes_packets_on_takes_the_ways_that_a_router_tells() {
+    isolated(
+        "links::advertised::who_passes_packets_on_takes_the_ways_that_a_router_tells",
+        || {
+            let dir = folder();
+            let _router = router(&dir);
+            // Kernels that cannot do so link by link are told as docs/links.md says.
+            shell(
+                "[ -e /proc/sys/net/ipv6/conf/all/force_forwarding ] || sysctl -qw net.ipv6.conf.all.forwarding=1
+                 ip netns add behind && ip link add net1 type veth peer name b0 netns behind && ip -n behind link set b0 up && \
+                 ip -n behind addr add 2001:db8:b::2/64 dev b0 nodad && ip -n behind route add default via 2001:db8:b::1 && \
+                 ip -n r1 route add 2001:db8:b::/64 via fe80::ff:fe00:10 dev r0",
+            );
+            let office = office(dir);
+            let own = "match = { name = \"net0\" }\nra = true\nforwarding = true\n";
+            office.configure("profiles/net.toml", own);
+            office.configure(
+                "profiles/behind.toml",
+                "match = { name = \"net1\" }\naddresses = [\"2001:db8:b::1/64\"]\nforwarding = true\n",
+            );
+            let _linnetd = office.linnetd(LINNETD, &[]);
+            for to in ["2001:db8:ff::/48", "default"] {
+                until("the way is there", || {
+                    let routes = shell(&format!("ip -6 route show {to}"));
+                    routes.contains("via fe80::1 dev net0 proto 112")
+                });
+            }
+            until("it is taken for others too", || {
+                let line = format!(
+                    "ip netns exec behind busybox ping -6 -q -c1 -W1 {FAR} >/dev/null && echo yes; true"
+                );
+                shell(&line).contains("yes")
             });
         },
     );
