@@ -2,6 +2,8 @@
 //!
 //! What this machine's kernel has is made in a namespace, every kind in a virtual machine with Debian's.
 
+mod served;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::sync::Arc;
@@ -14,12 +16,12 @@ use linkmgr::kinds::tun::Tun;
 use linkmgr::kinds::{Message, decode, encode};
 use linkmgr_io::ask::{self, AskError, Asker, Part};
 use serde_json::Value as Json;
-use tests::machine::in_machine;
+use tests::machine::in_machine_with;
 use tests::namespace::{isolated, shell};
 use tests::say;
 
 const CASES: &str = include_str!("../../linkmgr/testdata/kinds/cases");
-const MODULES: [&str; 24] = [
+const MODULES: [&str; 26] = [
     "bonding",
     "bridge",
     "dummy",
@@ -44,6 +46,8 @@ const MODULES: [&str; 24] = [
     "br_netfilter",
     "tap",
     "mpls_router",
+    served::MODULES[0],
+    served::MODULES[1],
 ];
 /// What this machine's kernel is known to have.
 const HERE: [&str; 6] = ["bridge", "ifb", "macvlan", "macvtap", "veth", "vxlan"];
@@ -509,13 +513,15 @@ fn kinds_of_this_kernel_are_made_as_ip_makes_them() {
 
 #[test]
 fn every_kind_is_made_by_debians_kernel_as_ip_makes_it() {
-    in_machine(
+    in_machine_with(
         "kinds::every_kind_is_made_by_debians_kernel_as_ip_makes_it",
         &MODULES,
+        served::DEVICES,
         || {
             let made = make_all();
             let all: BTreeSet<&str> = KINDS.iter().map(|kind| kind.name).collect();
             assert_eq!(made, all);
+            served::links_and_cards();
         },
     );
 }

@@ -1,6 +1,7 @@
 //! Does linnetd set links up, and leave alone what is not its own? With dnsmasq as other people's network, on real links.
 
 mod adoption;
+mod advertised;
 mod bootp;
 mod cables;
 mod carrier;
@@ -10,6 +11,7 @@ mod doubts;
 mod former;
 mod full;
 mod goodbyes;
+mod link_local;
 mod macs;
 mod mistakes;
 mod networkd;
@@ -33,7 +35,7 @@ use serde_json::Value;
 use tests::dnsmasq::Dnsmasq;
 use tests::namespace::{isolated, shell};
 use tests::office::{Office, dig};
-use tests::peer::{Peer, until};
+use tests::peer::{Peer, until, until_within};
 
 use crate::{LINNET, LINNETD, json};
 use words::Words;

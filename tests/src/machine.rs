@@ -22,6 +22,14 @@ pub fn in_machine(name: &str, modules: &[&str], story: impl FnOnce()) {
     run(name, modules, &[], story);
 }
 
+/// Runs `story` in a virtual machine as [`in_machine`] does, which has more devices: QEMU's arguments say which.
+///
+/// # Panics
+/// When the story does.
+pub fn in_machine_with(name: &str, modules: &[&str], devices: &str, story: impl FnOnce()) {
+    run(name, modules, &[&format!("--qemu={devices}")], story);
+}
+
 /// Runs `story` in a virtual machine as [`in_machine`] does, with systemd as its first process.
 ///
 /// # Panics

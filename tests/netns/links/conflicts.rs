@@ -59,7 +59,7 @@ fn speak(addresses: &str) {
     ));
 }
 
-fn listen(dir: &Path) -> Peer {
+pub(super) fn listen(dir: &Path) -> Peer {
     let listener = Peer::start(dir, "arp", Some("far"), &["python3", "-c", LISTEN]);
     until("the neighbour listens", || {
         listener.log().starts_with("listens\n")

@@ -17,6 +17,8 @@ use crate::{LINNET, LINNETD};
 
 const NAME: &str = "links::switchover::networkd_gives_way_by_the_commands_of_the_page";
 const PROFILE: &str = "match = { name = \"net0\" }\ndhcp4 = true\ndhcp6 = true\nra = true\n";
+/// Links that are made by opening a device, which the unit has to let through.
+const DEVICES: [&str; 2] = ["tun", "tap"];
 const CHECK: &str = "linnet config check";
 /// Everything takes its time in a virtual machine, and the look itself does.
 const LONG: Duration = Duration::from_secs(60);
@@ -77,6 +79,17 @@ fn is_set_up() -> bool {
         && [defaults("-4"), defaults("-6")] == [1, 1]
 }
 
+/// Whether both kinds of links are there that are made by opening /dev/net/tun.
+fn devices_are_there() -> bool {
+    let links = shell("ip -details -oneline link");
+    DEVICES.iter().all(|kind| {
+        let mut lines = links.lines();
+        lines.any(|line| {
+            line.contains(&format!(": {kind}7:")) && line.contains(&format!("tun type {kind} "))
+        })
+    })
+}
+
 /// Waits until a condition holds; whether it has come to hold.
 fn comes(mut holds: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
@@ -105,6 +118,11 @@ fn networkd_gives_way_by_the_commands_of_the_page() {
         install();
         fs::create_dir_all("/etc/linnet/profiles").unwrap();
         fs::write("/etc/linnet/profiles/net0.toml", PROFILE).unwrap();
+        for kind in DEVICES {
+            let path = format!("/etc/linnet/profiles/{kind}.toml");
+            let text = format!("[link]\nname = \"{kind}7\"\nkind = \"{kind}\"\n");
+            fs::write(path, text).unwrap();
+        }
         shell(CHECK);
         let monitor = ["ip", "-o", "monitor", "address", "route"];
         let monitor = Peer::start(&dir, "monitor", None, &monitor);
@@ -164,6 +182,17 @@ fn networkd_gives_way_by_the_commands_of_the_page() {
             assert_eq!(is(unit, "active") == "active", active, "{unit}");
             assert_eq!(is(unit, "enabled"), enabled, "{unit}");
         }
+
+        // linnetd opens one device; the others of the machine are not even there.
+        let made = comes(devices_are_there);
+        assert!(
+            made,
+            "{}",
+            shell("journalctl --unit linnetd; ls -l /dev/net")
+        );
+        let main = shell("systemctl show --property MainPID --value linnetd");
+        let devices = shell(&format!("nsenter --target {} --mount ls /dev", main.trim()));
+        assert!(!devices.contains("ttyS"), "{devices}");
 
         // systemd waits until linnetd serves, and has it read its files.
         let kind = shell("systemctl show --property Type --value linnetd");
