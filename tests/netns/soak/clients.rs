@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use tests::oracle::{Stamp, TTL, now_ms, query};
 
 use super::answer::{Answer, parse};
+use super::failed::{Failed, Failure, How, is_failure};
+use super::halts::Halts;
 use super::room::make_room;
 use super::slowest::Slowest;
 use super::troubles::Trouble;
@@ -47,7 +49,7 @@ const NXDOMAIN: u8 = 3;
 
 /// What a name is, and so where it belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     /// Anybody's: home answers.
     Public,
     /// The office's: the VPN answers, or nobody.
@@ -81,14 +83,14 @@ pub(super) struct Place {
 
 /// A question under way.
 #[derive(Debug, Clone, Copy)]
-struct Asked {
-    kind: Kind,
-    number: u64,
-    record_type: u16,
-    sent_ms: u64,
-    life: u8,
-    by: &'static str,
-    is_guest: bool,
+pub(super) struct Asked {
+    pub(super) kind: Kind,
+    pub(super) number: u64,
+    pub(super) record_type: u16,
+    pub(super) sent_ms: u64,
+    pub(super) life: u8,
+    pub(super) by: &'static str,
+    pub(super) is_guest: bool,
 }
 
 impl Asked {
@@ -168,9 +170,13 @@ pub(super) struct Tally {
     /// Of those that were answered.
     slowest_ms: AtomicU64,
     slowest: Slowest,
+    /// Those that came after everybody's patience.
+    too_slow: Mutex<Vec<String>>,
     /// Answers that the kernel dropped because the socket of who asked was full.
     dropped: AtomicU64,
     wrong: Mutex<(u64, Vec<String>)>,
+    /// What failed, and may yet be found to be the machine's.
+    failed: Failed,
     reasons: Mutex<BTreeMap<(u8, u16), u64>>,
 }
 
@@ -197,19 +203,38 @@ impl Tally {
         counters
             .into_iter()
             .map(|it| it.load(Ordering::Relaxed))
+            .chain([
+                self.failed.excused().failed,
+                self.failed.excused().unanswered,
+            ])
             .sum()
     }
 
+    /// Judges what failed and ended a while before `now`.
+    pub(super) fn settle(&self, halts: &Halts, now: u64) {
+        for failure in self.failed.settle(halts, now) {
+            match failure.how {
+                How::Failed => self.wrong(failure.told),
+                How::Unanswered => {
+                    self.unanswered.fetch_add(1, Ordering::Relaxed);
+                }
+                How::Slow => self.too_slow.lock().unwrap().push(failure.told),
+            }
+        }
+    }
+
     /// Says what came of all, in words.
-    pub(super) fn report(&self, took: Duration) -> String {
+    pub(super) fn report(&self, took: Duration, halts: &Halts) -> String {
+        self.settle(halts, now_ms());
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let all = self.all();
+        let excused = self.failed.excused();
         let mut text = String::new();
         writeln!(
             text,
             "{all} questions in {took:.0?} ({} by TCP; at listeners {} by UDP, {} by TLS): {} right ({} of them stale and said so, \
              {} of encrypted servers), {} denied, {} blocked and {} withheld as they should be, {} errors with a reason while nobody could be asked, {} told that there are too many, {} unanswered ({} of them answered after that), \
-             {} wrong; the slowest answer took {} ms",
+             {} wrong; while the machine stood still {} failed, {} were unanswered and {} came too late; the slowest answer took {} ms",
             of(&self.by_tcp),
             of(&self.by_guests),
             of(&self.by_tls),
@@ -224,6 +249,9 @@ impl Tally {
             of(&self.unanswered),
             of(&self.late),
             self.wrong.lock().unwrap().0,
+            excused.failed,
+            excused.unanswered,
+            excused.slow,
             of(&self.slowest_ms)
         )
         .unwrap();
@@ -232,6 +260,7 @@ impl Tally {
             writeln!(text, "rcode {rcode}, EDE {code}: {count}").unwrap();
         }
         text.push_str(&self.slowest.told());
+        text.push_str(&halts.told());
         text
     }
 
@@ -240,10 +269,17 @@ impl Tally {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Fails when something was wrong or late, or when more was lost than was dropped before linnetd (`dropped`) or who asked had read it.
-    pub(super) fn check(&self, dropped: u64) {
+    /// Fails when something was wrong or late, or when more was lost than was dropped before linnetd (`dropped`) or who asked had read it;
+    /// and when the machine was not there for so long that the run says nothing.
+    pub(super) fn check(&self, dropped: u64, took: Duration, halts: &Halts) {
+        self.settle(halts, u64::MAX);
         let (count, shown) = &*self.wrong.lock().unwrap();
-        assert_eq!(*count, 0, "wrong: {}", shown.join("\n"));
+        let worthless = halts.worthless(took);
+        let also = worthless.as_deref().unwrap_or_default();
+        assert_eq!(*count, 0, "wrong: {}\n{also}", shown.join("\n"));
+        if let Some(why) = worthless {
+            panic!("{why}");
+        }
         // While upstreams are late or gone, more questions come than may wait for them, and are told so at once.
         let (all, shed) = (self.all(), self.shed.load(Ordering::Relaxed));
         assert!(
@@ -256,10 +292,12 @@ impl Tally {
             "{unanswered} unanswered after {DEADLINE_MS} ms, {dropped} dropped before linnetd read them, {} before who asked did",
             self.dropped()
         );
-        let slowest = self.slowest_ms.load(Ordering::Relaxed);
+        let too_slow = self.too_slow.lock().unwrap();
         assert!(
-            slowest <= DEADLINE_MS + TLS_START_MS,
-            "an answer took {slowest} ms\n{}",
+            too_slow.is_empty(),
+            "{} answers took too long, as these: {}\n{}",
+            too_slow.len(),
+            too_slow[..too_slow.len().min(SHOWN)].join("\n"),
             self.slowest.told()
         );
         for (what, counter) in [
@@ -278,7 +316,7 @@ impl Tally {
     }
 
     /// Judges an answer.
-    fn judge(&self, asked: &Asked, message: &[u8], world: &World) {
+    pub(super) fn judge(&self, asked: &Asked, message: &[u8], world: &World) {
         let now = now_ms();
         let name = asked.name();
         let took = now - asked.sent_ms;
@@ -311,6 +349,14 @@ impl Tally {
                 told(&format!("\"{words}\"; {troubles}"))
             },
         );
+        if took > DEADLINE_MS + TLS_START_MS {
+            self.failed.keep(Failure {
+                how: How::Slow,
+                asked: asked.sent_ms,
+                ended: now,
+                told: told(&format!("{answer:?}")),
+            });
+        }
         let during = |trouble| world.troubles.overlaps(trouble, asked.sent_ms, now);
         if asked.is_guest {
             self.by_guests.fetch_add(1, Ordering::Relaxed);
@@ -455,14 +501,32 @@ impl Tally {
             Some(0) if answer.words.starts_with(TOO_MANY) => {
                 self.shed.fetch_add(1, Ordering::Relaxed);
             }
-            Some(_) => self.wrong(told(&format!("somebody could be asked, but {answer:?}"))),
             None => self.wrong(told(&format!("an error without a reason: {answer:?}"))),
+            code => {
+                let told = told(&format!("somebody could be asked, but {answer:?}"));
+                // What is blocked is asked of nobody.
+                if asked.kind == Kind::Blocked || !is_failure(answer.rcode, code) {
+                    return self.wrong(told);
+                }
+                self.failed.keep(Failure {
+                    how: How::Failed,
+                    asked: asked.sent_ms,
+                    ended: now,
+                    told,
+                });
+            }
         }
     }
 
-    fn miss(&self, asked: &Asked, world: &World) {
-        self.unanswered.fetch_add(1, Ordering::Relaxed);
+    /// Counts one that nobody answered in time.
+    pub(super) fn miss(&self, asked: &Asked, world: &World) {
         let now = now_ms();
+        self.failed.keep(Failure {
+            how: How::Unanswered,
+            asked: asked.sent_ms,
+            ended: now,
+            told: String::new(),
+        });
         self.slowest.note(
             now - asked.sent_ms,
             || (asked.by, "any".to_owned(), "unanswered".to_owned()),
@@ -621,6 +685,11 @@ fn judge_all(
         counter.fetch_add(1, Ordering::Relaxed);
     }
     for asked in open.into_iter().flatten() {
-        world.tally.wrong(format!("no answer by {how}: {asked:?}"));
+        world.tally.failed.keep(Failure {
+            how: How::Failed,
+            asked: asked.sent_ms,
+            ended: now_ms(),
+            told: format!("no answer by {how}: {asked:?}"),
+        });
     }
 }
