@@ -5,6 +5,8 @@ use super::*;
 /// So often that a race would show.
 const ROUNDS: usize = 10;
 const PROFILE: &str = "match = { name = \"net0\" }\ndhcp4 = true\nra = true\ndhcp6 = true\n";
+/// Whether the server tells its hardware address.
+const ARP: &str = "ip netns exec isp sysctl -qw net.ipv4.conf.r0.arp_ignore";
 
 #[test]
 fn both_leases_are_given_back_before_the_link_goes_down() {
@@ -16,6 +18,7 @@ fn both_leases_are_given_back_before_the_link_goes_down() {
             shell(
                 "ip netns add isp && ip -n isp link set lo up && ip link add net0 type veth peer name r0 netns isp && \
                  sysctl -qw net.ipv6.conf.net0.accept_dad=0 && ip netns exec isp sysctl -qw net.ipv6.conf.r0.accept_dad=0 && \
+                 sysctl -qw net.ipv4.neigh.net0.retrans_time_ms=20 net.ipv4.neigh.net0.mcast_solicit=100 && \
                  ip -n isp addr add 192.0.2.1/24 dev r0 && ip -n isp addr add 2001:db8:a::1/64 dev r0 && ip -n isp link set r0 up",
             );
             let server = Dnsmasq::leasing(
@@ -39,10 +42,11 @@ fn both_leases_are_given_back_before_the_link_goes_down() {
                 until("both leases are there", || {
                     has("192.0.2.") && has("2001:db8:a::1:")
                 });
-                // The kernel has to ask for the server's hardware address while the release waits.
-                shell("ip neigh flush dev net0");
+                // The kernel has to ask for the server's hardware address, which the server does not tell at first.
+                shell(&format!("{ARP}=8 && ip neigh flush dev net0"));
                 let (code, text) = office.linnet(LINNET, &["down", "net0"]);
                 assert_eq!(code, 0, "{text}");
+                shell(&format!("{ARP}=0"));
                 until("the link is down", || {
                     !shell("ip link show dev net0").contains(",UP")
                 });
