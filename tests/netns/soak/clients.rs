@@ -191,6 +191,7 @@ impl Tally {
 
     /// Returns how many questions there were.
     fn all(&self) -> u64 {
+        let excused = self.failed.excused();
         let counters = [
             &self.right,
             &self.denied,
@@ -203,10 +204,7 @@ impl Tally {
         counters
             .into_iter()
             .map(|it| it.load(Ordering::Relaxed))
-            .chain([
-                self.failed.excused().failed,
-                self.failed.excused().unanswered,
-            ])
+            .chain([excused.failed, excused.unanswered, excused.shed])
             .sum()
     }
 
@@ -217,6 +215,9 @@ impl Tally {
                 How::Failed => self.wrong(failure.told),
                 How::Unanswered => {
                     self.unanswered.fetch_add(1, Ordering::Relaxed);
+                }
+                How::Shed => {
+                    self.shed.fetch_add(1, Ordering::Relaxed);
                 }
                 How::Slow => self.too_slow.lock().unwrap().push(failure.told),
             }
@@ -234,7 +235,7 @@ impl Tally {
             text,
             "{all} questions in {took:.0?} ({} by TCP; at listeners {} by UDP, {} by TLS): {} right ({} of them stale and said so, \
              {} of encrypted servers), {} denied, {} blocked and {} withheld as they should be, {} errors with a reason while nobody could be asked, {} told that there are too many, {} unanswered ({} of them answered after that), \
-             {} wrong; while the machine stood still {} failed, {} were unanswered and {} came too late; the slowest answer took {} ms",
+             {} wrong; while the machine stood still {} failed, {} were unanswered, {} came too late and {} were told that there are too many; the slowest answer took {} ms",
             of(&self.by_tcp),
             of(&self.by_guests),
             of(&self.by_tls),
@@ -252,6 +253,7 @@ impl Tally {
             excused.failed,
             excused.unanswered,
             excused.slow,
+            excused.shed,
             of(&self.slowest_ms)
         )
         .unwrap();
@@ -499,9 +501,12 @@ impl Tally {
                     .or_default() += 1;
                 self.excused.fetch_add(1, Ordering::Relaxed);
             }
-            Some(0) if answer.words.starts_with(TOO_MANY) => {
-                self.shed.fetch_add(1, Ordering::Relaxed);
-            }
+            Some(0) if answer.words.starts_with(TOO_MANY) => self.failed.keep(Failure {
+                how: How::Shed,
+                asked: asked.sent_ms,
+                ended: now,
+                told: String::new(),
+            }),
             None => self.wrong(told(&format!("an error without a reason: {answer:?}"))),
             code => {
                 let told = told(&format!("somebody could be asked, but {answer:?}"));

@@ -21,6 +21,8 @@ pub(super) enum How {
     Unanswered,
     /// There was an answer after everybody's patience.
     Slow,
+    /// It was told that there are too many.
+    Shed,
 }
 
 /// A question that failed, from when to when in milliseconds.
@@ -46,6 +48,7 @@ pub(super) struct Excused {
     pub(super) failed: u64,
     pub(super) unanswered: u64,
     pub(super) slow: u64,
+    pub(super) shed: u64,
 }
 
 impl Failed {
@@ -69,6 +72,7 @@ impl Failed {
                     How::Failed => excused.failed += 1,
                     How::Unanswered => excused.unanswered += 1,
                     How::Slow => excused.slow += 1,
+                    How::Shed => excused.shed += 1,
                 }
             } else {
                 own.push(failure);

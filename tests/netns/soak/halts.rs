@@ -3,7 +3,8 @@
 //! Two threads, each on a processor of its own, sleep for a moment at a time and note when they wake up late: where both did, the machine
 //! stood still. Another reads how long linnetd and the soak's own threads (who ask, and the servers) were ready to run and were given
 //! no processor, as the kernel counts it; who is stopped, waits for something or computes is not counted. What the processors did
-//! meanwhile tells a machine that is full (they were busy) from one that was halted (they did next to nothing).
+//! meanwhile tells a machine that is full (they were busy) from one that was halted (they did next to nothing). A full machine seldom
+//! keeps those waiting who sleep most of the time: that linnetd waited is known from the kernel alone.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -31,6 +32,8 @@ const MARGIN_MS: u64 = 200;
 const STILL_PART: u64 = 100;
 /// So many gaps are shown, the longest.
 const SHOWN: usize = 12;
+/// What linnetd calls a thread that answers questions beside its loop, which is its first thread.
+const LISTENER: &str = "linnet-listener";
 /// What one tick of `/proc/stat` is, in milliseconds (`USER_HZ` is 100 everywhere).
 const TICK_MS: u64 = 10;
 
@@ -110,7 +113,7 @@ impl Processors {
 /// When nobody, or somebody, was there.
 #[derive(Debug, Default)]
 pub(super) struct Halts {
-    gaps: Mutex<Vec<(Who, Gap, Processors)>>,
+    gaps: Mutex<Vec<(Who, Gap, Option<Processors>)>>,
     /// Threads that watch: that one of them waits is told by itself.
     watchers: Mutex<Vec<u64>>,
     /// Whether there is one processor, and so who watches there says it all.
@@ -140,7 +143,7 @@ impl Halts {
     }
 
     /// Notes a gap, if it is long enough for who was not there.
-    fn note(&self, who: Who, from: u64, until: u64, processors: Processors) {
+    fn note(&self, who: Who, from: u64, until: u64, processors: Option<Processors>) {
         let gap = Gap { from, until };
         let noted = match who {
             Who::Watch(_) | Who::Linnetd => NOTED_MS,
@@ -153,7 +156,7 @@ impl Halts {
 
     /// Notes a made-up gap.
     pub(super) fn pretend(&self, who: Who, from: u64, until: u64) {
-        self.note(who, from, until, Processors::default());
+        self.note(who, from, until, None);
     }
 
     fn nap(&self, number: usize) {
@@ -165,7 +168,7 @@ impl Halts {
             let now = now_ms();
             if now - read.0 >= NOTED_MS {
                 let did = Processors::now();
-                self.note(Who::Watch(number), last, now, did.since(read.1));
+                self.note(Who::Watch(number), last, now, Some(did.since(read.1)));
                 read = (now, did);
             }
             last = now;
@@ -176,31 +179,32 @@ impl Halts {
     fn look(&self, linnetd: u32) {
         self.watchers.lock().unwrap().push(this_thread());
         let mut waited: BTreeMap<(Who, u64), u64> = BTreeMap::new();
-        let (mut last, mut did) = (now_ms(), Processors::now());
+        let mut last = now_ms();
         while !self.over.load(Ordering::Relaxed) {
             thread::sleep(LOOK);
-            let (now, did_now) = (now_ms(), Processors::now());
+            let now = now_ms();
             let mut seen = BTreeMap::new();
-            for (who, tasks) in [
-                (Who::Linnetd, format!("/proc/{linnetd}/task")),
-                (Who::Soak, "/proc/self/task".to_owned()),
-            ] {
-                for (thread, ms) in waits(&tasks) {
+            // Other threads of linnetd are in no hurry, and one is of a lower priority.
+            let answers = |thread, name: &str| thread == u64::from(linnetd) || name == LISTENER;
+            let of_linnetd = waits(&format!("/proc/{linnetd}/task"), answers);
+            let of_soak = waits("/proc/self/task", |_, _| true);
+            for (who, waits) in [(Who::Linnetd, of_linnetd), (Who::Soak, of_soak)] {
+                for (thread, ms) in waits {
                     let more = ms.saturating_sub(*waited.get(&(who, thread)).unwrap_or(&ms));
                     seen.insert((who, thread), ms);
                     if more >= NOTED_MS && !self.watchers.lock().unwrap().contains(&thread) {
                         // At the last look it waited still, and since then no longer than until now.
                         let sure = more.saturating_sub(now - last);
-                        self.note(who, last.saturating_sub(sure), last, did_now.since(did));
+                        self.note(who, last.saturating_sub(sure), last, None);
                     }
                 }
             }
-            (waited, last, did) = (seen, now, did_now);
+            (waited, last) = (seen, now);
         }
     }
 
     /// When the machine stood still, then when linnetd waited for it, then the soak.
-    fn all(&self) -> [(&'static str, Vec<(Gap, Processors)>); 3] {
+    fn all(&self) -> [(&'static str, Vec<(Gap, Option<Processors>)>); 3] {
         let gaps = self.gaps.lock().unwrap();
         let of = |wanted: Who| {
             let gaps = gaps.iter().filter(move |(who, ..)| *who == wanted);
@@ -237,40 +241,33 @@ impl Halts {
 
     /// How long all of it was, in milliseconds: what overlaps counts once.
     fn still_ms(&self) -> u64 {
-        let all = self.all();
-        let mut gaps: Vec<Gap> = all
-            .iter()
-            .flat_map(|(_, gaps)| gaps.iter().map(|(gap, _)| *gap))
-            .collect();
-        gaps.sort_by_key(|gap| gap.from);
-        let (mut total, mut end) = (0, 0);
-        for gap in gaps {
-            total += gap.until.saturating_sub(gap.from.max(end));
-            end = end.max(gap.until);
-        }
-        total
+        let all = self.all().into_iter().flat_map(|(_, gaps)| gaps);
+        let merged = merge(all.collect());
+        merged.iter().map(|(gap, _)| gap.length()).sum()
     }
 
     /// Says when the machine was not there, the longest times of each sort.
     pub(super) fn told(&self) -> String {
         let mut text = String::new();
-        for (what, mut gaps) in self.all() {
+        for (what, gaps) in self.all() {
             if gaps.is_empty() {
                 continue;
             }
+            let mut gaps = merge(gaps);
             let (count, sum) = (gaps.len(), gaps.iter().map(|(gap, _)| gap.length()).sum());
             gaps.sort_by_key(|(gap, _)| std::cmp::Reverse(gap.length()));
             gaps.truncate(SHOWN);
             gaps.sort_by_key(|(gap, _)| gap.from);
             let shown = gaps.iter().map(|(gap, did)| {
-                format!(
-                    "{} for {} (processors: {} busy, {} idle, {} stolen)",
-                    seconds(gap.from),
-                    seconds(gap.length()),
-                    seconds(did.busy),
-                    seconds(did.idle),
-                    seconds(did.stolen)
-                )
+                let did = did.map_or_else(String::new, |did| {
+                    format!(
+                        " (processors: {} busy, {} idle, {} stolen)",
+                        seconds(did.busy),
+                        seconds(did.idle),
+                        seconds(did.stolen)
+                    )
+                });
+                format!("{} for {}{did}", seconds(gap.from), seconds(gap.length()))
             });
             let shown: Vec<String> = shown.collect();
             writeln!(
@@ -311,18 +308,35 @@ impl Long {
     }
 }
 
+/// Makes one of those that overlap.
+fn merge(mut gaps: Vec<(Gap, Option<Processors>)>) -> Vec<(Gap, Option<Processors>)> {
+    gaps.sort_by_key(|(gap, _)| gap.from);
+    let mut merged: Vec<(Gap, Option<Processors>)> = Vec::new();
+    for (gap, did) in gaps {
+        match merged.last_mut() {
+            Some((last, _)) if gap.from <= last.until => last.until = last.until.max(gap.until),
+            Some(_) | None => merged.push((gap, did)),
+        }
+    }
+    merged
+}
+
 fn seconds(ms: u64) -> String {
     format!("{}.{} s", ms / 1000, ms % 1000 / 100)
 }
 
 /// How long each thread has waited for a processor, in milliseconds, since it began.
-fn waits(tasks: &str) -> Vec<(u64, u64)> {
+fn waits(tasks: &str, counts: impl Fn(u64, &str) -> bool) -> Vec<(u64, u64)> {
     // Who ends meanwhile is not looked at.
     let Ok(threads) = fs::read_dir(tasks) else {
         return Vec::new();
     };
     let waits = threads.flatten().filter_map(|thread| {
         let number = thread.file_name().to_str()?.parse().ok()?;
+        let name = fs::read_to_string(thread.path().join("comm")).ok()?;
+        if !counts(number, name.trim_end()) {
+            return None;
+        }
         let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
         Some((number, waited(&text)?))
     });
@@ -375,7 +389,7 @@ fn the_machine_stands_still_where_who_watches_wakes_up_late_on_every_processor()
     halts.pretend(Who::Watch(1), 20_000, 30_000);
     let told = halts.told();
     assert!(
-        told.starts_with("the machine stood still 1 times, 3.0 s in all: 11.0 s for 3.0 s ("),
+        told.starts_with("the machine stood still 1 times, 3.0 s in all: 11.0 s for 3.0 s\n"),
         "{told}"
     );
     let long = halts.long();
@@ -401,12 +415,13 @@ fn short_gaps_excuse_nothing_and_count_once() {
         halts.pretend(Who::Watch(processor), 3000, 3249);
     }
     halts.pretend(Who::Linnetd, 1500, 2000);
+    halts.pretend(Who::Linnetd, 1600, 1900);
     halts.pretend(Who::Soak, 5000, 5900);
     assert!(!halts.long().excuses(1500, 1500));
     let told = halts.told();
     assert!(told.contains("stood still 1 times, 0.9 s"), "{told}");
     assert!(
-        told.contains("linnetd waited for a processor 1 times, 0.5 s"),
+        told.contains("linnetd waited for a processor 1 times, 0.5 s in all: 1.5 s for 0.5 s\n"),
         "{told}"
     );
     assert!(!told.contains("who asks"), "{told}");

@@ -140,19 +140,27 @@ fn what_is_false_stays_wrong_whatever_the_machine_did() {
 }
 
 #[test]
-fn what_is_unanswered_or_too_slow_is_judged_alike() {
+fn what_is_unanswered_too_slow_or_one_too_many_is_judged_alike() {
     for is_still in [true, false] {
         let world = world();
         if is_still {
             stand_still(&world.halts);
         }
         world.tally.miss(&asked(Kind::Public), &world);
+        let mut crowded = answer(NAME, 2, Some(0), None);
+        let length = crowded.len();
+        // The option's length, and that of all options.
+        (crowded[length - 3], crowded[length - 7]) = (20, 24);
+        crowded.extend(b"too many questions");
+        world.tally.judge(&asked(Kind::Public), &crowded, &world);
         let told = report(&world);
         let (own, excused) = if is_still { (0, 1) } else { (1, 0) };
-        assert!(told.contains(&format!(" {own} unanswered (")), "{told}");
-        assert!(
-            told.contains(&format!(" {excused} were unanswered")),
-            "{told}"
-        );
+        for wanted in [
+            format!(" {own} told that there are too many, {own} unanswered ("),
+            " 0 wrong; while the machine stood still 0 failed,".to_owned(),
+            format!(" {excused} were unanswered, 0 came too late and {excused} were told"),
+        ] {
+            assert!(told.contains(&wanted), "{wanted}: {told}");
+        }
     }
 }
