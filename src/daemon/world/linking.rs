@@ -368,6 +368,7 @@ impl World {
         while let Some((index, address, standing)) = clients.poll_standing() {
             links.handle_standing(index, address, standing, now);
         }
+        self.give_goodbyes_up(now);
         let links = &mut self.linking.links;
         // What takes the place of a route is heard from before the route is there; requests follow as soon as the journal is kept.
         effects.extend(links.poll_destinations().map(Effect::HearOf));
@@ -402,18 +403,23 @@ impl World {
         effects.extend(self.linking.clients.poll_ports().map(Effect::Ports));
     }
 
+    /// Waits no longer for goodbyes that have not left in time.
+    fn give_goodbyes_up(&mut self, now: Instant) {
+        let is_late = |goodbyes: &mut Goodbyes| goodbyes.give_up_at <= now;
+        if self.linking.goodbyes.take_if(is_late).is_some() {
+            tracing::debug!(
+                "a lease may not have been given back: nobody was there to hear of it in time"
+            );
+        }
+    }
+
     /// Looks whether goodbyes have left, when it is time. A packet waits in the kernel while its neighbour's hardware address is asked for, and
     /// is lost when the link goes down meanwhile.
     fn look_for_goodbyes(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         let Some(goodbyes) = &mut self.linking.goodbyes else {
             return;
         };
-        if goodbyes.give_up_at <= now {
-            tracing::debug!(
-                "a lease may not have been given back: nobody was there to hear of it in time"
-            );
-            self.linking.goodbyes = None;
-        } else if goodbyes.look_at.is_none_or(|at| at <= now) {
+        if goodbyes.look_at.is_none_or(|at| at <= now) {
             goodbyes.look_at = Some(goodbyes.give_up_at);
             effects.push(Effect::LookWhetherSent);
         }
