@@ -185,7 +185,7 @@ fn link(body: &[u8]) -> Option<KernelEvent> {
         match kind {
             // An event of the old wireless extensions: not a whole description of the link.
             IFLA_WIRELESS => return None,
-            libc::IFLA_IFNAME => message.name = text(value)?,
+            libc::IFLA_IFNAME => message.name = name_of_link(value)?,
             libc::IFLA_MTU => message.mtu = word(value, 0)?,
             libc::IFLA_MASTER => message.port_of = word(value, 0).and_then(NonZeroU32::new),
             libc::IFLA_ADDRESS => message.mac = value.try_into().ok().map(Mac),
@@ -396,9 +396,17 @@ fn prefix(address: IpAddr, length: u8) -> Option<Prefix> {
 
 /// Reads a text that ends with NUL.
 pub(crate) fn text(value: &[u8]) -> Option<Arc<str>> {
+    std::str::from_utf8(before_nul(value)?).ok().map(Into::into)
+}
+
+/// Reads the name of a link: any octets are good for the kernel. What is no UTF-8 is shown as U+FFFD, and the link is known by its index.
+fn name_of_link(value: &[u8]) -> Option<Arc<str>> {
+    Some(String::from_utf8_lossy(before_nul(value)?).into())
+}
+
+fn before_nul(value: &[u8]) -> Option<&[u8]> {
     let end = value.iter().position(|octet| *octet == 0);
-    let text = value.get(..end.unwrap_or(value.len()))?;
-    std::str::from_utf8(text).ok().map(Into::into)
+    value.get(..end.unwrap_or(value.len()))
 }
 
 pub(crate) fn half(bytes: &[u8], offset: usize) -> Option<u16> {

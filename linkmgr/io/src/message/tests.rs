@@ -104,6 +104,17 @@ fn address6(flags: AddressFlags) -> AddressMessage {
 }
 
 #[test]
+fn link_whose_name_is_no_utf8_is_seen() {
+    let mut bytes = bytes(Rt::NewLink(veth()), 0);
+    let at = bytes.windows(5).position(|part| part == b"home0").unwrap();
+    bytes[at + 1] = 0xff;
+    let [KernelEvent::Link(link)] = &parse_message(&bytes)[..] else {
+        panic!("it is not told");
+    };
+    assert_eq!((link.index, &*link.name), (7, "h\u{fffd}me0"));
+}
+
+#[test]
 fn link_is_read_with_its_kind_and_names() {
     let expected = LinkMessage {
         index: 7,
