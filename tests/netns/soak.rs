@@ -58,13 +58,15 @@ const TRAP: u8 = 4;
 const WARM_UP: f64 = 0.3;
 /// From how many seconds on a fifth of the run is so long that no single outage is in its median.
 const LONG: u64 = 600;
-/// What a crowd that has waited through an outage leaves for a while, in KiB: its memory is given back ten seconds after the last one.
+/// What a crowd that has waited through an outage leaves for a while, in KiB: its memory is given back ten seconds after it.
 const CROWD_KB: u64 = 8 << 10;
 /// Ports that are open for a while after a question was sent from them: more in one second than in another.
 const PORTS_OPEN: usize = 64;
 const MINUTE: Duration = Duration::from_secs(60);
-/// After the last question: exchanges end, and idle connections are closed.
-const QUIET: Duration = Duration::from_secs(6);
+/// After the last question: exchanges end, idle connections are closed, and what a crowd took is given back.
+const QUIET: Duration = Duration::from_secs(20);
+/// What may differ between a busy linnetd and one in the quiet after a crowd, in KiB.
+const QUIET_KB: u64 = 2 << 10;
 
 /// Where this host's own programs ask.
 const STUB: Place = Place {
@@ -249,6 +251,8 @@ fn soak() {
             while begun.elapsed() < end {
                 troubles::strike(&mut stage);
             }
+            // The quiet begins with a crowd that has waited: what it took has to be given back.
+            troubles::silence(&mut stage);
         });
         let mut told = Instant::now();
         while !world.over.load(Ordering::Relaxed) {
@@ -266,7 +270,7 @@ fn soak() {
     }
     thread::sleep(QUIET);
     world.halts.end();
-    let after = size.now();
+    let (after, greatest) = (size.now(), size.greatest());
     // Of the stub and of the listener for guests; here nobody else has this port.
     let dropped = size::dropped_at(53);
     let unread = unread(&office);
@@ -274,7 +278,7 @@ fn soak() {
     let mut report = world.tally.report(took, &world.halts);
     writeln!(
         report,
-        "troubles: {}\nsize: {before:?} at the start, {early:?} warm, {late:?} at the end, {after:?} in the quiet; \
+        "troubles: {}\nsize: {before:?} at the start, {early:?} warm, {late:?} at the end, {greatest:?} at most, {after:?} in the quiet; \
          {dropped} datagrams dropped before linnetd read them ({unread} as it knows), {} before who asked did; {} questions at home, {} by VPN, {} of encrypted servers",
         world.troubles.told(),
         world.tally.dropped(),
@@ -298,6 +302,10 @@ fn soak() {
     assert!(
         late.resident_kb <= early.resident_kb + early.resident_kb / 10 + slack,
         "memory grows: {early:?} to {late:?}"
+    );
+    assert!(
+        after.resident_kb <= early.resident_kb.max(late.resident_kb) + QUIET_KB,
+        "what a crowd took is not given back: {late:?}, {after:?} in the quiet"
     );
     assert!(
         late.descriptors <= early.descriptors + PORTS_OPEN,

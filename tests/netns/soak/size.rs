@@ -53,6 +53,16 @@ impl Size {
         self.samples.push(self.now());
     }
 
+    /// Returns the most that was there at any time: of memory and of descriptors.
+    pub(super) fn greatest(&self) -> Sample {
+        let resident = self.samples.iter().map(|sample| sample.resident_kb);
+        let descriptors = self.samples.iter().map(|sample| sample.descriptors);
+        Sample {
+            resident_kb: resident.max().unwrap_or_default(),
+            descriptors: descriptors.max().unwrap_or_default(),
+        }
+    }
+
     /// Returns the typical size right after the warm-up, and at the end: each the median of a fifth of the run.
     pub(super) fn after_warm_up(&self, warm_up: f64) -> (Sample, Sample) {
         let length = self.samples.len();

@@ -20,6 +20,8 @@ use crate::LINNET;
 const GRACE_MS: u64 = 1500;
 /// How long a claim may take until it counts everywhere: questions under way end, in milliseconds.
 const SETTLE_MS: u64 = 500;
+/// How long the last crowd of a run gathers.
+const CROWDING: Duration = Duration::from_secs(2);
 
 /// How long the kernel may take to see a carrier: its worker waits while a full machine does other things.
 const CARRIER: Duration = Duration::from_secs(60);
@@ -386,6 +388,18 @@ pub(super) fn strike(stage: &mut Stage<'_>) {
         }
     }
     pause(luck, 500, 2500);
+}
+
+/// Lets both servers at home be silent for as long as anybody waits, so that a crowd does.
+pub(super) fn silence(stage: &mut Stage<'_>) {
+    let troubles = &stage.world.troubles;
+    troubles.count("a crowd waits");
+    troubles.during(Trouble::Home, GRACE_MS, || {
+        let servers = &stage.servers[..2];
+        servers.iter().for_each(|server| server.set(Mode::Silent));
+        thread::sleep(CROWDING);
+        servers.iter().for_each(|server| server.set(Mode::Right));
+    });
 }
 
 /// Claims `dyn.test` for the VPN while a program runs, and lets it go.
