@@ -20,8 +20,8 @@ use crate::LINNET;
 const GRACE_MS: u64 = 1500;
 /// How long a claim may take until it counts everywhere: questions under way end, in milliseconds.
 const SETTLE_MS: u64 = 500;
-/// How long the last crowd of a run gathers.
-const CROWDING: Duration = Duration::from_secs(2);
+/// How many questions are asked while the last crowd of a run gathers: half of them wait, which is a crowd, but not too many.
+const CROWD: u64 = 16_000;
 
 /// How long the kernel may take to see a carrier: its worker waits while a full machine does other things.
 const CARRIER: Duration = Duration::from_secs(60);
@@ -390,14 +390,17 @@ pub(super) fn strike(stage: &mut Stage<'_>) {
     pause(luck, 500, 2500);
 }
 
-/// Lets both servers at home be silent for as long as anybody waits, so that a crowd does.
-pub(super) fn silence(stage: &mut Stage<'_>) {
+/// Lets both servers at home be silent until a crowd waits for them; `rate` is in questions a second.
+pub(super) fn gather_crowd(stage: &mut Stage<'_>, rate: u64) {
     let troubles = &stage.world.troubles;
     troubles.count("a crowd waits");
     troubles.during(Trouble::Home, GRACE_MS, || {
         let servers = &stage.servers[..2];
         servers.iter().for_each(|server| server.set(Mode::Silent));
-        thread::sleep(CROWDING);
+        // Nobody waits longer than 4.5 s.
+        thread::sleep(Duration::from_millis(
+            (CROWD * 1000 / rate).clamp(100, 3000),
+        ));
         servers.iter().for_each(|server| server.set(Mode::Right));
     });
 }
