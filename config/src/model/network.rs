@@ -468,6 +468,23 @@ pub enum RouteKind {
     Throw,
     /// They are for this machine.
     Local,
+    /// They are for all of the link. IPv4 alone.
+    Broadcast,
+    /// They are for this machine as one of several that have the address: the kernel sends nothing from it.
+    Anycast,
+    /// They are for whoever on the link has joined the group.
+    Multicast,
+}
+
+impl RouteKind {
+    /// Whether a route of this kind leads out of a link, which it names.
+    #[must_use]
+    pub const fn has_link(self) -> bool {
+        match self {
+            Self::Unicast | Self::Local | Self::Broadcast | Self::Anycast | Self::Multicast => true,
+            Self::Blackhole | Self::Unreachable | Self::Prohibit | Self::Throw => false,
+        }
+    }
 }
 
 /// One of `[[rules]]`, for one family: which table decides for which packets.

@@ -358,11 +358,17 @@ fn address_header(index: u32, prefix: &Prefix, scope: Option<AddressScope>) -> V
 /// `struct rtmsg`.
 fn route_header(route: &OwnRoute, is_new: bool) -> Vec<u8> {
     let OwnRoute { key, kind, .. } = route;
-    let scope = match (key.to.address.is_ipv4(), route.is_near()) {
-        (true, _) if !is_new => SCOPE_NOWHERE,
-        (true, _) if *kind == RouteKind::Local => SCOPE_HOST,
-        (true, true) => SCOPE_LINK,
-        (true, false) | (false, _) => SCOPE_UNIVERSE,
+    let scope = match kind {
+        _ if key.to.address.is_ipv6() => SCOPE_UNIVERSE,
+        _ if !is_new => SCOPE_NOWHERE,
+        RouteKind::Local => SCOPE_HOST,
+        RouteKind::Broadcast | RouteKind::Anycast | RouteKind::Multicast => SCOPE_LINK,
+        RouteKind::Unicast if route.is_near() => SCOPE_LINK,
+        RouteKind::Unicast
+        | RouteKind::Blackhole
+        | RouteKind::Unreachable
+        | RouteKind::Prohibit
+        | RouteKind::Throw => SCOPE_UNIVERSE,
     };
     let kind = match kind {
         RouteKind::Unicast => libc::RTN_UNICAST,
@@ -371,6 +377,9 @@ fn route_header(route: &OwnRoute, is_new: bool) -> Vec<u8> {
         RouteKind::Prohibit => libc::RTN_PROHIBIT,
         RouteKind::Throw => libc::RTN_THROW,
         RouteKind::Local => libc::RTN_LOCAL,
+        RouteKind::Broadcast => libc::RTN_BROADCAST,
+        RouteKind::Anycast => libc::RTN_ANYCAST,
+        RouteKind::Multicast => libc::RTN_MULTICAST,
     };
     let table = u8::try_from(key.table).unwrap_or(0);
     let from_length = key.from.map_or(0, |from| from.length);
@@ -391,7 +400,12 @@ fn rule_header(wanted: &PolicyRule) -> Vec<u8> {
     let table = wanted.table.and_then(|table| u8::try_from(table).ok());
     let action = match wanted.kind {
         RouteKind::Unicast if wanted.goto.is_some() => rule::GOTO,
-        RouteKind::Unicast | RouteKind::Local => rule::TO_TABLE,
+        // No rule is of the kinds that only routes have.
+        RouteKind::Unicast
+        | RouteKind::Local
+        | RouteKind::Broadcast
+        | RouteKind::Anycast
+        | RouteKind::Multicast => rule::TO_TABLE,
         RouteKind::Blackhole => rule::BLACKHOLE,
         RouteKind::Unreachable => rule::UNREACHABLE,
         RouteKind::Prohibit => rule::PROHIBIT,

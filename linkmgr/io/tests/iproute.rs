@@ -287,6 +287,41 @@ fn routes(a: u32, b: u32) -> Vec<(&'static str, OwnRoute)> {
             },
         ),
         (
+            "broadcast 10.9.255.255 dev a0",
+            OwnRoute {
+                kind: RouteKind::Broadcast,
+                ..route("10.9.255.255/32", &[hop(a, "", 1)])
+            },
+        ),
+        (
+            "anycast 10.9.0.7 dev a0",
+            OwnRoute {
+                kind: RouteKind::Anycast,
+                ..route("10.9.0.7/32", &[hop(a, "", 1)])
+            },
+        ),
+        (
+            "multicast 239.7.0.0/16 dev a0",
+            OwnRoute {
+                kind: RouteKind::Multicast,
+                ..route("239.7.0.0/16", &[hop(a, "", 1)])
+            },
+        ),
+        (
+            "anycast 2001:db8:9::7 dev a0",
+            OwnRoute {
+                kind: RouteKind::Anycast,
+                ..route("2001:db8:9::7/128", &[hop(a, "", 1)])
+            },
+        ),
+        (
+            "multicast ff05::/16 dev a0",
+            OwnRoute {
+                kind: RouteKind::Multicast,
+                ..route("ff05::/16", &[hop(a, "", 1)])
+            },
+        ),
+        (
             "10.3.0.0/16 via inet6 fe80::1 dev a0",
             route("10.3.0.0/16", &[hop(a, "fe80::1", 1)]),
         ),
@@ -420,7 +455,9 @@ impl Sides {
             };
             let show = format!("{family} -d route show table 1000");
             // What is of the whole route comes before its ways.
-            let bare = words.trim_start_matches("local ");
+            let kinds = ["local ", "broadcast ", "anycast ", "multicast "];
+            let kind = kinds.iter().find_map(|kind| words.strip_prefix(kind));
+            let bare = kind.unwrap_or(words);
             let place = words.len() - bare.len() + bare.find(' ').unwrap();
             let (to, how) = words.split_at(place);
             ip(&format!(

@@ -38,13 +38,16 @@ const SETTINGS: [Setting; 15] = [
     Setting::Switch(Switch::Retransmit6),
     Setting::Switch(Switch::Promote4),
 ];
-const KINDS: [(RouteKind, &str); 6] = [
+const KINDS: [(RouteKind, &str); 9] = [
     (RouteKind::Unicast, "unicast"),
     (RouteKind::Blackhole, "blackhole"),
     (RouteKind::Unreachable, "unreachable"),
     (RouteKind::Prohibit, "prohibit"),
     (RouteKind::Throw, "throw"),
     (RouteKind::Local, "local"),
+    (RouteKind::Broadcast, "broadcast"),
+    (RouteKind::Anycast, "anycast"),
+    (RouteKind::Multicast, "multicast"),
 ];
 
 fn setting_word(setting: Setting) -> &'static str {

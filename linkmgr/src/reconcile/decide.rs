@@ -487,7 +487,7 @@ impl View<'_> {
             weight: hop.weight,
         };
         let mut hops: Vec<NextHop> = planned.via.iter().map(hop).collect();
-        if hops.is_empty() && matches!(planned.kind, RouteKind::Unicast | RouteKind::Local) {
+        if hops.is_empty() && planned.kind.has_link() {
             hops.push(NextHop::only(index, None));
         }
         let mut route = OwnRoute {

@@ -216,6 +216,9 @@ impl fmt::Display for RouteText<'_> {
             RouteKind::Prohibit => "prohibit ",
             RouteKind::Throw => "throw ",
             RouteKind::Local => "local ",
+            RouteKind::Broadcast => "broadcast ",
+            RouteKind::Anycast => "anycast ",
+            RouteKind::Multicast => "multicast ",
         };
         write!(f, "route {kind}{}", key.to)?;
         if let Some(from) = key.from {
@@ -341,7 +344,11 @@ impl fmt::Display for RuleText<'_> {
             write!(f, " goto {goto}")?;
         }
         match rule.kind {
-            RouteKind::Unicast | RouteKind::Local => {}
+            RouteKind::Unicast
+            | RouteKind::Local
+            | RouteKind::Broadcast
+            | RouteKind::Anycast
+            | RouteKind::Multicast => {}
             RouteKind::Throw => f.write_str(" nop")?,
             RouteKind::Blackhole => f.write_str(" blackhole")?,
             RouteKind::Unreachable => f.write_str(" unreachable")?,

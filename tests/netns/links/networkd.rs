@@ -192,6 +192,26 @@ kind = "throw"
 metric = 100
 table = 100
 [[routes]]
+to = "10.11.255.255"
+kind = "broadcast"
+metric = 100
+table = 100
+[[routes]]
+to = "10.11.0.7"
+kind = "anycast"
+metric = 100
+table = 100
+[[routes]]
+to = "239.7.0.0/16"
+kind = "multicast"
+metric = 100
+table = 100
+[[routes]]
+to = "2001:db8:11::7"
+kind = "anycast"
+metric = 100
+table = 100
+[[routes]]
 to = "2001:db8:2::/48"
 kind = "unreachable"
 metric = 100
@@ -261,6 +281,8 @@ const NETWORKS: [(&str, &str); 7] = [
          [Route]\nDestination=10.1.0.0/16\nGateway=192.0.2.1\nPreferredSource=192.0.2.11\nMTUBytes=1400\nMetric=100\n\
          [Route]\nDestination=10.2.0.0/16\nType=blackhole\nMetric=100\n[Route]\nDestination=10.3.0.0/16\nType=unreachable\nMetric=100\n\
          [Route]\nDestination=10.4.0.0/16\nType=prohibit\nMetric=100\n[Route]\nDestination=10.6.0.0/16\nType=throw\nMetric=100\nTable=100\n\
+         [Route]\nDestination=10.11.255.255\nType=broadcast\nMetric=100\nTable=100\n[Route]\nDestination=10.11.0.7\nType=anycast\nMetric=100\nTable=100\n\
+         [Route]\nDestination=239.7.0.0/16\nType=multicast\nMetric=100\nTable=100\n[Route]\nDestination=2001:db8:11::7\nType=anycast\nMetric=100\nTable=100\n\
          [Route]\nDestination=2001:db8:2::/48\nType=unreachable\nMetric=100\n\
          [Route]\nDestination=10.5.0.0/16\nMultiPathRoute=192.0.2.2 1\nMultiPathRoute=192.0.2.3 3\nMetric=100\n\
          [Route]\nDestination=10.7.0.0/16\nMetric=100\nScope=link\n\

@@ -65,12 +65,19 @@ fn route(span: &Span, said: &Table, findings: &mut Findings<'_>) -> Option<Route
     let is_said = |key| said.key(key).is_some();
     match kind {
         RouteKind::Unicast => {}
-        RouteKind::Local if is_said("via") => {
-            let message = "packets of this kind of route stay here, so that it has no neighbour";
+        RouteKind::Broadcast if to.is_some_and(|to| to.address.is_ipv6()) => {
+            let message = "IPv6 has no broadcast";
+            let help = Some("write `kind = \"multicast\"` for what all of a link hear".to_owned());
+            findings.error(said.key("kind"), message, help);
+        }
+        RouteKind::Local | RouteKind::Broadcast | RouteKind::Anycast | RouteKind::Multicast
+            if is_said("via") =>
+        {
+            let message = "packets of this kind of route stay on the machine or its link, so that it has no neighbour";
             let help = Some("leave out `via` or `kind`".to_owned());
             findings.error(said.key("kind"), message, help);
         }
-        RouteKind::Local => {}
+        RouteKind::Local | RouteKind::Broadcast | RouteKind::Anycast | RouteKind::Multicast => {}
         RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit | RouteKind::Throw => {
             if is_said("via") || is_said("source") {
                 let message = "packets of this kind of route go nowhere, so that it has no neighbour and no source";

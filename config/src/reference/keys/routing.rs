@@ -138,9 +138,12 @@ pub(super) const KEYS: &[Key] = &[
             "prohibit",
             "throw",
             "local",
+            "broadcast",
+            "anycast",
+            "multicast",
         ]),
         Some("\"unicast\""),
-        "What becomes of the packets: sent on, dropped in silence, dropped with word that nobody is there or that it is forbidden, left to the rules below, or taken as this machine's own.",
+        "What becomes of the packets: sent on, dropped in silence, dropped with word that nobody is there or that it is forbidden, left to the rules below, taken as this machine's own, sent to all of the link (IPv4 only), taken as one of several machines that have the address, or sent to whoever on the link has joined.",
     ),
     key(
         Section::Rules,

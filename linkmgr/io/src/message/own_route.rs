@@ -121,7 +121,7 @@ fn any(body: &[u8]) -> Option<OwnRoute> {
         None => hops.extend(route.index.map(|index| NextHop::only(index, route.via))),
     }
     // The kernel lets IPv6 routes that drop leave by the loopback link.
-    hops.retain(|_| matches!(kind, RouteKind::Unicast | RouteKind::Local));
+    hops.retain(|_| kind.has_link());
     hops.sort();
     Some(OwnRoute {
         key: RouteKey {
@@ -210,6 +210,9 @@ const fn route_kind(kind: u8) -> Option<RouteKind> {
         libc::RTN_PROHIBIT => RouteKind::Prohibit,
         libc::RTN_THROW => RouteKind::Throw,
         libc::RTN_LOCAL => RouteKind::Local,
+        libc::RTN_BROADCAST => RouteKind::Broadcast,
+        libc::RTN_ANYCAST => RouteKind::Anycast,
+        libc::RTN_MULTICAST => RouteKind::Multicast,
         _ => return None,
     })
 }
