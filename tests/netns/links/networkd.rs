@@ -192,12 +192,12 @@ kind = "throw"
 metric = 100
 table = 100
 [[routes]]
-to = "10.11.255.255"
+to = "10.11.255.255/32"
 kind = "broadcast"
 metric = 100
 table = 100
 [[routes]]
-to = "10.11.0.7"
+to = "10.11.0.7/32"
 kind = "anycast"
 metric = 100
 table = 100
@@ -207,7 +207,7 @@ kind = "multicast"
 metric = 100
 table = 100
 [[routes]]
-to = "2001:db8:11::7"
+to = "2001:db8:11::7/128"
 kind = "anycast"
 metric = 100
 table = 100
