@@ -14,7 +14,7 @@ mod profile;
 pub(crate) mod services;
 mod values;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 pub(crate) use profile::{Checked, profile};
 
@@ -168,14 +168,10 @@ pub(crate) struct Place {
     has_link: bool,
 }
 
-/// Returns where the stub listens, and where one usually does: an upstream there would ask itself.
+/// Returns where the stub listens: an upstream there would ask itself. Where one usually does may be somebody else's stub.
 pub(crate) fn own_stubs(resolver: &ResolverConfig) -> Vec<SocketAddr> {
-    let usual = [53, 54].map(|last| {
-        let address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, last));
-        SocketAddr::new(address, crate::DNS_PORT)
-    });
     let listens = resolver.listen.iter().chain(&resolver.listen_bypass);
-    usual.iter().chain(listens).copied().collect()
+    listens.copied().collect()
 }
 
 /// Whether an upstream can be asked in a scope with this floor.

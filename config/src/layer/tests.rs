@@ -338,6 +338,19 @@ fn files_that_make_an_upstream_the_stub_are_found_together() {
 }
 
 #[test]
+fn where_a_stub_usually_is_may_be_somebody_elses() {
+    let elsewhere = "[resolver]\nlisten = [\"127.0.0.63:53\"]\nlisten-bypass = []\nupstreams = [\"127.0.0.53\"]";
+    let profile =
+        "match = { name = \"vpn0\" }\n[dns]\nupstreams = [\"127.0.0.54\"]\nclaims = [\"a.test\"]";
+    let loaded = load(&[
+        layer(Rank::Admin, "linnet.toml", elsewhere),
+        layer(Rank::Admin, "profiles/vpn.toml", profile),
+    ]);
+    assert_eq!(loaded.diagnostics, []);
+    assert_eq!(loaded.config.resolver.upstreams.len(), 1);
+}
+
+#[test]
 fn the_sort_of_a_file_shows_in_its_path() {
     for (path, kind) in [
         ("linnet.toml", Some(LayerKind::Main)),
