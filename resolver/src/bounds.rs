@@ -104,9 +104,10 @@ impl Resolver {
 
     /// Ends the question of a scope that waits longest, when it has had its chance; returns whether there is room now.
     fn make_room(&mut self, incarnation: u64, now: Instant) -> bool {
+        let back_at = self.back_at;
         let fits = |lookup: &Lookup| {
             // What is being judged has its reply, and what others are judged by is nobody's place.
-            now.since(lookup.started_at) >= CHANCE
+            now.since(lookup.started_at.max(back_at)) >= CHANCE
                 && lookup.judging.is_none()
                 && lookup.waiters.iter().all(|waiter| waiter.is_client())
         };

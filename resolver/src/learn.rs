@@ -154,6 +154,9 @@ impl Resolver {
         sent_at: Instant,
         now: Instant,
     ) {
+        if outcome.is_silence() && sent_at < self.back_at {
+            return;
+        }
         let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation) else {
             return;
         };
@@ -173,6 +176,11 @@ impl Resolver {
         if change == Change::Failed {
             self.hurry(asking.incarnation, upstream, now);
         }
+    }
+
+    /// Returns how long the reply took that comes now; `None` when it may have waited for us.
+    pub(crate) fn rtt_of(&self, exchange: &Exchange, now: Instant) -> Option<Duration> {
+        (exchange.sent_at >= self.back_at).then(|| now.since(exchange.sent_at))
     }
 
     /// Does not let questions wait for one that has just come to fail.
@@ -203,14 +211,14 @@ pub(crate) fn is_trial(state: &UpstreamState, exchange: &Exchange, now: Instant)
     exchange.channel == Channel::Udp && state.channel(now) == Channel::Tcp
 }
 
-/// What a reply says of its upstream, whatever the lookup makes of it.
-pub(crate) fn told_by(exchange: &Exchange, reply: &ParsedReply, rtt: Duration) -> Outcome {
+/// What a reply says of its upstream, whatever the lookup makes of it; `rtt` is how long it took, when that is known.
+pub(crate) fn told_by(exchange: &Exchange, reply: &ParsedReply, rtt: Option<Duration>) -> Outcome {
     match (
         is_answer(reply),
         exchange.channel == Channel::to(&exchange.upstream),
     ) {
         (false, _) => Outcome::Heard,
-        (true, true) => Outcome::Good(rtt),
+        (true, true) => Outcome::Good(rtt.unwrap_or_default()),
         // The time of a stream that is made for one message is not one round trip.
         (true, false) => Outcome::Good(Duration::ZERO),
     }

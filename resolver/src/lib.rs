@@ -160,6 +160,8 @@ pub struct Resolver {
     clock: Clock,
     /// Queries that wait for the proof of a scope, by its incarnation.
     held_by_scope: BTreeMap<u64, Vec<u64>>,
+    /// Until when the shell was away, last.
+    back_at: Instant,
 }
 
 /// What a resolver needs to know before its first plan.
@@ -215,6 +217,7 @@ impl Resolver {
             paused: Paused::default(),
             clock: Clock::default(),
             held_by_scope: BTreeMap::new(),
+            back_at: Instant::ZERO,
         }
     }
 
@@ -307,6 +310,13 @@ impl Resolver {
     pub fn handle_resume(&mut self, now: Instant) {
         self.scopes.hang_up();
         self.warm(now);
+    }
+
+    /// Takes that the shell was away until `now` (the machine was halted, or the process), while something was due; to be called before
+    /// what has come meanwhile, and that before [`Resolver::handle_timeout`]. That replies to what was sent before are late, or missed,
+    /// says nothing of upstreams, and questions of before have their chance from here on.
+    pub fn handle_absence(&mut self, now: Instant) {
+        self.back_at = now;
     }
 
     /// Takes a client's question; the answer may be ready at once (cache, hosts, refusal).

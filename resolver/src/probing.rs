@@ -150,7 +150,7 @@ impl Resolver {
             return;
         }
         let outcome = match is_answer(reply) {
-            true => told_by(exchange, reply, now.since(exchange.sent_at)),
+            true => told_by(exchange, reply, self.rtt_of(exchange, now)),
             false => Outcome::Outdone(reply.rcode),
         };
         self.take_outcome(exchange, outcome, now);

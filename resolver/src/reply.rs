@@ -70,7 +70,7 @@ impl Resolver {
     fn take_good_reply(&mut self, exchange: &Exchange, reply: ParsedReply, now: Instant) {
         let asking = &exchange.asking;
         let upstream = &exchange.upstream;
-        let rtt = now.since(exchange.sent_at);
+        let rtt = self.rtt_of(exchange, now);
         let Some(scope) = self.scopes.living(&asking.scope, asking.incarnation) else {
             return;
         };
@@ -81,7 +81,9 @@ impl Resolver {
                 state.manners.note_datagram(exchange.sent_at);
             }
             let was_met = !state.has_told_nothing();
-            state.note_rtt(exchange.channel, rtt, now);
+            if let Some(rtt) = rtt {
+                state.note_rtt(exchange.channel, rtt, now);
+            }
             // The next time in this network it begins with this one's time.
             learned |= !was_met && !state.has_told_nothing();
             note_cookie(state, exchange, &reply);
@@ -106,7 +108,7 @@ impl Resolver {
         let step = Step::Replied {
             upstream: upstream.clone(),
             channel,
-            rtt,
+            rtt: now.since(exchange.sent_at),
             rcode,
         };
         self.note_step(exchange.purpose, step);

@@ -1,5 +1,6 @@
 //! The query machine in a simulated world: clients, a plan, upstream servers, and time that is an argument.
 
+mod absence;
 mod aliases;
 mod below;
 mod cached;

@@ -2,6 +2,7 @@
 //!
 //! A question takes the short way: driver, resolver, driver. Decides nothing about names, links or files.
 
+mod absence;
 mod beginning;
 mod linking;
 mod nearby;
@@ -182,6 +183,7 @@ struct Running<'a> {
     has_threads: bool,
     stopping: bool,
     turns: turns::Turns,
+    absence: absence::Absence,
 }
 
 impl<'a> Running<'a> {
@@ -235,6 +237,7 @@ impl<'a> Running<'a> {
             has_threads: false,
             stopping: false,
             turns: turns::Turns::default(),
+            absence: absence::Absence::new(clock::now()),
         })
     }
 
@@ -317,8 +320,12 @@ impl<'a> Running<'a> {
                     None
                 }
             };
+            let now = clock::now();
+            if self.absence.ends(deadline, now) {
+                self.catch_up(now);
+            }
             let is_asked = matches!(input, None | Some(Input::Control(_)));
-            if is_asked && self.world.wants_look(clock::now()) {
+            if is_asked && self.world.wants_look(now) {
                 self.feed(Input::Clock(self.kernel_clock.read())).await;
             }
             match input {

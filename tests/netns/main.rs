@@ -19,6 +19,7 @@ mod dnssec;
 mod encrypted;
 mod failover;
 mod guests;
+mod halted;
 mod hardware;
 mod ipv6;
 mod kill;

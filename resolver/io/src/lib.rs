@@ -77,6 +77,9 @@ pub(crate) const UNACKNOWLEDGED_TIME: std::time::Duration = std::time::Duration:
 /// Rounds after which the runtime has its turn, however much there is to do.
 const ROUNDS_MAX: u32 = 16;
 
+/// Looks at the sockets for one who was away: as many as it takes to read all that can be under way, most of it twice.
+const LOOKS_MAX: u32 = 32;
+
 /// Every socket of the resolver.
 #[derive(Debug)]
 pub struct Driver {
@@ -332,7 +335,28 @@ impl Driver {
 
     /// Returns the next input of this round without waiting; `None` ends the round, even when more is waiting.
     pub fn poll_input(&mut self) -> Option<Input<'_>> {
-        Some(match self.next_found()? {
+        let found = self.next_found()?;
+        Some(self.input(found))
+    }
+
+    /// Hands over all that upstreams have sent, in whatever many looks, and no question: for a shell that was away, so that no
+    /// reply is late only because nobody took it.
+    pub fn catch_up(&mut self, mut take: impl FnMut(Input<'_>)) {
+        for _ in 0..LOOKS_MAX {
+            self.poller.look();
+            let mut any = false;
+            while let Some(found) = self.next_reply() {
+                any = true;
+                take(self.input(found));
+            }
+            if !any {
+                break;
+            }
+        }
+    }
+
+    fn input(&mut self, found: Found) -> Input<'_> {
+        match found {
             Found::Query(client, stub, place) => Input::Query {
                 client,
                 stub,
@@ -368,7 +392,7 @@ impl Driver {
             }
             Found::Failed(exchange, failure) => Input::Failed { exchange, failure },
             Found::Gone(client) => Input::ClientGone(client),
-        })
+        }
     }
 
     /// Queues an answer for its client; one for a client that is gone, or answered before, is dropped.

@@ -105,6 +105,20 @@ impl Driver {
         }
     }
 
+    /// Takes the next thing that sockets of the last look brought, and no question: those stay for the next round.
+    pub(crate) fn next_reply(&mut self) -> Option<Found> {
+        loop {
+            if let Some(found) = self.found.pop_front() {
+                if self.is_current(&found) {
+                    return Some(found);
+                }
+                continue;
+            }
+            let seen = self.poller.next()?;
+            self.handle_seen(seen);
+        }
+    }
+
     /// Sends what is kept for clients.
     pub(crate) fn flush(&mut self) {
         for stub in &mut self.udp_stubs {

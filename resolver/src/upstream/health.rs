@@ -372,6 +372,11 @@ impl Outcome {
         )
     }
 
+    /// Whether nothing was heard, which is all that is known.
+    pub(crate) const fn is_silence(self) -> bool {
+        matches!(self, Self::Overtaken | Self::Lost)
+    }
+
     /// What a failure says of the upstream; `usual` tells that it was asked as it is at first.
     pub(crate) fn of_failure(failure: Failure, usual: bool) -> Self {
         match (failure, usual) {

@@ -1,11 +1,13 @@
 //! What becomes of a question in the loop? From sockets and listeners to the resolver, and from there to clients and upstreams.
 
-use resolver::{ClientId, ClientQuery};
+use config::time::Instant;
+use resolver::{ClientId, ClientQuery, Resolver};
 use resolver_io::Input as Wire;
 use resolver_io::listeners::Asked;
 
 use super::Running;
 use crate::clock;
+use crate::observe::Observers;
 use crate::world::World;
 
 /// Questions of listeners that are taken before others have their turn.
@@ -66,20 +68,20 @@ impl Running<'_> {
                         self.observers.query(client, &caller, &wire);
                     }
                 }
-                Wire::Reply { exchange, wire } => {
-                    self.observers.reply(exchange, wire);
-                    resolver.handle_reply(exchange, wire, now);
-                }
-                Wire::Failed { exchange, failure } => {
-                    self.observers.ended(exchange);
-                    resolver.handle_failure(exchange, failure, now);
-                }
-                Wire::ClientGone(client) => {
-                    self.observers.gone(client);
-                    resolver.handle_client_gone(client);
+                Wire::Reply { .. } | Wire::Failed { .. } | Wire::ClientGone(_) => {
+                    hand_over(input, resolver, &mut self.observers, now);
                 }
             }
         }
+    }
+
+    /// Hands the resolver what came from upstreams while the loop was away, before anything is called late.
+    pub(super) fn catch_up(&mut self, now: Instant) {
+        let resolver = &mut self.world.resolver;
+        resolver.handle_absence(now);
+        let observers = &mut self.observers;
+        self.driver
+            .catch_up(|input| hand_over(input, resolver, observers, now));
     }
 
     /// Takes what sockets have brought, and sends what follows from it, but nothing else: whoever is in the midst of something that
@@ -118,6 +120,26 @@ impl Running<'_> {
         self.driver.set_clock(self.world.resolver.clock());
         while let Some(visit) = self.world.resolver.poll_visit() {
             self.visits.begin(&mut self.driver, visit);
+        }
+    }
+}
+
+/// Hands the resolver what is no question.
+fn hand_over(input: Wire<'_>, resolver: &mut Resolver, observers: &mut Observers, now: Instant) {
+    match input {
+        // They stay with the driver until they are asked for.
+        Wire::Query { .. } => {}
+        Wire::Reply { exchange, wire } => {
+            observers.reply(exchange, wire);
+            resolver.handle_reply(exchange, wire, now);
+        }
+        Wire::Failed { exchange, failure } => {
+            observers.ended(exchange);
+            resolver.handle_failure(exchange, failure, now);
+        }
+        Wire::ClientGone(client) => {
+            observers.gone(client);
+            resolver.handle_client_gone(client);
         }
     }
 }
