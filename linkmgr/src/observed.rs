@@ -304,7 +304,7 @@ impl Observed {
         let link = entry.link.as_ref()?;
         Some(LinkFacts {
             name: link.name.clone(),
-            alt_names: link.alt_names.clone(),
+            alt_names: link.alt_names.to_vec(),
             kind: link.kind.clone(),
             driver: link.driver.clone(),
             path: link.path.clone(),

@@ -43,6 +43,7 @@ mod roam;
 mod rollover;
 mod services;
 mod soak;
+mod stacked;
 mod tamper;
 mod upstreams;
 mod wireguard;
