@@ -30,6 +30,7 @@ const ESRCH: i32 = 3;
 const EEXIST: i32 = 17;
 const ENODEV: i32 = 19;
 const EINVAL: i32 = 22;
+const ERANGE: i32 = 34;
 const EADDRNOTAVAIL: i32 = 99;
 const ENETDOWN: i32 = 100;
 const ENETUNREACH: i32 = 101;
@@ -235,7 +236,7 @@ impl FakeKernel {
         self.writes += u64::from(!request.is_read());
         let done = match request {
             KernelRequest::SetUp { index, up } => self.set_up(*index, *up, now),
-            KernelRequest::SetMtu { index, mtu } => self.change(*index, |link| link.mtu = *mtu),
+            KernelRequest::SetMtu { index, mtu } => self.set_mtu(*index, *mtu),
             KernelRequest::SetMac { index, mac, .. } => self.set_mac(*index, *mac),
             KernelRequest::AddAddress(request) => self.add_address(request, now),
             KernelRequest::ReplaceAddress(request) => self.replace_address(request, now),
@@ -285,8 +286,10 @@ impl FakeKernel {
 
     /// Adds a link, or changes one as somebody else would.
     pub fn put_link(&mut self, link: LinkMessage) {
-        self.link_by_index.insert(link.index, link.clone());
+        let (index, mtu) = (link.index, link.mtu);
+        self.link_by_index.insert(index, link.clone());
         self.events.push_back(KernelEvent::Link(link));
+        self.hold_to(index, mtu);
     }
 
     /// Takes a link away, with all that is on it.

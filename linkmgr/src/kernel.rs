@@ -240,7 +240,7 @@ pub struct LinkMessage {
     /// The name.
     pub name: Arc<str>,
     /// The alternative names.
-    pub alt_names: Vec<Arc<str>>,
+    pub alt_names: Box<[Arc<str>]>,
     /// `ethernet`, `wifi`, `loopback`, or `IFLA_INFO_KIND`.
     pub kind: Arc<str>,
     /// The driver, from sysfs.
@@ -255,6 +255,8 @@ pub struct LinkMessage {
     pub mtu: u32,
     /// `IFLA_MASTER`: the index of the link that it is a port of.
     pub port_of: Option<NonZeroU32>,
+    /// The index of the link that it stands on (or, of a pair, of the other end), where that is in this namespace.
+    pub parent: Option<NonZeroU32>,
     /// `IFF_UP`.
     pub admin_up: bool,
     /// `IFF_LOWER_UP`, and an operational state (RFC 2863) that is not down.

@@ -39,6 +39,8 @@ const KERNELS_ADDRESS: u8 = 2;
 #[derive(Debug, Default)]
 pub(crate) struct Observed {
     entry_by_index: BTreeMap<u32, Entry>,
+    /// Which link has, or has had, a default route that begins with an IPv4 address.
+    sourced: Set<(IpAddr, u32)>,
     /// Indexes whose link was told to be gone, during a listing.
     gone: BTreeSet<u32>,
     /// The kinds of links, each once in memory.
@@ -101,7 +103,7 @@ impl Observed {
                 if route.protocol == KERNELS_ROUTE {
                     self.doubt(route.index, Switch::AcceptRa, &mut touched);
                 }
-                self.entry(route.index).routes.insert(&route);
+                self.insert_route(&route);
                 touched.indexes.push(route.index);
             }
             KernelEvent::RoutesReplaced(routes) => self.routes_replaced(&routes, &mut touched),
@@ -304,7 +306,7 @@ impl Observed {
         let link = entry.link.as_ref()?;
         Some(LinkFacts {
             name: link.name.clone(),
-            alt_names: link.alt_names.clone(),
+            alt_names: link.alt_names.to_vec(),
             kind: link.kind.clone(),
             driver: link.driver.clone(),
             path: link.path.clone(),
@@ -398,6 +400,9 @@ impl Observed {
                 self.prefix_metrics.remove(&(index, address.prefix));
                 self.attributes.remove(&(index, address.prefix));
             }
+            for source in entry.routes.sources() {
+                self.sourced.remove(&(source, index));
+            }
         }
         self.gone.insert(index);
         self.switches.retain(|(of, _), _| *of != index);
@@ -480,10 +485,9 @@ impl Observed {
 
     /// Follows what becomes of the routes whose preferred source no link has.
     fn drop_source(&mut self, source: IpAddr, touched: &mut Touched) {
-        let entries = || self.entry_by_index.values();
-        let is_used = self.own.has_source(source)
-            || source.is_ipv4() && entries().any(|entry| entry.routes.has_source(source));
-        if !is_used {
+        let sourced = self.sourced.range((source, 0)..=(source, u32::MAX));
+        let sourced: Vec<u32> = sourced.map(|(_, index)| *index).collect();
+        if sourced.is_empty() && !self.own.has_source(source) {
             return;
         }
         let held = self
@@ -496,15 +500,22 @@ impl Observed {
         }
         let own = self.own.forget_source(source);
         touched.items.extend(own.into_iter().map(Item::Route));
-        if source.is_ipv6() {
-            return;
-        }
-        for (index, entry) in &mut self.entry_by_index {
-            let gone = entry.routes.remove_source(source);
+        for index in sourced {
+            self.sourced.remove(&(source, index));
+            let entry = self.entry_by_index.get_mut(&index);
+            let gone = entry.map(|entry| entry.routes.remove_source(source));
+            let gone = gone.unwrap_or_default();
             if !gone.is_empty() {
-                touched.indexes.push(*index);
+                touched.indexes.push(index);
                 touched.free(gone);
             }
+        }
+    }
+
+    fn insert_route(&mut self, route: &RouteMessage) {
+        self.entry(route.index).routes.insert(route);
+        if let Some(source @ IpAddr::V4(_)) = route.source {
+            self.sourced.insert((source, route.index));
         }
     }
 
@@ -539,7 +550,7 @@ impl Observed {
             removed.then_some(*index)
         }));
         for route in routes {
-            self.entry(route.index).routes.insert(route);
+            self.insert_route(route);
             touched.indexes.push(route.index);
         }
         // Whether ours has been replaced says who has taken its place.

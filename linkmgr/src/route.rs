@@ -59,9 +59,9 @@ impl Routes {
         }
     }
 
-    /// Whether a route has this preferred source address.
-    pub(crate) fn has_source(&self, source: IpAddr) -> bool {
-        self.0.iter().any(|entry| entry.source == Some(source))
+    /// Returns the preferred source addresses of routes.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = IpAddr> {
+        self.0.iter().filter_map(|entry| entry.source)
     }
 
     /// Removes a route, whatever its source; returns whether it was there.

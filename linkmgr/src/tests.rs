@@ -8,6 +8,8 @@ use policy::{LinkFacts, LinkId};
 
 use config::time::Instant;
 
+use crate::observed::Observed;
+use crate::tables::counted::looks;
 use crate::{
     AddressMessage, KernelEvent as Event, LinkManager, LinkMessage, RouteMessage, Usability,
     local_names,
@@ -339,6 +341,38 @@ fn replaced_route_leaves_its_old_link() {
         .map(|facts| facts.default_route4)
         .collect();
     assert_eq!(routes, [None, Some(hop(100, "198.51.100.1"))]);
+}
+
+#[test]
+fn an_address_that_goes_leads_past_no_routes_that_begin_with_others() {
+    let looks_among = |links: u32| {
+        let mut observed = Observed::default();
+        for index in 1..=links {
+            let [_, a, b, c] = index.to_be_bytes();
+            let own = format!("10.{a}.{b}.{c}");
+            let sourced = RouteMessage {
+                source: Some(ip(&own)),
+                ..route(index, "0.0.0.0/0", index, "10.0.0.1")
+            };
+            for event in [
+                Event::Link(link(index, &format!("eth{index}"))),
+                address(index, &format!("{own}/8")),
+                // It keeps what is not its own.
+                address(index, "192.0.2.1/24"),
+                Event::Route(sourced),
+            ] {
+                observed.apply(event, NOW);
+            }
+        }
+        let before = looks();
+        let touched = observed.apply(address_gone(5, "10.0.0.5/8"), NOW);
+        assert_eq!(touched.indexes, [5, 5], "its route, and itself");
+        assert_eq!(observed.facts(5).unwrap().default_route4, None);
+        assert!(observed.facts(6).unwrap().default_route4.is_some());
+        looks() - before
+    };
+    let (few, many) = (looks_among(10), looks_among(10_000));
+    assert!(few == many && few < 10, "{few} {many}");
 }
 
 #[test]

@@ -185,9 +185,16 @@ pub fn changes(
     present: &BTreeMap<Arc<str>, PresentLink>,
     ours: &OwnLinks,
 ) -> LinkChanges {
+    let mut uppers_by_parent: BTreeMap<&Arc<str>, Vec<&Arc<str>>> = BTreeMap::new();
+    for (name, link) in present {
+        if let Some(parent) = &link.parent {
+            uppers_by_parent.entry(parent).or_default().push(name);
+        }
+    }
     let mut walk = Walk {
         spared,
         present,
+        uppers_by_parent,
         ours,
         there: present.keys().cloned().collect(),
         gone: BTreeSet::new(),
@@ -212,6 +219,8 @@ pub fn changes(
 struct Walk<'a> {
     spared: &'a Spared,
     present: &'a BTreeMap<Arc<str>, PresentLink>,
+    /// What stands on a link, or is the other end of it.
+    uppers_by_parent: BTreeMap<&'a Arc<str>, Vec<&'a Arc<str>>>,
     ours: &'a OwnLinks,
     /// Links that are there when the changes so far are done.
     there: BTreeSet<Arc<str>>,

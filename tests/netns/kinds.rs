@@ -522,6 +522,7 @@ fn every_kind_is_made_by_debians_kernel_as_ip_makes_it() {
             let all: BTreeSet<&str> = KINDS.iter().map(|kind| kind.name).collect();
             assert_eq!(made, all);
             served::links_and_cards();
+            crate::stacked::mtu_follows("kind = \"vlan\"\nid = 5");
         },
     );
 }

@@ -44,6 +44,7 @@ mod roam;
 mod rollover;
 mod services;
 mod soak;
+mod stacked;
 mod tamper;
 mod upstreams;
 mod wireguard;

@@ -14,6 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use config::kind::{LinkKind, Parent};
 use config::matcher::Mac;
 use config::model::Prefix;
 use linkmgr::kernel::OwnRoute;
@@ -41,6 +42,7 @@ pub(crate) const LONGEST_DESTINATION: u8 = 1;
 const IFLA_INFO_SLAVE_KIND: u16 = 4;
 const IFLA_INFO_SLAVE_DATA: u16 = 5;
 const IFLA_BOND_SLAVE_PERM_HWADDR: u16 = 4;
+const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_PERM_ADDRESS: u16 = 54;
 const IFLA_PARENT_DEV_NAME: u16 = 56;
 const IFLA_PARENT_DEV_BUS_NAME: u16 = 57;
@@ -181,6 +183,7 @@ fn link(body: &[u8]) -> Option<KernelEvent> {
     };
     let (mut parent, mut bus) = (None, None);
     let mut before_bond = None;
+    let mut is_elsewhere = false;
     for (kind, value) in attributes_of(attributes) {
         match kind {
             // An event of the old wireless extensions: not a whole description of the link.
@@ -188,6 +191,9 @@ fn link(body: &[u8]) -> Option<KernelEvent> {
             libc::IFLA_IFNAME => message.name = name_of_link(value)?,
             libc::IFLA_MTU => message.mtu = word(value, 0)?,
             libc::IFLA_MASTER => message.port_of = word(value, 0).and_then(NonZeroU32::new),
+            // Some kinds tell of it among their own attributes, which come later.
+            libc::IFLA_LINK => message.parent = word(value, 0).and_then(NonZeroU32::new),
+            IFLA_LINK_NETNSID => is_elsewhere = true,
             libc::IFLA_ADDRESS => message.mac = value.try_into().ok().map(Mac),
             IFLA_PERM_ADDRESS => message.permanent_mac = value.try_into().ok().map(Mac),
             libc::IFLA_OPERSTATE => {
@@ -201,6 +207,7 @@ fn link(body: &[u8]) -> Option<KernelEvent> {
                     message.kind = kind;
                 }
                 before_bond = mac_before_bond(value);
+                message.parent = parent_by_kind(value).or(message.parent);
             }
             libc::IFLA_PROP_LIST => {
                 message.alt_names = attributes_of(value)
@@ -217,10 +224,27 @@ fn link(body: &[u8]) -> Option<KernelEvent> {
         return None;
     }
     message.permanent_mac = message.permanent_mac.or(before_bond);
+    // In another namespace it is an index of that one, wherever it is told.
+    message.parent = message
+        .parent
+        .filter(|parent| !is_elsewhere && parent.get() != index);
     if let (Some(parent), Some("pci")) = (parent, bus.as_deref()) {
         message.path = Some(format!("pci-{parent}").into());
     }
     Some(KernelEvent::Link(message))
+}
+
+/// Returns the link that a tunnel's packets leave by, where its kind tells of it in its own attributes.
+fn parent_by_kind(info: &[u8]) -> Option<NonZeroU32> {
+    let find = |wanted: u16| attributes_of(info).find(|(kind, _)| *kind == wanted);
+    let (_, kind) = find(libc::IFLA_INFO_KIND)?;
+    let Parent::Attribute(number) = LinkKind::of_info(&text(kind)?)?.parent else {
+        return None;
+    };
+    let (_, data) = find(libc::IFLA_INFO_DATA)?;
+    let mut attributes = attributes_of(data);
+    let (_, value) = attributes.find(|(kind, _)| *kind == number)?;
+    word(value, 0).and_then(NonZeroU32::new)
 }
 
 /// Returns the hardware address that a port of a bond had before: all ports have the bond's.

@@ -50,6 +50,8 @@ pub struct Client {
     /// Whether somebody wished that nothing is asked for.
     pub(super) rests: bool,
     pub(super) conflicts: u32,
+    /// Those about addresses of BOOTP servers: such a server knows nobody's leases, so that they say nothing of a copy of this machine.
+    pub(super) boot_conflicts: u32,
     pub(super) naks: u32,
     pub(super) told_silent: bool,
     /// What was told last, while it holds.
@@ -95,6 +97,7 @@ impl Client {
             has_carrier: false,
             rests: false,
             conflicts: 0,
+            boot_conflicts: 0,
             naks: 0,
             told_silent: false,
             told: None,

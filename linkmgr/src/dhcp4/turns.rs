@@ -42,6 +42,7 @@ impl Client {
         }
         self.naks = 0;
         self.conflicts = 0;
+        self.boot_conflicts = 0;
         self.begin(now);
         let state = std::mem::replace(&mut self.state, State::Init { until: None });
         self.reboot(state.into_held(), now);
@@ -144,7 +145,7 @@ impl Client {
         }
         let is_only = self.setup.settings.bootp == BootpUse::Only;
         let is_taken = match &self.state {
-            State::Selecting(_) if is_only && self.conflicts == 0 => true,
+            State::Selecting(_) if is_only && self.boot_conflicts == 0 => true,
             State::Selecting(_) => return self.hold_boot(reply, message, now),
             // The lease that is asked for tells whose word counts; and in another network DHCP servers go first.
             State::Rebooting(reboot) => {
@@ -194,8 +195,8 @@ impl Client {
             return;
         }
         self.acd = None;
-        self.conflicts += 1;
-        search.exchange.next_at = now + wait_after(self.conflicts);
+        self.boot_conflicts += 1;
+        search.exchange.next_at = now + wait_after(self.conflicts + self.boot_conflicts);
         let trouble = Trouble::Conflict { address, neighbour };
         if self.trouble.as_ref() != Some(&trouble) {
             self.trouble = Some(trouble.clone());
@@ -382,7 +383,10 @@ impl Client {
             }
             State::Init { .. } | State::Selecting(_) | State::InitReboot(_) => (None, None),
         };
-        self.conflicts += 1;
+        match is_by_bootp {
+            true => self.boot_conflicts += 1,
+            false => self.conflicts += 1,
+        }
         if let Some(server) = server {
             self.send_decline(address, server, now);
         }
@@ -397,7 +401,7 @@ impl Client {
         self.acd = None;
         self.witness_query = None;
         self.state = State::Init {
-            until: Some(now + wait_after(self.conflicts)),
+            until: Some(now + wait_after(self.conflicts + self.boot_conflicts)),
         };
     }
 

@@ -33,6 +33,8 @@ const CONFIRM_FOR: Duration = Duration::from_secs(10);
 const REFRESH: u32 = 86400;
 /// The soonest (`IRT_MINIMUM`).
 const REFRESH_MIN: u32 = 600;
+/// How long a server is asked for information because it has said so: it is there, or was a moment ago.
+const TOLD_FOR: Duration = Duration::from_secs(600);
 /// How often a Solicit goes unanswered before other information is asked for by itself.
 const PATIENCE: u32 = 3;
 /// What it waits after a server promised and did not give, or gave what others have; twice as long each time.
@@ -120,8 +122,8 @@ struct Offer {
 enum Information {
     /// It is not asked for.
     Idle,
-    /// INFORMATION-REQUEST.
-    Asking(Exchange),
+    /// INFORMATION-REQUEST; of one server when that has said so.
+    Asking(Exchange, Option<Vec<u8>>),
     /// It is there.
     Informed {
         /// When to ask again.
@@ -318,7 +320,7 @@ impl Client {
         }
         match &mut self.information {
             Information::Idle => {}
-            Information::Asking(_) => self.inquire(now),
+            Information::Asking(..) => self.inquire(now),
             Information::Informed { refresh_at } => *refresh_at = now,
         }
         self.settle(now);
@@ -382,7 +384,7 @@ impl Client {
         };
         let information = match &self.information {
             Information::Idle => None,
-            Information::Asking(exchange) => Some(exchange.due_at()),
+            Information::Asking(exchange, _) => Some(exchange.due_at()),
             // While leases are asked for, it is not asked for again.
             Information::Informed { refresh_at } => self.wants_information().then_some(*refresh_at),
         };

@@ -17,12 +17,43 @@ impl FakeKernel {
         Ok(())
     }
 
+    pub(super) fn set_mtu(&mut self, index: u32, mtu: u32) -> Done {
+        let parent = self.parent_of(index);
+        if parent.is_some_and(|parent| parent.mtu < mtu) {
+            return Err(ERANGE);
+        }
+        self.change(index, |link| link.mtu = mtu)?;
+        self.hold_to(index, mtu);
+        Ok(())
+    }
+
+    /// Has what stands on a link have no greater MTU than that; when it may again, nobody makes it greater.
+    pub(super) fn hold_to(&mut self, index: u32, mtu: u32) {
+        let links = self.link_by_index.values();
+        let uppers = links.filter(|link| link.parent.is_some_and(|it| it.get() == index));
+        let above: Vec<u32> = uppers
+            .filter(|link| link.mtu > mtu)
+            .map(|link| link.index)
+            .collect();
+        for upper in above {
+            let _is_there = self.set_mtu(upper, mtu);
+        }
+    }
+
+    fn parent_of(&self, index: u32) -> Option<&LinkMessage> {
+        let parent = self.link_by_index.get(&index)?.parent?;
+        self.link_by_index.get(&parent.get())
+    }
+
     pub(super) fn set_mac(&mut self, index: u32, mac: Mac) -> Done {
         self.change(index, |link| link.mac = Some(mac))
     }
 
     pub(super) fn set_up(&mut self, index: u32, up: bool, now: Instant) -> Done {
         let was_up = self.link_by_index.get(&index).ok_or(ENODEV)?.admin_up;
+        if up && self.parent_of(index).is_some_and(|it| !it.admin_up) {
+            return Err(ENETDOWN);
+        }
         if was_up && !up {
             // IPv4 routes go without a word, IPv6 addresses and routes with one.
             let goes = self.goes_with(index);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -18,6 +19,15 @@ use crate::kernel::Usability;
 use crate::observed::Touched;
 use crate::request::KernelRequest;
 use crate::status::{Item, ItemState, Setting};
+
+/// What of a link has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Changed {
+    /// Itself: up or down, its MTU, its hardware address.
+    Link,
+    /// Its addresses or its routes.
+    Addresses,
+}
 
 impl LinkManager {
     /// Marks what differs from the plan before.
@@ -93,6 +103,7 @@ impl LinkManager {
         if let Some((index, up)) = touched.turned {
             self.turned(index, up);
         }
+        let mut changed = Changed::Addresses;
         for item in touched.items {
             if let Item::Address(index, prefix) = &item
                 && let Some(address) = self.observed.address_of(*index, prefix)
@@ -109,6 +120,9 @@ impl LinkManager {
                     self.writer.dirty.insert(way);
                 }
             }
+            if let Item::Setting(_, Setting::Mtu) = item {
+                changed = Changed::Link;
+            }
             let writer = &self.writer;
             if !writer.record_by_item.contains_key(&item) && !writer.journal.proves(&item) {
                 continue;
@@ -116,13 +130,13 @@ impl LinkManager {
             if let Item::Route(_) | Item::Rule(_) = item {
                 // One route may lead to the gateway of another.
                 for index in self.view().indexes_of(&item) {
-                    self.mend(index);
+                    self.mend(index, Changed::Addresses);
                 }
             }
             self.writer.dirty.insert(item);
         }
         for index in &touched.indexes {
-            self.mend(*index);
+            self.mend(*index, changed);
         }
         touched.indexes
     }
@@ -137,15 +151,21 @@ impl LinkManager {
         writer.mend(awaiting);
     }
 
-    /// Marks what a change of this link may mend.
-    fn mend(&mut self, index: u32) {
+    /// Marks what a change of this link may mend. What stands on it cares for the link alone, not for what comes and goes on it.
+    fn mend(&mut self, index: u32, changed: Changed) {
         let writer = &mut self.writer;
         // Settings come first among the items.
         let here = writer
             .unsatisfied
             .range((index, Item::Setting(0, Setting::Up))..);
         let here = here.take_while(|(of, _)| *of == index);
-        let here: Vec<Item> = here.map(|(_, item)| item.clone()).collect();
+        let is_meant = |item: &&Item| match (item, changed) {
+            (Item::Setting(of, _), Changed::Addresses) => *of == index,
+            (Item::Setting(..), Changed::Link)
+            | (Item::Address(..) | Item::Route(_) | Item::Rule(_), _) => true,
+        };
+        let here = here.map(|(_, item)| item).filter(is_meant).cloned();
+        let here: Vec<Item> = here.collect();
         writer.mend(here);
     }
 
@@ -347,10 +367,18 @@ pub(super) fn items_of(index: u32, plan: &LinkPlan) -> Vec<Item> {
 }
 
 impl View<'_> {
-    /// Returns the indexes of the links whose changes may mend an item: all that a route leaves by. 0 for none.
+    /// Returns the indexes of the links whose changes may mend an item: all that a route leaves by, and of a setting also the link below,
+    /// which bounds the MTU, and may have to be up first. 0 for none.
     pub(super) fn indexes_of(&self, item: &Item) -> Vec<u32> {
         match item {
-            Item::Setting(index, _) | Item::Address(index, _) => vec![*index],
+            Item::Setting(index, _) => {
+                let link = self.observed.link_message(*index);
+                let parent = link.and_then(|link| link.parent);
+                std::iter::once(*index)
+                    .chain(parent.map(NonZeroU32::get))
+                    .collect()
+            }
+            Item::Address(index, _) => vec![*index],
             Item::Route(key) => {
                 let mut indexes = match self.planned_route(key) {
                     Some((id, route)) => {

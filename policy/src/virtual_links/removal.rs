@@ -86,11 +86,10 @@ impl Walk<'_> {
         if !seen.insert(below.clone()) {
             return None;
         }
-        let links = self.present.iter();
-        let mut uppers = links.filter(|(_, link)| link.parent.as_ref() == Some(below));
-        uppers.find_map(|(upper, link)| {
-            let is_ours = self.is_ours(upper);
-            let (name, upper) = (name.clone(), upper.clone());
+        self.uppers(below).into_iter().find_map(|upper| {
+            let link = self.present.get(&upper)?;
+            let is_ours = self.is_ours(&upper);
+            let name = name.clone();
             if self.spared.is_released(&upper) || is_ours && self.spared.has(&upper) {
                 return Some(LinkNote::Carries { name, upper });
             }
@@ -101,6 +100,11 @@ impl Walk<'_> {
         })
     }
 
+    fn uppers(&self, name: &Arc<str>) -> Vec<Arc<str>> {
+        let uppers = self.uppers_by_parent.get(name).into_iter().flatten();
+        uppers.map(|upper| Arc::clone(upper)).collect()
+    }
+
     /// Removes a link of ours, those of ours that stand on it first.
     fn remove(&mut self, name: &Arc<str>) {
         if self.gone.contains(name) {
@@ -108,13 +112,7 @@ impl Walk<'_> {
         }
         self.gone.insert(name.clone());
         self.there.remove(name);
-        let upper: Vec<Arc<str>> = self
-            .present
-            .iter()
-            .filter(|(_, link)| link.parent.as_ref() == Some(name))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for upper in upper {
+        for upper in self.uppers(name) {
             if self.is_ours(&upper) {
                 self.remove(&upper);
             }

@@ -407,7 +407,7 @@ impl World {
     fn give_goodbyes_up(&mut self, now: Instant) {
         let is_late = |goodbyes: &mut Goodbyes| goodbyes.give_up_at <= now;
         if self.linking.goodbyes.take_if(is_late).is_some() {
-            tracing::debug!(
+            tracing::info!(
                 "a lease may not have been given back: nobody was there to hear of it in time"
             );
         }

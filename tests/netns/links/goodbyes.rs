@@ -62,3 +62,46 @@ fn both_leases_are_given_back_before_the_link_goes_down() {
         },
     );
 }
+
+#[test]
+fn a_lease_that_could_not_be_given_back_is_told() {
+    isolated(
+        "links::goodbyes::a_lease_that_could_not_be_given_back_is_told",
+        || {
+            let dir = folder();
+            shell(
+                "ip netns add isp && ip -n isp link set lo up && ip link add net0 type veth peer name r0 netns isp && \
+                 ip -n isp addr add 192.0.2.1/24 dev r0 && ip -n isp link set r0 up",
+            );
+            let _server = Dnsmasq::leasing(
+                "r0",
+                "192.0.2.100,192.0.2.150,1h",
+                &dir.join("leases"),
+                "port=0 bind-dynamic",
+            )
+            .start(&dir, "server", Some("isp"));
+            let office = office(dir);
+            office.configure(
+                "profiles/net.toml",
+                "match = { name = \"net0\" }\ndhcp4 = true\n",
+            );
+            let linnetd = office.linnetd(LINNETD, &[]);
+            until("the lease is there", || {
+                addresses("net0")
+                    .iter()
+                    .any(|it| it.starts_with("192.0.2."))
+            });
+            // Nobody learns the server's hardware address any more.
+            shell(&format!("{ARP}=8 && ip neigh flush dev net0"));
+            let (code, text) = office.linnet(LINNET, &["down", "net0"]);
+            assert_eq!(code, 0, "{text}");
+            until("that is told", || {
+                let log = linnetd.log();
+                let mut lines = log.lines();
+                lines.any(|line| {
+                    line.contains("INFO") && line.contains("a lease may not have been given back")
+                })
+            });
+        },
+    );
+}

@@ -1,4 +1,5 @@
-//! Can what all profiles want of links hold together? One network on two links, default routes of one rank, prefixes from nowhere.
+//! Can what all profiles want of links hold together? One network on two links, default routes of one rank, prefixes from nowhere, packets
+//! that do not pass the link below.
 //!
 //! Warnings: whether both profiles ever find their links is known when the links are there.
 
@@ -6,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::diagnostic::Findings;
+use crate::kind::Parent;
+use crate::matcher::LinkTraits;
 use crate::model::{PolicyRule, Prefix, Profile, ProfileId, RouteKind};
 use crate::raw::{Span, Table};
 
@@ -15,6 +18,8 @@ pub(crate) struct Said {
     pub(crate) profile: ProfileId,
     /// Which of the files it is.
     pub(crate) file: usize,
+    /// `mtu` in it.
+    mtu_at: Option<Span>,
     /// `addresses` in it.
     addresses_at: Option<Span>,
     /// Each of `[[routes]]`.
@@ -36,7 +41,8 @@ impl Said {
     /// Notes the places of a profile; `None` for one that could not contradict another.
     pub(crate) fn of(profile: &Profile, file: usize, top: &Table) -> Option<Self> {
         let network = &profile.network;
-        let is_alone = network.addresses.is_empty()
+        let is_alone = network.mtu.is_none()
+            && network.addresses.is_empty()
             && network.routes.is_empty()
             && network.rules.is_empty()
             && network.delegated.is_none();
@@ -57,6 +63,7 @@ impl Said {
         Some(Self {
             profile: profile.id.clone(),
             file,
+            mtu_at: top.key("mtu"),
             addresses_at: top.key("addresses"),
             routes_at: routes.iter().map(|(span, _)| span.clone()).collect(),
             from_at: delegated.and_then(|said| said.key("from")),
@@ -71,6 +78,7 @@ pub(crate) fn check(
     profiles: &BTreeMap<ProfileId, Profile>,
     files: &mut [Findings<'_>],
 ) {
+    mtus(said, profiles, files);
     networks(said, profiles, files);
     defaults(said, profiles, files);
     delegated(said, profiles, files);
@@ -87,6 +95,52 @@ fn path(files: &[Findings<'_>], file: usize) -> Arc<str> {
     files
         .get(file)
         .map_or_else(|| "".into(), |findings| Arc::clone(findings.file))
+}
+
+/// Finds links that are to have a greater MTU than the one that they stand on: the kernel refuses it, or takes it back.
+fn mtus(said: &[Said], profiles: &BTreeMap<ProfileId, Profile>, files: &mut [Findings<'_>]) {
+    for one in said {
+        let profile = profiles.get(&one.profile);
+        let link = profile.and_then(|profile| profile.link.as_ref());
+        let stacked = link.filter(|link| link.kind.parent == Parent::Link);
+        let (Some(parent), Some(mtu)) = (
+            stacked.and_then(|link| link.parent.as_ref()),
+            profile.and_then(|profile| profile.network.mtu),
+        ) else {
+            continue;
+        };
+        let Some(below) = said.iter().find(|other| governs(profiles, other, parent)) else {
+            continue;
+        };
+        let allowed = profiles.get(&below.profile);
+        let allowed = allowed.and_then(|profile| profile.network.mtu);
+        let Some(allowed) = allowed.filter(|allowed| *allowed < mtu) else {
+            continue;
+        };
+        let there = path(files, below.file);
+        let message =
+            format!("an MTU of {mtu} does not pass {parent}, to which {there} gives {allowed}");
+        let help = format!(
+            "write {allowed} or less, or raise `mtu` there; no link carries more than the one that it stands on"
+        );
+        warn(files, one.file, one.mtu_at.clone(), message, &help);
+    }
+}
+
+/// Whether a profile is for the link of this name, as far as a name tells.
+fn governs(profiles: &BTreeMap<ProfileId, Profile>, said: &Said, name: &str) -> bool {
+    let named = LinkTraits {
+        names: &[name],
+        mac: None,
+        borrows_mac: false,
+        kind: "",
+        driver: None,
+        path: None,
+    };
+    let profile = profiles.get(&said.profile);
+    let profile = profile.filter(|profile| profile.network.autoconnect);
+    let matches = profile.and_then(|profile| profile.matches.as_ref());
+    matches.is_some_and(|matches| matches.matches(&named))
 }
 
 /// Finds networks within each other; in another table than main they are kept apart on purpose.

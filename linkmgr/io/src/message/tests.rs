@@ -5,8 +5,8 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::link::{
-    InfoBondPort, InfoKind, InfoPortData, InfoPortKind, LinkAttribute, LinkFlags, LinkInfo,
-    LinkLayerType, LinkMessage as Link, Prop, State,
+    InfoBondPort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVxlan, LinkAttribute,
+    LinkFlags, LinkInfo, LinkLayerType, LinkMessage as Link, Prop, State,
 };
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage as Route, RouteNextHop, RouteType,
@@ -119,7 +119,7 @@ fn link_is_read_with_its_kind_and_names() {
     let expected = LinkMessage {
         index: 7,
         name: "home0".into(),
-        alt_names: vec!["a-long-name".into()],
+        alt_names: ["a-long-name".into()].into(),
         kind: "veth".into(),
         mac: Some(Mac([2, 0, 0, 0, 0, 1])),
         admin_up: true,
@@ -163,6 +163,34 @@ fn the_hardware_address_that_a_link_came_with_is_told_apart() {
         assert_eq!(link.mac, Some(Mac([2, 0, 0, 0, 0, 1])));
         let expected = last.map(|last| Mac([2, 0, 0, 0, 0, last]));
         assert_eq!(link.permanent_mac, expected, "{link:?}");
+    }
+}
+
+#[test]
+fn a_link_stands_on_the_one_that_its_kind_or_it_says_where_that_is_here() {
+    let kind = |kind: InfoKind| LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]);
+    let vxlan = || {
+        let data = InfoData::Vxlan(vec![InfoVxlan::Id(5), InfoVxlan::Link(9)]);
+        LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Vxlan), LinkInfo::Data(data)])
+    };
+    for (attributes, expected) in [
+        (vec![], None),
+        (vec![LinkAttribute::Link(9), kind(InfoKind::Vlan)], Some(9)),
+        (vec![LinkAttribute::Link(2)], None),
+        (vec![vxlan()], Some(9)),
+        (
+            vec![LinkAttribute::Link(9), LinkAttribute::LinkNetNsId(0)],
+            None,
+        ),
+        (vec![LinkAttribute::LinkNetNsId(0), vxlan()], None),
+    ] {
+        let name = LinkAttribute::IfName("top0".into());
+        let attributes = std::iter::once(name).chain(attributes).collect();
+        let events = parsed(Rt::NewLink(ethernet(2, attributes)));
+        let [KernelEvent::Link(link)] = &events[..] else {
+            panic!("{events:?}");
+        };
+        assert_eq!(link.parent.map(NonZeroU32::get), expected, "{link:?}");
     }
 }
 

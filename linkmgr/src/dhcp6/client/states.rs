@@ -170,7 +170,12 @@ impl Client {
             self.end_notice();
             return true;
         }
-        if matches!(&self.information, Information::Asking(exchange) if is_its(exchange)) {
+        if let Information::Asking(exchange, server) = &self.information
+            && is_its(exchange)
+        {
+            if server.is_some() && message.server != *server {
+                return false;
+            }
             self.informed(message, octets, now);
             return true;
         }
@@ -290,6 +295,11 @@ impl Client {
     }
 
     fn informed(&mut self, message: &Message, octets: &[u8], now: Instant) {
+        if let Information::Asking(_, Some(_)) = self.information
+            && self.leases.is_held()
+        {
+            return self.informed_beside(message, octets);
+        }
         let refresh = message.refresh.unwrap_or(REFRESH).max(REFRESH_MIN);
         // RFC 8415 §21.23: all ones say never; a day's question is no burden, and finds out what has changed.
         let refresh = if refresh == u32::MAX {
@@ -308,6 +318,21 @@ impl Client {
         self.common(message);
     }
 
+    /// Takes what a server that has given leases says anew of the rest: it stands in for what came with them, until the next comes with
+    /// them. They stay as they are.
+    fn informed_beside(&mut self, message: &Message, octets: &[u8]) {
+        let code = message.status.as_ref().map(|status| status.code);
+        if !matches!(code, Some(StatusCode::Success) | None) {
+            // RFC 8415 §18.2.10: it is asked again.
+            self.complaint.clone_from(&message.status);
+            return;
+        }
+        self.information = Information::Idle;
+        self.granted = (Offered::of(message, &self.setup.link), octets.to_vec());
+        self.keep = true;
+        self.common(message);
+    }
+
     /// Takes a Reconfigure (RFC 8415 §18.2.11); whether it was to be believed.
     pub(super) fn reconfigured(&mut self, message: &Message, octets: &[u8], now: Instant) -> bool {
         let believed = self.key.as_mut().is_some_and(|key| key.takes(octets));
@@ -319,7 +344,16 @@ impl Client {
             (Some(MessageType::Rebind), State::Bound) => self.rebind(now),
             // Everything was given back: nobody waits for an answer.
             (_, State::Released) => return false,
-            (Some(MessageType::InformationRequest), _) => self.inquire(now),
+            // RFC 8415 §18.2.11: while that goes on, no other is heard.
+            (Some(MessageType::InformationRequest), _)
+                if matches!(self.information, Information::Asking(_, Some(_))) =>
+            {
+                return false;
+            }
+            (Some(MessageType::InformationRequest), _) => {
+                // RFC 8415 §18.2.6: it is named.
+                self.ask_for_information(message.server.clone(), now);
+            }
             // It is being asked already, or has nothing of ours.
             (Some(_) | None, _) => return false,
         }
@@ -327,9 +361,15 @@ impl Client {
     }
 
     pub(super) fn inquire(&mut self, now: Instant) {
+        self.ask_for_information(None, now);
+    }
+
+    fn ask_for_information(&mut self, server: Option<Vec<u8>>, now: Instant) {
         let kind = MessageType::InformationRequest;
         let manner = Manner::of(kind).with_longest(self.inf_max_rt);
-        self.information = Information::Asking(Exchange::new(kind, manner, &mut self.rng, now));
+        let exchange = Exchange::new(kind, manner, &mut self.rng, now);
+        let ends_at = server.is_some().then(|| now + TOLD_FOR);
+        self.information = Information::Asking(exchange.until(ends_at), server);
     }
 
     fn end_notice(&mut self) {
@@ -470,35 +510,46 @@ impl Client {
     fn drive_information(&mut self, now: Instant) {
         let wants = self.wants_information();
         match &self.information {
+            // Who has told of it waits, whatever is held.
+            Information::Asking(_, Some(_)) => {}
             Information::Idle if wants => self.inquire(now),
             Information::Informed { refresh_at } if wants && *refresh_at <= now => {
                 self.inquire(now);
             }
             // Nobody says any more that there is anything.
-            Information::Informed { .. } | Information::Asking(_)
+            Information::Informed { .. } | Information::Asking(_, None)
                 if !wants && self.sorts().is_empty() =>
             {
                 self.information = Information::Idle;
                 self.informed = <_>::default();
             }
             // Leases have come, and with them the rest.
-            Information::Informed { .. } | Information::Asking(_)
+            Information::Informed { .. } | Information::Asking(_, None)
                 if !wants && self.state == State::Bound =>
             {
                 self.information = Information::Idle;
             }
-            Information::Idle | Information::Informed { .. } | Information::Asking(_) => {}
+            Information::Idle | Information::Informed { .. } | Information::Asking(_, None) => {}
         }
-        let Information::Asking(exchange) = &mut self.information else {
+        let Information::Asking(exchange, server) = &mut self.information else {
             return;
         };
-        if exchange.step(&mut self.rng, now) == Step::Send {
-            let about = About {
-                server: None,
-                associations: &[],
-            };
-            let octets = compose(&self.setup, exchange, about, now);
-            self.send(octets);
+        match exchange.step(&mut self.rng, now) {
+            Step::Wait => {}
+            Step::Send => {
+                let about = About {
+                    server: server.as_deref(),
+                    associations: &[],
+                };
+                let octets = compose(&self.setup, exchange, about, now);
+                self.send(octets);
+            }
+            Step::Failed => {
+                self.information = Information::Idle;
+                if wants {
+                    self.drive_information(now);
+                }
+            }
         }
     }
 

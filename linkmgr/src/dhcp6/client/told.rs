@@ -60,7 +60,7 @@ impl Client {
             State::Released => ("released", 0),
             State::Idle => match &self.information {
                 Information::Idle => ("idle", 0),
-                Information::Asking(exchange) => ("INFORMATION-REQUEST", exchange.sent),
+                Information::Asking(exchange, _) => ("INFORMATION-REQUEST", exchange.sent),
                 Information::Informed { .. } => ("informed", 0),
             },
         };
@@ -86,7 +86,7 @@ impl Client {
             rebind: left(self.leases.rebind_at),
             refresh: match &self.information {
                 Information::Informed { refresh_at } => left(Some(*refresh_at)),
-                Information::Idle | Information::Asking(_) => None,
+                Information::Idle | Information::Asking(..) => None,
             },
             options: self.own_options(),
             complaint: self.complaint.as_ref().map(|status| status.text.clone()),

@@ -340,3 +340,78 @@ fn options_by_number_are_sent_while_something_is_asked_for_and_what_comes_is_sho
     let expected: [(u16, Arc<[u8]>); 2] = [(17, [0, 0, 0, 9].into()), (65_001, b"lab"[..].into())];
     assert_eq!(link.client.report(link.now).options, expected);
 }
+
+/// The octets of a name server's address.
+fn dns(last: u16) -> [u8; 16] {
+    Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last).octets()
+}
+
+/// Holds leases and a name server of a server that may reconfigure, and hears that it should ask for the rest.
+fn told_to_ask() -> Link {
+    let mut link = Link::soliciting();
+    let first = reply_with_key().with(option::RAPID_COMMIT, &[]);
+    link.answer(&first.with(option::DNS, &dns(0x53)));
+    link.take_sent();
+    reconfigure(&mut link, 11);
+    assert_eq!(link.sent.len(), 1);
+    let asked = link.last();
+    assert_eq!(asked.kind, MessageType::InformationRequest);
+    // RFC 8415 §18.2.6.
+    assert_eq!(asked.server.as_deref(), Some(super::server::SERVER));
+    link
+}
+
+#[test]
+fn who_is_told_to_ask_for_the_rest_has_it_and_leaves_the_leases_as_they_are() {
+    let mut link = told_to_ask();
+    let upstreams = |link: &Link| {
+        let supply = link.supply();
+        let upstreams = supply.upstreams.iter();
+        upstreams
+            .map(|upstream| upstream.address.to_string())
+            .collect::<Vec<_>>()
+    };
+    let before = link.supply().addresses;
+    let renew = link.client.report(link.now).renew;
+    let rest = |server: &[u8], last| {
+        Answer::from(MessageType::Reply, server).with(option::DNS, &dns(last))
+    };
+    link.answer(&rest(super::server::OTHER, 0x66));
+    link.answer(&rest(super::server::SERVER, 0x67).status(1));
+    assert_eq!(upstreams(&link), ["2001:db8::53"]);
+    link.answer(&rest(super::server::SERVER, 0x54));
+    assert_eq!(upstreams(&link), ["2001:db8::54"]);
+    assert_eq!(link.supply().addresses, before);
+    let report = link.client.report(link.now);
+    assert_eq!((report.state, report.renew), ("bound", renew));
+    link.take_sent();
+    link.run_until(900);
+    assert_eq!(link.take_sent(), [], "asked once");
+
+    // It outlives a restart, and ends with the next that comes with leases.
+    let remembered = Remembered {
+        memory: link.kept.clone().unwrap(),
+        age: Duration::from_secs(900),
+        moved: false,
+    };
+    let later = Link::begin(Dhcp6Settings::default(), Some(remembered));
+    assert_eq!(upstreams(&later), ["2001:db8::54"]);
+    link.run_until(1005);
+    assert_eq!(link.state(), "RENEW");
+    link.answer(&reply().with(option::DNS, &dns(0x55)));
+    assert_eq!(upstreams(&link), ["2001:db8::55"]);
+}
+
+#[test]
+fn who_told_to_ask_and_does_not_answer_is_left_alone_after_a_while() {
+    let mut link = told_to_ask();
+    let supply = link.supply();
+    link.run_until(900);
+    let asked = link.take_sent();
+    assert!((8..12).contains(&asked.len()), "{asked:?}");
+    let is_it = |kind: &MessageType| *kind == MessageType::InformationRequest;
+    assert!(asked.iter().all(is_it), "{asked:?}");
+    assert_eq!((link.supply(), link.state()), (supply, "bound"));
+    let due = link.client.poll_timeout().unwrap();
+    assert!(due >= link.at(90), "the next is the renewal");
+}

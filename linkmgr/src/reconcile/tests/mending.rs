@@ -1,6 +1,9 @@
 //! Is what has failed asked for again upon what may mend it, soon, and upon nothing else?
 
+use std::num::NonZeroU32;
+
 use super::*;
+use crate::Setting;
 use crate::fake::FakeAddress;
 use crate::kernel::{NextHop, OwnRoute};
 
@@ -198,4 +201,77 @@ fn a_route_over_two_links_that_has_failed_comes_with_what_its_second_link_lacked
     machine.kernel.put_address(3, theirs, machine.now);
     machine.drive();
     assert!(is_there(&machine, key), "{:?}", machine.sent);
+}
+
+/// Puts `home0` with this MTU, and a link on it.
+fn stacked(machine: &mut Machine, mtu: u32) -> LinkId {
+    let below = LinkMessage {
+        mtu,
+        ..link(2, "home0")
+    };
+    machine.kernel.put_link(below);
+    let above = LinkMessage {
+        mtu,
+        parent: NonZeroU32::new(2),
+        ..link(4, "home0.5")
+    };
+    machine.kernel.put_link(above);
+    machine.drive();
+    machine.id("home0.5")
+}
+
+fn only(id: LinkId, wanted: LinkPlan) -> LinksPlan {
+    LinksPlan {
+        links: [(id, wanted)].into(),
+        ..LinksPlan::default()
+    }
+}
+
+#[test]
+fn an_mtu_that_the_link_below_does_not_allow_comes_when_that_allows_it() {
+    let mut machine = Machine::new();
+    let id = stacked(&mut machine, 1400);
+    let wanted = LinkPlan {
+        admin_up: None,
+        mtu: Some(1500),
+        ..up()
+    };
+    machine.apply(&only(id, wanted));
+    machine.pass(LONG);
+    let item = Item::Setting(4, Setting::Mtu);
+    let state = machine.state("home0.5", &item);
+    assert!(matches!(state, ItemState::Failed(_)), "{state:?}");
+    let before = machine.sent.len();
+    // What comes and goes on the link below mends nothing.
+    let address = FakeAddress::foreign(prefix("192.0.2.10/24"));
+    machine.kernel.put_address(2, address, machine.now);
+    machine.pass(LONG);
+    assert_eq!(machine.sent[before..], []);
+    let below = LinkMessage {
+        mtu: 1500,
+        ..link(2, "home0")
+    };
+    machine.kernel.put_link(below);
+    machine.drive();
+    assert_eq!(machine.kernel.links()[&4].mtu, 1500);
+    assert_eq!(machine.state("home0.5", &item), ItemState::Ours);
+    assert_eq!(machine.links.poll_timeout(), None);
+}
+
+#[test]
+fn a_link_that_may_not_be_up_before_the_one_below_is_comes_up_after_that() {
+    let mut machine = Machine::new();
+    let id = stacked(&mut machine, 1500);
+    machine.apply(&only(id, up()));
+    machine.pass(LONG);
+    let item = Item::Setting(4, Setting::Up);
+    let state = machine.state("home0.5", &item);
+    assert!(matches!(state, ItemState::Failed(_)), "{state:?}");
+    let below = LinkMessage {
+        admin_up: true,
+        ..link(2, "home0")
+    };
+    machine.kernel.put_link(below);
+    machine.drive();
+    assert_eq!(machine.state("home0.5", &item), ItemState::Ours);
 }

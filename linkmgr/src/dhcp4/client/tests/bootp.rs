@@ -387,3 +387,38 @@ fn a_lease_of_bootp_has_its_own_ways_out() {
         }
     }
 }
+
+#[test]
+fn what_others_have_of_its_addresses_makes_nobody_a_copy_by_dhcp() {
+    let settings = Dhcp4Settings {
+        bootp: BootpUse::Fallback,
+        client_id: ClientId::Duid,
+        ..Dhcp4Settings::default()
+    };
+    let mut world = World::new(settings, Vec::new());
+    world.carrier(true);
+    let take = |world: &mut World| {
+        world.reply(OFFER);
+        world.reply(ACK);
+        assert_eq!(world.state(), StateName::Bound);
+        world.neighbour(OTHER, ADDRESS);
+        world.pass(seconds(20));
+    };
+    let clones = |world: &World| {
+        let troubles = world.troubles();
+        let clones = troubles.iter();
+        clones
+            .filter(|it| matches!(it, Trouble::Clone { .. }))
+            .count()
+    };
+    for _ in 0..2 {
+        world.boot();
+        world.pass(Duration::from_millis(100));
+        world.neighbour(OTHER, ADDRESS);
+        world.pass(seconds(20));
+    }
+    take(&mut world);
+    assert_eq!(clones(&world), 0, "{:?}", world.troubles());
+    take(&mut world);
+    assert_eq!(clones(&world), 1, "two of its own do");
+}
