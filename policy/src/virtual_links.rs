@@ -6,6 +6,7 @@
 //! profile has named. A link that was released is nobody's business here.
 
 mod order;
+mod owed;
 mod removal;
 mod wanted;
 
@@ -61,6 +62,8 @@ pub struct OwnLinks {
     pub set: BTreeSet<(Arc<str>, Scope, &'static str)>,
     /// VLANs that we added.
     pub vlans: BTreeSet<(Arc<str>, u16)>,
+    /// Ports of others that had to leave for a while, with the link that they have to come back to, by index.
+    pub owed: BTreeMap<u32, u32>,
 }
 
 /// What an attribute is said of.
@@ -198,6 +201,7 @@ pub fn changes(
         ours,
         there: present.keys().cloned().collect(),
         gone: BTreeSet::new(),
+        back: BTreeMap::new(),
         out: LinkChanges::default(),
     };
     walk.remove_unwanted(wanted);
@@ -205,6 +209,7 @@ pub fn changes(
     for one in wanted {
         walk.link(one);
     }
+    walk.put_back();
     // All go before any comes: a port may move from one link to another.
     for one in wanted {
         walk.let_ports_go(&one.link);
@@ -226,6 +231,8 @@ struct Walk<'a> {
     there: BTreeSet<Arc<str>>,
     /// Links of before that are not.
     gone: BTreeSet<Arc<str>>,
+    /// Ports of others that come back, with the link that they come back to.
+    back: BTreeMap<Arc<str>, Arc<str>>,
     out: LinkChanges,
 }
 
@@ -334,7 +341,7 @@ impl<'a> Walk<'a> {
                     true => LinkChange::Join { port, of },
                     false => LinkChange::Rejoin { port, of },
                 };
-                self.join(&name, change, link);
+                self.join(&name, change, Some(link.kind));
             }
         }
         self.vlans(&link.name, &link.vlans, &held.vlans);
@@ -375,9 +382,9 @@ impl<'a> Walk<'a> {
     }
 
     /// Makes a link a port, in a way that its kind bears.
-    fn join(&mut self, port: &Arc<str>, change: LinkChange, link: &VirtualLink) {
+    fn join(&mut self, port: &Arc<str>, change: LinkChange, kind: Option<LinkKind>) {
         let is_up = self.held(port).is_some_and(|port| port.up);
-        let goes_down = link.kind.joins_down && is_up;
+        let goes_down = kind.is_some_and(|kind| kind.joins_down) && is_up;
         if goes_down {
             self.out
                 .changes
@@ -475,7 +482,8 @@ impl<'a> Walk<'a> {
             let held = self.held(port);
             let master = held
                 .and_then(|held| held.port_of.as_ref())
-                .filter(|of| !self.gone.contains(*of));
+                .filter(|of| !self.gone.contains(*of))
+                .or_else(|| self.back.get(port));
             let is_joined = master == Some(&link.name);
             if let Some(of) = master.filter(|of| **of != link.name)
                 && !self.ours.joined.contains(&(port.clone(), of.clone()))
@@ -492,7 +500,7 @@ impl<'a> Walk<'a> {
                     port: port.clone(),
                     of: link.name.clone(),
                 };
-                self.join(port, change, link);
+                self.join(port, change, Some(link.kind));
             }
             let none = BTreeMap::new();
             let told = held.filter(|_| is_joined);

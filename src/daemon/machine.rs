@@ -17,8 +17,9 @@ use crate::world::Kept;
 
 const MACHINE_ID: &str = "/etc/machine-id";
 
-/// Reads who this machine is; what has to stay and is not there is made of `fresh`, and returned to be kept: otherwise this is
-/// another machine at the next start. To write waits for a disk, and no client should.
+/// Reads who this machine is; what has to stay and is not there is made of `fresh`, and written down before anything can be made of it: whoever
+/// is killed leaves addresses that the next one knows. It is returned to be kept for good too, or this is another machine after a loss of
+/// power: that waits for a disk, and no client should.
 pub(crate) fn machine(options: &Options, fresh: [u8; 32]) -> (Machine, Option<String>) {
     let path = options.kept_file(Kept::Secret);
     let kept = store::read(&path).and_then(|text| from_hex(text.trim()));
@@ -28,7 +29,9 @@ pub(crate) fn machine(options: &Options, fresh: [u8; 32]) -> (Machine, Option<St
             let text = fresh
                 .iter()
                 .fold(String::new(), |text, octet| format!("{text}{octet:02x}"));
-            (fresh, Some(text + "\n"))
+            let text = text + "\n";
+            store::replace_for_this_boot(&path, &text);
+            (fresh, Some(text))
         }
     };
     let machine_id = text(MACHINE_ID).and_then(|text| from_hex::<16>(&text));
@@ -64,7 +67,22 @@ fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+
+    /// Whoever is killed has written nothing more.
+    #[test]
+    fn what_a_machine_is_known_by_is_written_down_before_anybody_has_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().to_str().unwrap();
+        let options = Options::parse_from(["linnetd", "--state-dir", dir]);
+        let (first, to_keep) = machine(&options, [0x5a; 32]);
+        assert_eq!(first.secret, Secret([0x5a; 32]));
+        assert_eq!(to_keep, Some("5a".repeat(32) + "\n"));
+        let (second, to_keep) = machine(&options, [7; 32]);
+        assert_eq!((second.secret, to_keep), (first.secret, None));
+    }
 
     #[test]
     fn an_id_is_read_whole_or_not_at_all() {

@@ -36,8 +36,6 @@ fn config(profiles: &[&str]) -> Config {
 struct World {
     present: BTreeMap<Arc<str>, PresentLink>,
     ours: OwnLinks,
-    /// Ports of others that have left, and are to be put back in the same breath.
-    theirs: BTreeSet<(Arc<str>, Arc<str>)>,
     indexes: u32,
 }
 
@@ -63,7 +61,11 @@ impl World {
         for change in &changes.changes {
             self.perform(change);
         }
-        assert_eq!(self.theirs, BTreeSet::new(), "somebody else's ports stay");
+        assert_eq!(
+            self.ours.owed,
+            BTreeMap::new(),
+            "somebody else's ports stay"
+        );
         changes
     }
 
@@ -155,15 +157,19 @@ impl World {
                 self.ours.joined.insert((port.clone(), of.clone()));
             }
             LinkChange::Rejoin { port, of } => {
-                assert!(self.theirs.remove(&(port.clone(), of.clone())), "{port}");
-                self.link(port).port_of = Some(of.clone());
+                let of_index = self.link(of).index;
+                let link = self.link(port);
+                assert_eq!(link.port_of.replace(of.clone()), None, "{port}");
+                let port_index = link.index;
+                let owed = self.ours.owed.remove(&port_index);
+                assert_eq!(owed, Some(of_index), "{port}");
             }
             LinkChange::Leave(port) => {
                 let of = self.link(port).port_of.take().unwrap();
                 self.link(port).vlans.clear();
-                let port = (port.clone(), of);
-                if !self.ours.joined.remove(&port) {
-                    self.theirs.insert(port);
+                if !self.ours.joined.remove(&(port.clone(), of.clone())) {
+                    let indexes = (self.link(port).index, self.link(&of).index);
+                    self.ours.owed.extend([indexes]);
                 }
             }
             LinkChange::SetPort {

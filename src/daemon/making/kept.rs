@@ -61,12 +61,18 @@ impl Book {
         }
     }
 
-    /// Has it kept, unless it is. A disk that is full costs no link: what is made meanwhile is not proven to whoever comes after.
-    pub(super) fn keep(&mut self, put: impl FnOnce(&str) -> bool) {
+    /// Has it kept, unless it is; returns whether it is then. A disk that is full costs no link: what is made meanwhile is not proven to
+    /// whoever comes after.
+    pub(super) fn keep(&mut self, put: impl FnOnce(&str) -> bool) -> bool {
         let text = keep(&self.ours, &self.boot);
-        if self.kept.as_ref() != Some(&text) && put(&text) {
+        if self.kept.as_ref() == Some(&text) {
+            return true;
+        }
+        let is_put = put(&text);
+        if is_put {
             self.kept = Some(text);
         }
+        is_put
     }
 }
 
@@ -78,6 +84,8 @@ struct File {
     made: BTreeMap<String, u32>,
     joined: Vec<(String, String)>,
     vlans: Vec<(String, u16)>,
+    #[serde(default)]
+    owed: Vec<(u32, u32)>,
     #[serde(default)]
     peers: BTreeMap<String, Vec<String>>,
     #[serde(default)]
@@ -107,6 +115,7 @@ fn keep(ours: &Ours, boot: &str) -> String {
             .iter()
             .map(|(name, vlan)| (name.to_string(), *vlan))
             .collect(),
+        owed: links.owed.iter().map(|(port, of)| (*port, *of)).collect(),
         peers: peers
             .iter()
             .map(|(name, keys)| {
@@ -151,6 +160,7 @@ fn recall(text: &str, boot: &str) -> Ours {
             .into_iter()
             .map(|(name, vlan)| (name.into(), vlan))
             .collect(),
+        owed: file.owed.into_iter().collect(),
     };
     let keys = |keys: Vec<String>| {
         keys.iter()
@@ -189,6 +199,7 @@ mod tests {
             joined: BTreeSet::from([("eth1".into(), "br0".into())]),
             set: BTreeSet::new(),
             vlans: BTreeSet::from([("eth1".into(), 10)]),
+            owed: BTreeMap::from([(3, 4)]),
         };
         let peers = BTreeMap::from([("wg0".into(), BTreeSet::from([PublicKey([7; 32])]))]);
         let channel = ChannelId {
@@ -212,5 +223,7 @@ mod tests {
             ours.links,
             "files of before had no peers"
         );
+        let before = text.replace(",\"owed\"", ",\"other\"");
+        assert_eq!(recall(&before, "boot").links.made, ours.links.made);
     }
 }

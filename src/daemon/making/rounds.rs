@@ -202,7 +202,11 @@ impl<H: Hands> Round<'_, H> {
         for change in &rest {
             self.book.write_down(change, there);
         }
-        self.book.keep(|text| self.hands.keep(text));
+        let is_kept = self.book.keep(|text| self.hands.keep(text));
+        let rest = match is_kept {
+            true => rest,
+            false => self.without_owing(rest, there),
+        };
         for change in rest {
             if let LinkChange::Make(wanted) = change {
                 for name in std::iter::once(&wanted.link.name).chain(&wanted.link.peer) {
@@ -213,6 +217,53 @@ impl<H: Hands> Round<'_, H> {
             done += usize::from(self.make(change, there, &mut indexes));
         }
         done
+    }
+
+    /// Leaves out what a port of somebody else would have to leave for: that it is to come back is not written down.
+    fn without_owing<'c>(
+        &mut self,
+        changes: Vec<&'c LinkChange>,
+        there: &Links,
+    ) -> Vec<&'c LinkChange> {
+        let of = |port: &Arc<str>| there.get(port).and_then(|link| link.port_of.as_ref());
+        let leaves = changes.iter().filter_map(|change| match change {
+            LinkChange::Leave(port) => {
+                let of = of(port)?;
+                (!self.book.is_joined(port, of)).then_some(of)
+            }
+            LinkChange::Make(_)
+            | LinkChange::Remove(_)
+            | LinkChange::SetUp(..)
+            | LinkChange::Set { .. }
+            | LinkChange::Join { .. }
+            | LinkChange::Rejoin { .. }
+            | LinkChange::SetPort { .. }
+            | LinkChange::AddVlans(..)
+            | LinkChange::RemoveVlans(..) => None,
+        });
+        let whole: BTreeSet<&Arc<str>> = leaves.collect();
+        let text = "its ports cannot leave for a while, for that cannot be written down";
+        for name in &whole {
+            self.failures.insert(Arc::clone(name), text.to_owned());
+            self.passes = true;
+        }
+        let stays =
+            |name: &Arc<str>| whole.contains(name) || of(name).is_some_and(|of| whole.contains(of));
+        let (left_out, rest): (Vec<_>, Vec<_>) =
+            changes.into_iter().partition(|change| match change {
+                LinkChange::SetUp(name, _)
+                | LinkChange::Set { name, .. }
+                | LinkChange::Leave(name)
+                | LinkChange::Join { port: name, .. }
+                | LinkChange::Rejoin { port: name, .. } => stays(name),
+                LinkChange::Make(_)
+                | LinkChange::Remove(_)
+                | LinkChange::SetPort { .. }
+                | LinkChange::AddVlans(..)
+                | LinkChange::RemoveVlans(..) => false,
+            });
+        self.refused.extend(left_out.into_iter().cloned());
+        rest
     }
 
     fn make(
@@ -248,10 +299,21 @@ impl Book {
             joined,
             set: _,
             vlans,
+            owed,
         } = &mut self.ours.links;
         made.retain(|name, index| there.get(name).is_some_and(|link| link.index == *index));
         joined.retain(|(port, of)| is_port(there, port, of));
         vlans.retain(|(name, vlan)| has_vlan(there, name, *vlan));
+        let by_index = |index: u32| there.values().find(|link| link.index == index);
+        owed.retain(|port, of| {
+            let is_out = by_index(*port).is_some_and(|port| port.port_of.is_none());
+            is_out && by_index(*of).is_some()
+        });
+    }
+
+    fn is_joined(&self, port: &Arc<str>, of: &Arc<str>) -> bool {
+        let joined = (Arc::clone(port), Arc::clone(of));
+        self.ours.links.joined.contains(&joined)
     }
 
     /// Strikes out what was released, and writes down what is ours again. That is what linnetd made, which its index tells, and what its profile
@@ -319,12 +381,22 @@ impl Book {
                 }
             }
             LinkChange::Join { .. } | LinkChange::AddVlans(..) => self.done(change),
+            // A port of somebody else has to come back, whoever is there to see to it.
+            LinkChange::Leave(name) => {
+                let port = there.get(name);
+                let of = port.and_then(|port| port.port_of.as_ref());
+                if let (Some(port), Some(of)) = (port, of)
+                    && !self.is_joined(name, of)
+                {
+                    let of = there.get(of).map(|of| (port.index, of.index));
+                    self.ours.links.owed.extend(of);
+                }
+            }
             // What goes is struck out afterwards, and of attributes nothing is kept.
             LinkChange::Remove(_)
             | LinkChange::SetUp(..)
             | LinkChange::Set { .. }
             | LinkChange::Rejoin { .. }
-            | LinkChange::Leave(_)
             | LinkChange::SetPort { .. }
             | LinkChange::RemoveVlans(..) => {}
         }
@@ -334,7 +406,7 @@ impl Book {
     fn done(&mut self, change: &LinkChange) {
         let ours = &mut self.ours.links;
         match change {
-            // It was written down, or is not ours.
+            // It was written down, or is not ours; what is back is seen.
             LinkChange::Make(_) | LinkChange::SetUp(..) | LinkChange::Rejoin { .. } => {}
             LinkChange::Remove(name) => drop(ours.made.remove(name)),
             LinkChange::Set {

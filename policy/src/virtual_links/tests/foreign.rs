@@ -92,6 +92,59 @@ fn a_port_that_somebody_else_has_put_into_a_bond_is_theirs_when_its_mode_has_cha
     assert_eq!(names(&world.apply(&[&none])), ["leave wan1"]);
 }
 
+/// Between any two changes linnetd may die, and what it has written down is all that is left of it.
+#[test]
+fn a_port_that_had_to_leave_comes_back_wherever_linnetd_was_interrupted_and_whatever_is_wanted_by_then()
+ {
+    let mut world = World::with(&["wan1", "theirs"]);
+    world.apply(&[BOND]);
+    for name in ["bond0", "theirs", "wan1"] {
+        world.link(&name.into()).up = true;
+    }
+    world.link(&"theirs".into()).port_of = Some("bond0".into());
+    let other = BOND.replace("active-backup", "802.3ad");
+    let named = other.replace("\"wan1\"", "\"wan1\", \"theirs\"");
+    let elsewhere = "name = \"br1\"\nkind = \"bridge\"\nports = [\"theirs\"]\n";
+    let changes = world.changes(&[&other]).changes;
+    let mut left = 0;
+    for done in 0..changes.len() {
+        for then in [&[BOND][..], &[&other], &[&named], &[BOND, elsewhere]] {
+            let mut world = world.clone();
+            changes[..done]
+                .iter()
+                .for_each(|change| world.perform(change));
+            left += world.ours.owed.len();
+            let told = world.apply(then);
+            let theirs = world.present["theirs"].port_of.as_deref();
+            assert_eq!(theirs, Some("bond0"), "{done}: {:?}", names(&told));
+            let ours: Vec<_> = world.ours.joined.iter().map(|(port, _)| &**port).collect();
+            assert_eq!(ours, ["wan1"], "it stays theirs");
+            assert_eq!(world.changes(then).changes, [], "{done}");
+        }
+    }
+    assert!(left > 8, "{left}");
+    // Nobody wants the bond any more, which somebody else has made.
+    world.ours.made.clear();
+    changes[..1].iter().for_each(|change| world.perform(change));
+    assert_eq!(world.ours.owed.len(), 1);
+    let mut elsewhere = world.clone();
+    elsewhere.link(&"theirs".into()).port_of = Some("wan1".into());
+    assert!(
+        !names(&elsewhere.changes(&[]))
+            .iter()
+            .any(|it| it.starts_with("rejoin"))
+    );
+    assert_eq!(
+        names(&world.apply(&[])),
+        [
+            "down theirs",
+            "rejoin theirs bond0",
+            "up theirs",
+            "leave wan1"
+        ]
+    );
+}
+
 #[test]
 fn a_port_that_is_somebody_elses_stays_there_and_ours_moves() {
     let mut world = World::with(&["lan1"]);

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
@@ -233,7 +234,8 @@ impl Program {
     }
 }
 
-/// Under `cargo run`, builds linnetd as this program was built. To be called before [`enter`].
+/// Under `cargo run`, builds linnetd as this program was built, and says so: the first time it takes minutes. What cargo says of its
+/// progress goes to standard error as well. To be called before [`enter`].
 pub(super) fn build_linnetd() -> Result<(), String> {
     let (Some(cargo), Some(manifest)) = (env::var_os("CARGO"), env::var_os("CARGO_MANIFEST_DIR"))
     else {
@@ -241,11 +243,16 @@ pub(super) fn build_linnetd() -> Result<(), String> {
     };
     let mut command = Command::new(cargo);
     command
-        .args(["build", "--quiet", "--bin", "linnetd", "--manifest-path"])
+        .args(["build", "--bin", "linnetd", "--manifest-path"])
         .arg(Path::new(&manifest).join("Cargo.toml"));
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
+    // Nobody has to read it.
+    let _said = writeln!(
+        io::stderr(),
+        "linnet: building linnetd, which the demo is about (minutes the first time)"
+    );
     match command.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("building linnetd failed ({status})")),
@@ -314,11 +321,10 @@ impl Netlink {
             .await
             .map_err(failed)?;
         // A second line from us says that its link is there; a second line from it, that it answers.
-        std::io::Write::write_all(
-            server.0.stdin.as_mut().ok_or("the server has no input")?,
-            b"go\n",
-        )
-        .map_err(|error| format!("the {} server ended: {error}", side.role))?;
+        let input = server.0.stdin.as_mut().ok_or("the server has no input")?;
+        input
+            .write_all(b"go\n")
+            .map_err(|error| format!("the {} server ended: {error}", side.role))?;
         server.ready()?;
         let address = IpAddr::V4(side.mine);
         self.handle
@@ -392,7 +398,7 @@ impl Running {
         let mut byte = [0];
         let out = self.0.stdout.as_mut().ok_or("the server has no output")?;
         while byte != *b"\n" {
-            std::io::Read::read_exact(out, &mut byte)
+            out.read_exact(&mut byte)
                 .map_err(|error| format!("a server of the demo ended: {error}"))?;
         }
         Ok(())

@@ -164,8 +164,16 @@ impl Mortal {
             if let Some(of) = &link.port_of
                 && old.is_none_or(|old| old.port_of.as_ref() != Some(of))
             {
-                let joined = (Arc::clone(name), Arc::clone(of));
-                assert!(ours.joined.contains(&joined), "{name}");
+                let is_owed = ours.owed.contains_key(&link.index);
+                assert!(is_owed || book.is_joined(name, of), "{name}");
+            }
+            // Whoever else made it a port gets it back.
+            let of = old.and_then(|old| old.port_of.as_ref());
+            if let Some(of) = of.filter(|_| link.port_of.is_none())
+                && self.glass.links.contains_key(of)
+                && !book.is_joined(name, of)
+            {
+                assert!(ours.owed.contains_key(&link.index), "{name} of {of}");
             }
             for vlan in link.vlans.keys() {
                 if old.is_none_or(|old| !old.vlans.contains_key(vlan)) {
@@ -251,6 +259,80 @@ fn a_link_that_somebody_made_while_linnetd_was_dead_stays() {
     });
     assert!(deaths.count() > 40);
     assert!(foreign > 40, "{foreign}");
+}
+
+const BOND: &str =
+    "[link]\nname = \"bond0\"\nkind = \"bond\"\nmode = \"802.3ad\"\nports = [\"eth1\"]\n";
+
+/// Somebody else's bond, with a port of theirs, and hands that die after so many steps.
+fn bonded(steps: usize) -> Mortal {
+    let mut hands = Mortal::new(steps);
+    let bond = PresentLink {
+        kind: LinkKind::of("bond"),
+        ..PresentLink::default()
+    };
+    hands.glass.add("bond0", bond);
+    let port = PresentLink {
+        port_of: Some("bond0".into()),
+        up: true,
+        ..PresentLink::default()
+    };
+    hands.glass.add("theirs", port);
+    hands
+}
+
+/// A bond changes its mode while it has no ports.
+#[test]
+fn somebody_elses_port_of_a_bond_is_one_again_wherever_linnetd_died() {
+    for then in [&[BOND][..], &[]] {
+        let deaths = (1..).take_while(|steps| {
+            let mut hands = bonded(*steps);
+            let mut book = Book::open(None, "boot".into(), 7);
+            let none = Failures::new();
+            let _done = carry_out(&order(&[BOND]), &none, &mut book, &mut hands);
+            let is_dead = hands.is_dead();
+            if is_dead {
+                hands.steps_left = usize::MAX;
+                book = Book::open(hands.disk.as_deref(), "boot".into(), 7000);
+                let _done = carry_out(&order(then), &none, &mut book, &mut hands);
+            } else {
+                let mode = &hands.glass.links["bond0"].attributes["mode"];
+                assert_eq!(*mode, config::kind::Value::Word("802.3ad"));
+            }
+            let theirs = &hands.glass.links["theirs"];
+            assert_eq!(theirs.port_of.as_deref(), Some("bond0"), "{steps}");
+            // Whoever takes it out is not contradicted.
+            let mut book = Book::open(hands.disk.as_deref(), "boot".into(), 7000);
+            hands.glass.links.get_mut("theirs").unwrap().port_of = None;
+            let _done = carry_out(&order(then), &none, &mut book, &mut hands);
+            assert_eq!(hands.glass.links["theirs"].port_of, None, "{steps}");
+            is_dead
+        });
+        let deaths = deaths.count();
+        assert_eq!(deaths, 16, "before and after each request and each writing");
+    }
+}
+
+#[test]
+fn somebody_elses_port_does_not_leave_while_that_cannot_be_written_down() {
+    let mut hands = bonded(usize::MAX);
+    hands.is_full = true;
+    let mut book = Book::open(None, "boot".into(), 0);
+    let before = hands.glass.links["theirs"].clone();
+    let (order, none) = (order(&[BOND]), Failures::new());
+    let done = carry_out(&order, &none, &mut book, &mut hands).unwrap();
+    assert!(
+        done.passes && done.failures.contains_key("bond0"),
+        "{done:?}"
+    );
+    assert_eq!(hands.glass.links["theirs"], before);
+    assert_eq!(hands.glass.links["bond0"].attributes, BTreeMap::new());
+    assert_eq!(hands.glass.links["eth1"].port_of.as_deref(), Some("bond0"));
+    hands.is_full = false;
+    let done = carry_out(&order, &none, &mut book, &mut hands).unwrap();
+    assert_eq!((done.failures, done.passes), (none, false));
+    assert_eq!(hands.glass.links["bond0"].attributes.len(), 1);
+    assert_eq!(hands.glass.links["theirs"], before);
 }
 
 #[test]

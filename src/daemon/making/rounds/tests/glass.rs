@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use config::kind::Change;
 use policy::virtual_links::{LinkChange, PresentLink};
 
 use crate::making::rounds::{Links, Refusal};
 
-/// `EEXIST`, `ENODEV` and `EBUSY`, in words.
+/// `EEXIST`, `ENODEV`, `EBUSY` and `ENOTEMPTY`, in words.
 const EXISTS: &str = "it is there";
 const ABSENT: &str = "it is not there";
 const BUSY: &str = "somebody has its index";
+const HAS_PORTS: &str = "it has ports";
 
 impl From<&str> for Refusal {
     fn from(text: &str) -> Self {
@@ -85,8 +87,22 @@ impl Glass {
             }
             LinkChange::SetUp(name, up) => self.link(name)?.up = *up,
             LinkChange::Set {
-                name, attributes, ..
-            } => self.link(name)?.attributes.extend(attributes.clone()),
+                name,
+                kind,
+                attributes,
+                ..
+            } => {
+                let is_empty_only = |key: &&str| {
+                    let row = kind.attribute(key);
+                    row.is_some_and(|row| row.change == Change::Empty)
+                };
+                let mut links = self.links.values();
+                let has_ports = links.any(|link| link.port_of.as_ref() == Some(name));
+                if has_ports && attributes.keys().any(is_empty_only) {
+                    return Err(HAS_PORTS.into());
+                }
+                self.link(name)?.attributes.extend(attributes.clone());
+            }
             LinkChange::SetPort {
                 port, attributes, ..
             } => self.link(port)?.port_attributes.extend(attributes.clone()),
