@@ -62,6 +62,16 @@ const TALE_LINES: usize = 120;
 /// Occasions of one kind among which every fault has to strike.
 const ENOUGH: u64 = 4000;
 
+/// How many seconds of processor time all stories of a world may take. Together it is three minutes of two processors, whoever else is there.
+const SECONDS: [(&str, u64); 6] = [
+    ("server", 110),
+    ("cafe", 85),
+    ("office", 85),
+    ("train", 50),
+    ("told", 15),
+    (NAMELESS, 15),
+];
+
 /// A world in which nobody asks for names.
 pub(super) const NAMELESS: &str = "workshop";
 
@@ -73,6 +83,8 @@ struct Sum {
     count: u64,
     coverage: Coverage,
     broken: Vec<(u64, String)>,
+    /// Of the processor.
+    time: Duration,
 }
 
 impl Sum {
@@ -82,6 +94,7 @@ impl Sum {
         self.count += other.count;
         self.coverage.add(&other.coverage);
         self.broken.extend(other.broken);
+        self.time += other.time;
     }
 }
 
@@ -112,6 +125,7 @@ pub(super) fn tell(
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= seeds.end {
+                sum.time = processor_time();
                 return sum;
             }
             let is_twice = seed.is_multiple_of(TWICE);
@@ -151,8 +165,9 @@ pub(super) fn tell(
         eprintln!("{world}, seed {seed}: LINNET_SEED={seed} tells all of it: {end:?}\n");
     }
     tests::say(&format!(
-        "{world}: {} stories, {} happenings, {} answers, {} addresses in them; {}",
+        "{world}: {} stories in {:.0?} of processor time, {} happenings, {} answers, {} addresses in them; {}",
         seeds.end - seeds.start,
+        sum.time,
         sum.count,
         sum.answered,
         sum.tagged,
@@ -171,7 +186,27 @@ pub(super) fn tell(
         assert!(is_told || world == NAMELESS, "nothing is told");
         let gaps = sum.coverage.gaps(ENOUGH);
         assert!(gaps.is_empty(), "some faults struck nobody: {gaps:?}");
+        let allowed = SECONDS.iter().find(|(name, _)| *name == world);
+        let allowed = Duration::from_secs(allowed.expect("it has its part").1 * times);
+        let took = sum.time;
+        assert!(
+            took <= allowed,
+            "{took:.1?} of processor time for all stories of {world}, and {allowed:?} is its part of three minutes"
+        );
     }
+}
+
+/// Returns how much of a processor this thread has had.
+fn processor_time() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: it writes to the place that it is given.
+    let status = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    assert_eq!(status, 0, "every kernel has this clock");
+    let seconds = u64::try_from(time.tv_sec).unwrap();
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap())
 }
 
 /// Whoever measures time beside these stories goes first.
