@@ -1,4 +1,5 @@
-//! How does a scope come by IPv6 addresses where there are only IPv4 ones? What its owner says, then what its link tells.
+//! How does a scope come by IPv6 addresses where there are only IPv4 ones? What its owner says, then what its link tells; what
+//! the link with the IPv6 default route tells, where it has none.
 //!
 //! Names that nobody claims follow `[resolver]`: a profile that only claims names has its own addresses, which the translator
 //! of another network does not reach. What a router advertises (RFC 8781) is as good as an answer of RFC 7050, and sooner.
@@ -6,14 +7,18 @@
 use config::Config;
 use config::model::{DefaultUse, Dns64, DnsSettings, Mapping};
 
-/// Returns what is done in a scope; `told` is what the routers of its link say.
-pub(crate) fn of(config: &Config, dns: &DnsSettings, told: &[Mapping]) -> Dns64 {
-    let takes_all = match dns.default {
+/// Whether a layer takes names that nobody claims.
+pub(crate) const fn takes_all(dns: &DnsSettings) -> bool {
+    match dns.default {
         DefaultUse::Yes | DefaultUse::Exclusive => true,
         DefaultUse::Auto => dns.claims.is_empty(),
         DefaultUse::No => false,
-    };
-    let otherwise = match takes_all {
+    }
+}
+
+/// Returns what is done in a scope; `told` is what the routers of its link say, or of the default route.
+pub(crate) fn of(config: &Config, dns: &DnsSettings, told: &[Mapping]) -> Dns64 {
+    let otherwise = match takes_all(dns) {
         true => &config.resolver.dns64,
         false => &Dns64::Off,
     };

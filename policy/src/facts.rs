@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use config::matcher::Mac;
-use config::model::{DnsSettings, MacUse, Mapping, Prefix, Upstream};
+use config::model::{DnsSettings, MacUse, Prefix, Upstream};
 use config::name::DomainName;
 use config::time::Instant;
 
@@ -241,8 +241,6 @@ pub struct LinkFacts {
     pub default_route4: Option<DefaultRoute>,
     /// The same for IPv6.
     pub default_route6: Option<DefaultRoute>,
-    /// By which prefixes its router says that it translates (PREF64, RFC 8781).
-    pub pref64: Vec<Mapping>,
 }
 
 /// What a network is told by, so that it is known again: `ethernet 192.0.2.0/24 by 192.0.2.1`.

@@ -59,6 +59,7 @@ pub fn plan(config: &Config, facts: &Facts) -> Plan {
         own: &own,
         profiles_by_link: &profiles_by_link,
         metric_by_link: &metric_by_link,
+        uplink6: links.uplinks.v6.as_ref().map(|uplink| uplink.link),
         supplied: &supplied,
     };
     let scopes = scope::make(config, facts, &ground);

@@ -11,6 +11,7 @@ use config::Config;
 use config::model::{DefaultUse, DnsSettings, Mapping, ProfileId, RecursionMode, WhenDown};
 use config::name::DomainName;
 
+use crate::dns64;
 use crate::domains::{Claim, Class, Hold, Order, Rank};
 use crate::facts::{Facts, LinkFacts, LinkId, NetworkId, Owner, Trust};
 use crate::plan::{Note, ScopeId, ScopeLink, ScopePlan, ScopeState};
@@ -64,6 +65,8 @@ pub(crate) struct Scopes<'a> {
     pub(crate) notes: Vec<Note>,
     /// That of the default route.
     network: Option<NetworkId>,
+    /// The prefixes by which the network of the IPv6 default route translates.
+    pref64: &'a [Mapping],
 }
 
 /// What scopes are made of beside configuration and facts.
@@ -74,6 +77,8 @@ pub(crate) struct Ground<'a> {
     pub(crate) profiles_by_link: &'a BTreeMap<LinkId, ProfileId>,
     /// Metrics of default routes, as planned.
     pub(crate) metric_by_link: &'a BTreeMap<LinkId, u32>,
+    /// The link with the IPv6 default route.
+    pub(crate) uplink6: Option<LinkId>,
     /// What the networks supply.
     pub(crate) supplied: &'a BTreeMap<LinkId, Supplied>,
 }
@@ -82,6 +87,7 @@ pub(crate) struct Ground<'a> {
 pub(crate) fn make<'a>(config: &'a Config, facts: &'a Facts, ground: &Ground<'a>) -> Scopes<'a> {
     let mut scopes = Scopes {
         network: default_network(facts, ground.metric_by_link),
+        pref64: default_pref64(facts, ground),
         ..Scopes::default()
     };
     for layer in layers(config, facts, ground) {
@@ -257,6 +263,12 @@ impl<'a> Scopes<'a> {
             None => self.network.clone(),
             Some(_) => facts.and_then(LinkFacts::network),
         };
+        let pref64 = match &link {
+            None if dns64::takes_all(dns) => self.pref64,
+            // Whoever translates on the way to the Internet need not reach what is only claimed.
+            None => &[],
+            Some(_) => supplied.map_or(&[][..], |supplied| &supplied.pref64),
+        };
         let metric = link_id.and_then(|id| ground.metric_by_link.get(&id));
         let rank = rank(facts, metric);
         self.claim(layer, &id, state, &rank);
@@ -271,7 +283,7 @@ impl<'a> Scopes<'a> {
             selection: dns.selection.unwrap_or(config.resolver.selection),
             dnssec: dns.dnssec.unwrap_or(config.resolver.dnssec),
             recursion,
-            dns64: crate::dns64::of(config, dns, &pref64(facts, supplied)),
+            dns64: dns64::of(config, dns, pref64),
         };
         let mut search = dns.search.clone();
         if let Some(lent) = lent.filter(|lent| lent.is_profiles || lent.dns.upstreams.is_empty()) {
@@ -372,11 +384,12 @@ impl<'a> Scopes<'a> {
     }
 }
 
-/// By which prefixes a link's routers say that they translate.
-fn pref64(facts: Option<&LinkFacts>, supplied: Option<&Supplied>) -> Vec<Mapping> {
-    let told = facts.into_iter().flat_map(|facts| &facts.pref64);
-    let supplied = supplied.into_iter().flat_map(|supplied| &supplied.pref64);
-    told.chain(supplied).copied().collect()
+/// Returns the prefixes by which the network translates that packets to them go to.
+fn default_pref64<'a>(facts: &Facts, ground: &Ground<'a>) -> &'a [Mapping] {
+    let is_up = |id: &LinkId| facts.links.get(id).is_some_and(|link| link.up);
+    let uplink = ground.uplink6.filter(is_up);
+    let supplied = uplink.and_then(|id| ground.supplied.get(&id));
+    supplied.map_or(&[], |supplied| &supplied.pref64)
 }
 
 /// Returns the network that the best default route leads to.

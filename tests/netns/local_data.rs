@@ -317,6 +317,27 @@ fn until_advertised(options: &str, what: &str, holds: impl Fn() -> bool) {
     });
 }
 
+/// Holds that addresses are made by the prefix of home's router as long as it tells it.
+fn made_while_told(office: &Office) {
+    shell("ip netns exec home sysctl -qw net.ipv6.conf.all.forwarding=1");
+    until("the router has its own address", || {
+        let shown = shell("ip -n home -6 addr show dev p0 scope link");
+        shown.contains("fe80::") && !shown.contains("tentative")
+    });
+    let _linnetd = office.linnetd(LINNETD, &[]);
+    let made = || dig("+short www.example.test AAAA");
+    assert!(!made().contains("2001:db8:64:"), "{}", made());
+    until_advertised(&pref64(600), "addresses are made", || {
+        made().contains("2001:db8:64::c000:250")
+    });
+    assert!(dig("+short www.example.test").contains("192.0.2.80"));
+    until_advertised(&pref64(0), "no more are made", || {
+        let seen = dig("www.example.test AAAA");
+        assert!(seen.contains("NOERROR"), "{seen}");
+        !seen.contains("2001:db8:64:")
+    });
+}
+
 #[test]
 fn addresses_are_made_by_the_prefix_that_a_router_tells_while_it_tells_it() {
     isolated(
@@ -325,23 +346,23 @@ fn addresses_are_made_by_the_prefix_that_a_router_tells_while_it_tells_it() {
             let office = Office::raise();
             office.configure_usual("dnssec = \"off\"");
             office.configure("profiles/home.toml", &format!("ra = true\n{HOME}"));
-            shell("ip netns exec home sysctl -qw net.ipv6.conf.all.forwarding=1");
-            until("the router has its own address", || {
-                let shown = shell("ip -n home -6 addr show dev p0 scope link");
-                shown.contains("fe80::") && !shown.contains("tentative")
-            });
-            let _linnetd = office.linnetd(LINNETD, &[]);
-            let made = || dig("+short www.example.test AAAA");
-            assert!(!made().contains("2001:db8:64:"), "{}", made());
-            until_advertised(&pref64(600), "addresses are made", || {
-                made().contains("2001:db8:64::c000:250")
-            });
-            assert!(dig("+short www.example.test").contains("192.0.2.80"));
-            until_advertised(&pref64(0), "no more are made", || {
-                let seen = dig("www.example.test AAAA");
-                assert!(seen.contains("NOERROR"), "{seen}");
-                !seen.contains("2001:db8:64:")
-            });
+            made_while_told(&office);
+        },
+    );
+}
+
+#[test]
+fn a_resolver_of_our_own_has_the_prefix_of_the_default_routes_router() {
+    isolated(
+        "local_data::a_resolver_of_our_own_has_the_prefix_of_the_default_routes_router",
+        || {
+            let office = Office::raise();
+            office.configure_usual("dnssec = \"off\"\nupstreams = [\"192.0.2.53\"]");
+            office.configure(
+                "profiles/home.toml",
+                "match = { name = \"home*\" }\nra = true\n",
+            );
+            made_while_told(&office);
         },
     );
 }

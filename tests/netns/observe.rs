@@ -3,10 +3,12 @@
 use std::fs;
 
 use tests::exposition::Numbers;
+use tests::lab::{AUTHORITY, Lab};
 use tests::namespace::{isolated, shell};
-use tests::office::{Office, dig};
+use tests::office::{Office, dig, links};
 use tests::peer::{Peer, until};
 
+use crate::dnssec::clock;
 use crate::guests::certificate;
 use crate::{LINNET, LINNETD, json};
 
@@ -203,6 +205,7 @@ fn a_collector_gets_every_message_of_clients_and_upstreams() {
             for kind in ["CQ", "CR", "FQ", "FR"] {
                 assert!(one.contains(&format!(" {kind} ")), "{kind}: {one}");
             }
+            assert!(!one.contains(" RQ ") && !one.contains(" RR "), "{one}");
             assert!(one.contains("\"git.corp.test.\" IN A"), "{one}");
             assert!(one.contains(" TCP ") && one.contains(" UDP "), "{one}");
             for part in [
@@ -263,6 +266,43 @@ fn a_file_of_frames_without_clients_is_whole_when_the_daemon_ends() {
             let (short, text) = read(&file);
             assert!(short.contains(" CQ ") && short.contains(" FR "), "{short}");
             assert!(!text.contains("query_address"), "{text}");
+        },
+    );
+}
+
+#[test]
+fn a_collector_tells_our_own_recursion_from_what_upstreams_are_asked() {
+    isolated(
+        "observe::a_collector_tells_our_own_recursion_from_what_upstreams_are_asked",
+        || {
+            let dir = links();
+            let lab = Lab::raise(&dir);
+            let office = Office::bare(dir);
+            let file = format!("{}/frames", open_folder(&office, "tap"));
+            let text = format!(
+                "[resolver]\nrecursion = \"always\"\ntrust-anchors = \"{}\"\nroot-servers = [\"{AUTHORITY}\"]\n",
+                lab.anchor.display()
+            );
+            office.configure("linnet.toml", &text);
+            office.configure(
+                "conf.d/10-tap.toml",
+                &format!("[dnstap]\nfile = \"{file}\"\nmessages = \"forwarder\"\n"),
+            );
+            let mut linnetd = office.linnetd(LINNETD, &["--clock", &clock()]);
+            let answer = dig("www.nsec.test");
+            assert!(answer.contains("status: NOERROR"), "{answer}");
+            linnetd.signal(libc::SIGTERM);
+            assert_eq!(linnetd.wait(), Some(0));
+            let (short, text) = read(&file);
+            for kind in ["RQ", "RR"] {
+                assert!(short.contains(&format!(" {kind} ")), "{kind}: {short}");
+            }
+            assert!(
+                !short.contains(" FQ ") && !short.contains(" FR "),
+                "{short}"
+            );
+            let server = format!("response_address: \"{AUTHORITY}\"");
+            assert!(text.contains(&server), "{text}");
         },
     );
 }

@@ -252,7 +252,7 @@ fn soak() {
                 troubles::strike(&mut stage);
             }
             // The quiet begins with a crowd that has waited: what it took has to be given back.
-            troubles::gather_crowd(&mut stage, rate);
+            troubles::gather_crowd(&stage, rate);
         });
         let mut told = Instant::now();
         while !world.over.load(Ordering::Relaxed) {

@@ -354,7 +354,7 @@ const MAIN: &[Key] = &[
         "dns64",
         Syntax::OneOrMore(Form::Mapping),
         Some("\"auto\""),
-        "Whether IPv6 addresses are made of IPv4 ones for names that nobody claims (RFC 6147): auto does where the network says by which prefix it translates (RFC 7050).",
+        "Whether IPv6 addresses are made of IPv4 ones for names that nobody claims (RFC 6147): auto does where the network says by which prefix it translates, by its routers (RFC 8781), or else by the upstreams (RFC 7050).",
     ),
     key(
         Section::Resolver,

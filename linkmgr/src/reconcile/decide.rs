@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use config::model::{ConflictUse, PolicyRule, Prefix, RouteKind};
+use config::model::{ConflictUse, PolicyRule, Prefix};
 use config::time::Instant;
 use policy::facts::{Preference, Supplier};
 use policy::links::{AddressPlan, HopPlan, RouteKey, RoutePlan};

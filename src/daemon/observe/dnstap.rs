@@ -28,6 +28,8 @@ pub(super) enum Kind {
     ClientResponse,
     ForwarderQuery,
     ForwarderResponse,
+    ResolverQuery,
+    ResolverResponse,
 }
 
 /// How it travelled.
@@ -44,6 +46,8 @@ impl Kind {
     /// `Message.Type`.
     const fn number(self) -> u64 {
         match self {
+            Self::ResolverQuery => 3,
+            Self::ResolverResponse => 4,
             Self::ClientQuery => 5,
             Self::ClientResponse => 6,
             Self::ForwarderQuery => 7,
@@ -53,8 +57,8 @@ impl Kind {
 
     const fn is_response(self) -> bool {
         match self {
-            Self::ClientQuery | Self::ForwarderQuery => false,
-            Self::ClientResponse | Self::ForwarderResponse => true,
+            Self::ClientQuery | Self::ForwarderQuery | Self::ResolverQuery => false,
+            Self::ClientResponse | Self::ForwarderResponse | Self::ResolverResponse => true,
         }
     }
 }

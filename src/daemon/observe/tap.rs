@@ -18,6 +18,9 @@ use super::outlet::{Outlet, OutletCounts, Target};
 /// Open questions that are remembered, of each kind.
 const OPEN_MAX: usize = 8192;
 
+/// Where the octet with RD is in a header, and the bit (RFC 1035 §4.1.1).
+const RD: (usize, u8) = (2, 0x01);
+
 /// The tap, while it is open.
 #[derive(Debug)]
 pub(super) struct Tap {
@@ -26,7 +29,16 @@ pub(super) struct Tap {
     identity: String,
     version: String,
     clients: BTreeMap<ClientId, Open>,
-    exchanges: BTreeMap<ExchangeId, Open>,
+    exchanges: BTreeMap<ExchangeId, (Role, Open)>,
+}
+
+/// What we are to whom we ask.
+#[derive(Debug, Clone, Copy)]
+enum Role {
+    /// Upstreams are to resolve for us.
+    Forwarder,
+    /// Authoritative servers tell what they have.
+    Resolver,
 }
 
 /// A question without its answer.
@@ -123,7 +135,7 @@ impl Tap {
         self.clients.remove(&client);
     }
 
-    /// Takes a message to an upstream.
+    /// Takes a message to an upstream or an authoritative server.
     pub(super) fn transmit(&mut self, transmit: &Transmit, wall: Duration) {
         if !self.config.messages.has_upstreams() {
             return;
@@ -141,11 +153,12 @@ impl Tap {
             protocol: protocol(upstream.transport, *channel),
             asked_at: wall,
         };
+        let role = Role::of(wire);
         if self.exchanges.len() < OPEN_MAX {
-            self.exchanges.insert(*exchange, open);
+            self.exchanges.insert(*exchange, (role, open));
         }
         self.tell(&Tapped {
-            kind: Kind::ForwarderQuery,
+            kind: role.query(),
             protocol: Some(open.protocol),
             asker: None,
             asked: open.peer,
@@ -155,14 +168,17 @@ impl Tap {
         });
     }
 
-    /// Takes what came back from an upstream, whatever it is worth: the exchange may hear more.
+    /// Takes what came back, whatever it is worth: the exchange may hear more.
     pub(super) fn reply(&self, exchange: ExchangeId, wire: &[u8], wall: Duration) {
         if !self.config.messages.has_upstreams() {
             return;
         }
-        let open = self.exchanges.get(&exchange).copied();
+        let known = self.exchanges.get(&exchange).copied();
+        let open = known.map(|(_, open)| open);
+        // Whoever answers copies RD, or should.
+        let role = known.map_or_else(|| Role::of(wire), |(role, _)| role);
         self.tell(&Tapped {
-            kind: Kind::ForwarderResponse,
+            kind: role.response(),
             protocol: open.map(|open| open.protocol),
             asker: None,
             asked: open.and_then(|open| open.peer),
@@ -180,6 +196,30 @@ impl Tap {
     fn tell(&self, tapped: &Tapped<'_>) {
         let payload = encode(tapped, &self.identity, &self.version);
         self.outlet.put(payload);
+    }
+}
+
+impl Role {
+    /// Tells it by a question: RD is clear in those that our own recursion asks, and in no others.
+    fn of(wire: &[u8]) -> Self {
+        match wire.get(RD.0) {
+            Some(octet) if octet & RD.1 == 0 => Self::Resolver,
+            Some(_) | None => Self::Forwarder,
+        }
+    }
+
+    const fn query(self) -> Kind {
+        match self {
+            Self::Forwarder => Kind::ForwarderQuery,
+            Self::Resolver => Kind::ResolverQuery,
+        }
+    }
+
+    const fn response(self) -> Kind {
+        match self {
+            Self::Forwarder => Kind::ForwarderResponse,
+            Self::Resolver => Kind::ResolverResponse,
+        }
     }
 }
 
@@ -206,7 +246,58 @@ fn protocol(transport: Transport, channel: Channel) -> Protocol {
 
 #[cfg(test)]
 mod tests {
+    use config::model::Upstream;
+    use config::observing::TapMessages;
+    use resolver::GroupId;
+
     use super::*;
+
+    /// A header with these flags.
+    fn header(flags: u8) -> Vec<u8> {
+        let mut wire = vec![0; 12];
+        wire[2] = flags;
+        wire
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the test reads what was written")]
+    fn what_our_own_recursion_asks_is_told_from_what_upstreams_are_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tap");
+        let config = DnstapConfig {
+            file: Some(path.to_str().unwrap().into()),
+            messages: TapMessages::Forwarder,
+            ..DnstapConfig::default()
+        };
+        let mut tap = Tap::open(&config, String::new(), &Arc::default()).unwrap();
+        for (number, flags) in [(1, 0x01), (2, 0x00)] {
+            let transmit = Transmit {
+                exchange: ExchangeId(number),
+                upstream: Upstream::plain([192, 0, 2, 1].into()),
+                channel: Channel::Udp,
+                link: None,
+                group: GroupId(1),
+                mark: 0,
+                wire: header(flags),
+            };
+            tap.transmit(&transmit, Duration::ZERO);
+            // A server that sets RD, or clears it, answers what it was asked all the same.
+            for answered in [0x80, 0x81] {
+                tap.reply(ExchangeId(number), &header(answered), Duration::ZERO);
+            }
+            tap.ended(ExchangeId(number));
+            tap.reply(ExchangeId(number), &header(0x80 | flags), Duration::ZERO);
+        }
+        tap.end();
+        let written = std::fs::read(path).unwrap();
+        // `Message.type` is the first field, and the socket's family or the time of the answer follows.
+        let kinds: Vec<u8> = written
+            .windows(4)
+            .filter(|bytes| bytes[0] == 0x72 && bytes[2] == 0x08)
+            .map(|bytes| bytes[3])
+            .collect();
+        assert_eq!(kinds, [7, 8, 8, 8, 3, 4, 4, 4]);
+    }
 
     #[test]
     fn what_is_encrypted_is_told_by_its_transport_and_the_rest_by_its_channel() {

@@ -391,7 +391,7 @@ pub(super) fn strike(stage: &mut Stage<'_>) {
 }
 
 /// Lets both servers at home be silent until a crowd waits for them; `rate` is in questions a second.
-pub(super) fn gather_crowd(stage: &mut Stage<'_>, rate: u64) {
+pub(super) fn gather_crowd(stage: &Stage<'_>, rate: u64) {
     let troubles = &stage.world.troubles;
     troubles.count("a crowd waits");
     troubles.during(Trouble::Home, GRACE_MS, || {

@@ -196,3 +196,71 @@ fn the_network_claims_nothing_and_takes_no_claimed_name() {
     assert_eq!(goes(&plan, "www.example.test"), "supplied@eth0");
     assert_eq!(crate::leak::first_breach(&config, &plan), None);
 }
+
+/// The routers of a link tell how it translates; a scope without a link goes by the link that its packets leave by.
+#[test]
+fn a_scope_without_a_link_translates_as_the_network_of_the_default_route() {
+    let mapping = |text| Mapping::new(prefix(text)).unwrap();
+    let (eth, wlan) = (mapping("2001:db8:64::/96"), mapping("64:ff9b::/96"));
+    let told = |mapping| Supply {
+        pref64: vec![mapping],
+        ..advertised()
+    };
+    let mut facts = with([(Supplier::Ra, told(eth))]);
+    link(&mut facts, 3, "wlan0", "wifi");
+    facts.supplies.insert((id(3), Supplier::Ra), told(wlan));
+    facts.foreign_resolv_conf = Some(ForeignResolvConf {
+        upstreams: vec!["203.0.113.1".parse().unwrap()],
+        search: Vec::new(),
+    });
+    let mut config = config([
+        profile("a", "*", ra()),
+        Profile {
+            matches: None,
+            ..profile("free", "*", NetworkSettings::default())
+        },
+    ]);
+    config.resolver.upstreams = vec!["203.0.113.2".parse().unwrap()];
+    let free = |change: fn(&mut DnsSettings)| {
+        let mut config = config.clone();
+        let dns = &mut config.profiles.values_mut().last().unwrap().dns;
+        dns.upstreams = vec!["203.0.113.3".parse().unwrap()];
+        change(dns);
+        config
+    };
+    let taken = free(|_| {});
+    let dns64 = |config: &Config, facts: &Facts, scope: &str| {
+        let plan = plan(config, facts);
+        let mut scopes = plan.dns.scopes.iter();
+        let found = scopes.find(|(id, _)| &*id.0 == scope);
+        found.map(|(_, scope)| scope.dns64.clone())
+    };
+    let by = |mapping| Some(Dns64::Prefixes(vec![mapping]));
+    for scope in ["resolver", "free"] {
+        assert_eq!(dns64(&taken, &facts, scope), by(eth), "{scope}");
+    }
+    let mut alone = taken.clone();
+    alone.resolver.upstreams.clear();
+    assert_eq!(dns64(&alone, &facts, "resolv.conf"), by(eth));
+    let claiming = free(|dns| {
+        dns.claims = vec![name("corp.test")];
+        dns.dns64 = Some(Dns64::Auto);
+    });
+    assert_eq!(
+        dns64(&claiming, &facts, "free"),
+        Some(Dns64::Auto),
+        "what is claimed may be elsewhere"
+    );
+    let mut off = taken.clone();
+    off.resolver.dns64 = Dns64::Off;
+    assert_eq!(dns64(&off, &facts, "resolver"), Some(Dns64::Off));
+    facts.reach.insert((id(2), Family::Ipv6), Reach::Nowhere);
+    assert_eq!(dns64(&taken, &facts, "resolver"), by(wlan));
+    // IPv4 goes another way than what is translated.
+    facts.supplies.insert((id(2), Supplier::Dhcp4), lease());
+    assert_eq!(dns64(&taken, &facts, "resolver"), by(wlan));
+    for link in facts.links.values_mut() {
+        link.up = false;
+    }
+    assert_eq!(dns64(&taken, &facts, "resolver"), Some(Dns64::Auto));
+}
