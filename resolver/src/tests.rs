@@ -3,6 +3,7 @@
 mod aliases;
 mod below;
 mod cached;
+mod closed;
 mod counts;
 mod failover;
 mod guests;
