@@ -16,7 +16,7 @@ use crate::exchange::Asking;
 use crate::ledger::Trouble;
 use crate::progress::{Delivery, Found, Outcome, Query};
 use crate::refusal::Refused;
-use crate::stale::Signed;
+use crate::stale::{Signed, Try};
 use crate::template::{Template, error_answer};
 use crate::wire::{Question, rcode};
 
@@ -84,6 +84,7 @@ impl Resolver {
             // Not the whole answer: it must be put together.
             End::Goto(_) | End::Refused(..) | End::Loop => self.cache.revoke(&key),
         }
+        self.keeping.unmark(&key, question, now);
         if let Some(lifetime) = lifetime {
             let stale = self.stale_time(signed, lifetime, now);
             self.cache
@@ -92,7 +93,7 @@ impl Resolver {
         template
     }
 
-    /// Keeps a failure for so long, with what is told of it; without that, its reason, as that of a moment ago. An answer that was
+    /// Keeps a failure of what was asked for at `begun_at` for so long, with what is told of it; without that, its reason, as that of a moment ago. An answer that was
     /// known before and may still be given is kept in its place, but not where nobody failed: where what came is not to be believed,
     /// or was refused on purpose.
     pub(crate) fn keep_failure(
@@ -101,6 +102,7 @@ impl Resolver {
         refused: &Refused,
         told: Option<ExtendedError>,
         lifetime: Duration,
+        begun_at: Instant,
         now: Instant,
     ) {
         let question = &asking.question;
@@ -113,7 +115,8 @@ impl Resolver {
                 dnssec_ok: asking.dnssec_ok,
                 checking_disabled: asking.checking_disabled,
             };
-            if refused.is_outage() && self.spare_stale(&key, question, now) {
+            let failed = Try::new(begun_at, refused);
+            if refused.is_outage() && self.spare_stale(&key, question, failed, now) {
                 return;
             }
         }

@@ -8,8 +8,8 @@
 //!            └─ good reply · nobody left · nobody waits → concluded; what is under way is cancelled, or watched (`probing`)
 //! ```
 //!
-//! Everything stays within the scope of the lookup. What a reply means for it is `reply`'s; what a query does with the conclusion is
-//! not known here.
+//! Everything stays within the scope of the lookup. Whether anybody may still reply is `hopeless`'s to say, what a
+//! reply means for it `reply`'s; what a query does with the conclusion is not known here.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ const REJECT_PAUSE: Duration = Duration::from_millis(300);
 /// How long the last message is given at least.
 const LAST_PATIENCE: Duration = Duration::from_secs(1);
 /// How often everybody may fail at once before the query is told.
-const REJECT_ROUNDS: u8 = 1;
+pub(crate) const REJECT_ROUNDS: u8 = 1;
 
 impl Resolver {
     /// Lets somebody wait for a question; returns the lookup.
@@ -152,9 +152,10 @@ impl Resolver {
             Some(_) | None if lookup.bare.contains(&upstream) => Edns::Bare,
             Some(_) | None => Edns::With,
         };
+        let is_closed = state.is_some_and(|state| state.has_refused_lately(now));
         let is_open = upstream.transport == Transport::Plain;
         match channel {
-            Channel::Udp if again && lookup.round >= STREAM_ROUND => {
+            Channel::Udp if again && (lookup.round >= STREAM_ROUND || is_closed) => {
                 let waited = now.since(lookup.started_at);
                 if is_open && waited >= STREAM_AFTER && !lookup.streamed.contains(&upstream) {
                     lookup.streamed.push(upstream.clone());
@@ -187,6 +188,13 @@ impl Resolver {
             self.conclude_bad(id, now);
             return;
         }
+        if self.is_hopeless(id, now) {
+            self.conclude_closed(id, now);
+            return;
+        }
+        let Some(lookup) = self.lookups.get_mut(id) else {
+            return;
+        };
         if lookup.attempts >= ATTEMPTS_MAX {
             match lookup.bad.is_some() {
                 true => self.conclude_bad(id, now),
@@ -267,6 +275,7 @@ impl Resolver {
             (true, true) => self
                 .timers
                 .set_earlier(Timer::Exchange, id, now + BAD_REPLY_PATIENCE),
+            (true, false) if self.is_hopeless(id, now) => self.conclude_closed(id, now),
             (true, false) => {}
             (false, true) => self.conclude_bad(id, now),
             (false, false) if again => self.timers.set(Timer::Exchange, id, now + REJECT_PAUSE),

@@ -173,7 +173,7 @@ pub(crate) fn failed(lookup: &Lookup) -> Refused {
     if let (Some(upstream), true) = (lookup.looped.first(), lookup.exchanges.is_empty()) {
         return Refused::looped(upstream);
     }
-    if lookup.exchanges.is_empty() && !lookup.failures.is_empty() {
+    if !lookup.failures.is_empty() && (lookup.exchanges.is_empty() || lookup.is_told()) {
         return Refused::unreachable(&lookup.asking.scope, &lookup.failures, lookup.cause());
     }
     Refused::no_reply(&lookup.asking.scope, &lookup.asked, lookup.cause())

@@ -167,6 +167,7 @@ impl Resolver {
             scope
                 .outages
                 .end(scope.slot, heard, recovered, &self.cache, now);
+            self.keeping.lift(scope.slot, heard, recovered, now);
         }
         if change == Change::Nothing {
             return;

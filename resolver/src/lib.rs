@@ -30,6 +30,7 @@ mod fetches;
 mod flush;
 mod guest;
 pub mod histogram;
+mod hopeless;
 pub mod hosts;
 mod labels;
 mod learn;

@@ -50,6 +50,8 @@ pub(crate) struct Lookup {
     pub(crate) asked: Vec<Upstream>,
     /// Asked by stream where datagrams brought nothing.
     pub(crate) streamed: Vec<Upstream>,
+    /// Those that refused a stream.
+    pub(crate) shut: Vec<Upstream>,
     /// Those that called a query with EDNS an error.
     pub(crate) plain: Vec<Upstream>,
     /// Those that called a query with a cookie an error.
@@ -202,6 +204,7 @@ impl Lookups {
             tried: Vec::with_capacity(1),
             asked: Vec::with_capacity(1),
             streamed: Vec::new(),
+            shut: Vec::new(),
             plain: Vec::new(),
             bare: Vec::new(),
             bad_cookie: Vec::new(),
@@ -321,6 +324,15 @@ impl Lookup {
             true => Cause::Silence,
             false => Cause::Own,
         }
+    }
+
+    /// Whether there is a word of each that was asked of why there is no reply.
+    pub(crate) fn is_told(&self) -> bool {
+        let is_why = |failure| matches!(failure, Failure::Refused | Failure::Unreachable);
+        self.asked.iter().all(|asked| {
+            let mut failures = self.failures.iter();
+            failures.any(|(upstream, failure)| upstream == asked && is_why(*failure))
+        })
     }
 
     /// Whether this host could not ask somebody who was to be asked.

@@ -405,6 +405,7 @@ impl Resolver {
                 None,
                 FAILURE_LIFETIME,
                 now,
+                now,
             );
         }
         self.conclude_failed(id, now);

@@ -151,7 +151,7 @@ impl Resolver {
                 checking_disabled,
                 ..asking.clone()
             };
-            self.keep_failure(&asking, refused, None, FAILURE_LIFETIME, now);
+            self.keep_failure(&asking, refused, None, FAILURE_LIFETIME, begun_at, now);
         }
     }
 

@@ -120,7 +120,7 @@ impl Resolver {
         let next = match conclusion {
             Conclusion::Refused(refused) => {
                 let outage = refused.is_outage();
-                let stale = outage.then(|| self.stale_instead(&mut query, now));
+                let stale = outage.then(|| self.stale_instead(&mut query, &refused, now));
                 let refused = || Next::Done(Outcome::Refused(refused));
                 stale.flatten().unwrap_or_else(refused)
             }

@@ -193,6 +193,9 @@ impl Resolver {
         };
         if let Some(lookup) = self.lookups.get_mut(id) {
             lookup.failures.push((exchange.upstream.clone(), failure));
+            if (exchange.channel, failure) == (Channel::Tcp, Failure::Refused) {
+                lookup.shut.push(exchange.upstream.clone());
+            }
         }
         self.after_exchange(id, now);
     }

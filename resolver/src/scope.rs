@@ -232,6 +232,11 @@ impl Scope {
         self.upstreams.iter()
     }
 
+    /// Returns the upstreams that a question may go to.
+    pub(crate) fn meant(&self, asking: &Asking) -> impl Iterator<Item = &UpstreamState> {
+        self.states().filter(|state| is_open(state, asking, &[]))
+    }
+
     /// Takes what became of a message to an upstream.
     pub(crate) fn take(
         &mut self,

@@ -3,7 +3,8 @@
 //! ```text
 //! miss, and an answer whose time is over ─► asked as ever ─ reply ──────────────► fresh answer
 //!                                             ├─ 0.8 s without ─► stale answer; the asking goes on for whoever comes next
-//!                                             └─ failure ───────► stale answer; for 30 s the next get it at once
+//!                                             └─ failure ───────► stale answer; the next get it at once
+//! at once: for 30 s, or until a fresh answer is there, or an upstream answers that said nothing all the while
 //! hit in the last tenth of its time, not the first ─► answered; asked for anew in its scope
 //! ```
 //!
@@ -23,9 +24,11 @@ use crate::cache::{Key, Slot};
 use crate::chain::Hop;
 use crate::event::{ExtendedError, Step, Timer};
 use crate::exchange::{Asking, Whom};
+use crate::failure::Cause;
 use crate::lookup::Waiter;
 use crate::progress::{Found, Next, Query};
 use crate::proof::Judged;
+use crate::refusal::Refused;
 use crate::wire::{Question, rcode, rtype};
 
 /// How long a client waits for a fresh answer when there is a stale one (RFC 8767 §5: 1.8 s at most).
@@ -45,8 +48,12 @@ pub(crate) struct Keeping {
     /// How long answers may be given after their time.
     longest: Duration,
     renews: bool,
-    /// Until when stale answers are given at once.
-    marks: BTreeMap<Mark, Instant>,
+    /// The questions whose stale answers are given at once.
+    marks: BTreeMap<Mark, Wanting>,
+    /// When the last of them ends.
+    last_until: Instant,
+    /// When the youngest of them was asked first.
+    youngest: Instant,
     renewed_since: Instant,
     renewed: u32,
 }
@@ -70,12 +77,42 @@ impl<'a> Signed<'a> {
 /// Slot, question, DO and CD.
 type Mark = (Slot, Question, bool, bool);
 
+/// A question that nothing fresh came to.
+#[derive(Debug)]
+struct Wanting {
+    failed: Try,
+    until: Instant,
+    /// When an upstream had begun to work, so that the question is worth another try.
+    lifted_at: Option<Instant>,
+}
+
+/// A try that brought nothing fresh.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Try {
+    /// When its question was asked first.
+    pub(crate) begun_at: Instant,
+    /// Whether nobody was heard at all.
+    pub(crate) silent: bool,
+}
+
+impl Try {
+    /// A try that ended so.
+    pub(crate) fn new(begun_at: Instant, refused: &Refused) -> Self {
+        Self {
+            begun_at,
+            silent: refused.cause != Cause::Word,
+        }
+    }
+}
+
 impl Default for Keeping {
     fn default() -> Self {
         Self {
             longest: Duration::ZERO,
             renews: false,
             marks: BTreeMap::new(),
+            last_until: Instant::ZERO,
+            youngest: Instant::ZERO,
             renewed_since: Instant::ZERO,
             renewed: 0,
         }
@@ -84,26 +121,76 @@ impl Default for Keeping {
 
 impl Keeping {
     /// Notes that nothing fresh came; who asks meanwhile does not put off when it is asked for again (RFC 8767 §5).
-    fn mark(&mut self, mark: Mark, now: Instant) {
-        if self.is_marked(&mark, now) {
+    fn mark(&mut self, mark: Mark, failed: Try, now: Instant) {
+        if let Some(known) = self.marks.get_mut(&mark)
+            && now < known.until
+        {
+            // A try from before the upstream came back says nothing of the time after. One from then on says that it is the name:
+            // who answers others has answered them since this was asked first, and that is kept.
+            if known.lifted_at.is_some_and(|at| at <= failed.begun_at) {
+                known.lifted_at = None;
+                known.failed.silent = failed.silent;
+            }
             return;
         }
         if self.marks.len() >= MARKS_MAX {
-            self.marks.retain(|_, until| now < *until);
+            self.marks.retain(|_, known| now < known.until);
         }
         if self.marks.len() < MARKS_MAX {
-            self.marks.insert(mark, now + RECHECK_AFTER);
+            let until = now + RECHECK_AFTER;
+            self.last_until = self.last_until.max(until);
+            self.youngest = self.youngest.max(failed.begun_at);
+            let wanting = Wanting {
+                failed,
+                until,
+                lifted_at: None,
+            };
+            self.marks.insert(mark, wanting);
         }
     }
 
-    fn is_marked(&mut self, mark: &Mark, now: Instant) -> bool {
-        match self.marks.get(mark) {
-            Some(until) if now < *until => true,
-            Some(_) => {
-                self.marks.remove(mark);
-                false
+    fn is_marked(&self, mark: &Mark, now: Instant) -> bool {
+        let known = self.marks.get(mark);
+        known.is_some_and(|known| now < known.until && known.lifted_at.is_none())
+    }
+
+    /// Whether there are any marks whose time is not over.
+    fn has_marks(&mut self, now: Instant) -> bool {
+        if now >= self.last_until {
+            self.marks.clear();
+        }
+        !self.marks.is_empty()
+    }
+
+    /// Takes in that there is a fresh answer.
+    pub(crate) fn unmark(&mut self, key: &Key<'_>, question: &Question, now: Instant) {
+        if self.has_marks(now) {
+            self.marks.remove(&mark(key, question));
+        }
+    }
+
+    /// Has those questions asked again that a good reply says to be worth it, of an upstream that was heard last at `heard`;
+    /// `recovered` tells that it had failed.
+    pub(crate) fn lift(
+        &mut self,
+        slot: Slot,
+        heard: Option<Instant>,
+        recovered: bool,
+        now: Instant,
+    ) {
+        // Who answered others meanwhile has not begun to work: it is the name that gets no answer.
+        let was_silent = |begun_at| heard.is_none_or(|heard| heard < begun_at);
+        if !self.has_marks(now) || !recovered && !was_silent(self.youngest) {
+            return;
+        }
+        for ((at, ..), known) in &mut self.marks {
+            let ends = match known.failed.silent {
+                true => was_silent(known.failed.begun_at),
+                false => recovered,
+            };
+            if *at == slot && ends && known.lifted_at.is_none() {
+                known.lifted_at = Some(now);
             }
-            None => false,
         }
     }
 
@@ -155,11 +242,17 @@ impl Resolver {
     }
 
     /// Keeps a failure from taking the place of an answer that may still be given; returns whether there is one.
-    pub(crate) fn spare_stale(&mut self, key: &Key<'_>, question: &Question, now: Instant) -> bool {
+    pub(crate) fn spare_stale(
+        &mut self,
+        key: &Key<'_>,
+        question: &Question,
+        failed: Try,
+        now: Instant,
+    ) -> bool {
         if self.keeping.longest.is_zero() || self.cache.get_stale(key, now).is_none() {
             return false;
         }
-        self.keeping.mark(mark(key, question), now);
+        self.keeping.mark(mark(key, question), failed, now);
         true
     }
 
@@ -172,7 +265,7 @@ impl Resolver {
         id: &ScopeId,
         now: Instant,
     ) -> Option<Next> {
-        if self.keeping.marks.is_empty() || !self.keeping.is_marked(&mark(key, question), now) {
+        if !self.keeping.has_marks(now) || !self.keeping.is_marked(&mark(key, question), now) {
             return None;
         }
         self.stale(
@@ -180,14 +273,20 @@ impl Resolver {
             question,
             key,
             id,
-            "nothing fresh came a moment ago",
+            ("nothing fresh came a moment ago", None),
             now,
         )
     }
 
     /// Gives a stale answer in place of a failure.
-    pub(crate) fn stale_instead(&mut self, query: &mut Query, now: Instant) -> Option<Next> {
-        self.stale_here(query, "the upstreams fail", now)
+    pub(crate) fn stale_instead(
+        &mut self,
+        query: &mut Query,
+        refused: &Refused,
+        now: Instant,
+    ) -> Option<Next> {
+        let failed = Try::new(query.asked_at, refused);
+        self.stale_here(query, ("the upstreams fail", Some(failed)), now)
     }
 
     /// Says when a query that waits is given a stale answer, if there is one.
@@ -212,7 +311,13 @@ impl Resolver {
         let Some(mut query) = self.queries.remove(id) else {
             return;
         };
-        let Some(next) = self.stale_here(&mut query, "no reply came in time", now) else {
+        let lookup = query.lookup.and_then(|lookup| self.lookups.get(lookup));
+        let failed = Try {
+            begun_at: lookup.map_or(query.asked_at, |lookup| lookup.started_at),
+            silent: true,
+        };
+        let why = ("no reply came in time", Some(failed));
+        let Some(next) = self.stale_here(&mut query, why, now) else {
             self.queries.insert(id, query);
             return;
         };
@@ -268,7 +373,7 @@ impl Resolver {
         self.ask(Waiter::Nobody, asking, now);
     }
 
-    fn stale_here(&mut self, query: &mut Query, why: &'static str, now: Instant) -> Option<Next> {
+    fn stale_here(&mut self, query: &mut Query, why: Occasion, now: Instant) -> Option<Next> {
         let (id, slot) = self.slot_of(query)?;
         let question = query.question();
         let question_key = question.clone();
@@ -295,7 +400,7 @@ impl Resolver {
         question: &Question,
         key: &Key<'_>,
         id: &ScopeId,
-        why: &'static str,
+        (why, failed): Occasion,
         now: Instant,
     ) -> Option<Next> {
         if self.keeping.longest.is_zero() {
@@ -312,9 +417,11 @@ impl Resolver {
             true => template.authentic(),
             false => template,
         };
-        let (dnssec_ok, checking_disabled) = (key.dnssec_ok, key.checking_disabled);
-        let marked = (key.slot, question.clone(), dnssec_ok, checking_disabled);
-        self.keeping.mark(marked, now);
+        if let Some(failed) = failed
+            && !self.is_over(id, failed)
+        {
+            self.keeping.mark(mark(key, question), failed, now);
+        }
         self.counters.stale += 1;
         query.steps.push(Step::Stale(id.clone(), why));
         let found = Found {
@@ -330,7 +437,19 @@ impl Resolver {
         };
         Some(self.take_hop(query, &hop, found))
     }
+
+    /// Whether an upstream has come back since a try was made in vain: whoever asks next will not.
+    fn is_over(&self, id: &ScopeId, failed: Try) -> bool {
+        let scope = self.scopes.get(id).filter(|_| failed.silent);
+        scope.is_some_and(|scope| {
+            let mut states = scope.states();
+            states.any(|state| state.has_recovered_since(failed.begun_at))
+        })
+    }
 }
+
+/// Why a stale answer is given, and by which try there is no fresh one, if it is news that there is none.
+type Occasion = (&'static str, Option<Try>);
 
 /// Says of a stale answer that its name exists.
 pub(crate) fn as_if_there(error: ExtendedError) -> ExtendedError {

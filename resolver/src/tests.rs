@@ -4,6 +4,7 @@ mod absence;
 mod aliases;
 mod below;
 mod cached;
+mod closed;
 mod counts;
 mod failover;
 mod guests;

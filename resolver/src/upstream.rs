@@ -241,6 +241,16 @@ impl UpstreamState {
         self.health.is_gone()
     }
 
+    /// Whether its port was closed a moment ago, and nothing was heard since.
+    pub(crate) fn has_refused_lately(&self, now: Instant) -> bool {
+        self.health.has_refused_lately(now)
+    }
+
+    /// Whether it was said to be out of reach more than once, and nothing was heard since.
+    pub(crate) const fn is_out_of_reach(&self) -> bool {
+        self.health.is_out_of_reach()
+    }
+
     /// Whether it fails, but what it replied last was good.
     pub(crate) fn is_on_its_way_back(&self) -> bool {
         self.health.is_on_its_way_back()

@@ -333,7 +333,7 @@ impl Resolver {
                 ..asking.clone()
             };
             let told = Some(refused.extended_error.clone());
-            self.keep_failure(&asking, &refused, told, DISBELIEF_LIFETIME, now);
+            self.keep_failure(&asking, &refused, told, DISBELIEF_LIFETIME, now, now);
         }
         self.conclude(id, &Conclusion::Refused(refused), now);
     }

@@ -72,6 +72,107 @@ fn who_gets_a_stale_answer_does_not_put_off_the_next_try() {
     assert_eq!(seen.codes(), (rcode::NOERROR, None));
 }
 
+/// The name is asked for anew at its next expiry, not half a minute after an outage that is long over; nor where it was the name's alone.
+#[test]
+fn a_fresh_answer_ends_that_the_stale_one_is_given_at_once() {
+    for others in [false, true] {
+        let mut world = known();
+        let home = world.server(HOME);
+        match others {
+            false => home.silent = true,
+            true => drop(home.says("a.test A", Say::Silence)),
+        }
+        let client = world.put("a.test A");
+        world.run_for(500);
+        if others {
+            let other = world.put("b.test A");
+            world.run_for(100);
+            assert_eq!(world.answer(other).rcode, rcode::NXDOMAIN);
+        }
+        world.run_for(400);
+        assert_eq!(world.answer(client).codes(), (rcode::NOERROR, Some(3)));
+        let home = world.server(HOME);
+        home.silent = false;
+        home.answers("a.test A", &["a.test 5 A 192.0.2.7"]);
+        world.run_for(2_000);
+        for _ in 0..4 {
+            let seen = world.ask("a.test A");
+            assert_eq!(seen.codes(), (rcode::NOERROR, None), "{others}");
+            assert!(seen.answers[0].ends_with("192.0.2.7"), "{seen:?}");
+            world.sleep(6);
+        }
+    }
+}
+
+/// Nobody gets the address of before from a server that tells everybody else the one of now.
+#[test]
+fn stale_answers_end_for_all_when_the_upstream_answers_again() {
+    for fault in [Say::Silence, Say::Fail(Failure::Refused)] {
+        let mut world = known();
+        let home = world.server(HOME);
+        home.answers("c.test A", &["c.test 60 A 192.0.2.3"]);
+        world.ask("c.test A");
+        world.sleep(61);
+        let home = world.server(HOME);
+        for question in ["a.test A", "c.test A", "b.test A"] {
+            home.says(question, fault.clone());
+        }
+        for question in ["a.test A", "c.test A"] {
+            assert_eq!(world.ask(question).codes().1, Some(3), "{fault:?}");
+        }
+        // Nobody tries any more.
+        world.sleep(6);
+        let home = world.server(HOME);
+        for name in ["a", "b", "c"] {
+            let row = format!("{name}.test 60 A 192.0.2.8");
+            home.answers(&format!("{name}.test A"), &[&row]);
+        }
+        assert_eq!(world.ask("b.test A").codes().1, None, "{fault:?}");
+        for question in ["a.test A", "c.test A"] {
+            let seen = world.ask(question);
+            assert_eq!(seen.codes(), (rcode::NOERROR, None), "{fault:?}");
+            assert!(seen.answers[0].ends_with("192.0.2.8"), "{seen:?}");
+        }
+    }
+}
+
+/// That a name gets no answer says nothing of its upstream, nor others' answers of the name.
+#[test]
+fn a_dead_name_is_not_asked_for_more_because_others_are_answered() {
+    for fault in [Say::Silence, Say::Code(rcode::SERVFAIL)] {
+        let mut world = known();
+        world.server(HOME).says("a.test A", fault.clone());
+        let mut waits = 0;
+        for turn in 0..28 {
+            let client = world.put("a.test A");
+            waits += u32::from(!world.has_answer(client));
+            world.run_for(500);
+            assert_eq!(world.ask(&format!("n{turn}.test A")).codes().1, None);
+            world.run_for(500);
+            assert_eq!(world.answer(client).codes().1, Some(3), "{fault:?}");
+        }
+        assert!(waits <= 2, "{waits} {fault:?}");
+    }
+}
+
+/// Of the time after its return, only those tries tell that were begun then.
+#[test]
+fn a_try_from_before_the_upstream_came_back_does_not_count_against_it() {
+    let mut world = known();
+    world.server(HOME).silent = true;
+    let client = world.put("a.test A");
+    // All messages are spent, and nothing has come of the try yet.
+    world.run_for(4_000);
+    assert_eq!(world.answer(client).codes().1, Some(3));
+    world.server(HOME).silent = false;
+    assert_eq!(world.ask("b.test A").codes().1, None);
+    world.run_for(3_000);
+    for _ in 0..2 {
+        assert_eq!(world.ask("a.test A").codes(), (rcode::NOERROR, None));
+        world.sleep(61);
+    }
+}
+
 #[test]
 fn what_comes_late_is_kept_for_the_next() {
     let mut world = known();

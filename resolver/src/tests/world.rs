@@ -94,6 +94,10 @@ pub(crate) struct Server {
     pub(crate) deaf: bool,
     /// By this transport nothing reaches it, or this is what comes of it.
     pub(crate) shut: Option<(Transport, Option<Failure>)>,
+    /// Nobody listens there, or it is out of reach: this comes of it, by ICMP once in a second.
+    pub(crate) closed: Option<Failure>,
+    /// When ICMP said so last.
+    told_at: Option<Instant>,
     /// By stream it takes up one question after the other; until when it is busy.
     pub(crate) in_turn: bool,
     busy_until: Instant,
@@ -202,6 +206,8 @@ impl World {
             swallows_cookies: false,
             deaf: false,
             shut: None,
+            closed: None,
+            told_at: None,
             in_turn: false,
             busy_until: Instant::ZERO,
             says: BTreeMap::new(),
@@ -610,7 +616,19 @@ impl Server {
     }
 
     /// What it says of a message before it looks at the question.
-    fn objects(&self, sent: &Sent) -> Option<Say> {
+    fn objects(&mut self, sent: &Sent) -> Option<Say> {
+        if let Some(failure) = self.closed {
+            let resets = failure == Failure::Refused && sent.channel == Channel::Tcp;
+            let is_due = |at: Instant| sent.at.since(at) >= Duration::from_secs(1);
+            let tells = self.told_at.is_none_or(is_due);
+            if tells && !resets {
+                self.told_at = Some(sent.at);
+            }
+            return Some(match tells || resets {
+                true => Say::Fail(failure),
+                false => Say::Silence,
+            });
+        }
         let cookie = sent.cookie();
         if let Some((_, failure)) = self.shut.filter(|(shut, _)| *shut == sent.transport) {
             return Some(failure.map_or(Say::Silence, Say::Fail));

@@ -43,6 +43,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 /// The pause between two tries of one that would not.
 const STANDBY_PAUSE: Duration = Duration::from_secs(30);
+/// For how long a closed port says why there is silence: hosts send an ICMP error a second or so (RFC 4443 §2.4 (f)).
+const REFUSED_LATELY: Duration = Duration::from_secs(5);
 
 /// What became of one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +123,10 @@ pub(crate) struct Health {
     gone: bool,
     /// When something was heard that says why, last: silence before that says less.
     told_at: Option<Instant>,
+    /// When its port was closed last; nothing if it was heard since.
+    refused_at: Option<Instant>,
+    /// How often in a row it was said to be out of reach.
+    unreachable: u8,
     /// How often it failed soon after it had come back.
     flaps: u8,
     recovered_at: Option<Instant>,
@@ -149,6 +155,8 @@ impl Default for Health {
             heard: None,
             gone: false,
             told_at: None,
+            refused_at: None,
+            unreachable: 0,
             flaps: 0,
             recovered_at: None,
         }
@@ -218,10 +226,12 @@ impl Health {
             }
             Outcome::Refused => {
                 (self.gone, self.told_at) = (true, Some(now));
+                self.refused_at = Some(now);
                 self.fail(Why::Refused, now)
             }
             Outcome::Unreachable => {
                 (self.gone, self.told_at) = (true, Some(now));
+                self.unreachable = self.unreachable.saturating_add(1);
                 self.fail(Why::Unreachable, now)
             }
             Outcome::Told(failure) => {
@@ -239,6 +249,17 @@ impl Health {
     /// Whether nothing comes from there at all: what was known of it is of no use for the time being.
     pub(crate) fn is_gone(&self) -> bool {
         self.gone
+    }
+
+    /// Whether its port was closed a moment ago, and nothing was heard since.
+    pub(crate) fn has_refused_lately(&self, now: Instant) -> bool {
+        self.refused_at
+            .is_some_and(|at| now.since(at) < REFUSED_LATELY)
+    }
+
+    /// Whether it was said to be out of reach more than once, and nothing was heard since.
+    pub(crate) const fn is_out_of_reach(&self) -> bool {
+        self.unreachable > 1
     }
 
     /// Whether it fails, but what it replied last was good.
@@ -294,6 +315,8 @@ impl Health {
         self.heard = self.heard.max(Some(sent_at));
         self.strikes = 0;
         self.gone = false;
+        self.refused_at = None;
+        self.unreachable = 0;
         self.loss -= self.loss.div_ceil(LOSS_WEIGHT);
     }
 

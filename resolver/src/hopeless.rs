@@ -1,0 +1,78 @@
+//! When is it of no use to wait for replies that are not there yet? Everybody has said that there will be none.
+//!
+//! ```text
+//! datagram refused, stream refused ─ REJECT_PAUSE ─► once more ─┬─ refused, unreachable ────────────────► concluded
+//!                                                               └─ silent, for as long as a reply takes ─► concluded
+//! datagrams silent, refused a moment ago ─ a stream ─► refused ─► concluded
+//! ```
+//!
+//! Hosts and routers send ICMP errors rarely, one a second to each peer (RFC 1812 §4.3.2.8, RFC 4443 §2.4 (f)): of what is sent to a
+//! closed port most is met with silence. A stream is refused each time. That alone says nothing, as there are servers that do
+//! not listen for streams; beside a datagram that was refused a moment ago it says that nobody is there. Whoever is silent and has
+//! said nothing of the kind may still reply.
+
+use config::time::Instant;
+
+use crate::Resolver;
+use crate::ask::REJECT_ROUNDS;
+use crate::event::{Channel, Failure};
+use crate::lookup::Lookup;
+use crate::upstream::UpstreamState;
+
+impl Resolver {
+    /// Whether no upstream of a lookup will reply any more, and each has had its second chance.
+    pub(crate) fn is_hopeless(&self, id: u64, now: Instant) -> bool {
+        let Some(lookup) = self.lookups.get(id) else {
+            return false;
+        };
+        if lookup.round < REJECT_ROUNDS || lookup.failures.is_empty() || lookup.bad.is_some() {
+            return false;
+        }
+        if lookup.judging.is_some() || lookup.walk.is_some() {
+            return false;
+        }
+        let asking = &lookup.asking;
+        let Some(scope) = self.scopes.get(&asking.scope) else {
+            return false;
+        };
+        let mut meant = scope.meant(asking);
+        scope.incarnation == asking.incarnation
+            && meant.all(|state| self.has_failed(lookup, state, now))
+    }
+
+    /// Ends a lookup whose upstreams will not reply.
+    pub(crate) fn conclude_closed(&mut self, id: u64, now: Instant) {
+        let lookup = self.lookups.get_mut(id);
+        let exchanges = lookup.map_or_else(Vec::new, |lookup| lookup.exchanges.clone());
+        for exchange in exchanges {
+            let _ended: Option<Box<_>> = self.end_exchange(exchange);
+        }
+        self.conclude_failed(id, now);
+    }
+
+    /// Whether an upstream has said that it will not reply to what a lookup asks.
+    fn has_failed(&self, lookup: &Lookup, state: &UpstreamState, now: Instant) -> bool {
+        let upstream = &state.upstream;
+        let own = lookup
+            .failures
+            .iter()
+            .filter(|(other, _)| other == upstream);
+        let mut own = own.map(|(_, failure)| *failure);
+        let is_plain = Channel::to(upstream) == Channel::Udp;
+        if is_plain && state.is_out_of_reach() && own.clone().any(|why| why == Failure::Unreachable)
+        {
+            return true;
+        }
+        let is_closed = match is_plain {
+            true => state.has_refused_lately(now) && lookup.shut.contains(upstream),
+            false => own.next().is_some(),
+        };
+        let mut exchanges = lookup
+            .exchanges
+            .iter()
+            .filter_map(|id| self.exchanges.get(*id));
+        is_closed
+            && !exchanges
+                .any(|exchange| exchange.upstream == *upstream && exchange.channel == Channel::Tcp)
+    }
+}
