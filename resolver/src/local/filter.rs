@@ -131,8 +131,9 @@ impl Resolver {
         query
             .steps
             .push(Step::Local("list", format!("{list}: {rule}").into()));
-        let hits = self.local.hits_by_list.entry(list).or_default();
-        *hits += 1;
+        // Once, when what it was led to is asked for IPv4 addresses too.
+        let counts = u64::from(query.chain.forged.is_none());
+        *self.local.hits_by_list.entry(list).or_default() += counts;
         if by_stream && query.delivery == Delivery::ComeBack {
             self.counters.listed += 1;
             query.chain.decided = true;
@@ -148,7 +149,7 @@ impl Resolver {
             query.chain.unlisted = true;
             return None;
         };
-        self.counters.listed += 1;
+        self.counters.listed += counts;
         query.chain.unlisted |= made.alias.is_some();
         Some(made.answer(query, question))
     }

@@ -770,6 +770,23 @@ fn the_prefix_is_learned_once_and_again_when_its_time_is_over() {
 }
 
 #[test]
+fn an_alias_of_a_policy_is_followed_to_the_ipv4_address_too() {
+    let mut world = world(MAPPED);
+    let policy = listed("policy", "own.test CNAME four.test.\n");
+    world.resolver.apply_lists(vec![policy]);
+    world
+        .server(HOME)
+        .says("four.test AAAA", Say::NoRecords(30, 60))
+        .answers("four.test A", &["four.test 60 A 192.0.2.33"])
+        .answers("own.test A", &["own.test 60 A 192.0.2.66"]);
+    let seen = world.ask("own.test AAAA");
+    let made: std::net::Ipv6Addr = "64:ff9b::192.0.2.33".parse().unwrap();
+    assert_eq!(addresses(&seen), [made], "{seen:#?}");
+    assert_eq!(seen.codes(), (0, Some(4)));
+    assert_eq!(world.resolver.list_hits("policy"), 1);
+}
+
+#[test]
 fn a_network_that_does_not_translate_is_asked_once_and_a_silent_one_holds_nobody_long() {
     let mut world = world(AUTO);
     world
