@@ -153,11 +153,15 @@ impl Resolver {
                 }
                 (refused.rcode, Some(refused.extended_error))
             }
-            Outcome::Found(found) => {
+            Outcome::Found(mut found) => {
                 if query.chain.visits.is_empty() {
                     self.counters.synthesized += 1;
                 }
-                let error = found.extended_error.as_ref();
+                let extended_error = found
+                    .extended_error
+                    .take()
+                    .or_else(|| query.chain.forged.clone());
+                let error = extended_error.as_ref();
                 match &found.template {
                     Some((template, age)) => {
                         // A failure is counted and told each time.
@@ -172,7 +176,7 @@ impl Resolver {
                 if query.delivery == Delivery::ComeBack {
                     truncate(&mut wire);
                 }
-                (found.rcode, found.extended_error)
+                (found.rcode, extended_error)
             }
         };
         self.answers.push_back(Answer {

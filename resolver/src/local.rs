@@ -279,6 +279,7 @@ impl Made {
             }
             chain.aliases.push(alias.clone());
             chain.name = alias;
+            chain.forged = self.extended_error.or_else(|| chain.forged.take());
             return Next::Advance;
         }
         chain.decided = true;

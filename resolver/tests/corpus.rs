@@ -21,19 +21,24 @@ const DENIAL_KEPT: u32 = 10_800;
 /// Damaged copies that are made of every packet.
 const COPIES: usize = 20;
 
-/// Returns the packets of the corpus, or nothing, with the reason printed.
-#[expect(clippy::print_stderr, reason = "a skipped test says why")]
-fn packets() -> Vec<Vec<u8>> {
+/// Says that a test cannot run here, in the form that is counted.
+#[expect(clippy::print_stdout, reason = "the runner reads it")]
+fn skip(test: &str, reason: &str) {
+    println!("SKIP {test}: {reason}");
+}
+
+/// Returns the packets of the corpus; `None` where there is none, which is said.
+fn packets(test: &str) -> Option<Vec<Vec<u8>>> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpora/dns");
     let archive = root.join("dns-fuzzing/packets.tar.gz");
     let unpacked = Command::new("gzip").arg("-dc").arg(&archive).output();
     let Ok(output) = unpacked else {
-        eprintln!("skipped: gzip does not run");
-        return Vec::new();
+        skip(test, "gzip does not run");
+        return None;
     };
     if !output.status.success() {
-        eprintln!("skipped: there is no {}", archive.display());
-        return Vec::new();
+        skip(test, &format!("there is no {}", archive.display()));
+        return None;
     }
     let mut packets = untar(&output.stdout);
     for number in 2..=9 {
@@ -41,7 +46,7 @@ fn packets() -> Vec<Vec<u8>> {
         let output = Command::new("cat").arg(&vectors).output();
         packets.extend(output.ok().and_then(|output| unhex(&output.stdout)));
     }
-    packets
+    Some(packets)
 }
 
 fn untar(archive: &[u8]) -> Vec<Vec<u8>> {
@@ -154,6 +159,9 @@ fn flip(packet: &mut [u8], at: usize, bits: u8) {
 
 #[test]
 fn no_packet_and_no_damaged_packet_is_too_much() {
+    let Some(packets) = packets("no_packet_and_no_damaged_packet_is_too_much") else {
+        return;
+    };
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut random = move |below: usize| {
         state ^= state << 13;
@@ -161,7 +169,7 @@ fn no_packet_and_no_damaged_packet_is_too_much() {
         state ^= state << 17;
         usize::try_from(state >> 33).unwrap() % below.max(1)
     };
-    for packet in packets() {
+    for packet in packets {
         exercise(&packet);
         for _ in 0..COPIES {
             let mut copy = packet.clone();
@@ -224,8 +232,10 @@ fn assert_same(ours: &[RawRecord], theirs: &[Record<RData>], packet: usize) {
 
 #[test]
 fn the_library_reads_the_same_records() {
+    let Some(packets) = packets("the_library_reads_the_same_records") else {
+        return;
+    };
     let (mut compared, mut refused) = (0, Vec::new());
-    let packets = packets();
     for (at, packet) in packets.iter().enumerate() {
         let Some((id, question)) = asked(packet) else {
             continue;
@@ -248,16 +258,17 @@ fn the_library_reads_the_same_records() {
             Err(ReplyError::NotAReply | ReplyError::WrongId | ReplyError::WrongQuestion) => {}
         }
     }
-    if !packets.is_empty() {
-        assert!(compared > 1000, "{compared}");
-        assert!(refused.len() < 20, "{compared} {refused:?}");
-    }
+    assert!(compared > 1000, "{compared}");
+    assert!(refused.len() < 20, "{compared} {refused:?}");
 }
 
 #[test]
 fn a_template_gives_back_what_the_upstream_said() {
+    let Some(packets) = packets("a_template_gives_back_what_the_upstream_said") else {
+        return;
+    };
     let mut out = Vec::new();
-    for (at, packet) in packets().iter().enumerate() {
+    for (at, packet) in packets.iter().enumerate() {
         let Some((id, question)) = asked(packet) else {
             continue;
         };

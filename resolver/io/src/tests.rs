@@ -17,6 +17,7 @@ use crate::stub_tcp::{CONNECTIONS_MAX, IN_FLIGHT_MAX};
 mod calls;
 mod cuts;
 mod hostile;
+mod quic;
 mod servers;
 mod streams;
 mod visits;

@@ -161,7 +161,9 @@ impl Resolver {
         let anew = Chain::new(query.chain.start.clone());
         let chain = std::mem::replace(&mut query.chain, anew);
         query.chain.visits = chain.visits;
-        query.chain.unlisted = chain.unlisted;
+        // A list that has led it elsewhere does so again, or it would end at what the list keeps it from.
+        query.chain.unlisted = chain.unlisted && chain.forged.is_none();
+        query.chain.forged = chain.forged;
         query.local.state = State::Asking {
             denial: Box::new(outcome),
             before: chain.answers,

@@ -4,7 +4,8 @@
 //! tracker is not let in under a name of the page's own. After a list has rewritten a name or let it pass, no list is asked
 //! for the rest of its chain.
 
-use config::model::BlockError;
+use std::net::IpAddr;
+
 use config::name::DomainName;
 use policy::{DnsPlan, Owner, Route};
 
@@ -21,6 +22,8 @@ use crate::wire::{Question, class, rcode, rtype};
 
 /// What stands for names that nobody claims in the scopes of a list.
 const DEFAULT: &str = "default";
+/// Forged Answer (RFC 8914 §4.5): somebody else's address or name in place of what was asked for.
+const FORGED: u16 = 4;
 /// TTL of unspecified addresses, in seconds; short, so that a change shows soon.
 const ZERO_TTL: u32 = 10;
 
@@ -119,7 +122,7 @@ impl Resolver {
         let (listed, hit) = self.local.listed(&question.name, route, &self.plan)?;
         let list = listed.config.name.clone();
         let rule = hit.rule(&question.name);
-        let error = told(listed.config.error, &list, &rule);
+        let error = told(listed.config.error.code(), &list, &rule);
         let by_stream = *hit.action == Action::ByStream;
         let made = made(hit.action, question, error);
         if by_stream {
@@ -128,8 +131,9 @@ impl Resolver {
         query
             .steps
             .push(Step::Local("list", format!("{list}: {rule}").into()));
-        let hits = self.local.hits_by_list.entry(list).or_default();
-        *hits += 1;
+        // Once, when what it was led to is asked for IPv4 addresses too.
+        let counts = u64::from(query.chain.forged.is_none());
+        *self.local.hits_by_list.entry(list).or_default() += counts;
         if by_stream && query.delivery == Delivery::ComeBack {
             self.counters.listed += 1;
             query.chain.decided = true;
@@ -145,7 +149,7 @@ impl Resolver {
             query.chain.unlisted = true;
             return None;
         };
-        self.counters.listed += 1;
+        self.counters.listed += counts;
         query.chain.unlisted |= made.alias.is_some();
         Some(made.answer(query, question))
     }
@@ -178,26 +182,27 @@ impl Resolver {
     }
 }
 
-fn told(error: BlockError, list: &str, rule: &str) -> ExtendedError {
+fn told(code: u16, list: &str, rule: &str) -> ExtendedError {
     ExtendedError {
-        code: error.code(),
+        code,
         text: format!("list {list} has {rule}"),
     }
 }
 
 /// Makes the answer that an action asks for; `None` lets the question pass.
 fn made(action: &Action, question: &Question, error: ExtendedError) -> Option<Made> {
-    let made = |rcode, answers, alias| Made {
+    let blocked = error.code;
+    let made = |code, rcode, answers, alias| Made {
         rcode,
         answers,
         alias,
-        extended_error: Some(error),
+        extended_error: Some(ExtendedError { code, ..error }),
     };
     Some(match action {
         Action::Pass | Action::ByStream => return None,
-        Action::Nxdomain => made(rcode::NXDOMAIN, Vec::new(), None),
-        Action::Nodata => made(rcode::NOERROR, Vec::new(), None),
-        Action::Refuse => made(rcode::REFUSED, Vec::new(), None),
+        Action::Nxdomain => made(blocked, rcode::NXDOMAIN, Vec::new(), None),
+        Action::Nodata => made(blocked, rcode::NOERROR, Vec::new(), None),
+        Action::Refuse => made(blocked, rcode::REFUSED, Vec::new(), None),
         Action::ZeroAddress => {
             let zeros = [
                 std::net::Ipv4Addr::UNSPECIFIED.into(),
@@ -207,7 +212,7 @@ fn made(action: &Action, question: &Question, error: ExtendedError) -> Option<Ma
                 .iter()
                 .map(|zero| RawRecord::address(&question.name, *zero, ZERO_TTL))
                 .filter(|record| is_wanted(question, record.record_type));
-            made(rcode::NOERROR, answers.collect(), None)
+            made(blocked, rcode::NOERROR, answers.collect(), None)
         }
         Action::Data(data) => {
             let wanted: Vec<RawRecord> = data
@@ -216,24 +221,25 @@ fn made(action: &Action, question: &Question, error: ExtendedError) -> Option<Ma
                 .map(|datum| datum.record(question))
                 .collect();
             if !wanted.is_empty() {
-                return Some(made(rcode::NOERROR, wanted, None));
+                let code = match wanted.iter().all(is_nobodys) {
+                    true => blocked,
+                    false => FORGED,
+                };
+                return Some(made(code, rcode::NOERROR, wanted, None));
             }
             let is_alias = |datum: &&Datum| datum.record_type == rtype::CNAME;
             let Some(alias) = data.iter().find(is_alias) else {
-                return Some(made(rcode::NOERROR, Vec::new(), None));
+                return Some(made(blocked, rcode::NOERROR, Vec::new(), None));
             };
             match alias.target(question) {
                 Some(target) => {
                     let record = RawRecord::alias(&question.name, &target, alias.ttl);
                     let wants_alias = is_wanted(question, rtype::CNAME);
-                    made(
-                        rcode::NOERROR,
-                        vec![record],
-                        Some(target).filter(|_| !wants_alias),
-                    )
+                    let leads_on = Some(target).filter(|_| !wants_alias);
+                    made(FORGED, rcode::NOERROR, vec![record], leads_on)
                 }
                 // The name that it would lead to is too long.
-                None => made(rcode::NXDOMAIN, Vec::new(), None),
+                None => made(blocked, rcode::NXDOMAIN, Vec::new(), None),
             }
         }
     })
@@ -256,6 +262,22 @@ impl Datum {
             false => Some(target),
         }
     }
+}
+
+/// Whether a record is an address at which nobody is: policies block with these too.
+fn is_nobodys(record: &RawRecord) -> bool {
+    let address: Option<IpAddr> = match record.record_type {
+        rtype::A => record
+            .rdata
+            .first_chunk::<4>()
+            .map(|octets| (*octets).into()),
+        rtype::AAAA => record
+            .rdata
+            .first_chunk::<16>()
+            .map(|octets| (*octets).into()),
+        _ => None,
+    };
+    address.is_some_and(|address| address.is_unspecified() || address.is_loopback())
 }
 
 fn is_wanted(question: &Question, record_type: u16) -> bool {

@@ -28,6 +28,8 @@ fn listed(name: &str, text: &str) -> Listed {
         path: name.into(),
         format: if text.contains(" CNAME ") {
             ListFormat::Rpz
+        } else if text.starts_with(|first: char| first.is_ascii_digit()) {
+            ListFormat::Hosts
         } else {
             ListFormat::Domains
         },
@@ -324,12 +326,55 @@ fn a_policy_rewrites_once_and_its_alias_is_routed() {
         world.ask("mail.test A").answers,
         ["mail.test 60 A 192.0.2.5"]
     );
-    assert_eq!(world.ask("mail.test MX").codes(), (0, Some(15)));
     assert_eq!(
         world.ask("other.test A").codes(),
         (5, Some(15)),
         "an answer, not silence"
     );
+}
+
+/// RFC 8914 §4.5: whoever shows why must not say that a name is blocked which leads somewhere.
+#[test]
+fn what_a_policy_puts_in_place_of_an_answer_is_told_as_forged_and_nothing_else_is() {
+    let policy = "own.test CNAME git.corp.test.\n*.own.test CNAME *.walled.test.\nmail.test A 192.0.2.5\n\
+         text.test TXT here\nnull.test A 0.0.0.0\nnull.test AAAA ::1\ngone.test CNAME .\nempty.test CNAME *.\n\
+         other.test CNAME rpz-drop.\ndead.test CNAME nowhere.test.\n";
+    let mut world = world("");
+    let mut list = listed("policy", policy);
+    list.config.error = BlockError::Filtered;
+    world.resolver.apply_lists(vec![list]);
+    world
+        .server(OFFICE)
+        .answers("git.corp.test A", &["git.corp.test 60 A 10.8.0.80"]);
+    let walled = "a.own.test.walled.test";
+    world.server(HOME).answers(
+        &format!("{walled} A"),
+        &[&format!("{walled} 60 A 192.0.2.4")],
+    );
+    for (question, codes) in [
+        ("own.test A", (0, Some(4))),
+        ("own.test CNAME", (0, Some(4))),
+        ("a.own.test A", (0, Some(4))),
+        ("mail.test A", (0, Some(4))),
+        ("mail.test ANY", (0, Some(4))),
+        ("text.test TXT", (0, Some(4))),
+        ("dead.test A", (3, Some(4))),
+        ("mail.test MX", (0, Some(17))),
+        ("null.test A", (0, Some(17))),
+        ("null.test AAAA", (0, Some(17))),
+        ("gone.test A", (3, Some(17))),
+        ("empty.test A", (0, Some(17))),
+        ("other.test A", (5, Some(17))),
+        ("git.corp.test A", (0, None)),
+    ] {
+        let seen = world.ask(question);
+        assert_eq!(seen.codes(), codes, "{question}: {seen:#?}");
+    }
+    let hosts = "203.0.113.7 www.test\n127.0.0.1 ads.test\n";
+    world.resolver.apply_lists(vec![listed("hosts", hosts)]);
+    assert_eq!(world.ask("www.test A").codes(), (0, Some(4)));
+    assert_eq!(world.ask("www.test AAAA").codes(), (0, Some(15)));
+    assert_eq!(world.ask("ads.test A").codes(), (3, Some(15)));
 }
 
 #[test]
@@ -722,6 +767,23 @@ fn the_prefix_is_learned_once_and_again_when_its_time_is_over() {
     assert_eq!(asked(&mut world), 1);
     let direct = world.ask("ipv4only.arpa AAAA");
     assert_eq!(addresses(&direct).len(), 2);
+}
+
+#[test]
+fn an_alias_of_a_policy_is_followed_to_the_ipv4_address_too() {
+    let mut world = world(MAPPED);
+    let policy = listed("policy", "own.test CNAME four.test.\n");
+    world.resolver.apply_lists(vec![policy]);
+    world
+        .server(HOME)
+        .says("four.test AAAA", Say::NoRecords(30, 60))
+        .answers("four.test A", &["four.test 60 A 192.0.2.33"])
+        .answers("own.test A", &["own.test 60 A 192.0.2.66"]);
+    let seen = world.ask("own.test AAAA");
+    let made: std::net::Ipv6Addr = "64:ff9b::192.0.2.33".parse().unwrap();
+    assert_eq!(addresses(&seen), [made], "{seen:#?}");
+    assert_eq!(seen.codes(), (0, Some(4)));
+    assert_eq!(world.resolver.list_hits("policy"), 1);
 }
 
 #[test]

@@ -90,7 +90,7 @@ pub(super) const KEYS: [Key; 14] = [
         "error",
         Syntax::Choice(&["blocked", "censored", "filtered"]),
         Some("\"blocked\""),
-        "What the answer says of the reason (Extended DNS Errors 15, 16 and 17).",
+        "What the answer says of the reason (Extended DNS Errors 15, 16 and 17); a rewritten one says 4.",
     ),
     key(
         Section::Lists,

@@ -8,8 +8,9 @@ use config::model::Transport;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{
     ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig, IdleTimeout,
-    ReadToEndError, TokioRuntime, TransportConfig, VarInt, WriteError,
+    ReadToEndError, RecvStream, SendStream, TokioRuntime, TransportConfig, VarInt, WriteError,
 };
+use resolver::carried::Carried;
 use resolver::{Channel, Failure, HttpFault, TlsFault, Transmit};
 use tokio::io::Interest;
 
@@ -18,8 +19,10 @@ use crate::bind;
 use crate::frame;
 use crate::tls::{LastFault, Peer};
 
-/// DOQ_NO_ERROR (RFC 9250 §8.4).
+/// DOQ_NO_ERROR, DOQ_PROTOCOL_ERROR and DOQ_REQUEST_CANCELLED (RFC 9250 §8.4).
 const NO_ERROR: VarInt = VarInt::from_u32(0);
+const PROTOCOL_ERROR: VarInt = VarInt::from_u32(2);
+const REQUEST_CANCELLED: VarInt = VarInt::from_u32(3);
 /// H3_NO_ERROR (RFC 9114 §8.1).
 const H3_NO_ERROR: VarInt = VarInt::from_u32(0x100);
 /// Streams that a server of HTTP/3 opens: control, two of QPACK, and some that mean nothing (RFC 9114 §6.2).
@@ -151,36 +154,77 @@ impl Drop for Line {
     }
 }
 
+/// The stream of a question.
+struct Asked {
+    send: SendStream,
+    receive: RecvStream,
+    is_sent: bool,
+}
+
+impl Drop for Asked {
+    /// Tells the server that nobody waits any more (RFC 9250 §4.3.1). Neither says anything where all was read, or the connection has ended.
+    fn drop(&mut self) {
+        if !self.is_sent {
+            // Dropped as it is, it would end: half a question is an error (RFC 9250 §4.3.3).
+            let _told = self.send.reset(REQUEST_CANCELLED);
+        }
+        let _told = self.receive.stop(REQUEST_CANCELLED);
+    }
+}
+
 async fn ask(connection: &Connection, wire: &[u8], room: Room) -> Result<Vec<u8>, Failure> {
     let opened = room.wait(connection.open_bi()).await?;
-    let (mut send, mut receive) = opened.map_err(|error| failure(&error, None))?;
+    let (send, receive) = opened.map_err(|error| failure(&error, None))?;
+    let mut asked = Asked {
+        send,
+        receive,
+        is_sent: false,
+    };
     let mut message = Vec::with_capacity(frame::PREFIX + wire.len());
     if !frame::emit(wire, &mut message) {
         return Err(Failure::Resources);
     }
-    send.write_all(&message)
+    // RFC 9250 §4.3.3: fatal, for all that is asked there.
+    let wrong = |failure: Failure| {
+        connection.close(PROTOCOL_ERROR, b"");
+        failure
+    };
+    asked
+        .send
+        .write_all(&message)
         .await
         .map_err(|error| match error {
             WriteError::ConnectionLost(error) => failure(&error, None),
-            WriteError::Stopped(_) | WriteError::ClosedStream | WriteError::ZeroRttRejected => {
-                Failure::Closed
-            }
+            WriteError::Stopped(_) => wrong(Failure::Closed),
+            WriteError::ClosedStream | WriteError::ZeroRttRejected => Failure::Closed,
         })?;
     // RFC 9250 §4.2: the end says that nothing follows.
-    send.finish().map_err(|_| Failure::Closed)?;
-    let reply = receive.read_to_end(frame::PREFIX + usize::from(u16::MAX));
+    asked.send.finish().map_err(|_| Failure::Closed)?;
+    asked.is_sent = true;
+    let reply = asked
+        .receive
+        .read_to_end(frame::PREFIX + usize::from(u16::MAX));
     let reply = reply.await.map_err(|error| match error {
         ReadToEndError::Read(quinn::ReadError::ConnectionLost(error)) => failure(&error, None),
         ReadToEndError::Read(_) => Failure::Closed,
-        ReadToEndError::TooLong => Failure::Garbled,
+        ReadToEndError::TooLong => wrong(Failure::Garbled),
     })?;
     match frame::parse(&reply) {
         frame::Frame::Whole(range) if range.end == reply.len() => {
-            Ok(reply.get(range).unwrap_or_default().to_vec())
+            let reply = reply.get(range).unwrap_or_default();
+            match is_allowed(reply) {
+                true => Ok(reply.to_vec()),
+                false => Err(wrong(Failure::Garbled)),
+            }
         }
-        frame::Frame::Whole(_) | frame::Frame::Bad => Err(Failure::Garbled),
-        frame::Frame::Partial => Err(Failure::Closed),
+        frame::Frame::Whole(_) | frame::Frame::Bad => Err(wrong(Failure::Garbled)),
+        frame::Frame::Partial => Err(wrong(Failure::Closed)),
     }
+}
+
+/// Whether a message may come by QUIC: with id 0 (RFC 9250 §4.2.1), and without keepalive (§5.5.2).
+fn is_allowed(reply: &[u8]) -> bool {
+    reply.starts_with(&[0, 0]) && !Carried::parse(reply).keepalive
 }
 
 /// Whether a server knows none of the protocols that were offered.
