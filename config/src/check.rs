@@ -143,8 +143,13 @@ fn resolver(said: &Table, resolver: &mut ResolverConfig, findings: &mut Findings
     }
     local::resolver(said, resolver, findings);
     if let Some(texts) = said.texts("upstreams") {
+        // Where no file says it here, all of them together do (`between`): one that is read later may have the stub elsewhere.
+        let is_said = |key| said.key(key).is_some();
+        let listen = resolver.listen.iter().filter(|_| is_said("listen"));
+        let bypass = resolver.listen_bypass.iter();
+        let bypass = bypass.filter(|_| is_said("listen-bypass"));
         let place = Place {
-            own: own_stubs(resolver),
+            own: listen.chain(bypass).copied().collect(),
             floor: resolver.transport,
             has_link: false,
         };

@@ -62,7 +62,8 @@ const TALE_LINES: usize = 120;
 /// Occasions of one kind among which every fault has to strike.
 const ENOUGH: u64 = 4000;
 
-/// How many seconds of processor time all stories of a world may take. Together it is three minutes of two processors, whoever else is there.
+/// How many seconds of processor time all stories of a world may take where `LINNET_STORY_TIME` is set, as in CI. Together it is three minutes
+/// of two processors.
 const SECONDS: [(&str, u64); 6] = [
     ("server", 110),
     ("cafe", 85),
@@ -110,6 +111,7 @@ pub(super) fn tell(
     let times = number("LINNET_TIMES").unwrap_or(1);
     let last = number("LINNET_STORIES").unwrap_or(seeds * times);
     let is_whole = chosen.is_none() && last >= seeds;
+    let is_timed = is_whole && last == seeds && number("LINNET_STORY_TIME").is_some();
     let seeds = chosen.map_or(0..last, |seed| seed..seed + 1);
     // A line that is kept is put into words, and what is in words is what is compared.
     let told = |seed: u64, length: usize| {
@@ -187,10 +189,10 @@ pub(super) fn tell(
         let gaps = sum.coverage.gaps(ENOUGH);
         assert!(gaps.is_empty(), "some faults struck nobody: {gaps:?}");
         let allowed = SECONDS.iter().find(|(name, _)| *name == world);
-        let allowed = Duration::from_secs(allowed.expect("it has its part").1 * times);
+        let allowed = Duration::from_secs(allowed.expect("it has its part").1);
         let took = sum.time;
         assert!(
-            took <= allowed,
+            took <= allowed || !is_timed,
             "{took:.1?} of processor time for all stories of {world}, and {allowed:?} is its part of three minutes"
         );
     }

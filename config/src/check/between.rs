@@ -26,9 +26,7 @@ pub(crate) fn resolver(
     resolver.upstreams.retain(|upstream| {
         let is_own = own.contains(&SocketAddr::new(upstream.address, upstream.port));
         if is_own {
-            let message = format!(
-                "the upstream {upstream} of another file is the stub itself; it is not used"
-            );
+            let message = format!("the upstream {upstream} is the stub itself; it is not used");
             let help = "name another upstream, or listen elsewhere".to_owned();
             findings.warn(at.clone(), message, Some(help));
         }

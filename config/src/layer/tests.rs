@@ -348,6 +348,51 @@ fn where_a_stub_usually_is_may_be_somebody_elses() {
     ]);
     assert_eq!(loaded.diagnostics, []);
     assert_eq!(loaded.config.resolver.upstreams.len(), 1);
+    // Where it is may stand in a file that is read later.
+    let upstreams = layer(
+        Rank::Admin,
+        "linnet.toml",
+        "[resolver]\nupstreams = [\"127.0.0.53\"]",
+    );
+    let listen = "[resolver]\nlisten = [\"127.0.0.63:53\"]\nlisten-bypass = []";
+    let later = layer(Rank::Admin, "conf.d/10-listen.toml", listen);
+    let loaded = load(&[upstreams.clone(), later]);
+    assert_eq!(loaded.diagnostics, []);
+    assert_eq!(loaded.config.resolver.upstreams.len(), 1);
+    let alone = load(&[upstreams]);
+    assert_eq!(alone.config.resolver.upstreams, []);
+    assert_eq!(alone.diagnostics.len(), 1);
+}
+
+#[test]
+fn the_mtu_below_is_that_of_the_first_profile_that_has_the_link() {
+    let vlan = "mtu = 1500\n[link]\nname = \"low0.7\"\nkind = \"vlan\"\nparent = \"low0\"\nid = 7";
+    let warned = |others: &[(&'static str, &'static str)]| {
+        let mut layers = vec![layer(Rank::Admin, "profiles/vlan.toml", vlan)];
+        layers.extend(
+            others
+                .iter()
+                .map(|(path, text)| layer(Rank::Admin, path, text)),
+        );
+        let loaded = load(&layers);
+        let told = loaded.diagnostics.iter().map(|it| it.message.clone());
+        let told: Vec<String> = told.filter(|it| it.contains("MTU")).collect();
+        told.len()
+    };
+    let any = (
+        "profiles/90-any.toml",
+        "match = { name = \"*\" }\nmtu = 1400",
+    );
+    assert_eq!(warned(&[any]), 1);
+    // Whoever comes first has it, and says nothing of its MTU, or has it by more than its name.
+    let rows = [
+        "match = { name = \"low0\" }\ndhcp4 = true",
+        "match = { kind = \"!wifi\" }\ndhcp4 = true",
+        "match = { name = \"low0\", driver = \"e1000e\" }\nmtu = 9000",
+    ];
+    for row in rows {
+        assert_eq!(warned(&[("profiles/10-low.toml", row), any]), 0, "{row}");
+    }
 }
 
 #[test]

@@ -53,8 +53,14 @@ pub fn present(answers: &[Message]) -> BTreeMap<Arc<str>, PresentLink> {
     let links = || answers.iter().filter(|answer| answer.kind == RTM_NEWLINK);
     let name_by_index: BTreeMap<u32, Arc<str>> = links()
         .filter_map(|answer| {
-            let name = tlv::text(tlv::find(answer.body.get(LINK_HEADER..)?, IFLA_IFNAME)?)?;
-            Some((tlv::word(&answer.body, 4)?, name.into()))
+            let name = tlv::find(answer.body.get(LINK_HEADER..)?, IFLA_IFNAME)?;
+            let index = tlv::word(&answer.body, 4)?;
+            // A name that is no UTF-8 is nobody's that is wanted here, but its link may stand on one of ours.
+            let name = match tlv::text(name) {
+                Some(name) => name.into(),
+                None => format!("{}%{index}", String::from_utf8_lossy(name)).into(),
+            };
+            Some((index, name))
         })
         .collect();
     let name_of = |index: u32| name_by_index.get(&index).cloned();

@@ -23,7 +23,7 @@ use crate::status::{Item, ItemState, Setting};
 /// What of a link has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Changed {
-    /// Itself: up or down, its MTU, its hardware address.
+    /// Itself: whatever the kernel tells of a link.
     Link,
     /// Its addresses or its routes.
     Addresses,

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use crate::diagnostic::Findings;
 use crate::kind::Parent;
-use crate::matcher::LinkTraits;
 use crate::model::{PolicyRule, Prefix, Profile, ProfileId, RouteKind};
 use crate::raw::{Span, Table};
 
@@ -102,19 +101,21 @@ fn mtus(said: &[Said], profiles: &BTreeMap<ProfileId, Profile>, files: &mut [Fin
     for one in said {
         let profile = profiles.get(&one.profile);
         let link = profile.and_then(|profile| profile.link.as_ref());
-        let stacked = link.filter(|link| link.kind.parent == Parent::Link);
+        // MACsec needs some octets of its parent's, and how many its cipher says.
+        let stacked =
+            link.filter(|link| link.kind.parent == Parent::Link && link.kind.name != "macsec");
         let (Some(parent), Some(mtu)) = (
             stacked.and_then(|link| link.parent.as_ref()),
             profile.and_then(|profile| profile.network.mtu),
         ) else {
             continue;
         };
-        let Some(below) = said.iter().find(|other| governs(profiles, other, parent)) else {
-            continue;
-        };
-        let allowed = profiles.get(&below.profile);
-        let allowed = allowed.and_then(|profile| profile.network.mtu);
-        let Some(allowed) = allowed.filter(|allowed| *allowed < mtu) else {
+        let below = governor(profiles, parent);
+        let allowed = below.and_then(|profile| profile.network.mtu);
+        let (Some(below), Some(allowed)) = (
+            below.and_then(|profile| said.iter().find(|other| other.profile == profile.id)),
+            allowed.filter(|allowed| *allowed < mtu),
+        ) else {
             continue;
         };
         let there = path(files, below.file);
@@ -127,20 +128,19 @@ fn mtus(said: &[Said], profiles: &BTreeMap<ProfileId, Profile>, files: &mut [Fin
     }
 }
 
-/// Whether a profile is for the link of this name, as far as a name tells.
-fn governs(profiles: &BTreeMap<ProfileId, Profile>, said: &Said, name: &str) -> bool {
-    let named = LinkTraits {
-        names: &[name],
-        mac: None,
-        borrows_mac: false,
-        kind: "",
-        driver: None,
-        path: None,
-    };
-    let profile = profiles.get(&said.profile);
-    let profile = profile.filter(|profile| profile.network.autoconnect);
-    let matches = profile.and_then(|profile| profile.matches.as_ref());
-    matches.is_some_and(|matches| matches.matches(&named))
+/// Returns the profile that a link of this name has, the first that matches; `None` where it takes more than a name to know.
+fn governor<'a>(profiles: &'a BTreeMap<ProfileId, Profile>, name: &str) -> Option<&'a Profile> {
+    let mut profiles = profiles.values();
+    let (profile, matches) = profiles.find_map(|profile| {
+        let matches = profile.matches.as_ref()?;
+        let named = matches.name.is_empty() || matches.name.iter().any(|glob| glob.matches(name));
+        named.then_some((profile, matches))
+    })?;
+    let by_name_alone = matches.mac.is_empty()
+        && matches.kind.is_empty()
+        && matches.driver.is_empty()
+        && matches.path.is_empty();
+    Some(profile).filter(|profile| by_name_alone && profile.network.autoconnect)
 }
 
 /// Finds networks within each other; in another table than main they are kept apart on purpose.

@@ -1,8 +1,9 @@
 //! How is a switch read and set? A file below `/proc/sys/net`, of the network namespace of the thread that opens it.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr, OsString};
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use linkmgr::{KernelAnswer, KernelFault};
@@ -36,13 +37,14 @@ impl Promoting {
         let Some(name) = name(index) else {
             return Self(None);
         };
-        let path = PathBuf::from(ROOT).join(format!("ipv4/conf/{name}/promote_secondaries"));
+        let links = PathBuf::from(ROOT).join("ipv4/conf");
+        let path = links.join(&name).join("promote_secondaries");
         let is_on = number(&path).is_ok_and(|value| value != 0);
         if is_on {
             return Self(None);
         }
         if let Err(error) = write(&path, 1) {
-            tracing::warn!(%error, link = name, "other addresses may go with the one that is deleted");
+            tracing::warn!(%error, link = %name.display(), "other addresses may go with the one that is deleted");
             return Self(None);
         }
         Self(Some(path))
@@ -87,7 +89,8 @@ fn failed(error: &io::Error) -> KernelAnswer {
     })
 }
 
-fn name(index: u32) -> Option<String> {
+/// Returns the name as the kernel has it, which may be no UTF-8.
+fn name(index: u32) -> Option<OsString> {
     let mut buffer = [0; libc::IF_NAMESIZE];
     // SAFETY: the buffer has the length that the call needs.
     let name = unsafe { libc::if_indextoname(index, buffer.as_mut_ptr()) };
@@ -96,5 +99,5 @@ fn name(index: u32) -> Option<String> {
     }
     // SAFETY: the call has written a string with its end into the buffer.
     let name = unsafe { CStr::from_ptr(buffer.as_ptr()) };
-    name.to_str().ok().map(str::to_owned)
+    Some(OsStr::from_bytes(name.to_bytes()).to_owned())
 }
