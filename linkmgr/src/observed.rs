@@ -7,6 +7,7 @@
 mod address;
 mod beside;
 mod own;
+mod sourced;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -24,10 +25,11 @@ use crate::kernel::{AddressMessage, KernelEvent, LinkMessage, RouteMessage, Usab
 use crate::protocol::Protocol;
 use crate::route::{Routes, insert_exact};
 use crate::status::{Item, Setting};
-use crate::tables::Set;
+use crate::tables::{Map, Set};
 pub(crate) use address::ObservedAddress;
 use own::Loss;
 pub(crate) use own::{ObservedRoute, Own};
+use sourced::Sourced;
 
 /// The main table's number.
 pub(crate) const MAIN: u32 = 254;
@@ -38,9 +40,8 @@ const KERNELS_ADDRESS: u8 = 2;
 /// The kernel's tables.
 #[derive(Debug, Default)]
 pub(crate) struct Observed {
-    entry_by_index: BTreeMap<u32, Entry>,
-    /// Which link has, or has had, a default route that begins with an IPv4 address.
-    sourced: Set<(IpAddr, u32)>,
+    entry_by_index: Map<u32, Entry>,
+    sourced: Sourced,
     /// Indexes whose link was told to be gone, during a listing.
     gone: BTreeSet<u32>,
     /// The kinds of links, each once in memory.
@@ -370,7 +371,7 @@ impl Observed {
                 self.kinds.insert(Arc::clone(&link.kind));
             }
         }
-        let entry = self.entry(index);
+        let entry = self.entry_by_index.entry(index).or_default();
         if entry.link.as_deref() == Some(&link) {
             return;
         }
@@ -381,7 +382,8 @@ impl Observed {
         let was_up = before == Some(true);
         if was_up && !link.admin_up {
             // IPv4 never tells; IPv6 keeps silent under net.ipv6.route.skip_notify_on_dev_down. Both drop all.
-            touched.free(entry.routes.clear());
+            let routes = &mut entry.routes;
+            touched.free(self.sourced.change(index, routes, Routes::clear));
             let lives = |index: u32, is_ipv4: bool| lives(&self.entry_by_index, index, is_ipv4);
             let gone = self.own.clear(index, Loss::Up(&lives));
             touched.items.extend(gone.into_iter().map(Item::Route));
@@ -394,14 +396,12 @@ impl Observed {
     }
 
     fn link_gone(&mut self, index: u32, touched: &mut Touched) {
-        if let Some(entry) = self.entry_by_index.remove(&index) {
-            touched.free(entry.routes.places());
+        if let Some(mut entry) = self.entry_by_index.remove(&index) {
+            let routes = &mut entry.routes;
+            touched.free(self.sourced.change(index, routes, Routes::clear));
             for address in entry.addresses {
                 self.prefix_metrics.remove(&(index, address.prefix));
                 self.attributes.remove(&(index, address.prefix));
-            }
-            for source in entry.routes.sources() {
-                self.sourced.remove(&(source, index));
             }
         }
         self.gone.insert(index);
@@ -470,7 +470,8 @@ impl Observed {
         let is_link_local = matches!(address.address, IpAddr::V6(v6) if v6.is_unicast_link_local());
         let is_ipv4 = |left: &ObservedAddress| left.prefix.address.is_ipv4();
         if address.address.is_ipv4() && !entry.addresses.iter().any(is_ipv4) {
-            touched.free(entry.routes.clear_ipv4());
+            let routes = &mut entry.routes;
+            touched.free(self.sourced.change(index, routes, Routes::clear_ipv4));
             let lives = |index: u32, is_ipv4: bool| lives(&self.entry_by_index, index, is_ipv4);
             let gone = self.own.clear(index, Loss::Ipv4(&lives));
             touched.items.extend(gone.into_iter().map(Item::Route));
@@ -485,8 +486,7 @@ impl Observed {
 
     /// Follows what becomes of the routes whose preferred source no link has.
     fn drop_source(&mut self, source: IpAddr, touched: &mut Touched) {
-        let sourced = self.sourced.range((source, 0)..=(source, u32::MAX));
-        let sourced: Vec<u32> = sourced.map(|(_, index)| *index).collect();
+        let sourced = self.sourced.links(source);
         if sourced.is_empty() && !self.own.has_source(source) {
             return;
         }
@@ -501,29 +501,29 @@ impl Observed {
         let own = self.own.forget_source(source);
         touched.items.extend(own.into_iter().map(Item::Route));
         for index in sourced {
-            self.sourced.remove(&(source, index));
-            let entry = self.entry_by_index.get_mut(&index);
-            let gone = entry.map(|entry| entry.routes.remove_source(source));
-            let gone = gone.unwrap_or_default();
-            if !gone.is_empty() {
-                touched.indexes.push(index);
-                touched.free(gone);
-            }
+            let Some(entry) = self.entry_by_index.get_mut(&index) else {
+                continue;
+            };
+            let routes = &mut entry.routes;
+            let remove = |routes: &mut Routes| routes.remove_source(source);
+            touched.free(self.sourced.change(index, routes, remove));
+            touched.indexes.push(index);
         }
     }
 
     fn insert_route(&mut self, route: &RouteMessage) {
-        self.entry(route.index).routes.insert(route);
-        if let Some(source @ IpAddr::V4(_)) = route.source {
-            self.sourced.insert((source, route.index));
-        }
+        let entry = self.entry_by_index.entry(route.index).or_default();
+        let insert = |routes: &mut Routes| routes.insert(route);
+        self.sourced.change(route.index, &mut entry.routes, insert);
     }
 
     fn route_gone(&mut self, route: &RouteMessage) -> Vec<u32> {
         let Some(entry) = self.entry_by_index.get_mut(&route.index) else {
             return Vec::new();
         };
-        if !entry.routes.remove(route) {
+        let remove = |routes: &mut Routes| routes.remove(route);
+        let routes = &mut entry.routes;
+        if !self.sourced.change(route.index, routes, remove) {
             return Vec::new();
         }
         vec![route.index]
@@ -542,11 +542,15 @@ impl Observed {
         let behind = self.own.behind_first(&key);
         let entries = self.entry_by_index.iter_mut();
         touched.indexes.extend(entries.filter_map(|(index, entry)| {
+            if !entry.routes.has_metric(key.to, key.metric) {
+                return None;
+            }
             let stays = |gateway: Option<IpAddr>| {
                 let mut hops = behind.iter().flat_map(|route| &route.hops);
                 hops.any(|hop| (hop.index, hop.via) == (*index, gateway))
             };
-            let removed = entry.routes.remove_metric(key.to, key.metric, stays);
+            let remove = |routes: &mut Routes| routes.remove_metric(key.to, key.metric, stays);
+            let removed = self.sourced.change(*index, &mut entry.routes, remove);
             removed.then_some(*index)
         }));
         for route in routes {
@@ -559,7 +563,7 @@ impl Observed {
 }
 
 /// Whether the kernel lets routes leave by a link.
-fn lives(entry_by_index: &BTreeMap<u32, Entry>, index: u32, is_ipv4: bool) -> bool {
+fn lives(entry_by_index: &Map<u32, Entry>, index: u32, is_ipv4: bool) -> bool {
     let Some(entry) = entry_by_index.get(&index) else {
         return false;
     };

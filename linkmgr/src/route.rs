@@ -127,11 +127,6 @@ impl Routes {
         self.take_where(|_| true)
     }
 
-    /// Returns destination and metric of each route.
-    pub(crate) fn places(&self) -> impl Iterator<Item = (Prefix, u32)> {
-        self.0.iter().map(|entry| (entry.to, entry.route.metric))
-    }
-
     fn take_where(&mut self, is_gone: impl Fn(&Entry) -> bool) -> Vec<(Prefix, u32)> {
         let gone = self.0.extract_if(.., |entry| is_gone(entry));
         gone.map(|entry| (entry.to, entry.route.metric)).collect()

@@ -367,10 +367,18 @@ impl Client {
 
     /// Another machine has the address (RFC 2131 §3.1 step 5): the server hears of it, and a new one is looked for later.
     fn give_up(&mut self, address: Ipv4Addr, neighbour: Mac, now: Instant) {
-        let is_by_bootp = self
-            .state
-            .held()
-            .is_some_and(|held| held.lease.is_by_bootp());
+        let is_by_bootp = match &self.state {
+            State::Bound(held) | State::Renewing(held, _) | State::Rebinding(held, _) => {
+                held.lease.is_by_bootp()
+            }
+            // While its address is probed it is not on the link.
+            State::Rebooting(_) => self.reboots_by_bootp(),
+            // Offers are of DHCP, whatever lease is on the link meanwhile.
+            State::Requesting(..)
+            | State::Init { .. }
+            | State::Selecting(_)
+            | State::InitReboot(_) => false,
+        };
         let (server, network) = match &self.state {
             State::Requesting(_, offer, _) => (Some(offer.server), None),
             State::Rebooting(reboot) => (

@@ -38,7 +38,6 @@ impl<K: Ord, V> Map<K, V> {
         counted(self.0.iter())
     }
 
-    #[expect(dead_code, reason = "so that nobody goes through all of it uncounted")]
     pub(crate) fn iter_mut(&mut self) -> Counted<btree_map::IterMut<'_, K, V>> {
         counted(self.0.iter_mut())
     }

@@ -327,6 +327,7 @@ impl Client {
             self.complaint.clone_from(&message.status);
             return;
         }
+        self.complaint = None;
         self.information = Information::Idle;
         self.granted = (Offered::of(message, &self.setup.link), octets.to_vec());
         self.keep = true;
@@ -344,7 +345,7 @@ impl Client {
             (Some(MessageType::Rebind), State::Bound) => self.rebind(now),
             // Everything was given back: nobody waits for an answer.
             (_, State::Released) => return false,
-            // RFC 8415 §18.2.11: while that goes on, no other is heard.
+            // RFC 8415 §18.2.11: while that goes on, no other one for it is heard; those for Renew and Rebind are.
             (Some(MessageType::InformationRequest), _)
                 if matches!(self.information, Information::Asking(_, Some(_))) =>
             {
@@ -548,6 +549,9 @@ impl Client {
                 self.information = Information::Idle;
                 if wants {
                     self.drive_information(now);
+                } else if self.sorts().is_empty() {
+                    // Nobody says any more that there is anything; what waited for an answer kept it.
+                    self.informed = <_>::default();
                 }
             }
         }

@@ -126,8 +126,12 @@ const KEY: [u8; 16] = [5; 16];
 
 /// What grants leases, with the key.
 fn reply_with_key() -> Answer {
+    with_key(reply())
+}
+
+fn with_key(answer: Answer) -> Answer {
     let head = [[3, 1, 0].as_slice(), &1_u64.to_be_bytes(), &[1], &KEY];
-    reply().with(option::AUTH, &head.concat())
+    answer.with(option::AUTH, &head.concat())
 }
 
 fn in_state(state: &str) -> Link {
@@ -379,10 +383,13 @@ fn who_is_told_to_ask_for_the_rest_has_it_and_leaves_the_leases_as_they_are() {
     link.answer(&rest(super::server::OTHER, 0x66));
     link.answer(&rest(super::server::SERVER, 0x67).status(1));
     assert_eq!(upstreams(&link), ["2001:db8::53"]);
+    let report = link.client.report(link.now);
+    assert_eq!(report.complaint.as_deref(), Some("said so"));
     link.answer(&rest(super::server::SERVER, 0x54));
     assert_eq!(upstreams(&link), ["2001:db8::54"]);
     assert_eq!(link.supply().addresses, before);
     let report = link.client.report(link.now);
+    assert_eq!(report.complaint, None);
     assert_eq!((report.state, report.renew), ("bound", renew));
     link.take_sent();
     link.run_until(900);
@@ -407,6 +414,8 @@ fn who_told_to_ask_and_does_not_answer_is_left_alone_after_a_while() {
     let mut link = told_to_ask();
     let supply = link.supply();
     link.run_until(900);
+    // It is too late for this one.
+    link.answer(&Answer::new(MessageType::Reply).with(option::DNS, &dns(0x54)));
     let asked = link.take_sent();
     assert!((8..12).contains(&asked.len()), "{asked:?}");
     let is_it = |kind: &MessageType| *kind == MessageType::InformationRequest;
@@ -414,4 +423,20 @@ fn who_told_to_ask_and_does_not_answer_is_left_alone_after_a_while() {
     assert_eq!((link.supply(), link.state()), (supply, "bound"));
     let due = link.client.poll_timeout().unwrap();
     assert!(due >= link.at(90), "the next is the renewal");
+}
+
+#[test]
+fn what_nobody_speaks_of_any_more_goes_when_who_told_to_ask_does_not_answer() {
+    let mut link = Link::begin(Dhcp6Settings::default(), None);
+    link.attach();
+    link.advertise(false, true);
+    let answer = Answer::new(MessageType::Reply).with(option::DNS, &dns(0x53));
+    link.answer(&with_key(answer));
+    assert_eq!(link.state(), "informed");
+    reconfigure(&mut link, 11);
+    assert_eq!(link.state(), "INFORMATION-REQUEST");
+    link.advertise(false, false);
+    assert_eq!(link.supply().upstreams.len(), 1, "it may answer yet");
+    link.run_until(900);
+    assert_eq!((link.state(), &link.supplied), ("idle", &None));
 }

@@ -422,3 +422,36 @@ fn what_others_have_of_its_addresses_makes_nobody_a_copy_by_dhcp() {
     take(&mut world);
     assert_eq!(clones(&world), 1, "two of its own do");
 }
+
+#[test]
+fn a_conflict_is_that_of_the_lease_whose_address_is_probed() {
+    let counts = |world: &World| (world.client.conflicts, world.client.boot_conflicts);
+    // A lease of BOOTP that is on no link yet.
+    for age in [Age::Unknown, Age::Dated(seconds(10))] {
+        let candidate = Candidate { age, ..booted() };
+        let mut world = world(BootpUse::Only, vec![candidate]);
+        world.carrier(true);
+        world.neighbour(GATEWAY, SERVER);
+        assert_eq!(world.state(), StateName::Rebooting, "{age:?}");
+        world.neighbour(OTHER, ADDRESS);
+        assert_eq!(world.state(), StateName::Init, "{age:?}");
+        assert_eq!(counts(&world), (0, 1), "{age:?}");
+        // Its server may give it again, to somebody who asks first now.
+        world.pass(seconds(20));
+        world.boot();
+        assert_eq!(world.state(), StateName::Selecting, "{age:?}");
+        assert!(world.supplied().iter().all(|it| it.addresses.is_empty()));
+    }
+    // An offer of DHCP, while a lease of BOOTP is doubted.
+    let mut world = bound(BootpUse::Fallback);
+    world.carrier(false);
+    world.carrier(true);
+    world.pass(seconds(1));
+    assert!(world.client.state.doubted().is_some());
+    let other = Ipv4Addr::new(192, 0, 2, 100);
+    world.reply_with(OFFER, other, &usual());
+    assert_eq!(world.state(), StateName::Requesting);
+    world.neighbour(OTHER, other);
+    assert_eq!(world.state(), StateName::Init);
+    assert_eq!(counts(&world), (1, 0));
+}
