@@ -64,6 +64,8 @@ pub struct OwnLinks {
     pub vlans: BTreeSet<(Arc<str>, u16)>,
     /// Ports of others that had to leave for a while, with the link that they have to come back to, by index.
     pub owed: BTreeMap<u32, u32>,
+    /// Links that went down for a while and have to come up again, by index.
+    pub owed_up: BTreeSet<u32>,
 }
 
 /// What an attribute is said of.
@@ -218,6 +220,7 @@ pub fn changes(
     for one in wanted {
         walk.ports(&one.link);
     }
+    walk.come_up();
     walk.out
 }
 

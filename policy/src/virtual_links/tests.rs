@@ -66,6 +66,7 @@ impl World {
             BTreeMap::new(),
             "somebody else's ports stay"
         );
+        assert_eq!(self.ours.owed_up, BTreeSet::new(), "what was up is up");
         changes
     }
 
@@ -131,7 +132,13 @@ impl World {
                     link.port_of = link.port_of.take().filter(|of| of != name);
                 }
             }
-            LinkChange::SetUp(name, up) => self.link(name).up = *up,
+            LinkChange::SetUp(name, up) => {
+                let link = self.link(name);
+                link.up = *up;
+                let index = link.index;
+                self.ours.owed_up.retain(|owed| *owed != index);
+                self.ours.owed_up.extend((!up).then_some(index));
+            }
             LinkChange::Set {
                 name,
                 kind,

@@ -23,6 +23,8 @@ pub(super) const fn is_drawn(index: u32) -> bool {
 pub(crate) struct Book {
     pub(super) ours: Ours,
     boot: Arc<str>,
+    /// How often the kernel has refused to take a port back that is owed, by the port's index.
+    pub(super) tries_by_owed: BTreeMap<u32, usize>,
     /// The text that is kept, as far as is known.
     kept: Option<String>,
     /// Begins anywhere, and counts.
@@ -45,6 +47,7 @@ impl Book {
         Self {
             ours: kept.map_or_else(Ours::default, |text| recall(text, &boot)),
             boot,
+            tries_by_owed: BTreeMap::new(),
             kept: None,
             drawn: random,
         }
@@ -87,6 +90,8 @@ struct File {
     #[serde(default)]
     owed: Vec<(u32, u32)>,
     #[serde(default)]
+    owed_up: BTreeSet<u32>,
+    #[serde(default)]
     peers: BTreeMap<String, Vec<String>>,
     #[serde(default)]
     receives: BTreeMap<String, Vec<(String, u16, Option<u8>)>>,
@@ -116,6 +121,7 @@ fn keep(ours: &Ours, boot: &str) -> String {
             .map(|(name, vlan)| (name.to_string(), *vlan))
             .collect(),
         owed: links.owed.iter().map(|(port, of)| (*port, *of)).collect(),
+        owed_up: links.owed_up.clone(),
         peers: peers
             .iter()
             .map(|(name, keys)| {
@@ -161,6 +167,7 @@ fn recall(text: &str, boot: &str) -> Ours {
             .map(|(name, vlan)| (name.into(), vlan))
             .collect(),
         owed: file.owed.into_iter().collect(),
+        owed_up: file.owed_up,
     };
     let keys = |keys: Vec<String>| {
         keys.iter()
@@ -200,6 +207,7 @@ mod tests {
             set: BTreeSet::new(),
             vlans: BTreeSet::from([("eth1".into(), 10)]),
             owed: BTreeMap::from([(3, 4)]),
+            owed_up: BTreeSet::from([4]),
         };
         let peers = BTreeMap::from([("wg0".into(), BTreeSet::from([PublicKey([7; 32])]))]);
         let channel = ChannelId {
@@ -224,6 +232,7 @@ mod tests {
             "files of before had no peers"
         );
         let before = text.replace(",\"owed\"", ",\"other\"");
+        let before = before.replace(",\"owed_up\"", ",\"another\"");
         assert_eq!(recall(&before, "boot").links.made, ours.links.made);
     }
 }

@@ -19,6 +19,8 @@ use super::kept::{Book, Ours, is_drawn};
 
 /// How often it is compared anew: what was done may make other things possible, a port of a link for one.
 const ROUNDS: usize = 4;
+/// How often a port of somebody else is asked to be taken back, where what keeps it out may pass: with each try it goes down and up.
+const OWED_TRIES: usize = 8;
 /// How long it is until the last order is tried again: nobody is there who could do so later, and who stops linnetd waits.
 const LAST_PAUSES: [Duration; 5] = [
     Duration::from_millis(50),
@@ -181,8 +183,7 @@ impl<H: Hands> Round<'_, H> {
         }
         // A name that is still ours has a link of before, which did not go.
         let is_taken = |name: &Arc<str>| self.book.ours.links.made.contains_key(name);
-        let is_possible = |change: &&LinkChange| match change {
-            change if self.refused.contains(change) => false,
+        let is_possible = |change: &LinkChange| match change {
             LinkChange::Make(wanted) => {
                 let link = &wanted.link;
                 let mut names = std::iter::once(&link.name).chain(&link.peer);
@@ -198,7 +199,12 @@ impl<H: Hands> Round<'_, H> {
             | LinkChange::AddVlans(..)
             | LinkChange::RemoveVlans(..) => true,
         };
-        let rest: Vec<&LinkChange> = rest.iter().filter(is_possible).collect();
+        let asked = rest.iter().enumerate();
+        let asked = asked.filter(|(at, _)| !self.is_refused(rest, *at));
+        let rest: Vec<&LinkChange> = asked
+            .map(|(_, change)| change)
+            .filter(|change| is_possible(change))
+            .collect();
         for change in &rest {
             self.book.write_down(change, there);
         }
@@ -217,6 +223,24 @@ impl<H: Hands> Round<'_, H> {
             done += usize::from(self.make(change, there, &mut indexes));
         }
         done
+    }
+
+    /// Whether the kernel has refused a change in this order, or the one that a link goes down and comes up for alone.
+    fn is_refused(&self, changes: &[LinkChange], at: usize) -> bool {
+        let Some(change) = changes.get(at) else {
+            return false;
+        };
+        let next_to = if let LinkChange::SetUp(_, up) = change {
+            let at = match up {
+                true => at.checked_sub(1),
+                false => at.checked_add(1),
+            };
+            at.and_then(|at| changes.get(at))
+        } else {
+            None
+        };
+        let reason = next_to.filter(|reason| subject(reason) == subject(change));
+        self.refused.contains(change) || reason.is_some_and(|it| self.refused.contains(it))
     }
 
     /// Leaves out what a port of somebody else would have to leave for: that it is to come back is not written down.
@@ -281,7 +305,7 @@ impl<H: Hands> Round<'_, H> {
                 true
             }
             Err(Refusal { text, passes }) => {
-                self.book.failed(change, there);
+                self.book.failed(change, there, passes);
                 self.failures.insert(subject(change), text.to_string());
                 self.refused.push(change.clone());
                 self.passes |= passes;
@@ -300,6 +324,7 @@ impl Book {
             set: _,
             vlans,
             owed,
+            owed_up,
         } = &mut self.ours.links;
         made.retain(|name, index| there.get(name).is_some_and(|link| link.index == *index));
         joined.retain(|(port, of)| is_port(there, port, of));
@@ -309,6 +334,9 @@ impl Book {
             let is_out = by_index(*port).is_some_and(|port| port.port_of.is_none());
             is_out && by_index(*of).is_some()
         });
+        let tries = &mut self.tries_by_owed;
+        tries.retain(|port, _| owed.contains_key(port));
+        owed_up.retain(|index| by_index(*index).is_some_and(|link| !link.up));
     }
 
     fn is_joined(&self, port: &Arc<str>, of: &Arc<str>) -> bool {
@@ -392,9 +420,14 @@ impl Book {
                     self.ours.links.owed.extend(of);
                 }
             }
+            // What goes down does so for a while.
+            LinkChange::SetUp(name, false) => {
+                let index = there.get(name).map(|link| link.index);
+                self.ours.links.owed_up.extend(index);
+            }
             // What goes is struck out afterwards, and of attributes nothing is kept.
             LinkChange::Remove(_)
-            | LinkChange::SetUp(..)
+            | LinkChange::SetUp(_, true)
             | LinkChange::Set { .. }
             | LinkChange::Rejoin { .. }
             | LinkChange::SetPort { .. }
@@ -406,7 +439,7 @@ impl Book {
     fn done(&mut self, change: &LinkChange) {
         let ours = &mut self.ours.links;
         match change {
-            // It was written down, or is not ours; what is back is seen.
+            // It was written down, or is not ours; what is back, or up, is seen.
             LinkChange::Make(_) | LinkChange::SetUp(..) | LinkChange::Rejoin { .. } => {}
             LinkChange::Remove(name) => drop(ours.made.remove(name)),
             LinkChange::Set {
@@ -431,8 +464,9 @@ impl Book {
         }
     }
 
-    /// Takes word that a change was not made, as far as is known. A link that is there nevertheless is known by its index.
-    fn failed(&mut self, change: &LinkChange, there: &Links) {
+    /// Takes word that a change was not made, as far as is known, and whether it may be later. A link that is there nevertheless is known
+    /// by its index.
+    fn failed(&mut self, change: &LinkChange, there: &Links, passes: bool) {
         let ours = &mut self.ours.links;
         match change {
             LinkChange::Join { port, of } => {
@@ -442,11 +476,26 @@ impl Book {
                 let is_kept = |vlan: u16| has_vlan(there, name, vlan);
                 ours.vlans.retain(|(of, vlan)| of != name || is_kept(*vlan));
             }
+            LinkChange::Rejoin { port, of } => {
+                let Some(index) = there.get(port).map(|link| link.index) else {
+                    return;
+                };
+                let tries = self.tries_by_owed.entry(index).or_default();
+                *tries += 1;
+                if !passes || *tries >= OWED_TRIES {
+                    ours.owed.remove(&index);
+                    self.tries_by_owed.remove(&index);
+                    tracing::warn!(%port, %of, "the kernel does not take a port of somebody else back: it stays out");
+                }
+            }
+            LinkChange::SetUp(name, true) if !passes => {
+                let index = there.get(name).map(|link| link.index);
+                ours.owed_up.retain(|owed| Some(*owed) != index);
+            }
             LinkChange::Make(_)
             | LinkChange::Remove(_)
             | LinkChange::SetUp(..)
             | LinkChange::Set { .. }
-            | LinkChange::Rejoin { .. }
             | LinkChange::Leave(_)
             | LinkChange::SetPort { .. }
             | LinkChange::RemoveVlans(..) => {}

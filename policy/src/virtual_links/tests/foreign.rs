@@ -119,6 +119,9 @@ fn a_port_that_had_to_leave_comes_back_wherever_linnetd_was_interrupted_and_what
             assert_eq!(theirs, Some("bond0"), "{done}: {:?}", names(&told));
             let ours: Vec<_> = world.ours.joined.iter().map(|(port, _)| &**port).collect();
             assert_eq!(ours, ["wan1"], "it stays theirs");
+            for name in ["bond0", "theirs", "wan1"] {
+                assert!(world.present[name].up, "{done}: {name}");
+            }
             assert_eq!(world.changes(then).changes, [], "{done}");
         }
     }
@@ -143,6 +146,36 @@ fn a_port_that_had_to_leave_comes_back_wherever_linnetd_was_interrupted_and_what
             "leave wan1"
         ]
     );
+}
+
+#[test]
+fn what_is_owed_to_a_link_that_was_released_is_not_done_and_keeps_no_port_from_others() {
+    let mut world = World::with(&["theirs"]);
+    let bond = PresentLink {
+        kind: LinkKind::of("bond"),
+        ..PresentLink::default()
+    };
+    let bond = world.add("bond0", bond);
+    let port = world.link(&"theirs".into()).index;
+    world.ours.owed.extend([(port, bond)]);
+    world.ours.owed_up.insert(bond);
+    let elsewhere = "name = \"br1\"\nkind = \"bridge\"\nports = [\"theirs\"]\n";
+    let changes = |profiles: &[&str], names: &[&str]| {
+        let (config, facts) = (config(profiles), released(names));
+        let spared = Spared::of(&config, &facts);
+        let wanted = wanted(&config, &facts);
+        changes(&wanted, &spared, &world.present, &world.ours)
+    };
+    assert_eq!(
+        names(&changes(&[], &[])),
+        ["rejoin theirs bond0", "up bond0"]
+    );
+    assert_eq!(names(&changes(&[], &["theirs"])), ["up bond0"]);
+    let done = changes(&[], &["bond0"]);
+    assert_eq!(done, LinkChanges::default());
+    let done = changes(&[elsewhere], &["bond0"]);
+    assert_eq!(done.notes, BTreeSet::new());
+    assert_eq!(names(&done), ["make br1", "join theirs br1"]);
 }
 
 #[test]

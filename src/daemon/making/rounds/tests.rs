@@ -57,6 +57,10 @@ struct Mortal {
     /// The link that the kernel refuses to touch, and how often it did.
     refuses: Option<Arc<str>>,
     refusals: usize,
+    /// How the kernel refuses to make any link a port.
+    refuses_ports: Option<Refusal>,
+    /// What it was asked for.
+    asked: Vec<LinkChange>,
     waits: usize,
 }
 
@@ -83,6 +87,8 @@ impl Mortal {
             writes: 0,
             refuses: None,
             refusals: 0,
+            refuses_ports: None,
+            asked: Vec::new(),
             waits: 0,
         }
     }
@@ -116,6 +122,12 @@ impl Hands for Mortal {
         indexes: &BTreeMap<Arc<str>, u32>,
     ) -> Result<(), Refusal> {
         self.step()?;
+        self.asked.push(change.clone());
+        if let LinkChange::Join { .. } | LinkChange::Rejoin { .. } = change
+            && let Some(refusal) = &self.refuses_ports
+        {
+            return Err(refusal.clone());
+        }
         if self
             .refuses
             .as_ref()
@@ -269,6 +281,7 @@ fn bonded(steps: usize) -> Mortal {
     let mut hands = Mortal::new(steps);
     let bond = PresentLink {
         kind: LinkKind::of("bond"),
+        up: true,
         ..PresentLink::default()
     };
     hands.glass.add("bond0", bond);
@@ -301,15 +314,18 @@ fn somebody_elses_port_of_a_bond_is_one_again_wherever_linnetd_died() {
             }
             let theirs = &hands.glass.links["theirs"];
             assert_eq!(theirs.port_of.as_deref(), Some("bond0"), "{steps}");
-            // Whoever takes it out is not contradicted.
+            assert!(theirs.up && hands.glass.links["bond0"].up, "{steps}");
+            // Whoever takes it out, or the bond down, is not contradicted.
             let mut book = Book::open(hands.disk.as_deref(), "boot".into(), 7000);
             hands.glass.links.get_mut("theirs").unwrap().port_of = None;
+            hands.glass.links.get_mut("bond0").unwrap().up = false;
             let _done = carry_out(&order(then), &none, &mut book, &mut hands);
             assert_eq!(hands.glass.links["theirs"].port_of, None, "{steps}");
+            assert!(!hands.glass.links["bond0"].up, "{steps}");
             is_dead
         });
         let deaths = deaths.count();
-        assert_eq!(deaths, 16, "before and after each request and each writing");
+        assert_eq!(deaths, 20, "before and after each request and each writing");
     }
 }
 
@@ -333,6 +349,34 @@ fn somebody_elses_port_does_not_leave_while_that_cannot_be_written_down() {
     assert_eq!((done.failures, done.passes), (none, false));
     assert_eq!(hands.glass.links["bond0"].attributes.len(), 1);
     assert_eq!(hands.glass.links["theirs"], before);
+}
+
+/// Whatever keeps them out, ports go down for it once in an order, and those of others not for ever.
+#[test]
+fn a_port_that_the_kernel_does_not_take_goes_down_once_in_an_order() {
+    for (passes, tries) in [(false, 1), (true, OWED_TRIES)] {
+        let mut hands = bonded(usize::MAX);
+        hands.glass.links.get_mut("eth1").unwrap().up = true;
+        let text = "not this one".into();
+        hands.refuses_ports = Some(Refusal { text, passes });
+        let mut book = Book::open(None, "boot".into(), 0);
+        let (order, none) = (order(&[BOND]), Failures::new());
+        let orders = tries + 3;
+        for _ in 0..orders {
+            let done = carry_out(&order, &none, &mut book, &mut hands).unwrap();
+            assert_eq!(done.passes, passes, "{done:?}");
+        }
+        for (name, times) in [("theirs", tries), ("eth1", orders)] {
+            for up in [false, true] {
+                let change = LinkChange::SetUp(name.into(), up);
+                let asked = hands.asked.iter().filter(|asked| **asked == change);
+                assert_eq!(asked.count(), times, "{name} {up} {passes}");
+            }
+            assert!(hands.glass.links[name].up, "{name}");
+        }
+        let book = Book::open(hands.disk.as_deref(), "boot".into(), 0);
+        assert_eq!(book.ours.links, OwnLinks::default(), "and nothing is owed");
+    }
 }
 
 #[test]

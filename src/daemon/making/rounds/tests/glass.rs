@@ -8,11 +8,12 @@ use policy::virtual_links::{LinkChange, PresentLink};
 
 use crate::making::rounds::{Links, Refusal};
 
-/// `EEXIST`, `ENODEV`, `EBUSY` and `ENOTEMPTY`, in words.
+/// `EEXIST`, `ENODEV`, `EBUSY`, `ENOTEMPTY` and `EPERM`, in words.
 const EXISTS: &str = "it is there";
 const ABSENT: &str = "it is not there";
 const BUSY: &str = "somebody has its index";
 const HAS_PORTS: &str = "it has ports";
+const IS_UP: &str = "it is up";
 
 impl From<&str> for Refusal {
     fn from(text: &str) -> Self {
@@ -101,18 +102,36 @@ impl Glass {
                 if has_ports && attributes.keys().any(is_empty_only) {
                     return Err(HAS_PORTS.into());
                 }
-                self.link(name)?.attributes.extend(attributes.clone());
+                let is_down_only = |key: &&str| {
+                    let row = kind.attribute(key);
+                    row.is_some_and(|row| row.change >= Change::Down)
+                };
+                let link = self.link(name)?;
+                if link.up && attributes.keys().any(is_down_only) {
+                    return Err(IS_UP.into());
+                }
+                link.attributes.extend(attributes.clone());
             }
             LinkChange::SetPort {
                 port, attributes, ..
             } => self.link(port)?.port_attributes.extend(attributes.clone()),
             LinkChange::Join { port, of } | LinkChange::Rejoin { port, of } => {
-                self.link(of)?;
-                self.link(port)?.port_of = Some(Arc::clone(of));
+                // A bond takes what is down, and takes it up.
+                let kind = self.link(of)?.kind;
+                let is_opened = kind.is_some_and(|kind| kind.joins_down);
+                let link = self.link(port)?;
+                if is_opened && link.up {
+                    return Err(IS_UP.into());
+                }
+                link.up |= is_opened;
+                link.port_of = Some(Arc::clone(of));
             }
             LinkChange::Leave(port) => {
+                let of = self.link(port)?.port_of.take();
+                let of = of.and_then(|of| self.links.get(&of)?.kind);
+                let is_closed = of.is_some_and(|kind| kind.joins_down);
                 let link = self.link(port)?;
-                link.port_of = None;
+                link.up &= !is_closed;
                 link.vlans.clear();
             }
             LinkChange::AddVlans(name, vlans) => self.link(name)?.vlans.extend(vlans),
