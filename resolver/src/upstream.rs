@@ -261,6 +261,11 @@ impl UpstreamState {
         self.health.heard()
     }
 
+    /// Returns when the youngest message that it answered was sent.
+    pub(crate) fn answered(&self) -> Option<Instant> {
+        self.health.answered()
+    }
+
     /// Whether it has begun to work again since then.
     pub(crate) fn has_recovered_since(&self, at: Instant) -> bool {
         self.health.has_recovered_since(at)

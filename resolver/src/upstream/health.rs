@@ -119,6 +119,8 @@ pub(crate) struct Health {
     loss: u16,
     /// When the youngest message that was replied to was sent.
     heard: Option<Instant>,
+    /// When the youngest message that was answered was sent.
+    answered: Option<Instant>,
     /// Whether nothing at all comes from there.
     gone: bool,
     /// When something was heard that says why, last: silence before that says less.
@@ -153,6 +155,7 @@ impl Default for Health {
             errors: 0,
             loss: 0,
             heard: None,
+            answered: None,
             gone: false,
             told_at: None,
             refused_at: None,
@@ -189,6 +192,7 @@ impl Health {
             Outcome::Blameless => Change::Nothing,
             Outcome::Good(rtt) => {
                 self.hear(sent_at);
+                self.answered = self.answered.max(Some(sent_at));
                 self.errors = 0;
                 match rtt <= IN_TIME || alone {
                     true => self.recover(alone, now),
@@ -283,6 +287,11 @@ impl Health {
     /// Returns when the youngest message that was replied to was sent.
     pub(crate) fn heard(&self) -> Option<Instant> {
         self.heard
+    }
+
+    /// Returns when the youngest message that was answered was sent.
+    pub(crate) fn answered(&self) -> Option<Instant> {
+        self.answered
     }
 
     /// Whether it has come back since then.
