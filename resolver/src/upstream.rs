@@ -246,11 +246,6 @@ impl UpstreamState {
         self.health.has_refused_lately(now)
     }
 
-    /// Whether it was said to be out of reach more than once, and nothing was heard since.
-    pub(crate) const fn is_out_of_reach(&self) -> bool {
-        self.health.is_out_of_reach()
-    }
-
     /// Whether it fails, but what it replied last was good.
     pub(crate) fn is_on_its_way_back(&self) -> bool {
         self.health.is_on_its_way_back()

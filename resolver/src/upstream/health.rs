@@ -43,7 +43,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 /// The pause between two tries of one that would not.
 const STANDBY_PAUSE: Duration = Duration::from_secs(30);
-/// For how long a closed port says why there is silence: hosts send an ICMP error a second or so (RFC 4443 §2.4 (f)).
+/// For how long a closed port says why there is silence: hosts limit their ICMP errors (RFC 1812 §4.3.2.8, RFC 4443 §2.4 (f)), Linux
+/// to one a second for each peer after a burst (`icmp_ratelimit`).
 const REFUSED_LATELY: Duration = Duration::from_secs(5);
 
 /// What became of one message.
@@ -127,8 +128,6 @@ pub(crate) struct Health {
     told_at: Option<Instant>,
     /// When its port was closed last; nothing if it was heard since.
     refused_at: Option<Instant>,
-    /// How often in a row it was said to be out of reach.
-    unreachable: u8,
     /// How often it failed soon after it had come back.
     flaps: u8,
     recovered_at: Option<Instant>,
@@ -159,7 +158,6 @@ impl Default for Health {
             gone: false,
             told_at: None,
             refused_at: None,
-            unreachable: 0,
             flaps: 0,
             recovered_at: None,
         }
@@ -235,7 +233,6 @@ impl Health {
             }
             Outcome::Unreachable => {
                 (self.gone, self.told_at) = (true, Some(now));
-                self.unreachable = self.unreachable.saturating_add(1);
                 self.fail(Why::Unreachable, now)
             }
             Outcome::Told(failure) => {
@@ -259,11 +256,6 @@ impl Health {
     pub(crate) fn has_refused_lately(&self, now: Instant) -> bool {
         self.refused_at
             .is_some_and(|at| now.since(at) < REFUSED_LATELY)
-    }
-
-    /// Whether it was said to be out of reach more than once, and nothing was heard since.
-    pub(crate) const fn is_out_of_reach(&self) -> bool {
-        self.unreachable > 1
     }
 
     /// Whether it fails, but what it replied last was good.
@@ -325,7 +317,6 @@ impl Health {
         self.strikes = 0;
         self.gone = false;
         self.refused_at = None;
-        self.unreachable = 0;
         self.loss -= self.loss.div_ceil(LOSS_WEIGHT);
     }
 
