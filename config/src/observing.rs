@@ -56,12 +56,12 @@ impl Default for DnstapConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TapMessages {
-    /// Those of clients and those of upstreams.
+    /// Those of clients and those of whom linnet asks.
     #[default]
     All,
     /// Questions of clients and their answers.
     Client,
-    /// Messages to upstreams and their replies.
+    /// Messages to upstreams, and to the authoritative servers that linnet's own recursion asks, and their replies.
     Forwarder,
 }
 

@@ -14,6 +14,7 @@ use crate::chain::{End, Hop};
 use crate::event::{Answer, Event, ExtendedError, Timer, Trace};
 use crate::exchange::Asking;
 use crate::ledger::Trouble;
+use crate::local::told_at_end;
 use crate::progress::{Delivery, Found, Outcome, Query};
 use crate::refusal::Refused;
 use crate::stale::{Signed, Try};
@@ -157,10 +158,10 @@ impl Resolver {
                 if query.chain.visits.is_empty() {
                     self.counters.synthesized += 1;
                 }
-                let extended_error = found
-                    .extended_error
-                    .take()
-                    .or_else(|| query.chain.forged.clone());
+                let own = found.extended_error.take();
+                let forged = query.chain.forged.as_ref();
+                let extended_error =
+                    own.or_else(|| forged.map(|error| told_at_end(error, found.rcode)));
                 let error = extended_error.as_ref();
                 match &found.template {
                     Some((template, age)) => {

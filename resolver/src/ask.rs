@@ -32,7 +32,7 @@ const STREAM_AFTER: Duration = Duration::from_millis(400);
 /// How long to wait for a better reply when one that is an error is at hand.
 const BAD_REPLY_PATIENCE: Duration = Duration::from_millis(1500);
 /// How long to wait before asking again where everybody failed at once.
-const REJECT_PAUSE: Duration = Duration::from_millis(300);
+pub(crate) const REJECT_PAUSE: Duration = Duration::from_millis(300);
 /// How long the last message is given at least.
 const LAST_PATIENCE: Duration = Duration::from_secs(1);
 /// How often everybody may fail at once before the query is told.

@@ -6,16 +6,17 @@
 //! datagrams silent, refused a moment ago ─ a stream ─► refused ─► concluded
 //! ```
 //!
-//! Hosts and routers send ICMP errors rarely, one a second to each peer (RFC 1812 §4.3.2.8, RFC 4443 §2.4 (f)): of what is sent to a
-//! closed port most is met with silence. A stream is refused each time. That alone says nothing, as there are servers that do
-//! not listen for streams; beside a datagram that was refused a moment ago it says that nobody is there. Whoever is silent and has
-//! said nothing of the kind may still reply.
+//! Hosts and routers limit their ICMP errors (RFC 1812 §4.3.2.8, RFC 4443 §2.4 (f)), Linux to one a second for each peer after a
+//! burst (`icmp_ratelimit`): of what is sent to a closed port most is met with silence. A stream is refused each time. That alone
+//! says nothing, as there are servers that do not listen for streams; beside a datagram that was refused a moment ago it says that
+//! nobody is there. Whoever is silent and has said nothing of the kind may still reply. Out of reach is who was said to be so when
+//! this question was sent once more: what others were told, or this one at first, may have been a route that was away for a moment.
 
 use config::time::Instant;
 
 use crate::Resolver;
 use crate::ask::REJECT_ROUNDS;
-use crate::event::{Channel, Failure};
+use crate::event::Channel;
 use crate::lookup::Lookup;
 use crate::upstream::UpstreamState;
 
@@ -53,19 +54,13 @@ impl Resolver {
     /// Whether an upstream has said that it will not reply to what a lookup asks.
     fn has_failed(&self, lookup: &Lookup, state: &UpstreamState, now: Instant) -> bool {
         let upstream = &state.upstream;
-        let own = lookup
-            .failures
-            .iter()
-            .filter(|(other, _)| other == upstream);
-        let mut own = own.map(|(_, failure)| *failure);
         let is_plain = Channel::to(upstream) == Channel::Udp;
-        if is_plain && state.is_out_of_reach() && own.clone().any(|why| why == Failure::Unreachable)
-        {
+        if is_plain && lookup.lost.contains(upstream) {
             return true;
         }
         let is_closed = match is_plain {
             true => state.has_refused_lately(now) && lookup.shut.contains(upstream),
-            false => own.next().is_some(),
+            false => lookup.failures.iter().any(|(other, _)| other == upstream),
         };
         let mut exchanges = lookup
             .exchanges

@@ -13,6 +13,7 @@ use crate::ask::ATTEMPTS_MAX;
 use crate::event::{Channel, ExchangeId, Step, Timer};
 use crate::exchange::{Asking, Edns, Exchange, Purpose};
 use crate::record::{ParsedReply, RawRecord};
+use crate::stale::Before;
 use crate::upstream::{Change, Doubt, Outcome, UpstreamState};
 use crate::wire::{rcode, rtype};
 
@@ -161,13 +162,15 @@ impl Resolver {
             return;
         };
         let heard = scope.state(upstream).and_then(UpstreamState::heard);
+        let answered = scope.states().filter_map(UpstreamState::answered).max();
         let change = scope.take(upstream, outcome, sent_at, now);
         if matches!(outcome, Outcome::Good(_)) {
             let recovered = change == Change::Recovered;
             scope
                 .outages
                 .end(scope.slot, heard, recovered, &self.cache, now);
-            self.keeping.lift(scope.slot, heard, recovered, now);
+            let before = Before { heard, answered };
+            self.keeping.lift(scope.slot, before, recovered, now);
         }
         if change == Change::Nothing {
             return;

@@ -42,6 +42,7 @@ use rewrite::{Extent, Rewritten};
 
 pub(crate) use discovery::Discovery;
 pub(crate) use dns64::{Progress, Translation, is_ipv4only};
+pub(crate) use filter::told_at_end;
 
 /// TTL of a denial that is made here, in seconds; short, so that a change shows soon.
 const DENIAL_TTL: u32 = 10;

@@ -52,6 +52,8 @@ pub(crate) struct Lookup {
     pub(crate) streamed: Vec<Upstream>,
     /// Those that refused a stream.
     pub(crate) shut: Vec<Upstream>,
+    /// Those that were said to be out of reach when they were asked once more.
+    pub(crate) lost: Vec<Upstream>,
     /// Those that called a query with EDNS an error.
     pub(crate) plain: Vec<Upstream>,
     /// Those that called a query with a cookie an error.
@@ -205,6 +207,7 @@ impl Lookups {
             asked: Vec::with_capacity(1),
             streamed: Vec::new(),
             shut: Vec::new(),
+            lost: Vec::new(),
             plain: Vec::new(),
             bare: Vec::new(),
             bad_cookie: Vec::new(),

@@ -79,7 +79,7 @@ pub(crate) struct Chain {
     pub(crate) authentic: bool,
     /// Whether no list is asked for the rest of it.
     pub(crate) unlisted: bool,
-    /// What its end says of it besides, when a list has put somebody else's name in place of one of its own.
+    /// What a list says of it that has put somebody else's name in place of one of its own.
     pub(crate) forged: Option<ExtendedError>,
     /// Whether its end was decided on this machine, so that nothing is made of it.
     pub(crate) decided: bool,

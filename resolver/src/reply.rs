@@ -9,7 +9,7 @@ use config::time::Instant;
 
 use crate::Resolver;
 use crate::answer::encode;
-use crate::ask::ATTEMPTS_MAX;
+use crate::ask::{ATTEMPTS_MAX, REJECT_PAUSE, REJECT_ROUNDS};
 use crate::chain;
 use crate::conclude::{Conclusion, Version};
 use crate::event::{Channel, ExchangeId, Failure, Step};
@@ -195,6 +195,12 @@ impl Resolver {
             lookup.failures.push((exchange.upstream.clone(), failure));
             if (exchange.channel, failure) == (Channel::Tcp, Failure::Refused) {
                 lookup.shut.push(exchange.upstream.clone());
+            }
+            // A late word of what was sent at first is not one more.
+            let is_once_more = lookup.round >= REJECT_ROUNDS
+                && exchange.sent_at.since(lookup.started_at) >= REJECT_PAUSE;
+            if failure == Failure::Unreachable && is_once_more {
+                lookup.lost.push(exchange.upstream.clone());
             }
         }
         self.after_exchange(id, now);

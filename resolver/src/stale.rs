@@ -4,7 +4,7 @@
 //! miss, and an answer whose time is over ─► asked as ever ─ reply ──────────────► fresh answer
 //!                                             ├─ 0.8 s without ─► stale answer; the asking goes on for whoever comes next
 //!                                             └─ failure ───────► stale answer; the next get it at once
-//! at once: for 30 s, or until a fresh answer is there, or an upstream answers that said nothing all the while
+//! at once: for 30 s, or until a fresh answer is there, or an upstream answers that said nothing, or nothing good, all the while
 //! hit in the last tenth of its time, not the first ─► answered; asked for anew in its scope
 //! ```
 //!
@@ -95,6 +95,15 @@ pub(crate) struct Try {
     pub(crate) silent: bool,
 }
 
+/// What was known before a good reply.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Before {
+    /// When the youngest message was sent that its upstream had replied to.
+    pub(crate) heard: Option<Instant>,
+    /// When the youngest message was sent that any upstream of its scope had answered.
+    pub(crate) answered: Option<Instant>,
+}
+
 impl Try {
     /// A try that ended so.
     pub(crate) fn new(begun_at: Instant, refused: &Refused) -> Self {
@@ -169,24 +178,20 @@ impl Keeping {
         }
     }
 
-    /// Has those questions asked again that a good reply says to be worth it, of an upstream that was heard last at `heard`;
-    /// `recovered` tells that it had failed.
-    pub(crate) fn lift(
-        &mut self,
-        slot: Slot,
-        heard: Option<Instant>,
-        recovered: bool,
-        now: Instant,
-    ) {
+    /// Has those questions asked again that a good reply says to be worth it; `recovered` tells that its upstream had failed.
+    pub(crate) fn lift(&mut self, slot: Slot, before: Before, recovered: bool, now: Instant) {
         // Who answered others meanwhile has not begun to work: it is the name that gets no answer.
-        let was_silent = |begun_at| heard.is_none_or(|heard| heard < begun_at);
-        if !self.has_marks(now) || !recovered && !was_silent(self.youngest) {
+        let was_silent = |begun_at| before.heard.is_none_or(|heard| heard < begun_at);
+        // Nor where others were answered; a sole upstream that answers nothing but errors does not count as failing.
+        let was_bad = |begun_at| before.answered.is_none_or(|answered| answered < begun_at);
+        let may_end = recovered || was_silent(self.youngest) || was_bad(self.youngest);
+        if !self.has_marks(now) || !may_end {
             return;
         }
         for ((at, ..), known) in &mut self.marks {
             let ends = match known.failed.silent {
                 true => was_silent(known.failed.begun_at),
-                false => recovered,
+                false => recovered || was_bad(known.failed.begun_at),
             };
             if *at == slot && ends && known.lifted_at.is_none() {
                 known.lifted_at = Some(now);

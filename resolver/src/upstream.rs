@@ -246,11 +246,6 @@ impl UpstreamState {
         self.health.has_refused_lately(now)
     }
 
-    /// Whether it was said to be out of reach more than once, and nothing was heard since.
-    pub(crate) const fn is_out_of_reach(&self) -> bool {
-        self.health.is_out_of_reach()
-    }
-
     /// Whether it fails, but what it replied last was good.
     pub(crate) fn is_on_its_way_back(&self) -> bool {
         self.health.is_on_its_way_back()
@@ -259,6 +254,11 @@ impl UpstreamState {
     /// Returns when the youngest message that it replied to was sent.
     pub(crate) fn heard(&self) -> Option<Instant> {
         self.health.heard()
+    }
+
+    /// Returns when the youngest message that it answered was sent.
+    pub(crate) fn answered(&self) -> Option<Instant> {
+        self.health.answered()
     }
 
     /// Whether it has begun to work again since then.

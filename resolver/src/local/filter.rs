@@ -22,7 +22,8 @@ use crate::wire::{Question, class, rcode, rtype};
 
 /// What stands for names that nobody claims in the scopes of a list.
 const DEFAULT: &str = "default";
-/// Forged Answer (RFC 8914 §4.5): somebody else's address or name in place of what was asked for.
+/// Forged Answer (RFC 8914 §4.5): somebody else's address or name in place of what was asked for. Other response codes have the
+/// list's own.
 const FORGED: u16 = 4;
 /// TTL of unspecified addresses, in seconds; short, so that a change shows soon.
 const ZERO_TTL: u32 = 10;
@@ -182,6 +183,18 @@ impl Resolver {
     }
 }
 
+/// Says of the end that a list's alias led to what the list says of it.
+pub(crate) fn told_at_end(error: &ExtendedError, rcode: u16) -> ExtendedError {
+    let code = match rcode {
+        rcode::NOERROR => FORGED,
+        _ => error.code,
+    };
+    ExtendedError {
+        code,
+        text: error.text.clone(),
+    }
+}
+
 fn told(code: u16, list: &str, rule: &str) -> ExtendedError {
     ExtendedError {
         code,
@@ -236,7 +249,12 @@ fn made(action: &Action, question: &Question, error: ExtendedError) -> Option<Ma
                     let record = RawRecord::alias(&question.name, &target, alias.ttl);
                     let wants_alias = is_wanted(question, rtype::CNAME);
                     let leads_on = Some(target).filter(|_| !wants_alias);
-                    made(FORGED, rcode::NOERROR, vec![record], leads_on)
+                    // What it is worth is known at the end.
+                    let code = match leads_on.is_some() {
+                        true => blocked,
+                        false => FORGED,
+                    };
+                    made(code, rcode::NOERROR, vec![record], leads_on)
                 }
                 // The name that it would lead to is too long.
                 None => made(blocked, rcode::NXDOMAIN, Vec::new(), None),

@@ -61,6 +61,45 @@ fn who_is_out_of_reach_is_told_so_for_each_name() {
     }
 }
 
+/// The two questions of one program, a late word of the first message, or what was said an hour ago, are no second time.
+#[test]
+fn a_route_that_is_away_for_a_moment_costs_no_answer() {
+    for (millis, again) in [(2, false), (120, false), (2, true)] {
+        let mut world = world(2, true);
+        let questions = ["a.test A", "a.test AAAA"];
+        let home = world.server(HOME);
+        home.delay = Duration::from_millis(millis);
+        for question in questions {
+            home.says(question, Say::Fail(Failure::Unreachable));
+        }
+        let mut clients = questions.map(|question| world.put(question));
+        if again {
+            world.run_for(3_000);
+            for client in clients {
+                assert_eq!(world.answer(client).rcode, rcode::SERVFAIL);
+            }
+            world.sleep(3_600);
+            clients = questions.map(|question| world.put(question));
+        }
+        world.server(HOME).delay = Duration::from_millis(2);
+        // ICMP has said what it says in this second.
+        for question in questions {
+            world.server(HOME).says(question, Say::Silence);
+        }
+        world.run_for(600);
+        for client in clients {
+            assert!(!world.has_answer(client), "{millis} {again}");
+        }
+        for question in questions {
+            world.server(HOME).says(question, Say::NoName(60, 60));
+        }
+        world.run_for(1_000);
+        for client in clients {
+            assert_eq!(world.answer(client).codes(), (rcode::NXDOMAIN, None));
+        }
+    }
+}
+
 #[test]
 fn who_is_silent_is_waited_for_beside_a_closed_port() {
     let home =

@@ -107,7 +107,12 @@ fn a_fresh_answer_ends_that_the_stale_one_is_given_at_once() {
 /// Nobody gets the address of before from a server that tells everybody else the one of now.
 #[test]
 fn stale_answers_end_for_all_when_the_upstream_answers_again() {
-    for fault in [Say::Silence, Say::Fail(Failure::Refused)] {
+    let faults = [
+        Say::Silence,
+        Say::Fail(Failure::Refused),
+        Say::Code(rcode::SERVFAIL),
+    ];
+    for fault in faults {
         let mut world = known();
         let home = world.server(HOME);
         home.answers("c.test A", &["c.test 60 A 192.0.2.3"]);

@@ -43,7 +43,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 /// The pause between two tries of one that would not.
 const STANDBY_PAUSE: Duration = Duration::from_secs(30);
-/// For how long a closed port says why there is silence: hosts send an ICMP error a second or so (RFC 4443 §2.4 (f)).
+/// For how long a closed port says why there is silence: hosts limit their ICMP errors (RFC 1812 §4.3.2.8, RFC 4443 §2.4 (f)), Linux
+/// to one a second for each peer after a burst (`icmp_ratelimit`).
 const REFUSED_LATELY: Duration = Duration::from_secs(5);
 
 /// What became of one message.
@@ -119,14 +120,14 @@ pub(crate) struct Health {
     loss: u16,
     /// When the youngest message that was replied to was sent.
     heard: Option<Instant>,
+    /// When the youngest message that was answered was sent.
+    answered: Option<Instant>,
     /// Whether nothing at all comes from there.
     gone: bool,
     /// When something was heard that says why, last: silence before that says less.
     told_at: Option<Instant>,
     /// When its port was closed last; nothing if it was heard since.
     refused_at: Option<Instant>,
-    /// How often in a row it was said to be out of reach.
-    unreachable: u8,
     /// How often it failed soon after it had come back.
     flaps: u8,
     recovered_at: Option<Instant>,
@@ -153,10 +154,10 @@ impl Default for Health {
             errors: 0,
             loss: 0,
             heard: None,
+            answered: None,
             gone: false,
             told_at: None,
             refused_at: None,
-            unreachable: 0,
             flaps: 0,
             recovered_at: None,
         }
@@ -189,6 +190,7 @@ impl Health {
             Outcome::Blameless => Change::Nothing,
             Outcome::Good(rtt) => {
                 self.hear(sent_at);
+                self.answered = self.answered.max(Some(sent_at));
                 self.errors = 0;
                 match rtt <= IN_TIME || alone {
                     true => self.recover(alone, now),
@@ -231,7 +233,6 @@ impl Health {
             }
             Outcome::Unreachable => {
                 (self.gone, self.told_at) = (true, Some(now));
-                self.unreachable = self.unreachable.saturating_add(1);
                 self.fail(Why::Unreachable, now)
             }
             Outcome::Told(failure) => {
@@ -257,11 +258,6 @@ impl Health {
             .is_some_and(|at| now.since(at) < REFUSED_LATELY)
     }
 
-    /// Whether it was said to be out of reach more than once, and nothing was heard since.
-    pub(crate) const fn is_out_of_reach(&self) -> bool {
-        self.unreachable > 1
-    }
-
     /// Whether it fails, but what it replied last was good.
     pub(crate) fn is_on_its_way_back(&self) -> bool {
         matches!(self.state, State::Failing { good, .. } if good > 0)
@@ -283,6 +279,11 @@ impl Health {
     /// Returns when the youngest message that was replied to was sent.
     pub(crate) fn heard(&self) -> Option<Instant> {
         self.heard
+    }
+
+    /// Returns when the youngest message that was answered was sent.
+    pub(crate) fn answered(&self) -> Option<Instant> {
+        self.answered
     }
 
     /// Whether it has come back since then.
@@ -316,7 +317,6 @@ impl Health {
         self.strikes = 0;
         self.gone = false;
         self.refused_at = None;
-        self.unreachable = 0;
         self.loss -= self.loss.div_ceil(LOSS_WEIGHT);
     }
 

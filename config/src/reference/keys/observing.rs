@@ -31,7 +31,7 @@ pub(super) const KEYS: [Key; 9] = [
         "messages",
         Syntax::Choice(&["all", "client", "forwarder"]),
         Some("\"all\""),
-        "Which messages: those of clients, those of upstreams, or both.",
+        "Which messages: those of clients (`\"client\"`), those of upstreams and of the authoritative servers that linnet's own recursion asks (`\"forwarder\"`), or all of them.",
     ),
     key(
         Section::Dnstap,
