@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use config::model::RecursionMode;
+
 use super::world::{HOME, OFFICE, PLAIN, Say, World};
 use crate::event::{ClientId, UpstreamStatus};
 use crate::wire::rcode;
@@ -107,4 +109,29 @@ fn questions_of_before_have_their_chance_when_one_comes_back() {
     world.run_for(600);
     world.put("later.corp.test A");
     assert_eq!(world.resolver.counters().displaced, 1);
+}
+
+#[test]
+fn a_walk_whose_time_is_over_when_one_comes_back_ends_no_walks() {
+    const ROOT: &str = "198.51.100.1";
+    let mut world = World::new();
+    world.config.resolver.recursion = RecursionMode::Always;
+    world.resolver.apply_root_servers(&[ROOT.parse().unwrap()]);
+    world.apply();
+    let walks = |world: &World| {
+        let servers = world.sent.iter().map(|sent| sent.server.to_string());
+        servers.filter(|server| server == ROOT).count()
+    };
+    world.server(ROOT).silent = true;
+    world.put("before.test A");
+    world.run_for(40);
+    halt(&mut world);
+    world.run();
+    assert!(walks(&world) > 0);
+    // Who lets nobody through then is found out as ever.
+    for goes in [true, false] {
+        world.sent.clear();
+        world.ask(&format!("{goes}.test A"));
+        assert_eq!(walks(&world) > 0, goes);
+    }
 }
