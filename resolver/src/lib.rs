@@ -315,9 +315,11 @@ impl Resolver {
 
     /// Takes that the shell was away until `now` (the machine was halted, or the process), while something was due; to be called before
     /// what has come meanwhile, and that before [`Resolver::handle_timeout`]. That replies to what was sent before are late, or missed,
-    /// says nothing of upstreams, and questions of before have their chance from here on.
+    /// says nothing of upstreams, of servers from the root down, or of names. Questions of before are not displaced for others at once;
+    /// their clients' time has gone on.
     pub fn handle_absence(&mut self, now: Instant) {
         self.back_at = now;
+        self.walks.handle_absence(now);
     }
 
     /// Takes a client's question; the answer may be ready at once (cache, hosts, refusal).

@@ -117,6 +117,10 @@ impl Resolver {
             return;
         };
         let (asking, begun_at) = (lookup.asking.clone(), lookup.started_at);
+        if begun_at < self.back_at {
+            // What came while nobody was there to take it may be lost.
+            return;
+        }
         // A reply that is to be judged is asked for with DO and CD, whatever its client wants.
         let mut asked = vec![(asking.dnssec_ok, asking.checking_disabled)];
         if asking.validate {

@@ -79,6 +79,8 @@ pub struct Recursion {
     memory: usize,
     hints: Vec<(DomainName, Vec<IpAddr>)>,
     last_ask: u64,
+    /// Until when the shell was away, last.
+    back_at: Instant,
 }
 
 /// How much is remembered.
@@ -116,6 +118,7 @@ impl Recursion {
             memory: settings.memory,
             hints: settings.hints,
             last_ask: 0,
+            back_at: Instant::ZERO,
         }
     }
 
@@ -137,6 +140,11 @@ impl Recursion {
         now: Instant,
     ) -> Walk {
         Walk::begin(question, dnssec_ok, reach, now + budget, self, now)
+    }
+
+    /// Takes that the shell was away until `now`: that replies to what was sent before are late, or missed, says nothing of servers.
+    pub const fn handle_absence(&mut self, now: Instant) {
+        self.back_at = now;
     }
 
     /// Forgets everything that was learned, for instance because the machine is in another network.

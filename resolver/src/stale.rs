@@ -257,8 +257,15 @@ impl Resolver {
         if self.keeping.longest.is_zero() || self.cache.get_stale(key, now).is_none() {
             return false;
         }
-        self.keeping.mark(mark(key, question), failed, now);
+        self.mark_wanting(key, question, failed, now);
         true
+    }
+
+    /// Notes that nothing fresh came to a question, unless it may have come while nobody was there to take it.
+    fn mark_wanting(&mut self, key: &Key<'_>, question: &Question, failed: Try, now: Instant) {
+        if failed.begun_at >= self.back_at {
+            self.keeping.mark(mark(key, question), failed, now);
+        }
     }
 
     /// Gives a stale answer at once where nothing fresh came a moment ago.
@@ -425,7 +432,7 @@ impl Resolver {
         if let Some(failed) = failed
             && !self.is_over(id, failed)
         {
-            self.keeping.mark(mark(key, question), failed, now);
+            self.mark_wanting(key, question, failed, now);
         }
         self.counters.stale += 1;
         query.steps.push(Step::Stale(id.clone(), why));

@@ -112,6 +112,12 @@ impl Walks {
         }
     }
 
+    /// Takes that the shell was away until `now`.
+    pub(crate) const fn handle_absence(&mut self, now: Instant) {
+        self.recursion.handle_absence(now);
+        self.apart.handle_absence(now);
+    }
+
     /// Forgets what was learned.
     pub(crate) fn flush(&mut self) {
         self.recursion.flush();
@@ -392,7 +398,7 @@ impl Resolver {
             .ok()
             .and_then(|wire| parse_reply(wire, 0, &question).ok());
         let Some(reply) = reply else {
-            if lookup.walk_replies == 0 {
+            if lookup.walk_replies == 0 && lookup.started_at >= self.back_at {
                 // Nobody is let through to the servers.
                 self.walks.blocked_until = now + BLOCKED_FOR;
                 self.walks.replied_at = None;

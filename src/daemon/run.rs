@@ -322,7 +322,7 @@ impl<'a> Running<'a> {
             };
             let now = clock::now();
             if self.absence.ends(deadline, now) {
-                self.catch_up(now);
+                self.catch_up(now).await;
             }
             let is_asked = matches!(input, None | Some(Input::Control(_)));
             if is_asked && self.world.wants_look(now) {

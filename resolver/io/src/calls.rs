@@ -202,6 +202,11 @@ impl Calls {
         Ok(())
     }
 
+    /// Whether any call is under way.
+    pub(crate) fn has_open(&self) -> bool {
+        !self.route_by_exchange.is_empty()
+    }
+
     /// Lets nobody wait for a call any more.
     pub(crate) fn cancel(&mut self, exchange: ExchangeId) {
         if !self.route_by_exchange.is_empty()

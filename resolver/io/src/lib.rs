@@ -10,6 +10,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
 use config::model::Transport;
@@ -80,6 +81,9 @@ const ROUNDS_MAX: u32 = 16;
 /// Looks at the sockets for one who was away: as many as it takes to read all that can be under way, most of it twice.
 const LOOKS_MAX: u32 = 32;
 
+/// Turns that the tasks of calls have then: more than a reply takes from its socket to here.
+const TURNS_MAX: u32 = 32;
+
 /// Every socket of the resolver.
 #[derive(Debug)]
 pub struct Driver {
@@ -111,6 +115,8 @@ pub struct Driver {
     looked: bool,
     rounds: u32,
     sweep_at: Option<Pin<Box<Sleep>>>,
+    /// Whether the next sweep was late, and waits for what came meanwhile to be taken.
+    is_sweep_put_off: bool,
 }
 
 /// Where to listen.
@@ -281,6 +287,7 @@ impl Driver {
             looked: false,
             rounds: 0,
             sweep_at: None,
+            is_sweep_put_off: false,
         })
     }
 
@@ -339,9 +346,11 @@ impl Driver {
         Some(self.input(found))
     }
 
-    /// Hands over all that upstreams have sent, in whatever many looks, and no question: for a shell that was away, so that no
+    /// Hands over all that upstreams have sent, in up to [`LOOKS_MAX`] looks, and no question: for a shell that was away, so that no
     /// reply is late only because nobody took it.
-    pub fn catch_up(&mut self, mut take: impl FnMut(Input<'_>)) {
+    ///
+    /// A call whose own time has run out meanwhile may be lost all the same.
+    pub async fn catch_up(&mut self, mut take: impl FnMut(Input<'_>)) {
         for _ in 0..LOOKS_MAX {
             self.poller.look();
             let mut any = false;
@@ -351,6 +360,21 @@ impl Driver {
             }
             if !any {
                 break;
+            }
+        }
+        // Calls are tasks: what has come for them goes from one to the next.
+        for _ in 0..TURNS_MAX {
+            if !self.calls.has_open() {
+                break;
+            }
+            tokio::task::yield_now().await;
+            poll_fn(|cx| {
+                let _any = self.calls.poll_done(cx, &mut self.found);
+                Poll::Ready(())
+            })
+            .await;
+            while let Some(found) = self.next_reply() {
+                take(self.input(found));
             }
         }
     }

@@ -24,6 +24,9 @@ use crate::stub_tcp::{ACCEPTS_MAX, CONNECTIONS_MAX, Connection, IDLE_LIFETIME};
 /// Time between two looks for what has grown too old.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
+/// By how much a look for what has grown too old is late when nobody was there to take what came meanwhile: that is taken first.
+const SWEEP_LATENESS: Duration = Duration::from_millis(250);
+
 /// An input, by the place of its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Found {
@@ -62,6 +65,7 @@ impl Driver {
             }
             if !self.needs_sweep() {
                 self.sweep_at = None;
+                self.is_sweep_put_off = false;
                 break;
             }
             let timer = self
@@ -70,6 +74,12 @@ impl Driver {
             if timer.as_mut().poll(cx).is_pending() {
                 break;
             }
+            let late = tokio::time::Instant::now().saturating_duration_since(timer.deadline());
+            if late >= SWEEP_LATENESS && !std::mem::replace(&mut self.is_sweep_put_off, true) {
+                timer.set(tokio::time::sleep(SWEEP_LATENESS));
+                continue;
+            }
+            self.is_sweep_put_off = false;
             self.sweep_at = None;
             self.sweep(Instant::now());
         }

@@ -14,6 +14,7 @@ use resolver::GroupId;
 use super::*;
 use crate::stub_tcp::{CONNECTIONS_MAX, IN_FLIGHT_MAX};
 
+mod absence;
 mod calls;
 mod cuts;
 mod hostile;
@@ -542,34 +543,6 @@ fn only_the_upstream_is_heard_until_the_exchange_is_cancelled() {
             "the socket is closed"
         );
         driver.cancel(ExchangeId(1));
-    });
-}
-
-#[test]
-fn who_was_away_gets_all_replies_at_once_and_no_question() {
-    run(async {
-        let (mut driver, at) = driver();
-        let (upstream, address) = peer();
-        let (client, _) = peer();
-        driver.transmit(transmit(1, address, Channel::Udp));
-        let (_, from) = upstream.recv_from(&mut [0; 512]).unwrap();
-        client.send_to(&message(3), at).unwrap();
-        // More than a round takes.
-        for number in 100..300 {
-            upstream.send_to(&message(number), from).unwrap();
-        }
-        let mut got = Vec::new();
-        driver.catch_up(|input| {
-            let Input::Reply { exchange, wire } = input else {
-                panic!("{input:?}");
-            };
-            got.push(Got::Reply(exchange.0, wire.to_vec()));
-        });
-        let sent = (100..300).map(|number| Got::Reply(1, message(number)));
-        assert_eq!(got, sent.collect::<Vec<_>>());
-        let rest = gather(&mut driver, 1).await;
-        assert_eq!(query_of(&rest[0]).1, message(3));
-        assert_eq!(rest.len(), 1);
     });
 }
 

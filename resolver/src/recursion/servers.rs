@@ -111,11 +111,12 @@ impl Servers {
             .is_none_or(|until| until <= now)
     }
 
-    /// Notes a reply, whatever it says; a stream's time is not one round trip and does not count.
-    pub(crate) fn note_reply(&mut self, address: IpAddr, channel: Channel, rtt: Duration) {
+    /// Notes a reply, whatever it says, and how long it took, where that is known; a stream's time is not one round trip and does not
+    /// count.
+    pub(crate) fn note_reply(&mut self, address: IpAddr, channel: Channel, rtt: Option<Duration>) {
         let state = self.state(address);
         state.strikes = 0;
-        if channel == Channel::Udp {
+        if let (Channel::Udp, Some(rtt)) = (channel, rtt) {
             state.srtt = Some(state.srtt.map_or(rtt, |srtt| {
                 (srtt * SRTT_OLD_EIGHTHS + rtt) / (SRTT_OLD_EIGHTHS + 1)
             }));
@@ -204,7 +205,7 @@ mod tests {
     #[test]
     fn slow_lossy_and_lame_servers_are_left_for_later() {
         let changes: [fn(&mut Servers, Instant); 3] = [
-            |servers, _| servers.note_reply(ONE, Channel::Udp, Duration::from_millis(900)),
+            |servers, _| servers.note_reply(ONE, Channel::Udp, Some(Duration::from_millis(900))),
             |servers, now| servers.note_lost(ONE, now),
             |servers, now| servers.note_lame(ONE, &"a.test".parse().unwrap(), now),
         ];

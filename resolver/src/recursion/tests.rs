@@ -367,6 +367,23 @@ fn the_budget_ends_a_walk() {
     assert_eq!(walk.poll_done(), None);
 }
 
+#[test]
+fn what_is_late_or_lost_because_nobody_was_there_is_held_against_no_server() {
+    let mut recursion = Internet::new().recursion();
+    let (asked, budget) = (question("a.test", rtype::A), Duration::from_secs(60));
+    let mut walk = recursion.begin(asked, true, BOTH, budget, Instant::ZERO);
+    let ask = walk.poll_transmit().unwrap();
+    let patience = recursion.servers.patience(ask.server, Channel::Udp);
+    let back_at = Instant::ZERO + Duration::from_secs(5);
+    recursion.handle_absence(back_at);
+    walk.handle_timeout(&mut recursion, back_at);
+    assert_eq!(recursion.servers.len(), 0);
+    let reply = encode(&ask.question, 0x8002, [&[], &[], &[]]);
+    walk.handle_reply(ask.id, &reply, &mut recursion, back_at);
+    let after = recursion.servers.patience(ask.server, Channel::Udp);
+    assert_eq!((recursion.servers.len(), after), (1, patience));
+}
+
 /// Replies put together at random from what matters here, some bytes broken.
 fn random_reply(asked: &Question, rng: &mut StdRng) -> Vec<u8> {
     let names = [

@@ -150,11 +150,10 @@ impl Walk {
         match parse_reply(wire, message_id, &flight.question) {
             Ok(reply) => {
                 if let Some(flight) = self.flights.remove(&id) {
-                    shared.servers.note_reply(
-                        flight.server,
-                        flight.channel,
-                        now.since(flight.sent_at),
-                    );
+                    let rtt = (flight.sent_at >= shared.back_at).then(|| now.since(flight.sent_at));
+                    shared
+                        .servers
+                        .note_reply(flight.server, flight.channel, rtt);
                     self.take_message(&flight, &reply, shared, now);
                 }
             }
@@ -208,7 +207,7 @@ impl Walk {
         match failure.cause() {
             Cause::Own => {}
             Cause::Silence | Cause::Word | Cause::Disbelief | Cause::Loop | Cause::Decision => {
-                shared.servers.note_lost(flight.server, now);
+                note_lost(&flight, shared, now);
             }
         }
         self.lose(&flight, trouble, shared, now);
@@ -241,7 +240,7 @@ impl Walk {
         for flight in self.flights.values_mut() {
             if !flight.is_late && flight.due_at <= now {
                 flight.is_late = true;
-                shared.servers.note_lost(flight.server, now);
+                note_lost(flight, shared, now);
                 self.ready.push_back(flight.task);
             }
         }
@@ -455,6 +454,13 @@ impl WalkFailure {
             code: EDE_NO_REACHABLE_AUTHORITY,
             text: self.to_string(),
         }
+    }
+}
+
+/// Notes that no reply came to a message, unless it may have come while nobody was there to take it.
+fn note_lost(flight: &Flight, shared: &mut Recursion, now: Instant) {
+    if flight.sent_at >= shared.back_at {
+        shared.servers.note_lost(flight.server, now);
     }
 }
 

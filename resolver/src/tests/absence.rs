@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use config::model::RecursionMode;
+
 use super::world::{HOME, OFFICE, PLAIN, Say, World};
 use crate::event::{ClientId, UpstreamStatus};
 use crate::wire::rcode;
@@ -107,4 +109,57 @@ fn questions_of_before_have_their_chance_when_one_comes_back() {
     world.run_for(600);
     world.put("later.corp.test A");
     assert_eq!(world.resolver.counters().displaced, 1);
+}
+
+#[test]
+fn a_name_whose_reply_was_missed_is_asked_for_as_ever() {
+    for name in ["known.test", "new.test"] {
+        let (question, row) = (format!("{name} A"), format!("{name} 60 A 192.0.2.1"));
+        let mut world = World::new();
+        let day = Duration::from_secs(86_400);
+        world.resolver.apply_keeping(day, false);
+        let known = ["known.test 60 A 192.0.2.1"];
+        world.server(HOME).answers("known.test A", &known);
+        world.ask("known.test A");
+        world.sleep(100);
+        world.server(HOME).says(&question, Say::Silence);
+        let client = world.put(&question);
+        world.run_for(40);
+        halt(&mut world);
+        world.server(HOME).answers(&question, &[&row]);
+        world.run_for(0);
+        assert_ne!(world.answer(client).codes().1, None, "{name}");
+        let client = world.put(&question);
+        world.run_for(40);
+        assert_eq!(
+            world.answer(client).codes(),
+            (rcode::NOERROR, None),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_walk_whose_time_is_over_when_one_comes_back_ends_no_walks() {
+    const ROOT: &str = "198.51.100.1";
+    let mut world = World::new();
+    world.config.resolver.recursion = RecursionMode::Always;
+    world.resolver.apply_root_servers(&[ROOT.parse().unwrap()]);
+    world.apply();
+    let walks = |world: &World| {
+        let servers = world.sent.iter().map(|sent| sent.server.to_string());
+        servers.filter(|server| server == ROOT).count()
+    };
+    world.server(ROOT).silent = true;
+    world.put("before.test A");
+    world.run_for(40);
+    halt(&mut world);
+    world.run();
+    assert!(walks(&world) > 0);
+    // Who lets nobody through then is found out as ever.
+    for goes in [true, false] {
+        world.sent.clear();
+        world.ask(&format!("{goes}.test A"));
+        assert_eq!(walks(&world) > 0, goes);
+    }
 }

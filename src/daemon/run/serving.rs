@@ -76,12 +76,13 @@ impl Running<'_> {
     }
 
     /// Hands the resolver what came from upstreams while the loop was away, before anything is called late.
-    pub(super) fn catch_up(&mut self, now: Instant) {
+    pub(super) async fn catch_up(&mut self, now: Instant) {
         let resolver = &mut self.world.resolver;
         resolver.handle_absence(now);
         let observers = &mut self.observers;
         self.driver
-            .catch_up(|input| hand_over(input, resolver, observers, now));
+            .catch_up(|input| hand_over(input, resolver, observers, now))
+            .await;
     }
 
     /// Takes what sockets have brought, and sends what follows from it, but nothing else: whoever is in the midst of something that
