@@ -3,7 +3,7 @@
 use std::ffi::{CStr, OsStr, OsString};
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use linkmgr::{KernelAnswer, KernelFault};
