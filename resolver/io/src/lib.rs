@@ -346,7 +346,7 @@ impl Driver {
         Some(self.input(found))
     }
 
-    /// Hands over all that upstreams have sent, in up to [`LOOKS_MAX`] looks, and no question: for a shell that was away, so that no
+    /// Hands over all that upstreams have sent, in up to `LOOKS_MAX` looks, and no question: for a shell that was away, so that no
     /// reply is late only because nobody took it.
     ///
     /// A call whose own time has run out meanwhile may be lost all the same.
