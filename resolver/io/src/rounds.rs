@@ -91,11 +91,8 @@ impl Driver {
     /// Takes the next input of this round.
     pub(crate) fn next_found(&mut self) -> Option<Found> {
         loop {
-            if let Some(found) = self.found.pop_front() {
-                if self.is_current(&found) {
-                    return Some(found);
-                }
-                continue;
+            if let Some(found) = self.next_current() {
+                return Some(found);
             }
             if let Some(found) = self.next_query() {
                 return Some(found);
@@ -118,15 +115,22 @@ impl Driver {
     /// Takes the next thing that sockets of the last look brought, and no question: those stay for the next round.
     pub(crate) fn next_reply(&mut self) -> Option<Found> {
         loop {
-            if let Some(found) = self.found.pop_front() {
-                if self.is_current(&found) {
-                    return Some(found);
-                }
-                continue;
+            if let Some(found) = self.next_current() {
+                return Some(found);
             }
             let seen = self.poller.next()?;
             self.handle_seen(seen);
         }
+    }
+
+    /// Takes the next of what was found already and still concerns somebody.
+    fn next_current(&mut self) -> Option<Found> {
+        while let Some(found) = self.found.pop_front() {
+            if self.is_current(&found) {
+                return Some(found);
+            }
+        }
+        None
     }
 
     /// Sends what is kept for clients.
