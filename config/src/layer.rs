@@ -220,6 +220,7 @@ impl<'a> Loading<'a> {
         };
         if let Some(findings) = self.files.get_mut(file) {
             between::resolver(&mut self.loaded.config.resolver, Some(span), findings);
+            self.loaded.main_broken |= findings.broken;
         }
     }
 

@@ -25,6 +25,7 @@ use crate::{LINNETD, encrypted};
 
 mod answer;
 mod clients;
+mod drops;
 mod failed;
 mod fronts;
 mod halts;
@@ -35,6 +36,7 @@ mod slowest;
 mod troubles;
 
 use clients::{Place, Tally};
+use drops::Drops;
 use fronts::Fronts;
 use halts::Halts;
 use size::Size;
@@ -234,6 +236,7 @@ fn soak() {
         clients::ask_by_tls(&shared, BY_TLS, &authority, "dns.test", seed ^ 7);
     }));
     let end = Duration::from_secs(seconds);
+    let mut drops = Drops::new(linnetd.pid());
     thread::scope(|scope| {
         scope.spawn(|| {
             // Whatever becomes of this thread: the others end.
@@ -257,6 +260,7 @@ fn soak() {
         let mut told = Instant::now();
         while !world.over.load(Ordering::Relaxed) {
             size.sample();
+            drops.look(begun.elapsed());
             if told.elapsed() > MINUTE {
                 told = Instant::now();
                 tests::say(&world.tally.report(begun.elapsed(), &world.halts));
@@ -279,12 +283,13 @@ fn soak() {
     writeln!(
         report,
         "troubles: {}\nsize: {before:?} at the start, {early:?} warm, {late:?} at the end, {greatest:?} at most, {after:?} in the quiet; \
-         {dropped} datagrams dropped before linnetd read them ({unread} as it knows), {} before who asked did; {} questions at home, {} by VPN, {} of encrypted servers",
+         {dropped} datagrams dropped before linnetd read them ({unread} as it knows), {} before who asked did; {} questions at home, {} by VPN, {} of encrypted servers\n{}",
         world.troubles.told(),
         world.tally.dropped(),
         world.home.asked(),
         world.vpn.asked(),
-        safe.asked()
+        safe.asked(),
+        drops.told()
     )
     .unwrap();
     tests::say(&report);

@@ -16,7 +16,8 @@ use crate::model::{Profile, ProfileId, ResolverConfig};
 use crate::name::DomainName;
 use crate::raw::Span;
 
-/// Takes what cannot be out of the merged `[resolver]`; `at` is where the last file that said something of it says so.
+/// Takes what cannot be out of the merged `[resolver]`, for who has nothing older to keep; `at` is where the last file that said something of it
+/// says so.
 pub(crate) fn resolver(
     resolver: &mut ResolverConfig,
     at: Option<Span>,
@@ -26,9 +27,10 @@ pub(crate) fn resolver(
     resolver.upstreams.retain(|upstream| {
         let is_own = own.contains(&SocketAddr::new(upstream.address, upstream.port));
         if is_own {
-            let message = format!("the upstream {upstream} is the stub itself; it is not used");
+            let message =
+                format!("the upstream {upstream} is the stub itself; it would ask itself for ever");
             let help = "name another upstream, or listen elsewhere".to_owned();
-            findings.warn(at.clone(), message, Some(help));
+            findings.error(at.clone(), message, Some(help));
         }
         !is_own
     });

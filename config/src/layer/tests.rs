@@ -333,8 +333,12 @@ fn files_that_make_an_upstream_the_stub_are_found_together() {
     assert_eq!(loaded.config.resolver.upstreams.len(), 1);
     assert_eq!(loaded.config.resolver.listen_bypass, []);
     assert_eq!(loaded.diagnostics.len(), 2);
+    assert!(loaded.main_broken, "what was in force before stays so");
     let own = "[resolver]\nlisten = [\"127.0.0.1:5300\"]\nupstreams = [\"127.0.0.1:5300\"]";
-    assert!(load(&[layer(Rank::Admin, "linnet.toml", own)]).main_broken);
+    let usual = "[resolver]\nupstreams = [\"127.0.0.53\"]";
+    for text in [own, usual] {
+        assert!(load(&[layer(Rank::Admin, "linnet.toml", text)]).main_broken);
+    }
 }
 
 #[test]

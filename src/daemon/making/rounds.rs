@@ -485,7 +485,7 @@ impl Book {
                 if !passes || *tries >= OWED_TRIES {
                     ours.owed.remove(&index);
                     self.tries_by_owed.remove(&index);
-                    tracing::warn!(%port, %of, "the kernel does not take a port of somebody else back: it stays out");
+                    tracing::warn!(%port, %of, "the kernel does not take a port of somebody else back: it stays out, until \"ip link set {port} master {of}\" puts it in");
                 }
             }
             LinkChange::SetUp(name, true) if !passes => {
