@@ -238,6 +238,9 @@ def clean():
 
 
 def stop(subject, process):
+    # One that has ended takes no time and no memory.
+    if process.poll() is not None:
+        raise SystemExit(f"{subject.name} has ended by itself: {process.returncode}")
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(10)

@@ -115,7 +115,7 @@ def scale(subject):
         links_and_routes(subject, process, started, results)
     except InVain as vain:
         # Whoever is not done with a million routes after minutes need not be waited for: what it took until then is told above.
-        results[f"links and routes of others: in vain for {PATIENCE:.0f} s: {vain}"] = math.nan
+        results[f"links and routes of others: {links_table.IN_VAIN} for {PATIENCE:.0f} s: {vain}"] = math.nan
         for line in ("ip link del f0", "ip link del group 78"):
             subprocess.run(line.split(), stderr=subprocess.DEVNULL, check=False)
     stop(subject, process)
@@ -336,7 +336,7 @@ def many_links(subject, count):
         results[f"{what}: CPU while they go, s"] = settle(process) - before
         results[f"{what}: resident when they are gone, MiB"] = resident(process.pid)
     except InVain as vain:
-        results[f"{what}: in vain for {PATIENCE:.0f} s: {vain}"] = math.nan
+        results[f"{what}: {links_table.IN_VAIN} for {PATIENCE:.0f} s: {vain}"] = math.nan
         sh("ip link del group 77")
     stop(subject, process)
     return results

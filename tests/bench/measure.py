@@ -5,7 +5,7 @@ It uses the rig's pieces (how servers are started, loaded and looked at) and add
 names, an upstream over TLS, two threads, a list of a million names. Rounds go over all peers, in another order each time, so that
 whatever drifts on the machine drifts for everybody. One JSON object a line goes to $RIG_STATE/run.jsonl; table.py reads it.
 """
-import argparse, importlib.util, json, os, random, shutil, signal, subprocess, sys, threading, time
+import argparse, importlib.util, itertools, json, os, random, shutil, signal, subprocess, sys, threading, time
 
 OVERLAY = os.path.dirname(os.path.abspath(__file__))
 SPEC = importlib.util.spec_from_file_location("rig", os.environ["RIG_SHARED"] + "/bench.py")
@@ -29,7 +29,10 @@ VALIDATE = ["linnet", "unbound", "dnsmasq", "kresd", "resolved"]
 BIG = ["linnet", "unbound", "dnsdist"]
 LIST = ["linnet", "unbound", "dnsmasq"]
 MILLION = 1_000_000
+SAMPLE = 100_000
 MIXED_NAMES, MIXED_LINES, CLAIMED = 200_000, 400_000, 10_000
+# Questions a second where the cache has the answers and a rate is fixed; --cold-rate where it has not.
+WARM_RATE = "20000"
 LAST, LATER = "last-of-all.wild.plain", "later.wild.plain"
 NXDOMAIN = 3
 # How often a round loads for tails of latency, and where server and client share the cores.
@@ -46,16 +49,24 @@ def queries(name, lines):
     return path
 
 
-def mixed():
-    """what a host asks: names by Zipf, a third of them twice or more by type, a few that do not exist"""
-    luck = random.Random(4)
+def mixed(letter, seed):
+    """what a host asks: names by Zipf, a third of them twice or more by type, a few that do not exist; names with another letter are new"""
+    luck = random.Random(seed)
     weights, total = [], 0.0
     for rank in range(1, MIXED_NAMES + 1):
         total += 1 / rank
         weights.append(total)
     types = luck.choices(["A", "AAAA", "65"], [65, 25, 10], k=MIXED_LINES)
     for name, kind in zip(luck.choices(range(MIXED_NAMES), cum_weights=weights, k=MIXED_LINES), types):
-        yield f"x{name:07d}.plain {kind}" if name % 50 == 7 else f"z{name:07d}.wild.plain {kind}"
+        yield f"x{letter}{name:07d}.plain {kind}" if name % 50 == 7 else f"{letter}{name:07d}.wild.plain {kind}"
+
+
+def sample(path, count):
+    """some of the first names of a file, in no order"""
+    luck = random.Random(6)
+    with open(path) as f:
+        lines = [line.strip() for line in itertools.islice(f, count)]
+    yield from luck.sample(lines, min(SAMPLE, len(lines)))
 
 
 def blocked(count):
@@ -157,15 +168,19 @@ class Run:
         if not p: return
         hot = f"{rig.Z}/q.hot-plain"
         self.fill(p, hot)
-        with Awake(): self.loads(peer, "warm-rate", p, ["-d", hot, "-Q", "20000", "-l", self.secs])
+        with Awake(): self.loads(peer, "warm-rate", p, ["-d", hot, "-Q", WARM_RATE, "-l", self.secs])
         self.load(peer, "warm-sat", p, ["-d", hot, "-c", "8", "-q", "200", "-l", self.secs])
         self.load(peer, "many-sat", p, ["-d", hot, "-c", "64", "-q", "64", "-l", self.secs])
         if peer != FLOOR:
             self.fill(p, f"{rig.Z}/q.10k-plain")
             self.emit(peer, "mem-10k", self.memory(p))
-            if peer in TCP: self.load(peer, "tcp-sat", p, ["-d", hot, "-m", "tcp", "-c", "8", "-T", "1", "-q", "200", "-l", self.secs], "dnsperf")
+            if peer in TCP:
+                by_tcp = ["-d", hot, "-m", "tcp", "-c", "8", "-T", "1", "-q", "200", "-l", self.secs]
+                self.load(peer, "tcp-rate", p, by_tcp + ["-Q", WARM_RATE], "dnsperf")
+                self.load(peer, "tcp-sat", p, by_tcp, "dnsperf")
             claimed = queries("q.claimed", lambda: (f"h.c{n:05d}.wild.plain A" for n in range(CLAIMED)))
             self.fill(p, claimed)
+            self.load(peer, "claimed-rate", p, ["-d", claimed, "-Q", WARM_RATE, "-l", self.secs])
             self.load(peer, "claimed-sat", p, ["-d", claimed, "-c", "8", "-q", "200", "-l", self.secs])
             names = f"{rig.Z}/q.cold-plain"
             with Awake(): rate = self.load(peer, "cold-rate", p, ["-d", names, "-1", "-n", str(int(self.a.cold_rate * self.a.secs)), "-Q", str(self.a.cold_rate), "-l", self.secs])
@@ -175,7 +190,9 @@ class Run:
         self.rig.stop(p)
 
     def mixed(self, peer, p):
-        path = queries("q.mixed", mixed)
+        path = queries("q.mixed-rate", lambda: mixed("y", 7))
+        self.load(peer, "mixed-rate", p, ["-d", path, "-Q", str(self.a.cold_rate), "-l", self.secs])
+        path = queries("q.mixed-sat", lambda: mixed("z", 4))
         r = self.rig.load(p, ["-d", path, "-q", "100", "-l", self.secs])
         asked = min(r.get("sent", 0), MIXED_LINES)
         with open(path) as f:
@@ -207,9 +224,11 @@ class Run:
         for name in self.tls.environment: del os.environ[name]
         if not p: return
         plain, self.rig.up = self.rig.up, self.tls.process
-        before = rig.cpu_s(plain.pid)
-        r = self.rig.load(p, ["-d", f"{rig.Z}/q.cold-plain", "-1", "-n", "300000", "-q", "100", "-l", self.secs])
+        before, names = rig.cpu_s(plain.pid), ["-d", f"{rig.Z}/q.cold-plain", "-1"]
+        r = self.rig.load(p, names + ["-n", "300000", "-q", "100", "-l", self.secs])
         aside = (rig.cpu_s(plain.pid) - before) / max(r.get("recv", 1), 1) * 1e6
+        rate, offset = self.a.cold_rate, str(r.get("next_offset", 0))
+        self.load(peer, "tls-rate", p, names + ["-n", str(int(rate * self.a.secs)), "-Q", str(rate), "-l", self.secs, "-o", offset])
         self.rig.up = plain
         if aside > 1: r = {"error": f"asks in the clear: the plain upstream spent {aside:.1f} us a question"}
         self.emit(peer, "tls-sat", r)
@@ -239,6 +258,10 @@ class Run:
         kept = again.get("upstream_us_q", 9) < 0.1 * r.get("upstream_us_q", 0)
         got = r.get("noerror", 0)
         self.emit(peer, "big", dict(after, names=got, kept=kept, bytes=(after["rss_kb"] - before["rss_kb"]) * 1024 / max(got, 1), qps=r.get("qps", 0), note=f"names={got} kept={kept}"))
+        if kept:
+            some = queries(f"q.sample-{count}", lambda: sample(names, count))
+            self.load(peer, "big-rate", p, ["-d", some, "-Q", WARM_RATE, "-l", self.secs])
+            self.load(peer, "big-sat", p, ["-d", some, "-c", "8", "-q", "200", "-l", self.secs])
         self.rig.stop(p)
 
     def names_of_list(self):
@@ -271,6 +294,7 @@ class Run:
         else:
             r = self.rig.load(p, ["-d", ask, "-c", "8", "-q", "200", "-l", self.secs])
             after = self.memory(p)
+            self.load(peer, "list-rate", p, ["-d", ask, "-Q", WARM_RATE, "-l", self.secs])
             self.emit(peer, "list", dict(after, ms=ms, load_ms=took, mib=(after["rss_kb"] - without["rss_kb"]) / 1024, server_us_q=r.get("server_us_q"), foreign=r.get("foreign", 0),
                                          note=f"load_ms={took:.0f} mib={(after['rss_kb'] - without['rss_kb']) / 1024:.1f}"))
             if peer == "linnet": self.read_anew(p)
@@ -289,7 +313,7 @@ class Run:
             took.append(self.blocks(LATER, time.perf_counter(), 20))
         changing = threading.Thread(target=change)
         changing.start()
-        r = self.rig.load(p, ["-d", hot, "-Q", "20000", "-l", str(max(self.a.secs, 4))])
+        r = self.rig.load(p, ["-d", hot, "-Q", WARM_RATE, "-l", str(max(self.a.secs, 4))])
         changing.join()
         if not known or known[0] or not took[0]: r = {"error": f"a name that was added to the list is not blocked: {known} before, {took[0]}"}
         else: r = dict(r, load_ms=took[0], note=f"load_ms={took[0]:.0f}", **self.memory(p))

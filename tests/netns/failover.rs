@@ -10,7 +10,7 @@ use crate::{LINNETD, json};
 
 /// Raises the office with a second server at home: the same answers, at another address, and as `sed` changes them. linnet
 /// is to ask these upstreams.
-fn raise(sed: &str, upstreams: &str) -> Office {
+pub(crate) fn raise(sed: &str, upstreams: &str) -> Office {
     let office = Office::raise();
     shell(&format!(
         "ip -n home addr add 192.0.2.54/24 dev p0 && \
@@ -25,7 +25,7 @@ fn raise(sed: &str, upstreams: &str) -> Office {
 }
 
 /// Lets packets to a server come to nothing.
-fn cut(server: &str, how: &str) {
+pub(crate) fn cut(server: &str, how: &str) {
     shell(&format!(
         "ip netns exec home nft 'add table ip t; add chain ip t in {{ type filter hook input priority 0; }}; \
          add rule ip t in ip daddr {server} {how}'"

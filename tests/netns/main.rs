@@ -42,6 +42,7 @@ mod portal;
 mod resolv_conf;
 mod roam;
 mod rollover;
+mod selection;
 mod services;
 mod soak;
 mod stacked;

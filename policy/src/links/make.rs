@@ -494,7 +494,7 @@ impl<'a> Draft<'a> {
     fn mtu(&mut self) {
         if self.network.mtu.is_some() {
             self.plan.mtu = self.network.mtu;
-        } else if self.has_ipv6() {
+        } else if self.may_have_ipv6() {
             self.plan.mtu = self.plan.mtu.map(|mtu| mtu.max(IPV6_MTU));
         }
     }
@@ -506,6 +506,14 @@ impl<'a> Draft<'a> {
             || self.network.dhcp6.is_some()
             || self.network.delegated.is_some()
             || self.network.addresses.iter().any(is_ipv6)
+    }
+
+    /// Whether the link is to have IPv6, or may have it from somebody else: the kernel, or whoever has put an address there. A DHCPv4 server has no say
+    /// in that.
+    fn may_have_ipv6(&self) -> bool {
+        self.has_ipv6()
+            || matches!(self.network.ra, RaUse::Kernel)
+            || self.link.addresses.iter().any(|own| own.address.is_ipv6())
     }
 
     fn hardware(&mut self) {

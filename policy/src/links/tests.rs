@@ -578,11 +578,21 @@ fn the_mtu_is_the_profiles_then_the_networks_and_leaves_room_for_ipv6() {
         mtu: Some(9000),
         ..dhcp4()
     };
+    let deaf = || NetworkSettings {
+        ra: RaUse::Off,
+        ..dhcp4()
+    };
     let rows = [
         ("profile", own(), offers(1400), Some(9000)),
         ("network", dhcp4(), offers(1400), Some(1400)),
         ("too small for anything", dhcp4(), offers(68), None),
-        ("small", dhcp4(), offers(600), Some(600)),
+        (
+            "small, IPv6 left to the kernel",
+            dhcp4(),
+            offers(600),
+            Some(1280),
+        ),
+        ("small", deaf(), offers(600), Some(600)),
         ("small, with IPv6", both(), offers(600), Some(1280)),
         ("nobody says", dhcp4(), lease(), None),
     ];
@@ -591,6 +601,12 @@ fn the_mtu_is_the_profiles_then_the_networks_and_leaves_room_for_ipv6() {
         let plan = links(&config([profile("a", "eth*", network)]), &facts);
         assert_eq!(plan.links[&id(2)].mtu, expected, "{row}");
     }
+    // Somebody else has put an IPv6 address there.
+    let mut facts = with([(Supplier::Dhcp4, offers(600))]);
+    let link = facts.links.get_mut(&id(2)).unwrap();
+    link.addresses.push("2001:db8::1/64".parse().unwrap());
+    let plan = links(&config([profile("a", "eth*", deaf())]), &facts);
+    assert_eq!(plan.links[&id(2)].mtu, Some(1280));
 }
 
 #[test]

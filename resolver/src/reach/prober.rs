@@ -147,6 +147,7 @@ impl Prober {
             portal: Portal::default(),
             round: None,
             rounds: 0,
+            is_outdated: false,
             next_at: Some(now),
             idle_until: None,
             last_at: None,
@@ -173,6 +174,7 @@ impl Prober {
         self.ground = ground;
         self.follow(now);
         if news {
+            self.is_outdated = self.round.is_some();
             self.suggest(Occasion::News, now);
         }
     }
@@ -464,6 +466,9 @@ impl Prober {
         }
         if was_captive && portal_failed {
             (self.next_at, self.idle_until) = (Some(now + SOON), None);
+        }
+        if std::mem::take(&mut self.is_outdated) {
+            self.suggest(Occasion::News, now);
         }
     }
 

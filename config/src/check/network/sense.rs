@@ -53,7 +53,23 @@ fn mtu(top: &Table, network: &NetworkSettings, findings: &mut Findings<'_>) {
         "it listens to router advertisements"
     } else if network.dhcp6.is_some() {
         "it asks for IPv6 addresses"
+    } else if network.delegated.is_some() {
+        "it gets a part of an IPv6 prefix"
+    } else if network
+        .routes
+        .iter()
+        .any(|route| route.to.address.is_ipv6())
+    {
+        "it has an IPv6 route"
     } else {
+        if matches!(network.ra, RaUse::Kernel) {
+            let message =
+                format!("with an MTU of {mtu} the link has no IPv6, whoever would give it some");
+            let help = Some(format!(
+                "write {IPV6_MTU} or more, or `ra = false` where none is wanted (RFC 8200 §5)"
+            ));
+            findings.warn(top.key("mtu"), message, help);
+        }
         return;
     };
     let message = format!("an MTU of {mtu} is too small for IPv6, and {why}");

@@ -355,7 +355,7 @@ pub(super) const KEYS: &[Key] = &[
         "mtu",
         Syntax::Boolean,
         Some("true"),
-        "The MTU.",
+        "The MTU; 1280 at least where the link has IPv6, or may have it from the kernel (RFC 8200 §5).",
     ),
     key(
         Section::Take,

@@ -165,6 +165,44 @@ fn a_round_without_an_answer_ends_by_itself_and_late_good_news_count() {
 }
 
 #[test]
+fn what_comes_while_a_round_is_under_way_has_a_round_of_its_own() {
+    let mut clocked = Clocked::new(None);
+    let (_, parts) = clocked.round().unwrap();
+    assert_eq!(parts, [Part::Raw(V4), Part::Proof(V4)]);
+    // A router, a moment after the lease: another family, and a portal.
+    let api = Some("https://portal.test/api");
+    let both = Ground {
+        v6: true,
+        upstreams: vec![
+            Upstream::plain("192.0.2.53".parse().unwrap()),
+            Upstream::plain("2001:db8::53".parse().unwrap()),
+        ],
+        ..ground(api)
+    };
+    clocked.prober.apply(both.clone(), clocked.now);
+    let rounds = clocked.prober.rounds;
+    let proof = Part::Proof(V4);
+    let take = |clocked: &mut Clocked, part, rounds| {
+        let now = clocked.now;
+        clocked.prober.take(rounds, part, Seen::Secure, now);
+    };
+    take(&mut clocked, proof, rounds);
+    assert_eq!(clocked.reach(), Reach::Validated);
+    let (waited, parts) = clocked.round().unwrap();
+    assert_eq!(waited, ROUND_PAUSE);
+    assert_eq!(parts[0], Part::Portal);
+    assert!(parts.contains(&Part::Proof(Family::Ipv6)), "{parts:?}");
+    // Nothing is new any more.
+    clocked.prober.apply(both, clocked.now);
+    let rounds = clocked.prober.rounds;
+    let (now, said) = (clocked.now, Ok(word(false, None)));
+    clocked.prober.take_portal(rounds, said, now);
+    take(&mut clocked, proof, rounds);
+    take(&mut clocked, Part::Proof(Family::Ipv6), rounds);
+    assert_eq!(clocked.prober.poll_timeout(), None);
+}
+
+#[test]
 fn answers_that_prove_nothing_are_asked_for_a_few_times_only() {
     let mut clocked = Clocked::new(None);
     let mut waits = Vec::new();
