@@ -267,11 +267,11 @@ impl<'a> QueryView<'a> {
     /// # Errors
     /// [`QueryError`] says what to do with a message that is not to be answered from a scope.
     pub fn parse(wire: &'a [u8], buffer: &'a mut NameBuffer) -> Result<Self, QueryError<'a>> {
-        let mut reader = Reader::new(wire);
-        let header = Header::parse(&mut reader).ok_or(QueryError::Silence)?;
-        if header.flags & flag::QR != 0 {
+        if !is_answerable(wire) {
             return Err(QueryError::Silence);
         }
+        let mut reader = Reader::new(wire);
+        let header = Header::parse(&mut reader).ok_or(QueryError::Silence)?;
         let mut rejection = Rejection {
             rcode: rcode::FORMERR,
             reason: "the message cannot be read",
@@ -428,6 +428,14 @@ impl<'a> Rejection<'a> {
             ..self
         })
     }
+}
+
+/// Whether a message gets an answer at all, if only an error: it has a whole header, and is no response itself (RFC 1035 §4.1.1). Whoever keeps
+/// a place for each question keeps none for others.
+#[must_use]
+pub fn is_answerable(wire: &[u8]) -> bool {
+    let flags = wire.get(2).filter(|_| wire.len() >= HEADER);
+    flags.is_some_and(|octet| (u16::from(*octet) << 8) & flag::QR == 0)
 }
 
 /// Reads a client's message; see [`QueryView::parse`].

@@ -481,6 +481,53 @@ fn one_program_of_the_host_that_runs_wild_leaves_room_for_the_others() {
     );
 }
 
+#[test]
+fn what_gets_no_answer_takes_no_room_of_what_does() {
+    isolated(
+        "abuse::what_gets_no_answer_takes_no_room_of_what_does",
+        || {
+            let office = Office::raise();
+            let _linnetd = started(&office);
+            assert!(dig("+short www.example.test").contains("192.0.2.80"));
+            // Responses and scraps, each from a port of its own: more than there is room for questions.
+            let response = [0, 1, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+            for at in 0..40_000 {
+                let socket = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+                let wire = &response[..if at % 2 == 0 { 12 } else { 11 }];
+                let _full = socket.send_to(wire, "127.0.0.53:53");
+                if at % 100 == 0 {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            }
+            // Two at a time from one socket, as the C library asks, and none of them in the cache.
+            let socket = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+            let patience = Some(Duration::from_secs(5));
+            socket.set_read_timeout(patience).unwrap();
+            for id in 0..2_u16 {
+                let mut wire = id.to_be_bytes().to_vec();
+                wire.extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+                wire.extend_from_slice(b"\x01x\x03pub\x04test\0\0\x01\0\x01");
+                wire[13] = b'a' + u8::try_from(id).unwrap();
+                socket.send_to(&wire, "127.0.0.53:53").unwrap();
+            }
+            let mut answer = [0; 512];
+            for _ in 0..2 {
+                socket.recv(&mut answer).expect("an answer");
+                assert_ne!(answer[3] & 15, 5, "refused");
+            }
+            let by_tcp = dig("+tcp git.corp.test");
+            assert!(by_tcp.contains("10.8.0.80"), "{by_tcp}");
+            // By TCP it ends the connection.
+            let mut stream = TcpStream::connect("127.0.0.53:53").unwrap();
+            stream.write_all(&framed(&response)).unwrap();
+            stream.set_read_timeout(patience).unwrap();
+            let begun = Instant::now();
+            assert_eq!(stream.read(&mut answer).unwrap_or_default(), 0);
+            assert!(begun.elapsed() < Duration::from_secs(3));
+        },
+    );
+}
+
 /// Threads that ask without end.
 const WILD: u16 = 3;
 /// Questions after which all that may wait do.

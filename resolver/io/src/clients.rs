@@ -1,7 +1,7 @@
 //! Who asked, and where does the answer go? The open questions of all stubs.
 //!
 //! A bounded slab with generations, shared by UDP and TCP. A question leaves it with its answer; one that never gets an
-//! answer gives its place up when it is older than any answer can be. One socket of a client may have no more questions open
+//! answer gives its place up when it is older than any answer can be, to whoever asks next. One socket of a client may have no more questions open
 //! than there is room for, so that a program run wild leaves room for the others. Nothing here touches a socket.
 
 use std::collections::VecDeque;
@@ -49,17 +49,6 @@ pub(crate) enum Origin {
     Udp,
     /// This connection.
     Tcp(Key),
-}
-
-/// What became of an attempt to remember a question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Inserted {
-    /// It has an id.
-    Done(ClientId),
-    /// It has an id, in the place of a question that is too old to be answered.
-    Replaced(ClientId, ClientId, Client),
-    /// There is no room; nobody is old enough to be dropped.
-    Full,
 }
 
 /// The open questions.
@@ -126,29 +115,30 @@ impl Clients {
         self.entries.len() - self.free.len()
     }
 
-    /// Remembers a question.
-    pub(crate) fn insert(&mut self, client: Client, now: Instant) -> Inserted {
+    /// Remembers a question; `None` when there is no room.
+    pub(crate) fn insert(&mut self, client: Client, now: Instant) -> Option<ClientId> {
+        if self.len() >= self.capacity {
+            return None;
+        }
         let room = self.entries.len() < self.capacity.saturating_add(RECENT);
-        if self.len() < self.capacity {
-            let place = if self.free.len() > RECENT || !room {
-                self.free.pop_front()
-            } else {
-                None
-            };
-            let index = place.unwrap_or_else(|| self.grow(client, now));
-            return Inserted::Done(self.open(index, client, now));
-        }
-        let index = self.oldest;
-        let Some(entry) = self.entries.get(index as usize) else {
-            return Inserted::Full;
+        let place = if self.free.len() > RECENT || !room {
+            self.free.pop_front()
+        } else {
+            None
         };
+        let index = place.unwrap_or_else(|| self.grow(client, now));
+        Some(self.open(index, client, now))
+    }
+
+    /// Takes the oldest question out when it is older than any answer can be: whoever comes next finds its room.
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<(ClientId, Client)> {
+        let index = self.oldest;
+        let entry = self.entries.get(index as usize)?;
         if now.saturating_duration_since(entry.since) < CLIENT_LIFETIME {
-            return Inserted::Full;
+            return None;
         }
-        let (old, dropped) = (id(index, entry.generation), entry.client);
-        self.unlink(index);
-        self.count(dropped.peer, false);
-        Inserted::Replaced(self.open(index, client, now), old, dropped)
+        let old = id(index, entry.generation);
+        Some((old, self.remove(old)?))
     }
 
     /// Takes an open question out; its peer stays known for a while.
@@ -251,10 +241,7 @@ mod tests {
     }
 
     fn insert(clients: &mut Clients, port: u16, now: Instant) -> ClientId {
-        match clients.insert(client(port), now) {
-            Inserted::Done(id) => id,
-            other @ (Inserted::Replaced(..) | Inserted::Full) => panic!("{other:?}"),
-        }
+        clients.insert(client(port), now).expect("there is room")
     }
 
     #[test]
@@ -305,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn full_slab_drops_the_oldest_once_it_is_too_old_and_no_earlier() {
+    fn the_oldest_gives_its_place_up_once_it_is_too_old_and_no_earlier() {
         let start = Instant::now();
         let mut clients = Clients::new(3);
         let first = insert(&mut clients, 1, start);
@@ -314,17 +301,17 @@ mod tests {
         clients.remove(second);
         let fourth = insert(&mut clients, 4, start + Duration::from_secs(3));
         let early = start + CLIENT_LIFETIME - Duration::from_millis(1);
-        assert_eq!(clients.insert(client(5), early), Inserted::Full);
-        let Inserted::Replaced(fifth, dropped, old) =
-            clients.insert(client(5), start + CLIENT_LIFETIME)
-        else {
-            panic!("the oldest stays");
-        };
-        assert_eq!((dropped, old), (first, client(1)));
+        assert_eq!(clients.expire(early), None);
+        assert_eq!(clients.insert(client(5), early), None);
+        let late = start + CLIENT_LIFETIME;
+        assert_eq!(clients.expire(late), Some((first, client(1))));
+        assert_eq!(clients.expire(late), None);
+        let fifth = insert(&mut clients, 5, late);
         assert_eq!(clients.remove(first), None);
         assert_eq!(clients.remove(third), Some(client(3)));
         assert_eq!(clients.remove(fourth), Some(client(4)));
         assert_eq!(clients.remove(fifth), Some(client(5)));
         assert_eq!((clients.oldest, clients.newest), (NONE, NONE));
+        assert!(clients.open_by_socket.iter().all(|count| *count == 0));
     }
 }

@@ -10,11 +10,12 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use resolver::carried::{Carried, put_keepalive};
+use resolver::wire::is_answerable;
 use resolver::{Channel, ClientId, ExchangeId, Failure, Stub};
 
 use crate::Driver;
 use crate::batch::BATCH_MAX;
-use crate::clients::{Client, Inserted, Origin};
+use crate::clients::{Client, Origin};
 use crate::handover::Datagram;
 use crate::listeners;
 use crate::poller::{Interest, Seen, Token};
@@ -23,6 +24,9 @@ use crate::stub_tcp::{ACCEPTS_MAX, CONNECTIONS_MAX, Connection, IDLE_LIFETIME};
 
 /// Time between two looks for what has grown too old.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Questions without an answer that give their places up to each that comes: more than one, so that they become fewer.
+const EXPIRED_MAX: usize = 4;
 
 /// By how much a look for what has grown too old is late when nobody was there to take what came meanwhile: that is taken first.
 const SWEEP_LATENESS: Duration = Duration::from_millis(250);
@@ -200,9 +204,17 @@ impl Driver {
         while self.batch.next < self.batch.end {
             let place = self.batch.next;
             self.batch.next += 1;
-            let Some(Datagram { stub: at, peer, .. }) = self.received.get(place) else {
+            let Some(Datagram {
+                stub: at,
+                peer,
+                wire,
+            }) = self.received.get(place)
+            else {
                 continue;
             };
+            if !is_answerable(wire) {
+                continue;
+            }
             let Some(udp_stub) = self.udp_stubs.get(at) else {
                 continue;
             };
@@ -210,6 +222,7 @@ impl Driver {
                 continue;
             }
             let stub = udp_stub.stub;
+            self.expire_clients(self.received_at);
             if self.clients.has_share(peer) {
                 self.turn_away(place);
                 continue;
@@ -275,6 +288,7 @@ impl Driver {
     fn next_question(&mut self) -> Option<Found> {
         while let Some(key) = self.askers.front().copied() {
             let now = Instant::now();
+            self.expire_clients(now);
             if let Some(connection) = self.connections.get_mut(key) {
                 let Connection {
                     peer, stub, place, ..
@@ -286,6 +300,10 @@ impl Driver {
                     continue;
                 }
                 match connection.next_question(now) {
+                    // Who sends what is no question has no business here.
+                    Ok(Some(range)) if !is_answerable(connection.question(range.clone())) => {
+                        self.close(key);
+                    }
                     Ok(Some(range)) => {
                         let client = Client {
                             peer,
@@ -320,21 +338,25 @@ impl Driver {
 
     /// Gives a question an id; `None` when there is no room.
     fn remember(&mut self, client: Client, now: Instant) -> Option<ClientId> {
-        match self.clients.insert(client, now) {
-            Inserted::Done(id) => Some(id),
-            Inserted::Replaced(id, dropped, old) => {
-                if let Origin::Tcp(key) = old.origin
-                    && let Some(connection) = self.connections.get_mut(key)
-                {
-                    let _told = connection.close(dropped);
-                }
-                self.found.push_back(Found::Gone(dropped));
-                Some(id)
+        let client = self.clients.insert(client, now);
+        if client.is_none() {
+            tracing::debug!("too many open questions; one is dropped");
+        }
+        client
+    }
+
+    /// Gives up questions that are older than any answer can be, some at a time.
+    fn expire_clients(&mut self, now: Instant) {
+        for _ in 0..EXPIRED_MAX {
+            let Some((client, old)) = self.clients.expire(now) else {
+                return;
+            };
+            if let Origin::Tcp(key) = old.origin
+                && let Some(connection) = self.connections.get_mut(key)
+            {
+                let _told = connection.close(client);
             }
-            Inserted::Full => {
-                tracing::debug!("too many open questions; one is dropped");
-                None
-            }
+            self.found.push_back(Found::Gone(client));
         }
     }
 
