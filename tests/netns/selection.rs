@@ -112,7 +112,7 @@ fn hedged_questions_wait_for_neither_of_two_servers() {
         || {
             let (office, servers, _linnetd) = raise("hedged");
             let before = sent(&office);
-            for turn in 0..20 {
+            for turn in 1..=20 {
                 ask(turn);
             }
             let after = sent(&office);
