@@ -8,12 +8,16 @@ use crate::reader::{Header, Passed, Reader};
 use crate::template;
 use crate::wire::{NameBuffer, QueryError, QueryView, Rejection, option, rtype};
 
+mod shorten;
+
 /// Length of a client cookie, in octets (RFC 7873 §4).
 pub const CLIENT_COOKIE: usize = 8;
 /// Lengths of a client cookie with a server cookie, in octets.
 const WHOLE_COOKIE: std::ops::RangeInclusive<usize> = 16..=40;
 /// The block to which answers are padded, in octets (RFC 8467 §4.1).
 const PADDED_BLOCK: usize = 468;
+/// What every client takes by UDP, in octets, whatever it says (RFC 6891 §6.2.3).
+const SIZE_LEAST: u16 = 512;
 /// An option without content, in octets.
 const OPTION_HEAD: usize = 4;
 /// TC, in the third octet of a message.
@@ -76,15 +80,17 @@ impl<'a> Carried<'a> {
 }
 
 impl SizeField {
-    /// Lowers the size that the client takes; `wire` is the message that was read.
-    pub fn limit(self, wire: &mut [u8], most: u16) {
+    /// Lowers the size that the client takes; `wire` is the message that was read. Returns how long its answer may be.
+    pub fn limit(self, wire: &mut [u8], most: u16) -> u16 {
         let Some(size) = self
             .0
             .and_then(|at| wire.get_mut(at..)?.first_chunk_mut::<2>())
         else {
-            return;
+            return SIZE_LEAST;
         };
-        *size = u16::from_be_bytes(*size).min(most).to_be_bytes();
+        let lowered = u16::from_be_bytes(*size).min(most);
+        *size = lowered.to_be_bytes();
+        lowered.max(SIZE_LEAST)
     }
 }
 
@@ -99,12 +105,16 @@ impl<'a> Cookie<'a> {
     }
 }
 
-/// Puts the client's cookie and the server's onto an answer.
+/// Puts the client's cookie and the server's onto an answer that goes by UDP, and is of `most` octets with them: what has no room goes,
+/// as for a client that takes so much less. Allocates only when the answer has no room left.
 pub fn put_cookie(
     answer: &mut Vec<u8>,
     client: &[u8; CLIENT_COOKIE],
     server: &[u8; crate::cookie::SERVER_COOKIE],
+    most: u16,
 ) -> bool {
+    let octets = OPTION_HEAD + client.len() + server.len();
+    shorten::shorten(answer, usize::from(most).saturating_sub(octets));
     put(answer, option::COOKIE, [&client[..], server])
 }
 
@@ -313,13 +323,26 @@ mod tests {
 
     #[test]
     fn size_is_lowered_and_never_raised() {
-        for (most, expected) in [(512, 512), (1232, 1232), (9000, 4096)] {
+        let rows = [
+            (4096, 512, 512, 512),
+            (4096, 1232, 1232, 1232),
+            (4096, 9000, 4096, 4096),
+            (700, 1232, 700, 700),
+            // It is kept as it is said, and counts as 512.
+            (100, 1232, 100, 512),
+        ];
+        for (said, most, expected, room) in rows {
             let mut wire = query(&[]);
+            let at = wire.len() - 8;
+            wire[at..at + 2].copy_from_slice(&u16::to_be_bytes(said));
             let size = Carried::parse(&wire).size();
-            size.limit(&mut wire, most);
+            assert_eq!(size.limit(&mut wire, most), room);
             let edns = crate::wire::parse_query(&wire).unwrap().edns.unwrap();
             assert_eq!(edns.udp_size, expected);
         }
+        let mut plain = query(&[])[..19].to_vec();
+        plain[11] = 0;
+        assert_eq!(Carried::parse(&plain).size().limit(&mut plain, 1232), 512);
     }
 
     #[test]
@@ -330,13 +353,39 @@ mod tests {
             if more > 250 {
                 assert!(put(&mut answer, 3, [&vec![b'y'; more - 250], b""]));
             }
-            assert!(put_cookie(&mut answer, b"01234567", &[7; 16]));
+            assert!(put_cookie(&mut answer, b"01234567", &[7; 16], 1232));
             assert!(put_keepalive(&mut answer, 300));
             assert!(pad(&mut answer));
             assert_eq!(answer.len() % PADDED_BLOCK, 0, "{more}");
             let carried = Carried::parse(&answer);
             assert_eq!(carried.cookie, Some(Cookie::Good(b"01234567", &[7; 16])));
             assert!(carried.padded && carried.keepalive);
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_within_the_size_and_what_it_leaves_no_room_for_goes() {
+        for length in 200..300 {
+            // An answer with one TXT record, which takes 12 octets more than what it says.
+            let mut answer = query(&[]);
+            answer[2] |= 0x80;
+            answer[7] = 1;
+            let opt = answer.split_off(19);
+            answer.extend([0xc0, 12, 0, 16, 0, 1, 0, 0, 0, 9]);
+            answer.extend(u16::to_be_bytes(length));
+            answer.extend(vec![b'x'; length.into()]);
+            answer.extend(opt);
+            let before = answer.clone();
+            let fits = before.len() + 28 <= 320;
+            assert!(put_cookie(&mut answer, b"01234567", &[7; 16], 320));
+            assert!(answer.len() <= 320, "{length}");
+            let carried = Carried::parse(&answer);
+            assert_eq!(carried.cookie, Some(Cookie::Good(b"01234567", &[7; 16])));
+            let end = before.len() - 2;
+            match fits {
+                true => assert_eq!(answer[..end], before[..end]),
+                false => assert_eq!((answer[2] & TRUNCATED, answer[7]), (TRUNCATED, 0)),
+            }
         }
     }
 

@@ -243,9 +243,11 @@ impl Mdns {
         };
         let news = place.hear(&heard, &addresses, now, &mut self.rng);
         let conflicts = place.voice.take_conflicts();
-        for record in news.new {
-            self.inquiries.take_news(&record);
-            self.see(heard.place, &record, true);
+        for (record, is_there) in news.changes {
+            if is_there {
+                self.inquiries.take_news(&record);
+            }
+            self.see(heard.place, &record, is_there);
         }
         if !conflicts.is_empty() {
             self.self_name.handle_conflicts(&conflicts);

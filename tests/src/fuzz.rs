@@ -519,11 +519,17 @@ fn carried(bytes: &[u8]) {
     }
     let _ttl = shortest_ttl(bytes);
     let mut limited = bytes.to_vec();
-    Carried::parse(bytes).size().limit(&mut limited, 512);
+    let most = Carried::parse(bytes).size().limit(&mut limited, 512);
+    assert_eq!(most, 512, "every client takes as much");
     assert_eq!(limited.len(), bytes.len(), "only the size changes");
+    let mut short = bytes.to_vec();
+    match put_cookie(&mut short, b"01234567", &[7; 16], most) {
+        true => assert!(short.len() <= bytes.len() + 28, "what has no room goes"),
+        false => assert_eq!(short, bytes, "all or nothing"),
+    }
     let mut answer = bytes.to_vec();
     let before = Carried::parse(bytes).cookie.is_some();
-    if put_cookie(&mut answer, b"01234567", &[7; 16]) {
+    if put_cookie(&mut answer, b"01234567", &[7; 16], u16::MAX) {
         let cookie = Carried::parse(&answer).cookie;
         let ours = cookie == Some(Cookie::Good(b"01234567", &[7; 16]));
         // Options that cannot be read come first and hide it.

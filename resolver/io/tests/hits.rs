@@ -77,7 +77,8 @@ fn clock() -> Instant {
     Instant::ZERO + Duration::from_secs(SECONDS.load(Ordering::SeqCst))
 }
 
-/// Answers every question: `none` does not exist, `many` has forty addresses, others have one.
+/// Answers every question: `none` does not exist, `many` has forty addresses, `most` as many as fit into 512 octets without a cookie
+/// and not with one, others have one.
 fn serve(socket: &UdpSocket) {
     let mut bytes = [0; 2048];
     while let Ok((length, peer)) = socket.recv_from(&mut bytes) {
@@ -88,6 +89,7 @@ fn serve(socket: &UdpSocket) {
         let (code, count): (u8, u8) = match &label[..] {
             b"none" => (3, 0),
             b"many" if is_address => (0, 40),
+            b"most" if is_address => (0, 29),
             _ if is_address => (0, 1),
             _ => (0, 0),
         };
@@ -363,13 +365,20 @@ fn threads_answer_as_the_loop_does_and_allocate_nothing() {
     let mut sizes = Vec::new();
     for seconds in [0, 7, 60] {
         SECONDS.fetch_add(seconds, Ordering::SeqCst);
-        for name in ["some.test", "many.test", "none.test", "SoMe.tEsT"] {
+        for name in [
+            "some.test",
+            "many.test",
+            "most.test",
+            "none.test",
+            "SoMe.tEsT",
+        ] {
             for flags in [0x0100, 0x0130] {
                 for opt in [
                     None,
                     Some((100, false, &[][..])),
                     Some((1232, true, &[])),
                     Some((4096, false, &alone)),
+                    Some((520, false, &whole)),
                     Some((4096, false, &whole)),
                 ] {
                     let wire = question(name, flags, opt);
@@ -389,6 +398,18 @@ fn threads_answer_as_the_loop_does_and_allocate_nothing() {
                         );
                         assert_eq!(short, long, "{name} {flags:x} {opt:?} at {place}");
                         compared += 1;
+                        // No longer than the client takes, nor than it may have, with the cookie in it.
+                        let most = match opt {
+                            None | Some((..=512, ..)) => 512,
+                            Some((size, ..)) if place == running.stub => size,
+                            Some((size, _, options)) if options == whole => size.min(1232),
+                            Some(_) => 512,
+                        };
+                        assert!(
+                            long.len() <= usize::from(most),
+                            "{} octets: {name} {opt:?} at {place}",
+                            long.len()
+                        );
                         if opt.is_some() {
                             sizes.push((
                                 place == running.stub,
@@ -401,7 +422,7 @@ fn threads_answer_as_the_loop_does_and_allocate_nothing() {
             }
         }
     }
-    assert_eq!(compared, 3 * 4 * 2 * 5 * 4);
+    assert_eq!(compared, 3 * 5 * 2 * 6 * 4);
     // Forty addresses fit for whoever is proven, or is on this host by the stub.
     let longest = |stub, proven| {
         let same = sizes
@@ -410,11 +431,18 @@ fn threads_answer_as_the_loop_does_and_allocate_nothing() {
         same.map(|(_, _, length)| *length).max().unwrap()
     };
     assert!(longest(true, true) > 600 && longest(false, true) > 600);
-    assert!(longest(false, false) <= 512 + 28, "with a cookie behind it");
+    let most = |options: &[u8]| {
+        let wire = question("most.test", 0x100, Some((1232, false, options)));
+        ask(&socket, one, &wire)
+    };
+    let (bare, sealed) = (most(&[]), most(&alone));
+    assert_eq!((bare.len(), bare[2] & 2), (27 + 29 * 16 + 11, 0));
+    assert_eq!((sealed.len(), sealed[2] & 2), (27 + 11 + 28, 2));
 
     // The real way, from the socket and back, a hundred times at each place; proven or not, short or cut.
     let wires = [
         question("some.test", 0x100, None),
+        question("most.test", 0x100, Some((1232, false, &alone))),
         question("none.test", 0x100, Some((1232, false, &alone))),
         question("many.test", 0x100, Some((1232, false, &whole))),
     ];

@@ -1,10 +1,12 @@
 //! What is there, and what comes and goes, while somebody watches? Standing questions, and what they see.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use config::time::Instant;
 use policy::LinkId;
 
+use super::cache::Said;
 use super::message::Wanted;
 use super::{Mdns, PlaceId};
 use crate::record::RawRecord;
@@ -35,8 +37,8 @@ pub struct Sight {
 pub(super) struct Browse {
     pub(super) wanted: Wanted,
     link: Option<LinkId>,
-    /// What was told to be there: by link and record.
-    told: Vec<(LinkId, RawRecord)>,
+    /// What was told to be there, by link: no more than the caches there and this machine's own voice have, as whatever leaves them is told.
+    told: BTreeSet<(LinkId, Said)>,
 }
 
 impl Browse {
@@ -60,7 +62,7 @@ impl Mdns {
         let browse = Browse {
             wanted: wanted.clone(),
             link,
-            told: Vec::new(),
+            told: BTreeSet::new(),
         };
         self.browses.insert(id, browse);
         self.wake(now);
@@ -115,17 +117,16 @@ impl Mdns {
             .iter()
             .find(|link| link.id == at.link)
             .map(|link| Arc::clone(&link.name));
+        let said = (at.link, Said::by(record));
         for (id, browse) in &mut self.browses {
             if !browse.is_at(at.link) || !browse.wanted.is_answered_by(record) {
                 continue;
             }
-            let is_it = |(link, told): &(LinkId, RawRecord)| {
-                *link == at.link && super::cache::is_same(told, record)
-            };
-            let known = browse.told.iter().position(is_it);
-            match (known, is_there) {
-                (None, true) => browse.told.push((at.link, record.clone())),
-                (Some(place), false) => {
+            match (browse.told.contains(&said), is_there) {
+                (false, true) => {
+                    browse.told.insert(said.clone());
+                }
+                (true, false) => {
                     // The other family still has it, unless it is about to go there too.
                     let others = self
                         .places
@@ -135,9 +136,9 @@ impl Mdns {
                     if is_elsewhere {
                         continue;
                     }
-                    browse.told.swap_remove(place);
+                    browse.told.remove(&said);
                 }
-                (Some(_), true) | (None, false) => continue,
+                (true, true) | (false, false) => continue,
             }
             if self.sights.len() < SIGHTS_MAX {
                 self.sights.push_back(Sight {

@@ -62,10 +62,36 @@ pub(crate) enum Effect {
     Goodbye,
     /// It is not kept.
     Nothing,
+    /// It was there, and made room for the next.
+    Evicted,
+}
+
+/// What a record says, so that it can be found among others: what [`is_same`] compares.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Said {
+    record_type: u16,
+    owner: Box<[u8]>,
+    rdata: Box<[u8]>,
+}
+
+impl Said {
+    pub(crate) fn by(record: &RawRecord) -> Self {
+        let mut owner = record.name.clone();
+        owner.make_ascii_lowercase();
+        let mut rdata: Box<[u8]> = record.rdata.as_slice().into();
+        if is_name(record.record_type) {
+            rdata.make_ascii_lowercase();
+        }
+        Self {
+            record_type: record.record_type,
+            owner,
+            rdata,
+        }
+    }
 }
 
 impl Cache {
-    /// Takes all records of one response.
+    /// Takes all records of one response; returns what that did, in its order, to these and to those that made room for them.
     pub(crate) fn take(&mut self, told: &[Told], now: Instant) -> Vec<(RawRecord, Effect)> {
         // RFC 6762 §10.2: all that was said of a unique set before is over in a second.
         let flushed: BTreeSet<(DomainName, u16)> = told
@@ -81,12 +107,21 @@ impl Cache {
                 }
             }
         }
-        let kept = told.iter();
-        kept.map(|told| (told.record.clone(), self.insert(told, now)))
-            .collect()
+        let mut effects = Vec::with_capacity(told.len());
+        for told in told {
+            let effect = self.insert(told, now, &mut effects);
+            effects.push((told.record.clone(), effect));
+        }
+        effects
     }
 
-    fn insert(&mut self, told: &Told, now: Instant) -> Effect {
+    /// Takes one; what makes room for it goes before it into `effects`.
+    fn insert(
+        &mut self,
+        told: &Told,
+        now: Instant,
+        effects: &mut Vec<(RawRecord, Effect)>,
+    ) -> Effect {
         let owner = told.record.owner();
         let ttl = Duration::from_secs(told.record.ttl.into()).min(LIFETIME_MAX);
         let same = |entry: &&mut Entry| is_same(&entry.told.record, &told.record);
@@ -106,9 +141,11 @@ impl Cache {
         }
         let size = size_of_record(&told.record);
         while self.records >= RECORDS_MAX || self.bytes + size > BYTES_MAX {
-            if !self.evict() {
+            let evicted = self.evict();
+            if evicted.is_empty() {
                 return Effect::Nothing;
             }
+            effects.extend(evicted.into_iter().map(|record| (record, Effect::Evicted)));
         }
         self.records += 1;
         self.bytes += size;
@@ -117,8 +154,8 @@ impl Cache {
         Effect::New
     }
 
-    /// Drops what ends first: an eighth at once, so that a flood does not go through everything for each record.
-    fn evict(&mut self) -> bool {
+    /// Drops what ends first: an eighth at once, so that a flood does not go through everything for each record. Returns it.
+    fn evict(&mut self) -> Vec<RawRecord> {
         let mut ends: Vec<Instant> = self
             .entries
             .values()
@@ -127,10 +164,9 @@ impl Cache {
             .collect();
         ends.sort_unstable();
         let Some(&last) = ends.get(ends.len() / 8) else {
-            return false;
+            return Vec::new();
         };
-        drop(self.expire(last));
-        true
+        self.expire(last)
     }
 
     /// Returns the answers to a question, with what is left of their TTLs, and marks them as used.
@@ -327,10 +363,15 @@ impl Entry {
 pub(crate) fn is_same(one: &RawRecord, other: &RawRecord) -> bool {
     one.record_type == other.record_type
         && one.name.eq_ignore_ascii_case(&other.name)
-        && match one.record_type {
-            rtype::PTR | rtype::CNAME => one.rdata.eq_ignore_ascii_case(&other.rdata),
-            _ => one.rdata == other.rdata,
+        && match is_name(one.record_type) {
+            true => one.rdata.eq_ignore_ascii_case(&other.rdata),
+            false => one.rdata == other.rdata,
         }
+}
+
+/// Whether records of this type say a name and nothing else, in whatever case.
+fn is_name(record_type: u16) -> bool {
+    matches!(record_type, rtype::PTR | rtype::CNAME)
 }
 
 /// Whether an NSEC record says that its owner has no records of a type: a bitmap of block 0 (RFC 6762 §6.1).

@@ -34,8 +34,8 @@ pub(crate) struct Place {
 /// What became of what was heard.
 #[derive(Debug, Default)]
 pub(crate) struct News {
-    /// Records that are new.
-    pub(crate) new: Vec<RawRecord>,
+    /// Records that are new, and those that made room for them and are not there any more, in their order.
+    pub(crate) changes: Vec<(RawRecord, bool)>,
     /// Whether it was a response that was believed.
     pub(crate) is_response: bool,
 }
@@ -81,10 +81,14 @@ impl Place {
             .cloned()
             .collect();
         let effects = self.cache.take(&told, now);
-        news.new = effects
+        let is_there = |effect| match effect {
+            Effect::New => Some(true),
+            Effect::Evicted => Some(false),
+            Effect::Again | Effect::Goodbye | Effect::Nothing => None,
+        };
+        news.changes = effects
             .into_iter()
-            .filter(|(_, effect)| *effect == Effect::New)
-            .map(|(record, _)| record)
+            .filter_map(|(record, effect)| Some((record, is_there(effect)?)))
             .collect();
         self.voice.hear_response(&message, heard, now);
         news

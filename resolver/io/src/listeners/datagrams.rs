@@ -5,8 +5,8 @@
 //! |---|---|
 //! | whoever is not on the list | REFUSED with EDE 18, a few times a second for all of them; then silence |
 //! | a port whose owner answers to anything | silence |
-//! | a client without a cookie of ours | answers of 512 octets, and a cookie when it has one of its own; by TCP the rest |
-//! | a client with our cookie | answers of 1232 octets |
+//! | a client without a cookie of ours | answers of 512 octets, with a cookie when it has one of its own; by TCP the rest |
+//! | a client with our cookie | answers of 1232 octets, with a newer one |
 //!
 //! A listener has a group of sockets, each with a thread of its own (`threads`), as the stub has: what the cache has is answered
 //! there, without a lock or an allocation. What the resolver answers is sent by the listener's task.
@@ -18,9 +18,7 @@ use std::sync::{Arc, LazyLock};
 
 use config::time::Instant;
 use resolver::Channel;
-use resolver::carried::{
-    CLIENT_COOKIE, Carried, Cookie, SizeField, put_cookie, truncate, turn_away,
-};
+use resolver::carried::{CLIENT_COOKIE, Carried, Cookie, put_cookie, truncate, turn_away};
 use resolver::event::ExtendedError;
 use resolver::shortcut::Shortcut;
 use resolver::wire::{EDNS_UDP_SIZE, rcode};
@@ -42,6 +40,8 @@ pub(super) struct Sender {
     /// From where its answer leaves; as the kernel chooses, when the socket has one address.
     from: Option<Arrival>,
     cookie: Option<[u8; CLIENT_COOKIE]>,
+    /// How long its answer may be, in octets, a cookie in it included.
+    size: u16,
 }
 
 /// A UDP listener.
@@ -213,23 +213,24 @@ impl DoorDesk {
                 (Some(*client), proof)
             }
         };
-        let size = carried.size();
-        let sender = Sender { peer, from, cookie };
-        if self.answer(&sender, proof, size, wire, out) {
+        let most = match proof {
+            Proof::Good => EDNS_UDP_SIZE,
+            Proof::None | Proof::Unreadable => UNPROVEN_SIZE,
+        };
+        let sender = Sender {
+            peer,
+            from,
+            cookie,
+            size: carried.size().limit(wire, most),
+        };
+        if self.answer(&sender, proof, wire, out) {
             seal(&self.house, &sender, out, self.now);
             outbox.keep(peer, from);
         }
     }
 
-    /// Answers a client that may ask, over `out`; false when there is no answer, or not yet.
-    fn answer(
-        &mut self,
-        sender: &Sender,
-        proof: Proof,
-        size: SizeField,
-        wire: &mut [u8],
-        out: &mut Vec<u8>,
-    ) -> bool {
+    /// Answers a client that may ask, in a message that says what its answer may have, over `out`; false when there is no answer, or not yet.
+    fn answer(&mut self, sender: &Sender, proof: Proof, wire: &[u8], out: &mut Vec<u8>) -> bool {
         let peer = sender.peer;
         let allowed = match proof {
             Proof::Good => Allowed::Whole,
@@ -241,16 +242,14 @@ impl DoorDesk {
             self.tally.limited += 1;
             return allowed == Allowed::Short && truncate(wire, out);
         }
-        let most = match proof {
-            Proof::Good => EDNS_UDP_SIZE,
-            Proof::None => UNPROVEN_SIZE,
+        match proof {
+            Proof::Good | Proof::None => {}
             Proof::Unreadable => {
                 self.door.counts.malformed.up();
                 // RFC 7873 §5.2.2.
                 return format_error(wire, out);
             }
-        };
-        size.limit(wire, most);
+        }
         let stub = self.door.stub;
         if self
             .shortcut
@@ -309,13 +308,13 @@ fn departure(peer: SocketAddr, arrival: Arrival) -> Arrival {
     }
 }
 
-/// Puts a new cookie onto an answer whose client has one of its own.
+/// Puts a new cookie onto an answer whose client has one of its own; with it, the answer is no longer than its client may have.
 fn seal(house: &House, sender: &Sender, answer: &mut Vec<u8>, now: Instant) {
     if let Some(client) = &sender.cookie {
         let server = house
             .cookies
             .make(client, sender.peer.ip(), cookie_time(now));
-        put_cookie(answer, client, &server);
+        put_cookie(answer, client, &server, sender.size);
     }
 }
 

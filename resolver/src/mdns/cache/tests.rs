@@ -140,6 +140,37 @@ fn a_record_that_others_ask_for_in_vain_is_held_for_dead() {
 }
 
 #[test]
+fn what_says_the_same_is_found_as_the_same() {
+    let with = |record_type, rdata: &[u8]| {
+        RawRecord::new(&name("h.local"), record_type, 120, rdata.to_vec())
+    };
+    let mut shouted = with(rtype::A, b"aaaa");
+    shouted.name.make_ascii_uppercase();
+    shouted.ttl = 7;
+    let records = [
+        with(rtype::A, b"aaaa"),
+        with(rtype::A, b"AAAA"),
+        shouted,
+        with(rtype::AAAA, b"aaaa"),
+        with(rtype::PTR, b"\x01a\0"),
+        with(rtype::PTR, b"\x01A\0"),
+        with(rtype::CNAME, b"\x01A\0"),
+        RawRecord::new(&name("i.local"), rtype::A, 120, b"aaaa".to_vec()),
+    ];
+    let pairs = || {
+        records
+            .iter()
+            .flat_map(|one| records.iter().map(move |other| (one, other)))
+    };
+    for (one, other) in pairs() {
+        let found = Said::by(one) == Said::by(other);
+        assert_eq!(found, is_same(one, other), "{one:?} {other:?}");
+    }
+    let same = pairs().filter(|(one, other)| is_same(one, other)).count();
+    assert_eq!(same, records.len() + 4, "two pairs, seen from both");
+}
+
+#[test]
 fn the_owner_of_a_name_says_which_types_it_has() {
     let mut cache = Cache::default();
     let owner = name("h.local");
@@ -170,6 +201,7 @@ fn the_owner_of_a_name_says_which_types_it_has() {
 #[test]
 fn a_talkative_neighbour_fills_no_more_than_the_room_there_is() {
     let mut cache = Cache::default();
+    let mut evicted = 0;
     for number in 0..5000_u32 {
         let told = Told {
             record: RawRecord::new(
@@ -180,7 +212,19 @@ fn a_talkative_neighbour_fills_no_more_than_the_room_there_is() {
             ),
             flush: true,
         };
-        cache.take(&[told], at(0));
+        let effects = cache.take(&[told], at(0));
+        let (last, before) = effects.split_last().unwrap();
+        assert_eq!(last.1, Effect::New);
+        for (record, effect) in before {
+            assert_eq!(*effect, Effect::Evicted);
+            assert!(!cache.has(record));
+        }
+        evicted += before.len();
+        assert_eq!(
+            cache.len() + evicted,
+            number as usize + 1,
+            "who goes is told"
+        );
     }
     assert!(cache.len() <= RECORDS_MAX && cache.bytes <= BYTES_MAX);
     let last = wanted("h4999.local", 16);

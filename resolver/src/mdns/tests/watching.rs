@@ -1,5 +1,6 @@
 //! What does somebody see who watches?
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use config::model::MdnsMode::Resolve;
@@ -65,6 +66,42 @@ fn what_comes_and_goes_is_seen_once() {
     // Nobody answers for the second any more.
     world.run(Duration::from_secs(120));
     assert_eq!(seen(&world).last(), Some(&(false, two)));
+}
+
+#[test]
+fn a_talkative_neighbour_is_told_as_far_as_it_is_remembered_and_what_makes_room_is_told_as_gone() {
+    let mut world = watcher();
+    world.run(Duration::from_secs(10));
+    let mut most = 0;
+    for message in 0..300_u32 {
+        let mut writer = Writer::response(0);
+        for number in 0..15 {
+            // What comes first ends first, but for one in ten, which is of the last to end.
+            let instance = format!("printer{message}x{number}._ipp._tcp.local");
+            let ttl = if number % 10 == 0 { 4500 } else { 1000 };
+            let record =
+                RawRecord::pointer(&TYPE.parse().unwrap(), &instance.parse().unwrap(), ttl);
+            let flush = false;
+            assert!(writer.record(Section::Answer, &Told { record, flush }));
+        }
+        world.inject(0, "192.0.2.7:5353", writer.finish());
+        world.run(Duration::from_millis(100));
+        if message % 20 != 19 {
+            continue;
+        }
+        let mut there = BTreeSet::new();
+        for (is_there, instance) in seen(&world) {
+            let is_news = match is_there {
+                true => there.insert(instance.clone()),
+                false => there.remove(&instance),
+            };
+            assert!(is_news, "{is_there} {instance}");
+        }
+        let known = world.hosts[0].mdns.status()[0].records;
+        assert_eq!(there.len(), known, "after {message} messages");
+        most = most.max(known);
+    }
+    assert!(most > 2000, "it was full: {most}");
 }
 
 #[test]
