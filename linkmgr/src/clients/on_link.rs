@@ -78,7 +78,11 @@ impl OnLink {
         let was_up = old.as_ref().is_some_and(|old| old.up);
         let link_local = |old: &Option<Traits>| old.as_ref().and_then(|old| old.link_local);
         self.watch(beginning.seed, now);
+        let ran = (self.ra.is_some(), self.dhcp6.is_some());
         let begun = self.begin(&wanted.clients, traits, beginning, now);
+        if begun.ra || begun.dhcp6 || ran != (self.ra.is_some(), self.dhcp6.is_some()) {
+            self.introduce(now);
+        }
         if let Some(dhcp4) = &mut self.dhcp4
             && (begun.dhcp4 || was_up != traits.up)
         {

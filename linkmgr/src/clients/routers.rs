@@ -13,6 +13,28 @@ use super::said::Said;
 use crate::{dhcp6, ra};
 
 impl OnLink {
+    /// Has each of both hear how the other stands, when one of them is another than before: what they say is said once, and who has just
+    /// begun was not there. Who does not run any more says nothing.
+    pub(super) fn introduce(&mut self, now: Instant) {
+        if let Some(dhcp6) = &mut self.dhcp6 {
+            let ra = self.ra.as_ref().map(|running| &running.client);
+            let made = ra.and_then(ra::Client::supply);
+            let made = made.map(|supply| supply.addresses.as_slice());
+            dhcp6.client.handle_lifetimes(made.unwrap_or_default());
+            let flags = ra.map(ra::Client::flags).unwrap_or_default();
+            dhcp6.client.handle_advertised(flags, now);
+        }
+        if let Some(ra) = &mut self.ra {
+            let delegation = self.dhcp6.as_ref().and_then(|dhcp6| {
+                let is_handed_on = dhcp6.settings.0.delegate.is_some();
+                let supply = dhcp6.client.supply()?;
+                Some(ra::Delegation::of(supply, is_handed_on, now))
+            });
+            ra.client
+                .handle_delegation(delegation.unwrap_or_default(), now);
+        }
+    }
+
     /// Takes what routers have brought, and tells DHCPv6 of it; returns whether there was anything.
     pub(super) fn take_ra(&mut self, link: &Arc<str>, said: &mut Said, now: Instant) -> bool {
         let mut is_new = false;
