@@ -48,7 +48,8 @@ impl Client {
         self.reboot(state.into_held(), now);
     }
 
-    /// The link is in no network.
+    /// The link is in no network. Who is anonymous has been in none (RFC 7844 §3.3): wherever the link is next, nobody there hears of an
+    /// address or a gateway of before.
     pub(super) fn detach(&mut self) {
         self.acd = None;
         self.witness_query = None;
@@ -58,6 +59,13 @@ impl Client {
             unconfirmed: true,
             ..held
         });
+        if self.setup.settings.anonymous {
+            self.known.clear();
+            if self.told.is_some() {
+                self.withdraw(Trouble::Forgotten);
+            }
+            return;
+        }
         match &held {
             Some(held) => self.tell(without_names(held.lease.supply(true))),
             None if self.told.is_some() => self.withdraw(Trouble::OtherNetwork),

@@ -576,6 +576,37 @@ fn who_is_anonymous_tells_nothing() {
 }
 
 #[test]
+fn who_is_anonymous_tells_nothing_of_the_place_before_once_the_link_was_down_or_the_machine_slept()
+{
+    for sleeps in [false, true] {
+        let settings = Dhcp4Settings {
+            anonymous: true,
+            ..Dhcp4Settings::default()
+        };
+        let mut world = World::new(settings, Vec::new());
+        world.bind();
+        world.pass(seconds(5));
+        world.said.clear();
+        if sleeps {
+            world.client.handle_resume(world.now);
+            world.drain();
+        } else {
+            world.carrier(false);
+            assert_eq!(world.withdrawn(), 1, "its address is on the link no more");
+            world.carrier(true);
+        }
+        assert_eq!(world.state(), StateName::Selecting);
+        world.pass(seconds(100));
+        assert!(world.said.len() >= 4);
+        for said in &world.said {
+            let asked = (said.by, said.kind, said.option(50));
+            assert_eq!(asked, (Socket::Packet, Some(1), None), "{sleeps}");
+        }
+        assert_eq!(world.troubles(), [&Trouble::Forgotten]);
+    }
+}
+
+#[test]
 fn a_lease_that_is_released_is_given_back_and_nothing_more_is_asked_for() {
     let mut world = World::usual();
     world.bind();
