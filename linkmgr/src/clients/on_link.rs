@@ -60,6 +60,25 @@ impl OnLink {
         }
     }
 
+    /// Whether the client of this supplier runs, and supplies anything.
+    pub(super) fn supplies(&self, supplier: Supplier) -> bool {
+        let dhcp4 = self.dhcp4.as_ref().map(|running| &running.client);
+        let ra = self.ra.as_ref().map(|running| &running.client);
+        let dhcp6 = self.dhcp6.as_ref().map(|running| &running.client);
+        let ipv4ll = self.ipv4ll.as_ref().map(|running| &running.client);
+        match supplier {
+            Supplier::Dhcp4 => dhcp4.is_some_and(|client| client.supply().is_some()),
+            Supplier::Dhcp6 => dhcp6.is_some_and(|client| client.supply().is_some()),
+            Supplier::Ra => ra.is_some_and(|client| client.supply().is_some()),
+            Supplier::Ipv4ll => ipv4ll.is_some_and(ipv4ll::Client::supplies),
+        }
+    }
+
+    /// Whether the link has a carrier.
+    pub(super) fn is_up(&self) -> bool {
+        self.traits.as_ref().is_some_and(|traits| traits.up)
+    }
+
     /// Whether [`Self::adjust`] would change nothing.
     pub(super) fn is_adjusted(&self, wanted: &Wanted, traits: &Traits) -> bool {
         self.wanted == *wanted && self.traits.as_ref() == Some(traits)

@@ -400,6 +400,11 @@ impl Client {
         }
     }
 
+    /// Returns what is supplied, as [`Event::Supplied`] said it last.
+    pub const fn supply(&self) -> Option<&Supply> {
+        self.told.as_ref()
+    }
+
     /// Returns how things stand.
     pub fn status(&self) -> Status {
         let lease = self.state.held().map(|held| {

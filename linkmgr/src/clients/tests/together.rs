@@ -108,3 +108,61 @@ fn who_begins_beside_a_client_with_a_prefix_of_its_own_makes_addresses_of_no_oth
     world.plan(both(Some(private()), None));
     assert_eq!(world.addresses(Supplier::Ra), Some(1));
 }
+
+#[test]
+fn what_a_client_supplied_ends_with_it_unless_the_next_one_has_it_too() {
+    let mut world = world(both(Some(RaSettings::default()), Some(handing_on())));
+    hear(&mut world, Port::Icmp6, advertisement());
+    world.pass(Duration::from_secs(50));
+    delegate(&mut world);
+    let delegated = |world: &World| {
+        let supply = world.clients.supplies().get(&(LINK, Supplier::Dhcp6))?;
+        Some(supply.delegated.len())
+    };
+    assert_eq!(delegated(&world), Some(1));
+    let others = Dhcp6Settings {
+        hostname: Some("another".into()),
+        ..handing_on()
+    };
+    world.plan(both(Some(RaSettings::default()), Some(others.clone())));
+    assert_eq!(delegated(&world), Some(1), "it is remembered");
+    let _changed = world.clients.take_changed();
+    // Who is anonymous remembers nothing, and nobody would prolong it.
+    let anonymous = Dhcp6Settings {
+        anonymous: true,
+        ..others
+    };
+    world.plan(both(Some(RaSettings::default()), Some(anonymous)));
+    assert_eq!(delegated(&world), None);
+    let key = (LINK, Supplier::Dhcp6);
+    assert!(world.clients.take_changed().contains(&key));
+    assert_eq!(world.addresses(Supplier::Ra), Some(1));
+}
+
+#[test]
+fn an_ipv4_lease_ends_with_its_client_and_that_servers_were_asked_in_vain_does_not() {
+    let anonymous = || Wanted {
+        dhcp4: Some(Arc::new(Dhcp4Settings {
+            anonymous: true,
+            ..Dhcp4Settings::default()
+        })),
+        ..Wanted::default()
+    };
+    let mut world = World::new(wanted(true, false));
+    world.reply(OFFER);
+    world.reply(ACK);
+    assert_eq!(world.addresses(Supplier::Dhcp4), Some(1));
+    world.plan(anonymous());
+    assert_eq!(world.addresses(Supplier::Dhcp4), None);
+    let mut world = World::new(wanted(true, false));
+    world.pass(Duration::from_secs(20));
+    assert_eq!(world.addresses(Supplier::Dhcp4), Some(0));
+    world.plan(anonymous());
+    assert_eq!(world.addresses(Supplier::Dhcp4), Some(0));
+    // In another place nobody has asked yet.
+    let link = world.links.get_mut(&LINK).unwrap();
+    (link.mac, link.up) = (Some(Mac([2, 0, 0, 0, 0, 0x55])), false);
+    world.clients.apply_links(&world.links, WALL, world.now);
+    world.drain();
+    assert_eq!(world.addresses(Supplier::Dhcp4), None);
+}
