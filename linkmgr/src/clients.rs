@@ -12,6 +12,7 @@ mod adjust;
 mod memory;
 mod on_link;
 mod opening;
+mod routers;
 mod said;
 mod slot;
 mod turns;

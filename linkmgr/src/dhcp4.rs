@@ -201,6 +201,8 @@ pub enum Trouble {
     },
     /// The link has come to another network.
     OtherNetwork,
+    /// The link lost its carrier, or the machine slept: who is anonymous keeps no lease beyond that.
+    Forgotten,
     /// Neither the gateway of before nor any server has answered in this place: the lease is kept, and doubted.
     Unanswered,
     /// The network prefers that IPv4 is done without (RFC 8925).
@@ -223,6 +225,7 @@ impl fmt::Display for Trouble {
                 "{neighbour} gets the lease of {address} too: it has the same client identifier, is it a copy of this machine?"
             ),
             Self::OtherNetwork => f.write_str("this is another network"),
+            Self::Forgotten => f.write_str("who is anonymous takes no lease to where the link is next"),
             Self::Unanswered => f.write_str(
                 "neither the gateway of before nor a server has answered here: the lease is kept, its names are not asked for",
             ),

@@ -148,6 +148,11 @@ impl Client {
         }
     }
 
+    /// Whether the address is supplied.
+    pub const fn supplies(&self) -> bool {
+        self.is_told
+    }
+
     /// Returns the address that is probed for or held; `None` when there is none.
     pub fn address(&self) -> Option<Ipv4Addr> {
         matches!(self.stage, Stage::Watching(_)).then_some(self.address)

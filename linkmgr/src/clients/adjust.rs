@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use config::time::{Instant, WallTime};
-use policy::facts::Supplier;
+use policy::facts::{Supplier, Supply};
 use policy::{LinkFacts, LinkId, LinksPlan};
 
 use super::on_link::{self, OnLink};
@@ -158,14 +158,22 @@ impl Clients {
         self.follow(id);
     }
 
-    /// Drops what clients of these links supplied that run no more.
+    /// Drops what clients of these links supplied that run no more, and that those do not supply who have come in their place.
     fn drop_orphans(&mut self, ids: &BTreeSet<LinkId>) {
         for id in ids {
             let on_link = self.clients.get(id);
             for supplier in Supplier::ALL {
                 let key = (*id, supplier);
-                let runs = on_link.is_some_and(|on_link| on_link.runs(supplier));
-                if !runs && self.supplies.remove(&key).is_some() {
+                let Some(supply) = self.supplies.get(&key) else {
+                    continue;
+                };
+                // That servers were asked in vain holds until somebody knows better.
+                let may_stay = |on_link: &OnLink| {
+                    let is_vain = *supply == Supply::default() && on_link.is_up();
+                    on_link.supplies(supplier) || (is_vain && on_link.runs(supplier))
+                };
+                if !on_link.is_some_and(may_stay) {
+                    self.supplies.remove(&key);
                     self.changed.insert(key);
                 }
             }

@@ -9,11 +9,11 @@ use config::time::Instant;
 use policy::facts::Supplier;
 use policy::links::Clients;
 
-use super::memory::{Memory, Word};
+use super::memory::Memory;
 use super::said::Said;
 use super::slot::{Slot, renew};
 use super::wanted::Wanted;
-use super::{Heard, Machine, NOBODY, Note, Port, Report, Traits, Transmit, WantedPort};
+use super::{Heard, Machine, NOBODY, Port, Report, Traits, Transmit, WantedPort};
 use crate::dhcp4::{ArpFilter, Clocks, Received};
 use crate::dhcp6::Duid;
 use crate::former::Former;
@@ -29,8 +29,8 @@ const ROUNDS: u32 = 4;
 pub(super) struct OnLink {
     pub(super) traits: Option<Traits>,
     dhcp4: Slot<dhcp4::Client, (Arc<Dhcp4Settings>, Option<Mac>)>,
-    ra: Slot<ra::Client, (RaSettings, Option<Mac>)>,
-    dhcp6: Slot<dhcp6::Client, (Arc<Dhcp6Settings>, Option<Mac>)>,
+    pub(super) ra: Slot<ra::Client, (RaSettings, Option<Mac>)>,
+    pub(super) dhcp6: Slot<dhcp6::Client, (Arc<Dhcp6Settings>, Option<Mac>)>,
     ipv4ll: Slot<ipv4ll::Client, Mac>,
     lldp: Option<lldp::Neighbours>,
     pub(super) watches: Option<Watches>,
@@ -60,6 +60,25 @@ impl OnLink {
         }
     }
 
+    /// Whether the client of this supplier runs, and supplies anything.
+    pub(super) fn supplies(&self, supplier: Supplier) -> bool {
+        let dhcp4 = self.dhcp4.as_ref().map(|running| &running.client);
+        let ra = self.ra.as_ref().map(|running| &running.client);
+        let dhcp6 = self.dhcp6.as_ref().map(|running| &running.client);
+        let ipv4ll = self.ipv4ll.as_ref().map(|running| &running.client);
+        match supplier {
+            Supplier::Dhcp4 => dhcp4.is_some_and(|client| client.supply().is_some()),
+            Supplier::Dhcp6 => dhcp6.is_some_and(|client| client.supply().is_some()),
+            Supplier::Ra => ra.is_some_and(|client| client.supply().is_some()),
+            Supplier::Ipv4ll => ipv4ll.is_some_and(ipv4ll::Client::supplies),
+        }
+    }
+
+    /// Whether the link has a carrier.
+    pub(super) fn is_up(&self) -> bool {
+        self.traits.as_ref().is_some_and(|traits| traits.up)
+    }
+
     /// Whether [`Self::adjust`] would change nothing.
     pub(super) fn is_adjusted(&self, wanted: &Wanted, traits: &Traits) -> bool {
         self.wanted == *wanted && self.traits.as_ref() == Some(traits)
@@ -78,7 +97,11 @@ impl OnLink {
         let was_up = old.as_ref().is_some_and(|old| old.up);
         let link_local = |old: &Option<Traits>| old.as_ref().and_then(|old| old.link_local);
         self.watch(beginning.seed, now);
+        let ran = (self.ra.is_some(), self.dhcp6.is_some());
         let begun = self.begin(&wanted.clients, traits, beginning, now);
+        if begun.ra || begun.dhcp6 || ran != (self.ra.is_some(), self.dhcp6.is_some()) {
+            self.introduce(now);
+        }
         if let Some(dhcp4) = &mut self.dhcp4
             && (begun.dhcp4 || was_up != traits.up)
         {
@@ -489,83 +512,6 @@ impl OnLink {
             said.take_watches(watches, traits, index);
         }
         said
-    }
-
-    /// Takes what routers have brought, and tells DHCPv6 of it; returns whether there was anything.
-    fn take_ra(&mut self, link: &Arc<str>, said: &mut Said, now: Instant) -> bool {
-        let mut is_new = false;
-        let Some(ra) = &mut self.ra else {
-            return false;
-        };
-        while let Some(event) = ra.client.poll_event() {
-            is_new = true;
-            match event {
-                ra::Event::Supplied(supply) => {
-                    if let Some(dhcp6) = &mut self.dhcp6 {
-                        dhcp6.client.handle_lifetimes(&supply.addresses);
-                    }
-                    said.supplied(Supplier::Ra, Some(supply));
-                }
-                ra::Event::Withdrawn => said.supplied(Supplier::Ra, None),
-                ra::Event::Keep(memory) => said.words.push(Word::Ra(Arc::clone(link), memory)),
-                ra::Event::Dhcp6(flags) => {
-                    if let Some(dhcp6) = &mut self.dhcp6 {
-                        dhcp6.client.handle_advertised(flags, now);
-                    }
-                }
-                ra::Event::LeftBehind(routers) => said.notes.push(left_behind(link, &routers)),
-            }
-        }
-        if let Some(dhcp6) = &mut self.dhcp6
-            && ra.client.is_same_place()
-        {
-            dhcp6.client.handle_same_place(now);
-        }
-        is_new
-    }
-
-    /// Takes what DHCPv6 has brought, and tells who listens to routers of it; returns whether there was anything.
-    fn take_dhcp6(&mut self, link: &Arc<str>, said: &mut Said, now: Instant) -> bool {
-        let mut is_new = false;
-        let Some(dhcp6) = &mut self.dhcp6 else {
-            return false;
-        };
-        while let Some(event) = dhcp6.client.poll_event() {
-            is_new = true;
-            match event {
-                dhcp6::Event::Supplied(supply) => {
-                    if let Some(ra) = &mut self.ra {
-                        let is_handed_on = dhcp6.settings.0.delegate.is_some();
-                        let delegation = ra::Delegation::of(&supply, is_handed_on, now);
-                        ra.client.handle_delegation(delegation, now);
-                    }
-                    said.supplied(Supplier::Dhcp6, Some(supply));
-                }
-                dhcp6::Event::Withdrawn => {
-                    if let Some(ra) = &mut self.ra {
-                        ra.client.handle_delegation(ra::Delegation::None, now);
-                    }
-                    said.supplied(Supplier::Dhcp6, None);
-                }
-                dhcp6::Event::Keep(memory) => {
-                    said.words.push(Word::Dhcp6(Arc::clone(link), memory));
-                }
-                dhcp6::Event::Released => {}
-            }
-        }
-        is_new
-    }
-}
-
-fn left_behind(link: &Arc<str>, routers: &[Ipv6Addr]) -> Note {
-    let routers: Vec<String> = routers.iter().map(ToString::to_string).collect();
-    Note {
-        link: Arc::clone(link),
-        supplier: Some(Supplier::Ra),
-        text: format!(
-            "not heard since the carrier came, and left behind: {}",
-            routers.join(", ")
-        ),
     }
 }
 

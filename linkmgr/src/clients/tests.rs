@@ -2,6 +2,7 @@
 //! addresses, and our own other links.
 
 mod former;
+mod together;
 mod work;
 
 use config::model::{

@@ -52,6 +52,8 @@ pub struct Client {
     pub(super) conflicts: u32,
     /// Those about addresses of BOOTP servers: such a server knows nobody's leases, so that they say nothing of a copy of this machine.
     pub(super) boot_conflicts: u32,
+    /// Since when there is a lease, and no conflict about it; those of before are forgotten after a while.
+    pub(super) well_since: Option<Instant>,
     pub(super) naks: u32,
     pub(super) told_silent: bool,
     /// What was told last, while it holds.
@@ -98,6 +100,7 @@ impl Client {
             rests: false,
             conflicts: 0,
             boot_conflicts: 0,
+            well_since: None,
             naks: 0,
             told_silent: false,
             told: None,
@@ -398,6 +401,11 @@ impl Client {
             },
             udp: renews.or_else(|| sends(Socket::Udp).map(|it| it.from)),
         }
+    }
+
+    /// Returns what is supplied, as [`Event::Supplied`] said it last.
+    pub const fn supply(&self) -> Option<&Supply> {
+        self.told.as_ref()
     }
 
     /// Returns how things stand.

@@ -532,7 +532,11 @@ impl Client {
     /// Keeps a network in mind, as the latest.
     pub(super) fn remember(&mut self, lease: &Lease, witnesses: Vec<Witness>) {
         self.known.retain(|it| it.lease.network != lease.network);
-        self.known.truncate(MAX_KNOWN - 1);
+        let others = match self.setup.settings.anonymous {
+            true => 0,
+            false => MAX_KNOWN - 1,
+        };
+        self.known.truncate(others);
         self.known.insert(
             0,
             Known {

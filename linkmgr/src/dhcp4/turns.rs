@@ -33,6 +33,9 @@ const SILENT_AFTER: u32 = 3;
 const MIN_V6ONLY_WAIT: Duration = Duration::from_secs(300);
 /// Conflicts after which a client that does not go by its hardware address takes itself for a copy.
 const CLONE_AFTER: u32 = 2;
+/// How long all is well until conflicts are forgotten. A copy shows when it comes, or when either of both asks for more time; a lease of
+/// a day is prolonged within half of it.
+const WELL: Duration = Duration::from_secs(86_400);
 
 impl Client {
     /// The link is in a network, maybe in one that is known.
@@ -43,12 +46,14 @@ impl Client {
         self.naks = 0;
         self.conflicts = 0;
         self.boot_conflicts = 0;
+        self.well_since = None;
         self.begin(now);
         let state = std::mem::replace(&mut self.state, State::Init { until: None });
         self.reboot(state.into_held(), now);
     }
 
-    /// The link is in no network.
+    /// The link is in no network. Who is anonymous has been in none (RFC 7844 §3.3): wherever the link is next, nobody there hears of an
+    /// address or a gateway of before.
     pub(super) fn detach(&mut self) {
         self.acd = None;
         self.witness_query = None;
@@ -58,6 +63,13 @@ impl Client {
             unconfirmed: true,
             ..held
         });
+        if self.setup.settings.anonymous {
+            self.known.clear();
+            if self.told.is_some() {
+                self.withdraw(Trouble::Forgotten);
+            }
+            return;
+        }
         match &held {
             Some(held) => self.tell(without_names(held.lease.supply(true))),
             None if self.told.is_some() => self.withdraw(Trouble::OtherNetwork),
@@ -195,8 +207,11 @@ impl Client {
             return;
         }
         self.acd = None;
-        self.boot_conflicts += 1;
-        search.exchange.next_at = now + wait_after(self.conflicts + self.boot_conflicts);
+        self.count_conflict(true, now);
+        let wait = wait_after(self.conflicts + self.boot_conflicts);
+        if let State::Selecting(search) = &mut self.state {
+            search.exchange.next_at = now + wait;
+        }
         let trouble = Trouble::Conflict { address, neighbour };
         if self.trouble.as_ref() != Some(&trouble) {
             self.trouble = Some(trouble.clone());
@@ -274,6 +289,7 @@ impl Client {
             (false, _) => WitnessQuery::new(&lease, &[], now),
         };
         self.naks = 0;
+        self.well_since.get_or_insert(now);
         self.told_silent = false;
         self.trouble = None;
         self.tell(lease.supply(false));
@@ -391,10 +407,7 @@ impl Client {
             }
             State::Init { .. } | State::Selecting(_) | State::InitReboot(_) => (None, None),
         };
-        match is_by_bootp {
-            true => self.boot_conflicts += 1,
-            false => self.conflicts += 1,
-        }
+        self.count_conflict(is_by_bootp, now);
         if let Some(server) = server {
             self.send_decline(address, server, now);
         }
@@ -411,6 +424,18 @@ impl Client {
         self.state = State::Init {
             until: Some(now + wait_after(self.conflicts + self.boot_conflicts)),
         };
+    }
+
+    /// Counts a conflict with those of before, unless all went well since.
+    fn count_conflict(&mut self, is_by_bootp: bool, now: Instant) {
+        let since = self.well_since.take();
+        if since.is_some_and(|since| now.since(since) > WELL) {
+            (self.conflicts, self.boot_conflicts) = (0, 0);
+        }
+        match is_by_bootp {
+            true => self.boot_conflicts += 1,
+            false => self.conflicts += 1,
+        }
     }
 
     pub(super) fn begin(&mut self, now: Instant) {

@@ -205,6 +205,7 @@ impl Client {
         if address.is_none() {
             self.pause();
         } else if is_new && self.state != State::Released {
+            self.forget_place();
             self.reattach(now);
         }
         self.settle(now);
@@ -296,7 +297,28 @@ impl Client {
     pub fn handle_detach(&mut self, now: Instant) {
         self.moved = true;
         self.confirmed = false;
+        self.forget_place();
         self.tell(now);
+    }
+
+    /// Has who is anonymous forget what there was in the place before: nothing of it is confirmed, prolonged or given back where the link
+    /// is next (RFC 7844 §4.2).
+    fn forget_place(&mut self) {
+        if !self.setup.settings.anonymous {
+            return;
+        }
+        if self.notice.is_some() {
+            self.end_notice();
+        }
+        if self.state != State::Released {
+            self.state = State::Idle;
+        }
+        self.information = Information::Idle;
+        self.leases = Leases::default();
+        self.granted = <_>::default();
+        self.informed = <_>::default();
+        self.key = None;
+        self.keep |= self.told.is_some();
     }
 
     /// Takes that the link is known to be where it was: routers say so ([`crate::ra::Client::is_same_place`]).
@@ -326,9 +348,10 @@ impl Client {
         self.settle(now);
     }
 
-    /// Takes that the carrier is back, or that the machine was asleep: leases stay, and are confirmed.
+    /// Takes that the carrier is back, or that the machine was asleep: leases stay, and are confirmed, but of those who are anonymous.
     pub fn handle_reattach(&mut self, now: Instant) {
         self.moved = true;
+        self.forget_place();
         if self.state != State::Released {
             self.reattach(now);
         }

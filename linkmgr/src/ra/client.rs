@@ -288,6 +288,16 @@ impl Client {
         self.same_place
     }
 
+    /// Returns what routers say of DHCPv6, as [`Event::Dhcp6`] said it last.
+    pub const fn flags(&self) -> Dhcp6Flags {
+        self.flags
+    }
+
+    /// Returns what is supplied, as [`Event::Supplied`] said it last.
+    pub const fn supply(&self) -> Option<&Supply> {
+        self.told.as_ref()
+    }
+
     /// Takes that time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.expire(now);

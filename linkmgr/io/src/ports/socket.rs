@@ -30,9 +30,10 @@ const ICMPV6: u8 = 58;
 const ADVERTISEMENT: u8 = 134;
 /// `ICMPV6_FILTER`, and the option's length: one bit for each type, set for what does not come through.
 const ICMPV6_FILTER: libc::c_int = 1;
-/// The protocol of LLDP, and the group that no bridge passes on (IEEE 802.1AB §7.1).
+/// The protocol of LLDP, and the last octets of the groups that it is spoken to (IEEE 802.1AB §7.1): the nearest bridge, the nearest that
+/// is no mere relay of two ports, and the nearest customer bridge, which may be behind a provider's.
 const ETH_P_LLDP: libc::c_int = 0x88cc;
-const NEAREST_BRIDGE: [u8; 8] = [0x01, 0x80, 0xc2, 0, 0, 0x0e, 0, 0];
+const LLDP_GROUPS: [u8; 3] = [0x0e, 0x03, 0x00];
 /// The largest packet that a link brings.
 const PACKET_MAX: usize = 9216;
 /// Control messages: one each of 20 octets at most.
@@ -259,14 +260,16 @@ fn packet(wanted: &WantedPort) -> io::Result<Socket> {
     };
     set_option(&socket, libc::SOL_PACKET, libc::PACKET_AUXDATA, &1_i32)?;
     if wanted.port == Port::Lldp {
-        let group = libc::packet_mreq {
-            mr_ifindex: i32::try_from(wanted.index).map_err(io::Error::other)?,
-            mr_type: u16::try_from(libc::PACKET_MR_MULTICAST).map_err(io::Error::other)?,
-            mr_alen: 6,
-            mr_address: NEAREST_BRIDGE,
-        };
-        let name = libc::PACKET_ADD_MEMBERSHIP;
-        set_option(&socket, libc::SOL_PACKET, name, &group)?;
+        for last in LLDP_GROUPS {
+            let group = libc::packet_mreq {
+                mr_ifindex: i32::try_from(wanted.index).map_err(io::Error::other)?,
+                mr_type: u16::try_from(libc::PACKET_MR_MULTICAST).map_err(io::Error::other)?,
+                mr_alen: 6,
+                mr_address: [0x01, 0x80, 0xc2, 0, 0, last, 0, 0],
+            };
+            let name = libc::PACKET_ADD_MEMBERSHIP;
+            set_option(&socket, libc::SOL_PACKET, name, &group)?;
+        }
     }
     socket.bind(&neighbour(protocol, wanted.index, None)?)?;
     let this = ClientSocket(socket);

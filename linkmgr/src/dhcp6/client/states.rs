@@ -373,7 +373,7 @@ impl Client {
         self.information = Information::Asking(exchange.until(ends_at), server);
     }
 
-    fn end_notice(&mut self) {
+    pub(super) fn end_notice(&mut self) {
         self.notice = None;
         if self.state == State::Released {
             self.events.push_back(Event::Released);

@@ -7,6 +7,11 @@ use crate::dhcp6::wire::find;
 use crate::offered::without_names;
 
 impl Client {
+    /// Returns what is supplied, as [`Event::Supplied`] said it last.
+    pub const fn supply(&self) -> Option<&Supply> {
+        self.told.as_ref()
+    }
+
     pub(super) fn tell(&mut self, now: Instant) {
         let supply = supply(
             &self.leases,

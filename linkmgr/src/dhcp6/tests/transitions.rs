@@ -273,6 +273,54 @@ fn a_server_that_was_mended_is_asked_soon_by_those_who_want_to_renew() {
 }
 
 #[test]
+fn who_is_anonymous_tells_nothing_of_the_place_before_once_the_link_was_down_or_the_machine_slept()
+{
+    let anonymous = || {
+        let settings = Dhcp6Settings {
+            anonymous: true,
+            ..Dhcp6Settings::default()
+        };
+        let mut link = Link::begin(settings, None);
+        link.attach();
+        link.advertise(true, false);
+        link.answer(&granted(MessageType::Advertise).with(option::PREFERENCE, &[255]));
+        link.answer(&reply());
+        assert_eq!(link.addresses(), [ADDRESS]);
+        link.take_sent();
+        link
+    };
+    for sleeps in [false, true] {
+        let mut link = anonymous();
+        if !sleeps {
+            link.client.handle_detach(link.now);
+            link.drain();
+            assert_eq!(link.supplied, None, "its address is on the link no more");
+        }
+        link.client.handle_reattach(link.now);
+        link.drain();
+        assert!(link.last().associations[0].leases.is_empty());
+        assert_eq!((link.supplied.as_ref(), link.state()), (None, "SOLICIT"));
+        link.step(60);
+        let asks_anew = |kind: &MessageType| {
+            matches!(kind, MessageType::Solicit | MessageType::InformationRequest)
+        };
+        let sent = link.take_sent();
+        assert!(sent.iter().all(asks_anew), "{sent:?}");
+    }
+    // Nor does it go on giving back there what it had here.
+    let mut link = anonymous();
+    link.client.handle_release(link.now);
+    link.drain();
+    assert_eq!(link.take_sent(), [MessageType::Release]);
+    link.client.handle_detach(link.now);
+    link.client.handle_reattach(link.now);
+    link.drain();
+    assert!(link.released);
+    link.step(60);
+    assert_eq!(link.take_sent(), []);
+}
+
+#[test]
 fn every_event_leads_where_it_should_from_every_state() {
     assert_eq!(IAID, 7);
     let mut wrong = Vec::new();

@@ -278,6 +278,34 @@ fn a_copy_of_this_machine_is_found_and_this_one_goes_by_its_hardware_address() {
 }
 
 #[test]
+fn who_loses_an_address_now_and_then_is_no_copy() {
+    for (apart, is_copy) in [(seconds(3600), true), (seconds(2 * 86_400), false)] {
+        let settings = Dhcp4Settings {
+            client_id: ClientId::Duid,
+            ..Dhcp4Settings::default()
+        };
+        let mut world = World::new(settings, Vec::new());
+        let mut endless = usual();
+        endless[1].1 = vec![0xff; 4];
+        world.carrier(true);
+        for _ in 0..3 {
+            world.reply_with(OFFER, ADDRESS, &endless);
+            world.reply_with(ACK, ADDRESS, &endless);
+            world.pass(apart);
+            world.neighbour(OTHER, ADDRESS);
+            world.pass(seconds(1));
+            world.neighbour(OTHER, ADDRESS);
+            assert_eq!(world.state(), StateName::Init);
+            world.pass(seconds(10));
+        }
+        assert_eq!(world.withdrawn(), 3);
+        let mut troubles = world.troubles().into_iter();
+        let found = troubles.any(|it| matches!(it, Trouble::Clone { .. }));
+        assert_eq!(found, is_copy, "{apart:?}");
+    }
+}
+
+#[test]
 fn a_copy_that_is_given_our_lease_in_our_hearing_is_found_at_once() {
     let settings = Dhcp4Settings {
         client_id: ClientId::Octets(Arc::new([0, 42])),
@@ -573,6 +601,37 @@ fn who_is_anonymous_tells_nothing() {
         assert_eq!(said.option(code), None, "option {code}");
     }
     assert_eq!(said.option(61).unwrap(), [1, 2, 0, 0, 0, 0, 1]);
+}
+
+#[test]
+fn who_is_anonymous_tells_nothing_of_the_place_before_once_the_link_was_down_or_the_machine_slept()
+{
+    for sleeps in [false, true] {
+        let settings = Dhcp4Settings {
+            anonymous: true,
+            ..Dhcp4Settings::default()
+        };
+        let mut world = World::new(settings, Vec::new());
+        world.bind();
+        world.pass(seconds(5));
+        world.said.clear();
+        if sleeps {
+            world.client.handle_resume(world.now);
+            world.drain();
+        } else {
+            world.carrier(false);
+            assert_eq!(world.withdrawn(), 1, "its address is on the link no more");
+            world.carrier(true);
+        }
+        assert_eq!(world.state(), StateName::Selecting);
+        world.pass(seconds(100));
+        assert!(world.said.len() >= 4);
+        for said in &world.said {
+            let asked = (said.by, said.kind, said.option(50));
+            assert_eq!(asked, (Socket::Packet, Some(1), None), "{sleeps}");
+        }
+        assert_eq!(world.troubles(), [&Trouble::Forgotten]);
+    }
 }
 
 #[test]
