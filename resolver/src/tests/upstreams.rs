@@ -357,7 +357,8 @@ fn those_that_have_waited_longest_give_way_to_whoever_asks_when_the_server_is_ba
     world.run_for(10);
     for client in &beyond {
         let seen = world.answer(*client);
-        assert_eq!(seen.rcode, rcode::SERVFAIL, "nobody has had a chance yet");
+        let told = (rcode::REFUSED, Some(0));
+        assert_eq!(seen.codes(), told, "nobody has had a chance yet");
         assert!(seen.error.unwrap().1.contains("too many questions"));
     }
     world.run_for(600);
@@ -379,4 +380,17 @@ fn those_that_have_waited_longest_give_way_to_whoever_asks_when_the_server_is_ba
     for client in &first[100..] {
         assert_eq!(world.answer(*client).rcode, rcode::NXDOMAIN);
     }
+}
+
+#[test]
+fn one_question_more_than_wait_at_once_is_refused_with_the_reason() {
+    let mut world = World::new();
+    world.server(HOME).silent = true;
+    for _ in 0..crate::QUERIES_MAX {
+        world.put("a.test A");
+    }
+    let beyond = world.put("b.test A");
+    let seen = world.answer(beyond);
+    assert_eq!(seen.codes(), (rcode::REFUSED, Some(0)));
+    assert_eq!(seen.why(), "too many questions at once");
 }
