@@ -259,13 +259,7 @@ fn truncate(wire: &mut [u8]) {
 
 /// Encodes what a reply says.
 pub(crate) fn encode(question: &Question, hop: &Hop) -> Template {
-    Template::build(
-        question,
-        hop.rcode,
-        &hop.answers,
-        &hop.authority,
-        &hop.additional,
-    )
+    Template::build(question, hop.rcode, &hop.answers, &hop.authority, &[])
 }
 
 /// Puts an answer together from the records of a chain.
@@ -276,7 +270,7 @@ fn assemble(query: &Query, found: &Found) -> Template {
         found.rcode,
         &query.chain.answers,
         &found.authority,
-        &found.additional,
+        &[],
     );
     match (found.authoritative, query.chain.authentic) {
         (true, _) => template.authoritative(),

@@ -9,7 +9,8 @@
 //! | another scope, by a claim | dropped | asked where it routes |
 //! | a claim that cannot be asked | dropped | refused |
 //!
-//! Pure; asks nobody. Records that are not on the way are dropped whatever they say.
+//! Pure; asks nobody. Answers that are not on the way are dropped whatever they say, and so is what comes beside: nobody asked for it.
+//! What is left of the authority section is for `trim` to say, once it is known whether somebody judges it.
 
 use config::name::DomainName;
 use policy::{Refusal, Route, ScopeId, Target};
@@ -28,7 +29,6 @@ pub(crate) struct Hop {
     pub(crate) rcode: u16,
     pub(crate) answers: Vec<RawRecord>,
     pub(crate) authority: Vec<RawRecord>,
-    pub(crate) additional: Vec<RawRecord>,
     /// The targets of its aliases, in order.
     pub(crate) aliases: Vec<DomainName>,
     pub(crate) end: End,
@@ -63,7 +63,6 @@ pub(crate) fn follow(
         rcode: reply.rcode,
         answers: Vec::new(),
         authority: Vec::new(),
-        additional: Vec::new(),
         aliases: Vec::new(),
         end: End::Final,
     };
@@ -74,9 +73,6 @@ pub(crate) fn follow(
             // RFC 6604 §3: the code is that of the last name, which is there.
             hop.rcode = rcode::NOERROR;
             hop.authority = reply.authority;
-            if hop.aliases.is_empty() {
-                hop.additional = reply.additional;
-            }
             return hop;
         }
         let target = match take_alias(&name, &reply.answers, &mut hop.answers) {

@@ -186,7 +186,6 @@ impl Hop {
             rcode,
             answers: Vec::new(),
             authority: Vec::new(),
-            additional: Vec::new(),
             aliases: Vec::new(),
             end: chain::End::Final,
         }

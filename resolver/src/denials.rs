@@ -61,7 +61,6 @@ impl Resolver {
             rcode: outcome.rcode,
             answers: Vec::new(),
             authority: reply.authority.iter().map(raw).collect(),
-            additional: Vec::new(),
             aliases: Vec::new(),
             end: End::Final,
         };

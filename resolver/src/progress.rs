@@ -116,7 +116,6 @@ pub(crate) enum Outcome {
 pub(crate) struct Found {
     pub(crate) rcode: u16,
     pub(crate) authority: Vec<RawRecord>,
-    pub(crate) additional: Vec<RawRecord>,
     pub(crate) extended_error: Option<ExtendedError>,
     /// The same answer, encoded, with its age in seconds; of use when the chain is one hop.
     pub(crate) template: Option<(Arc<Template>, u32)>,
@@ -206,7 +205,6 @@ impl Query {
                 Next::Done(Outcome::Found(Found {
                     rcode: hop.rcode,
                     authority: hop.authority.clone(),
-                    additional: hop.additional.clone(),
                     template: found.template.filter(|_| whole),
                     ..found
                 }))

@@ -295,14 +295,20 @@ impl Refused {
 
     /// There are too many questions in a scope.
     pub(crate) fn too_many_in(scope: &ScopeId) -> Self {
-        let text = format!("too many questions at once in {scope}");
-        Self::failed(Cause::Own, code::OTHER, text)
+        Self::over_limit(format!("too many questions at once in {scope}"))
     }
 
     /// There are too many questions.
     pub(crate) fn too_many() -> Self {
-        let text = "too many questions at once".to_owned();
-        Self::failed(Cause::Own, code::OTHER, text)
+        Self::over_limit("too many questions at once".to_owned())
+    }
+
+    /// A limit of our own is reached: nobody was asked, and nothing is said of the name.
+    fn over_limit(text: String) -> Self {
+        Self {
+            cause: Cause::Own,
+            ..Self::decided(rcode::REFUSED, code::OTHER, text)
+        }
     }
 
     fn decided(rcode: u16, code: u16, text: String) -> Self {

@@ -16,6 +16,7 @@ use crate::event::{Channel, ExchangeId, Failure, Step};
 use crate::exchange::{Edns, Exchange, Mismatch, Purpose};
 use crate::learn::{is_referral, note_cookie, told_by};
 use crate::record::ParsedReply;
+use crate::trim::trim_unproven;
 use crate::upstream::Outcome;
 use crate::wire::rcode;
 
@@ -127,7 +128,7 @@ impl Resolver {
             self.take_win(id, exchange, &reply, now);
         }
         let extended_error = reply.extended_errors.first().cloned();
-        let hop = chain::follow(&asking.question, &asking.scope, reply, |name| {
+        let mut hop = chain::follow(&asking.question, &asking.scope, reply, |name| {
             plan.domains.route(name)
         });
         let Some(reply) = bad else {
@@ -135,6 +136,7 @@ impl Resolver {
                 self.judge(id, upstream, hop, extended_error, now);
                 return;
             }
+            trim_unproven(&mut hop, &asking.question.name);
             // What was forgotten meanwhile does not come back by what was asked before.
             let is_kept = !self.is_fleeting(id);
             let template = match is_kept {

@@ -420,8 +420,7 @@ impl Resolver {
         }
         let kept = self.cache.get_stale(key, now)?;
         let mut hop = self.reread(&kept, 0, question, query, id)?;
-        let sections = hop.answers.iter_mut().chain(&mut hop.authority);
-        for record in sections.chain(&mut hop.additional) {
+        for record in hop.answers.iter_mut().chain(&mut hop.authority) {
             record.ttl = STALE_TTL;
         }
         let template = encode(question, &hop);

@@ -1,8 +1,9 @@
-//! Which records of a reply that was judged does anybody get? Those that the verdict is about, and none that came along.
+//! Which records of a reply does anybody get? Of one that was judged those that the verdict is about, of any other those that speak of its names;
+//! none that came along.
 
 use std::time::Duration;
 
-use config::name::DomainName;
+use config::name::{DomainName, wire_suffixes};
 
 use crate::chain::Hop;
 use crate::record::{RawRecord, soa_minimum};
@@ -19,7 +20,6 @@ pub(crate) fn trim(hop: &mut Hop, outcome: &dnssec::Outcome) {
     let mut keep = outcome.authority.iter();
     hop.authority
         .retain(|_| keep.next().copied().unwrap_or_default());
-    hop.additional.clear();
     for record in hop.answers.iter_mut().chain(&mut hop.authority) {
         record.ttl = record.ttl.min(outcome.ttl);
     }
@@ -31,8 +31,7 @@ pub(crate) fn age(hop: &mut Hop, time: Duration) {
     if seconds == 0 {
         return;
     }
-    let records = hop.answers.iter_mut().chain(&mut hop.authority);
-    for record in records.chain(&mut hop.additional) {
+    for record in hop.answers.iter_mut().chain(&mut hop.authority) {
         // RFC 2308 §5: what counts of a denial is the lesser of the two.
         let lasts = soa_minimum(record).map_or(record.ttl, |minimum| minimum.min(record.ttl));
         record.ttl = lasts.saturating_sub(seconds);
@@ -52,37 +51,64 @@ pub(crate) fn without_signatures(mut hop: Hop, question: &Question) -> Hop {
     };
     hop.answers.retain(plain);
     hop.authority.retain(plain);
-    hop.additional.retain(plain);
     hop
 }
 
-/// Leaves of a reply without proof what speaks of the name that its aliases lead to: nobody may learn from it of others.
+/// Leaves of a reply without proof, or that nobody judges here, what speaks of the names on its way: nobody may learn from it of others.
+///
+/// That is the SOA record over the name at its end, and the proofs of the zones over any of its names, for whoever asked for them. Whose servers are
+/// a zone's is told to nobody who did not ask: it may lead to names that belong elsewhere.
 pub(crate) fn trim_unproven(hop: &mut Hop, asked: &DomainName) {
-    let name = hop.aliases.last().unwrap_or(asked).clone();
-    let speaks = |record: &RawRecord| match record.record_type {
-        rtype::SOA | rtype::NS => Some(record.owner()),
+    let Hop {
+        authority, aliases, ..
+    } = hop;
+    if authority.is_empty() {
+        return;
+    }
+    let last = aliases.last().unwrap_or(asked);
+    // All zones over a name enclose it, so that what is in one of them is in the highest.
+    let highest = |name| {
+        let zones = authority.iter().filter_map(zone_of);
+        let zones = zones.filter_map(|zone| suffix_at(name, zone));
+        zones.min_by_key(|zone| zone.len())
+    };
+    let names = std::iter::once(asked).chain(&*aliases);
+    let zones: Vec<&[u8]> = names.filter_map(|name| highest(name.as_wire())).collect();
+    authority.retain(|record| match told_by(record) {
+        Some(rtype::SOA) => suffix_at(last.as_wire(), &record.name).is_some(),
+        Some(rtype::NSEC | rtype::NSEC3) => zones
+            .iter()
+            .any(|zone| suffix_at(&record.name, zone).is_some()),
+        _ => false,
+    });
+}
+
+/// Returns the zone that a record speaks for: its owner, or its signer.
+fn zone_of(record: &RawRecord) -> Option<&[u8]> {
+    match record.record_type {
+        rtype::SOA => Some(&record.name),
         rtype::RRSIG => {
-            let (signer, _) = dnssec::Name::read(record.rdata.get(SIGNER_AT..)?)?;
-            DomainName::from_wire(signer.as_wire()).ok()
+            let signer = record.rdata.get(SIGNER_AT..)?;
+            let end = wire_suffixes(signer).find(|suffix| suffix.first() == Some(&0))?;
+            signer.get(..=signer.len() - end.len())
         }
         _ => None,
-    };
-    // All of them enclose the name, so that what is in one of them is in the highest.
-    let highest: Option<DomainName> = hop
-        .authority
-        .iter()
-        .filter_map(speaks)
-        .filter(|zone| name.is_in(zone))
-        .min_by_key(DomainName::label_count);
-    hop.authority.retain(|record| {
-        let owner = record.owner();
-        let is_proof = matches!(
-            record.record_type,
-            rtype::SOA | rtype::NS | rtype::NSEC | rtype::NSEC3 | rtype::RRSIG | rtype::DS
-        );
-        is_proof && highest.as_ref().is_some_and(|zone| owner.is_in(zone))
-    });
-    hop.additional.clear();
+    }
+}
+
+/// Returns the type that a record is of, or is the signature of.
+fn told_by(record: &RawRecord) -> Option<u16> {
+    match record.record_type {
+        rtype::RRSIG => record.rdata.first_chunk().copied().map(u16::from_be_bytes),
+        record_type => Some(record_type),
+    }
+}
+
+/// Returns the part of a name that is `zone`, in any spelling, when it is in it.
+fn suffix_at<'a>(name: &'a [u8], zone: &[u8]) -> Option<&'a [u8]> {
+    let tail = name.get(name.len().checked_sub(zone.len())?..)?;
+    let begins = || wire_suffixes(name).any(|suffix| suffix.len() == tail.len());
+    (tail.eq_ignore_ascii_case(zone) && begins()).then_some(tail)
 }
 
 #[cfg(test)]
@@ -94,30 +120,65 @@ mod tests {
         RawRecord::new(&owner.parse().unwrap(), record_type, 60, vec![0; 40])
     }
 
+    fn signature(owner: &str, covered: u16, signer: &str) -> RawRecord {
+        let signer: DomainName = signer.parse().unwrap();
+        let rdata = [
+            &covered.to_be_bytes()[..],
+            &[0; 16],
+            signer.as_wire(),
+            &[7; 64],
+        ]
+        .concat();
+        RawRecord {
+            rdata,
+            ..record(owner, rtype::RRSIG)
+        }
+    }
+
     #[test]
-    fn of_a_reply_without_proof_only_its_own_zones_authority_is_left() {
+    fn of_a_reply_without_proof_is_left_what_speaks_of_its_own_names() {
+        let belongs = [
+            record("a.test", rtype::SOA),
+            signature("a.test", rtype::SOA, "a.test"),
+            record("b.a.test", rtype::NSEC),
+            signature("b.a.test", rtype::NSEC, "a.test"),
+            // The proof that the alias is of a wildcard.
+            record("hash.b.test", rtype::NSEC3),
+            signature("hash.b.test", rtype::NSEC3, "b.test"),
+        ];
+        let strange = [
+            record("bank.test", rtype::SOA),
+            record("b.test", rtype::SOA),
+            record("a.test", rtype::NS),
+            signature("a.test", rtype::NS, "a.test"),
+            record("bank.test", rtype::NS),
+            record("www.bank.test", rtype::A),
+            record("a.test", rtype::A),
+            record("hash.c.test", rtype::NSEC3),
+            signature("hash.c.test", rtype::NSEC3, "c.test"),
+            record("xa.test", rtype::NSEC),
+        ];
         let mut hop = Hop {
             rcode: 0,
-            answers: vec![record("www.a.test", rtype::A)],
-            authority: vec![
-                record("a.test", rtype::NS),
-                record("b.a.test", rtype::NSEC),
-                record("bank.test", rtype::NS),
-                record("www.bank.test", rtype::A),
-                record("a.test", rtype::A),
-                record("hash.c.test", rtype::NSEC3),
-            ],
-            additional: vec![record("ns.a.test", rtype::A)],
-            aliases: Vec::new(),
+            answers: vec![record("www.b.test", rtype::CNAME)],
+            authority: [&belongs[..], &strange].concat(),
+            aliases: vec!["www.a.test".parse().unwrap()],
             end: End::Final,
         };
-        trim_unproven(&mut hop, &"www.a.test".parse().unwrap());
-        let left: Vec<String> = hop
-            .authority
-            .iter()
-            .map(|record| record.owner().to_string())
-            .collect();
-        assert_eq!(left, ["a.test", "b.a.test"]);
-        assert_eq!((hop.answers.len(), hop.additional.len()), (1, 0));
+        trim_unproven(&mut hop, &"www.b.test".parse().unwrap());
+        assert_eq!(hop.authority, belongs);
+        assert_eq!(hop.answers.len(), 1);
+    }
+
+    #[test]
+    fn a_signature_that_is_cut_short_speaks_for_nobody() {
+        let whole = signature("www.a.test", rtype::NSEC, "a.test");
+        for length in 0..whole.rdata.len() {
+            let mut cut = whole.clone();
+            cut.rdata.truncate(length);
+            let signer = "a.test".parse::<DomainName>().unwrap();
+            let is_told = length >= SIGNER_AT + signer.as_wire().len();
+            assert_eq!(zone_of(&cut), is_told.then(|| signer.as_wire()), "{length}");
+        }
     }
 }

@@ -234,7 +234,6 @@ impl Resolver {
             // The reply says nothing of the name that its aliases lead to, or nothing that is proven.
             hop.rcode = rcode::NOERROR;
             hop.authority.clear();
-            hop.additional.clear();
             hop.end = End::Goto(target);
         }
         let authentic = outcome.verdict.is_authentic() && self.clock.dates_count;

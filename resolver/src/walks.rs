@@ -26,6 +26,7 @@ use crate::lookup::{Lookup, Waiter};
 use crate::record::parse_reply;
 use crate::recursion::{Addresses, AskId, Reach, Recursion, Settings, WalkFailure};
 use crate::scope::Scope;
+use crate::trim::trim_unproven;
 use crate::wire::class;
 
 /// How long one walk may take.
@@ -409,7 +410,7 @@ impl Resolver {
         lookup.asking.recurse = true;
         let asking = lookup.asking.clone();
         let plan = Arc::clone(&self.plan);
-        let hop = chain::follow(&asking.question, &asking.scope, reply, |name| {
+        let mut hop = chain::follow(&asking.question, &asking.scope, reply, |name| {
             plan.domains.route(name)
         });
         if asking.validate {
@@ -417,6 +418,7 @@ impl Resolver {
             self.judge(id, &root, hop, None, now);
             return;
         }
+        trim_unproven(&mut hop, &asking.question.name);
         let template = self.store(&asking, &hop, now);
         self.conclude(
             id,

@@ -176,7 +176,6 @@ impl Resolver {
             rcode: rcode::NOERROR,
             answers: hop.answers.get(..=last)?.to_vec(),
             authority: Vec::new(),
-            additional: Vec::new(),
             aliases: hop.aliases.get(..count)?.to_vec(),
             end: End::Goto(target.clone()),
         })

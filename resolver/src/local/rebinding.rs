@@ -27,7 +27,7 @@ const IPV4HINT: u16 = 4;
 const IPV6HINT: u16 = 6;
 
 impl Resolver {
-    /// Drops a reply in which a stranger's name has a private address; beside an answer such an address is left out.
+    /// Drops a reply in which a stranger's name has a private address.
     pub(super) fn protect(&mut self, query: &mut Query, hop: &Hop) -> Rewritten {
         let private = self.first_private(query, &hop.answers);
         if let Some((owner, address)) = private {
@@ -49,12 +49,6 @@ impl Resolver {
                 }),
                 ..Found::default()
             }));
-        }
-        if self.first_private(query, &hop.additional).is_some() {
-            return Rewritten::Hop(Hop {
-                additional: Vec::new(),
-                ..hop.clone()
-            });
         }
         Rewritten::Not
     }

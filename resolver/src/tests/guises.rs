@@ -2,8 +2,9 @@
 
 use config::model::Prefix;
 
+use super::message::asked;
 use super::world::{HOME, Say, World};
-use crate::event::{Channel, UpstreamStatus};
+use crate::event::{Channel, ClientId, ClientQuery, Stub, UpstreamStatus};
 use crate::wire::rcode;
 
 fn world() -> World {
@@ -240,4 +241,44 @@ fn what_is_known_of_a_server_is_known_again_once_the_network_is() {
         "{:?}",
         home(&world).manners
     );
+}
+
+/// Where a client is, and what else it says of itself, is its own.
+#[test]
+fn no_option_of_a_client_leaves() {
+    let mut world = world();
+    let ask = asked("a.test A");
+    let mut wire = ask.wire();
+    // ECS (RFC 7871 §6) of 192.0.2.0/24, a cookie, keepalive, padding, and one that nobody knows.
+    let options: [&[u8]; 5] = [
+        &[0, 8, 0, 7, 0, 1, 24, 0, 192, 0, 2],
+        &[0, 10, 0, 8, 9, 9, 9, 9, 9, 9, 9, 9],
+        &[0, 11, 0, 0],
+        &[0, 12, 0, 2, 0, 0],
+        &[0xfd, 0xe9, 0, 1, 9],
+    ];
+    let options = options.concat();
+    *wire.last_mut().unwrap() = u8::try_from(options.len()).unwrap();
+    wire.extend_from_slice(&options);
+    let client = ClientId(1000);
+    world.expect(client, ask);
+    let query = ClientQuery {
+        client,
+        stub: Stub::Main,
+        channel: Channel::Udp,
+        origin: Some(world.origin),
+        wire: &wire,
+    };
+    world.resolver.handle_query(query, world.now);
+    world.pump();
+    world.run();
+    assert_eq!(world.answer(client).answers, ["a.test 300 A 192.0.2.1"]);
+    assert!(!world.sent.is_empty());
+    for sent in &world.sent {
+        // Our own cookie, and nothing else.
+        let at = 12 + sent.asked.name.len() + 2 + 4 + 11;
+        assert_eq!(sent.wire.len(), at + 12, "{:?}", sent.wire);
+        assert_eq!(sent.wire[at..at + 4], [0, 10, 0, 8]);
+        assert_ne!(sent.wire[at + 4..], [9; 8]);
+    }
 }

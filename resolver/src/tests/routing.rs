@@ -1,6 +1,7 @@
 //! Where questions go: to the scope that claims them, by search suffixes, or nowhere.
 
-use super::world::{Say, World};
+use super::message::{Ask, asked};
+use super::world::{OFFICE, Say, World};
 use crate::Flush;
 use crate::wire::rcode;
 
@@ -10,7 +11,7 @@ fn world() -> World {
     let rows = [
         (super::world::HOME, "www.example.test"),
         (super::world::HOME, "printer.home.test"),
-        (super::world::OFFICE, "git.corp.test"),
+        (OFFICE, "git.corp.test"),
         (super::world::LAB, "rig.lab.test"),
     ];
     for (server, name) in rows {
@@ -110,7 +111,7 @@ fn a_single_label_is_completed_in_the_order_of_the_links() {
 fn a_single_label_that_has_other_records_exists() {
     let mut world = world();
     world
-        .server(super::world::OFFICE)
+        .server(OFFICE)
         .says("git.corp.test AAAA", Say::NoRecords(60, 60));
     let seen = world.ask("git AAAA");
     assert_eq!((seen.rcode, seen.answers.len()), (rcode::NOERROR, 0));
@@ -137,9 +138,7 @@ fn a_single_label_is_never_asked_bare_and_not_searched_at_the_bypass() {
 fn a_failing_suffix_does_not_become_a_denial() {
     let mut world = world();
     let failing = Say::Code(rcode::SERVFAIL);
-    world
-        .server(super::world::OFFICE)
-        .says("git.corp.test A", failing);
+    world.server(OFFICE).says("git.corp.test A", failing);
     for time in ["fresh", "kept"] {
         let seen = world.ask("git A");
         assert_eq!(seen.rcode, rcode::SERVFAIL, "{time}: {seen:?}");
@@ -169,8 +168,7 @@ fn a_search_suffix_appended_to_a_claimed_name_is_not_asked_for() {
                 assert_eq!(world.resolver.counters().leaks_prevented, 1);
             }
             let inner = |sent: &super::world::Sent| {
-                sent.server.to_string() != super::world::OFFICE
-                    && sent.asked.name.contains("corp.test")
+                sent.server.to_string() != OFFICE && sent.asked.name.contains("corp.test")
             };
             assert!(!world.sent.iter().any(inner), "{question}");
         }
@@ -252,5 +250,65 @@ fn a_flush_forgets_what_it_names_and_nothing_else() {
             .map(|sent| sent.asked.name.clone())
             .collect();
         assert_eq!(again, expected, "{flush:?}");
+    }
+}
+
+/// Whoever asked would take it for what their owners say.
+#[test]
+fn a_reply_that_nobody_judges_tells_nothing_of_names_that_nobody_asked_for() {
+    let rows = |rows: &[&str]| rows.iter().map(|row| (*row).to_owned()).collect::<Vec<_>>();
+    let beside = || {
+        rows(&[
+            "corp.test 300 SOA 60",
+            "lab.test 300 SOA 60",
+            "a.corp.test 300 NSEC z.corp.test",
+            "a.lab.test 300 NSEC z.lab.test",
+            "corp.test 300 NS ns.lab.test",
+            "lab.test 300 NS ns.corp.test",
+            ". 300 NS ns.corp.test",
+            "rig.lab.test 300 A 10.8.0.66",
+        ])
+    };
+    let strange = || {
+        rows(&[
+            "rig.lab.test 300 A 10.8.0.66",
+            "ns.corp.test 300 A 10.8.0.66",
+        ])
+    };
+    let answer = || rows(&["corp.test 300 NS rig.lab.test"]);
+    for (mode, flags) in [("off", 0x0100), ("enforce", 0x0110)] {
+        let mut world = World::with(&format!("[resolver]\ndnssec = \"{mode}\"\n"), &[]);
+        let office = world.server(OFFICE);
+        office.says(
+            "corp.test NS",
+            Say::Sections(0, [answer(), beside(), strange()]),
+        );
+        office.says(
+            "no.corp.test A",
+            Say::Sections(3, [vec![], beside(), strange()]),
+        );
+        for (question, code, count) in [
+            ("corp.test NS", rcode::NOERROR, 1),
+            ("no.corp.test A", rcode::NXDOMAIN, 0),
+        ] {
+            let ask = Ask {
+                flags,
+                dnssec_ok: true,
+                ..asked(question)
+            };
+            // The second time from the cache.
+            for _ in 0..2 {
+                let seen = world.ask_as(&ask);
+                assert_eq!((seen.rcode, seen.answers.len()), (code, count), "{mode}");
+                let kinds = |row: &String| {
+                    let words: Vec<&str> = row.split(' ').collect();
+                    format!("{} {}", words[0], words[2])
+                };
+                let told: Vec<String> = seen.authority.iter().map(kinds).collect();
+                let proofs = ["corp.test SOA", "a.corp.test NSEC"];
+                assert_eq!(told, proofs, "{mode}: {question}");
+                assert_eq!(seen.additional, [""; 0], "{mode}: {question}");
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Servers that fail: another one is asked, another way is tried, and nothing that is not a reply is taken for one.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::world::{HOME, Say, Sent, World};
 use crate::event::{Channel, ExchangeId, Failure, HttpFault, TlsFault};
@@ -357,7 +358,8 @@ fn those_that_have_waited_longest_give_way_to_whoever_asks_when_the_server_is_ba
     world.run_for(10);
     for client in &beyond {
         let seen = world.answer(*client);
-        assert_eq!(seen.rcode, rcode::SERVFAIL, "nobody has had a chance yet");
+        let told = (rcode::REFUSED, Some(0));
+        assert_eq!(seen.codes(), told, "nobody has had a chance yet");
         assert!(seen.error.unwrap().1.contains("too many questions"));
     }
     world.run_for(600);
@@ -379,4 +381,48 @@ fn those_that_have_waited_longest_give_way_to_whoever_asks_when_the_server_is_ba
     for client in &first[100..] {
         assert_eq!(world.answer(*client).rcode, rcode::NXDOMAIN);
     }
+}
+
+#[test]
+fn one_question_more_than_wait_at_once_is_refused_with_the_reason() {
+    let mut world = World::new();
+    world.server(HOME).silent = true;
+    for _ in 0..crate::QUERIES_MAX {
+        world.put("a.test A");
+    }
+    let beyond = world.put("b.test A");
+    let seen = world.answer(beyond);
+    assert_eq!(seen.codes(), (rcode::REFUSED, Some(0)));
+    assert_eq!(seen.why(), "too many questions at once");
+}
+
+#[test]
+fn connections_end_with_a_sleep_and_those_that_all_names_need_are_there_again_when_it_is_over() {
+    let home =
+        "match = { name = \"home*\" }\n[dns]\nupstreams = [\"tls://192.0.2.53#dns.example\"]\n";
+    let office = "match = { name = \"vpn*\" }\n[dns]\nupstreams = [\"tls://10.8.0.1#corp.test\"]\nclaims = [\"corp.test\"]\n";
+    let profiles = [("home", home), ("office", office)];
+    let mut world = World::with(super::world::PLAIN, &profiles);
+    for name in ["a.test A", "git.corp.test A"] {
+        world.ask(name);
+    }
+    world.run();
+    world.take_sent();
+    assert!(world.take_hangups().is_empty());
+    world.resolver.hang_up();
+    world.pump();
+    let groups: BTreeSet<_> = world.take_hangups().into_iter().collect();
+    assert_eq!(groups.len(), world.plan.dns.scopes.len(), "{groups:?}");
+    assert_eq!(world.take_sent(), [""; 0], "nothing is made before a sleep");
+    // Not every end hears of it: what came to be in between is closed too.
+    world.now = world.now + Duration::from_secs(3600);
+    world.resolver.handle_resume(world.now);
+    world.pump();
+    assert_eq!(world.take_sent(), ["192.0.2.53 . NS by tcp"]);
+    let again: BTreeSet<_> = world.take_hangups().into_iter().collect();
+    assert_eq!(again, groups);
+    world.run();
+    world.take_sent();
+    world.ask("git.corp.test A");
+    assert_eq!(world.take_sent(), ["10.8.0.1 git.corp.test A by tcp"]);
 }

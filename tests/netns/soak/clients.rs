@@ -502,12 +502,14 @@ impl Tally {
                     .or_default() += 1;
                 self.excused.fetch_add(1, Ordering::Relaxed);
             }
-            Some(0) if answer.words.starts_with(TOO_MANY) => self.failed.keep(Failure {
-                how: How::Shed,
-                asked: asked.sent_ms,
-                ended: now,
-                told: String::new(),
-            }),
+            Some(0) if answer.rcode == REFUSED && answer.words.starts_with(TOO_MANY) => {
+                self.failed.keep(Failure {
+                    how: How::Shed,
+                    asked: asked.sent_ms,
+                    ended: now,
+                    told: String::new(),
+                });
+            }
             None => self.wrong(told(&format!("an error without a reason: {answer:?}"))),
             code => {
                 let told = told(&format!("somebody could be asked, but {answer:?}"));

@@ -147,7 +147,7 @@ fn what_is_unanswered_too_slow_or_one_too_many_is_judged_alike() {
             stand_still(&world.halts);
         }
         world.tally.miss(&asked(Kind::Public), &world);
-        let mut crowded = answer(NAME, 2, Some(0), None);
+        let mut crowded = answer(NAME, 5, Some(0), None);
         let length = crowded.len();
         // The option's length, and that of all options.
         (crowded[length - 3], crowded[length - 7]) = (20, 24);
