@@ -94,6 +94,8 @@ pub(crate) struct Prober {
     pub(crate) portal: Portal,
     round: Option<Round>,
     pub(crate) rounds: u32,
+    /// Whether news came within the round that is under way: it has been judged without them.
+    is_outdated: bool,
     next_at: Option<Instant>,
     /// From when on the next question of a client is an occasion, when no round is due by itself.
     idle_until: Option<Instant>,
