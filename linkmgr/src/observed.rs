@@ -233,6 +233,13 @@ impl Observed {
         self.switches.retain(|(of, _), _| *of != index);
     }
 
+    /// Has a switch be read anew that is to be given back: the kernel tells of few, and what somebody else has set since is his.
+    pub(crate) fn doubt_switch(&mut self, item: &Item) {
+        if let Item::Setting(index, Setting::Switch(switch)) = item {
+            self.switches.remove(&(*index, *switch));
+        }
+    }
+
     /// Takes over what no listing tells.
     pub(crate) fn inherit(&mut self, before: Self) {
         self.switches = before.switches;

@@ -279,6 +279,7 @@ impl LinkManager {
         }
         let items: Vec<Item> = writer.journal.items().collect();
         for item in items {
+            self.observed.doubt_switch(&item);
             writer.mark_anew(item);
         }
     }

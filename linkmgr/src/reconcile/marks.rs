@@ -56,6 +56,13 @@ impl LinkManager {
             for route in new.iter().flat_map(|new| new.routes.keys()) {
                 writer.claimants.insert((*route, id));
             }
+            let is_left =
+                |switch: &&Switch| new.is_none_or(|new| !new.switches.contains_key(*switch));
+            let left = old.into_iter().flat_map(|old| old.switches.keys());
+            for switch in left.filter(is_left) {
+                let item = Item::Setting(id.index, Setting::Switch(*switch));
+                self.observed.doubt_switch(&item);
+            }
             for item in [old, new]
                 .into_iter()
                 .flatten()

@@ -295,6 +295,13 @@ impl Client {
     }
 
     fn informed(&mut self, message: &Message, octets: &[u8], now: Instant) {
+        let code = message.status.as_ref().map(|status| status.code);
+        if !matches!(code, Some(StatusCode::Success) | None) {
+            // RFC 8415 §18.2.10: it is asked again.
+            self.complaint.clone_from(&message.status);
+            return;
+        }
+        self.complaint = None;
         if let Information::Asking(_, Some(_)) = self.information
             && self.leases.is_held()
         {
@@ -321,13 +328,6 @@ impl Client {
     /// Takes what a server that has given leases says anew of the rest: it stands in for what came with them, until the next comes with
     /// them. They stay as they are.
     fn informed_beside(&mut self, message: &Message, octets: &[u8]) {
-        let code = message.status.as_ref().map(|status| status.code);
-        if !matches!(code, Some(StatusCode::Success) | None) {
-            // RFC 8415 §18.2.10: it is asked again.
-            self.complaint.clone_from(&message.status);
-            return;
-        }
-        self.complaint = None;
         self.information = Information::Idle;
         self.granted = (Offered::of(message, &self.setup.link), octets.to_vec());
         self.keep = true;

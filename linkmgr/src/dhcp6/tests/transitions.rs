@@ -5,119 +5,204 @@ use super::super::*;
 use super::server::{Answer, IAID, Link};
 use super::{ADDRESS, granted, reply};
 
-const STATES: [&str; 8] = [
-    "idle", "SOLICIT", "REQUEST", "CONFIRM", "bound", "RENEW", "REBIND", "released",
+/// Those of RFC 8415 §18.2, and the two of who asks for information alone (§18.2.6).
+const STATES: [&str; 10] = [
+    "idle",
+    "SOLICIT",
+    "REQUEST",
+    "CONFIRM",
+    "bound",
+    "RENEW",
+    "REBIND",
+    "released",
+    "INFORMATION-REQUEST",
+    "informed",
 ];
 
 /// Event; the state after it, in the order of [`STATES`]; `.` leaves it as it is.
-const TABLE: [(&str, [&str; 8]); 27] = [
+const TABLE: [(&str, [&str; 10]); 28] = [
     (
         "advertise, best",
-        [".", "REQUEST", ".", ".", ".", ".", ".", "."],
+        [".", "REQUEST", ".", ".", ".", ".", ".", ".", ".", "."],
     ),
     (
         "advertise, nothing",
-        [".", ".", ".", ".", ".", ".", ".", "."],
+        [".", ".", ".", ".", ".", ".", ".", ".", ".", "."],
     ),
     (
         "reply, granted",
-        [".", ".", "bound", "bound", ".", "bound", "bound", "."],
+        [
+            ".", ".", "bound", "bound", ".", "bound", "bound", ".", "informed", ".",
+        ],
     ),
     (
         "reply, rapid commit",
-        [".", "bound", "bound", "bound", ".", "bound", "bound", "."],
+        [
+            ".", "bound", "bound", "bound", ".", "bound", "bound", ".", "informed", ".",
+        ],
     ),
     (
         "reply, nothing",
-        [".", ".", "SOLICIT", "bound", ".", ".", ".", "."],
+        [
+            ".", ".", "SOLICIT", "bound", ".", ".", ".", ".", "informed", ".",
+        ],
     ),
     (
         "reply, UnspecFail",
-        [".", ".", ".", ".", ".", ".", ".", "."],
+        [".", ".", ".", ".", ".", ".", ".", ".", ".", "."],
     ),
     (
         "reply, NoBinding",
-        [".", ".", "SOLICIT", "bound", ".", "REQUEST", "REQUEST", "."],
+        [
+            ".", ".", "SOLICIT", "bound", ".", "REQUEST", "REQUEST", ".", "informed", ".",
+        ],
     ),
     (
         "reply, NotOnLink",
         [
-            ".", ".", "SOLICIT", "SOLICIT", ".", "SOLICIT", "SOLICIT", ".",
+            ".", ".", "SOLICIT", "SOLICIT", ".", "SOLICIT", "SOLICIT", ".", ".", ".",
         ],
     ),
     (
         "reply, taken back",
-        [".", ".", "SOLICIT", "bound", ".", "SOLICIT", "SOLICIT", "."],
+        [
+            ".", ".", "SOLICIT", "bound", ".", "SOLICIT", "SOLICIT", ".", "informed", ".",
+        ],
     ),
     (
         "reply to another message",
-        [".", ".", ".", ".", ".", ".", ".", "."],
+        [".", ".", ".", ".", ".", ".", ".", ".", ".", "."],
     ),
     (
         "reply to another client",
-        [".", ".", ".", ".", ".", ".", ".", "."],
+        [".", ".", ".", ".", ".", ".", ".", ".", ".", "."],
     ),
     (
         "reconfigure, unknown",
-        [".", ".", ".", ".", ".", ".", ".", "."],
+        [".", ".", ".", ".", ".", ".", ".", ".", ".", "."],
     ),
-    ("half a message", [".", ".", ".", ".", ".", ".", ".", "."]),
-    ("T1", [".", ".", "SOLICIT", "RENEW", "RENEW", ".", ".", "."]),
+    (
+        "half a message",
+        [".", ".", ".", ".", ".", ".", ".", ".", ".", "."],
+    ),
+    (
+        "T1",
+        [
+            ".", ".", "SOLICIT", "RENEW", "RENEW", ".", ".", ".", ".", ".",
+        ],
+    ),
     (
         "T2",
-        [".", ".", "SOLICIT", "REBIND", "REBIND", "REBIND", ".", "."],
+        [
+            ".", ".", "SOLICIT", "REBIND", "REBIND", "REBIND", ".", ".", ".", ".",
+        ],
     ),
     (
         "leases are over",
         [
-            ".", ".", "SOLICIT", "SOLICIT", "SOLICIT", "SOLICIT", "SOLICIT", ".",
+            ".", ".", "SOLICIT", "SOLICIT", "SOLICIT", "SOLICIT", "SOLICIT", ".", ".", ".",
+        ],
+    ),
+    (
+        "a day later",
+        [
+            ".",
+            ".",
+            "SOLICIT",
+            "SOLICIT",
+            "SOLICIT",
+            "SOLICIT",
+            "SOLICIT",
+            ".",
+            ".",
+            "INFORMATION-REQUEST",
         ],
     ),
     (
         "carrier is back",
         [
-            ".", ".", "SOLICIT", ".", "CONFIRM", "CONFIRM", "CONFIRM", ".",
+            ".",
+            ".",
+            "SOLICIT",
+            ".",
+            "CONFIRM",
+            "CONFIRM",
+            "CONFIRM",
+            ".",
+            ".",
+            "INFORMATION-REQUEST",
         ],
     ),
     (
         "link-local gone",
-        [".", "idle", "idle", "bound", ".", "bound", "bound", "."],
+        [
+            ".", "idle", "idle", "bound", ".", "bound", "bound", ".", "idle", "idle",
+        ],
     ),
     (
         "address taken",
         [
-            ".", ".", ".", "SOLICIT", "SOLICIT", "SOLICIT", "SOLICIT", ".",
+            ".", ".", ".", "SOLICIT", "SOLICIT", "SOLICIT", "SOLICIT", ".", ".", ".",
         ],
     ),
     (
         "renew by command",
-        [".", ".", "SOLICIT", ".", "RENEW", ".", ".", "."],
+        [
+            ".",
+            ".",
+            "SOLICIT",
+            ".",
+            "RENEW",
+            ".",
+            ".",
+            ".",
+            ".",
+            "INFORMATION-REQUEST",
+        ],
     ),
     (
         "release",
         [
-            "released", "released", "released", "released", "released", "released", "released", ".",
+            "released", "released", "released", "released", "released", "released", "released",
+            ".", "released", "released",
         ],
     ),
-    ("carrier is gone", [".", ".", ".", ".", ".", ".", ".", "."]),
-    ("routers say M", [".", ".", ".", ".", ".", ".", ".", "."]),
+    (
+        "carrier is gone",
+        [".", ".", ".", ".", ".", ".", ".", ".", ".", "."],
+    ),
+    (
+        "routers say M",
+        [".", ".", ".", ".", ".", ".", ".", ".", "SOLICIT", "SOLICIT"],
+    ),
     // What is held is held on to.
     (
         "routers say nothing",
-        [".", "idle", ".", ".", ".", ".", ".", "."],
+        [".", "idle", ".", ".", ".", ".", ".", ".", "idle", "idle"],
     ),
     // Who has no key of it believes no server.
     (
         "reconfigure, renew",
-        [".", ".", ".", ".", "RENEW", ".", ".", "."],
+        [".", ".", ".", ".", "RENEW", ".", ".", ".", ".", "."],
     ),
     (
         "reconfigure, rebind",
-        [".", ".", ".", ".", "REBIND", ".", ".", "."],
+        [".", ".", ".", ".", "REBIND", ".", ".", ".", ".", "."],
     ),
     (
         "reconfigure, information-request",
-        [".", ".", ".", ".", ".", ".", ".", "."],
+        [
+            ".",
+            ".",
+            ".",
+            ".",
+            ".",
+            ".",
+            ".",
+            ".",
+            ".",
+            "INFORMATION-REQUEST",
+        ],
     ),
 ];
 
@@ -137,9 +222,15 @@ fn with_key(answer: Answer) -> Answer {
 fn in_state(state: &str) -> Link {
     let mut link = match state {
         "idle" => Link::begin(Dhcp6Settings::default(), None),
+        "INFORMATION-REQUEST" | "informed" => asking_for_information(),
         _ => Link::soliciting(),
     };
-    if matches!(state, "idle" | "SOLICIT") {
+    if matches!(state, "idle" | "SOLICIT" | "INFORMATION-REQUEST") {
+        return link;
+    }
+    if state == "informed" {
+        let answer = Answer::new(MessageType::Reply).with(option::DNS, &dns(0x53));
+        link.answer(&with_key(answer));
         return link;
     }
     link.answer(&granted(MessageType::Advertise).with(option::PREFERENCE, &[255]));
@@ -155,6 +246,14 @@ fn in_state(state: &str) -> Link {
         _ => {}
     }
     link.drain();
+    link
+}
+
+/// A link whose router says O, with its first Information-request sent.
+fn asking_for_information() -> Link {
+    let mut link = Link::begin(Dhcp6Settings::default(), None);
+    link.attach();
+    link.advertise(false, true);
     link
 }
 
@@ -201,6 +300,7 @@ fn happen(link: &mut Link, event: &str) {
         "T1" => link.run_until(1005),
         "T2" => link.run_until(1605),
         "leases are over" => link.run_until(4005),
+        "a day later" => link.run_until(86_405),
         "carrier is back" => link.client.handle_reattach(link.now),
         "link-local gone" => link.client.handle_link_local(None, link.now),
         "address taken" => link
@@ -236,6 +336,8 @@ fn whoever_wants_to_renew_has_what_is_asked_for_asked_anew_at_once() {
         ("RENEW", Some(MessageType::Renew)),
         ("REBIND", Some(MessageType::Rebind)),
         ("released", None),
+        ("INFORMATION-REQUEST", Some(MessageType::InformationRequest)),
+        ("informed", Some(MessageType::InformationRequest)),
     ] {
         let mut link = in_state(state);
         link.take_sent();
@@ -474,12 +576,28 @@ fn who_told_to_ask_and_does_not_answer_is_left_alone_after_a_while() {
 }
 
 #[test]
+fn a_server_that_could_not_answer_is_asked_again_and_what_is_known_stays() {
+    let mut link = in_state("informed");
+    let supply = link.supply();
+    assert_eq!(supply.upstreams.len(), 1);
+    link.client.handle_renew(link.now);
+    link.drain();
+    let sent = link.sent.len();
+    link.answer(&Answer::new(MessageType::Reply).status(1));
+    assert_eq!(link.state(), "INFORMATION-REQUEST");
+    assert_eq!(link.supply(), supply);
+    let complaint = |link: &Link| link.client.report(link.now).complaint;
+    assert_eq!(complaint(&link).as_deref(), Some("said so"));
+    link.step(10);
+    assert!(link.sent.len() > sent, "it is asked again");
+    link.answer(&Answer::new(MessageType::Reply).with(option::DNS, &dns(0x54)));
+    assert_eq!((link.state(), complaint(&link)), ("informed", None));
+    assert_ne!(link.supply(), supply);
+}
+
+#[test]
 fn what_nobody_speaks_of_any_more_goes_when_who_told_to_ask_does_not_answer() {
-    let mut link = Link::begin(Dhcp6Settings::default(), None);
-    link.attach();
-    link.advertise(false, true);
-    let answer = Answer::new(MessageType::Reply).with(option::DNS, &dns(0x53));
-    link.answer(&with_key(answer));
+    let mut link = in_state("informed");
     assert_eq!(link.state(), "informed");
     reconfigure(&mut link, 11);
     assert_eq!(link.state(), "INFORMATION-REQUEST");

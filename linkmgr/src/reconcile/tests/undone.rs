@@ -192,3 +192,26 @@ fn what_is_told_during_a_listing_is_not_lost() {
     machine.drive();
     assert_eq!(value(&machine, Switch::Forwarding4), 1);
 }
+
+/// Of most switches the kernel tells nothing: each is read before it is given back.
+#[test]
+fn a_switch_that_somebody_has_set_since_is_not_given_back_over_it() {
+    for (by_hand, in_the_end) in [(None, 1), (Some(2), 2)] {
+        for is_stop in [false, true] {
+            let mut machine = applied();
+            if let Some(by_hand) = by_hand {
+                set_by_hand(&mut machine, Switch::AcceptRa, by_hand, None);
+            }
+            if is_stop {
+                machine.links.stop(StopLevel::Clean, machine.now);
+                machine.drive();
+                assert!(machine.links.is_idle());
+            } else {
+                let nothing = plan(&machine, &[]);
+                machine.apply(&nothing);
+            }
+            let is = value(&machine, Switch::AcceptRa);
+            assert_eq!(is, in_the_end, "{by_hand:?}, {is_stop}");
+        }
+    }
+}
