@@ -604,7 +604,7 @@ fn the_mtu_is_the_profiles_then_the_networks_and_leaves_room_for_ipv6() {
     // Somebody else has put an IPv6 address there.
     let mut facts = with([(Supplier::Dhcp4, offers(600))]);
     let link = facts.links.get_mut(&id(2)).unwrap();
-    link.addresses.push("2001:db8::1/64".parse().unwrap());
+    link.addresses.push(prefix("2001:db8::1/64"));
     let plan = links(&config([profile("a", "eth*", deaf())]), &facts);
     assert_eq!(plan.links[&id(2)].mtu, Some(1280));
 }
