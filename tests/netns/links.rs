@@ -18,6 +18,7 @@ mod networkd;
 mod others;
 mod places;
 mod released;
+mod reload;
 mod routers;
 mod sleep;
 mod switches;

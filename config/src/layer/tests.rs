@@ -342,6 +342,34 @@ fn files_that_make_an_upstream_the_stub_are_found_together() {
 }
 
 #[test]
+fn an_mtu_that_takes_ipv6_off_a_link_is_told() {
+    let rows = [
+        ("", Severity::Warning, "whoever would give it some"),
+        ("[delegated]\n", Severity::Error, "a part of an IPv6 prefix"),
+        (
+            "[[routes]]\nto = \"2001:db8::/64\"\nvia = \"fe80::1\"\n",
+            Severity::Error,
+            "an IPv6 route",
+        ),
+    ];
+    for (more, severity, words) in rows {
+        let text = format!("match = {{ name = \"a*\" }}\nmtu = 1200\n{more}");
+        let loaded = load(&[layer(Rank::Admin, "profiles/a.toml", &text)]);
+        let found = loaded
+            .diagnostics
+            .iter()
+            .find(|it| it.message.contains(words));
+        let found = found.unwrap_or_else(|| panic!("{words}: {:?}", loaded.diagnostics));
+        assert_eq!((found.severity, found.line), (severity, 2), "{words}");
+    }
+    let none = "match = { name = \"a*\" }\nmtu = 1200\nra = false\n";
+    assert_eq!(
+        load(&[layer(Rank::Admin, "profiles/a.toml", none)]).diagnostics,
+        []
+    );
+}
+
+#[test]
 fn where_a_stub_usually_is_may_be_somebody_elses() {
     let elsewhere = "[resolver]\nlisten = [\"127.0.0.63:53\"]\nlisten-bypass = []\nupstreams = [\"127.0.0.53\"]";
     let profile =

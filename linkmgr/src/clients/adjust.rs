@@ -167,10 +167,12 @@ impl Clients {
                 let Some(supply) = self.supplies.get(&key) else {
                     continue;
                 };
-                // That servers were asked in vain holds until somebody knows better.
+                // That servers were asked in vain holds until somebody knows better; and what routers said holds as long as they said, whoever
+                // listens to them: they say it again within seconds, and the kernel makes other temporary addresses when one goes.
                 let may_stay = |on_link: &OnLink| {
                     let is_vain = *supply == Supply::default() && on_link.is_up();
-                    on_link.supplies(supplier) || (is_vain && on_link.runs(supplier))
+                    on_link.supplies(supplier)
+                        || ((is_vain || supplier == Supplier::Ra) && on_link.runs(supplier))
                 };
                 if !on_link.is_some_and(may_stay) {
                     self.supplies.remove(&key);

@@ -140,6 +140,23 @@ fn what_a_client_supplied_ends_with_it_unless_the_next_one_has_it_too() {
 }
 
 #[test]
+fn what_routers_said_holds_whoever_listens_to_them() {
+    let of = |ra| both(Some(ra), None);
+    let mut world = world(of(private()));
+    hear(&mut world, Port::Icmp6, advertisement());
+    assert_eq!(world.addresses(Supplier::Ra), Some(1));
+    let _changed = world.clients.take_changed();
+    let available = RaSettings {
+        privacy: Privacy::Available,
+        ..RaSettings::default()
+    };
+    world.plan(of(available));
+    assert_eq!(world.addresses(Supplier::Ra), Some(1));
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.addresses(Supplier::Ra), Some(1));
+}
+
+#[test]
 fn an_ipv4_lease_ends_with_its_client_and_that_servers_were_asked_in_vain_does_not() {
     let anonymous = || Wanted {
         dhcp4: Some(Arc::new(Dhcp4Settings {
