@@ -1,6 +1,5 @@
 //! Does a client that is made anew, because its profile says something else of it, go on with what its predecessor had?
 
-use super::words::Words;
 use super::*;
 
 const PROFILE: &str = "match = { name = \"net*\" }\ndhcp4 = true\nra = true\ndhcp6 = true\n";
@@ -35,7 +34,7 @@ fn clients_that_speak_otherwise_from_now_on_go_on_with_their_addresses() {
                     3,
                 ),
                 // Another address is made of the router's prefix.
-                ("address-generation = \"mac\"\n", 2),
+                ("address-generation = \"eui64\"\n", 2),
             ];
             for (more, kept) in rows {
                 office.configure("profiles/net.toml", &format!("{PROFILE}{more}"));
