@@ -384,7 +384,7 @@ def installed(peer):
 def main():
     ap = argparse.ArgumentParser(prog="tests/bench/run", description="linnet beside its competitors, in one run")
     ap.add_argument("--rounds", type=int, default=3, help="rounds over all peers (3)")
-    ap.add_argument("--minutes", type=float, default=12, help="no round begins that would last longer than this (12)")
+    ap.add_argument("--minutes", type=float, default=15, help="no round begins that would last longer than this (15)")
     ap.add_argument("--secs", type=float, default=1.5, help="seconds of each load (1.5)")
     ap.add_argument("--starts", type=int, default=2, help="starts of each server a round (2)")
     ap.add_argument("--only", default=",".join(TESTS), help="tests, out of " + ",".join(TESTS + ALONE) + "; also failover,upstream-faults")
