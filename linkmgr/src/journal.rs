@@ -88,6 +88,8 @@ pub(crate) struct Entries {
     pub(crate) ways: Map<RouteKey, Set<(u32, IpAddr)>>,
     pub(crate) rules: Set<PolicyRule>,
     pub(crate) settings: Map<(u32, Setting), Changed>,
+    /// What else we had made of settings, until what was asked for since is seen: it may be refused, or never be sent.
+    pub(crate) had: Map<(u32, Setting), Set<Value>>,
     /// The kinds of the links above: a link never changes its kind, so that another kind is another link.
     pub(crate) kinds: Map<u32, Arc<str>>,
 }
@@ -240,6 +242,31 @@ impl Journal {
         self.entries.ways.get(key)
     }
 
+    /// Whether a setting has a value that we have made, or asked for.
+    pub(crate) fn is_ours(&self, place: (u32, Setting), is: Value) -> bool {
+        let had = self.entries.had.get(&place);
+        let changed = self.changed(place.0, place.1);
+        changed.is_some_and(|changed| changed.ours == is)
+            || had.is_some_and(|had| had.contains(&is))
+    }
+
+    /// Takes word that a setting is as it is to be: when that is what we have asked for last, nothing of ours from before is there.
+    pub(crate) fn settle_setting(&mut self, place: (u32, Setting), is: Value) {
+        let Entries { settings, had, .. } = &mut self.entries;
+        let (Some(changed), Some(values)) = (settings.get_mut(&place), had.get_mut(&place)) else {
+            return;
+        };
+        if changed.ours == is {
+            had.remove(&place);
+        } else if values.remove(&is) {
+            // It was not asked for after all, or the kernel's word of it is on its way.
+            values.insert(std::mem::replace(&mut changed.ours, is));
+        } else {
+            return;
+        }
+        self.has_leavings = true;
+    }
+
     /// Writes down what a setting was, unless that is known from an earlier change, and what it is to be.
     pub(crate) fn write_down_setting(
         &mut self,
@@ -248,11 +275,17 @@ impl Journal {
         ours: Value,
         kind: Option<&Arc<str>>,
     ) {
+        let place = (index, setting);
         let before = self.changed(index, setting);
         let was = before.map_or(is, |before| before.was);
         let changed = Changed { was, ours };
         if before != Some(changed) {
-            self.entries.settings.insert((index, setting), changed);
+            if let Some(before) = before.filter(|before| before.ours != ours) {
+                let had = self.entries.had.entry(place).or_default();
+                had.insert(before.ours);
+                had.remove(&ours);
+            }
+            self.entries.settings.insert(place, changed);
             self.note_kind(&Item::Setting(index, setting), kind);
             self.version += 1;
         }
@@ -271,6 +304,7 @@ impl Journal {
             }
             Item::Rule(rule) => self.entries.rules.remove(rule),
             Item::Setting(index, setting) => {
+                self.entries.had.remove(&(*index, *setting));
                 self.entries.settings.remove(&(*index, *setting)).is_some()
             }
         };

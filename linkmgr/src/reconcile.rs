@@ -362,6 +362,7 @@ impl LinkManager {
             }
             Decision::Settled(state) => {
                 self.writer.record(&item).seen();
+                self.settle_setting(&item);
                 self.writer.inherited.remove(&item);
                 self.writer.not_mended(&item);
                 self.report(&item, &state);

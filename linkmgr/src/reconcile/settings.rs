@@ -88,21 +88,36 @@ impl LinkManager {
             }
         }
     }
+
+    /// Follows that a setting is as it is to be.
+    pub(super) fn settle_setting(&mut self, item: &Item) {
+        if let Item::Setting(index, setting) = item
+            && let Some(is) = self.view().observed_setting(*index, *setting)
+        {
+            self.writer.journal.settle_setting((*index, *setting), is);
+        }
+    }
 }
 
 impl View<'_> {
+    /// Returns what a setting is, as far as that was told or read.
+    fn observed_setting(&self, index: u32, setting: Setting) -> Option<Value> {
+        let link = self.observed.link_message(index)?;
+        match setting {
+            Setting::Up => Some(Value::from(link.admin_up)),
+            Setting::Mtu => Some(link.mtu.into()),
+            Setting::Mac => link.mac.map(mac_value),
+            Setting::Switch(switch) => self.observed.switch(index, switch).map(Value::from),
+        }
+    }
+
     pub(super) fn setting(&self, index: u32, setting: Setting) -> Decision {
         let changed = self.journal.changed(index, setting);
         let planned = self.planned_setting(index, setting);
         let Some(link) = self.observed.link_message(index) else {
             return Decision::Nothing;
         };
-        let is = match setting {
-            Setting::Up => Some(Value::from(link.admin_up)),
-            Setting::Mtu => Some(link.mtu.into()),
-            Setting::Mac => link.mac.map(mac_value),
-            Setting::Switch(switch) => self.observed.switch(index, switch).map(Value::from),
-        };
+        let is = self.observed_setting(index, setting);
         let is_good = |to: Value, is: Value| match setting {
             // What matters is that there is one, whoever made it.
             Setting::Switch(Switch::LinkLocal6) => {
@@ -141,7 +156,9 @@ impl View<'_> {
                 return Decision::Nothing;
             }
             // What somebody else has set since is his.
-            (None, Some(changed), Some(is)) if is != changed.ours || is == changed.was => {
+            (None, Some(changed), Some(is))
+                if is == changed.was || !self.journal.is_ours((index, setting), is) =>
+            {
                 return Decision::Nothing;
             }
             (None, Some(changed), Some(_)) => (changed.was, WriteDown::Nothing, true),
@@ -253,7 +270,9 @@ impl LinkManager {
     /// Returns the hardware address that a link had before we gave it the present one.
     pub(crate) fn mac_before(&self, index: u32, present: Option<Mac>) -> Option<Mac> {
         let changed = self.writer.journal.changed(index, Setting::Mac)?;
-        let is_ours = present.is_some_and(|present| mac_value(present) == changed.ours);
+        let place = (index, Setting::Mac);
+        let is_ours =
+            present.is_some_and(|present| self.writer.journal.is_ours(place, mac_value(present)));
         is_ours.then(|| mac_of(changed.was))
     }
 }

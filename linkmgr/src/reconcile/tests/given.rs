@@ -1,0 +1,74 @@
+//! What is given back of a setting when linnet dies on the way, the kernel's word is late, or somebody else has set it? What it was
+//! before linnet, wherever it still is as linnet made it.
+
+use super::*;
+use crate::Setting;
+
+fn with_mtu(machine: &Machine, mtu: u32) -> LinksPlan {
+    let home = LinkPlan {
+        mtu: Some(mtu),
+        ..up()
+    };
+    plan(machine, &[("home0", home)])
+}
+
+fn mtu(machine: &Machine) -> u32 {
+    machine.kernel.links()[&2].mtu
+}
+
+fn keep_journal(machine: &mut Machine) {
+    assert_eq!(machine.links.poll_request(machine.now), None);
+    let journal = machine.links.poll_journal().unwrap();
+    machine.journal = Some(journal.text);
+    machine
+        .links
+        .handle_journal(journal.version, true, machine.now);
+}
+
+#[test]
+fn what_a_setting_was_comes_back_though_it_was_to_be_changed_once_more() {
+    let ways: [fn(&mut Machine); 4] = [
+        // It dies before the kernel is asked.
+        |machine| machine.start(),
+        // Nobody wants it any more, before the kernel is asked.
+        |_| {},
+        // It dies, and its successor finds that it is as wanted.
+        |machine| {
+            machine.start();
+            machine.apply(&with_mtu(machine, 1400));
+        },
+        // It dies, and its successor wants something else and dies too.
+        |machine| {
+            machine.start();
+            let wanted = with_mtu(machine, 1200);
+            machine.links.apply_plan(Arc::new(wanted), machine.now);
+            keep_journal(machine);
+            machine.start();
+        },
+    ];
+    for (place, way) in ways.into_iter().enumerate() {
+        let mut machine = Machine::new();
+        machine.apply(&with_mtu(&machine, 1400));
+        assert_eq!(mtu(&machine), 1400);
+        let wanted = with_mtu(&machine, 1300);
+        machine.links.apply_plan(Arc::new(wanted), machine.now);
+        keep_journal(&mut machine);
+        way(&mut machine);
+        machine.apply(&LinksPlan::default());
+        assert_eq!(mtu(&machine), 1500, "{place}");
+    }
+}
+
+#[test]
+fn what_else_we_had_made_of_a_setting_is_forgotten_when_it_is_as_asked() {
+    let mut machine = Machine::new();
+    machine.apply(&with_mtu(&machine, 1400));
+    machine.apply(&with_mtu(&machine, 1300));
+    let journal = machine.journal.clone().unwrap();
+    assert!(!journal.contains("had"), "{journal}");
+    // Somebody else's by now, whatever we had made of it before.
+    machine.links.stop(StopLevel::Clean, machine.now);
+    machine.kernel.put_setting((2, Setting::Mtu), 1400);
+    machine.drive();
+    assert_eq!(mtu(&machine), 1400);
+}
