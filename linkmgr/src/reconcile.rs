@@ -443,8 +443,9 @@ impl LinkManager {
         self.writer.adopting.remove(item);
         self.writer.follow_ways(request);
         self.writer.follow_rivals(item, request);
+        let is_forth = self.is_forth(item, request);
         if let Some(record) = self.writer.record_by_item.get_mut(item) {
-            record.done(request, now);
+            record.done(request, is_forth, now);
         }
         self.writer.dirty.insert(item.clone());
     }

@@ -97,6 +97,31 @@ impl LinkManager {
             self.writer.journal.settle_setting((*index, *setting), is);
         }
     }
+
+    /// Whether a request has changed a setting from what it was, in a way that the kernel tells of: its word may be on its way.
+    pub(super) fn is_forth(&self, item: &Item, request: &KernelRequest) -> bool {
+        let Item::Setting(index, setting) = item else {
+            return false;
+        };
+        let to = match request {
+            KernelRequest::SetUp { up, .. } => Value::from(*up),
+            KernelRequest::SetMtu { mtu, .. } => Value::from(*mtu),
+            KernelRequest::SetMac { mac, .. } => mac_value(*mac),
+            KernelRequest::AddAddress(_)
+            | KernelRequest::ReplaceAddress(_)
+            | KernelRequest::DeleteAddress { .. }
+            | KernelRequest::AddRoute(_)
+            | KernelRequest::ReplaceRoute(_)
+            | KernelRequest::DeleteRoute(_)
+            | KernelRequest::AddRule(_)
+            | KernelRequest::DeleteRule(_)
+            | KernelRequest::ReadSwitch { .. }
+            | KernelRequest::ReadPrefixRoute { .. }
+            | KernelRequest::SetSwitch { .. } => return false,
+        };
+        let changed = self.writer.journal.changed(*index, *setting);
+        changed.is_some_and(|changed| changed.ours == to && changed.was != to)
+    }
 }
 
 impl View<'_> {

@@ -72,3 +72,33 @@ fn what_else_we_had_made_of_a_setting_is_forgotten_when_it_is_as_asked() {
     machine.drive();
     assert_eq!(mtu(&machine), 1400);
 }
+
+#[test]
+fn what_the_kernel_has_not_told_yet_is_given_back_when_it_has() {
+    for is_stop in [false, true] {
+        let mut machine = Machine::new();
+        let wanted = with_mtu(&machine, 1400);
+        machine.links.apply_plan(Arc::new(wanted), machine.now);
+        keep_journal(&mut machine);
+        // The answers come before the kernel's word of what it has done.
+        while let Some((id, request)) = machine.links.poll_request(machine.now) {
+            let answer = machine.kernel.handle_request(&request, machine.now);
+            machine.links.handle_answer(id, answer, machine.now);
+        }
+        assert_eq!(mtu(&machine), 1400);
+        assert!(machine.kernel.links()[&2].admin_up);
+        match is_stop {
+            true => machine.links.stop(StopLevel::Clean, machine.now),
+            false => {
+                let nothing = Arc::new(LinksPlan::default());
+                machine.links.apply_plan(nothing, machine.now);
+            }
+        }
+        assert_eq!(machine.links.poll_request(machine.now), None);
+        assert!(!machine.links.is_idle());
+        machine.drive();
+        assert_eq!(mtu(&machine), 1500, "{is_stop}");
+        assert!(!machine.kernel.links()[&2].admin_up, "{is_stop}");
+        assert!(machine.links.is_idle());
+    }
+}
