@@ -1,6 +1,8 @@
 //! What is given back of a setting when linnet dies on the way, the kernel's word is late, or somebody else has set it? What it was
 //! before linnet, wherever it still is as linnet made it.
 
+use policy::links::Switch;
+
 use super::*;
 use crate::Setting;
 
@@ -100,5 +102,30 @@ fn what_the_kernel_has_not_told_yet_is_given_back_when_it_has() {
         assert_eq!(mtu(&machine), 1500, "{is_stop}");
         assert!(!machine.kernel.links()[&2].admin_up, "{is_stop}");
         assert!(machine.links.is_idle());
+    }
+}
+
+fn without_routers(machine: &Machine) -> LinksPlan {
+    let mut home = up();
+    home.switches.insert(Switch::AcceptRa, 0);
+    plan(machine, &[("home0", home)])
+}
+
+/// Of most switches the kernel tells nothing: what one was before us is read when we want it, not remembered.
+#[test]
+fn a_switch_that_somebody_sets_between_two_plans_is_his_again_at_the_end() {
+    for by_hand in [1, 2] {
+        let mut machine = Machine::new();
+        let wanted = without_routers(&machine);
+        machine.apply(&wanted);
+        machine.apply(&LinksPlan::default());
+        machine
+            .kernel
+            .put_switch("home0", Switch::AcceptRa, by_hand);
+        machine.apply(&wanted);
+        assert_eq!(machine.kernel.switch("home0", Switch::AcceptRa), 0);
+        machine.links.stop(StopLevel::Clean, machine.now);
+        machine.drive();
+        assert_eq!(machine.kernel.switch("home0", Switch::AcceptRa), by_hand);
     }
 }
