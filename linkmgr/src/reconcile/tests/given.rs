@@ -129,3 +129,39 @@ fn a_switch_that_somebody_sets_between_two_plans_is_his_again_at_the_end() {
         assert_eq!(machine.kernel.switch("home0", Switch::AcceptRa), by_hand);
     }
 }
+
+#[test]
+fn what_somebody_sets_after_a_death_is_his_again_at_the_end() {
+    for by_hand in [1, 2] {
+        let mut machine = Machine::new();
+        let wanted = without_routers(&machine);
+        machine.apply(&wanted);
+        let journal = machine.journal.clone();
+        machine.apply(&LinksPlan::default());
+        // It was given back, and the journal does not know it yet.
+        machine.journal = journal;
+        machine
+            .kernel
+            .put_switch("home0", Switch::AcceptRa, by_hand);
+        machine.start();
+        machine.apply(&wanted);
+        assert_eq!(machine.kernel.switch("home0", Switch::AcceptRa), 0);
+        machine.links.stop(StopLevel::Clean, machine.now);
+        machine.drive();
+        assert_eq!(machine.kernel.switch("home0", Switch::AcceptRa), by_hand);
+    }
+}
+
+#[test]
+fn what_is_set_again_against_somebody_is_in_the_end_what_it_was_before_us() {
+    let mut machine = Machine::new();
+    machine.apply(&with_mtu(&machine, 1400));
+    machine.start();
+    machine.apply(&with_mtu(&machine, 1400));
+    machine.kernel.put_setting((2, Setting::Mtu), 1450);
+    machine.pass(Duration::from_secs(10));
+    assert_eq!(mtu(&machine), 1400);
+    machine.links.stop(StopLevel::Clean, machine.now);
+    machine.drive();
+    assert_eq!(mtu(&machine), 1500);
+}
