@@ -5,6 +5,7 @@
 //! and on the real one. It has no neighbours.
 
 mod places;
+mod settings;
 mod tables;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -201,8 +202,7 @@ impl FakeKernel {
     }
 
     fn tell_switch(&self, key: (String, Switch)) -> KernelAnswer {
-        let value = self.switches.get(&key).copied();
-        let value = value.unwrap_or_else(|| default_of(key.1));
+        let value = self.switch(&key.0, key.1);
         match self.stubborn.get(&key) {
             Some(Stubborn::Fixed) => KernelAnswer::Fixed(value),
             Some(Stubborn::Kept) | None => KernelAnswer::Value(value),
@@ -294,9 +294,10 @@ impl FakeKernel {
 
     /// Takes a link away, with all that is on it.
     pub fn remove_link(&mut self, index: u32, now: Instant) {
-        if self.link_by_index.remove(&index).is_none() {
+        let Some(gone) = self.link_by_index.remove(&index) else {
             return;
-        }
+        };
+        self.switches.retain(|(of, _), _| **of != *gone.name);
         // With one link IPv4 routes go whole, and without a word; IPv6 ones go on without it.
         let goes = |route: &OwnRoute| route.leaves_by(index);
         let is_shared = |route: &OwnRoute| route.hops.iter().any(|hop| hop.index != index);

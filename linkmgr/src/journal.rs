@@ -88,6 +88,8 @@ pub(crate) struct Entries {
     pub(crate) ways: Map<RouteKey, Set<(u32, IpAddr)>>,
     pub(crate) rules: Set<PolicyRule>,
     pub(crate) settings: Map<(u32, Setting), Changed>,
+    /// What else we had made of settings, until what was asked for since is seen: it may be refused, or never be sent.
+    pub(crate) had: Map<(u32, Setting), Set<Value>>,
     /// The kinds of the links above: a link never changes its kind, so that another kind is another link.
     pub(crate) kinds: Map<u32, Arc<str>>,
 }
@@ -97,6 +99,8 @@ pub(crate) struct Entries {
 pub(crate) struct Journal {
     id: Arc<str>,
     entries: Entries,
+    /// Settings of a run before that have not been compared since: somebody else may have set them while nobody looked.
+    unseen: Set<(u32, Setting)>,
     version: u64,
     offered: u64,
     settled: u64,
@@ -109,6 +113,7 @@ impl Default for Journal {
         Self {
             id: "".into(),
             entries: Entries::default(),
+            unseen: Set::default(),
             version: 0,
             offered: 0,
             settled: 0,
@@ -121,10 +126,12 @@ impl Journal {
     /// Takes the text of a run before; what it says of another boot counts for nothing.
     pub(crate) fn load(text: Option<&str>, boot: &Boot) -> Self {
         let entries = text.and_then(|text| text::parse(text, &boot.id));
+        // A text that proves nothing is replaced as soon as there is something to prove.
+        let entries = entries.unwrap_or_default();
         Self {
             id: boot.id.clone(),
-            // A text that proves nothing is replaced as soon as there is something to prove.
-            entries: entries.unwrap_or_default(),
+            unseen: entries.settings.keys().copied().collect(),
+            entries,
             ..Self::default()
         }
     }
@@ -240,7 +247,34 @@ impl Journal {
         self.entries.ways.get(key)
     }
 
-    /// Writes down what a setting was, unless that is known from an earlier change, and what it is to be.
+    /// Whether a setting has a value that we have made, or asked for.
+    pub(crate) fn is_ours(&self, place: (u32, Setting), is: Value) -> bool {
+        let had = self.entries.had.get(&place);
+        let changed = self.changed(place.0, place.1);
+        changed.is_some_and(|changed| changed.ours == is)
+            || had.is_some_and(|had| had.contains(&is))
+    }
+
+    /// Takes word that a setting is as it is to be: when that is what we have asked for last, nothing of ours from before is there.
+    pub(crate) fn settle_setting(&mut self, place: (u32, Setting), is: Value) {
+        self.unseen.remove(&place);
+        let Entries { settings, had, .. } = &mut self.entries;
+        let (Some(changed), Some(values)) = (settings.get_mut(&place), had.get_mut(&place)) else {
+            return;
+        };
+        if changed.ours == is {
+            had.remove(&place);
+        } else if values.remove(&is) {
+            // It was not asked for after all, or the kernel's word of it is on its way.
+            values.insert(std::mem::replace(&mut changed.ours, is));
+        } else {
+            return;
+        }
+        self.has_leavings = true;
+    }
+
+    /// Writes down what a setting was, unless that is known from an earlier change, and what it is to be. What somebody else made
+    /// of it after a run before, which may have given it back already, is what it was.
     pub(crate) fn write_down_setting(
         &mut self,
         (index, setting): (u32, Setting),
@@ -248,11 +282,21 @@ impl Journal {
         ours: Value,
         kind: Option<&Arc<str>>,
     ) {
+        let place = (index, setting);
         let before = self.changed(index, setting);
-        let was = before.map_or(is, |before| before.was);
+        // A card may make something else of a wish.
+        let is_card = matches!(setting, Setting::Switch(switch) if switch.hardware().is_some());
+        let is_theirs = self.unseen.remove(&place) && !is_card && !self.is_ours(place, is);
+        let before_us = before.filter(|_| !is_theirs);
+        let was = before_us.map_or(is, |before| before.was);
         let changed = Changed { was, ours };
         if before != Some(changed) {
-            self.entries.settings.insert((index, setting), changed);
+            if let Some(before) = before_us.filter(|before| before.ours != ours) {
+                let had = self.entries.had.entry(place).or_default();
+                had.insert(before.ours);
+                had.remove(&ours);
+            }
+            self.entries.settings.insert(place, changed);
             self.note_kind(&Item::Setting(index, setting), kind);
             self.version += 1;
         }
@@ -271,6 +315,8 @@ impl Journal {
             }
             Item::Rule(rule) => self.entries.rules.remove(rule),
             Item::Setting(index, setting) => {
+                self.unseen.remove(&(*index, *setting));
+                self.entries.had.remove(&(*index, *setting));
                 self.entries.settings.remove(&(*index, *setting)).is_some()
             }
         };

@@ -362,6 +362,7 @@ impl LinkManager {
             }
             Decision::Settled(state) => {
                 self.writer.record(&item).seen();
+                self.settle_setting(&item);
                 self.writer.inherited.remove(&item);
                 self.writer.not_mended(&item);
                 self.report(&item, &state);
@@ -442,8 +443,9 @@ impl LinkManager {
         self.writer.adopting.remove(item);
         self.writer.follow_ways(request);
         self.writer.follow_rivals(item, request);
+        let is_forth = self.is_forth(item, request);
         if let Some(record) = self.writer.record_by_item.get_mut(item) {
-            record.done(request, now);
+            record.done(request, is_forth, now);
         }
         self.writer.dirty.insert(item.clone());
     }

@@ -103,6 +103,7 @@ fn full() -> Journal {
     };
     journal.write_down(&Item::Rule(plain), None, None);
     journal.write_down_setting((7, Setting::Mtu), 1500, 1400, kind);
+    journal.write_down_setting((7, Setting::Mtu), 1400, 1300, kind);
     let switch = Setting::Switch(Switch::AcceptRa);
     journal.write_down_setting((7, switch), 1, 0, kind);
     journal

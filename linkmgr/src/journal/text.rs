@@ -71,6 +71,12 @@ fn setting_word(setting: Setting) -> &'static str {
     }
 }
 
+fn setting(word: &str) -> Option<Setting> {
+    let cards = Hardware::all().map(|it| Setting::Switch(Switch::Hardware(it)));
+    let mut settings = SETTINGS.into_iter().chain(cards);
+    settings.find(|setting| setting_word(*setting) == word)
+}
+
 /// Writes the text.
 pub(super) fn emit(id: &str, entries: &Entries) -> String {
     let mut text = format!("{FIRST_LINE}\nboot {id}\n");
@@ -85,6 +91,11 @@ fn emit_entries(entries: &Entries, text: &mut String) -> fmt::Result {
     }
     for ((index, setting), Changed { was, ours }) in &entries.settings {
         writeln!(text, "was {index} {} {was} {ours}", setting_word(*setting))?;
+    }
+    for ((index, setting), had) in &entries.had {
+        for value in had {
+            writeln!(text, "had {index} {} {value}", setting_word(*setting))?;
+        }
     }
     for ((index, prefix), supplier) in &entries.addresses {
         writeln!(
@@ -205,13 +216,17 @@ fn parse_line(line: &str, entries: &mut Entries) -> Option<()> {
         }
         "was" => {
             let index = number(&mut words)?;
-            let word = words.next()?;
-            let cards = Hardware::all().map(|it| Setting::Switch(Switch::Hardware(it)));
-            let mut settings = SETTINGS.into_iter().chain(cards);
-            let setting = settings.find(|setting| setting_word(*setting) == word)?;
+            let setting = setting(words.next()?)?;
             let (was, ours) = (number(&mut words)?, number(&mut words)?);
             let changed = Changed { was, ours };
             entries.settings.insert((index, setting), changed);
+        }
+        "had" => {
+            let index = number(&mut words)?;
+            let setting = setting(words.next()?)?;
+            let value = number(&mut words)?;
+            let had = entries.had.entry((index, setting)).or_default();
+            had.insert(value);
         }
         "address" => {
             let index = number(&mut words)?;

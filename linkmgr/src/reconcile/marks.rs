@@ -56,10 +56,13 @@ impl LinkManager {
             for route in new.iter().flat_map(|new| new.routes.keys()) {
                 writer.claimants.insert((*route, id));
             }
-            let is_left =
-                |switch: &&Switch| new.is_none_or(|new| !new.switches.contains_key(*switch));
-            let left = old.into_iter().flat_map(|old| old.switches.keys());
-            for switch in left.filter(is_left) {
+            let wants = |plan: Option<&LinkPlan>, switch: &Switch| {
+                plan.is_some_and(|plan| plan.switches.contains_key(switch))
+            };
+            let switches = old.into_iter().chain(new);
+            let switches = switches.flat_map(|plan| plan.switches.keys());
+            // What it was before us may have been read long ago, and be somebody else's by now.
+            for switch in switches.filter(|switch| wants(old, switch) != wants(new, switch)) {
                 let item = Item::Setting(id.index, Setting::Switch(*switch));
                 self.observed.doubt_switch(&item);
             }

@@ -80,16 +80,18 @@ impl Record {
         });
     }
 
-    /// Takes word that it was done: that nothing is to be seen of it for a moment means nothing.
-    pub(super) fn done(&mut self, request: &KernelRequest, now: Instant) {
-        let adds = matches!(
-            request,
-            KernelRequest::AddAddress(_)
-                | KernelRequest::ReplaceAddress(_)
-                | KernelRequest::AddRoute(_)
-                | KernelRequest::ReplaceRoute(_)
-                | KernelRequest::AddRule(_)
-        );
+    /// Takes word that it was done: that nothing is to be seen of it for a moment means nothing. Of a setting that is changed from
+    /// what it was (`is_forth`) as little as of what is added.
+    pub(super) fn done(&mut self, request: &KernelRequest, is_forth: bool, now: Instant) {
+        let adds = is_forth
+            || matches!(
+                request,
+                KernelRequest::AddAddress(_)
+                    | KernelRequest::ReplaceAddress(_)
+                    | KernelRequest::AddRoute(_)
+                    | KernelRequest::ReplaceRoute(_)
+                    | KernelRequest::AddRule(_)
+            );
         self.unseen_until = adds.then(|| now + UNSEEN);
         self.is_fresh = false;
         self.tries = 0;

@@ -88,21 +88,61 @@ impl LinkManager {
             }
         }
     }
+
+    /// Follows that a setting is as it is to be.
+    pub(super) fn settle_setting(&mut self, item: &Item) {
+        if let Item::Setting(index, setting) = item
+            && let Some(is) = self.view().observed_setting(*index, *setting)
+        {
+            self.writer.journal.settle_setting((*index, *setting), is);
+        }
+    }
+
+    /// Whether a request has changed a setting from what it was, in a way that the kernel tells of: its word may be on its way.
+    pub(super) fn is_forth(&self, item: &Item, request: &KernelRequest) -> bool {
+        let Item::Setting(index, setting) = item else {
+            return false;
+        };
+        let to = match request {
+            KernelRequest::SetUp { up, .. } => Value::from(*up),
+            KernelRequest::SetMtu { mtu, .. } => Value::from(*mtu),
+            KernelRequest::SetMac { mac, .. } => mac_value(*mac),
+            KernelRequest::AddAddress(_)
+            | KernelRequest::ReplaceAddress(_)
+            | KernelRequest::DeleteAddress { .. }
+            | KernelRequest::AddRoute(_)
+            | KernelRequest::ReplaceRoute(_)
+            | KernelRequest::DeleteRoute(_)
+            | KernelRequest::AddRule(_)
+            | KernelRequest::DeleteRule(_)
+            | KernelRequest::ReadSwitch { .. }
+            | KernelRequest::ReadPrefixRoute { .. }
+            | KernelRequest::SetSwitch { .. } => return false,
+        };
+        let changed = self.writer.journal.changed(*index, *setting);
+        changed.is_some_and(|changed| changed.ours == to && changed.was != to)
+    }
 }
 
 impl View<'_> {
+    /// Returns what a setting is, as far as that was told or read.
+    fn observed_setting(&self, index: u32, setting: Setting) -> Option<Value> {
+        let link = self.observed.link_message(index)?;
+        match setting {
+            Setting::Up => Some(Value::from(link.admin_up)),
+            Setting::Mtu => Some(link.mtu.into()),
+            Setting::Mac => link.mac.map(mac_value),
+            Setting::Switch(switch) => self.observed.switch(index, switch).map(Value::from),
+        }
+    }
+
     pub(super) fn setting(&self, index: u32, setting: Setting) -> Decision {
         let changed = self.journal.changed(index, setting);
         let planned = self.planned_setting(index, setting);
         let Some(link) = self.observed.link_message(index) else {
             return Decision::Nothing;
         };
-        let is = match setting {
-            Setting::Up => Some(Value::from(link.admin_up)),
-            Setting::Mtu => Some(link.mtu.into()),
-            Setting::Mac => link.mac.map(mac_value),
-            Setting::Switch(switch) => self.observed.switch(index, switch).map(Value::from),
-        };
+        let is = self.observed_setting(index, setting);
         let is_good = |to: Value, is: Value| match setting {
             // What matters is that there is one, whoever made it.
             Setting::Switch(Switch::LinkLocal6) => {
@@ -141,7 +181,9 @@ impl View<'_> {
                 return Decision::Nothing;
             }
             // What somebody else has set since is his.
-            (None, Some(changed), Some(is)) if is != changed.ours || is == changed.was => {
+            (None, Some(changed), Some(is))
+                if is == changed.was || !self.journal.is_ours((index, setting), is) =>
+            {
                 return Decision::Nothing;
             }
             (None, Some(changed), Some(_)) => (changed.was, WriteDown::Nothing, true),
@@ -253,7 +295,9 @@ impl LinkManager {
     /// Returns the hardware address that a link had before we gave it the present one.
     pub(crate) fn mac_before(&self, index: u32, present: Option<Mac>) -> Option<Mac> {
         let changed = self.writer.journal.changed(index, Setting::Mac)?;
-        let is_ours = present.is_some_and(|present| mac_value(present) == changed.ours);
+        let place = (index, Setting::Mac);
+        let is_ours =
+            present.is_some_and(|present| self.writer.journal.is_ours(place, mac_value(present)));
         is_ours.then(|| mac_of(changed.was))
     }
 }

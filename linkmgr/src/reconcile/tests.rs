@@ -7,6 +7,7 @@ mod beside;
 mod cards;
 mod endings;
 mod former;
+mod given;
 mod mending;
 mod metrics;
 mod order;

@@ -1,11 +1,14 @@
 //! Random plans in random worlds, with others at work and a crash at any point: the kernel becomes as planned, nothing is
-//! asked twice, what others have made stays, and nothing of ours is left in the end.
+//! asked twice, what others have made stays, nothing of ours is left in the end, and settings are what they were.
+
+use std::collections::BTreeSet;
 
 use config::matcher::Mac;
 use policy::facts::Supplier;
 use policy::links::Switch;
 
 use super::*;
+use crate::Setting;
 use crate::Usability;
 use crate::fake::{FakeAddress, FakeRoute};
 use crate::journal::Journal;
@@ -70,6 +73,14 @@ struct World {
     machine: Machine,
     /// Things with our number that we have not made.
     unproven: Vec<Item>,
+    /// What settings were that are not as they were because of us.
+    changed: BTreeMap<(u32, Setting), i64>,
+    /// What others have made of them.
+    theirs: BTreeSet<((u32, Setting), i64)>,
+    /// Links that others have taken up or down, or are on, and those that are others than they were: what is asked for may be meant
+    /// for the one before.
+    turned: BTreeSet<u32>,
+    replaced: BTreeSet<u32>,
     /// Whether linnet is to stop, and a daemon that dies gets a successor that does the same.
     is_ending: bool,
 }
@@ -97,6 +108,10 @@ impl World {
             dice: Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
             machine,
             unproven: vec![Item::Route(unproven), Item::Rule(rule(77))],
+            changed: BTreeMap::new(),
+            theirs: BTreeSet::new(),
+            turned: BTreeSet::new(),
+            replaced: BTreeSet::new(),
             is_ending: false,
         }
     }
@@ -123,7 +138,7 @@ impl World {
 
     fn act(&mut self) {
         let now = self.machine.now;
-        match self.dice.roll(12) {
+        match self.dice.roll(13) {
             0..=3 => {
                 let plan = self.plan();
                 self.machine.links.apply_plan(Arc::new(plan), now);
@@ -142,6 +157,7 @@ impl World {
                 let up = self.dice.one_in(2);
                 let request = KernelRequest::SetUp { index, up };
                 self.machine.kernel.handle_request(&request, now);
+                self.turned.insert(index);
             }
             8 => {
                 self.machine.kernel.lose_events();
@@ -149,10 +165,12 @@ impl World {
             }
             9 => self.machine.now = now + Duration::from_secs(self.dice.roll(100)),
             10 => self.take_something(),
+            11 => self.foreign_setting(),
             _ => {
                 let (index, name) = self.dice.of(&NAMES);
                 if self.dice.one_in(4) {
                     self.machine.kernel.remove_link(index, now);
+                    self.replaced.insert(index);
                     let fresh = link(index + 10, name);
                     if !self.machine.kernel.links().contains_key(&index) {
                         self.machine.kernel.put_link(LinkMessage { index, ..fresh });
@@ -162,6 +180,33 @@ impl World {
         }
         self.machine.kernel.handle_timeout(self.machine.now);
         self.drive();
+    }
+
+    /// Somebody sets something, to what no plan wants.
+    fn foreign_setting(&mut self) {
+        let (index, _) = self.dice.of(&NAMES);
+        let (setting, value) = self
+            .dice
+            .of(&[(Setting::Mtu, 1450), (Setting::Switch(Switch::AcceptRa), 2)]);
+        let place = (index, setting);
+        // What is asked for at the same moment nobody can know of.
+        self.hear();
+        let was = self.machine.kernel.setting(place);
+        let is_wanted = self.machine.links.view().planned_setting(index, setting);
+        // What was as wanted before is as good as what linnet changes back to it: theirs, or what there was.
+        if let (Some(was), Some(_)) = (was, is_wanted) {
+            self.changed.entry(place).or_insert(was);
+        }
+        self.machine.kernel.put_setting(place, value);
+        self.theirs.insert((place, value));
+        self.hear();
+    }
+
+    /// Has everything be heard that the kernel has told.
+    fn hear(&mut self) {
+        while let Some(event) = self.machine.kernel.poll_event() {
+            self.machine.links.handle_event(event, self.machine.now);
+        }
     }
 
     fn foreign_address(&mut self) {
@@ -344,6 +389,7 @@ impl World {
 
     fn round(&mut self) -> bool {
         let now = self.machine.now;
+        self.follow_others();
         let mut is_busy = false;
         // Now and then the kernel's word is late.
         while !self.dice.one_in(20)
@@ -399,10 +445,72 @@ impl World {
         let now = self.machine.now;
         let before = self.foreign();
         self.check_proof(request);
-        let answer = self.machine.kernel.handle_request(request, now);
+        let kernel = &mut self.machine.kernel;
+        let place = kernel.setting_of(request);
+        let was = place.and_then(|place| kernel.setting(place));
+        let answer = kernel.handle_request(request, now);
+        if let (Some(place), Some(was)) = (place, was) {
+            self.follow_setting(place, was);
+        }
         self.machine.sent.push(request.clone());
         self.check_foreign(request, before);
         answer
+    }
+
+    /// Follows on which links others are that were down before us: those go to them. What is as it was, and as no plan wants it, was
+    /// given back.
+    fn follow_others(&mut self) {
+        let (kernel, links) = (&self.machine.kernel, &self.machine.links);
+        let view = links.view();
+        self.changed.retain(|(index, setting), was| {
+            let is_wanted = view.planned_setting(*index, *setting).is_some();
+            is_wanted || kernel.setting((*index, *setting)) != Some(*was)
+        });
+        for (index, address) in kernel.addresses() {
+            // One that we have changed only looks like ours.
+            let item = Item::Address(*index, address.prefix);
+            let is_ours = address.protocol == OURS && links.writer.journal.proves(&item);
+            if !is_ours && self.changed.contains_key(&(*index, Setting::Up)) {
+                self.turned.insert(*index);
+            }
+        }
+    }
+
+    /// Follows what a request has made of a setting that was something before.
+    fn follow_setting(&mut self, place: (u32, Setting), was: i64) {
+        let is = self.machine.kernel.setting(place).unwrap();
+        // No plan wants one to be on: it is given back, to whoever has not set it otherwise since.
+        let is_back = matches!(place.1, Setting::Switch(_)) && is != 0;
+        let is_known = !self.replaced.contains(&place.0);
+        assert!(
+            !is_back || was == 0 || !is_known,
+            "{place:?} was {was} by somebody else, and is given back: {is}"
+        );
+        if is != was {
+            self.changed.entry(place).or_insert(was);
+            if self.theirs.contains(&(place, is)) {
+                self.changed.remove(&place);
+            }
+        }
+    }
+
+    /// Every setting is what it was before us, where nobody else had to do with it.
+    fn check_settings(&self) {
+        let kernel = &self.machine.kernel;
+        for (place, was) in &self.changed {
+            let (index, setting) = *place;
+            let mut addresses = kernel.addresses().iter();
+            // Others have settled on a link that was down.
+            let is_needed = setting == Setting::Up && addresses.any(|(of, _)| *of == index);
+            let is_others = setting == Setting::Up && self.turned.contains(&index)
+                || self.replaced.contains(&index);
+            let is = kernel.setting(*place);
+            let is_theirs = is.is_some_and(|is| self.theirs.contains(&(*place, is)));
+            assert!(
+                is == Some(*was) || is_theirs || is_needed || is_others,
+                "{place:?} is {is:?} and was {was}"
+            );
+        }
     }
 
     /// What is to go, or to be replaced, is ours by the journal as it has been kept; what comes is written down.
@@ -539,6 +647,7 @@ fn world(seed: u64) {
     world.machine.links.stop(StopLevel::Clean, now);
     world.settle();
     assert!(world.machine.links.is_idle());
+    world.check_settings();
     let kernel = &world.machine.kernel;
     for (index, address) in kernel.addresses() {
         let item = Item::Address(*index, address.prefix);
