@@ -19,11 +19,12 @@ PROGRAMS = {"unbound": "unbound", "dnsdist": "dnsdist", "dnsmasq": "dnsmasq", "k
 PEERS = ["linnet", FLOOR, *PROGRAMS]
 # What is in `plain` already, to be had alone.
 ALONE = ["start"]
-TESTS = ["plain", "listener", "two", "tls", "validate", "big", "list", "route"]
+TESTS = ["plain", "listener", "two", "tls", "turns", "validate", "big", "list", "route"]
 # Which peers have the feature; dnsmasq is left out where it forks for each connection, and where it keeps 10,000 names at most.
 TCP = ["linnet", "unbound", "dnsdist", "kresd", "resolved"]
 LISTENER = ["linnet", "unbound", "dnsmasq"]
 TWO = ["linnet", "unbound"]
+TURNS = ["linnet", "unbound"]
 TLS = ["linnet", "unbound", "dnsdist", "kresd", "resolved"]
 VALIDATE = ["linnet", "unbound", "dnsmasq", "kresd", "resolved"]
 BIG = ["linnet", "unbound", "dnsdist"]
@@ -37,6 +38,8 @@ LAST, LATER = "last-of-all.wild.plain", "later.wild.plain"
 NXDOMAIN = 3
 # How often a round loads for tails of latency, and where server and client share the cores.
 SWAYING = 3
+# How often a round has those two by turns whose cold forwards are compared: the machine sways more within a minute than they differ.
+BY_TURNS = 4
 
 
 def queries(name, lines):
@@ -216,7 +219,18 @@ class Run:
         self.loads(peer, "two-sat", p, ["-d", hot, "-c", "8", "-q", "200", "-l", self.secs])
         self.rig.stop(p)
 
-    def over_tls(self, peer):
+    def turns(self, peers):
+        """cold names in the clear and over TLS, again and again, by those whose figures are compared"""
+        for turn in range(BY_TURNS):
+            for peer in peers if turn % 2 else peers[::-1]:
+                p, _ = self.start(peer, "cold-sat")
+                if not p: continue
+                self.fill(p, f"{rig.Z}/q.10k-plain")
+                self.load(peer, "cold-sat", p, ["-d", f"{rig.Z}/q.cold-plain", "-1", "-n", "300000", "-q", "100", "-l", self.secs])
+                self.rig.stop(p)
+                self.over_tls(peer, at_rate=False)
+
+    def over_tls(self, peer, at_rate=True):
         """cold names through an upstream that is asked over TLS, by its name"""
         if not self.tls: self.tls = Authority(self.rig.work, self.a.client_cpu)
         os.environ.update(self.tls.environment)
@@ -228,7 +242,7 @@ class Run:
         r = self.rig.load(p, names + ["-n", "300000", "-q", "100", "-l", self.secs])
         aside = (rig.cpu_s(plain.pid) - before) / max(r.get("recv", 1), 1) * 1e6
         rate, offset = self.a.cold_rate, str(r.get("next_offset", 0))
-        self.load(peer, "tls-rate", p, names + ["-n", str(int(rate * self.a.secs)), "-Q", str(rate), "-l", self.secs, "-o", offset])
+        if at_rate: self.load(peer, "tls-rate", p, names + ["-n", str(int(rate * self.a.secs)), "-Q", str(rate), "-l", self.secs, "-o", offset])
         self.rig.up = plain
         if aside > 1: r = {"error": f"asks in the clear: the plain upstream spent {aside:.1f} us a question"}
         self.emit(peer, "tls-sat", r)
@@ -384,7 +398,7 @@ def installed(peer):
 def main():
     ap = argparse.ArgumentParser(prog="tests/bench/run", description="linnet beside its competitors, in one run")
     ap.add_argument("--rounds", type=int, default=3, help="rounds over all peers (3)")
-    ap.add_argument("--minutes", type=float, default=15, help="no round begins that would last longer than this (15)")
+    ap.add_argument("--minutes", type=float, default=17, help="no round begins that would last longer than this (17)")
     ap.add_argument("--secs", type=float, default=1.5, help="seconds of each load (1.5)")
     ap.add_argument("--starts", type=int, default=2, help="starts of each server a round (2)")
     ap.add_argument("--only", default=",".join(TESTS), help="tests, out of " + ",".join(TESTS + ALONE) + "; also failover,upstream-faults")
@@ -423,6 +437,7 @@ def main():
         for test, able, block in [("start", PEERS, run.only_starts), ("plain", PEERS, run.plain), ("listener", LISTENER, run.listener), ("two", TWO, run.two), ("tls", TLS, run.over_tls), ("validate", VALIDATE, run.validate)]:
             for peer in order if test in tests else []:
                 if peer in able: block(peer)
+        if "turns" in tests: run.turns([peer for peer in order if peer in TURNS])
         if "route" in tests: run.route()
         turn = time.time() - began
     for test, able, block in once:

@@ -130,6 +130,8 @@ def page(f, failed):
     measured = [t for t in TESTS if any((p, t[0]) in f.rows for p in peers)]
     rows(out, [name for _, name, _ in measured], peers, [lambda p, t=t: f.cell(p, t, to="unbound") for t, _, _ in measured])
     for _, name, what in measured: say(f"- *{name}*: {what}.")
+    times = {test: len(f.rows.get(("linnet", test), [])) for test in ("cold-sat", "tls-sat")}
+    if len(f.rows.get(("linnet", "warm-sat"), [])) < min(times.values()): say(f"- Cold forwards of linnet and unbound were loaded {times['cold-sat']} times, and over TLS {times['tls-sat']}, by turns: the machine sways more within a minute than they differ.")
     new = f.value("linnet", "mixed-sat", "new")
     if new is not None: say(f"- Of the mixed questions of linnet's median round {new:.0%} were new.")
     say("\n## At a fixed rate\n\n20,000 questions a second that the cache can answer, and 5,000 where it has no answer, or not always. CPU for each, in µs:\n")
