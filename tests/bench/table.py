@@ -19,7 +19,7 @@ ABOUT = """# Benchmarks
 
 What linnet costs beside other local resolvers, measured by `tests/bench/run`: all in one run, interleaved, each with the same upstream,
 the same names and the same load, in a network namespace with a synthetic tree of zones. The server under test has one core, the client
-and the upstream the other. linnet runs with split-DNS routing on and 10,000 claimed domains loaded; the others have nothing but a
+and the upstream the other. linnet runs with split-DNS routing on, 10,000 claimed domains loaded and its unit's environment; the others have nothing but a
 forwarder and a cache to do. Root, an idle machine and some minutes repeat it: `tests/bench/setup`, then `tests/bench/run`.
 
 Compare ratios within this page, never figures across machines. CPU is the scheduler's time of the server's processes, including the
