@@ -38,7 +38,7 @@ LAST, LATER = "last-of-all.wild.plain", "later.wild.plain"
 NXDOMAIN = 3
 # How often a round loads for tails of latency, and where server and client share the cores.
 SWAYING = 3
-# How often a round has those two by turns whose cold forwards are compared: the machine sways more within a minute than they differ.
+# How often a round has those two by turns whose tails and cold forwards are compared: the machine sways more within a minute than they differ.
 BY_TURNS = 4
 
 
@@ -220,11 +220,14 @@ class Run:
         self.rig.stop(p)
 
     def turns(self, peers):
-        """cold names in the clear and over TLS, again and again, by those whose figures are compared"""
+        """tails of hits, and cold names in the clear and over TLS, again and again, by those whose figures are compared"""
         for turn in range(BY_TURNS):
             for peer in peers if turn % 2 else peers[::-1]:
                 p, _ = self.start(peer, "cold-sat")
                 if not p: continue
+                hot = f"{rig.Z}/q.hot-plain"
+                self.fill(p, hot)
+                with Awake(): self.load(peer, "warm-rate", p, ["-d", hot, "-Q", WARM_RATE, "-l", self.secs])
                 self.fill(p, f"{rig.Z}/q.10k-plain")
                 self.load(peer, "cold-sat", p, ["-d", f"{rig.Z}/q.cold-plain", "-1", "-n", "300000", "-q", "100", "-l", self.secs])
                 self.rig.stop(p)
