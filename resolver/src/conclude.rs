@@ -124,7 +124,7 @@ impl Resolver {
 
     /// Ends a lookup, and tells all who wait for it.
     pub(crate) fn conclude(&mut self, id: u64, conclusion: &Conclusion, now: Instant) {
-        let Some(lookup) = self.end_lookup(id, now) else {
+        let Some(mut lookup) = self.end_lookup(id, now) else {
             return;
         };
         if let Conclusion::Refused(refused) = conclusion
@@ -133,16 +133,16 @@ impl Resolver {
         {
             self.reach_suspects(&lookup.asking.scope, now);
         }
-        let mut steps = lookup.steps;
-        let last = lookup.waiters.len().saturating_sub(1);
-        for (place, waiter) in lookup.waiters.into_iter().enumerate() {
+        let mut steps = std::mem::take(&mut lookup.steps);
+        let waiters = std::mem::take(&mut lookup.waiters);
+        let last = waiters.len().saturating_sub(1);
+        for (place, &waiter) in waiters.iter().enumerate() {
             match waiter {
+                Waiter::Query(query) if place == last => {
+                    self.resume(query, conclusion.clone(), &mut steps, now);
+                }
                 Waiter::Query(query) => {
-                    let steps = match place == last {
-                        true => std::mem::take(&mut steps),
-                        false => steps.clone(),
-                    };
-                    self.resume(query, conclusion.clone(), steps, now);
+                    self.resume(query, conclusion.clone(), &mut steps.clone(), now);
                 }
                 Waiter::Judging(judged) => self.take_fetched(judged, id, conclusion, now),
                 Waiter::Proof(incarnation) => {
@@ -156,6 +156,8 @@ impl Resolver {
                 Waiter::Reach(asked) => self.take_reach(asked, &lookup.asking, conclusion, now),
             }
         }
+        (lookup.waiters, lookup.steps) = (waiters, steps);
+        self.lookups.keep_room(lookup);
     }
 }
 

@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 
 use crate::bounds::Shares;
 use crate::event::{Channel, ExchangeId, GroupId, Transmit};
-use crate::numbered::Numbered;
+use crate::numbered::{Numbered, Rooms};
 use crate::record::{ParsedReply, ReplyError, parse_reply};
 use crate::upstream::{Doubt, Guise};
 use crate::wire::{HEADER, Question, build_query, option};
@@ -123,6 +123,7 @@ pub(crate) enum Mismatch {
 #[derive(Debug, Default)]
 pub(crate) struct Exchanges {
     exchange_by_id: Numbered<Exchange>,
+    rooms: Rooms<Exchange>,
     datagrams: Shares,
     last: u64,
 }
@@ -174,7 +175,8 @@ impl Exchanges {
         if exchange.is_datagram() {
             self.datagrams.add(&exchange.asking, &exchange.upstream);
         }
-        self.exchange_by_id.insert(id.0, Box::new(exchange));
+        let room = Rooms::fill(self.rooms.take(), exchange);
+        self.exchange_by_id.insert(id.0, room);
         transmit
     }
 
@@ -194,6 +196,11 @@ impl Exchanges {
 
     pub(crate) fn get_mut(&mut self, id: ExchangeId) -> Option<&mut Exchange> {
         self.exchange_by_id.get_mut(id.0)
+    }
+
+    /// Keeps the room of one that has ended.
+    pub(crate) fn keep_room(&mut self, ended: Box<Exchange>) {
+        self.rooms.put(ended);
     }
 
     pub(crate) fn remove(&mut self, id: ExchangeId) -> Option<Box<Exchange>> {

@@ -17,7 +17,7 @@ use crate::conclude::Conclusion;
 use crate::event::{ExchangeId, Failure, Step};
 use crate::exchange::Asking;
 use crate::failure::Cause;
-use crate::numbered::Numbered;
+use crate::numbered::{Numbered, Rooms};
 use crate::reach::Asked;
 use crate::record::ParsedReply;
 use crate::recursion::Walk;
@@ -31,6 +31,8 @@ pub(crate) const JOIN_LIFETIME: Duration = Duration::from_secs(4);
 const ENDED_MAX: usize = 64;
 /// How many of the first are looked at.
 const OLDEST_MAX: usize = 16;
+/// For how many a list has room that is kept for the next lookup: more than one are rare, and a crowd's list is long.
+const LIST_ROOM: usize = 4;
 
 /// A question on its way to the upstreams of a scope.
 #[derive(Debug)]
@@ -137,6 +139,7 @@ pub(crate) struct Lookups {
     seed: u64,
     crowd_by_incarnation: BTreeMap<u64, Crowd>,
     last: u64,
+    rooms: Rooms<Lookup>,
 }
 
 /// A lookup, with the hash of what makes its question identical.
@@ -194,43 +197,9 @@ impl Lookups {
                 .begun
                 .retain(|id| *id == last || alive.get(*id).is_some());
         }
-        let lookup = Box::new(Lookup {
-            asking,
-            started_at: now,
-            sent_at: now,
-            attempts: 0,
-            round: 0,
-            // Nearly always one of each; room for four, which a first push makes, is 2 KiB.
-            waiters: Vec::with_capacity(1),
-            exchanges: Vec::with_capacity(1),
-            tried: Vec::with_capacity(1),
-            asked: Vec::with_capacity(1),
-            streamed: Vec::new(),
-            shut: Vec::new(),
-            lost: Vec::new(),
-            plain: Vec::new(),
-            bare: Vec::new(),
-            bad_cookie: Vec::new(),
-            looped: Vec::new(),
-            marked: Vec::new(),
-            doubled: false,
-            doubted: Vec::new(),
-            failures: Vec::new(),
-            passed_by: 0,
-            bad: None,
-            errors: Vec::new(),
-            bad_at: now,
-            won_by: None,
-            judging: None,
-            walk: None,
-            walked: false,
-            antedates: false,
-            scouts: false,
-            walk_replies: 0,
-            second_best: None,
-            bogus: None,
-            steps: Vec::new(),
-        });
+        let mut room = self.rooms.take();
+        let lists = room.as_deref_mut().map_or_else(Lists::new, Lists::of);
+        let lookup = Rooms::fill(room, Lookup::new(asking, now, lists));
         self.lookup_by_id.insert(self.last, lookup);
         let joinable = Joinable {
             id: self.last,
@@ -239,6 +208,12 @@ impl Lookups {
         self.joinable
             .insert_unique(hash, joinable, |joinable| joinable.hash);
         self.last
+    }
+
+    /// Keeps the room of a lookup that has ended, and of its lists.
+    pub(crate) fn keep_room(&mut self, mut ended: Box<Lookup>) {
+        ended.empty();
+        self.rooms.put(ended);
     }
 
     pub(crate) fn get(&self, id: u64) -> Option<&Lookup> {
@@ -315,7 +290,93 @@ impl Lookups {
     }
 }
 
+/// The lists of a lookup that nearly every one fills.
+struct Lists {
+    waiters: Vec<Waiter>,
+    exchanges: Vec<ExchangeId>,
+    tried: Vec<Upstream>,
+    asked: Vec<Upstream>,
+    steps: Vec<Step>,
+}
+
+impl Lists {
+    /// Makes new ones.
+    fn new() -> Self {
+        Self {
+            // Nearly always one of each; room for four, which a first push makes, is 2 KiB.
+            waiters: Vec::with_capacity(1),
+            exchanges: Vec::with_capacity(1),
+            tried: Vec::with_capacity(1),
+            asked: Vec::with_capacity(1),
+            steps: Vec::new(),
+        }
+    }
+
+    /// Takes those of a lookup that was emptied.
+    fn of(ended: &mut Lookup) -> Self {
+        Self {
+            waiters: std::mem::take(&mut ended.waiters),
+            exchanges: std::mem::take(&mut ended.exchanges),
+            tried: std::mem::take(&mut ended.tried),
+            asked: std::mem::take(&mut ended.asked),
+            steps: std::mem::take(&mut ended.steps),
+        }
+    }
+}
+
 impl Lookup {
+    /// Makes a lookup that nothing has happened to; `lists` are empty.
+    fn new(asking: Asking, now: Instant, lists: Lists) -> Self {
+        Self {
+            asking,
+            started_at: now,
+            sent_at: now,
+            attempts: 0,
+            round: 0,
+            waiters: lists.waiters,
+            exchanges: lists.exchanges,
+            tried: lists.tried,
+            asked: lists.asked,
+            streamed: Vec::new(),
+            shut: Vec::new(),
+            lost: Vec::new(),
+            plain: Vec::new(),
+            bare: Vec::new(),
+            bad_cookie: Vec::new(),
+            looped: Vec::new(),
+            marked: Vec::new(),
+            doubled: false,
+            doubted: Vec::new(),
+            failures: Vec::new(),
+            passed_by: 0,
+            bad: None,
+            errors: Vec::new(),
+            bad_at: now,
+            won_by: None,
+            judging: None,
+            walk: None,
+            walked: false,
+            antedates: false,
+            scouts: false,
+            walk_replies: 0,
+            second_best: None,
+            bogus: None,
+            steps: lists.steps,
+        }
+    }
+
+    /// Empties what the next one uses again, and gives up what few have and what may be large.
+    fn empty(&mut self) {
+        empty(&mut self.waiters);
+        empty(&mut self.exchanges);
+        empty(&mut self.tried);
+        empty(&mut self.asked);
+        empty(&mut self.steps);
+        (self.bad, self.judging, self.walk) = (None, None, None);
+        (self.second_best, self.bogus) = (None, None);
+        self.doubted = Vec::new();
+    }
+
     /// Returns whose doing it is that nobody has replied: this host's, when no message that it meant to send has left.
     pub(crate) fn cause(&self) -> Cause {
         let own = self.failures.iter();
@@ -361,6 +422,11 @@ impl Lookup {
     }
 }
 
+fn empty<T>(list: &mut Vec<T>) {
+    list.clear();
+    list.shrink_to(LIST_ROOM);
+}
+
 /// Whether one reply answers both.
 fn is_same(one: &Asking, other: &Asking) -> bool {
     let bits = |asking: &Asking| {
@@ -390,4 +456,92 @@ fn hash(asking: &Asking, seed: u64) -> u64 {
     hasher.write_u16(asking.question.record_type);
     hasher.write(asking.question.name.as_wire());
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use policy::ScopeId;
+
+    use super::*;
+    use crate::exchange::Whom;
+    use crate::wire::Question;
+
+    fn asking(name: &str) -> Asking {
+        Asking {
+            scope: ScopeId("s".into()),
+            incarnation: 1,
+            question: Question {
+                name: name.parse().unwrap(),
+                record_type: 1,
+                class: 1,
+            },
+            dnssec_ok: false,
+            checking_disabled: false,
+            validate: false,
+            recurse: false,
+            fleeting: false,
+            whom: Whom::Any,
+            mark: 0,
+        }
+    }
+
+    /// Leaves something in everything that a lookup has.
+    fn use_up(lookup: &mut Lookup, now: Instant) {
+        let upstream: Upstream = "192.0.2.1".parse().unwrap();
+        (lookup.attempts, lookup.round, lookup.passed_by) = (3, 2, 1);
+        (lookup.sent_at, lookup.bad_at) = (now, now);
+        lookup.waiters = (0..1000).map(Waiter::Query).collect();
+        lookup.exchanges = (0..9).map(ExchangeId).collect();
+        for list in [
+            &mut lookup.tried,
+            &mut lookup.asked,
+            &mut lookup.streamed,
+            &mut lookup.shut,
+            &mut lookup.lost,
+            &mut lookup.plain,
+            &mut lookup.bare,
+            &mut lookup.bad_cookie,
+            &mut lookup.looped,
+            &mut lookup.marked,
+        ] {
+            list.push(upstream.clone());
+        }
+        (lookup.doubled, lookup.walked) = (true, true);
+        (lookup.antedates, lookup.scouts) = (true, true);
+        lookup.walk_replies = 4;
+        lookup
+            .failures
+            .push((upstream.clone(), Failure::Unreachable));
+        lookup.errors.push((upstream.clone(), 2));
+        lookup.second_best = Some(Conclusion::Refused(Refused::too_many()));
+        lookup.bogus = Some(Refused::too_many());
+        lookup.won_by = Some(upstream);
+        lookup.steps = vec![Step::Synthesized("here"); 99];
+    }
+
+    #[test]
+    fn a_lookup_in_a_used_room_is_as_a_new_one_and_keeps_no_crowd_of_lists() {
+        let (before, now) = (Instant::from_nanos(1), Instant::from_nanos(7000));
+        let mut lookups = Lookups::new(0);
+        let first = lookups.start(asking("first.test"), before);
+        use_up(lookups.get_mut(first).unwrap(), before);
+        let ended = lookups.remove(first).unwrap();
+        lookups.keep_room(ended);
+
+        let second = lookups.start(asking("second.test"), now);
+        let used = lookups.get(second).unwrap();
+        let mut others = Lookups::new(0);
+        let other = others.start(asking("second.test"), now);
+        assert_eq!(
+            format!("{used:?}"),
+            format!("{:?}", others.get(other).unwrap())
+        );
+        let room = [
+            used.waiters.capacity(),
+            used.exchanges.capacity(),
+            used.steps.capacity(),
+        ];
+        // New lists have room for one, or none.
+        assert_eq!(room, [LIST_ROOM; 3]);
+    }
 }

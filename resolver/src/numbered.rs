@@ -69,6 +69,47 @@ impl<T> Numbered<T> {
     }
 }
 
+/// How many rooms are kept: as many as questions wait at once at a busy time, a quarter of a megabyte with all that is in them.
+const ROOMS_MAX: usize = 128;
+
+/// The memory of things that have ended, for the next ones: what comes and goes with every question need not go by the allocator.
+#[derive(Debug)]
+pub(crate) struct Rooms<T> {
+    /// In the boxes that the table takes.
+    ended: Vec<Box<T>>,
+}
+
+impl<T> Default for Rooms<T> {
+    fn default() -> Self {
+        Self { ended: Vec::new() }
+    }
+}
+
+impl<T> Rooms<T> {
+    /// Keeps the room of a thing that has ended, unless there are enough. What is in it stays there until it is filled.
+    pub(crate) fn put(&mut self, ended: Box<T>) {
+        if self.ended.len() < ROOMS_MAX {
+            self.ended.push(ended);
+        }
+    }
+
+    /// Takes a room, with what the last thing left in it.
+    pub(crate) fn take(&mut self) -> Option<Box<T>> {
+        self.ended.pop()
+    }
+
+    /// Puts a thing into a room, or into a new one; nothing is left of what was there.
+    pub(crate) fn fill(room: Option<Box<T>>, thing: T) -> Box<T> {
+        match room {
+            Some(mut room) => {
+                *room = thing;
+                room
+            }
+            None => Box::new(thing),
+        }
+    }
+}
+
 /// Nobody else chooses numbers.
 fn hash(number: u64) -> u64 {
     let mut hasher = FoldHasher::with_seed(0, SharedSeed::global_fixed());
@@ -79,6 +120,22 @@ fn hash(number: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rooms_are_filled_again_and_no_more_are_kept_than_enough() {
+        let mut rooms = Rooms::default();
+        assert_eq!(rooms.take(), None);
+        for number in 0..ROOMS_MAX + 10 {
+            rooms.put(Box::new(number));
+        }
+        let room = rooms.take().unwrap();
+        assert_eq!(*room, ROOMS_MAX - 1);
+        let place = &raw const *room;
+        let filled = Rooms::fill(Some(room), 7);
+        assert!(*filled == 7 && std::ptr::eq(&raw const *filled, place));
+        assert_eq!(std::iter::from_fn(|| rooms.take()).count(), ROOMS_MAX - 1);
+        assert_eq!(*Rooms::fill(None, 8), 8);
+    }
 
     #[test]
     fn things_are_found_until_they_are_taken_and_are_gone_through_in_order() {

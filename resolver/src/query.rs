@@ -104,19 +104,19 @@ impl Resolver {
         self.advance(query, now);
     }
 
-    /// Hands a waiting query what its lookup came to.
+    /// Hands a waiting query what its lookup came to, and how: `steps` are moved to it.
     pub(crate) fn resume(
         &mut self,
         id: u64,
         conclusion: Conclusion,
-        mut steps: Vec<Step>,
+        steps: &mut Vec<Step>,
         now: Instant,
     ) {
         let Some(mut query) = self.queries.remove(id) else {
             return;
         };
         query.lookup = None;
-        query.steps.append(&mut steps);
+        query.steps.append(steps);
         let next = match conclusion {
             Conclusion::Refused(refused) => {
                 let outage = refused.is_outage();
@@ -504,7 +504,7 @@ impl Resolver {
                     if let Some((conclusion, step)) = self.deny_again(&asking, now) {
                         let id = query.id;
                         self.keep_waiting(query, now);
-                        self.resume(id, conclusion, vec![step], now);
+                        self.resume(id, conclusion, &mut vec![step], now);
                         return;
                     }
                 }

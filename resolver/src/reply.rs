@@ -33,6 +33,7 @@ impl Resolver {
             Ok(reply) => {
                 if let Some(exchange) = self.end_exchange(id) {
                     self.take_good_reply(&exchange, reply, now);
+                    self.exchanges.keep_room(exchange);
                 }
             }
             Err(Mismatch::WaitOn(reason)) => self.note_dropped(id, reason),

@@ -19,7 +19,7 @@ ABOUT = """# Benchmarks
 
 What linnet costs beside other local resolvers, measured by `tests/bench/run`: all in one run, interleaved, each with the same upstream,
 the same names and the same load, in a network namespace with a synthetic tree of zones. The server under test has one core, the client
-and the upstream the other. linnet runs with split-DNS routing on, 10,000 claimed domains loaded and its unit's environment; the others have nothing but a
+and the upstream the other. linnet runs with split-DNS routing on, 10,000 claimed domains loaded; the others have nothing but a
 forwarder and a cache to do. Root, an idle machine and some minutes repeat it: `tests/bench/setup`, then `tests/bench/run`.
 
 Compare ratios within this page, never figures across machines. CPU is the scheduler's time of the server's processes, including the
@@ -130,13 +130,13 @@ def page(f, failed):
     measured = [t for t in TESTS if any((p, t[0]) in f.rows for p in peers)]
     rows(out, [name for _, name, _ in measured], peers, [lambda p, t=t: f.cell(p, t, to="unbound") for t, _, _ in measured])
     for _, name, what in measured: say(f"- *{name}*: {what}.")
-    times = {test: len(f.rows.get(("linnet", test), [])) for test in ("cold-sat", "tls-sat")}
-    if len(f.rows.get(("linnet", "warm-sat"), [])) < min(times.values()): say(f"- Cold forwards of linnet and unbound were loaded {times['cold-sat']} times, and over TLS {times['tls-sat']}, by turns: the machine sways more within a minute than they differ.")
+    once, by_turns = (len(f.rows.get(("linnet", test), [])) for test in ("warm-sat", "cold-sat"))
+    if once < by_turns: say(f"- Cold forwards of linnet and unbound were loaded {by_turns} times by turns, others {once} times: the machine sways more within a minute than those two differ.")
     new = f.value("linnet", "mixed-sat", "new")
     if new is not None: say(f"- Of the mixed questions of linnet's median round {new:.0%} were new.")
     say("\n## At a fixed rate\n\n20,000 questions a second that the cache can answer, and 5,000 where it has no answer, or not always. CPU for each, in µs:\n")
     rows(out, [name for _, name in AT_RATE], peers, [lambda p, t=t: f.cell(p, t, to="unbound") for t, _ in AT_RATE])
-    say("Latency as the client's kernel saw it, in the round in which it was least. Here, and for times of starts and failures, processors are kept from halting: to wake a\nvirtual one takes now less and now more.\n")
+    say("Latency as the client's kernel saw it, in the round in which it was least, of more rounds for linnet and unbound than for others. Here, and for times of starts and failures, processors are kept from halting: to wake a\nvirtual one takes now less and now more.\n")
     rows(out, ["warm: p50 µs", "p99 µs", "lost", "cold: p50 µs", "p99 µs", "lost"], peers,
          [lambda p, t=t, k=k: f.cell(p, t, k, "{:.0f}") for t in ("warm-rate", "cold-rate") for k in ("p50_us", "p99_us", "lost")])
     say("## Start and memory\n\nMemory in MiB is resident, what a server's processes share counted once; *private* leaves out what is shared.\n")
