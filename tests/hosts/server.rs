@@ -309,8 +309,7 @@ fn act(host: &mut Host) {
     check_asides(host, &asides);
     assert_eq!(host.network_of("fresh.pub.test"), Some(RACK));
     host.check_rest();
-    host.stop();
-    assert_eq!(host.ours(), Vec::<String>::new(), "something is left");
+    host.end();
 }
 
 /// What the profile says is there, whoever made it, and nothing else is ours.

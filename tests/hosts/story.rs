@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use linkmgr::KernelRequest;
 use linnet::config_dirs::{ConfigText, Kind, Rank};
 use resolver::{Channel, ClientQuery, Stub};
 
@@ -24,18 +25,22 @@ pub(super) const SETTLING: Duration = Duration::from_secs(420);
 /// Octets of a file that a host with a handful of links keeps.
 const FILE_MAX: usize = 32 << 10;
 
-const MAIN: &str = "[resolver]\ndnssec = \"off\"\nmdns = \"off\"\nrecursion = \"never\"\n[links]\nstop = \"clean\"\n";
+const MAIN: &str = "[resolver]\ndnssec = \"off\"\nmdns = \"off\"\nrecursion = \"never\"\n[links]\n";
+/// What stays at the end, of one story after the other.
+const STOPS: [&str; 5] = ["clean", "release", "clean", "detach", "clean"];
 /// What lies behind links is found out with questions of its own, which are most of a story where they are.
 const INCURIOUS: &str = "[connectivity]\ncheck = \"never\"\n";
 
-/// The main file in the stories of a seed: one of four finds out what lies behind links.
+/// The main file in the stories of a seed: one of four finds out what lies behind links, and two of five leave something behind.
 pub(super) fn main(seed: u64) -> ConfigText {
     let more = if seed.is_multiple_of(4) {
         ""
     } else {
         INCURIOUS
     };
-    file(Kind::Main, "linnet.toml", &format!("{MAIN}{more}"))
+    let stop = STOPS[(seed % 5) as usize];
+    let text = format!("{MAIN}stop = \"{stop}\"\n{more}");
+    file(Kind::Main, "linnet.toml", &text)
 }
 
 /// A file of the configuration.
@@ -430,6 +435,32 @@ impl Host {
         assert!(self.daemon.is_none(), "it does not stop");
     }
 
+    /// Whether the configuration has everything of ours taken away at the end.
+    pub(super) fn is_clean(&self) -> bool {
+        self.stops_with("clean")
+    }
+
+    fn stops_with(&self, level: &str) -> bool {
+        let main = self.files[0].text.as_ref();
+        main.is_ok_and(|text| text.contains(&format!("stop = \"{level}\"")))
+    }
+
+    /// The end: nothing is left, or everything but the kernel's settings, or everything, as the configuration says.
+    pub(super) fn end(&mut self) {
+        let before = self.rules.done.len();
+        self.stop();
+        if self.is_clean() {
+            assert_eq!(self.ours(), Vec::<String>::new(), "something is left");
+            return;
+        }
+        let is_detached = self.stops_with("detach");
+        let mut done = self.rules.done[before..].iter();
+        let may_be =
+            |request: &KernelRequest| is_read(request) || is_detached && is_setting(request);
+        let touched = done.find(|request| !may_be(request));
+        assert_eq!(touched, None, "it was to stay");
+    }
+
     /// Somebody sets the clock.
     pub(super) fn set_clock(&mut self) {
         tell!(self, "the clock is {} s off", self.wall_shift);
@@ -442,4 +473,23 @@ impl Host {
         tell!(self, "is told to reload");
         self.feed(Input::Signal(Signal::Hangup));
     }
+}
+
+/// Whether a request changes nothing.
+fn is_read(request: &KernelRequest) -> bool {
+    matches!(
+        request,
+        KernelRequest::ReadSwitch { .. } | KernelRequest::ReadPrefixRoute { .. }
+    )
+}
+
+/// Whether a request is about what the kernel has of a link, whoever configures it.
+fn is_setting(request: &KernelRequest) -> bool {
+    matches!(
+        request,
+        KernelRequest::SetUp { .. }
+            | KernelRequest::SetMtu { .. }
+            | KernelRequest::SetMac { .. }
+            | KernelRequest::SetSwitch { .. }
+    )
 }
