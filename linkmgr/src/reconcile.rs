@@ -269,13 +269,13 @@ impl LinkManager {
 
     /// Gives back, and takes no plan after that; go on until [`LinkManager::is_idle`].
     pub fn stop(&mut self, level: StopLevel, now: Instant) {
+        self.offer_unkept_journal();
         let writer = &mut self.writer;
         writer.now = now;
         writer.stopping = Some(level);
         writer.inherited.clear();
         if level == StopLevel::Release {
-            writer.forget_requests();
-            return;
+            return writer.forget_requests();
         }
         let items: Vec<Item> = writer.journal.items().collect();
         for item in items {
@@ -288,7 +288,7 @@ impl LinkManager {
     pub fn is_idle(&self) -> bool {
         let writer = &self.writer;
         let is_released = writer.stopping == Some(StopLevel::Release);
-        is_released && writer.in_flight.is_empty()
+        is_released && writer.in_flight.is_empty() && writer.journal.is_settled()
             || writer.is_at_rest() && writer.journal.is_clean()
     }
 

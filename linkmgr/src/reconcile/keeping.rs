@@ -28,6 +28,13 @@ impl LinkManager {
         writer.journal_fails = !is_kept;
     }
 
+    /// Has a journal that could not be kept tried once more: what stays when linnet ends is its own at the next start by this alone.
+    pub(super) const fn offer_unkept_journal(&mut self) {
+        if self.writer.journal_fails {
+            self.writer.journal.offer_again();
+        }
+    }
+
     /// Whether the journal was kept when it was tried last: while it is not, what is added would not be known for ours after a crash.
     pub const fn is_journal_kept(&self) -> bool {
         !self.writer.journal_fails

@@ -678,6 +678,34 @@ fn full_disk_does_not_cost_the_network() {
 }
 
 #[test]
+fn who_ends_tries_once_more_to_keep_what_could_not_be_kept() {
+    for level in [StopLevel::Release, StopLevel::Detach] {
+        for is_kept in [false, true] {
+            let mut machine = Machine::new();
+            let wanted = plan(&machine, &[("home0", home())]);
+            machine.links.apply_plan(Arc::new(wanted), START);
+            let journal = machine.links.poll_journal().unwrap();
+            machine.links.handle_journal(journal.version, false, START);
+            machine.drive();
+            assert!(machine.links.is_idle() && machine.journal.is_none());
+
+            machine.links.stop(level, START);
+            assert!(!machine.links.is_idle(), "{level:?}: it is written first");
+            let journal = machine.links.poll_journal().unwrap();
+            assert!(journal.text.contains("192.0.2.10/24"), "{}", journal.text);
+            machine
+                .links
+                .handle_journal(journal.version, is_kept, START);
+            machine.drive();
+            assert!(
+                machine.links.is_idle(),
+                "{level:?}: nobody waits for a disk"
+            );
+        }
+    }
+}
+
+#[test]
 fn no_more_than_a_batch_is_under_way() {
     let mut machine = Machine::new();
     let mut wanted = up();
