@@ -11,6 +11,7 @@ mod text;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use config::matcher::Mac;
 use config::model::{PolicyRule, Prefix};
 use policy::facts::Supplier;
 use policy::links::RouteKey;
@@ -68,6 +69,18 @@ pub struct JournalText {
 
 /// A setting's value as a number: 0 and 1, octets, 48 bits of address, or what the file says.
 pub(crate) type Value = i64;
+
+/// Returns a hardware address as a value.
+pub(crate) const fn mac_value(Mac(octets): Mac) -> Value {
+    let [a, b, c, d, e, f] = octets;
+    Value::from_be_bytes([0, 0, a, b, c, d, e, f])
+}
+
+/// Returns the hardware address that a value is.
+pub(crate) const fn mac_of(value: Value) -> Mac {
+    let [_, _, octets @ ..] = value.to_be_bytes();
+    Mac(octets)
+}
 
 /// What a setting was, and what we made of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,9 @@ use config::matcher::Mac;
 use config::model::{AddressAttributes, PolicyRule, Prefix};
 use policy::links::Switch;
 
+use crate::journal::{Value, mac_value};
 use crate::kernel::OwnRoute;
+use crate::status::Setting;
 
 /// Which request an answer belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,6 +110,27 @@ impl KernelRequest {
             | Self::AddAddress(_)
             | Self::ReplaceAddress(_)
             | Self::DeleteAddress { .. }
+            | Self::DeleteRoute(_)
+            | Self::AddRule(_)
+            | Self::DeleteRule(_)
+            | Self::ReadSwitch { .. }
+            | Self::ReadPrefixRoute { .. }
+            | Self::SetSwitch { .. } => None,
+        }
+    }
+
+    /// Returns the setting that it makes, of a link's own: the link's index, which, and what that is to be. Of switches the kernel tells little, and
+    /// they are named by link: they are none of these.
+    pub(crate) fn setting(&self) -> Option<(u32, Setting, Value)> {
+        match self {
+            Self::SetUp { index, up } => Some((*index, Setting::Up, Value::from(*up))),
+            Self::SetMtu { index, mtu } => Some((*index, Setting::Mtu, Value::from(*mtu))),
+            Self::SetMac { index, mac, .. } => Some((*index, Setting::Mac, mac_value(*mac))),
+            Self::AddAddress(_)
+            | Self::ReplaceAddress(_)
+            | Self::DeleteAddress { .. }
+            | Self::AddRoute(_)
+            | Self::ReplaceRoute(_)
             | Self::DeleteRoute(_)
             | Self::AddRule(_)
             | Self::DeleteRule(_)

@@ -4,7 +4,6 @@
 
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
-use std::sync::Arc;
 use std::time::Duration;
 
 use linkmgr::KernelFault;
@@ -17,19 +16,13 @@ use zeroize::Zeroizing;
 
 use crate::frame::frame;
 use crate::message::HEADER_LENGTH;
-use crate::socket::{DATAGRAM_LENGTH, Received, receive};
+use crate::message::verdict::{DONE, ERROR, verdict};
+use crate::socket::{DATAGRAM_LENGTH, Received, have_words, receive};
 
 /// A kernel that says nothing for so long has lost the request.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often a listing is begun that the kernel does not get through before something changes.
 const LISTINGS: usize = 8;
-/// `NLMSG_ERROR` and `NLMSG_DONE`.
-const ERROR: u16 = 2;
-const DONE: u16 = 3;
-/// `NLMSGERR_ATTR_MSG`.
-const FAULT_TEXT: u16 = 1;
-/// `struct nlmsgerr` without the request, which `NETLINK_CAP_ACK` leaves out, but for its header.
-const FAULT_HEADER: usize = 4 + HEADER_LENGTH;
 
 /// Which part of the kernel is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +65,33 @@ impl AskError {
     }
 }
 
+impl From<AskError> for KernelFault {
+    fn from(error: AskError) -> Self {
+        let errno = error.errno().unwrap_or(libc::EIO);
+        match error {
+            AskError::Fault(fault) => fault,
+            AskError::Interrupted | AskError::Socket(_) => Self { errno, text: None },
+        }
+    }
+}
+
+/// What has words of the kernel's has no `raw_os_error` any more: [`AskError::errno`] is asked before.
+impl From<AskError> for io::Error {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Socket(error) => error,
+            AskError::Interrupted => Self::new(io::ErrorKind::Interrupted, error),
+            AskError::Fault(fault) => {
+                let error = Self::from_raw_os_error(fault.errno);
+                match fault.text {
+                    Some(_) => Self::new(error.kind(), fault),
+                    None => error,
+                }
+            }
+        }
+    }
+}
+
 impl Asker {
     /// Opens the socket.
     ///
@@ -84,8 +104,7 @@ impl Asker {
         };
         let mut socket = Socket::new(protocol)?;
         SockRef::from(&socket).set_read_timeout(Some(PATIENCE))?;
-        socket.set_ext_ack(true)?;
-        socket.set_cap_ack(true)?;
+        have_words(&socket);
         socket.bind(&SocketAddr::new(0, 0))?;
         socket.connect(&SocketAddr::new(0, 0))?;
         Ok(Self {
@@ -156,7 +175,7 @@ fn take(mut bytes: &[u8], sequence: u32, answers: &mut Answers) -> Option<Result
         }
         answers.is_interrupted |= i32::from(flags) & libc::NLM_F_DUMP_INTR != 0;
         match kind {
-            ERROR | DONE => return Some(ending(kind, body)),
+            ERROR | DONE => return Some(verdict(kind, flags, body)),
             _ => answers.messages.push(Message {
                 kind,
                 flags,
@@ -172,24 +191,6 @@ fn header(bytes: &[u8]) -> Option<(usize, u16, u16, u32)> {
     let word = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
     let length = usize::try_from(word(0)?).ok()?;
     (length >= HEADER_LENGTH).then_some((length, half(4)?, half(6)?, word(8)?))
-}
-
-/// A negated `errno`, or 0; then words in attributes, where the kernel has any.
-fn ending(kind: u16, body: &[u8]) -> Result<(), KernelFault> {
-    let octets = body.get(..4).and_then(|octets| octets.try_into().ok());
-    let errno = octets.map_or(0, i32::from_ne_bytes).saturating_neg();
-    if errno <= 0 {
-        return Ok(());
-    }
-    let attributes = if kind == ERROR { FAULT_HEADER } else { 4 };
-    let text = linkmgr::kinds::tlv::attributes(body.get(attributes..).unwrap_or_default())
-        .find(|(number, _)| *number == FAULT_TEXT)
-        .map(|(_, text)| text.strip_suffix(&[0]).unwrap_or(text));
-    let text = text.and_then(|text| std::str::from_utf8(text).ok());
-    Err(KernelFault {
-        errno,
-        text: text.map(Arc::from),
-    })
 }
 
 /// Makes a link that programs open as a file, with this index or one that the kernel chooses; it stays when this returns.
@@ -262,6 +263,25 @@ mod tests {
         let answers = asker.ask(&linkmgr::kinds::message::get("lo")).unwrap();
         let (index, _) = linkmgr::kinds::message::link_of(&answers[0]).unwrap();
         assert_eq!(index, 1);
+    }
+
+    #[test]
+    fn its_words_are_read_with_the_request_and_without() {
+        let mut asker = Asker::open(Part::Route).unwrap();
+        for has_request in [false, true] {
+            asker.socket.set_cap_ack(!has_request).unwrap();
+            // Of the header is a third.
+            let short = Message {
+                kind: libc::RTM_GETROUTE,
+                flags: 0,
+                body: vec![2, 0, 0, 0],
+            };
+            let error = asker.ask(&short).unwrap_err();
+            let words = "Invalid header for route get request (error 22)";
+            assert!(error.to_string().ends_with(words), "{error}");
+            let fault = KernelFault::from(error);
+            assert_eq!(fault.errno, libc::EINVAL);
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub(crate) mod own_route;
 pub(crate) mod row;
 pub(crate) mod rule;
 mod switches;
+pub(crate) mod verdict;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
@@ -18,9 +19,10 @@ use config::kind::{LinkKind, Parent};
 use config::matcher::Mac;
 use config::model::Prefix;
 use linkmgr::kernel::OwnRoute;
-use linkmgr::{KernelEvent, LinkMessage, RouteMessage};
+use linkmgr::{KernelEvent, KernelFault, LinkMessage, RouteMessage};
 use policy::facts::DefaultRoute;
 use row::Row;
+use verdict::{DONE, ERROR, verdict};
 
 /// Length of `struct nlmsghdr`.
 pub(crate) const HEADER_LENGTH: usize = 16;
@@ -30,9 +32,6 @@ const NEXT_HOP_HEADER_LENGTH: usize = 8;
 const ATTRIBUTE_HEADER_LENGTH: usize = 4;
 /// The bits of an attribute's kind; the others are flags.
 const ATTRIBUTE_KIND: u16 = 0x3fff;
-/// `NLMSG_DONE` and `NLMSG_ERROR`, as wide as the field that holds them.
-const DONE: u16 = 3;
-const ERROR: u16 = 2;
 /// `RTM_NEWNETCONF`.
 const NEW_NETCONF: u16 = 80;
 
@@ -70,10 +69,10 @@ pub fn parse_message(bytes: &[u8]) -> Vec<KernelEvent> {
 }
 
 /// How a datagram of a listing ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Ending {
-    /// The listing is complete, or has failed with this `errno`.
-    pub(crate) done: Option<Result<(), i32>>,
+    /// The listing is complete, or has failed for this.
+    pub(crate) done: Option<Result<(), KernelFault>>,
     /// The tables changed meanwhile: something may be missing (`NLM_F_DUMP_INTR`).
     pub(crate) interrupted: bool,
 }
@@ -93,7 +92,7 @@ pub(crate) fn parse_rows(
     while let Some(message) = Message::split(&mut bytes) {
         ending.interrupted |= i32::from(message.flags) & libc::NLM_F_DUMP_INTR != 0;
         match message.kind {
-            DONE | ERROR => ending.done = Some(result(message.body)),
+            DONE | ERROR => ending.done = Some(message.verdict()),
             libc::RTM_NEWLINK => {
                 events.extend(link(message.body));
                 events.extend(switches::of_link(message.body));
@@ -131,7 +130,7 @@ pub(crate) fn routes_into(mut bytes: &[u8], routes: &mut Vec<(u8, OwnRoute)>) ->
     while let Some(message) = Message::split(&mut bytes) {
         ending.interrupted |= i32::from(message.flags) & libc::NLM_F_DUMP_INTR != 0;
         match message.kind {
-            DONE | ERROR => ending.done = Some(result(message.body)),
+            DONE | ERROR => ending.done = Some(message.verdict()),
             libc::RTM_NEWROUTE => routes.extend(own_route::with_number(message.body)),
             _ => {}
         }
@@ -155,13 +154,9 @@ impl<'a> Message<'a> {
         *bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
         Some(Self { kind, flags, body })
     }
-}
 
-/// `NLMSG_ERROR` and `NLMSG_DONE` begin with a negated `errno`, or 0.
-fn result(body: &[u8]) -> Result<(), i32> {
-    match word(body, 0).map_or(0, u32::cast_signed) {
-        0.. => Ok(()),
-        negated => Err(negated.saturating_neg()),
+    fn verdict(&self) -> Result<(), KernelFault> {
+        verdict(self.kind, self.flags, self.body)
     }
 }
 

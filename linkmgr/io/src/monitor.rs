@@ -13,6 +13,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
+use crate::ask::AskError;
 use crate::filter::Heard;
 use crate::message::row::Row;
 use crate::message::{parse_into, parse_rows};
@@ -145,20 +146,20 @@ impl Monitor {
             let is_listing = matches!(self.stage, Stage::Missed | Stage::Listing(_));
             match self.step().await {
                 Err(error) if is_listing && is_passing(&error) && self.is_patient() => {
-                    self.pause(Some(&error));
+                    self.pause(Some(&error.into()));
                 }
                 Ok(events) if events.is_empty() => {}
                 Ok(mut events) => {
                     describe(&mut events);
                     return Ok(events);
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
     }
 
     /// Does what is next; there may be nothing to tell of it.
-    async fn step(&mut self) -> io::Result<Vec<KernelEvent>> {
+    async fn step(&mut self) -> Result<Vec<KernelEvent>, AskError> {
         match &mut self.stage {
             Stage::Missed => {
                 discard(self.notices.get_ref(), &mut self.buffer)?;
@@ -223,10 +224,8 @@ impl Monitor {
     }
 }
 
-fn is_passing(error: &io::Error) -> bool {
-    error
-        .raw_os_error()
-        .is_some_and(|errno| PASSING.contains(&errno))
+fn is_passing(error: &AskError) -> bool {
+    error.errno().is_some_and(|errno| PASSING.contains(&errno))
 }
 
 /// How far a listing is.
@@ -239,7 +238,10 @@ enum Progress {
 
 impl Listing {
     fn begin() -> io::Result<Self> {
-        let socket = socket::open_listing()?;
+        Self::on(socket::open_listing()?)
+    }
+
+    fn on(socket: Socket) -> io::Result<Self> {
         let table = Table::Links;
         socket::ask(&socket, table)?;
         Ok(Self {
@@ -253,7 +255,7 @@ impl Listing {
     }
 
     /// Takes what one batch may take. The kernel fills the next datagram while one is read, so that there always is one.
-    fn take(&mut self, buffer: &mut Vec<u8>) -> io::Result<(Progress, Vec<KernelEvent>)> {
+    fn take(&mut self, buffer: &mut Vec<u8>) -> Result<(Progress, Vec<KernelEvent>), AskError> {
         let mut events = Vec::new();
         for _ in 0..DATAGRAMS_PER_BATCH {
             match socket::receive(&self.socket, buffer) {
@@ -261,7 +263,7 @@ impl Listing {
                 Ok(Received::Foreign) => continue,
                 Ok(Received::Lost) => return Ok((Progress::Broken, Vec::new())),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
             if self.take_rows(buffer, &mut events)? == Progress::Complete {
                 events.push(KernelEvent::ListingEnds);
@@ -272,7 +274,11 @@ impl Listing {
     }
 
     /// Takes one datagram.
-    fn take_rows(&mut self, bytes: &[u8], events: &mut Vec<KernelEvent>) -> io::Result<Progress> {
+    fn take_rows(
+        &mut self,
+        bytes: &[u8],
+        events: &mut Vec<KernelEvent>,
+    ) -> Result<Progress, AskError> {
         let before = events.len();
         let ending = parse_rows(bytes, Some(&mut self.row), events);
         if self.table.is_around() {
@@ -289,13 +295,13 @@ impl Listing {
         let Some(result) = ending.done else {
             return Ok(Progress::Under);
         };
-        if let Err(errno) = result
-            && !TABLE_IS_ABSENT.contains(&errno)
+        if let Err(fault) = result
+            && !TABLE_IS_ABSENT.contains(&fault.errno)
         {
-            return Err(io::Error::from_raw_os_error(errno));
+            return Err(AskError::Fault(fault));
         }
         self.row.end(events);
-        self.go_on()
+        Ok(self.go_on()?)
     }
 
     /// Asks for the next table, or again for one that changed meanwhile: it may have left something out. What it named

@@ -127,12 +127,7 @@ impl Performer {
     pub fn open() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.set_non_blocking(true)?;
-        for result in [socket.set_ext_ack(true), socket.set_cap_ack(true)] {
-            if let Err(error) = result {
-                // Kernels before 4.12 answer with a number only, and the whole request.
-                tracing::debug!(%error, "the kernel does not say why");
-            }
-        }
+        socket::have_words(&socket);
         socket.bind(&SocketAddr::new(0, 0))?;
         socket.connect(&SocketAddr::new(0, 0))?;
         Ok(Self {
@@ -185,7 +180,7 @@ impl Performer {
                     self.flush(&mut waiting, &mut answers);
                     let answer = match places::has_prefix_route(*index, *prefix) {
                         Ok(is_there) => KernelAnswer::Value(is_there.into()),
-                        Err(error) => fault(error.raw_os_error().unwrap_or(libc::EAGAIN)),
+                        Err(error) => KernelAnswer::Failed(error.into()),
                     };
                     answers.insert(*id, answer);
                 }
@@ -209,7 +204,7 @@ impl Performer {
                     match found.has(route) {
                         Ok(true) => self.append(*id, request, &mut waiting),
                         Ok(false) => drop(answers.insert(*id, fault(libc::ESRCH))),
-                        Err(errno) => drop(answers.insert(*id, fault(errno))),
+                        Err(fault) => drop(answers.insert(*id, KernelAnswer::Failed(fault))),
                     }
                 }
                 KernelRequest::SetUp { .. }

@@ -135,10 +135,21 @@ pub(crate) fn hear_of(notices: &Socket, destinations: &[Prefix], heard: Heard) -
     Ok(())
 }
 
+/// Has the kernel say in words why it does not do what is asked, and not the whole request again.
+pub(crate) fn have_words(socket: &Socket) {
+    for result in [socket.set_ext_ack(true), socket.set_cap_ack(true)] {
+        if let Err(error) = result {
+            // Kernels before 4.12 answer with a number only, and the whole request.
+            tracing::debug!(%error, "the kernel does not say why");
+        }
+    }
+}
+
 /// Opens a socket for one listing.
 pub(crate) fn open_listing() -> io::Result<Socket> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.set_non_blocking(true)?;
+    have_words(&socket);
     if let Err(error) = socket.set_netlink_get_strict_chk(true) {
         // Kernels before 4.20: every table comes, and what is not wanted is passed over here.
         tracing::debug!(%error, "the kernel does not filter listings");

@@ -1,6 +1,7 @@
 //! What are the settings of links in the fake kernel, and which of them does a request change? For whoever holds that they come back.
 
 use super::*;
+use crate::journal::{mac_of, mac_value};
 use crate::status::Setting;
 
 impl FakeKernel {
@@ -16,11 +17,7 @@ impl FakeKernel {
         match setting {
             Setting::Up => Some(link.admin_up.into()),
             Setting::Mtu => Some(link.mtu.into()),
-            Setting::Mac => {
-                let Mac(octets) = link.mac?;
-                let [a, b, c, d, e, f] = octets;
-                Some(i64::from_be_bytes([0, 0, a, b, c, d, e, f]))
-            }
+            Setting::Mac => link.mac.map(mac_value),
             Setting::Switch(switch) => Some(self.switch(&link.name, switch).into()),
         }
     }
@@ -33,10 +30,7 @@ impl FakeKernel {
         match setting {
             Setting::Up => link.admin_up = value != 0,
             Setting::Mtu => link.mtu = u32::try_from(value).unwrap_or(link.mtu),
-            Setting::Mac => {
-                let [_, _, octets @ ..] = value.to_be_bytes();
-                link.mac = Some(Mac(octets));
-            }
+            Setting::Mac => link.mac = Some(mac_of(value)),
             // The kernel tells of none.
             Setting::Switch(switch) => {
                 let value = i32::try_from(value).unwrap_or_default();
@@ -50,25 +44,12 @@ impl FakeKernel {
 
     /// Returns the setting that a request would change.
     pub fn setting_of(&self, request: &KernelRequest) -> Option<(u32, Setting)> {
-        match request {
-            KernelRequest::SetUp { index, .. } => Some((*index, Setting::Up)),
-            KernelRequest::SetMtu { index, .. } => Some((*index, Setting::Mtu)),
-            KernelRequest::SetMac { index, .. } => Some((*index, Setting::Mac)),
-            KernelRequest::SetSwitch { link, switch, .. } => {
-                let mut links = self.link_by_index.values();
-                let link = links.find(|it| it.name == *link)?;
-                Some((link.index, Setting::Switch(*switch)))
-            }
-            KernelRequest::AddAddress(_)
-            | KernelRequest::ReplaceAddress(_)
-            | KernelRequest::DeleteAddress { .. }
-            | KernelRequest::AddRoute(_)
-            | KernelRequest::ReplaceRoute(_)
-            | KernelRequest::DeleteRoute(_)
-            | KernelRequest::AddRule(_)
-            | KernelRequest::DeleteRule(_)
-            | KernelRequest::ReadSwitch { .. }
-            | KernelRequest::ReadPrefixRoute { .. } => None,
+        if let KernelRequest::SetSwitch { link, switch, .. } = request {
+            let mut links = self.link_by_index.values();
+            let link = links.find(|it| it.name == *link)?;
+            return Some((link.index, Setting::Switch(*switch)));
         }
+        let (index, setting, _) = request.setting()?;
+        Some((index, setting))
     }
 }

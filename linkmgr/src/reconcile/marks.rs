@@ -318,29 +318,21 @@ impl Writer {
 
     /// Remembers that a link will go down by our doing, or that it does not: the kernel's word of it may come after its answer.
     pub(super) fn expect_turn(&mut self, request: &KernelRequest, is_sent: bool) {
-        match request {
-            KernelRequest::SetUp { index, up: false }
-            | KernelRequest::SetMac {
-                index,
-                while_down: true,
-                ..
-            } if is_sent => drop(self.turning.insert(*index)),
-            KernelRequest::SetUp { index, .. } | KernelRequest::SetMac { index, .. } => {
-                self.turning.remove(index);
-            }
-            KernelRequest::SetMtu { .. }
-            | KernelRequest::AddAddress(_)
-            | KernelRequest::ReplaceAddress(_)
-            | KernelRequest::DeleteAddress { .. }
-            | KernelRequest::AddRoute(_)
-            | KernelRequest::ReplaceRoute(_)
-            | KernelRequest::DeleteRoute(_)
-            | KernelRequest::AddRule(_)
-            | KernelRequest::DeleteRule(_)
-            | KernelRequest::ReadSwitch { .. }
-            | KernelRequest::ReadPrefixRoute { .. }
-            | KernelRequest::SetSwitch { .. } => {}
-        }
+        let Some((index, Setting::Up | Setting::Mac, _)) = request.setting() else {
+            return;
+        };
+        let goes_down = matches!(
+            request,
+            KernelRequest::SetUp { up: false, .. }
+                | KernelRequest::SetMac {
+                    while_down: true,
+                    ..
+                }
+        );
+        match goes_down && is_sent {
+            true => self.turning.insert(index),
+            false => self.turning.remove(&index),
+        };
     }
 }
 

@@ -9,7 +9,7 @@ use policy::links::{LinkPlan, Switch};
 
 use super::decide::{Ask, Decision, Step, View, WriteDown};
 use crate::LinkManager;
-use crate::journal::Value;
+use crate::journal::{Value, mac_of, mac_value};
 use crate::request::{KernelFault, KernelRequest};
 use crate::status::{Item, ItemState, LinkReport, Setting};
 
@@ -103,21 +103,8 @@ impl LinkManager {
         let Item::Setting(index, setting) = item else {
             return false;
         };
-        let to = match request {
-            KernelRequest::SetUp { up, .. } => Value::from(*up),
-            KernelRequest::SetMtu { mtu, .. } => Value::from(*mtu),
-            KernelRequest::SetMac { mac, .. } => mac_value(*mac),
-            KernelRequest::AddAddress(_)
-            | KernelRequest::ReplaceAddress(_)
-            | KernelRequest::DeleteAddress { .. }
-            | KernelRequest::AddRoute(_)
-            | KernelRequest::ReplaceRoute(_)
-            | KernelRequest::DeleteRoute(_)
-            | KernelRequest::AddRule(_)
-            | KernelRequest::DeleteRule(_)
-            | KernelRequest::ReadSwitch { .. }
-            | KernelRequest::ReadPrefixRoute { .. }
-            | KernelRequest::SetSwitch { .. } => return false,
+        let Some((_, _, to)) = request.setting() else {
+            return false;
         };
         let changed = self.writer.journal.changed(*index, *setting);
         changed.is_some_and(|changed| changed.ours == to && changed.was != to)
@@ -322,15 +309,4 @@ const fn is_link_local(address: IpAddr) -> bool {
         IpAddr::V4(_) => false,
         IpAddr::V6(v6) => v6.is_unicast_link_local(),
     }
-}
-
-fn mac_value(Mac(octets): Mac) -> Value {
-    octets
-        .iter()
-        .fold(0, |value, octet| value << 8 | Value::from(*octet))
-}
-
-fn mac_of(value: Value) -> Mac {
-    let [_, _, octets @ ..] = value.to_be_bytes();
-    Mac(octets)
 }

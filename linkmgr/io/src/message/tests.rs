@@ -409,7 +409,11 @@ fn datagram_of_many_messages_is_read_to_its_end() {
     let mut events = Vec::new();
     let ending = parse_into(&datagram, &mut events);
     assert_eq!(events.len(), 2);
-    assert_eq!(ending.done, Some(Err(libc::ENOENT)));
+    let fault = KernelFault {
+        errno: libc::ENOENT,
+        text: None,
+    };
+    assert_eq!(ending.done, Some(Err(fault)));
     assert!(ending.interrupted);
 }
 

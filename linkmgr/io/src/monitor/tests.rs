@@ -1,5 +1,7 @@
 //! The monitor against a real kernel: each test runs itself again in a network namespace of its own.
 
+mod listing;
+
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 

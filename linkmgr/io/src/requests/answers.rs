@@ -1,15 +1,9 @@
 //! What does the kernel answer? Acknowledgements (`NLMSG_ERROR`), with its own words where it has any.
 
-use linkmgr::{KernelAnswer, KernelFault};
+use linkmgr::KernelAnswer;
 
-use crate::message::{HEADER_LENGTH, attributes_of, half, text, word};
-
-const ERROR: u16 = 2;
-/// `NLM_F_CAPPED` and `NLM_F_ACK_TLVS`.
-const CAPPED: u16 = 0x100;
-const HAS_ATTRIBUTES: u16 = 0x200;
-/// `NLMSGERR_ATTR_MSG`.
-const WORDS: u16 = 1;
+use crate::message::verdict::{ERROR, verdict};
+use crate::message::{HEADER_LENGTH, half, word};
 
 /// Reads one datagram: the sequence number and the answer of each acknowledgement.
 pub(super) fn parse(mut bytes: &[u8]) -> Vec<(u32, KernelAnswer)> {
@@ -32,32 +26,22 @@ fn split<'a>(bytes: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
 fn answer(header: &[u8], body: &[u8]) -> Option<(u32, KernelAnswer)> {
     let flags = half(header, 6)?;
     let sequence = word(header, 8)?;
-    let error = word(body, 0)?.cast_signed();
-    if error >= 0 {
-        return Some((sequence, KernelAnswer::Done));
-    }
-    let request = body.get(4..)?;
-    let request_length = match flags & CAPPED {
-        0 => usize::try_from(word(request, 0)?).ok()?,
-        _ => HEADER_LENGTH,
+    // An acknowledgement without even a number is none.
+    word(body, 0)?;
+    let answer = match verdict(ERROR, flags, body) {
+        Ok(()) => KernelAnswer::Done,
+        Err(fault) => KernelAnswer::Failed(fault),
     };
-    let attributes = request
-        .get(request_length.next_multiple_of(4)..)
-        .filter(|_| flags & HAS_ATTRIBUTES != 0)
-        .unwrap_or_default();
-    let words = attributes_of(attributes)
-        .find_map(|(kind, value)| (kind == WORDS).then(|| text(value)))
-        .flatten();
-    let fault = KernelFault {
-        errno: error.saturating_neg(),
-        text: words,
-    };
-    Some((sequence, KernelAnswer::Failed(fault)))
+    Some((sequence, answer))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `NLM_F_CAPPED` and `NLM_F_ACK_TLVS`.
+    const CAPPED: u16 = 0x100;
+    const HAS_ATTRIBUTES: u16 = 0x200;
 
     fn acknowledgement(flags: u16, error: i32, rest: &[u8]) -> Vec<u8> {
         let length = u32::try_from(HEADER_LENGTH + 4 + rest.len()).unwrap();

@@ -3,9 +3,9 @@
 use std::io;
 
 use config::model::Hardware;
+use linkmgr::KernelAnswer;
 use linkmgr::kinds::ethtool::{self, FAMILY};
 use linkmgr::kinds::generic::{self, Family};
-use linkmgr::{KernelAnswer, KernelFault};
 
 use crate::ask::{AskError, Asker, Part};
 
@@ -60,11 +60,5 @@ impl Cards {
 }
 
 fn failed(error: AskError) -> KernelAnswer {
-    KernelAnswer::Failed(match error {
-        AskError::Fault(fault) => fault,
-        error @ (AskError::Interrupted | AskError::Socket(_)) => KernelFault {
-            errno: error.errno().unwrap_or(libc::EIO),
-            text: None,
-        },
-    })
+    KernelAnswer::Failed(error.into())
 }

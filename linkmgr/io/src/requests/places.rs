@@ -10,16 +10,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use config::model::Prefix;
-use linkmgr::KernelRequest;
 use linkmgr::kernel::{OURS, OwnRoute};
+use linkmgr::{KernelFault, KernelRequest};
 use netlink_sys::Socket;
 use policy::links::RouteKey;
 
+use crate::ask::AskError;
 use crate::message::routes_into;
 use crate::socket::{self, Received};
 
 /// How often a table is listed again because it changed meanwhile.
-const ATTEMPTS: u32 = 8;
+const ATTEMPTS: usize = 8;
 
 /// Returns the route that a request deletes and for which the kernel may take another one.
 pub(super) fn doubtful(request: &KernelRequest) -> Option<&OwnRoute> {
@@ -30,11 +31,11 @@ pub(super) fn doubtful(request: &KernelRequest) -> Option<&OwnRoute> {
     is_doubtful.then_some(route)
 }
 
-/// Which of some routes are there, and which cannot be told, with the `errno` of that.
+/// Which of some routes are there, and which cannot be told, with why not.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     there: BTreeSet<RouteKey>,
-    untold: BTreeMap<RouteKey, i32>,
+    untold: BTreeMap<RouteKey, KernelFault>,
 }
 
 impl Places {
@@ -48,8 +49,8 @@ impl Places {
         let mut places = Self::default();
         for (table, mut wanted) in by_table {
             if let Err(error) = places.find(table, &mut wanted) {
-                let errno = error.raw_os_error().unwrap_or(libc::EAGAIN);
-                let untold = wanted.into_keys().map(|key| (key, errno));
+                let fault = KernelFault::from(error);
+                let untold = wanted.into_keys().map(|key| (key, fault.clone()));
                 places.untold.extend(untold);
             }
         }
@@ -59,17 +60,25 @@ impl Places {
     /// Whether a route is there.
     ///
     /// # Errors
-    /// The `errno` of the kernel that does not list its table, or `EAGAIN` when the table does not stand still.
-    pub(super) fn has(&self, route: &OwnRoute) -> Result<bool, i32> {
+    /// Why the kernel does not list its table, or `EAGAIN` when the table does not stand still.
+    pub(super) fn has(&self, route: &OwnRoute) -> Result<bool, KernelFault> {
         match self.untold.get(&route.key) {
-            Some(errno) => Err(*errno),
+            Some(fault) => Err(fault.clone()),
             None => Ok(self.there.contains(&route.key)),
         }
     }
 
     /// Moves what is there out of what is wanted.
-    fn find(&mut self, table: u32, wanted: &mut BTreeMap<RouteKey, &OwnRoute>) -> io::Result<()> {
-        let ask = |socket: &Socket| socket::ask_own_routes4(socket, table);
+    fn find(
+        &mut self,
+        table: u32,
+        wanted: &mut BTreeMap<RouteKey, &OwnRoute>,
+    ) -> Result<(), AskError> {
+        let ask = || {
+            let socket = socket::open_listing()?;
+            socket::ask_own_routes4(&socket, table)?;
+            Ok(socket)
+        };
         look_for(&ask, &mut |number, there| {
             let is_it = |route: &&OwnRoute| {
                 number == OURS && (there.kind, &there.hops) == (route.kind, &route.hops)
@@ -88,33 +97,37 @@ impl Places {
 ///
 /// # Errors
 /// When the kernel does not list its tables, or they do not stand still.
-pub(super) fn has_prefix_route(index: u32, prefix: Prefix) -> io::Result<bool> {
-    let ask = |socket: &Socket| socket::ask_routes4_of(socket, index);
+pub(super) fn has_prefix_route(index: u32, prefix: Prefix) -> Result<bool, AskError> {
+    let ask = || {
+        let socket = socket::open_listing()?;
+        socket::ask_routes4_of(&socket, index)?;
+        Ok(socket)
+    };
     look_for(&ask, &mut |_, there| {
         there.key.to == prefix.network() && there.is_near() && there.leaves_by(index)
     })
 }
 
-type Ask<'a> = &'a dyn Fn(&Socket) -> io::Result<()>;
+/// Asks for a listing; returns where it comes.
+type Ask<'a> = &'a dyn Fn() -> io::Result<Socket>;
 /// Takes a route with its number; says whether nothing more is looked for.
 type Take<'a> = &'a mut dyn FnMut(u8, &OwnRoute) -> bool;
 
 /// Looks until all is found, or is known not to be there: a listing during which the table changed proves that something is there, never
 /// that it is not. Returns whether all is found.
-fn look_for(ask: Ask<'_>, take: Take<'_>) -> io::Result<bool> {
+fn look_for(ask: Ask<'_>, take: Take<'_>) -> Result<bool, AskError> {
     for _ in 0..ATTEMPTS {
         let (is_all, is_certain) = look(ask, take)?;
         if is_all || is_certain {
             return Ok(is_all);
         }
     }
-    Err(io::Error::from_raw_os_error(libc::EAGAIN))
+    Err(io::Error::from_raw_os_error(libc::EAGAIN).into())
 }
 
 /// Lists once; returns whether all was found, and whether the table stood still.
-fn look(ask: Ask<'_>, take: Take<'_>) -> io::Result<(bool, bool)> {
-    let socket = socket::open_listing()?;
-    ask(&socket)?;
+fn look(ask: Ask<'_>, take: Take<'_>) -> Result<(bool, bool), AskError> {
+    let socket = ask()?;
     let (mut buffer, mut routes) = (Vec::new(), Vec::new());
     let mut is_all = false;
     let mut is_certain = true;
@@ -122,7 +135,7 @@ fn look(ask: Ask<'_>, take: Take<'_>) -> io::Result<(bool, bool)> {
         match socket::receive(&socket, &mut buffer)? {
             Received::Datagram => {}
             Received::Foreign => continue,
-            Received::Lost => return Err(io::Error::from_raw_os_error(libc::ENOBUFS)),
+            Received::Lost => return Err(io::Error::from_raw_os_error(libc::ENOBUFS).into()),
         }
         let ending = routes_into(&buffer, &mut routes);
         is_certain &= !ending.interrupted;
@@ -131,9 +144,13 @@ fn look(ask: Ask<'_>, take: Take<'_>) -> io::Result<(bool, bool)> {
         }
         match ending.done {
             None => {}
+            Some(Ok(())) => return Ok((is_all, is_certain)),
             // There is no such table.
-            Some(Ok(()) | Err(libc::ENOENT)) => return Ok((is_all, is_certain)),
-            Some(Err(errno)) => return Err(io::Error::from_raw_os_error(errno)),
+            Some(Err(fault)) if fault.errno == libc::ENOENT => return Ok((is_all, is_certain)),
+            Some(Err(fault)) => return Err(AskError::Fault(fault)),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
