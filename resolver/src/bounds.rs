@@ -151,26 +151,9 @@ impl Resolver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::Whom;
-    use crate::wire::Question;
 
     fn asking(incarnation: u64) -> Asking {
-        Asking {
-            scope: policy::ScopeId("s".into()),
-            incarnation,
-            question: Question {
-                name: "a.test".parse().unwrap(),
-                record_type: 1,
-                class: 1,
-            },
-            dnssec_ok: false,
-            checking_disabled: false,
-            validate: false,
-            recurse: false,
-            fleeting: false,
-            whom: Whom::Any,
-            mark: 0,
-        }
+        Asking::sample("a.test", incarnation)
     }
 
     #[test]

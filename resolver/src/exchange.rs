@@ -431,22 +431,32 @@ mod tests {
     use super::*;
     use crate::wire::parse_query;
 
+    impl Asking {
+        /// Makes one, of which nothing is special, for whoever tests.
+        pub(crate) fn sample(name: &str, incarnation: u64) -> Self {
+            Self {
+                scope: ScopeId("s".into()),
+                incarnation,
+                question: Question {
+                    name: name.parse().unwrap(),
+                    record_type: 1,
+                    class: 1,
+                },
+                dnssec_ok: false,
+                checking_disabled: false,
+                validate: false,
+                recurse: false,
+                fleeting: false,
+                whom: Whom::Any,
+                mark: 0,
+            }
+        }
+    }
+
     fn asking() -> Asking {
         Asking {
-            scope: ScopeId("s".into()),
-            incarnation: 1,
-            question: Question {
-                name: "a.test".parse().unwrap(),
-                record_type: 1,
-                class: 1,
-            },
             dnssec_ok: true,
-            checking_disabled: false,
-            validate: false,
-            recurse: false,
-            fleeting: false,
-            whom: Whom::Any,
-            mark: 0,
+            ..Asking::sample("a.test", 1)
         }
     }
 

@@ -460,29 +460,10 @@ fn hash(asking: &Asking, seed: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use policy::ScopeId;
-
     use super::*;
-    use crate::exchange::Whom;
-    use crate::wire::Question;
 
     fn asking(name: &str) -> Asking {
-        Asking {
-            scope: ScopeId("s".into()),
-            incarnation: 1,
-            question: Question {
-                name: name.parse().unwrap(),
-                record_type: 1,
-                class: 1,
-            },
-            dnssec_ok: false,
-            checking_disabled: false,
-            validate: false,
-            recurse: false,
-            fleeting: false,
-            whom: Whom::Any,
-            mark: 0,
-        }
+        Asking::sample(name, 1)
     }
 
     /// Leaves something in everything that a lookup has.

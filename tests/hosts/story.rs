@@ -456,7 +456,7 @@ impl Host {
         let is_detached = self.stops_with("detach");
         let mut done = self.rules.done[before..].iter();
         let may_be =
-            |request: &KernelRequest| is_read(request) || is_detached && is_setting(request);
+            |request: &KernelRequest| request.is_read() || is_detached && is_setting(request);
         let touched = done.find(|request| !may_be(request));
         assert_eq!(touched, None, "it was to stay");
     }
@@ -473,14 +473,6 @@ impl Host {
         tell!(self, "is told to reload");
         self.feed(Input::Signal(Signal::Hangup));
     }
-}
-
-/// Whether a request changes nothing.
-fn is_read(request: &KernelRequest) -> bool {
-    matches!(
-        request,
-        KernelRequest::ReadSwitch { .. } | KernelRequest::ReadPrefixRoute { .. }
-    )
 }
 
 /// Whether a request is about what the kernel has of a link, whoever configures it.

@@ -20,3 +20,15 @@ pub(crate) fn frame(message: &Message, sequence: u32, bytes: &mut Vec<u8>) {
     bytes.extend([0; 4]);
     bytes.extend(&message.body);
 }
+
+/// Makes a message that the kernel says, for whoever plays it.
+#[cfg(test)]
+pub(crate) fn said(kind: u16, flags: i32, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(HEADER_LENGTH + body.len()).unwrap();
+    let mut bytes = length.to_ne_bytes().to_vec();
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(u16::try_from(flags).unwrap().to_ne_bytes());
+    bytes.extend([0; 8]);
+    bytes.extend(body);
+    bytes
+}

@@ -4,6 +4,7 @@ use std::os::fd::{FromRawFd as _, IntoRawFd as _};
 use std::os::unix::net::UnixDatagram;
 
 use super::*;
+use crate::frame::said as message;
 
 const WHOLE: i32 = libc::NLM_F_MULTI;
 const CHANGED: i32 = libc::NLM_F_MULTI | libc::NLM_F_DUMP_INTR;
@@ -42,16 +43,6 @@ impl Kernel {
         datagram.extend(message(libc::NLMSG_DONE.try_into().unwrap(), end, &[0; 4]));
         self.0.send(&datagram).unwrap();
     }
-}
-
-fn message(kind: u16, flags: i32, body: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(16 + body.len()).unwrap();
-    let mut bytes = length.to_ne_bytes().to_vec();
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend(u16::try_from(flags).unwrap().to_ne_bytes());
-    bytes.extend([0; 8]);
-    bytes.extend(body);
-    bytes
 }
 
 /// Takes what is there; returns the links that it tells of.

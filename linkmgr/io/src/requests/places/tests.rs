@@ -7,6 +7,7 @@ use std::os::unix::net::UnixDatagram;
 use linkmgr::kinds::tlv;
 
 use super::*;
+use crate::frame::said as message;
 
 const WANTED: [u8; 4] = [192, 0, 2, 0];
 const OTHER: [u8; 4] = [198, 51, 100, 0];
@@ -15,16 +16,6 @@ const CHANGED: i32 = libc::NLM_F_MULTI | libc::NLM_F_DUMP_INTR;
 
 /// What the kernel lists once: routes, flags of the end, and its `errno`.
 type Listed = (&'static [[u8; 4]], i32, i32);
-
-fn message(kind: u16, flags: i32, body: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(16 + body.len()).unwrap();
-    let mut bytes = length.to_ne_bytes().to_vec();
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend(u16::try_from(flags).unwrap().to_ne_bytes());
-    bytes.extend([0; 8]);
-    bytes.extend(body);
-    bytes
-}
 
 fn datagram((routes, flags, errno): Listed) -> Vec<u8> {
     let mut datagram = Vec::new();
