@@ -8,7 +8,7 @@ mod places;
 mod settings;
 mod tables;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ use crate::request::{AddressRequest, KernelAnswer, KernelFault, KernelRequest};
 
 const ENOENT: i32 = 2;
 const ESRCH: i32 = 3;
+const EBUSY: i32 = 16;
 const EEXIST: i32 = 17;
 const ENODEV: i32 = 19;
 const EINVAL: i32 = 22;
@@ -53,6 +54,8 @@ pub struct FakeKernel {
     switches: BTreeMap<(String, Switch), i32>,
     /// Switches of cards that stay as they are.
     stubborn: BTreeMap<(String, Switch), Stubborn>,
+    /// Links whose hardware address is changed while they are down, or not at all.
+    held: BTreeSet<u32>,
     /// Whether an IPv4 address keeps the number that it was made with.
     keeps_numbers: bool,
     events: VecDeque<KernelEvent>,
@@ -192,6 +195,11 @@ impl FakeKernel {
         }
     }
 
+    /// Has a link's hardware address change only while it is down, as drivers of many cards want it.
+    pub fn hold_mac(&mut self, index: u32) {
+        self.held.insert(index);
+    }
+
     /// Has a card's switch stay as it is, or (`None`) be as it is told again.
     pub fn make_stubborn(&mut self, link: &str, switch: Switch, how: Option<Stubborn>) {
         let key = (link.to_owned(), switch);
@@ -237,7 +245,11 @@ impl FakeKernel {
         let done = match request {
             KernelRequest::SetUp { index, up } => self.set_up(*index, *up, now),
             KernelRequest::SetMtu { index, mtu } => self.set_mtu(*index, *mtu),
-            KernelRequest::SetMac { index, mac, .. } => self.set_mac(*index, *mac),
+            KernelRequest::SetMac {
+                index,
+                mac,
+                while_down,
+            } => self.set_mac(*index, *mac, *while_down, now),
             KernelRequest::AddAddress(request) => self.add_address(request, now),
             KernelRequest::ReplaceAddress(request) => self.replace_address(request, now),
             KernelRequest::DeleteAddress { index, address, .. } => {

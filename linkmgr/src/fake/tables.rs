@@ -45,8 +45,20 @@ impl FakeKernel {
         self.link_by_index.get(&parent.get())
     }
 
-    pub(super) fn set_mac(&mut self, index: u32, mac: Mac) -> Done {
-        self.change(index, |link| link.mac = Some(mac))
+    pub(super) fn set_mac(&mut self, index: u32, mac: Mac, while_down: bool, now: Instant) -> Done {
+        let is_up = self.link_by_index.get(&index).ok_or(ENODEV)?.admin_up;
+        let goes_down = is_up && while_down;
+        if is_up && !goes_down && self.held.contains(&index) {
+            return Err(EBUSY);
+        }
+        if goes_down {
+            self.set_up(index, false, now)?;
+        }
+        self.change(index, |link| link.mac = Some(mac))?;
+        match goes_down {
+            true => self.set_up(index, true, now),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn set_up(&mut self, index: u32, up: bool, now: Instant) -> Done {

@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU32;
 
+use config::matcher::Mac;
+
 use super::*;
 use crate::Setting;
 use crate::fake::FakeAddress;
@@ -37,6 +39,47 @@ fn foreign(key: RouteKey, index: u32, via: &str) -> OwnRoute {
 
 fn is_there(machine: &Machine, key: RouteKey) -> bool {
     machine.state("home0", &Item::Route(key)) == ItemState::Ours
+}
+
+#[test]
+fn a_card_that_has_to_be_down_for_another_hardware_address_is_down_for_that_alone() {
+    let mac = |last: u8| Mac([2, 0, 0, 0, 0, last]);
+    let mut machine = Machine::new();
+    machine.kernel.put_link(LinkMessage {
+        mac: Some(mac(0)),
+        ..link(2, "home0")
+    });
+    machine.apply(&plan(&machine, &[("home0", home())]));
+    let (before, routes) = (machine.prefixes(2), machine.kernel.routes().clone());
+    assert_eq!((before.len(), routes.len()), (2, 3));
+    machine.kernel.hold_mac(2);
+    let wanted = |last: u8| LinkPlan {
+        mac: Some(mac(last)),
+        ..home()
+    };
+    let asked = |last: u8, while_down: bool| KernelRequest::SetMac {
+        index: 2,
+        mac: mac(last),
+        while_down,
+    };
+    let from = machine.sent.len();
+    machine.apply(&plan(&machine, &[("home0", wanted(1))]));
+    let first = [asked(1, false), asked(1, true)];
+    assert_eq!(machine.sent[from..][..2], first);
+    let link = &machine.kernel.links()[&2];
+    assert!(link.mac == Some(mac(1)) && link.admin_up);
+    assert_eq!(machine.prefixes(2), before);
+    let keys = |machine: &Machine| machine.kernel.routes().keys().copied().collect::<Vec<_>>();
+    assert_eq!(keys(&machine), routes.into_keys().collect::<Vec<_>>());
+    let items = machine.links.items(Some(machine.id("home0")));
+    assert!(
+        items.iter().all(|(_, state)| *state == ItemState::Ours),
+        "{items:?}"
+    );
+    // The next one is not tried in vain.
+    let from = machine.sent.len();
+    machine.apply(&plan(&machine, &[("home0", wanted(2))]));
+    assert_eq!(machine.sent[from], asked(2, true));
 }
 
 #[test]
