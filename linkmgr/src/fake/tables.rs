@@ -1,7 +1,5 @@
 //! How do the tables of the fake kernel change? With the conditions and the consequences that the real ones have.
 
-use std::collections::BTreeSet;
-
 use super::*;
 
 type Done = Result<(), i32>;
