@@ -24,7 +24,7 @@ TESTS = ["plain", "listener", "two", "tls", "turns", "validate", "big", "list", 
 TCP = ["linnet", "unbound", "dnsdist", "kresd", "resolved"]
 LISTENER = ["linnet", "unbound", "dnsmasq"]
 TWO = ["linnet", "unbound"]
-TURNS = ["linnet", "unbound"]
+TURNS = ["linnet", "unbound", "echo-mmsg"]
 TLS = ["linnet", "unbound", "dnsdist", "kresd", "resolved"]
 VALIDATE = ["linnet", "unbound", "dnsmasq", "kresd", "resolved"]
 BIG = ["linnet", "unbound", "dnsdist"]
@@ -38,7 +38,7 @@ LAST, LATER = "last-of-all.wild.plain", "later.wild.plain"
 NXDOMAIN = 3
 # How often a round loads for tails of latency, and where server and client share the cores.
 SWAYING = 3
-# How often a round has those two by turns whose tails and cold forwards are compared: the machine sways more within a minute than they differ.
+# How often a round has those by turns whose tails, cold forwards and cost for each of many clients are compared: the machine sways more within a minute than they differ.
 BY_TURNS = 4
 
 
@@ -173,7 +173,7 @@ class Run:
         self.fill(p, hot)
         with Awake(): self.loads(peer, "warm-rate", p, ["-d", hot, "-Q", WARM_RATE, "-l", self.secs])
         self.load(peer, "warm-sat", p, ["-d", hot, "-c", "8", "-q", "200", "-l", self.secs])
-        self.load(peer, "many-sat", p, ["-d", hot, "-c", "64", "-q", "64", "-l", self.secs])
+        self.many(peer, p, hot)
         if peer != FLOOR:
             self.fill(p, f"{rig.Z}/q.10k-plain")
             self.emit(peer, "mem-10k", self.memory(p))
@@ -191,6 +191,9 @@ class Run:
             self.load(peer, "cold-sat", p, ["-d", names, "-1", "-n", "300000", "-q", "100", "-l", self.secs, "-o", offset])
             self.mixed(peer, p)
         self.rig.stop(p)
+
+    def many(self, peer, p, hot):
+        self.load(peer, "many-sat", p, ["-d", hot, "-c", "64", "-q", "64", "-l", self.secs])
 
     def mixed(self, peer, p):
         path = queries("q.mixed-rate", lambda: mixed("y", 7))
@@ -220,13 +223,17 @@ class Run:
         self.rig.stop(p)
 
     def turns(self, peers):
-        """tails of hits, and cold names in the clear and over TLS, again and again, by those whose figures are compared"""
+        """hits for many clients, tails of hits, and cold names in the clear and over TLS, again and again, by those whose figures are compared"""
         for turn in range(BY_TURNS):
             for peer in peers if turn % 2 else peers[::-1]:
-                p, _ = self.start(peer, "cold-sat")
+                p, _ = self.start(peer, "many-sat")
                 if not p: continue
                 hot = f"{rig.Z}/q.hot-plain"
                 self.fill(p, hot)
+                self.many(peer, p, hot)
+                if peer == FLOOR:
+                    self.rig.stop(p)
+                    continue
                 with Awake(): self.load(peer, "warm-rate", p, ["-d", hot, "-Q", WARM_RATE, "-l", self.secs])
                 self.fill(p, f"{rig.Z}/q.10k-plain")
                 self.load(peer, "cold-sat", p, ["-d", f"{rig.Z}/q.cold-plain", "-1", "-n", "300000", "-q", "100", "-l", self.secs])
@@ -401,7 +408,7 @@ def installed(peer):
 def main():
     ap = argparse.ArgumentParser(prog="tests/bench/run", description="linnet beside its competitors, in one run")
     ap.add_argument("--rounds", type=int, default=3, help="rounds over all peers (3)")
-    ap.add_argument("--minutes", type=float, default=17, help="no round begins that would last longer than this (17)")
+    ap.add_argument("--minutes", type=float, default=20, help="no round begins that would last longer than this (20)")
     ap.add_argument("--secs", type=float, default=1.5, help="seconds of each load (1.5)")
     ap.add_argument("--starts", type=int, default=2, help="starts of each server a round (2)")
     ap.add_argument("--only", default=",".join(TESTS), help="tests, out of " + ",".join(TESTS + ALONE) + "; also failover,upstream-faults")

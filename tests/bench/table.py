@@ -131,7 +131,7 @@ def page(f, failed):
     rows(out, [name for _, name, _ in measured], peers, [lambda p, t=t: f.cell(p, t, to="unbound") for t, _, _ in measured])
     for _, name, what in measured: say(f"- *{name}*: {what}.")
     once, by_turns = (len(f.rows.get(("linnet", test), [])) for test in ("warm-sat", "cold-sat"))
-    if once < by_turns: say(f"- Cold forwards of linnet and unbound were loaded {by_turns} times by turns, others {once} times: the machine sways more within a minute than those two differ.")
+    if once < by_turns: say(f"- Cold forwards of linnet and unbound were measured {by_turns} times by turns, and so were hits for 64 clients, with the batch echo; others {once} times: the machine sways more within a minute than those differ.")
     new = f.value("linnet", "mixed-sat", "new")
     if new is not None: say(f"- Of the mixed questions of linnet's median round {new:.0%} were new.")
     say("\n## At a fixed rate\n\n20,000 questions a second that the cache can answer, and 5,000 where it has no answer, or not always. CPU for each, in µs:\n")
